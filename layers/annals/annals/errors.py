@@ -1,0 +1,187 @@
+"""The catalogue of errors: every way in which Annals refuses, with its stable code and HTTP status.
+
+``http/problems.py`` turns them into problem details; nothing else decides a status.
+"""
+
+from __future__ import annotations
+
+
+class AnnalsError(Exception):
+    """A refusal that the caller can act on.
+
+    Parameters
+    ----------
+    detail : what is wrong and what to do next, in a sentence
+    field : the name of the offending field, as the caller wrote it
+    """
+
+    status = 500
+    code = "INTERNAL_ERROR"
+    title = "Internal error"
+
+    def __init__(self, detail: str, *, field: str | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+
+class InvalidInput(AnnalsError):
+    """422: the request is well-formed JSON but says something that cannot be; ``code`` says what."""
+
+    status = 422
+    title = "Invalid input"
+
+    def __init__(self, code: str, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail, field=field)
+        self.code = code
+
+
+class InvalidJson(AnnalsError):
+    status, code, title = 400, "INVALID_JSON", "Not JSON"
+
+
+class Unauthorized(AnnalsError):
+    status, code, title = 401, "UNAUTHORIZED", "Unauthorized"
+
+
+class Forbidden(AnnalsError):
+    status, code, title = 403, "FORBIDDEN", "Forbidden"
+
+
+class NotFound(AnnalsError):
+    status, code, title = 404, "NOT_FOUND", "Not found"
+
+
+class MethodNotAllowed(AnnalsError):
+    status, code, title = 405, "METHOD_NOT_ALLOWED", "Method not allowed"
+
+
+class ConversationNotFound(NotFound):
+    code, title = "CONVERSATION_NOT_FOUND", "Conversation not found"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"There is no conversation {conversation_id!r}.")
+
+
+class MessageNotFound(NotFound):
+    code, title = "MESSAGE_NOT_FOUND", "Message not found"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"There is no message {message_id!r} in this conversation.")
+
+
+class KeyNotFound(NotFound):
+    code, title = "KEY_NOT_FOUND", "Key not found"
+
+
+class Conflict(AnnalsError):
+    status, code, title = 409, "CONFLICT", "Conflict"
+
+
+class ConversationAlreadyExists(Conflict):
+    code, title = "CONVERSATION_ALREADY_EXISTS", "Conversation already exists"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"A conversation {conversation_id!r} exists already.", field="conversationId")
+
+
+class ConversationSealed(Conflict):
+    code, title = "CONVERSATION_SEALED", "Conversation sealed"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Conversation {conversation_id!r} is sealed: it takes no more messages.")
+
+
+class MemorySpaceMismatch(Conflict):
+    code, title = "MEMORY_SPACE_MISMATCH", "Memory space mismatch"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(
+            f"Conversation {conversation_id!r} belongs to another memory space.",
+            field="memorySpaceId",
+        )
+
+
+class AppendConflict(Conflict):
+    code, title = "APPEND_CONFLICT", "Append conflict"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(
+            f"Other writers kept taking the next place in conversation {conversation_id!r}. Send the request again.",
+            retry_after_s=1,
+        )
+
+
+class IdempotencyKeyReused(Conflict):
+    code, title = "IDEMPOTENCY_KEY_REUSED", "Idempotency key reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key came with a different request before. Use a new key for a new request.",
+            field="Idempotency-Key",
+        )
+
+
+class RequestInProgress(Conflict):
+    code, title = "REQUEST_IN_PROGRESS", "Request in progress"
+
+    def __init__(self) -> None:
+        super().__init__("A request with this Idempotency-Key is still being worked on.", retry_after_s=1)
+
+
+class ConversationErased(AnnalsError):
+    status, code, title = 410, "CONVERSATION_ERASED", "Conversation erased"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Conversation {conversation_id!r} was erased; its id is never used again.")
+
+
+class PreconditionFailed(AnnalsError):
+    status, code, title = 412, "PRECONDITION_FAILED", "Precondition failed"
+
+    def __init__(self, expected: int, current: int) -> None:
+        super().__init__(f"If-Match names {expected}, but the current value is {current}.", field="If-Match")
+        self.current = current
+
+
+class EntryTooLarge(AnnalsError):
+    status, code, title = 413, "ENTRY_TOO_LARGE", "Entry too large"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"The messages of one request take {size} bytes; an entry holds {limit}. Split them over several requests."
+        )
+
+
+class RequestTooLarge(AnnalsError):
+    status, code, title = 413, "REQUEST_TOO_LARGE", "Request too large"
+
+
+class UnsupportedMediaType(AnnalsError):
+    status, code, title = 415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"
+
+
+class Unavailable(AnnalsError):
+    """503: something that Annals depends on does not answer; sending the request again is right."""
+
+    status, code, title = 503, "UNAVAILABLE", "Unavailable"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, retry_after_s=1)
+
+
+class SearchUnavailable(Unavailable):
+    code, title = "SEARCH_UNAVAILABLE", "Search unavailable"
+
+
+class EmbeddingUnavailable(SearchUnavailable):
+    title = "Embedding model unavailable"
+
+
+class ChatUnavailable(Unavailable):
+    code, title = "MODEL_UNAVAILABLE", "Chat model unavailable"
+
+
+class ConfigurationError(Exception):
+    """A wrong or missing setting; stops the start with a sentence that names it."""
