@@ -41,7 +41,7 @@ def from_item(item: Mapping[str, Any]) -> Item:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Binary):
-        return bytes(value)
+        return bytes(value.value)  # type: ignore[attr-defined]  # missing from the stubs
     if isinstance(value, list):
         return [_plain(part) for part in value]
     if isinstance(value, dict):

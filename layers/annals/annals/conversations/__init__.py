@@ -1,0 +1,1 @@
+"""Conversations: who takes part, what is known of each, and the lists of them."""

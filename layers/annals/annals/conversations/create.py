@@ -1,0 +1,172 @@
+"""Making conversations: genesis, head and markers in one transaction, so that there is never one without the others."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from annals.conversations.genesis import AGENT_AGENT, Genesis, genesis_entry
+from annals.conversations.heads import first_head, to_head_item
+from annals.dynamodb import client, from_item, to_item
+from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationErased
+from annals.ledger.append import RETRIED_REASONS
+from annals.ledger.entry import ERASED, Tail
+from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
+from annals.ledger.items import to_ledger_item
+from annals.ledger.keys import conversation_pk, escape
+from annals.ledger.retry import tries
+from annals.ledger.tail import read_tail, tails
+from annals.settings import settings
+from annals.times import now_ms
+
+
+@dataclass(frozen=True)
+class NewConversation:
+    """What a caller says of a conversation to be made; without an id it gets one."""
+
+    type: str
+    participants: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    conversation_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """The id of a conversation and whether it was made now; ``replayed`` if an earlier request had made it."""
+
+    conversation_id: str
+    created: bool = True
+    replayed: bool = False
+
+
+def new_conversation_id(request: IdempotentRequest | None = None) -> str:
+    """A new id; the same one again for the same idempotent request."""
+    name = sha256(request.pk.encode()).hexdigest()[:20] if request else secrets.token_hex(10)
+    return f"conv-{name}"
+
+
+def create(tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None) -> Made:
+    """Make a conversation.
+
+    Raises
+    ------
+    ConversationAlreadyExists, ConversationErased : the id is taken
+    IdempotencyKeyReused : the request's key came with another request before
+    """
+    genesis = _genesis(tenant, new, created_by)
+    extra = [marker_put(request, {"conversationId": genesis.conversation_id})] if request else []
+    for reason in _write(genesis, extra):
+        if request and reason["Code"] == "ConditionalCheckFailed":
+            earlier = result_of(request, reason["Item"])["conversationId"]
+            return Made(earlier, created=earlier == genesis.conversation_id, replayed=True)
+    return Made(genesis.conversation_id)
+
+
+def get_or_create(tenant: str, new: NewConversation, created_by: str) -> Made:
+    """The conversation of these participants, made if there is none; however many ask at once, it is one."""
+    pk = _participants_pk(tenant, new)
+    erased = None
+    for _ in tries(settings().append_patience_s):
+        holder = _read_holder(pk)
+        if holder and holder != erased:
+            tail = read_tail(conversation_pk(tenant, holder))
+            if tail is None or tail.state != ERASED:
+                return Made(holder, created=False)
+            erased = holder
+        genesis = _genesis(tenant, new, created_by)
+        lost = [*_write(genesis, [_holder_put(pk, genesis.conversation_id, erased)])]
+        if not lost:
+            return Made(genesis.conversation_id)
+    raise AppendConflict(new.conversation_id or pk)
+
+
+def _genesis(tenant: str, new: NewConversation, created_by: str) -> Genesis:
+    return Genesis(
+        tenant=tenant,
+        conversation_id=new.conversation_id or new_conversation_id(),
+        type=new.type,
+        participants=new.participants,
+        metadata=new.metadata,
+        created_by=created_by,
+        created_at=now_ms(),
+    )
+
+
+def _write(genesis: Genesis, extra: list[dict[str, Any]]) -> list[Any]:
+    """Write genesis, head and what else belongs to the transaction. Returns the failed reasons of the extra parts."""
+    entry = genesis_entry(genesis, secrets.token_hex(8))
+    puts: list[Any] = [
+        *extra,
+        {"Put": _entry_put(to_ledger_item(entry))},
+        {"Put": {"TableName": settings().state_table, "Item": to_head_item(first_head(genesis, Tail.of(entry)))}},
+    ]
+    for _ in tries(settings().append_patience_s):
+        try:
+            client().transact_write_items(TransactItems=puts)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionCanceledException":
+                raise
+            reasons = error.response["CancellationReasons"]
+            if failed := [reason for reason in reasons[: len(extra)] if reason["Code"] == "ConditionalCheckFailed"]:
+                return failed
+            _demand_free(genesis, reasons[len(extra)])
+            if not {reason["Code"] for reason in reasons} <= RETRIED_REASONS:
+                raise
+        else:
+            tails.put(entry.pk, Tail.of(entry))
+            return []
+    raise AppendConflict(genesis.conversation_id)
+
+
+def _demand_free(genesis: Genesis, reason: Mapping[str, Any]) -> None:
+    if reason["Code"] != "ConditionalCheckFailed":
+        return
+    tail = read_tail(conversation_pk(genesis.tenant, genesis.conversation_id))
+    if tail and tail.state == ERASED:
+        raise ConversationErased(genesis.conversation_id)
+    raise ConversationAlreadyExists(genesis.conversation_id)
+
+
+def _entry_put(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "TableName": settings().ledger_table,
+        "Item": item,
+        "ConditionExpression": "attribute_not_exists(pk)",
+    }
+
+
+def _participants_pk(tenant: str, new: NewConversation) -> str:
+    """The key under which the conversation of some participants is held; the order of two agents does not matter."""
+    said = dict(new.participants)
+    if new.type == AGENT_AGENT:
+        said["agent1"], said["agent2"] = sorted((said["agent1"], said["agent2"]))
+    parts = [f"{name}={escape(said[name])}" for name in sorted(said)]
+    return "#".join([f"T#{escape(tenant)}#U", new.type, *parts])
+
+
+def _read_holder(pk: str) -> str | None:
+    key = {"pk": {"S": pk}, "sk": {"S": "U"}}
+    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    return from_item(item)["conversationId"] if item else None
+
+
+def _holder_put(pk: str, conversation_id: str, erased: str | None) -> dict[str, Any]:
+    condition = "attribute_not_exists(pk)"
+    values = {}
+    if erased:
+        condition += " OR conversationId = :erased"
+        values = {"ExpressionAttributeValues": {":erased": {"S": erased}}}
+    return {
+        "Put": {
+            "TableName": settings().state_table,
+            "Item": to_item({"pk": pk, "sk": "U", "conversationId": conversation_id}),
+            "ConditionExpression": condition,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **values,
+        }
+    }

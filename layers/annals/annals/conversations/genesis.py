@@ -1,0 +1,83 @@
+"""The genesis: what a conversation was when it was made. It is the ledger's entry 0 and never changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from annals.errors import ConversationNotFound
+from annals.ledger.entry import GENESIS, NO_HASH, OPEN, Entry, Record
+from annals.ledger.keys import conversation_pk, split_conversation_pk
+from annals.ledger.read import walk
+
+USER_AGENT, AGENT_AGENT = "user-agent", "agent-agent"
+
+
+@dataclass(frozen=True)
+class Genesis:
+    """Type, participants and creation metadata of a conversation; ``created_at`` in Unix milliseconds."""
+
+    tenant: str
+    conversation_id: str
+    type: str
+    participants: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    created_by: str
+    created_at: int
+
+    @property
+    def memory_space_id(self) -> str | None:
+        return self.participants.get("memorySpaceId")
+
+    @property
+    def members(self) -> tuple[str | None, str | None]:
+        """The two ids by which the conversation is found: user and agent, or both agents."""
+        if self.type == AGENT_AGENT:
+            return self.participants["agent1"], self.participants["agent2"]
+        return self.participants.get("userId"), self.participants.get("agentId")
+
+
+def genesis_entry(genesis: Genesis, entry_id: str) -> Entry:
+    """The ledger's entry 0 for a new conversation."""
+    body = {
+        "type": genesis.type,
+        "participants": dict(genesis.participants),
+        "metadata": dict(genesis.metadata),
+        "createdBy": genesis.created_by,
+    }
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Entry(
+        pk=conversation_pk(genesis.tenant, genesis.conversation_id),
+        entry_id=entry_id,
+        records=(Record.new(0, GENESIS, text.encode()),),
+        count=0,
+        state=OPEN,
+        at=genesis.created_at,
+        prev=NO_HASH,
+    ).chained()
+
+
+def read_genesis(tenant: str, conversation_id: str) -> Genesis:
+    """A conversation's genesis; this process reads it once. Raises ConversationNotFound."""
+    return _read(conversation_pk(tenant, conversation_id))
+
+
+@lru_cache(maxsize=10_000)
+def _read(pk: str) -> Genesis:
+    tenant, conversation_id = split_conversation_pk(pk)
+    entry = next(walk(pk, last=0), None)
+    if entry is None or entry.records[0].body is None:
+        raise ConversationNotFound(conversation_id)
+    body = json.loads(entry.records[0].body)
+    return Genesis(
+        tenant=tenant,
+        conversation_id=conversation_id,
+        type=body["type"],
+        participants=body["participants"],
+        metadata=body["metadata"],
+        created_by=body["createdBy"],
+        created_at=entry.at,
+    )

@@ -1,0 +1,223 @@
+"""Heads: what lists show of each conversation. They are derived from the ledger, except for the metadata's changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from zlib import crc32
+
+from botocore.exceptions import ClientError
+
+from annals.conversations.genesis import Genesis, read_genesis
+from annals.dynamodb import Item, client, from_item, to_item
+from annals.errors import Unavailable
+from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
+from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
+from annals.ledger.retry import tries
+from annals.ledger.tail import last_message_at, read_tail
+from annals.ledger.verify import Checkpoint
+from annals.settings import settings
+
+TENANT_SHARDS = 8
+"""Over how many keys a tenant's list is spread: one key of an index takes 1,000 write units a second."""
+
+STATUS = {OPEN: "active", SEALED: "sealed", ERASED: "erased"}
+
+
+@dataclass(frozen=True)
+class Head:
+    """A conversation as lists show it. Times are Unix milliseconds; ``seq`` is how far of the ledger it knows."""
+
+    genesis: Genesis
+    metadata: Mapping[str, Any]
+    version: int
+    message_count: int
+    changed_at: int
+    tail_at: int
+    last_message_at: int | None
+    state: str
+    seq: int
+    hash: bytes
+
+    @property
+    def updated_at(self) -> int:
+        """When the conversation last grew or its metadata last changed."""
+        return max(self.changed_at, self.tail_at)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """A place that the ledger must still hold."""
+        return Checkpoint(self.seq, self.hash)
+
+
+def first_head(genesis: Genesis, tail: Tail) -> Head:
+    """The head of a conversation of which nothing is known but its genesis entry."""
+    at = genesis.created_at
+    return Head(genesis, genesis.metadata, 1, 0, at, at, None, OPEN, tail.seq, tail.hash)
+
+
+def head_key(pk: str) -> Item:
+    return {"pk": {"S": pk}, "sk": {"S": "HEAD"}}
+
+
+def tenant_list(tenant: str, shard: int) -> str:
+    return f"T#{escape(tenant)}#L#{shard}"
+
+
+def space_list(tenant: str, memory_space_id: str) -> str:
+    return f"T#{escape(tenant)}#S#{escape(memory_space_id)}"
+
+
+def member_list(tenant: str, member: str) -> str:
+    return f"T#{escape(tenant)}#P#{escape(member)}"
+
+
+def to_head_item(head: Head) -> Item:
+    """The item of a head, with the keys by which the lists find it."""
+    genesis = head.genesis
+    pk = conversation_pk(genesis.tenant, genesis.conversation_id)
+    first, second = genesis.members
+    values = {
+        "pk": pk,
+        "sk": "HEAD",
+        "type": genesis.type,
+        "participants": dict(genesis.participants),
+        "creation": _json(genesis.metadata),
+        "createdBy": genesis.created_by,
+        "createdAt": genesis.created_at,
+        "metadata": _json(head.metadata),
+        "version": head.version,
+        "messageCount": head.message_count,
+        "changedAt": head.changed_at,
+        "tailAt": head.tail_at,
+        "lastMessageAt": head.last_message_at or genesis.created_at,
+        "state": head.state,
+        "seq": head.seq,
+        "hash": head.hash,
+        "tenantShard": tenant_list(genesis.tenant, crc32(pk.encode()) % TENANT_SHARDS),
+        "space": space_list(genesis.tenant, genesis.memory_space_id) if genesis.memory_space_id else None,
+        "participant1": member_list(genesis.tenant, first) if first else None,
+        "participant2": member_list(genesis.tenant, second) if second else None,
+    }
+    return to_item({name: value for name, value in values.items() if value is not None})
+
+
+def from_head_item(item: Mapping[str, Any]) -> Head:
+    """The head of a stored item."""
+    values = from_item(item)
+    tenant, conversation_id = split_conversation_pk(values["pk"])
+    genesis = Genesis(
+        tenant=tenant,
+        conversation_id=conversation_id,
+        type=values["type"],
+        participants=values["participants"],
+        metadata=json.loads(values["creation"]),
+        created_by=values["createdBy"],
+        created_at=values["createdAt"],
+    )
+    return Head(
+        genesis=genesis,
+        metadata=json.loads(values["metadata"]),
+        version=values["version"],
+        message_count=values["messageCount"],
+        changed_at=values["changedAt"],
+        tail_at=values["tailAt"],
+        last_message_at=values["lastMessageAt"] if values["messageCount"] else None,
+        state=values["state"],
+        seq=values["seq"],
+        hash=values["hash"],
+    )
+
+
+def read_head(pk: str) -> Head | None:
+    """The stored head of a conversation, which may be behind its ledger, or None."""
+    item = client().get_item(TableName=settings().state_table, Key=head_key(pk), ConsistentRead=True).get("Item")
+    return from_head_item(item) if item else None
+
+
+def read_heads(pks: Iterable[str]) -> dict[str, Head]:
+    """The stored heads of many conversations, by partition key; those without one are left out."""
+    table, wanted = settings().state_table, list(pks)
+    heads: dict[str, Head] = {}
+    for start in range(0, len(wanted), 100):
+        asked: dict[str, Any] = {table: {"Keys": [head_key(pk) for pk in wanted[start : start + 100]]}}
+        for _ in tries(settings().append_patience_s):
+            answer = client().batch_get_item(RequestItems=asked)
+            heads |= {item["pk"]["S"]: from_head_item(item) for item in answer["Responses"].get(table, [])}
+            asked = answer.get("UnprocessedKeys") or {}
+            if not asked:
+                break
+        else:
+            raise Unavailable("DynamoDB did not answer for all conversations in time. Send the request again.")
+    return heads
+
+
+def project(pk: str) -> None:
+    """Bring a conversation's head up to its ledger. Doing it again, late or twice, changes nothing."""
+    tail = read_tail(pk)
+    if tail is None:
+        return
+    if not _advance(pk, tail):
+        _restore(pk, tail)
+
+
+def _advance(pk: str, tail: Tail) -> bool:
+    """Move the stored head forward to a tail, never back. False where there is no head."""
+    spoken_at = last_message_at(pk, tail)
+    values: dict[str, Any] = {
+        ":count": {"N": str(tail.count)},
+        ":state": {"S": tail.state},
+        ":seq": {"N": str(tail.seq)},
+        ":hash": {"B": tail.hash},
+        ":at": {"N": str(tail.at)},
+    }
+    spoken = ""
+    if spoken_at is not None:
+        values[":spoken"] = {"N": str(spoken_at)}
+        spoken = ", lastMessageAt = :spoken"
+    try:
+        client().update_item(
+            TableName=settings().state_table,
+            Key=head_key(pk),
+            UpdateExpression=(
+                "SET messageCount = :count, #state = :state, seq = :seq, #hash = :hash, tailAt = :at" + spoken
+            ),
+            ConditionExpression="seq < :seq",
+            ExpressionAttributeNames={"#state": "state", "#hash": "hash"},
+            ExpressionAttributeValues=values,
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        return "Item" in error.response
+    return True
+
+
+def _restore(pk: str, tail: Tail) -> None:
+    """Make a head that was lost, from the ledger alone."""
+    genesis = read_genesis(*split_conversation_pk(pk))
+    spoken_at = last_message_at(pk, tail)
+    head = replace(
+        first_head(genesis, tail),
+        message_count=tail.count,
+        tail_at=tail.at,
+        last_message_at=spoken_at,
+        state=tail.state,
+    )
+    try:
+        client().put_item(
+            TableName=settings().state_table,
+            Item=to_head_item(head),
+            ConditionExpression="attribute_not_exists(pk)",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        _advance(pk, tail)
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,65 @@
+"""A conversation as the API shows it: its head, brought up to the ledger's tail."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from annals.conversations.genesis import Genesis, read_genesis
+from annals.conversations.heads import STATUS, Head, first_head, read_head
+from annals.errors import ConversationErased, ConversationNotFound
+from annals.ledger.entry import ERASED, Tail
+from annals.ledger.keys import conversation_pk
+from annals.ledger.tail import last_message_at, read_tail
+from annals.times import to_rfc3339
+
+
+def demand_tail(tenant: str, conversation_id: str) -> Tail:
+    """The tail of a conversation that can be read. Raises ConversationNotFound or ConversationErased."""
+    tail = read_tail(conversation_pk(tenant, conversation_id))
+    if tail is None:
+        raise ConversationNotFound(conversation_id)
+    if tail.state == ERASED:
+        raise ConversationErased(conversation_id)
+    return tail
+
+
+def demand_space(tenant: str, conversation_id: str, spaces: Collection[str] | None) -> None:
+    """Raise ConversationNotFound unless the conversation is in one of these spaces; None stands for all of them."""
+    if spaces is not None and read_genesis(tenant, conversation_id).memory_space_id not in spaces:
+        raise ConversationNotFound(conversation_id)
+
+
+def read_conversation(tenant: str, conversation_id: str) -> Head:
+    """A conversation as it is now. Raises ConversationNotFound or ConversationErased."""
+    pk = conversation_pk(tenant, conversation_id)
+    tail = demand_tail(tenant, conversation_id)
+    head = read_head(pk) or first_head(read_genesis(tenant, conversation_id), tail)
+    return replace(
+        head,
+        message_count=tail.count,
+        tail_at=tail.at,
+        last_message_at=last_message_at(pk, tail),
+        state=tail.state,
+        seq=tail.seq,
+        hash=tail.hash,
+    )
+
+
+def show_conversation(head: Head) -> dict[str, Any]:
+    """The API's conversation."""
+    genesis: Genesis = head.genesis
+    return {
+        "conversationId": genesis.conversation_id,
+        "type": genesis.type,
+        "participants": dict(genesis.participants),
+        "metadata": dict(head.metadata),
+        "version": head.version,
+        "messageCount": head.message_count,
+        "createdAt": to_rfc3339(genesis.created_at),
+        "updatedAt": to_rfc3339(head.updated_at),
+        "lastMessageAt": to_rfc3339(head.last_message_at) if head.last_message_at else None,
+        "status": STATUS[head.state],
+        "headHash": head.hash.hex(),
+    }

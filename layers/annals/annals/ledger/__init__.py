@@ -1,0 +1,1 @@
+"""Layer 1: the append-only ledger. It knows nothing of memory, search or HTTP."""

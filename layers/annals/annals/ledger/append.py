@@ -1,0 +1,211 @@
+"""Append: a compare-and-swap on the place after the tail."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from annals.dynamodb import client
+from annals.errors import (
+    AppendConflict,
+    ConversationErased,
+    ConversationNotFound,
+    ConversationSealed,
+    PreconditionFailed,
+)
+from annals.ledger.entry import ERASED, MESSAGE, SEALED, Entry, Record, Tail
+from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put, result_of
+from annals.ledger.items import from_ledger_item, to_ledger_item
+from annals.ledger.keys import conversation_pk
+from annals.ledger.read import read_entry
+from annals.ledger.retry import tries
+from annals.ledger.tail import read_tail, tails
+from annals.settings import settings
+from annals.times import now_ms
+
+
+@dataclass(frozen=True)
+class NewRecord:
+    """A record before it has a place: its kind and the JSON text of its body."""
+
+    kind: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Appended:
+    """The entry that holds what was appended; ``replayed`` if an earlier request had stored it already."""
+
+    entry: Entry
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Another writer was faster, or may have been."""
+
+    winner: Entry | None = None
+
+
+def append(
+    tenant: str,
+    conversation_id: str,
+    records: Sequence[NewRecord],
+    *,
+    expected_seq: int | None = None,
+    request: IdempotentRequest | None = None,
+    thread_id: str | None = None,
+    state: str | None = None,
+) -> Appended:
+    """Append records as one entry, whole or not at all.
+
+    Parameters
+    ----------
+    tenant : the caller's tenant
+    conversation_id : the conversation, which must exist
+    records : at least one; they get consecutive seqs
+    expected_seq : append only directly after this seq
+    request : the request's idempotency; sent again, it finds the first one's entry
+    thread_id : the thread of all records
+    state : the conversation's state from this entry on; without it, the state stays
+
+    Raises
+    ------
+    ConversationNotFound, ConversationErased, ConversationSealed, EntryTooLarge
+    PreconditionFailed : the tail is not at ``expected_seq``
+    IdempotencyKeyReused : the request's key came with another request before
+    AppendConflict : other writers were faster for ``append_patience_s`` seconds
+    """
+    pk = conversation_pk(tenant, conversation_id)
+    entry_id = secrets.token_hex(8)
+    tail = tails.get(pk)
+    for _ in tries(settings().append_patience_s):
+        if tail is None or (expected_seq is not None and tail.seq != expected_seq):
+            tail = read_tail(pk)
+        if tail is None:
+            raise ConversationNotFound(conversation_id)
+        if expected_seq is not None and tail.seq != expected_seq:
+            return _replay_of_place(pk, expected_seq, tail, request)
+        if earlier := _demand_writable(tail, conversation_id, records, request):
+            return earlier
+        entry = _next_entry(pk, tail, entry_id, records, state=state or tail.state, thread_id=thread_id)
+        stored = _store(entry, request, by_place=expected_seq is not None)
+        if isinstance(stored, Appended):
+            tails.put(pk, Tail.of(stored.entry)) if not stored.replayed else tails.forget(pk)
+            return stored
+        tails.forget(pk)
+        tail = None
+    raise AppendConflict(conversation_id)
+
+
+def _demand_writable(
+    tail: Tail, conversation_id: str, records: Sequence[NewRecord], request: IdempotentRequest | None
+) -> Appended | None:
+    """Refuse what a sealed or erased conversation cannot take, unless it was taken before: then that is the answer."""
+    if tail.state == ERASED:
+        raise ConversationErased(conversation_id)
+    if tail.state == SEALED and any(record.kind == MESSAGE for record in records):
+        result = find_result(request) if request else None
+        if result is None:
+            raise ConversationSealed(conversation_id)
+        return Appended(read_entry(result["pk"], result["seq"]), replayed=True)
+    return None
+
+
+def _next_entry(
+    pk: str, tail: Tail, entry_id: str, records: Sequence[NewRecord], *, state: str, thread_id: str | None
+) -> Entry:
+    placed = tuple(Record.new(tail.seq + 1 + place, new.kind, new.body) for place, new in enumerate(records))
+    return Entry(
+        pk=pk,
+        entry_id=entry_id,
+        records=placed,
+        count=tail.count + sum(record.kind == MESSAGE for record in placed),
+        state=state,
+        at=max(now_ms(), tail.at),
+        prev=tail.hash,
+        thread_id=thread_id,
+    ).chained()
+
+
+def _store(entry: Entry, request: IdempotentRequest | None, *, by_place: bool) -> Appended | _Taken:
+    """Put the entry in its place, with the marker of its request where the place itself does not mark it."""
+    if request and by_place:
+        stored = _put(replace(entry, idem=request.mark))
+    elif request:
+        stored = _put_with_marker(entry, request)
+    else:
+        stored = _put(entry)
+    if isinstance(stored, _Taken) and stored.winner and stored.winner.entry_id == entry.entry_id:
+        # The reply to our own put was lost, and the client library sent it again.
+        return Appended(entry)
+    return stored
+
+
+def _put(entry: Entry) -> Appended | _Taken:
+    try:
+        client().put_item(**_entry_put(entry))
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ConditionalCheckFailedException":
+            return _Taken(_winner(error.response))
+        if code == "TransactionConflictException":
+            return _Taken()
+        raise
+    return Appended(entry)
+
+
+def _put_with_marker(entry: Entry, request: IdempotentRequest) -> Appended | _Taken:
+    marker = marker_put(request, {"pk": entry.pk, "seq": entry.seq, "entryId": entry.entry_id})
+    puts: list[Any] = [marker, {"Put": _entry_put(entry)}]
+    try:
+        client().transact_write_items(TransactItems=puts)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "TransactionCanceledException":
+            raise
+        marked, placed = error.response["CancellationReasons"]
+        if marked["Code"] == "ConditionalCheckFailed":
+            return _replay_of_marker(request, marked["Item"], entry)
+        if placed["Code"] == "ConditionalCheckFailed":
+            return _Taken(_winner(placed))
+        if {marked["Code"], placed["Code"]} <= RETRIED_REASONS:
+            return _Taken()
+        raise
+    return Appended(entry)
+
+
+RETRIED_REASONS = {"None", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"}
+
+
+def _entry_put(entry: Entry) -> dict[str, Any]:
+    return {
+        "TableName": settings().ledger_table,
+        "Item": to_ledger_item(entry),
+        "ConditionExpression": "attribute_not_exists(pk)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
+def _winner(answer: Any) -> Entry | None:
+    item = answer.get("Item")
+    return from_ledger_item(item) if item else None
+
+
+def _replay_of_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> Appended:
+    result = result_of(request, marker)
+    if result["entryId"] == ours.entry_id:
+        return Appended(ours)
+    return Appended(read_entry(result["pk"], result["seq"]), replayed=True)
+
+
+def _replay_of_place(pk: str, expected_seq: int, tail: Tail, request: IdempotentRequest | None) -> Appended:
+    """The answer to a request whose place is taken: its own earlier entry, if that is what stands there."""
+    if request and tail.seq > expected_seq:
+        entry = read_entry(pk, expected_seq + 1)
+        if entry.idem == request.mark:
+            return Appended(entry, replayed=True)
+    raise PreconditionFailed(expected_seq, tail.seq)

@@ -1,0 +1,98 @@
+"""History: pages of a conversation's messages, read no further than they reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from annals.ledger.entry import MESSAGE, Entry, Record, Tail
+from annals.ledger.messages import Message, show
+from annals.ledger.read import walk, walk_records_from
+from annals.settings import settings
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which messages to page through, and from which end.
+
+    ``after`` and ``before`` are exclusive seqs. ``offset`` messages are skipped at the end where the page starts.
+    ``keep`` decides which messages count at all; without it, all do.
+    """
+
+    forward: bool = False
+    after: int = 0
+    before: int | None = None
+    offset: int = 0
+    keep: Callable[[Message], bool] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the messages to skip can be told by their number alone."""
+        return self.keep is None and not self.after and self.before is None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Messages in the order in which they were read, and the seq to go on from, if there is more."""
+
+    messages: list[Message]
+    next_seq: int | None
+
+
+def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
+    """Read up to ``limit`` messages of a span.
+
+    A page also ends once ``max_page_bytes`` bytes of records were read, so it may be short, or even empty, and still
+    have a next one.
+    """
+    entries, skip = _start(pk, tail, span, limit)
+    found: list[Message] = []
+    read_bytes = 0
+    for record, entry in _records(entries, span):
+        read_bytes += len(record.body or b"")
+        message = show(record, entry)
+        if span.keep is None or span.keep(message):
+            if skip:
+                skip -= 1
+            elif len(found) == limit:
+                return Page(found, found[-1]["seq"])
+            else:
+                found.append(message)
+        if read_bytes > settings().max_page_bytes:
+            return Page(found, record.seq)
+    return Page(found, None)
+
+
+def _records(entries: Iterator[Entry], span: Span) -> Iterator[tuple[Record, Entry]]:
+    """The message records within the span's bounds, in its direction."""
+    for entry in entries:
+        if (span.before is not None and entry.seq >= span.before) if span.forward else entry.last_seq <= span.after:
+            return
+        for record in entry.records if span.forward else reversed(entry.records):
+            inside = record.seq > span.after and (span.before is None or record.seq < span.before)
+            if inside and record.kind == MESSAGE:
+                yield record, entry
+
+
+def _start(pk: str, tail: Tail, span: Span, limit: int) -> tuple[Iterator[Entry], int]:
+    """The entries from where the span starts, and how many messages are still to be skipped there.
+
+    Messages number as the records do, but for the few records that are none; so a message that is to be skipped by its
+    number need not be read.
+    """
+    jump = span.offset if span.is_plain else 0
+    if span.forward:
+        entries = walk_records_from(pk, span.after + 1 + jump)
+    else:
+        last = tail.seq if span.before is None else span.before - 1
+        page = limit + 1 if span.keep is None else None
+        entries = walk(pk, last=max(last - jump, 0), newest_first=True, page=page)
+    if not jump:
+        return entries, span.offset
+    first = next(entries, None)
+    if first is None:
+        return iter(()), 0
+    own = sum(record.kind == MESSAGE for record in first.records)
+    passed = first.count - own if span.forward else tail.count - first.count
+    return chain([first], entries), max(span.offset - passed, 0)

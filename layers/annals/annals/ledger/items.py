@@ -1,0 +1,124 @@
+"""Entries as DynamoDB items, and what such an item weighs."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from annals.dynamodb import Item, from_item, to_item
+from annals.errors import EntryTooLarge
+from annals.ledger.dictionary import DICTIONARY
+from annals.ledger.entry import MESSAGE, Entry, Idempotency, Record
+from annals.ledger.keys import entry_sk, split_conversation_pk, thread_key, thread_of
+
+MAX_ENTRY_BYTES = 380 * 1024
+"""The most that an entry may weigh before deflating; DynamoDB's own limit is 400 KB."""
+
+WRITE_UNIT_BYTES = 1024
+
+
+def to_ledger_item(entry: Entry) -> Item:
+    """The item of an entry, deflated where that saves a write unit. Raises EntryTooLarge."""
+    plain = _attributes(entry, deflate=False)
+    size = item_size(plain)
+    if size > MAX_ENTRY_BYTES:
+        raise EntryTooLarge(size, MAX_ENTRY_BYTES)
+    if size <= WRITE_UNIT_BYTES:
+        return to_item(plain)
+    deflated = _attributes(entry, deflate=True)
+    return to_item(deflated if _units(item_size(deflated)) < _units(size) else plain)
+
+
+def from_ledger_item(item: Mapping[str, Any]) -> Entry:
+    """The entry of a stored item."""
+    values = from_item(item)
+    first = int(values["sk"].removeprefix("E#"))
+    records = tuple(_record(first + place, record) for place, record in enumerate(values["records"]))
+    idem, thread = values.get("idem"), values.get("thread")
+    return Entry(
+        pk=values["pk"],
+        entry_id=values["entryId"],
+        records=records,
+        count=values["count"],
+        state=values["state"],
+        at=values["at"],
+        prev=values["prev"],
+        hash=values["hash"],
+        idem=Idempotency(idem["key"], idem["digest"]) if idem else None,
+        thread_id=thread_of(thread) if thread else None,
+    )
+
+
+def item_size(value: Any) -> int:
+    """The bytes that DynamoDB counts for a value: names, values, and its overhead for maps, lists and numbers.
+
+    Source: "DynamoDB item sizes and formats" in the Amazon DynamoDB developer guide.
+    """
+    if isinstance(value, Mapping):
+        return sum(len(name.encode()) + item_size(part) for name, part in value.items())
+    if isinstance(value, str):
+        return len(value.encode())
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, list):
+        return 3 + sum(1 + _nested_size(part) for part in value)
+    return len(str(value)) // 2 + 2
+
+
+def _nested_size(value: Any) -> int:
+    return item_size(value) + (3 + len(value) if isinstance(value, Mapping) else 0)
+
+
+def _units(size: int) -> int:
+    return -(-size // WRITE_UNIT_BYTES)
+
+
+def _attributes(entry: Entry, *, deflate: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "pk": entry.pk,
+        "sk": entry_sk(entry.seq),
+        "records": [_record_attributes(record, deflate=deflate) for record in entry.records],
+        "entryId": entry.entry_id,
+        "n": len(entry.records),
+        "count": entry.count,
+        "state": entry.state,
+        "at": entry.at,
+        "prev": entry.prev,
+        "hash": entry.hash,
+    }
+    if entry.idem:
+        values["idem"] = {"key": entry.idem.key, "digest": entry.idem.digest}
+    if entry.thread_id is not None:
+        values["thread"] = thread_key(*split_conversation_pk(entry.pk), entry.thread_id)
+    return values
+
+
+def _record_attributes(record: Record, *, deflate: bool) -> dict[str, Any]:
+    """A record's seq follows from its place, and its kind is left out where it is a message: most are."""
+    values: dict[str, Any] = {"digest": record.digest}
+    if record.kind != MESSAGE:
+        values["kind"] = record.kind
+    if record.body is not None:
+        values["body"] = _deflate(record.body) if deflate else record.body.decode()
+        values["salt"] = record.salt
+    return values
+
+
+def _record(seq: int, values: Mapping[str, Any]) -> Record:
+    body = values.get("body")
+    if isinstance(body, str):
+        body = body.encode()
+    elif body is not None:
+        body = _inflate(body)
+    return Record(seq, values.get("kind", MESSAGE), values["digest"], body, values.get("salt"))
+
+
+def _deflate(body: bytes) -> bytes:
+    deflater = zlib.compressobj(level=9, wbits=-15, memLevel=9, zdict=DICTIONARY)
+    return deflater.compress(body) + deflater.flush()
+
+
+def _inflate(deflated: bytes) -> bytes:
+    inflater = zlib.decompressobj(wbits=-15, zdict=DICTIONARY)
+    return inflater.decompress(deflated) + inflater.flush()

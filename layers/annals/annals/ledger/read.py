@@ -1,0 +1,58 @@
+"""Reads of a conversation's entries. All are strongly consistent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+
+from annals.dynamodb import client
+from annals.ledger.entry import Entry
+from annals.ledger.items import from_ledger_item
+from annals.ledger.keys import entry_sk
+from annals.settings import settings
+
+
+def read_entry(pk: str, seq: int) -> Entry:
+    """The entry whose first record is ``seq``. Raises KeyError where there is none."""
+    key = {"pk": {"S": pk}, "sk": {"S": entry_sk(seq)}}
+    return from_ledger_item(client().get_item(TableName=settings().ledger_table, Key=key, ConsistentRead=True)["Item"])
+
+
+def walk(
+    pk: str, *, first: int = 0, last: int | None = None, newest_first: bool = False, page: int | None = None
+) -> Iterator[Entry]:
+    """Walk over the entries that begin at seq ``first`` to ``last``, inclusive, read as they are asked for.
+
+    Parameters
+    ----------
+    page : how many entries one round trip may read; DynamoDB's own limit is 1 MB
+    """
+    query = {
+        "TableName": settings().ledger_table,
+        "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
+        "ExpressionAttributeValues": {
+            ":pk": {"S": pk},
+            ":first": {"S": entry_sk(first)},
+            ":last": {"S": entry_sk(10**12 - 1 if last is None else last)},
+        },
+        "ScanIndexForward": not newest_first,
+        "ConsistentRead": True,
+        **({"Limit": page} if page else {}),
+    }
+    while True:
+        answer = client().query(**query)  # type: ignore[arg-type]
+        yield from map(from_ledger_item, answer["Items"])
+        if "LastEvaluatedKey" not in answer:
+            return
+        query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def walk_records_from(pk: str, seq: int) -> Iterator[Entry]:
+    """Walk, oldest first, over the entries that hold record ``seq`` or a later one."""
+    holder = next(walk(pk, last=seq, newest_first=True, page=1), None)
+    return walk(pk, first=holder.seq if holder else 0)
+
+
+def read_records(pk: str, first: int, last: int) -> Iterator[Entry]:
+    """The entries that hold any of the records ``first`` to ``last``, oldest first."""
+    return takewhile(lambda entry: entry.seq <= last, walk_records_from(pk, first))

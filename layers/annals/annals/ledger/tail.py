@@ -1,0 +1,72 @@
+"""The tail of a conversation: where the next entry goes, and what it must be chained to."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+
+from annals.dynamodb import client, from_item
+from annals.ledger.entry import MESSAGE, Tail
+from annals.ledger.read import walk
+from annals.settings import settings
+
+
+def read_tail(pk: str) -> Tail | None:
+    """The tail as it is now (a strongly consistent read of one item), or None where no conversation is."""
+    found = client().query(
+        TableName=settings().ledger_table,
+        KeyConditionExpression="pk = :pk AND begins_with(sk, :entry)",
+        ExpressionAttributeValues={":pk": {"S": pk}, ":entry": {"S": "E#"}},
+        ProjectionExpression="sk, n, #count, #state, #at, #hash, records[0].kind",
+        ExpressionAttributeNames={"#count": "count", "#state": "state", "#at": "at", "#hash": "hash"},
+        ScanIndexForward=False,
+        ConsistentRead=True,
+        Limit=1,
+    )["Items"]
+    if not found:
+        return None
+    values = from_item(found[0])
+    last_seq = int(values["sk"].removeprefix("E#")) + values["n"] - 1
+    kind = next((record["kind"] for record in values.get("records", [])), MESSAGE)
+    return Tail(last_seq, values["count"], values["state"], values["at"], values["hash"], kind)
+
+
+def last_message_at(pk: str, tail: Tail) -> int | None:
+    """When the last message was appended, in Unix milliseconds, or None where there is no message."""
+    if not tail.count:
+        return None
+    if tail.kind == MESSAGE:
+        return tail.at
+    return next(entry.at for entry in walk(pk, newest_first=True, page=10) if entry.records[0].kind == MESSAGE)
+
+
+class TailCache:
+    """The tails that this process has seen, the least recently used dropped first.
+
+    A tail in here may be stale, which costs its user a lost race and no more: the conditional put decides.
+    """
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        self._capacity = capacity
+        self._tails: OrderedDict[str, Tail] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, pk: str) -> Tail | None:
+        with self._lock:
+            if pk in self._tails:
+                self._tails.move_to_end(pk)
+            return self._tails.get(pk)
+
+    def put(self, pk: str, tail: Tail) -> None:
+        with self._lock:
+            self._tails[pk] = tail
+            self._tails.move_to_end(pk)
+            if len(self._tails) > self._capacity:
+                self._tails.popitem(last=False)
+
+    def forget(self, pk: str) -> None:
+        with self._lock:
+            self._tails.pop(pk, None)
+
+
+tails = TailCache()
