@@ -10,8 +10,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from annals.conversations.genesis import AGENT_AGENT, Genesis, genesis_entry
-from annals.conversations.heads import first_head, to_head_item
+from annals.conversations.genesis import AGENT_AGENT, Genesis, genesis_entry, read_genesis_entry
+from annals.conversations.heads import Head, first_head, to_head_item
+from annals.conversations.read import read_conversation
 from annals.dynamodb import client, from_item, to_item
 from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationErased
 from annals.ledger.append import RETRIED_REASONS
@@ -37,11 +38,18 @@ class NewConversation:
 
 @dataclass(frozen=True)
 class Made:
-    """The id of a conversation and whether it was made now; ``replayed`` if an earlier request had made it."""
+    """A conversation and whether it was made now; ``replayed`` if an earlier try of this request had made it."""
 
-    conversation_id: str
+    head: Head
     created: bool = True
     replayed: bool = False
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The item that stood in the way of a transaction."""
+
+    holder: Mapping[str, Any]
 
 
 def new_conversation_id(request: IdempotentRequest | None = None) -> str:
@@ -59,12 +67,15 @@ def create(tenant: str, new: NewConversation, created_by: str, request: Idempote
     IdempotencyKeyReused : the request's key came with another request before
     """
     genesis = _genesis(tenant, new, created_by)
-    extra = [marker_put(request, {"conversationId": genesis.conversation_id})] if request else []
-    for reason in _write(genesis, extra):
-        if request and reason["Code"] == "ConditionalCheckFailed":
-            earlier = result_of(request, reason["Item"])["conversationId"]
-            return Made(earlier, created=earlier == genesis.conversation_id, replayed=True)
-    return Made(genesis.conversation_id)
+    marker = [marker_put(request, {"conversationId": genesis.conversation_id})] if request else []
+    written = _write(genesis, marker)
+    if isinstance(written, Head):
+        return Made(written)
+    if request is None:
+        raise AppendConflict(genesis.conversation_id)
+    earlier = result_of(request, written.holder)["conversationId"]
+    made, entry = read_genesis_entry(conversation_pk(tenant, earlier))
+    return Made(first_head(made, Tail.of(entry)), replayed=True)
 
 
 def get_or_create(tenant: str, new: NewConversation, created_by: str) -> Made:
@@ -76,12 +87,12 @@ def get_or_create(tenant: str, new: NewConversation, created_by: str) -> Made:
         if holder and holder != erased:
             tail = read_tail(conversation_pk(tenant, holder))
             if tail is None or tail.state != ERASED:
-                return Made(holder, created=False)
+                return Made(read_conversation(tenant, holder), created=False)
             erased = holder
         genesis = _genesis(tenant, new, created_by)
-        lost = [*_write(genesis, [_holder_put(pk, genesis.conversation_id, erased)])]
-        if not lost:
-            return Made(genesis.conversation_id)
+        written = _write(genesis, [_holder_put(pk, genesis.conversation_id, erased)])
+        if isinstance(written, Head):
+            return Made(written)
     raise AppendConflict(new.conversation_id or pk)
 
 
@@ -97,13 +108,14 @@ def _genesis(tenant: str, new: NewConversation, created_by: str) -> Genesis:
     )
 
 
-def _write(genesis: Genesis, extra: list[dict[str, Any]]) -> list[Any]:
-    """Write genesis, head and what else belongs to the transaction. Returns the failed reasons of the extra parts."""
+def _write(genesis: Genesis, extra: list[dict[str, Any]]) -> Head | _Held:
+    """Write genesis, head and what else belongs to the transaction, unless its condition fails: then what held it."""
     entry = genesis_entry(genesis, secrets.token_hex(8))
+    head = first_head(genesis, Tail.of(entry))
     puts: list[Any] = [
         *extra,
         {"Put": _entry_put(to_ledger_item(entry))},
-        {"Put": {"TableName": settings().state_table, "Item": to_head_item(first_head(genesis, Tail.of(entry)))}},
+        {"Put": {"TableName": settings().state_table, "Item": to_head_item(head)}},
     ]
     for _ in tries(settings().append_patience_s):
         try:
@@ -113,13 +125,13 @@ def _write(genesis: Genesis, extra: list[dict[str, Any]]) -> list[Any]:
                 raise
             reasons = error.response["CancellationReasons"]
             if failed := [reason for reason in reasons[: len(extra)] if reason["Code"] == "ConditionalCheckFailed"]:
-                return failed
+                return _Held(failed[0]["Item"])
             _demand_free(genesis, reasons[len(extra)])
             if not {reason["Code"] for reason in reasons} <= RETRIED_REASONS:
                 raise
         else:
             tails.put(entry.pk, Tail.of(entry))
-            return []
+            return head
     raise AppendConflict(genesis.conversation_id)
 
 

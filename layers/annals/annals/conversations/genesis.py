@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from annals.errors import ConversationNotFound
+from annals.json_text import dump
 from annals.ledger.entry import GENESIS, NO_HASH, OPEN, Entry, Record
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.read import walk
@@ -48,11 +49,10 @@ def genesis_entry(genesis: Genesis, entry_id: str) -> Entry:
         "metadata": dict(genesis.metadata),
         "createdBy": genesis.created_by,
     }
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Entry(
         pk=conversation_pk(genesis.tenant, genesis.conversation_id),
         entry_id=entry_id,
-        records=(Record.new(0, GENESIS, text.encode()),),
+        records=(Record.new(0, GENESIS, dump(body).encode()),),
         count=0,
         state=OPEN,
         at=genesis.created_at,
@@ -62,17 +62,18 @@ def genesis_entry(genesis: Genesis, entry_id: str) -> Entry:
 
 def read_genesis(tenant: str, conversation_id: str) -> Genesis:
     """A conversation's genesis; this process reads it once. Raises ConversationNotFound."""
-    return _read(conversation_pk(tenant, conversation_id))
+    return read_genesis_entry(conversation_pk(tenant, conversation_id))[0]
 
 
 @lru_cache(maxsize=10_000)
-def _read(pk: str) -> Genesis:
+def read_genesis_entry(pk: str) -> tuple[Genesis, Entry]:
+    """A conversation's genesis with the ledger's entry that holds it. Raises ConversationNotFound."""
     tenant, conversation_id = split_conversation_pk(pk)
     entry = next(walk(pk, last=0), None)
     if entry is None or entry.records[0].body is None:
         raise ConversationNotFound(conversation_id)
     body = json.loads(entry.records[0].body)
-    return Genesis(
+    genesis = Genesis(
         tenant=tenant,
         conversation_id=conversation_id,
         type=body["type"],
@@ -81,3 +82,4 @@ def _read(pk: str) -> Genesis:
         created_by=body["createdBy"],
         created_at=entry.at,
     )
+    return genesis, entry

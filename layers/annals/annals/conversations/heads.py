@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import Unavailable
+from annals.json_text import dump
 from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
 from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
 from annals.ledger.retry import tries
@@ -84,10 +85,10 @@ def to_head_item(head: Head) -> Item:
         "sk": "HEAD",
         "type": genesis.type,
         "participants": dict(genesis.participants),
-        "creation": _json(genesis.metadata),
+        "creation": dump(genesis.metadata),
         "createdBy": genesis.created_by,
         "createdAt": genesis.created_at,
-        "metadata": _json(head.metadata),
+        "metadata": dump(head.metadata),
         "version": head.version,
         "messageCount": head.message_count,
         "changedAt": head.changed_at,
@@ -217,7 +218,3 @@ def _restore(pk: str, tail: Tail) -> None:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise
         _advance(pk, tail)
-
-
-def _json(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

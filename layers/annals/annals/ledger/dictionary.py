@@ -33,9 +33,9 @@ DICTIONARY = (
     b" what's"
     b" Please let me know if you have any questions. Thank you for your help with this. I would like to know how to"
     b" Could you please tell me what is the Do you remember when That sounds great! I'm glad to hear that. How are"
-    b" you doing? Here is a short summary of the You can also In addition to the For example, On the other hand, As far as"
-    b" I know, at the same time as soon as possible in order to a lot of one of the some of the most of the the end of"
-    b" the it would be you might want to if you would like to I think that we should be able to have a look at it is not"
-    b" there are a few going to be has been will be can be used to"
+    b" you doing? Here is a short summary of the You can also In addition to the For example, On the other hand, As far"
+    b" as I know, at the same time as soon as possible in order to a lot of one of the some of the most of the the end"
+    b" of the it would be you might want to if you would like to I think that we should be able to have a look at it"
+    b" is not there are a few going to be has been will be can be used to"
     b'{"role":"assistant","content":"{"role":"user","content":"'
 )

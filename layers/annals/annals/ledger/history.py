@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from annals.ledger.entry import MESSAGE, Entry, Record, Tail
-from annals.ledger.messages import Message, show
+from annals.ledger.messages import show
 from annals.ledger.read import walk, walk_records_from
 from annals.settings import settings
+
+if TYPE_CHECKING:
+    from annals.ledger.models import Message
 
 
 @dataclass(frozen=True)
 class Span:
     """Which messages to page through, and from which end.
 
-    ``after`` and ``before`` are exclusive seqs. ``offset`` messages are skipped at the end where the page starts.
+    A page that is read backward is shown in chronological order all the same, unless ``newest_first``. ``after`` and
+    ``before`` are exclusive seqs. ``offset`` messages are skipped at the end where the page starts.
     ``keep`` decides which messages count at all; without it, all do.
     """
 
     forward: bool = False
+    newest_first: bool = False
     after: int = 0
     before: int | None = None
     offset: int = 0
@@ -34,7 +40,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Page:
-    """Messages in the order in which they were read, and the seq to go on from, if there is more."""
+    """Messages in the order in which they are shown, and the seq to go on from, if there is more."""
 
     messages: list[Message]
     next_seq: int | None
@@ -46,7 +52,13 @@ def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
     A page also ends once ``max_page_bytes`` bytes of records were read, so it may be short, or even empty, and still
     have a next one.
     """
-    entries, skip = _start(pk, tail, span, limit)
+    found, next_seq = _read(*_start(pk, tail, span, limit), span, limit)
+    if not span.forward and not span.newest_first:
+        found.reverse()
+    return Page(found, next_seq)
+
+
+def _read(entries: Iterator[Entry], skip: int, span: Span, limit: int) -> tuple[list[Message], int | None]:
     found: list[Message] = []
     read_bytes = 0
     for record, entry in _records(entries, span):
@@ -56,12 +68,12 @@ def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
             if skip:
                 skip -= 1
             elif len(found) == limit:
-                return Page(found, found[-1]["seq"])
+                return found, found[-1]["seq"]
             else:
                 found.append(message)
         if read_bytes > settings().max_page_bytes:
-            return Page(found, record.seq)
-    return Page(found, None)
+            return found, record.seq
+    return found, None
 
 
 def _records(entries: Iterator[Entry], span: Span) -> Iterator[tuple[Record, Entry]]:

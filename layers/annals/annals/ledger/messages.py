@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from annals.json_text import dump
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import MESSAGE, Entry, Record
+from annals.ledger.read import read_records
 from annals.times import to_rfc3339
 
-Message = dict[str, Any]
+if TYPE_CHECKING:
+    from annals.ledger.models import Message
+
+
+MESSAGE_ID = re.compile(r"msg-([0-9]{3}|[1-9][0-9]{3,11})")
 
 
 def message_id(seq: int) -> str:
@@ -20,26 +27,31 @@ def message_id(seq: int) -> str:
 
 def seq_of(message_id: str) -> int | None:
     """The seq that a message id names, or None if it is no message id."""
-    digits = message_id.removeprefix("msg-")
-    if digits == message_id or not (digits.isascii() and digits.isdigit()) or len(digits) > 12:
-        return None
-    return int(digits)
+    found = MESSAGE_ID.fullmatch(message_id)
+    return int(found[1]) if found else None
 
 
 def new_message(said: Mapping[str, Any]) -> NewRecord:
     """The record of a message: the JSON text of all that the caller said of it."""
-    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return NewRecord(MESSAGE, text.encode())
+    return NewRecord(MESSAGE, dump(said).encode())
 
 
 def show(record: Record, entry: Entry) -> Message:
     """A message as the API shows it; one without its body is shown as redacted."""
-    place: Message = {"messageId": message_id(record.seq), "seq": record.seq}
-    if record.body is None:
-        return {**place, "status": "redacted", "timestamp": to_rfc3339(entry.at)}
-    return {**place, "timestamp": to_rfc3339(entry.at), **json.loads(record.body)}
+    place = {"messageId": message_id(record.seq), "seq": record.seq, "timestamp": to_rfc3339(entry.at)}
+    said = {"status": "redacted"} if record.body is None else json.loads(record.body)
+    return cast("Message", place | said)
 
 
 def messages_of(entry: Entry) -> Iterator[Message]:
     """The messages of an entry, in order."""
     return (show(record, entry) for record in entry.records if record.kind == MESSAGE)
+
+
+def read_message(pk: str, message_id: str) -> Message | None:
+    """The message of this id, or None where there is none."""
+    seq = seq_of(message_id)
+    if seq is None:
+        return None
+    found = (message for entry in read_records(pk, seq, seq) for message in messages_of(entry))
+    return next((message for message in found if message["seq"] == seq), None)

@@ -1,0 +1,77 @@
+"""Read a conversation's messages, and verify its chain."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from annals.conversations.heads import read_head
+from annals.conversations.read import demand_space, demand_tail
+from annals.errors import ConversationNotFound, MessageNotFound
+from annals.http.app import Api, reply
+from annals.http.model import PathId
+from annals.ledger.history import read_page
+from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import read_message
+from annals.ledger.models import History, Message, Verified
+from annals.ledger.query import NAMES, next_cursor, read_span
+from annals.ledger.read import walk
+from annals.ledger.verify import verify
+
+app = Api()
+handler = app.handler
+
+
+@app.get("/v1/conversations/<conversation_id>/messages", tags=["Messages"])
+def list_messages(
+    conversation_id: PathId,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[str | None, Query()] = None,
+    order: Annotated[Literal["asc", "desc"] | None, Query()] = None,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0)] = 0,
+    before: Annotated[int | None, Query(ge=0)] = None,
+) -> Response[History]:
+    """The newest messages in chronological order, unless said otherwise."""
+    caller = app.caller.require("read")
+    app.demand_known_query("limit", *NAMES)
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    tail = demand_tail(caller.tenant, conversation_id)
+    span = read_span(cursor, order, offset, after, before, app.query)
+    page = read_page(conversation_pk(caller.tenant, conversation_id), tail, span, limit)
+    return reply({"items": page.messages, **next_cursor(page, span), "total": tail.count}, etag=tail.seq)
+
+
+@app.get("/v1/conversations/<conversation_id>/messages/<message_id>", tags=["Messages"])
+def get_message(conversation_id: PathId, message_id: str) -> Message:
+    """One message."""
+    caller = app.caller.require("read")
+    app.demand_known_query()
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    demand_tail(caller.tenant, conversation_id)
+    found = read_message(conversation_pk(caller.tenant, conversation_id), message_id)
+    if found is None:
+        raise MessageNotFound(message_id)
+    return found
+
+
+@app.get("/v1/conversations/<conversation_id>/verify", tags=["Messages"])
+def verify_conversation(conversation_id: PathId) -> Verified:
+    """Read the conversation's whole chain and say whether it is what was appended."""
+    caller = app.caller.require("read")
+    app.demand_known_query()
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    pk = conversation_pk(caller.tenant, conversation_id)
+    head = read_head(pk)
+    found = verify(walk(pk), pk, head.checkpoint if head else None)
+    if not found.entries and head is None:
+        raise ConversationNotFound(conversation_id)
+    answer = Verified(
+        valid=found.valid,
+        messageCount=found.message_count,
+        entries=found.entries,
+        headHash=found.head_hash.hex(),
+    )
+    return answer if found.valid else {**answer, "firstBadSeq": found.first_bad_seq or 0}

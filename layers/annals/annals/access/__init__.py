@@ -1,0 +1,1 @@
+"""Access: API keys, and the caller that one stands for."""

@@ -1,0 +1,55 @@
+"""The caller: whom a request speaks for, and what that one may do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from annals.errors import Forbidden, NotFound
+
+SCOPES = ("read", "write", "erase", "admin", "operator")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a key stands for. ``spaces`` are the memory spaces it may see; None stands for all of them."""
+
+    tenant: str
+    key_id: str
+    scopes: frozenset[str]
+    spaces: frozenset[str] | None = None
+
+    @staticmethod
+    def from_authorizer(context: Mapping[str, Any]) -> Caller:
+        """The caller that the authorizer put into the request's context: strings, lists as JSON."""
+        spaces = context.get("memorySpaces")
+        return Caller(
+            tenant=context["tenant"],
+            key_id=context["keyId"],
+            scopes=frozenset(json.loads(context["scopes"])),
+            spaces=None if spaces is None else frozenset(json.loads(spaces)),
+        )
+
+    def to_authorizer(self) -> dict[str, str]:
+        """The request context in which functions find this caller again."""
+        context = {"tenant": self.tenant, "keyId": self.key_id, "scopes": json.dumps(sorted(self.scopes))}
+        if self.spaces is not None:
+            context["memorySpaces"] = json.dumps(sorted(self.spaces))
+        return context
+
+    def require(self, scope: str) -> Caller:
+        """This caller, if it has the scope. Raises Forbidden."""
+        if scope not in self.scopes:
+            raise Forbidden(f"This key lacks the scope {scope!r}.")
+        return self
+
+    def may_see(self, space: str | None) -> bool:
+        """Whether a memory space is open to this caller."""
+        return self.spaces is None or space in self.spaces
+
+    def demand_space(self, space: str | None) -> None:
+        """Raise NotFound unless the space is open to this caller: what it may not see is not there."""
+        if not self.may_see(space):
+            raise NotFound(f"There is no memory space {space!r}.", field="memorySpaceId")

@@ -1,0 +1,109 @@
+"""What the API takes and gives of conversations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import BeforeValidator, Field
+from typing_extensions import TypedDict
+
+from annals.conversations.create import NewConversation
+from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
+from annals.errors import InvalidInput
+from annals.http.model import Id, Json, Model, refusal
+
+TYPES = (USER_AGENT, AGENT_AGENT)
+
+
+def _to_type(value: object) -> object:
+    if value not in TYPES:
+        raise refusal("INVALID_TYPE", f"must be one of {', '.join(TYPES)}")
+    return value
+
+
+ConversationType = Annotated[Literal["user-agent", "agent-agent"], BeforeValidator(_to_type)]
+
+
+class Participants(Model):
+    """Who takes part: a user and/or an agent with a memory space, or two agents."""
+
+    user_id: Id | None = None
+    agent_id: Id | None = None
+    participant_id: Id | None = None
+    agent1: Id | None = None
+    agent2: Id | None = None
+    agents: list[Id] | None = None
+    memory_space_id: Id | None = None
+
+    def of_type(self, kind: str) -> dict[str, str]:
+        """The participants that a type of conversation asks for, by their names. Raises InvalidInput for others."""
+        said = self.model_dump(by_alias=True, exclude_none=True)
+        return _two_agents(said) if kind == AGENT_AGENT else _user_and_agent(said)
+
+
+def _user_and_agent(said: dict[str, str]) -> dict[str, str]:
+    if not said.keys() <= {"userId", "agentId", "participantId", "memorySpaceId"}:
+        raise _bad_participants("A user-agent conversation has a userId and/or an agentId.")
+    if "userId" not in said and "agentId" not in said:
+        raise _bad_participants("A user-agent conversation needs a userId or an agentId.")
+    if "memorySpaceId" not in said:
+        field = "participants.memorySpaceId"
+        raise InvalidInput("MISSING_REQUIRED_FIELD", f"{field} is required.", field=field)
+    return said
+
+
+def _two_agents(said: dict[str, Any]) -> dict[str, str]:
+    space = said.pop("memorySpaceId", None)
+    agents = said.pop("agents", None) or [said.pop(name) for name in ("agent1", "agent2") if name in said]
+    if len(agents) != 2 or said:
+        raise _bad_participants("An agent-agent conversation has exactly two agents, and nobody else.")
+    if agents[0] == agents[1]:
+        raise InvalidInput("DUPLICATE_VALUES", "The two agents must differ.", field="participants")
+    named = {"agent1": agents[0], "agent2": agents[1]}
+    return {**named, "memorySpaceId": space} if space else named
+
+
+def _bad_participants(detail: str) -> InvalidInput:
+    return InvalidInput("INVALID_PARTICIPANTS", detail, field="participants")
+
+
+class CreateConversation(Model):
+    """A conversation to be made; without an id it gets one."""
+
+    type: ConversationType
+    conversation_id: Id | None = None
+    participants: Participants
+    metadata: Json = Field(default_factory=dict)
+
+    def to_new(self) -> NewConversation:
+        """The conversation as the domain takes it. Raises InvalidInput where its participants do not fit its type."""
+        return NewConversation(self.type, self.participants.of_type(self.type), self.metadata, self.conversation_id)
+
+
+class GetOrCreateConversation(CreateConversation):
+    """A conversation to be found by its participants, or made. Its id is not the caller's to choose."""
+
+    conversation_id: None = None
+
+
+class Conversation(TypedDict):
+    """A conversation. ``version`` counts the changes of its metadata and is its ETag."""
+
+    conversationId: str
+    type: str
+    participants: dict[str, str]
+    metadata: Json
+    version: int
+    messageCount: int
+    createdAt: str
+    updatedAt: str
+    lastMessageAt: str | None
+    status: Literal["active", "sealed", "archived"]
+    headHash: str
+
+
+class ConversationList(TypedDict):
+    """A page of conversations, the newest activity first."""
+
+    items: list[Conversation]
+    nextCursor: NotRequired[str]

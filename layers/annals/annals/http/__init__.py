@@ -1,0 +1,1 @@
+"""HTTP: what every function that answers API Gateway shares."""

@@ -1,0 +1,135 @@
+"""The resolver that every function with routes uses, set up in one place."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from annals import json_text
+from annals.access.caller import Caller
+from annals.errors import AnnalsError, InvalidInput, NotFound, UnsupportedMediaType
+from annals.http import problems
+from annals.ledger.idempotency import IdempotentRequest
+
+logger = logging.getLogger("annals")
+
+MAX_KEY_CHARS = 255
+
+
+class Api(APIGatewayRestResolver):
+    """Powertools' resolver for API Gateway REST: strict JSON in, problem details out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            enable_validation=True,
+            json_body_deserializer=json_text.parse,
+            serializer=json_text.dump,
+        )
+        self.exception_handler(AnnalsError)(self._refuse)
+        self.exception_handler(RequestValidationError)(lambda error: self._refuse(from_request(error)))
+        self.exception_handler(NotFoundError)(lambda _: self._refuse(NotFound("There is no such route.")))
+        self.exception_handler([ClientError, BotoCoreError])(self._fail_of_aws)
+        self.exception_handler(Exception)(self._fail)
+
+    def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """The function's entry point."""
+        return self.resolve(event, context)
+
+    @property
+    def caller(self) -> Caller:
+        """Whom this request speaks for."""
+        return Caller.from_authorizer(self._event["requestContext"]["authorizer"])
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters, by name; of one that is repeated, the last."""
+        return dict(self._event.get("queryStringParameters") or {})
+
+    def demand_known_query(self, *names: str, code: str = "UNKNOWN_FIELD") -> None:
+        """Raise InvalidInput for a query parameter that is none of these."""
+        for name in self.query.keys() - set(names):
+            raise InvalidInput(code, f"There is no query parameter {name!r} here.", field=name)
+
+    def header(self, name: str) -> str | None:
+        """A header's value."""
+        return self.current_event.headers.get(name)
+
+    def if_match(self) -> int | None:
+        """The number in If-Match, such as ``"44"``. Raises InvalidInput for anything else, also for ``*``."""
+        text = self.header("if-match")
+        if text is None:
+            return None
+        number = text.strip().strip('"')
+        if not (number.isascii() and number.isdigit()) or len(number) > 12:
+            raise InvalidInput(
+                "INVALID_FORMAT", f"If-Match must be a number in quotes, not {text!r}.", field="If-Match"
+            )
+        return int(number)
+
+    def idempotent_request(self, route: str) -> IdempotentRequest | None:
+        """This request's idempotency, if it came with an Idempotency-Key."""
+        key = self.header("idempotency-key")
+        if key is None:
+            return None
+        if not key.strip() or len(key) > MAX_KEY_CHARS:
+            detail = f"Idempotency-Key must have 1 to {MAX_KEY_CHARS} characters."
+            raise InvalidInput("INVALID_FORMAT", detail, field="Idempotency-Key")
+        body = self.current_event.decoded_body or ""
+        return IdempotentRequest.of(self.caller.tenant, route, key, self.current_event.path.encode(), body.encode())
+
+    def demand_json(self) -> None:
+        """Raise UnsupportedMediaType for a body that does not call itself JSON."""
+        kind = (self.header("content-type") or "application/json").partition(";")[0].strip().lower()
+        if kind != "application/json" and self.current_event.body:
+            raise UnsupportedMediaType(f"The body must be application/json, not {kind}.")
+
+    @property
+    def _event(self) -> Mapping[str, Any]:
+        return self.current_event.raw_event
+
+    def _call_route(self, route: Any, route_arguments: dict[str, str]) -> Any:
+        try:
+            self.demand_json()
+        except UnsupportedMediaType as error:
+            return self._response_builder_class(response=self._refuse(error), serializer=self._serializer, route=route)
+        return super()._call_route(route, route_arguments)
+
+    def _refuse(self, error: AnnalsError) -> Response[str]:
+        request_id = self._event["requestContext"].get("requestId", "")
+        return Response(
+            status_code=error.status,
+            content_type=problems.CONTENT_TYPE,
+            body=json.dumps(problems.problem(error, request_id)),
+            headers=problems.problem_headers(error),
+        )
+
+    def _fail_of_aws(self, error: Exception) -> Response[str]:
+        refusal = problems.from_aws(error)
+        logger.error("AWS refused %s", type(error).__name__, exc_info=refusal.status == 500)
+        return self._refuse(refusal)
+
+    def _fail(self, error: Exception) -> Response[str]:
+        logger.error("Request %s failed", self._event["requestContext"].get("requestId"), exc_info=error)
+        return self._refuse(problems.internal_error())
+
+
+def from_request(error: RequestValidationError) -> AnnalsError:
+    """The refusal for what Powertools' validation found."""
+    return problems.from_validation(error.errors())
+
+
+def reply(body: Any, status: int = 200, *, etag: int | None = None, replayed: bool = False) -> Response[Any]:
+    """An answer with the headers that the API documents."""
+    headers = {"Cache-Control": "no-store"}
+    if etag is not None:
+        headers["ETag"] = f'"{etag}"'
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return Response(status_code=status, content_type="application/json", body=body, headers=headers)

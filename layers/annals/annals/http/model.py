@@ -1,0 +1,91 @@
+"""What the API's request and response models share, and the types of their fields."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from annals.times import from_rfc3339, to_rfc3339
+
+MAX_ID_CHARS = 128
+
+RESERVED_IDS = frozenset({".", "..", "by-participants", "count", "delete-many", "export", "import", "search"})
+
+
+class Model(BaseModel):
+    """A request or response: camelCase outside, no field that is not named, no value of another type."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True)
+
+
+def refusal(code: str, text: str) -> PydanticCustomError:
+    """A refusal that a validator raises; its code reaches the caller."""
+    return PydanticCustomError(code, "{text}", {"text": text})
+
+
+def _check_id(value: str) -> str:
+    if not value.strip():
+        raise refusal("MISSING_REQUIRED_FIELD", "must not be blank")
+    if len(value) > MAX_ID_CHARS or not value.isprintable() or "/" in value or value in RESERVED_IDS:
+        raise refusal(
+            "INVALID_ID_FORMAT",
+            f"must have at most {MAX_ID_CHARS} printable characters, no slash, and not be a reserved word",
+        )
+    return value
+
+
+def _check_text(value: str) -> str:
+    if not value.strip():
+        raise refusal("MISSING_REQUIRED_FIELD", "must not be blank")
+    return value
+
+
+def _to_ms(value: Any) -> Any:
+    """A time as the API takes it, RFC 3339 or Unix milliseconds, as Unix milliseconds."""
+    try:
+        if isinstance(value, str):
+            return from_rfc3339(value) if not value.lstrip("-").isdigit() else _in_calendar(int(value))
+        if isinstance(value, int) and not isinstance(value, bool):
+            return _in_calendar(value)
+    except (ValueError, OverflowError):
+        pass
+    raise refusal("INVALID_FORMAT", "must be a time: RFC 3339 with a zone, or Unix milliseconds")
+
+
+def _in_calendar(ms: int) -> int:
+    to_rfc3339(ms)
+    return ms
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise refusal("INVALID_FORMAT", "must be a finite number")
+    return value
+
+
+Id = Annotated[str, AfterValidator(_check_id), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_ID_CHARS})]
+"""An id that callers choose."""
+
+PathId = Annotated[str, BeforeValidator(unquote), AfterValidator(_check_id)]
+"""An id in a path: the one place where a path is percent-decoded."""
+
+Text = Annotated[str, AfterValidator(_check_text), Field(json_schema_extra={"minLength": 1})]
+"""A text that says something."""
+
+Time = Annotated[
+    int,
+    BeforeValidator(_to_ms),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}),
+]
+"""A time, as Unix milliseconds."""
+
+Score = Annotated[float, AfterValidator(_finite)]
+"""A finite number."""
+
+Json = dict[str, Any]
+"""Any JSON object, given back exactly."""

@@ -1,0 +1,109 @@
+"""Problem details (RFC 9457): the one place where errors become answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from annals.errors import AnnalsError, InvalidInput, InvalidJson, Unavailable
+
+CONTENT_TYPE = "application/problem+json"
+
+CODES = {
+    "missing": "MISSING_REQUIRED_FIELD",
+    "extra_forbidden": "UNKNOWN_FIELD",
+    "greater_than": "INVALID_RANGE",
+    "greater_than_equal": "INVALID_RANGE",
+    "less_than": "INVALID_RANGE",
+    "less_than_equal": "INVALID_RANGE",
+    "too_short": "EMPTY_ARRAY",
+    "too_long": "INVALID_RANGE",
+}
+"""The code of each kind of validation error that pydantic itself finds; the rest is INVALID_FORMAT."""
+
+THROTTLED = {
+    "InternalServerError",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "ThrottlingException",
+    "TransactionConflictException",
+    "TransactionInProgressException",
+}
+
+
+def problem(error: AnnalsError, request_id: str) -> dict[str, Any]:
+    """The problem details of an error."""
+    details: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        "requestId": request_id,
+    }
+    if error.field is not None:
+        details["field"] = error.field
+    if (current := getattr(error, "current", None)) is not None:
+        details["current"] = current
+    return details
+
+
+def problem_headers(error: AnnalsError) -> dict[str, str]:
+    """The headers that go with an error's problem details."""
+    headers = {"Cache-Control": "no-store"}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="annals"'
+    return headers
+
+
+def from_validation(errors: Sequence[Mapping[str, Any]]) -> AnnalsError:
+    """The refusal for pydantic's validation errors: the first one, by the name that the caller gave the field."""
+    first = errors[0]
+    place = first["loc"][1:] if first["loc"] and first["loc"][0] in PARTS_OF_REQUEST else first["loc"]
+    if first["type"] == "json_invalid" or (not place and first.get("input", ...) is None):
+        return InvalidJson("The request needs a JSON body.")
+    kind: str = first["type"]
+    code = kind if kind.isupper() else CODES.get(kind, "INVALID_FORMAT")
+    field = field_name(place)
+    said = first["msg"][:1].lower() + first["msg"][1:]
+    return InvalidInput(code, f"{field or 'The body'}: {said}.", field=field or None)
+
+
+PARTS_OF_REQUEST = {"body", "query", "path", "header"}
+
+UNION_TAGS = {"<message>", "<messages>"}
+"""How models name the branches of their unions; callers never wrote them."""
+
+
+def field_name(place: Sequence[str | int]) -> str:
+    """``("messages", 0, "content")`` as ``messages[0].content``."""
+    name = ""
+    for part in place:
+        if isinstance(part, int):
+            name += f"[{part}]"
+        elif part not in UNION_TAGS:
+            name += f".{part}" if name else part
+    return name
+
+
+def from_aws(error: Exception) -> AnnalsError:
+    """The refusal for an AWS service that throttles or does not answer; what is a bug of ours is an internal error."""
+    if isinstance(error, ClientError):
+        if error.response["Error"]["Code"] in THROTTLED | {"TransactionCanceledException"}:
+            return Unavailable("The database is busy. Send the request again.")
+        return internal_error()
+    if isinstance(error, BotoCoreError):
+        return Unavailable("The database does not answer. Send the request again.")
+    return internal_error()
+
+
+def internal_error() -> AnnalsError:
+    """The refusal for what should not happen; the log has the traceback under the request's id."""
+    return AnnalsError("Something went wrong inside Annals. The log names the cause under this requestId.")

@@ -1,0 +1,37 @@
+"""Query parameters beyond what a type can say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import TypeAdapter, ValidationError
+
+from annals.errors import InvalidInput
+from annals.http.model import Time
+
+_time: TypeAdapter[int] = TypeAdapter(Time)
+
+
+def read_time(query: Mapping[str, str], name: str) -> int | None:
+    """A parameter that is a time, in Unix milliseconds. Raises InvalidInput."""
+    if name not in query:
+        return None
+    try:
+        return _time.validate_python(query[name])
+    except ValidationError as error:
+        raise InvalidInput("INVALID_FORMAT", f"{name} {error.errors()[0]['msg']}.", field=name) from None
+
+
+def read_words(query: Mapping[str, str], name: str) -> list[str]:
+    """A parameter that is a comma-separated list."""
+    return [word for word in (part.strip() for part in query.get(name, "").split(",")) if word]
+
+
+def read_count(query: Mapping[str, str], name: str) -> int | None:
+    """A parameter that is a whole number from 0. Raises InvalidInput."""
+    if name not in query:
+        return None
+    digits = query[name]
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 12:
+        raise InvalidInput("INVALID_RANGE", f"{name} must be a whole number from 0.", field=name)
+    return int(digits)

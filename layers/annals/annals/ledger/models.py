@@ -1,0 +1,128 @@
+"""What the API takes and gives of messages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
+from typing_extensions import TypedDict
+
+from annals.http.model import Id, Json, Model, Time, refusal
+from annals.times import to_rfc3339
+
+ROLES = {"user": "user", "assistant": "assistant", "agent": "assistant", "system": "system", "tool": "tool"}
+
+
+def to_role(value: Any) -> str:
+    """The stored role that a caller's word for it means."""
+    if not isinstance(value, str) or value not in ROLES:
+        raise refusal("INVALID_ROLE", f"must be one of {', '.join(ROLES)}")
+    return ROLES[value]
+
+
+Role = Annotated[Literal["user", "assistant", "system", "tool"], BeforeValidator(to_role)]
+
+
+class NewMessage(Model):
+    """A message as a caller sends it. ``content`` is the text that is searched; ``parts`` is any JSON."""
+
+    role: Role
+    parts: Any = None
+    content: Annotated[str, Field(validate_default=True)] = ""
+    name: str | None = None
+    user_id: Id | None = None
+    participant_id: Id | None = None
+    from_: Annotated[Id | None, Field(alias="from")] = None
+    to: Id | None = None
+    thread_id: Id | None = None
+    run_id: Id | None = None
+    metadata: Json | None = None
+    timestamp: Time | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _says_something(cls, content: str, info: ValidationInfo) -> str:
+        if not content and info.data.get("parts") is None:
+            raise refusal("MISSING_REQUIRED_FIELD", "must not be empty where there are no parts")
+        return content
+
+    def said(self) -> dict[str, Any]:
+        """What is stored: all that the caller said, and nothing else."""
+        said = self.model_dump(by_alias=True, exclude_unset=True)
+        if self.timestamp is not None:
+            said["timestamp"] = to_rfc3339(self.timestamp)
+        return {"role": self.role, "content": self.content} | {
+            name: value for name, value in said.items() if value is not None or name == "parts"
+        }
+
+
+def _one_thread(messages: list[NewMessage]) -> list[NewMessage]:
+    if len({message.thread_id for message in messages}) > 1:
+        raise refusal("INVALID_FORMAT", "must all belong to one thread")
+    return messages
+
+
+class NewMessages(Model):
+    """Several messages, which are stored as one entry: all of them or none."""
+
+    messages: Annotated[list[NewMessage], Field(min_length=1), AfterValidator(_one_thread)]
+
+
+def _shape(value: Any) -> str:
+    return "<messages>" if isinstance(value, dict) and "messages" in value else "<message>"
+
+
+AppendMessages = Annotated[
+    Annotated[NewMessage, Tag("<message>")] | Annotated[NewMessages, Tag("<messages>")], Discriminator(_shape)
+]
+"""One message, or several."""
+
+
+Message = TypedDict(
+    "Message",
+    {
+        "messageId": str,
+        "seq": int,
+        "role": NotRequired[str],
+        "content": NotRequired[str],
+        "parts": NotRequired[Any],
+        "name": NotRequired[str],
+        "userId": NotRequired[str],
+        "participantId": NotRequired[str],
+        "from": NotRequired[str],
+        "to": NotRequired[str],
+        "threadId": NotRequired[str],
+        "runId": NotRequired[str],
+        "metadata": NotRequired[Json],
+        "timestamp": str,
+        "status": NotRequired[Literal["incomplete", "redacted", "archived"]],
+    },
+)
+"""A message as it is stored."""
+
+
+class Appended(TypedDict):
+    """What an append stored, and where the conversation is now."""
+
+    conversationId: str
+    messages: list[Message]
+    messageCount: int
+    headHash: str
+
+
+class History(TypedDict):
+    """A page of messages; ``total`` counts all messages of the conversation."""
+
+    items: list[Message]
+    nextCursor: NotRequired[str]
+    total: int
+
+
+class Verified(TypedDict):
+    """What verifying a conversation's chain found."""
+
+    valid: bool
+    messageCount: int
+    entries: int
+    headHash: str
+    firstBadSeq: NotRequired[int]
