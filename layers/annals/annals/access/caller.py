@@ -49,6 +49,10 @@ class Caller:
         """Whether a memory space is open to this caller."""
         return self.spaces is None or space in self.spaces
 
+    def covers(self, spaces: frozenset[str] | None) -> bool:
+        """Whether this caller may see all of these memory spaces; None stands for all there are."""
+        return self.spaces is None or (spaces is not None and spaces <= self.spaces)
+
     def demand_space(self, space: str | None) -> None:
         """Raise NotFound unless the space is open to this caller: what it may not see is not there."""
         if not self.may_see(space):

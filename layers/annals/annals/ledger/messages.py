@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 MESSAGE_ID = re.compile(r"msg-([0-9]{3}|[1-9][0-9]{3,11})")
 
 
+MARKS = "memory"
+"""The part of a body that says what the message is as a memory; it is not part of the message."""
+
+
 def message_id(seq: int) -> str:
     """``msg-`` and the seq, at least three digits."""
     return f"msg-{seq:03d}"
@@ -40,6 +44,7 @@ def show(record: Record, entry: Entry) -> Message:
     """A message as the API shows it; one without its body is shown as redacted."""
     place = {"messageId": message_id(record.seq), "seq": record.seq, "timestamp": to_rfc3339(entry.at)}
     said = {"status": "redacted"} if record.body is None else json.loads(record.body)
+    said.pop(MARKS, None)
     return cast("Message", place | said)
 
 

@@ -1,0 +1,73 @@
+"""The authorizer: who a key stands for. It allows the whole API, and the functions check the scopes."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from annals.access.caller import SCOPES, Caller
+from annals.access.keys import find_key
+from annals.models.secret import ApiKey
+from annals.settings import settings
+
+_seen: dict[str, tuple[float, Caller]] = {}
+"""The callers that this process has seen, and until when they need no new look-up."""
+
+MAX_SEEN = 10_000
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Answer API Gateway's question whether a request may pass, and for whom it speaks."""
+    caller = find_caller(read_key(event.get("headers") or {}))
+    if caller is None:
+        # These very words make API Gateway answer 401.
+        raise Exception("Unauthorized")
+    return {
+        "principalId": caller.key_id,
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": _whole_api(event)}],
+        },
+        "context": caller.to_authorizer(),
+    }
+
+
+def read_key(headers: Mapping[str, str]) -> str:
+    """The key in ``Authorization: Bearer <key>`` or ``x-api-key: <key>``, or an empty string."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    scheme, _, token = lower.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return lower.get("x-api-key", "").strip()
+
+
+def find_caller(key: str) -> Caller | None:
+    """The caller that a key stands for, or None. A known one is looked up again after ``authorizer_cache_s``."""
+    root = root_key().value()
+    if root and hmac.compare_digest(key.encode(), root.encode()):
+        return Caller(settings().root_tenant, "root", frozenset(SCOPES))
+    until, caller = _seen.get(key, (0.0, None))
+    if caller and time.monotonic() < until:
+        return caller
+    _seen.pop(key, None)
+    found = find_key(key)
+    if found is None:
+        return None
+    if len(_seen) >= MAX_SEEN:
+        _seen.clear()
+    _seen[key] = (time.monotonic() + settings().authorizer_cache_s, found.to_caller())
+    return found.to_caller()
+
+
+@cache
+def root_key() -> ApiKey:
+    """The key that comes with the installation: it has every scope, and makes the other keys."""
+    return ApiKey(settings().root_key)
+
+
+def _whole_api(event: Mapping[str, Any]) -> str:
+    """``arn:…:apiId/stage/METHOD/path`` as ``arn:…:apiId/stage/*``: a cached answer serves every route."""
+    return "/".join(event["methodArn"].split("/", 2)[:2]) + "/*"

@@ -1,0 +1,42 @@
+"""Make, list and revoke API keys."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools.event_handler import Response
+
+from annals.access.keys import list_keys, make_key, revoke_key
+from annals.access.models import CreatedKey, CreateKey, KeyList, show_key
+from annals.errors import KeyNotFound
+from annals.http.app import Api, reply
+from annals.http.model import PathId
+
+app = Api()
+handler = app.handler
+
+
+@app.post("/v1/keys", status_code=201, tags=["Keys"])
+def create_key(body: CreateKey) -> Response[CreatedKey]:
+    """Make a key. Its text is in this answer and nowhere else."""
+    caller = app.caller.require("admin")
+    spaces = body.spaces_within(caller)
+    tenant = body.tenant or caller.tenant
+    key, text = make_key(tenant, body.name, frozenset(body.scopes), spaces, body.expires_at)
+    return reply({**show_key(key), "key": text, "tenant": tenant}, 201)
+
+
+@app.get("/v1/keys", tags=["Keys"])
+def list_tenant_keys() -> KeyList:
+    """The tenant's keys that open no more than the caller's own."""
+    caller = app.caller.require("admin")
+    app.demand_known_query()
+    return {"items": [show_key(key) for key in list_keys(caller.tenant) if caller.covers(key.spaces)]}
+
+
+@app.delete("/v1/keys/<key_id>", status_code=204, tags=["Keys"])
+def delete_key(key_id: PathId) -> Response[None]:
+    """Revoke a key. It stops working within the authorizer's cache time."""
+    caller = app.caller.require("admin")
+    if not any(key.key_id == key_id and caller.covers(key.spaces) for key in list_keys(caller.tenant)):
+        raise KeyNotFound(f"There is no key {key_id!r}.")
+    revoke_key(caller.tenant, key_id)
+    return reply(None, 204)

@@ -1,0 +1,176 @@
+"""API keys: made once, stored as a digest, looked up by the tenant and id that the key itself names."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from annals.access.caller import Caller
+from annals.dynamodb import Item, client, from_item, to_item
+from annals.errors import KeyNotFound
+from annals.ledger.keys import escape
+from annals.settings import settings
+from annals.times import now_ms
+
+PREFIX = "annals"
+
+
+@dataclass(frozen=True)
+class Key:
+    """An API key as it is stored. Times are Unix milliseconds."""
+
+    tenant: str
+    key_id: str
+    name: str
+    digest: bytes
+    scopes: frozenset[str]
+    spaces: frozenset[str] | None
+    created_at: int
+    valid_until: int | None = None
+    revoked_at: int | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether the key is neither revoked nor expired."""
+        return self.revoked_at is None and (self.valid_until is None or now_ms() < self.valid_until)
+
+    def to_caller(self) -> Caller:
+        """Whom the key stands for."""
+        return Caller(self.tenant, self.key_id, self.scopes, self.spaces)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What the text of a key says."""
+
+    tenant: str
+    key_id: str
+    secret: str
+
+    @staticmethod
+    def parse(text: str) -> Credential | None:
+        """The credential in a key's text, or None where the text is no key."""
+        prefix, _, rest = text.partition(".")
+        parts = rest.split(".")
+        if prefix != PREFIX or len(parts) != 3:
+            return None
+        try:
+            tenant = urlsafe_b64decode(parts[0] + "=" * (-len(parts[0]) % 4)).decode()
+        except ValueError:
+            return None
+        return Credential(tenant, parts[1], parts[2])
+
+    def __str__(self) -> str:
+        tenant = urlsafe_b64encode(self.tenant.encode()).decode().rstrip("=")
+        return f"{PREFIX}.{tenant}.{self.key_id}.{self.secret}"
+
+
+def make_key(
+    tenant: str, name: str, scopes: frozenset[str], spaces: frozenset[str] | None, valid_until: int | None
+) -> tuple[Key, str]:
+    """Store a new key and return it with its text, which is not stored and cannot be had again."""
+    credential = Credential(tenant, f"key-{secrets.token_hex(8)}", secrets.token_urlsafe(32))
+    digest = _digest(credential.secret)
+    key = Key(tenant, credential.key_id, name, digest, scopes, spaces, now_ms(), valid_until)
+    client().put_item(
+        TableName=settings().state_table, Item=_to_key_item(key), ConditionExpression="attribute_not_exists(pk)"
+    )
+    return key, str(credential)
+
+
+def find_key(text: str) -> Key | None:
+    """The working key that a text is, or None for any other text."""
+    credential = Credential.parse(text)
+    if credential is None:
+        return None
+    item = client().get_item(
+        TableName=settings().state_table, Key=_key_of(credential.tenant, credential.key_id), ConsistentRead=True
+    )
+    if "Item" not in item:
+        return None
+    key = _from_key_item(item["Item"])
+    return key if hmac.compare_digest(key.digest, _digest(credential.secret)) and key.works else None
+
+
+def list_keys(tenant: str) -> list[Key]:
+    """All keys of a tenant, revoked ones too."""
+    pages = (
+        client()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings().state_table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": _pk(tenant)}},
+            ConsistentRead=True,
+        )
+    )
+    return [_from_key_item(item) for page in pages for item in page["Items"]]
+
+
+def revoke_key(tenant: str, key_id: str) -> None:
+    """Make a key stop working; it stays in the list. Raises KeyNotFound."""
+    try:
+        client().update_item(
+            TableName=settings().state_table,
+            Key=_key_of(tenant, key_id),
+            UpdateExpression="SET revokedAt = if_not_exists(revokedAt, :now)",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues={":now": {"N": str(now_ms())}},
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        raise KeyNotFound(f"There is no key {key_id!r}.") from None
+
+
+def _digest(secret: str) -> bytes:
+    """The secret is 256 random bits, so that one round of SHA-256 is all the protection its digest needs."""
+    return sha256(secret.encode()).digest()
+
+
+def _pk(tenant: str) -> str:
+    return f"T#{escape(tenant)}#K"
+
+
+def _key_of(tenant: str, key_id: str) -> Item:
+    return {"pk": {"S": _pk(tenant)}, "sk": {"S": f"K#{escape(key_id)}"}}
+
+
+def _to_key_item(key: Key) -> Item:
+    values = {
+        "tenant": key.tenant,
+        "keyId": key.key_id,
+        "name": key.name,
+        "digest": key.digest,
+        "scopes": sorted(key.scopes),
+        "spaces": None if key.spaces is None else sorted(key.spaces),
+        "createdAt": key.created_at,
+        "validUntil": key.valid_until,
+    }
+    return {
+        **_key_of(key.tenant, key.key_id),
+        **to_item({name: value for name, value in values.items() if value is not None}),
+    }
+
+
+def _from_key_item(item: Mapping[str, Any]) -> Key:
+    values = from_item(item)
+    spaces = values.get("spaces")
+    return Key(
+        tenant=values["tenant"],
+        key_id=values["keyId"],
+        name=values["name"],
+        digest=values["digest"],
+        scopes=frozenset(values["scopes"]),
+        spaces=None if spaces is None else frozenset(spaces),
+        created_at=values["createdAt"],
+        valid_until=values.get("validUntil"),
+        revoked_at=values.get("revokedAt"),
+    )

@@ -1,0 +1,74 @@
+"""What the API takes and gives of keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from annals.access.caller import Caller
+from annals.access.keys import Key
+from annals.errors import Forbidden, InvalidInput
+from annals.http.model import Id, Model, Text, Time
+from annals.times import now_ms, to_rfc3339
+
+
+class CreateKey(Model):
+    """A key to be made. It can do no more than the key that makes it."""
+
+    name: Text
+    tenant: Id | None = None
+    scopes: Annotated[list[Literal["read", "write", "erase", "admin"]], Field(min_length=1)]
+    memory_spaces: Annotated[list[Id], Field(min_length=1)] | None = None
+    expires_at: Time | None = None
+
+    def spaces_within(self, caller: Caller) -> frozenset[str] | None:
+        """The spaces of the new key: those asked for, else the maker's. Raises Forbidden, InvalidInput."""
+        if self.tenant not in (None, caller.tenant):
+            caller.require("operator")
+        if excess := set(self.scopes) - caller.scopes:
+            raise Forbidden(f"This key lacks {', '.join(sorted(excess))}, so it cannot give it.")
+        asked = caller.spaces if self.memory_spaces is None else frozenset(self.memory_spaces)
+        if not caller.covers(asked):
+            raise Forbidden("A key can open no memory spaces beyond its own.")
+        if self.expires_at is not None and self.expires_at <= now_ms():
+            raise InvalidInput("INVALID_DATE_RANGE", "expiresAt must be in the future.", field="expiresAt")
+        return asked
+
+
+class ShownKey(TypedDict):
+    """A key without its secret."""
+
+    keyId: str
+    name: str
+    scopes: list[str]
+    memorySpaces: NotRequired[list[str]]
+    createdAt: str
+    expiresAt: NotRequired[str]
+    revokedAt: NotRequired[str]
+
+
+class CreatedKey(ShownKey):
+    """A new key. ``key`` is shown this once."""
+
+    key: str
+    tenant: str
+
+
+class KeyList(TypedDict):
+    """The tenant's keys."""
+
+    items: list[ShownKey]
+
+
+def show_key(key: Key) -> ShownKey:
+    """A key as the API shows it."""
+    shown = ShownKey(keyId=key.key_id, name=key.name, scopes=sorted(key.scopes), createdAt=to_rfc3339(key.created_at))
+    if key.spaces is not None:
+        shown["memorySpaces"] = sorted(key.spaces)
+    if key.valid_until is not None:
+        shown["expiresAt"] = to_rfc3339(key.valid_until)
+    if key.revoked_at is not None:
+        shown["revokedAt"] = to_rfc3339(key.revoked_at)
+    return shown

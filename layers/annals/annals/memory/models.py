@@ -1,0 +1,180 @@
+"""What the API takes and gives of memories."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from typing_extensions import TypedDict
+
+from annals.errors import InvalidInput
+from annals.http.model import Id, Json, Model, Score, Text, Time, refusal
+
+
+def _check_importance(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
+        raise refusal("INVALID_IMPORTANCE", "must be a whole number from 0 to 100")
+    return value
+
+
+def _check_tag(value: str) -> str:
+    if not value.strip() or len(value) > 128:
+        raise refusal("INVALID_FORMAT", "must not be blank, nor longer than 128 characters")
+    return value
+
+
+Importance = Annotated[int, BeforeValidator(_check_importance), Field(json_schema_extra={"minimum": 0, "maximum": 100})]
+Tag = Annotated[str, AfterValidator(_check_tag)]
+
+
+class NewTurn(Model):
+    """What every way of remembering a turn takes."""
+
+    memory_space_id: Id
+    conversation_id: Id | None = None
+    user_id: Id | None = None
+    agent_id: Id | None = None
+    participant_id: Id | None = None
+    user_message: Text
+    importance: Importance = 50
+    tags: list[Tag] = Field(default_factory=list, max_length=100)
+    metadata: Json | None = None
+    timestamp: Time | None = None
+
+    def demand_owner(self) -> None:
+        """Raise InvalidInput OWNER_REQUIRED where nobody is named whose turn it is."""
+        if self.user_id is None and self.agent_id is None:
+            raise InvalidInput("OWNER_REQUIRED", "A turn needs a userId or an agentId.", field="userId")
+
+
+class Remember(NewTurn):
+    """A turn to be remembered: what the user said, and what the agent answered."""
+
+    agent_response: Text
+
+
+class RememberStream(NewTurn):
+    """A turn whose answer a model is to give. ``history`` is how many recent messages the model gets."""
+
+    model: Text | None = None
+    instructions: str | None = None
+    history: Annotated[int, Field(ge=0, le=100)] = 10
+    on_failure: Literal["keep", "discard"] = "keep"
+
+
+class ConversationRef(TypedDict):
+    """Where in the ledger a memory comes from."""
+
+    conversationId: str
+    messageIds: list[str]
+
+
+class Memory(TypedDict):
+    """A memory."""
+
+    memoryId: str
+    memorySpaceId: str
+    content: str
+    contentType: str
+    sourceType: str
+    userId: NotRequired[str]
+    agentId: NotRequired[str]
+    participantId: NotRequired[str]
+    importance: int
+    tags: list[str]
+    metadata: Json
+    conversationRef: NotRequired[ConversationRef]
+    version: int
+    createdAt: str
+    updatedAt: str
+    status: str
+
+
+class RememberedConversation(TypedDict):
+    """The conversation of a remembered turn."""
+
+    conversationId: str
+    messageIds: list[str]
+    messageCount: int
+
+
+class Remembered(TypedDict):
+    """What remembering a turn stored."""
+
+    conversation: RememberedConversation
+    memories: list[Memory]
+    facts: list[Json]
+
+
+class SearchFilter(Model):
+    """What a hit has to be; all of it at once."""
+
+    user_id: Id | None = None
+    agent_id: Id | None = None
+    participant_id: Id | None = None
+    conversation_id: Id | None = None
+    thread_id: Id | None = None
+    run_id: Id | None = None
+    role: Text | None = None
+    source_type: Text | None = None
+    content_type: Text | None = None
+    tags: list[Tag] | None = None
+    tags_all: list[Tag] | None = None
+    importance_min: Importance | None = None
+    importance_max: Importance | None = None
+    created_after: Time | None = None
+    created_before: Time | None = None
+    metadata: Json | None = None
+
+
+def _check_share(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise refusal("INVALID_RANGE", "must be from 0 to 1")
+    return value
+
+
+def _check_embedding(value: Any) -> Any:
+    if not isinstance(value, list) or not value or not all(_is_number(part) for part in value):
+        raise refusal("INVALID_EMBEDDING", "must be a list of finite numbers")
+    return [float(part) for part in value]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+class Search(Model):
+    """A question to the memories."""
+
+    query: Text | None = None
+    embedding: Annotated[list[float], BeforeValidator(_check_embedding)] | None = None
+    memory_space_id: Id | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    min_score: Annotated[Score, AfterValidator(_check_share)] = 0.0
+    filter: SearchFilter = Field(default_factory=SearchFilter)
+    explain: bool = False
+
+    def demand_question(self) -> None:
+        """Raise InvalidInput MISSING_REQUIRED_FIELD where there is neither a text nor an embedding to search by."""
+        if self.query is None and self.embedding is None:
+            raise InvalidInput("MISSING_REQUIRED_FIELD", "A search needs a query or an embedding.", field="query")
+        after, before = self.filter.created_after, self.filter.created_before
+        if after is not None and before is not None and after >= before:
+            detail = "createdAfter must be before createdBefore."
+            raise InvalidInput("INVALID_DATE_RANGE", detail, field="filter.createdAfter")
+
+
+class Hit(Memory):
+    """A memory that was found. ``snippet`` marks the words that matched."""
+
+    role: NotRequired[str]
+    name: NotRequired[str]
+    score: float
+    snippet: str
+    explanation: NotRequired[dict[str, float]]
+
+
+class Hits(TypedDict):
+    """What was found, the best first."""
+
+    items: list[Hit]

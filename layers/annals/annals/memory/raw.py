@@ -1,0 +1,97 @@
+"""Raw memories: every message is one, without a write of its own. Here it is derived from the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from annals.conversations.genesis import AGENT_AGENT, Genesis
+from annals.ledger.entry import MESSAGE, Entry, Record
+from annals.ledger.messages import MARKS, message_id
+from annals.memory.models import Memory
+from annals.search.turns import Conversation, Turn, memory_id
+from annals.times import from_rfc3339, to_rfc3339
+
+DEFAULT_IMPORTANCE = 50
+
+
+def said_in(record: Record) -> dict[str, Any]:
+    """All that a record's body says; nothing where it is redacted."""
+    said: dict[str, Any] = json.loads(record.body) if record.body else {}
+    return said
+
+
+def memories_of(entry: Entry, genesis: Genesis) -> list[Memory]:
+    """The raw memories that an entry's messages are."""
+    return [_memory(record, entry, genesis) for record in entry.records if record.kind == MESSAGE]
+
+
+def _memory(record: Record, entry: Entry, genesis: Genesis) -> Memory:
+    said = said_in(record)
+    marks, at = said.get(MARKS, {}), to_rfc3339(entry.at)
+    memory = Memory(
+        memoryId=memory_id(genesis.conversation_id, record.seq),
+        memorySpaceId=genesis.memory_space_id or "",
+        content=said.get("content", ""),
+        contentType="raw",
+        sourceType=source_type(genesis),
+        importance=marks.get("importance", DEFAULT_IMPORTANCE),
+        tags=marks.get("tags", []),
+        metadata=said.get("metadata", {}),
+        conversationRef={"conversationId": genesis.conversation_id, "messageIds": [message_id(record.seq)]},
+        version=1,
+        createdAt=said.get("timestamp", at),
+        updatedAt=at,
+        status="active" if said else "redacted",
+    )
+    owners = {name: said.get(name) or genesis.participants.get(name) for name in ("userId", "agentId", "participantId")}
+    return memory | {name: owner for name, owner in owners.items() if owner}  # type: ignore[return-value]
+
+
+def source_type(genesis: Genesis) -> str:
+    """Where a conversation's memories come from."""
+    return "a2a" if genesis.type == AGENT_AGENT else "conversation"
+
+
+def conversation_of(genesis: Genesis) -> Conversation:
+    """What the search index has to know of a conversation."""
+    said = genesis.participants
+    return Conversation(
+        tenant=genesis.tenant,
+        conversation_id=genesis.conversation_id,
+        memory_space_id=genesis.memory_space_id or "",
+        user_id=said.get("userId"),
+        agent_id=said.get("agentId"),
+        participant_id=said.get("participantId"),
+        source_type=source_type(genesis),
+    )
+
+
+def turns_of(entry: Entry) -> Iterator[Turn]:
+    """The messages of an entry as the search index takes them."""
+    for record in entry.records:
+        if record.kind == MESSAGE:
+            yield _turn(record, entry)
+
+
+def _turn(record: Record, entry: Entry) -> Turn:
+    said = said_in(record)
+    marks = said.get(MARKS, {})
+    return Turn(
+        seq=record.seq,
+        message_id=message_id(record.seq),
+        text=said.get("content", ""),
+        at=from_rfc3339(said["timestamp"]) if "timestamp" in said else entry.at,
+        speaker=said.get("name"),
+        role=said.get("role"),
+        user_id=said.get("userId"),
+        participant_id=said.get("participantId"),
+        thread_id=said.get("threadId"),
+        run_id=said.get("runId"),
+        metadata=said.get("metadata", {}),
+        importance=marks.get("importance", DEFAULT_IMPORTANCE),
+        tags=tuple(marks.get("tags", [])),
+        digest=record.digest.hex(),
+        redacted=not said,
+    )

@@ -1,0 +1,122 @@
+"""Remember: a turn of a user and an agent as one entry of their conversation, which is made if it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from annals.access.caller import Caller
+from annals.conversations.create import NewConversation, create, new_conversation_id
+from annals.conversations.genesis import USER_AGENT, Genesis, read_genesis
+from annals.errors import ConversationAlreadyExists, ConversationNotFound, MemorySpaceMismatch
+from annals.ledger.append import Appended, NewRecord, append
+from annals.ledger.idempotency import IdempotentRequest
+from annals.ledger.messages import MARKS, message_id, new_message
+from annals.memory.models import NewTurn, Remember, Remembered
+from annals.memory.raw import DEFAULT_IMPORTANCE, memories_of
+from annals.times import to_rfc3339
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The entry of a turn, or of a part of it, in its conversation."""
+
+    genesis: Genesis
+    appended: Appended
+
+    def show(self) -> Remembered:
+        """What the API says of it."""
+        entry = self.appended.entry
+        return {
+            "conversation": {
+                "conversationId": self.genesis.conversation_id,
+                "messageIds": [message_id(record.seq) for record in entry.records],
+                "messageCount": entry.count,
+            },
+            "memories": memories_of(entry, self.genesis),
+            "facts": [],
+        }
+
+
+def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None = None) -> Stored:
+    """Store a turn, both messages or neither.
+
+    Raises
+    ------
+    InvalidInput : OWNER_REQUIRED
+    NotFound : the memory space, or the conversation's, is not open to the caller
+    MemorySpaceMismatch : the conversation belongs to another space
+    and what ``ledger.append`` raises
+    """
+    said = [user_message(turn), reply(turn, turn.agent_response)]
+    return store(caller, turn, said, request)
+
+
+def store(caller: Caller, turn: NewTurn, said: Sequence[NewRecord], request: IdempotentRequest | None) -> Stored:
+    """Append messages of a turn to its conversation, which is made if it is missing."""
+    turn.demand_owner()
+    caller.demand_space(turn.memory_space_id)
+    genesis = _conversation(caller, turn, request)
+    return Stored(genesis, append(caller.tenant, genesis.conversation_id, said, request=request))
+
+
+def user_message(turn: NewTurn) -> NewRecord:
+    """The record of what the user said."""
+    return _message(turn, "user", turn.user_message, userId=turn.user_id)
+
+
+def reply(turn: NewTurn, text: str, *, incomplete: bool = False) -> NewRecord:
+    """The record of what the agent answered."""
+    return _message(turn, "assistant", text, status="incomplete" if incomplete else None)
+
+
+def _message(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
+    said: dict[str, Any] = {
+        "role": role,
+        "content": content,
+        "participantId": turn.participant_id,
+        "metadata": turn.metadata,
+        "timestamp": to_rfc3339(turn.timestamp) if turn.timestamp is not None else None,
+        MARKS: _marks(turn),
+        **more,
+    }
+    return new_message({name: value for name, value in said.items() if value is not None})
+
+
+def _marks(turn: NewTurn) -> dict[str, Any] | None:
+    """What the turn's messages are as memories, where it is not what any message is."""
+    marks = {
+        **({"importance": turn.importance} if turn.importance != DEFAULT_IMPORTANCE else {}),
+        **({"tags": turn.tags} if turn.tags else {}),
+    }
+    return marks or None
+
+
+def _conversation(caller: Caller, turn: NewTurn, request: IdempotentRequest | None) -> Genesis:
+    """The turn's conversation, made if it is missing; a retry of the same request finds the one it made."""
+    conversation_id = turn.conversation_id or new_conversation_id(request)
+    try:
+        genesis = read_genesis(caller.tenant, conversation_id)
+    except ConversationNotFound:
+        genesis = _make(caller, turn, conversation_id)
+    if genesis.memory_space_id != turn.memory_space_id:
+        if not caller.may_see(genesis.memory_space_id):
+            raise ConversationNotFound(conversation_id)
+        raise MemorySpaceMismatch(conversation_id)
+    return genesis
+
+
+def _make(caller: Caller, turn: NewTurn, conversation_id: str) -> Genesis:
+    said = {
+        "userId": turn.user_id,
+        "agentId": turn.agent_id,
+        "participantId": turn.participant_id,
+        "memorySpaceId": turn.memory_space_id,
+    }
+    participants = {name: value for name, value in said.items() if value is not None}
+    # Where another writer made it between the look and the try, it is theirs, and ours too.
+    with suppress(ConversationAlreadyExists):
+        create(caller.tenant, NewConversation(USER_AGENT, participants, {}, conversation_id), caller.key_id)
+    return read_genesis(caller.tenant, conversation_id)

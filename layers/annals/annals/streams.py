@@ -1,0 +1,55 @@
+"""Batches of a DynamoDB stream. The streams carry keys only, so whoever reads one reads the items as they are now."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from itertools import groupby
+from typing import Any
+
+from annals.ledger.keys import is_conversation_pk
+
+logger = logging.getLogger("annals")
+
+Record = Mapping[str, Any]
+
+
+def answer_batch(event: Mapping[str, Any], work: Callable[[str, list[int]], Collection[int]]) -> dict[str, Any]:
+    """Do the work of a batch, conversation by conversation, and answer which records failed.
+
+    Lambda sends everything from the lowest failed record again, so the work must bear being done twice.
+
+    Parameters
+    ----------
+    work : takes a conversation's partition key and the seqs of the entries that the batch names, and returns those
+        that it could not do, perhaps among others; where it raises, it did none
+    """
+    records = [record for record in event["Records"] if is_conversation_pk(_key(record)["pk"]["S"])]
+    failures = []
+    by_pk = sorted(records, key=lambda record: _key(record)["pk"]["S"])
+    for pk, group in groupby(by_pk, key=lambda record: _key(record)["pk"]["S"]):
+        numbers = {_seq(record): _number(record) for record in group}
+        failures += [{"itemIdentifier": numbers[seq]} for seq in _failed(work, pk, sorted(numbers)) if seq in numbers]
+    return {"batchItemFailures": failures}
+
+
+def _failed(work: Callable[[str, list[int]], Collection[int]], pk: str, seqs: list[int]) -> Collection[int]:
+    try:
+        return work(pk, seqs)
+    except Exception:
+        # Nothing is lost: Lambda sends the records again, and at last to the dead-letter queue.
+        logger.exception("The stream's work on seqs %s to %s of a conversation failed", seqs[0], seqs[-1])
+        return seqs
+
+
+def _seq(record: Record) -> int:
+    return int(_key(record)["sk"]["S"].removeprefix("E#"))
+
+
+def _key(record: Record) -> Mapping[str, Any]:
+    keys: Mapping[str, Any] = record["dynamodb"]["Keys"]
+    return keys
+
+
+def _number(record: Record) -> str:
+    return str(record["dynamodb"]["SequenceNumber"])
