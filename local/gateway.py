@@ -1,0 +1,186 @@
+"""The HTTP front: as in API Gateway, a request goes by the template's routes and authorizer to its function."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+from starlette.types import Message, Receive, Scope, Send
+
+from local import docs, events
+from local.events import Answer, BadAnswer, Match, Request
+from local.template import Template
+from local.workers import FunctionFailed, Workers
+
+log = logging.getLogger("annals")
+
+
+class Refused(Exception):
+    """API Gateway answers by itself; the argument is the kind of its answer."""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The API as an ASGI app.
+
+    ``streaming`` holds the ASGI apps of the functions whose answers are streamed, by function name; on AWS the Lambda
+    Web Adapter stands in front of them.
+    """
+
+    template: Template
+    workers: Workers
+    streaming: dict[str, Starlette]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request and log one line."""
+        started = time.perf_counter()
+        status = 0
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._serve(scope, receive, noting_send)
+        finally:
+            took_ms = (time.perf_counter() - started) * 1000
+            log.info("%s %s %d %.0f ms", scope["method"], _path(scope), status, took_ms)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = _request(scope, await _read(receive))
+        try:
+            found = events.match(self.template.routes, request.method, request.path)
+            if found is None:
+                raise Refused("MISSING_AUTHENTICATION_TOKEN")
+            caller = await self._authorize(request, found) if found.route.authorized else None
+            if found.route.streams:
+                await self._stream(request, found, caller, scope, receive, send)
+                return
+            answer = await self._call(request, found, caller)
+        except Refused as refusal:
+            answer = events.gateway_answer(self.template.gateway_responses, str(refusal), request.request_id)
+        await _send(answer, request.request_id, send)
+
+    async def _authorize(self, request: Request, found: Match) -> dict[str, Any]:
+        answer = await self._invoke(self.template.authorizer, events.authorizer_event(request, found), 10)
+        if isinstance(answer, FunctionFailed):
+            if answer.message != "Unauthorized":
+                _log_failure(self.template.authorizer, answer)
+                raise Refused("AUTHORIZER_FAILURE")
+            raise Refused("UNAUTHORIZED")
+        if not events.allows(answer, request):
+            raise Refused("ACCESS_DENIED")
+        return events.caller_context(answer)
+
+    async def _call(self, request: Request, found: Match, caller: dict[str, Any] | None) -> Answer:
+        event = events.proxy_event(request, found, caller)
+        if len(request.body) > events.MAX_BODY_BYTES or events.is_too_large(event):
+            raise Refused("REQUEST_TOO_LARGE")
+        result = await self._invoke(found.route.function, event, found.route.timeout_s)
+        if isinstance(result, FunctionFailed):
+            _log_failure(found.route.function, result)
+            raise Refused("INTEGRATION_FAILURE")
+        try:
+            return events.answer_of(result)
+        except BadAnswer as error:
+            log.error("%s: %s", found.route.function, error)
+            raise Refused("INTEGRATION_FAILURE") from error
+
+    async def _invoke(self, function: str, event: dict[str, Any], timeout_s: float) -> Any:
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(self.workers.submit(function, event)), timeout_s)
+        except TimeoutError as error:
+            log.error("%s took longer than %.0f s", function, timeout_s)
+            raise Refused("INTEGRATION_TIMEOUT") from error
+        except BrokenProcessPool as error:
+            log.error("%s: its process died", function)
+            raise Refused("INTEGRATION_FAILURE") from error
+
+    async def _stream(
+        self, request: Request, found: Match, caller: dict[str, Any] | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if len(request.body) > events.MAX_EVENT_BYTES:
+            raise Refused("REQUEST_TOO_LARGE")
+        context = json.dumps(events.request_context(request, found, caller))
+        headers = [pair for pair in scope["headers"] if pair[0] != b"x-amzn-request-context"]
+        headers.append((b"x-amzn-request-context", context.encode()))
+        await self.streaming[found.route.function](
+            {**scope, "headers": headers, "root_path": ""}, _replay(request.body, receive), send
+        )
+
+
+def application(template: Template, workers: Workers, streaming: dict[str, Starlette], openapi: Path) -> Starlette:
+    """The development server's ASGI app: the API, and its documentation beside it."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for app in streaming.values():
+                await stack.enter_async_context(app.router.lifespan_context(app))
+            yield
+
+    routes = [
+        Route("/openapi.json", docs.document(openapi)),
+        Route("/docs", docs.page(openapi)),
+        Mount("/", Gateway(template, workers, streaming)),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _path(scope: Scope) -> str:
+    return str(scope["raw_path"].decode("latin-1"))
+
+
+def _request(scope: Scope, body: bytes) -> Request:
+    return Request(
+        method=scope["method"],
+        path=_path(scope),
+        query=scope["query_string"].decode("latin-1"),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]),
+        body=body,
+        client=scope["client"][0] if scope.get("client") else "127.0.0.1",
+    )
+
+
+async def _read(receive: Receive) -> bytes:
+    """The request's body; of one over the limit no more is kept than shows it."""
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        more = message.get("more_body", False)
+        if len(body) <= events.MAX_BODY_BYTES:
+            body += message.get("body", b"")
+    return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return next_message
+
+
+async def _send(answer: Answer, request_id: str, send: Send) -> None:
+    extra = (("content-length", str(len(answer.body))), ("x-amzn-requestid", request_id))
+    kept = [pair for pair in answer.headers if pair[0].lower() != "content-length"]
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (*kept, *extra)]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _log_failure(function: str, failure: FunctionFailed) -> None:
+    log.error("%s failed\n%s", function, failure.trace.rstrip())

@@ -1,0 +1,217 @@
+"""Everything that runs under `make dev`, put together, started and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import uvicorn
+from botocore.config import Config
+from starlette.applications import Starlette
+
+from annals.errors import ConfigurationError
+from annals.settings import Settings
+from local import emulator, tables, template
+from local.gateway import application
+from local.streams import StreamReaders
+from local.template import ROOT, Template
+from local.workers import Workers, load
+
+log = logging.getLogger("annals")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class CannotStart(Exception):
+    """A sentence that says what to change."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    port: int
+    data: Path
+    workers: int
+
+
+def serve(options: Options) -> None:
+    """Run until SIGINT, SIGTERM or SIGHUP. Raises CannotStart."""
+    described = template.read()
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_listen(options.port))
+        stack.enter_context(_data_folder(options.data))
+        _set_environment(os.environ, options.data, described)
+        stack.enter_context(_database(options.data))
+        workers = Workers(_buffered(described), options.workers)
+        stack.callback(workers.stop)
+        readers = _readers(described, workers, options.data)
+        workers.warm_up()
+        readers.start()
+        stack.callback(readers.stop)
+        _run(application(described, workers, _streaming(described), ROOT / "openapi.json"), listener, options)
+        log.info("Stopping; what is in the streams is indexed first.")
+
+
+@contextlib.contextmanager
+def _listen(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise CannotStart(f"Port {port} is in use: choose another with PORT=… (or --port).") from error
+        yield listener
+
+
+@contextlib.contextmanager
+def _data_folder(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise CannotStart(f"The data folder {folder} cannot be used: {error.strerror}.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CannotStart(f"Another server uses the data folder {folder}: choose another with DATA=….") from error
+        yield
+
+
+def _set_environment(env: MutableMapping[str, str], folder: Path, described: Template) -> None:
+    """What the functions read; whatever is set already stays. Raises CannotStart for a wrong setting."""
+    defaults = {
+        "EMBEDDINGS_URL": "offline",
+        "CHAT_URL": "offline",
+        "ROOT_KEY": "local",
+        "ROOT_TENANT": "local",
+        "POWERTOOLS_LOG_LEVEL": "WARNING",
+        "POWERTOOLS_TRACE_DISABLED": "true",
+        "POWERTOOLS_METRICS_DISABLED": "true",
+        **{variable: getattr(Settings(), variable.lower()) for variable in described.table_names},
+    }
+    if not env.get("OPENSEARCH_URL"):
+        defaults["EMBEDDED_INDEX"] = str(folder.resolve() / "index.sqlite3")
+    for name, value in defaults.items():
+        env.setdefault(name, value)
+    try:
+        Settings.from_env(env)
+    except ConfigurationError as error:
+        raise CannotStart(str(error)) from error
+
+
+@contextlib.contextmanager
+def _database(folder: Path) -> Iterator[None]:
+    """DynamoDB: the endpoint that DYNAMODB_URL names, or a MiniStack of our own."""
+    given = os.environ.get("DYNAMODB_URL")
+    if given:
+        if urlsplit(given).hostname in LOOPBACK:
+            _add_credentials(os.environ)
+        yield
+        return
+    _replace_credentials(os.environ)
+    try:
+        ministack = emulator.start(folder)
+    except emulator.EmulatorFailed as error:
+        raise CannotStart(str(error)) from error
+    os.environ["DYNAMODB_URL"] = ministack.url
+    try:
+        yield
+    finally:
+        ministack.stop(folder)
+
+
+def _add_credentials(env: MutableMapping[str, str]) -> None:
+    if not {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"} & env.keys():
+        _replace_credentials(env)
+
+
+def _replace_credentials(env: MutableMapping[str, str]) -> None:
+    """An emulator gets no real credentials."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        env.pop(name, None)
+    env.update(emulator.CREDENTIALS)
+
+
+def _readers(described: Template, workers: Workers, folder: Path) -> StreamReaders:
+    """Create the tables that are missing, and what reads their streams."""
+    url = os.environ["DYNAMODB_URL"]
+    dynamodb = boto3.client("dynamodb", endpoint_url=url)
+    streams = boto3.client("dynamodbstreams", endpoint_url=url, config=Config(parameter_validation=False))
+    names = {logical: os.environ[variable] for variable, logical in described.table_names.items()}
+    tables.create_missing(dynamodb, {names[logical]: part for logical, part in described.tables.items()})
+
+    def invoke(function: str, event: dict[str, Any]) -> Any:
+        return workers.submit(function, event).result()
+
+    return StreamReaders(described.mappings, names, dynamodb, streams, invoke, folder)
+
+
+def _streaming_names(described: Template) -> set[str]:
+    return {route.function for route in described.routes if route.streams}
+
+
+def _buffered(described: Template) -> dict[str, Path]:
+    return {name: path for name, path in described.functions.items() if name not in _streaming_names(described)}
+
+
+def _streaming(described: Template) -> dict[str, Starlette]:
+    return {
+        name: load(name, described.functions[name]).app
+        for name in sorted(_streaming_names(described))
+        if (described.functions[name] / "app.py").exists()
+    }
+
+
+def _run(app: Starlette, listener: socket.socket, options: Options) -> None:
+    """Serve until a signal comes."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)  # uvicorn takes them while it serves and hands them on afterwards
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+    server = _Server(config, options)
+    signal.signal(signal.SIGHUP, server.handle_exit)
+    server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which says where it is when it is there."""
+
+    def __init__(self, config: uvicorn.Config, options: Options) -> None:
+        super().__init__(config)
+        self._options = options
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            sys.stdout.write(_welcome(self._options, os.environ))
+            sys.stdout.flush()
+
+
+def _welcome(options: Options, env: Mapping[str, str]) -> str:
+    base = f"http://127.0.0.1:{options.port}"
+    key = env["ROOT_KEY"]
+    header = f"-H 'Authorization: Bearer {key}' -H 'Content-Type: application/json'"
+    ada = '"memorySpaceId": "demo", "userId": "ada"'
+    turn = f'{{{ada}, "userMessage": "My cat is called Byron.", "agentResponse": "Noted!"}}'
+    question = f'{{{ada}, "userMessage": "What is my cat called?"}}'
+    return f"""
+Annals   {base}    documentation {base}/docs
+key      {key}
+data     {options.data}    embeddings {env["EMBEDDINGS_URL"] or "Bedrock"}, chat {env["CHAT_URL"] or "Bedrock"}
+
+curl {base}/v1/memory/remember {header} -d '{turn}'
+curl {base}/v1/memory/search {header} -d '{{"memorySpaceId": "demo", "query": "cat"}}'
+curl -N {base}/v1/memory/remember-stream {header} -d '{question}'
+
+"""

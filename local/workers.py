@@ -1,0 +1,143 @@
+"""The functions' execution environments: processes that each work on one event at a time, as on Lambda.
+
+Powertools keeps a request's state in class attributes, so one process cannot serve two requests at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+Event = dict[str, Any]
+Folders = tuple[tuple[str, Path], ...]
+
+
+@dataclass(frozen=True)
+class FunctionFailed:
+    """What Lambda reports of a handler that raised: its message, and the trace for the log."""
+
+    message: str
+    trace: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """The Lambda context of one invocation."""
+
+    function_name: str
+    memory_limit_in_mb: int = 512
+    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    function_version: str = "$LATEST"
+    log_group_name: str = "local"
+    log_stream_name: str = "local"
+
+    @property
+    def invoked_function_arn(self) -> str:
+        """An ARN such as functions see."""
+        return f"arn:aws:lambda:us-east-1:000000000000:function:{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """The time that a function may still take; here it is not cut."""
+        return 29_000
+
+
+class Workers:
+    """A pool of worker processes that has loaded all functions.
+
+    Parameters
+    ----------
+    folders : the functions' folders by name
+    size : how many events are worked on at once
+    """
+
+    def __init__(self, folders: Mapping[str, Path], size: int) -> None:
+        self._folders: Folders = tuple(folders.items())
+        self._size = size
+        self._lock = threading.Lock()
+        self._pool = self._new_pool()
+
+    def submit(self, function: str, event: Event) -> Future[Any]:
+        """Hand an event to a function.
+
+        The future holds its answer or FunctionFailed, or raises BrokenProcessPool when a worker died.
+        """
+        with self._lock:
+            try:
+                return self._pool.submit(_invoke, function, event)
+            except BrokenProcessPool:
+                self._pool.shutdown(wait=False)
+                self._pool = self._new_pool()
+                return self._pool.submit(_invoke, function, event)
+
+    def warm_up(self) -> None:
+        """Wait until one worker has started; the others follow while it works."""
+        self._pool.submit(os.getpid).result()
+
+    def stop(self) -> None:
+        """End the workers, after what they are working on."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(self._size, context, initializer=_start_worker, initargs=(self._folders,))
+        for _ in range(self._size):
+            pool.submit(os.getpid)
+        return pool
+
+
+def load(name: str, folder: Path) -> ModuleType:
+    """The module ``app`` of a function's folder, under a name of its own."""
+    spec = importlib.util.spec_from_file_location(f"annals_function_{name}", folder / "app.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{folder / 'app.py'} is not a module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_folders: dict[str, Path] = {}
+
+
+@cache
+def _function(name: str) -> ModuleType:
+    return load(name, _folders[name])
+
+
+def _start_worker(folders: Folders) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _folders.update(folders)
+    for name in _folders:
+        with contextlib.suppress(Exception):  # it is raised, and logged, when the function is called
+            _function(name)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)
+
+
+def _invoke(name: str, event: Event) -> Any:
+    try:
+        return _function(name).handler(event, Context(name))
+    except Exception as error:  # noqa: BLE001 - the boundary of the runtime: every error becomes an answer
+        return FunctionFailed(str(error), traceback.format_exc())
