@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from annals.conversations.genesis import read_genesis
-from annals.errors import ConversationNotFound
+from annals.errors import ConversationNotFound, SearchUnavailable
 from annals.ledger.entry import ERASED, Entry
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.read import read_records
@@ -45,6 +45,26 @@ def index_conversation(index: SearchIndex, embedder: Embedder, pk: str) -> list[
     tail = read_tail(pk)
     starts = range(1, tail.seq + 1, BATCH) if tail else ()
     return [seq for first in starts for seq in index_range(index, embedder, pk, first, first + BATCH - 1)]
+
+
+def catch_up(index: SearchIndex, embedder: Embedder, pk: str) -> None:
+    """Have the index hold, and find, all that the ledger holds of a conversation. Raises SearchUnavailable."""
+    tail = read_tail(pk)
+    if tail is None:
+        return
+    tenant, conversation_id = split_conversation_pk(pk)
+    first = tail.seq + 1
+    while first > 1:
+        start = max(1, first - BATCH)
+        asked = [memory_id(conversation_id, seq) for seq in range(start, first)]
+        known = index.fingerprints(tenant, asked)
+        if asked[0] in known:
+            first = next((seq for seq in range(start, first) if memory_id(conversation_id, seq) not in known), first)
+            break
+        first = start
+    if first <= tail.seq and index_range(index, embedder, pk, first, tail.seq):
+        raise SearchUnavailable("Some messages of the conversation cannot be searched yet. Send the request again.")
+    index.refresh()
 
 
 def _index(

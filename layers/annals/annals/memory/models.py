@@ -152,6 +152,7 @@ class Search(Model):
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     min_score: Annotated[Score, AfterValidator(_check_share)] = 0.0
     filter: SearchFilter = Field(default_factory=SearchFilter)
+    consistent: bool = False
     explain: bool = False
 
     def demand_question(self) -> None:

@@ -1,0 +1,29 @@
+"""The adapters that this process works with, each made once and when it is first needed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from annals import models, search
+from annals.models.chat import ChatModel
+from annals.models.embedding import Embedder
+from annals.search.port import SearchIndex
+from annals.settings import settings
+
+
+@cache
+def index() -> SearchIndex:
+    """The search index of the settings."""
+    return search.from_settings(settings())
+
+
+@cache
+def embedder() -> Embedder:
+    """The embedding model of the settings."""
+    return models.embedder_from_settings(settings())
+
+
+@cache
+def chat() -> ChatModel:
+    """The chat model of the settings."""
+    return models.chat_from_settings(settings())
