@@ -1,0 +1,219 @@
+"""What the template promises: least privilege, nothing lost in a stream, every route behind the authorizer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annals.settings import Settings
+from local import template
+
+ROOT = Path(__file__).parents[2]
+RESOURCES: dict[str, Any] = template.document_of(ROOT / "template.yaml")["Resources"]
+FUNCTIONS = {
+    name: part["Properties"] for name, part in RESOURCES.items() if part["Type"] == "AWS::Serverless::Function"
+}
+TABLES = {name: part for name, part in RESOURCES.items() if part["Type"] == "AWS::DynamoDB::Table"}
+API = RESOURCES["Api"]["Properties"]
+COMMON = template.document_of(ROOT / "template.yaml")["Globals"]["Function"]
+OPEN_ROUTES = {("GET", "/v1/health"), ("ANY", "/"), ("ANY", "/{proxy+}")}
+STORING = ["AppendFunction", "ConversationsFunction", "RememberFunction", "RememberStreamFunction"]
+
+each_function = pytest.mark.parametrize("name", FUNCTIONS)
+each_table = pytest.mark.parametrize("name", TABLES)
+each_problem = pytest.mark.parametrize("kind", API["GatewayResponses"])
+
+
+def statements(name: str) -> list[dict[str, Any]]:
+    listed = [part for policy in FUNCTIONS[name].get("Policies", []) for part in policy["Statement"]]
+    return [statement for part in listed for statement in branches(part)]
+
+
+def branches(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The statement, or both of an Fn::If."""
+    for statement in part.get("Fn::If", [None, part])[1:]:
+        if "Effect" in statement:
+            yield statement
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def mentions(resource: Any, table: str) -> bool:
+    return re.search(rf'"{table}"|{table}\.', json.dumps(resource)) is not None
+
+
+def ledger_actions(name: str) -> set[str]:
+    return {
+        action
+        for statement in statements(name)
+        if mentions(statement["Resource"], "LedgerTable")
+        for action in listed(statement["Action"])
+    }
+
+
+def events(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, event["Properties"])
+        for name, function in FUNCTIONS.items()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == kind
+    ]
+
+
+@each_function
+def test_no_function_may_change_or_delete_an_entry(name: str) -> None:
+    assert ledger_actions(name) <= {"dynamodb:PutItem", "dynamodb:Query", "dynamodb:GetItem"}
+
+
+@pytest.mark.parametrize("name", STORING)
+def test_what_appends_may_put_and_query_entries(name: str) -> None:
+    assert ledger_actions(name) == {"dynamodb:PutItem", "dynamodb:Query", "dynamodb:GetItem"}
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - set(STORING)))
+def test_what_does_not_append_may_not_put_entries(name: str) -> None:
+    assert "dynamodb:PutItem" not in ledger_actions(name)
+
+
+@each_function
+def test_a_role_names_what_it_may_use(name: str) -> None:
+    for statement in statements(name):
+        assert all("*" not in action for action in listed(statement["Action"]))
+        # A domain's ARN ends in /*: what follows are the paths of its own HTTP API.
+        resources = json.dumps(statement["Resource"]).replace("${OpenSearchArn}/*", "")
+        assert "*" not in resources
+        assert statement["Sid"]
+
+
+@each_function
+def test_a_function_keeps_its_log_for_as_long_as_the_parameter_says(name: str) -> None:
+    group = RESOURCES[FUNCTIONS[name]["LoggingConfig"]["LogGroup"]["Ref"]]
+    assert group["Type"] == "AWS::Logs::LogGroup"
+    assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+@each_function
+def test_a_function_is_its_folder_unbuilt(name: str) -> None:
+    folder = ROOT / FUNCTIONS[name]["CodeUri"]
+    assert RESOURCES[name]["Metadata"] == {"SkipBuild": True}
+    assert (folder / "app.py").exists()
+
+
+def test_every_folder_of_functions_is_in_the_template() -> None:
+    folders = {f"functions/{app.parent.name}" for app in ROOT.glob("functions/*/app.py")}
+    assert folders == {function["CodeUri"] for function in FUNCTIONS.values()}
+
+
+@each_function
+def test_a_function_gets_settings_that_there_are(name: str) -> None:
+    runtime = re.compile("AWS_|LOG_LEVEL")
+    variables = FUNCTIONS[name].get("Environment", {"Variables": {}})["Variables"].keys() | common_variables()
+    assert {variable.lower() for variable in variables if not runtime.match(variable)} <= vars(Settings()).keys()
+
+
+def common_variables() -> set[str]:
+    return set(COMMON["Environment"]["Variables"])
+
+
+def test_functions_run_on_the_runtime_and_processor_that_the_layers_are_built_for() -> None:
+    layers = [part["Properties"] for part in RESOURCES.values() if part["Type"] == "AWS::Serverless::LayerVersion"]
+    assert COMMON["Architectures"] == [{"Ref": "Architecture"}]
+    for layer in layers:
+        assert layer["CompatibleRuntimes"] == [COMMON["Runtime"]]
+        assert layer["CompatibleArchitectures"] == ["arm64", "x86_64"]
+
+
+@pytest.mark.parametrize(("name", "event"), events("DynamoDB"))
+def test_a_stream_mapping_loses_no_record_and_is_blocked_by_none(name: str, event: dict[str, Any]) -> None:
+    assert event["BisectBatchOnFunctionError"] is True
+    assert 0 < event["MaximumRetryAttempts"] <= 10_000
+    assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert event["StartingPosition"] == "TRIM_HORIZON"
+    assert event["DestinationConfig"]["OnFailure"] == {
+        "Type": "SQS",
+        "Destination": {"Fn::GetAtt": ["StreamFailures", "Arn"]},
+    }
+
+
+def test_a_stream_has_at_most_two_readers() -> None:
+    readers = [json.dumps(event["Stream"]) for _, event in events("DynamoDB")]
+    assert all(readers.count(stream) <= 2 for stream in readers)
+
+
+@pytest.mark.parametrize(("name", "event"), events("Api"))
+def test_a_route_is_behind_the_authorizer_unless_it_is_open_on_purpose(name: str, event: dict[str, Any]) -> None:
+    is_open = event.get("Auth") == {"Authorizer": "NONE"}
+    assert is_open == ((event["Method"], event["Path"]) in OPEN_ROUTES)
+    assert "Auth" not in event or is_open
+
+
+def test_the_authorizer_is_asked_for_every_request_whichever_header_carries_the_key() -> None:
+    assert API["Auth"]["DefaultAuthorizer"] == "CallerAuthorizer"
+    authorizer = API["Auth"]["Authorizers"]["CallerAuthorizer"]
+    assert authorizer["FunctionPayloadType"] == "REQUEST"
+    assert authorizer["Identity"] == {"ReauthorizeEvery": 0}
+
+
+def test_a_streamed_route_streams_for_as_long_as_its_function_may_run() -> None:
+    streamed = [(name, event) for name, event in events("Api") if "ResponseTransferMode" in event]
+    assert [name for name, _ in streamed] == ["RememberStreamFunction"]
+    for name, event in streamed:
+        assert event["ResponseTransferMode"] == "RESPONSE_STREAM"
+        assert event["TimeoutInMillis"] == FUNCTIONS[name]["Timeout"] * 1000
+    assert API["EndpointConfiguration"] == {"Type": "REGIONAL"}
+
+
+@each_problem
+def test_what_api_gateway_answers_itself_is_problem_details(kind: str) -> None:
+    response = API["GatewayResponses"][kind]
+    body = response["ResponseTemplates"]["application/json"].replace("$context.error.messageString", '"said"')
+    problem = json.loads(body)
+    assert response["ResponseParameters"]["Headers"]["Content-Type"] == "'application/problem+json'"
+    assert list(problem) == ["type", "title", "status", "code", "detail", "requestId"]
+    assert problem["status"] == response["StatusCode"]
+    assert problem["requestId"] == "$context.requestId"
+
+
+def test_a_method_that_a_path_does_not_have_is_405() -> None:
+    assert API["GatewayResponses"]["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == 405
+
+
+@each_table
+def test_a_table_survives_mistakes(name: str) -> None:
+    table = TABLES[name]
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    assert table["Properties"]["DeletionProtectionEnabled"] is True
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+
+
+@each_table
+def test_streams_and_indexes_carry_keys_and_no_words(name: str) -> None:
+    properties = TABLES[name]["Properties"]
+    assert properties["StreamSpecification"] == {"StreamViewType": "KEYS_ONLY"}
+    for index in properties["GlobalSecondaryIndexes"]:
+        assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_the_ledger_forgets_nothing() -> None:
+    assert "TimeToLiveSpecification" not in TABLES["LedgerTable"]["Properties"]
+
+
+def test_the_root_key_is_in_the_secret_store_and_in_no_output() -> None:
+    variables = FUNCTIONS["AuthorizerFunction"]["Environment"]["Variables"]
+    outputs = template.document_of(ROOT / "template.yaml")["Outputs"]
+    assert variables["ROOT_KEY"] == {"Fn::GetAtt": ["RootKey", "Id"]}
+    assert "resolve:secretsmanager" not in json.dumps(outputs)
+
+
+def test_routes_are_under_v1_whatever_the_stage() -> None:
+    paths = {event["Path"] for _, event in events("Api")}
+    assert all(path.startswith("/v1/") for path in paths - {"/", "/{proxy+}"})
+    assert API["StageName"] == {"Ref": "Stage"}
