@@ -16,7 +16,8 @@ class Settings:
 
     ``embeddings_url`` and ``chat_url`` are an OpenAI-compatible endpoint (``http://…/v1``), ``offline`` for the models
     that need no network, or empty for Amazon Bedrock. Either ``opensearch_url`` or ``embedded_index`` (a file) names
-    the search index. Keys may be given as the ARN of a Secrets Manager secret.
+    the search index. Keys may be given as the ARN of a Secrets Manager secret. ``chat_stall_s`` is the longest silence
+    of a chat model, ``chat_timeout_s`` the longest that one reply may take.
     """
 
     ledger_table: str = "annals-ledger"
@@ -32,10 +33,13 @@ class Settings:
     embeddings_model: str = ""
     embeddings_dimensions: int = 0
     embeddings_api_key: str = ""
+    embeddings_timeout_s: float = 30.0
 
     chat_url: str = ""
     chat_model: str = ""
     chat_api_key: str = ""
+    chat_stall_s: float = 120.0
+    chat_timeout_s: float = 840.0
 
     root_key: str = ""
     root_tenant: str = "default"

@@ -1,0 +1,81 @@
+"""Models: the embedding and chat ports, and the one place that chooses their adapters.
+
+Adapters are imported when they are chosen, so that importing this package loads neither httpx nor a Bedrock client.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annals.settings import Settings
+
+if TYPE_CHECKING:
+    from annals.models.chat import ChatModel
+    from annals.models.embedding import Embedder
+
+OFFLINE = "offline"
+UNNAMED = "default"
+"""The model asked for where no setting names one; a server with a single model takes any name."""
+
+
+def embedder_from_settings(settings: Settings) -> Embedder:
+    """The embedder that the settings name: Bedrock without a URL, the offline one, or an OpenAI-compatible one.
+
+    Raises
+    ------
+    ConfigurationError : a setting that the adapter cannot work with
+    """
+    if not settings.embeddings_url:
+        return _bedrock_embedder(settings)
+    if settings.embeddings_url == OFFLINE:
+        from annals.models.offline_embedding import OfflineEmbedder
+
+        return OfflineEmbedder()
+    from annals.models.openai_embedding import OpenAIEmbedder
+    from annals.models.secret import ApiKey
+
+    return OpenAIEmbedder(
+        settings.embeddings_url,
+        settings.embeddings_model or UNNAMED,
+        dimensions=settings.embeddings_dimensions,
+        key=ApiKey(settings.embeddings_api_key),
+        timeout_s=settings.embeddings_timeout_s,
+    )
+
+
+def chat_from_settings(settings: Settings) -> ChatModel:
+    """The chat model that the settings name: Bedrock without a URL, the offline one, or an OpenAI-compatible one.
+
+    Raises
+    ------
+    ConfigurationError : a setting that the adapter cannot work with
+    """
+    if not settings.chat_url:
+        from annals.models import bedrock, bedrock_chat
+
+        client = bedrock.runtime_client(read_timeout_s=settings.chat_stall_s)
+        return bedrock_chat.BedrockChat(client, settings.chat_model or bedrock_chat.DEFAULT_MODEL)
+    if settings.chat_url == OFFLINE:
+        from annals.models.offline_chat import OfflineChat
+
+        return OfflineChat()
+    from annals.models.openai_chat import OpenAIChat
+    from annals.models.secret import ApiKey
+
+    return OpenAIChat(
+        settings.chat_url,
+        settings.chat_model or UNNAMED,
+        key=ApiKey(settings.chat_api_key),
+        silence_s=settings.chat_stall_s,
+    )
+
+
+def _bedrock_embedder(settings: Settings) -> Embedder:
+    from annals.models import bedrock
+    from annals.models.bedrock_embedding import DEFAULT_DIMENSIONS, DEFAULT_MODEL, BedrockEmbedder
+
+    return BedrockEmbedder(
+        bedrock.runtime_client(read_timeout_s=settings.embeddings_timeout_s),
+        settings.embeddings_model or DEFAULT_MODEL,
+        dimensions=settings.embeddings_dimensions or DEFAULT_DIMENSIONS,
+    )

@@ -1,0 +1,62 @@
+"""A chat model without a model: it shows what was recalled, so that everything can be tried without network or key."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Sequence
+
+from annals.models.chat import ChatMessage, Finished, Pieces, Usage
+
+MODEL = "offline"
+SHOWN = 3
+SHOWN_CHARACTERS = 300
+
+_WORD = re.compile(r"\w{3,}")
+_PIECE = re.compile(r"\s*\S+")
+
+
+class OfflineChat:
+    """Answers with those lines of its instructions and of the conversation that share words with the user's message.
+
+    It says plainly what it is. Its tokens, in ``usage``, are words.
+    """
+
+    model = MODEL
+
+    async def stream(
+        self, messages: Sequence[ChatMessage], *, instructions: str | None = None, model: str | None = None
+    ) -> Pieces:
+        """Stream the answer word by word; see ChatModel.stream. Another ``model`` is this one, too."""
+        earlier = [line for text in (instructions or "", *_said(messages[:-1])) for line in text.splitlines()]
+        pieces = _PIECE.findall(_answer(messages[-1].content, earlier))
+        for piece in pieces:
+            yield piece
+            await asyncio.sleep(0)
+        read = sum(len(text.split()) for text in (instructions or "", *_said(messages)))
+        yield Finished("stop", Usage(read, len(pieces)))
+
+
+def _said(messages: Sequence[ChatMessage]) -> Iterator[str]:
+    return (message.content for message in messages)
+
+
+def _answer(question: str, lines: Sequence[str]) -> str:
+    opening = "This is Annals' offline model: no language model is set (CHAT_URL), so these are only memories."
+    found = _closest(question, lines)
+    if not found:
+        return f"{opening} Nothing remembered shares a word with your message; it is remembered now."
+    listed = "\n".join(f"- {line[:SHOWN_CHARACTERS]}" for line in found)
+    return f"{opening} What is remembered of this:\n{listed}"
+
+
+def _closest(question: str, lines: Sequence[str]) -> list[str]:
+    """The lines with the most words in common with the question, best first; among equals the first."""
+    asked = _words(question)
+    distinct = dict.fromkeys(bare for line in lines if (bare := line.strip().removeprefix("- ")))
+    shared = {line: len(asked & _words(line)) for line in distinct}
+    return sorted((line for line in shared if shared[line]), key=lambda line: -shared[line])[:SHOWN]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold()))

@@ -1,0 +1,137 @@
+"""An OpenAI-compatible chat server that answers, or misbehaves, as the requested model's name says.
+
+| model | what it does |
+|---|---|
+| ``words`` | streams ``REPLY`` word by word, with usage |
+| ``slow`` | the same, 50 ms between words |
+| ``bytes`` | streams ``EMOJI`` one byte of the wire at a time |
+| ``halves`` | streams ``EMOJI`` with each surrogate pair escaped and split over two chunks |
+| ``echo`` | streams the JSON of the messages that it got |
+| ``empty``, ``blank`` | ends without a word, or with whitespace only |
+| ``status-<n>`` | answers HTTP n |
+| ``busy`` | answers 503 once, then as ``words`` |
+| ``break`` | closes the connection after two words |
+| ``cut`` | ends the stream properly, but without the reply's end |
+| ``error`` | sends an error in the stream after two words |
+| ``stall`` | says two words, then nothing |
+| ``malformed``, ``list``, ``shape``, ``latin-1`` | sends a chunk that is no JSON, object, delta, UTF-8 |
+| ``filter`` | stops after two words with reason ``content_filter`` |
+
+Run by itself, ``python -m tests.fakes.chat_server --port 8902``, it serves a system that is tried by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from tests.fakes.servers import Handler, Server
+
+REPLY = "Memory is the treasury and guardian of all things."
+EMOJI = "Naïve 👩‍🚀 café 🎉 日本\u2028ok"
+STALL_S = 30
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, each but the first with the space before it."""
+    first, *rest = text.split(" ")
+    return [first, *(f" {word}" for word in rest)]
+
+
+def event(data: Any) -> bytes:
+    """One server-sent event, characters as themselves."""
+    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
+
+
+def delta(text: str) -> bytes:
+    """The event of a piece of the reply."""
+    return event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
+
+
+def ending(reason: str, prompt: int, completion: int) -> list[bytes]:
+    """The events after the last piece."""
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return [
+        event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}),
+        event({"choices": [], "usage": usage}),
+        b"data: [DONE]\n\n",
+    ]
+
+
+def whole(text: str, reason: str = "stop") -> list[bytes]:
+    """All events of a reply, as a well-behaved server sends them."""
+    opening = event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
+    return [b": processing\n\n", opening, *map(delta, words(text)), *ending(reason, 11, len(words(text)))]
+
+
+def halves(text: str) -> Iterator[bytes]:
+    """A text with every surrogate half in a chunk of its own."""
+    units = text.encode("utf-16-be")
+    for start in range(0, len(units), 2):
+        escaped = json.dumps({"choices": [{"delta": {"content": "?"}}]}).replace(
+            "?", f"\\u{units[start : start + 2].hex()}"
+        )
+        yield b"data: " + escaped.encode() + b"\r\n\r\n"
+
+
+class ChatHandler(Handler):
+    """Answers ``POST /v1/chat/completions``."""
+
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        asked = self.read_json()
+        self.server.requests.append(asked)
+        self.server.headers.append(dict(self.headers))
+        model = asked["model"]
+        if model == "busy" and len(self.server.requests) < 2:
+            self.answer(503, b"", {"Retry-After": "0"})
+        elif model.startswith("status-"):
+            self.answer(int(model[7:]), json.dumps({"error": {"message": "as you wish", "code": model}}).encode())
+        else:
+            self.begin_chunks("text/event-stream")
+            self.stream(model, asked)
+
+    def stream(self, model: str, asked: dict[str, Any]) -> None:
+        two = [delta(word) for word in words(REPLY)[:2]]
+        scripts = {
+            "slow": whole(REPLY),
+            "bytes": [bytes([byte]) for part in whole(EMOJI) for byte in part],
+            "halves": [*halves(EMOJI), *ending("stop", 1, 1)],
+            "echo": whole(json.dumps(asked["messages"], ensure_ascii=False)),
+            "empty": ending("stop", 11, 0),
+            "blank": [delta("  "), delta("\n"), *ending("stop", 11, 2)],
+            "break": two,
+            "cut": two,
+            "error": [*two, event({"error": {"message": "the model fell over"}})],
+            "stall": two,
+            "malformed": [*two, b'data: {"choices": [{"del\n\n'],
+            "list": [*two, b"data: [1]\n\n"],
+            "shape": [*two, event({"choices": [{"delta": {"content": {"no": "text"}}}]})],
+            "latin-1": [*two, delta("café").decode().encode("latin-1")],
+            "filter": [*two, *ending("content_filter", 11, 2)],
+        }
+        for part in scripts.get(model, whole(REPLY)):
+            self.chunk(part)
+            time.sleep(0.05 if model == "slow" else 0)
+        if model == "stall":
+            self.server.stopping.wait(STALL_S)
+        self.break_off() if model in ("break", "stall") else self.end_chunks()
+
+
+class ChatServer(Server):
+    """The server; ``requests`` and ``headers`` hold what it was asked."""
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(ChatHandler, port)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=8902)
+    ChatServer(parser.parse_args().port).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
