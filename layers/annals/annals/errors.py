@@ -183,5 +183,17 @@ class ChatUnavailable(Unavailable):
     code, title = "MODEL_UNAVAILABLE", "Chat model unavailable"
 
 
+class StreamEmpty(AnnalsError):
+    """502: the chat model ended its reply without a word."""
+
+    status, code, title = 502, "STREAM_EMPTY", "Empty reply"
+
+
+class StreamFailed(AnnalsError):
+    """502: the chat model gave no reply, or broke off in the middle of it."""
+
+    status, code, title = 502, "STREAM_FAILED", "Reply failed"
+
+
 class ConfigurationError(Exception):
     """A wrong or missing setting; stops the start with a sentence that names it."""
