@@ -1,0 +1,22 @@
+"""Server-sent events: how the events of a stream are written on the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+CONTENT_TYPE = "text/event-stream"
+
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+"""Nobody between us and the caller may keep or collect what is streamed."""
+
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment; it says only that the stream goes on."""
+
+
+def frame(name: str, data: Mapping[str, Any], number: int | None = None) -> bytes:
+    """One event, as bytes. Its data is one line of JSON, so that no line of it is taken for a field."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    identified = f"id: {number}\n" if number is not None else ""
+    return f"{identified}event: {name}\ndata: {text}\n\n".encode()
