@@ -14,8 +14,8 @@ from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.ledger.history import read_page
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import read_message
-from annals.ledger.models import History, Message, Verified
+from annals.ledger.messages import read_messages
+from annals.ledger.models import GetMessages, History, Message, MessageList, Verified
 from annals.ledger.query import NAMES, next_cursor, read_span
 from annals.ledger.read import walk
 from annals.ledger.verify import verify
@@ -31,7 +31,7 @@ def list_messages(
     cursor: Annotated[str | None, Query()] = None,
     order: Annotated[Literal["asc", "desc"] | None, Query()] = None,
     offset: Annotated[int, Query(ge=0)] = 0,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int | None, Query(ge=0)] = None,
     before: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response[History]:
     """The newest messages in chronological order, unless said otherwise."""
@@ -50,11 +50,21 @@ def get_message(conversation_id: PathId, message_id: str) -> Message:
     caller = app.caller.require("read")
     app.demand_known_query()
     demand_space(caller.tenant, conversation_id, caller.spaces)
-    demand_tail(caller.tenant, conversation_id)
-    found = read_message(conversation_pk(caller.tenant, conversation_id), message_id)
-    if found is None:
+    tail = demand_tail(caller.tenant, conversation_id)
+    found = read_messages(conversation_pk(caller.tenant, conversation_id), [message_id], tail.archived)
+    if not found:
         raise MessageNotFound(message_id)
-    return found
+    return found[0]
+
+
+@app.post("/v1/conversations/<conversation_id>/messages/get-many", tags=["Messages"])
+def get_messages(conversation_id: PathId, body: GetMessages) -> MessageList:
+    """Many messages by their ids, in stored order; those that there are not are left out."""
+    caller = app.caller.require("read")
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    tail = demand_tail(caller.tenant, conversation_id)
+    pk = conversation_pk(caller.tenant, conversation_id)
+    return {"items": read_messages(pk, body.message_ids, tail.archived)}
 
 
 @app.get("/v1/conversations/<conversation_id>/verify", tags=["Messages"])

@@ -71,6 +71,10 @@ class MessageNotFound(NotFound):
         super().__init__(f"There is no message {message_id!r} in this conversation.")
 
 
+class ReceiptNotFound(NotFound):
+    code, title = "RECEIPT_NOT_FOUND", "Receipt not found"
+
+
 class KeyNotFound(NotFound):
     code, title = "KEY_NOT_FOUND", "Key not found"
 
@@ -100,6 +104,16 @@ class MemorySpaceMismatch(Conflict):
         super().__init__(
             f"Conversation {conversation_id!r} belongs to another memory space.",
             field="memorySpaceId",
+        )
+
+
+class DeleteManyThresholdExceeded(Conflict):
+    code, title = "DELETE_MANY_THRESHOLD_EXCEEDED", "More matches than the threshold"
+
+    def __init__(self, count: int, threshold: int) -> None:
+        super().__init__(
+            f"{count} conversations match, and without confirm at most {threshold} are deleted. Nothing was deleted.",
+            field="confirm",
         )
 
 

@@ -14,22 +14,26 @@ from annals.conversations.genesis import Genesis, read_genesis
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import Unavailable
 from annals.json_text import dump
-from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
+from annals.ledger.entry import OPEN, SEALED, Tail
 from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
 from annals.ledger.retry import tries
-from annals.ledger.tail import last_message_at, read_tail
+from annals.ledger.tail import LastMessage, last_message, read_tail
 from annals.ledger.verify import Checkpoint
 from annals.settings import settings
 
 TENANT_SHARDS = 8
 """Over how many keys a tenant's list is spread: one key of an index takes 1,000 write units a second."""
 
-STATUS = {OPEN: "active", SEALED: "sealed", ERASED: "erased"}
+ACTIVE, ARCHIVED = "active", "archived"
+STATUSES = (ACTIVE, SEALED, ARCHIVED)
 
 
 @dataclass(frozen=True)
 class Head:
-    """A conversation as lists show it. Times are Unix milliseconds; ``seq`` is how far of the ledger it knows."""
+    """A conversation as lists show it.
+
+    Times are Unix milliseconds; ``seq`` is how far of the ledger it knows, ``archived`` whether all its messages are.
+    """
 
     genesis: Genesis
     metadata: Mapping[str, Any]
@@ -39,8 +43,16 @@ class Head:
     tail_at: int
     last_message_at: int | None
     state: str
+    archived: bool
     seq: int
     hash: bytes
+
+    @property
+    def status(self) -> str:
+        """The status that the API shows."""
+        if self.state != OPEN:
+            return self.state
+        return ARCHIVED if self.archived else ACTIVE
 
     @property
     def updated_at(self) -> int:
@@ -56,7 +68,20 @@ class Head:
 def first_head(genesis: Genesis, tail: Tail) -> Head:
     """The head of a conversation of which nothing is known but its genesis entry."""
     at = genesis.created_at
-    return Head(genesis, genesis.metadata, 1, 0, at, at, None, OPEN, tail.seq, tail.hash)
+    return Head(genesis, genesis.metadata, 1, 0, at, at, None, OPEN, False, tail.seq, tail.hash)
+
+
+def of_tail(tail: Tail, newest: LastMessage | None) -> dict[str, Any]:
+    """What of a head follows from the ledger's tail and the newest message."""
+    return {
+        "message_count": tail.count,
+        "tail_at": tail.at,
+        "last_message_at": newest.at if newest else None,
+        "state": tail.state,
+        "archived": newest is not None and tail.archived >= newest.seq,
+        "seq": tail.seq,
+        "hash": tail.hash,
+    }
 
 
 def head_key(pk: str) -> Item:
@@ -95,6 +120,7 @@ def to_head_item(head: Head) -> Item:
         "tailAt": head.tail_at,
         "lastMessageAt": head.last_message_at or genesis.created_at,
         "state": head.state,
+        "archived": head.archived,
         "seq": head.seq,
         "hash": head.hash,
         "tenantShard": tenant_list(genesis.tenant, crc32(pk.encode()) % TENANT_SHARDS),
@@ -127,6 +153,7 @@ def from_head_item(item: Mapping[str, Any]) -> Head:
         tail_at=values["tailAt"],
         last_message_at=values["lastMessageAt"] if values["messageCount"] else None,
         state=values["state"],
+        archived=values["archived"],
         seq=values["seq"],
         hash=values["hash"],
     )
@@ -166,28 +193,25 @@ def project(pk: str) -> None:
 
 def _advance(pk: str, tail: Tail) -> bool:
     """Move the stored head forward to a tail, never back. False where there is no head."""
-    spoken_at = last_message_at(pk, tail)
-    values: dict[str, Any] = {
-        ":count": {"N": str(tail.count)},
-        ":state": {"S": tail.state},
-        ":seq": {"N": str(tail.seq)},
-        ":hash": {"B": tail.hash},
-        ":at": {"N": str(tail.at)},
+    now = of_tail(tail, last_message(pk, tail))
+    values = {
+        "messageCount": now["message_count"],
+        "tailAt": now["tail_at"],
+        "lastMessageAt": now["last_message_at"],
+        "state": now["state"],
+        "archived": now["archived"],
+        "seq": now["seq"],
+        "hash": now["hash"],
     }
-    spoken = ""
-    if spoken_at is not None:
-        values[":spoken"] = {"N": str(spoken_at)}
-        spoken = ", lastMessageAt = :spoken"
+    changed = {name: value for name, value in values.items() if value is not None}
     try:
         client().update_item(
             TableName=settings().state_table,
             Key=head_key(pk),
-            UpdateExpression=(
-                "SET messageCount = :count, #state = :state, seq = :seq, #hash = :hash, tailAt = :at" + spoken
-            ),
-            ConditionExpression="seq < :seq",
-            ExpressionAttributeNames={"#state": "state", "#hash": "hash"},
-            ExpressionAttributeValues=values,
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in changed),
+            ConditionExpression="#seq < :seq",
+            ExpressionAttributeNames={f"#{name}": name for name in changed},
+            ExpressionAttributeValues=to_item({f":{name}": value for name, value in changed.items()}),
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except ClientError as error:
@@ -200,14 +224,7 @@ def _advance(pk: str, tail: Tail) -> bool:
 def _restore(pk: str, tail: Tail) -> None:
     """Make a head that was lost, from the ledger alone."""
     genesis = read_genesis(*split_conversation_pk(pk))
-    spoken_at = last_message_at(pk, tail)
-    head = replace(
-        first_head(genesis, tail),
-        message_count=tail.count,
-        tail_at=tail.at,
-        last_message_at=spoken_at,
-        state=tail.state,
-    )
+    head = replace(first_head(genesis, tail), **of_tail(tail, last_message(pk, tail)))
     try:
         client().put_item(
             TableName=settings().state_table,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
-from annals.conversations.heads import STATUS, Head
+from annals.conversations.heads import STATUSES, Head
 from annals.conversations.lists import ConversationPage, Filter, Place
 from annals.errors import InvalidInput
 from annals.http.cursors import read_cursor, write_cursor
@@ -105,8 +105,8 @@ def _word_tests(query: Mapping[str, str]) -> list[Test]:
         _demand_among("INVALID_TYPE", "type", kind, (USER_AGENT, AGENT_AGENT))
         tests.append(lambda head: head.genesis.type == kind)
     if (status := query.get("status")) is not None:
-        _demand_among("INVALID_FILTER", "status", status, tuple(STATUS.values()))
-        tests.append(lambda head: STATUS[head.state] == status)
+        _demand_among("INVALID_FILTER", "status", status, STATUSES)
+        tests.append(lambda head: head.status == status)
     return tests
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from annals.conversations.genesis import Genesis, read_genesis
-from annals.conversations.heads import STATUS, Head, first_head, read_head
+from annals.conversations.heads import Head, first_head, of_tail, read_head
 from annals.errors import ConversationErased, ConversationNotFound
 from annals.ledger.entry import ERASED, Tail
 from annals.ledger.keys import conversation_pk
-from annals.ledger.tail import last_message_at, read_tail
+from annals.ledger.tail import last_message, read_tail
 from annals.times import to_rfc3339
 
 
@@ -38,12 +38,7 @@ def read_conversation(tenant: str, conversation_id: str) -> Head:
     head = read_head(pk) or first_head(read_genesis(tenant, conversation_id), tail)
     return replace(
         head,
-        message_count=tail.count,
-        tail_at=tail.at,
-        last_message_at=last_message_at(pk, tail),
-        state=tail.state,
-        seq=tail.seq,
-        hash=tail.hash,
+        **of_tail(tail, last_message(pk, tail)),
     )
 
 
@@ -60,6 +55,6 @@ def show_conversation(head: Head) -> dict[str, Any]:
         "createdAt": to_rfc3339(genesis.created_at),
         "updatedAt": to_rfc3339(head.updated_at),
         "lastMessageAt": to_rfc3339(head.last_message_at) if head.last_message_at else None,
-        "status": STATUS[head.state],
+        "status": head.status,
         "headHash": head.hash.hex(),
     }

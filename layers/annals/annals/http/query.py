@@ -27,6 +27,14 @@ def read_words(query: Mapping[str, str], name: str) -> list[str]:
     return [word for word in (part.strip() for part in query.get(name, "").split(",")) if word]
 
 
+def read_flag(query: Mapping[str, str], name: str) -> bool:
+    """A parameter that is ``true`` or ``false``; false where it is not there. Raises InvalidInput."""
+    said = query.get(name, "false")
+    if said not in ("true", "false"):
+        raise InvalidInput("INVALID_FORMAT", f"{name} must be true or false.", field=name)
+    return said == "true"
+
+
 def read_count(query: Mapping[str, str], name: str) -> int | None:
     """A parameter that is a whole number from 0. Raises InvalidInput."""
     if name not in query:

@@ -17,7 +17,7 @@ from annals.errors import (
     ConversationSealed,
     PreconditionFailed,
 )
-from annals.ledger.entry import ERASED, MESSAGE, SEALED, Entry, Record, Tail
+from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, SEALED, Entry, Record, Tail
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put, result_of
 from annals.ledger.items import from_ledger_item, to_ledger_item
 from annals.ledger.keys import conversation_pk
@@ -60,6 +60,7 @@ def append(
     request: IdempotentRequest | None = None,
     thread_id: str | None = None,
     state: str | None = None,
+    archived: int = 0,
 ) -> Appended:
     """Append records as one entry, whole or not at all.
 
@@ -72,6 +73,7 @@ def append(
     request : the request's idempotency; sent again, it finds the first one's entry
     thread_id : the thread of all records
     state : the conversation's state from this entry on; without it, the state stays
+    archived : messages up to this seq are archived from this entry on, beside those that are already
 
     Raises
     ------
@@ -92,7 +94,7 @@ def append(
             return _replay_of_place(pk, expected_seq, tail, request)
         if earlier := _demand_writable(tail, conversation_id, records, request):
             return earlier
-        entry = _next_entry(pk, tail, entry_id, records, state=state or tail.state, thread_id=thread_id)
+        entry = _next_entry(pk, tail, entry_id, records, state=state, thread_id=thread_id, archived=archived)
         stored = _store(entry, request, by_place=expected_seq is not None)
         if isinstance(stored, Appended):
             tails.put(pk, Tail.of(stored.entry)) if not stored.replayed else tails.forget(pk)
@@ -117,7 +119,14 @@ def _demand_writable(
 
 
 def _next_entry(
-    pk: str, tail: Tail, entry_id: str, records: Sequence[NewRecord], *, state: str, thread_id: str | None
+    pk: str,
+    tail: Tail,
+    entry_id: str,
+    records: Sequence[NewRecord],
+    *,
+    state: str | None,
+    thread_id: str | None,
+    archived: int,
 ) -> Entry:
     placed = tuple(Record.new(tail.seq + 1 + place, new.kind, new.body) for place, new in enumerate(records))
     return Entry(
@@ -125,10 +134,12 @@ def _next_entry(
         entry_id=entry_id,
         records=placed,
         count=tail.count + sum(record.kind == MESSAGE for record in placed),
-        state=state,
+        state=state or tail.state,
         at=max(now_ms(), tail.at),
         prev=tail.hash,
         thread_id=thread_id,
+        preamble=max((record.seq for record in placed if record.kind == PREAMBLE), default=tail.preamble),
+        archived=max(archived, tail.archived),
     ).chained()
 
 

@@ -10,8 +10,13 @@ from hashlib import sha256
 NO_HASH = bytes(32)
 """``prev`` of a genesis entry."""
 
-MESSAGE = "message"
 GENESIS = "genesis"
+MESSAGE = "message"
+PREAMBLE = "preamble"
+ARCHIVE = "archive"
+SEAL = "seal"
+REDACTION = "redaction"
+ERASURE = "erasure"
 
 OPEN, SEALED, ERASED = "open", "sealed", "erased"
 
@@ -52,6 +57,8 @@ class Entry:
     """What one append stored: one DynamoDB item, one link of the chain.
 
     ``count`` is the number of messages up to and including this entry, ``at`` the server's time in Unix milliseconds.
+    ``preamble`` is the seq of the preamble in force, and messages up to seq ``archived`` are archived; both follow from
+    the records, are copied forward so that a reader finds them at the tail, and are 0 where there is none.
     """
 
     pk: str
@@ -64,6 +71,8 @@ class Entry:
     hash: bytes = b""
     idem: Idempotency | None = None
     thread_id: str | None = None
+    preamble: int = 0
+    archived: int = 0
 
     @property
     def seq(self) -> int:
@@ -88,10 +97,15 @@ class Tail:
     at: int
     hash: bytes
     kind: str = MESSAGE
+    preamble: int = 0
+    archived: int = 0
 
     @staticmethod
     def of(entry: Entry) -> Tail:
-        return Tail(entry.last_seq, entry.count, entry.state, entry.at, entry.hash, entry.records[0].kind)
+        kind = entry.records[0].kind
+        return Tail(
+            entry.last_seq, entry.count, entry.state, entry.at, entry.hash, kind, entry.preamble, entry.archived
+        )
 
 
 def digest_of(salt: bytes, body: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from annals.ledger.entry import MESSAGE, Entry, Record, Tail
 from annals.ledger.messages import show
-from annals.ledger.read import walk, walk_records_from
+from annals.ledger.read import read_entry, walk, walk_records_from
 from annals.settings import settings
 
 if TYPE_CHECKING:
@@ -21,21 +21,26 @@ class Span:
     """Which messages to page through, and from which end.
 
     A page that is read backward is shown in chronological order all the same, unless ``newest_first``. ``after`` and
-    ``before`` are exclusive seqs. ``offset`` messages are skipped at the end where the page starts.
-    ``keep`` decides which messages count at all; without it, all do.
+    ``before`` are exclusive seqs; the preamble stands at place 0, in front of the first message. ``offset`` messages
+    are skipped at the end where the page starts. ``keep`` decides which messages count at all; without it, all do.
     """
 
     forward: bool = False
     newest_first: bool = False
-    after: int = 0
+    after: int = -1
     before: int | None = None
     offset: int = 0
     keep: Callable[[Message], bool] | None = None
+    archived: bool = False
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the messages to skip can be told by their number alone."""
-        return self.keep is None and not self.after and self.before is None
+    def floor(self, tail: Tail) -> int:
+        """The seq behind which messages are shown: archived ones are left out unless they are asked for."""
+        return max(self.after, 0 if self.archived else tail.archived)
+
+    def jump(self, tail: Tail) -> int:
+        """How many messages can be skipped by their number, without reading them."""
+        counted = self.before is None and not (self.forward and self.floor(tail))
+        return self.offset if counted and self.keep is None else 0
 
 
 @dataclass(frozen=True)
@@ -52,23 +57,40 @@ def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
     A page also ends once ``max_page_bytes`` bytes of records were read, so it may be short, or even empty, and still
     have a next one.
     """
-    found, next_seq = _read(*_start(pk, tail, span, limit), span, limit)
+    preamble = _preamble(pk, tail, span)
+    if preamble and span.forward:
+        rest, next_seq = _read(*_start(pk, tail, span, limit), tail, span, limit - 1)
+        found = [preamble, *rest]
+        next_seq = 0 if next_seq is not None and not rest else next_seq
+    else:
+        found, next_seq = _read(*_start(pk, tail, span, limit), tail, span, limit)
+        if preamble and next_seq is None:
+            found, next_seq = (found, found[-1]["seq"]) if len(found) == limit else ([*found, preamble], None)
     if not span.forward and not span.newest_first:
         found.reverse()
     return Page(found, next_seq)
 
 
-def _read(entries: Iterator[Entry], skip: int, span: Span, limit: int) -> tuple[list[Message], int | None]:
+def _preamble(pk: str, tail: Tail, span: Span) -> Message | None:
+    """The preamble in force, where the span reaches from or to the very beginning."""
+    if not tail.preamble or span.after >= 0 or (span.forward and span.offset):
+        return None
+    entry = read_entry(pk, tail.preamble)
+    preamble = show(entry.records[0], entry)
+    return preamble if span.keep is None or span.keep(preamble) else None
+
+
+def _read(entries: Iterator[Entry], skip: int, tail: Tail, span: Span, limit: int) -> tuple[list[Message], int | None]:
     found: list[Message] = []
     read_bytes = 0
-    for record, entry in _records(entries, span):
+    for record, entry in _records(entries, span, span.floor(tail)):
         read_bytes += len(record.body or b"")
-        message = show(record, entry)
+        message = show(record, entry, tail.archived)
         if span.keep is None or span.keep(message):
             if skip:
                 skip -= 1
             elif len(found) == limit:
-                return found, found[-1]["seq"]
+                return found, found[-1]["seq"] if found else record.seq
             else:
                 found.append(message)
         if read_bytes > settings().max_page_bytes:
@@ -76,13 +98,13 @@ def _read(entries: Iterator[Entry], skip: int, span: Span, limit: int) -> tuple[
     return found, None
 
 
-def _records(entries: Iterator[Entry], span: Span) -> Iterator[tuple[Record, Entry]]:
+def _records(entries: Iterator[Entry], span: Span, floor: int) -> Iterator[tuple[Record, Entry]]:
     """The message records within the span's bounds, in its direction."""
     for entry in entries:
-        if (span.before is not None and entry.seq >= span.before) if span.forward else entry.last_seq <= span.after:
+        if (span.before is not None and entry.seq >= span.before) if span.forward else entry.last_seq <= floor:
             return
         for record in entry.records if span.forward else reversed(entry.records):
-            inside = record.seq > span.after and (span.before is None or record.seq < span.before)
+            inside = record.seq > floor and (span.before is None or record.seq < span.before)
             if inside and record.kind == MESSAGE:
                 yield record, entry
 
@@ -93,9 +115,9 @@ def _start(pk: str, tail: Tail, span: Span, limit: int) -> tuple[Iterator[Entry]
     Messages number as the records do, but for the few records that are none; so a message that is to be skipped by its
     number need not be read.
     """
-    jump = span.offset if span.is_plain else 0
+    jump = span.jump(tail)
     if span.forward:
-        entries = walk_records_from(pk, span.after + 1 + jump)
+        entries = walk_records_from(pk, span.floor(tail) + 1 + jump)
     else:
         last = tail.seq if span.before is None else span.before - 1
         page = limit + 1 if span.keep is None else None

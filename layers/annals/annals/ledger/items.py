@@ -47,6 +47,8 @@ def from_ledger_item(item: Mapping[str, Any]) -> Entry:
         hash=values["hash"],
         idem=Idempotency(idem["key"], idem["digest"]) if idem else None,
         thread_id=thread_of(thread) if thread else None,
+        preamble=values.get("preamble", 0),
+        archived=values.get("archived", 0),
     )
 
 
@@ -89,6 +91,10 @@ def _attributes(entry: Entry, *, deflate: bool) -> dict[str, Any]:
     }
     if entry.idem:
         values["idem"] = {"key": entry.idem.key, "digest": entry.idem.digest}
+    if entry.preamble:
+        values["preamble"] = entry.preamble
+    if entry.archived:
+        values["archived"] = entry.archived
     if entry.thread_id is not None:
         values["thread"] = thread_key(*split_conversation_pk(entry.pk), entry.thread_id)
     return values

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from annals.json_text import dump
 from annals.ledger.append import NewRecord
-from annals.ledger.entry import MESSAGE, Entry, Record
+from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.ledger.read import read_records
 from annals.times import to_rfc3339
 
@@ -40,11 +40,13 @@ def new_message(said: Mapping[str, Any]) -> NewRecord:
     return NewRecord(MESSAGE, dump(said).encode())
 
 
-def show(record: Record, entry: Entry) -> Message:
-    """A message as the API shows it; one without its body is shown as redacted."""
+def show(record: Record, entry: Entry, archived: int = 0) -> Message:
+    """A message as the API shows it: redacted where its body is gone, archived up to the seq ``archived``."""
     place = {"messageId": message_id(record.seq), "seq": record.seq, "timestamp": to_rfc3339(entry.at)}
     said = {"status": "redacted"} if record.body is None else json.loads(record.body)
     said.pop(MARKS, None)
+    if record.seq <= archived and record.body is not None:
+        said["status"] = "archived"
     return cast("Message", place | said)
 
 
@@ -53,10 +55,16 @@ def messages_of(entry: Entry) -> Iterator[Message]:
     return (show(record, entry) for record in entry.records if record.kind == MESSAGE)
 
 
-def read_message(pk: str, message_id: str) -> Message | None:
-    """The message of this id, or None where there is none."""
-    seq = seq_of(message_id)
-    if seq is None:
-        return None
-    found = (message for entry in read_records(pk, seq, seq) for message in messages_of(entry))
-    return next((message for message in found if message["seq"] == seq), None)
+def read_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> list[Message]:
+    """The messages of these ids, in their stored order; ids that there are not are left out."""
+    wanted = {seq for message_id in message_ids if (seq := seq_of(message_id)) is not None}
+    found: dict[int, Message] = {}
+    for seq in sorted(wanted):
+        if seq not in found:
+            found |= {
+                record.seq: show(record, entry, archived)
+                for entry in read_records(pk, seq, seq)
+                for record in entry.records
+                if record.kind in (MESSAGE, PREAMBLE) and record.seq in wanted
+            }
+    return [found[seq] for seq in sorted(found)]

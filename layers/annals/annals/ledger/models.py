@@ -68,6 +68,18 @@ class NewMessages(Model):
     messages: Annotated[list[NewMessage], Field(min_length=1), AfterValidator(_one_thread)]
 
 
+def _distinct(ids: list[str]) -> list[str]:
+    if len(set(ids)) < len(ids):
+        raise refusal("DUPLICATE_VALUES", "must not name an id twice")
+    return ids
+
+
+class GetMessages(Model):
+    """The ids of messages to be read."""
+
+    message_ids: Annotated[list[str], Field(min_length=1, max_length=1000), AfterValidator(_distinct)]
+
+
 def _shape(value: Any) -> str:
     return "<messages>" if isinstance(value, dict) and "messages" in value else "<message>"
 
@@ -116,6 +128,12 @@ class History(TypedDict):
     items: list[Message]
     nextCursor: NotRequired[str]
     total: int
+
+
+class MessageList(TypedDict):
+    """Messages."""
+
+    items: list[Message]
 
 
 class Verified(TypedDict):

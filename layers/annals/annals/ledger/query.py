@@ -7,24 +7,27 @@ from typing import Any
 
 from annals.errors import InvalidInput
 from annals.http.cursors import read_cursor, write_cursor
-from annals.http.query import read_time, read_words
+from annals.http.query import read_flag, read_time, read_words
 from annals.ledger.history import Page, Span
 from annals.ledger.models import ROLES, Message
 from annals.times import from_rfc3339
 
-NAMES = ("cursor", "order", "offset", "after", "before", "roles", "since", "until", "threadId", "runId")
+NAMES = (
+    "cursor", "order", "offset", "after", "before", "roles", "since", "until", "threadId", "runId", "includeArchived",
+)  # fmt: skip
 
 
 def read_span(
-    cursor: str | None, order: str | None, offset: int, after: int, before: int | None, query: Mapping[str, str]
+    cursor: str | None, order: str | None, offset: int, after: int | None, before: int | None, query: Mapping[str, str]
 ) -> Span:
     """The span that a request asks for. A cursor brings its own direction and bounds. Raises InvalidInput."""
-    keep = _read_keep(query)
+    keep, archived = _read_keep(query), read_flag(query, "includeArchived")
     if cursor:
         forward, newest_first, after, before = read_cursor("history", cursor)
-        return Span(forward, newest_first, after, before, keep=keep)
-    forward = order == "asc" or (order is None and after > 0)
-    return Span(forward, order == "desc", after, before, offset, keep)
+        return Span(forward, newest_first, after, before, keep=keep, archived=archived)
+    forward = order == "asc" or (order is None and after is not None)
+    start = -1 if after is None else after
+    return Span(forward, order == "desc", start, before, offset, keep, archived)
 
 
 def next_cursor(page: Page, span: Span) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from threading import Lock
 
 from annals.dynamodb import client, from_item
@@ -17,7 +18,7 @@ def read_tail(pk: str) -> Tail | None:
         TableName=settings().ledger_table,
         KeyConditionExpression="pk = :pk AND begins_with(sk, :entry)",
         ExpressionAttributeValues={":pk": {"S": pk}, ":entry": {"S": "E#"}},
-        ProjectionExpression="sk, n, #count, #state, #at, #hash, records[0].kind",
+        ProjectionExpression="sk, n, #count, #state, #at, #hash, records[0].kind, preamble, archived",
         ExpressionAttributeNames={"#count": "count", "#state": "state", "#at": "at", "#hash": "hash"},
         ScanIndexForward=False,
         ConsistentRead=True,
@@ -28,16 +29,34 @@ def read_tail(pk: str) -> Tail | None:
     values = from_item(found[0])
     last_seq = int(values["sk"].removeprefix("E#")) + values["n"] - 1
     kind = next((record["kind"] for record in values.get("records", [])), MESSAGE)
-    return Tail(last_seq, values["count"], values["state"], values["at"], values["hash"], kind)
+    return Tail(
+        seq=last_seq,
+        count=values["count"],
+        state=values["state"],
+        at=values["at"],
+        hash=values["hash"],
+        kind=kind,
+        preamble=values.get("preamble", 0),
+        archived=values.get("archived", 0),
+    )
 
 
-def last_message_at(pk: str, tail: Tail) -> int | None:
-    """When the last message was appended, in Unix milliseconds, or None where there is no message."""
+@dataclass(frozen=True)
+class LastMessage:
+    """The newest message's seq, and when it was appended, in Unix milliseconds."""
+
+    seq: int
+    at: int
+
+
+def last_message(pk: str, tail: Tail) -> LastMessage | None:
+    """The newest message, or None where there is none. Read only where the tail is another kind of entry."""
     if not tail.count:
         return None
     if tail.kind == MESSAGE:
-        return tail.at
-    return next(entry.at for entry in walk(pk, newest_first=True, page=10) if entry.records[0].kind == MESSAGE)
+        return LastMessage(tail.seq, tail.at)
+    newest_first = walk(pk, newest_first=True, page=10)
+    return next(LastMessage(entry.last_seq, entry.at) for entry in newest_first if entry.records[0].kind == MESSAGE)
 
 
 class TailCache:

@@ -1,0 +1,69 @@
+"""What is said about a conversation rather than in it: preamble, archive mark, seal. Each is a record of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from annals.errors import ConversationErased, ConversationNotFound
+from annals.json_text import dump
+from annals.ledger.append import Appended, NewRecord, append
+from annals.ledger.entry import ARCHIVE, ERASED, MESSAGE, PREAMBLE, SEAL, SEALED, Tail
+from annals.ledger.idempotency import IdempotentRequest
+from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import messages_of
+from annals.ledger.read import walk
+from annals.ledger.tail import read_tail
+from annals.times import from_rfc3339
+
+
+def add_preamble(
+    tenant: str,
+    conversation_id: str,
+    content: str,
+    metadata: Mapping[str, Any] | None,
+    request: IdempotentRequest | None = None,
+) -> Appended:
+    """Put a text in front of the first message. It is not counted, and takes the place of an earlier preamble."""
+    body = {"role": "system", "content": content, **({"metadata": dict(metadata)} if metadata is not None else {})}
+    return append(tenant, conversation_id, [_record(PREAMBLE, body)], request=request)
+
+
+def archive(
+    tenant: str, conversation_id: str, up_to: int, by: str, request: IdempotentRequest | None = None
+) -> Appended:
+    """Archive the messages up to a seq: they are left out of the history unless they are asked for."""
+    record = _record(ARCHIVE, {"upTo": up_to, "by": by})
+    return append(tenant, conversation_id, [record], request=request, archived=up_to)
+
+
+def seal(tenant: str, conversation_id: str, by: str) -> None:
+    """Close a conversation: it takes no more messages. Sealing it again changes nothing.
+
+    Raises
+    ------
+    ConversationNotFound, ConversationErased
+    """
+    tail = read_tail(conversation_pk(tenant, conversation_id))
+    if tail is None:
+        raise ConversationNotFound(conversation_id)
+    if tail.state == ERASED:
+        raise ConversationErased(conversation_id)
+    if tail.state != SEALED:
+        append(tenant, conversation_id, [_record(SEAL, {"by": by})], state=SEALED)
+
+
+def last_seq_before(pk: str, tail: Tail, moment: int) -> int:
+    """The seq up to which all messages were said before a moment in Unix milliseconds, from the beginning on."""
+    up_to = tail.archived
+    for entry in walk(pk, first=tail.archived + 1):
+        if entry.records[0].kind != MESSAGE:
+            continue
+        if any(from_rfc3339(message["timestamp"]) >= moment for message in messages_of(entry)):
+            break
+        up_to = entry.last_seq
+    return up_to
+
+
+def _record(kind: str, body: Mapping[str, Any]) -> NewRecord:
+    return NewRecord(kind, dump(body).encode())
