@@ -1,0 +1,156 @@
+"""What the index holds: one document for each searchable memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from annals.search import words
+
+INDEX_VERSION = 1
+"""Rises when documents of an older version have to be indexed anew."""
+
+MAX_FACETS = 1_000
+MAX_FACET_LENGTH = 256
+MAX_DEPTH = 20
+_LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
+
+_NOT_STORED = frozenset({"window", "vector", "window_vector"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """One searchable memory.
+
+    Parameters
+    ----------
+    tenant, memory_id : together they name it; ``mem:<conversationId>:<seq>`` for a raw message
+    memory_space_id : the space whose members may see it
+    content : its own text; what search returns
+    window : the two turns before it and its own text, without names; searched, not returned
+    speaker : the name of who said it
+    importance : 0..100
+    at : when it was said, Unix milliseconds
+    digest : the hex digest of the ledger's record, if it was made from one
+    vector, window_vector : embeddings of ``spoken`` and of ``window``, of unit length; None without words
+    """
+
+    tenant: str
+    memory_id: str
+    memory_space_id: str
+    content: str
+    at: int
+    window: str = ""
+    conversation_id: str | None = None
+    seq: int | None = None
+    message_ids: tuple[str, ...] = ()
+    speaker: str | None = None
+    role: str | None = None
+    user_id: str | None = None
+    agent_id: str | None = None
+    participant_id: str | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    content_type: str = "raw"
+    source_type: str = "conversation"
+    status: str = "active"
+    importance: int = 50
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+    updated_at: int | None = None
+    digest: str = ""
+    vector: tuple[float, ...] | None = None
+    window_vector: tuple[float, ...] | None = None
+
+    @property
+    def spoken(self) -> str:
+        """The text with the name of who said it, as it is embedded."""
+        return f"{self.speaker}: {self.content}" if self.speaker else self.content
+
+    @property
+    def words(self) -> int:
+        """How many words the content has."""
+        return words.count(self.content)
+
+    @property
+    def is_question(self) -> bool:
+        """Whether the content ends with a question mark."""
+        return self.content.rstrip().endswith("?")
+
+    @property
+    def moment(self) -> datetime:
+        """When it was said, as a UTC time within the years that a calendar has."""
+        return datetime.fromtimestamp(min(max(self.at, 0), _LATEST) / 1000, UTC)
+
+    def facets(self) -> list[str]:
+        """The terms that filters on tags and metadata ask for."""
+        found = [tag_facet(tag) for tag in self.tags]
+        found += (metadata_facet(path, value) for path, value in _leaves(self.metadata))
+        return list(dict.fromkeys(found))[:MAX_FACETS]
+
+    def source(self) -> dict[str, Any]:
+        """The document as JSON that any index can store: all but window and vectors, which are only searched."""
+        found = {name: value for name, value in asdict(self).items() if name not in _NOT_STORED}
+        stored: dict[str, Any] = storable({**found, "tags": list(self.tags), "message_ids": list(self.message_ids)})
+        return stored
+
+    def fingerprint(self, model: str) -> str:
+        """A digest of everything that the index would hold: the same means that there is nothing to do."""
+        parts = [INDEX_VERSION, model, self.window, self.source()]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+_FIELDS = frozenset(found.name for found in fields(Document)) - _NOT_STORED
+
+
+def from_source(source: Mapping[str, Any]) -> Document:
+    """The document that ``Document.source`` wrote, without window and vectors."""
+    values = {name: value for name, value in source.items() if name in _FIELDS}
+    return Document(**{**values, "tags": tuple(source["tags"]), "message_ids": tuple(source["message_ids"])})
+
+
+def tag_facet(tag: str) -> str:
+    """The term of a tag."""
+    return _bounded(f"tag={tag}")
+
+
+def metadata_facet(path: str, value: Any) -> str:
+    """The term of a metadata value at a dotted path; 1 and 1.0 are the same."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return _bounded(f"metadata.{path}={json.dumps(value, sort_keys=True)}")
+
+
+def storable(value: Any) -> Any:
+    """The same JSON without lone surrogates, which no index can encode."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-8", "replace"))
+
+
+def printable(text: str) -> str:
+    """The same text without lone surrogates."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Each value of a JSON object with its dotted path; a list counts as a whole and by its elements."""
+    if isinstance(value, Mapping) and depth < MAX_DEPTH:
+        for key, below in value.items():
+            yield from _leaves(below, f"{path}.{key}" if path else str(key), depth + 1)
+    elif isinstance(value, list | tuple):
+        yield path, list(value)
+        yield from ((path, element) for element in value if not isinstance(element, list | tuple | Mapping))
+    else:
+        yield path, value
+
+
+def _bounded(term: str) -> str:
+    term = printable(term)
+    if len(term) <= MAX_FACET_LENGTH:
+        return term
+    return f"sha256={hashlib.sha256(term.encode()).hexdigest()}"

@@ -1,0 +1,128 @@
+"""Searching: a question goes to the index in one round trip, and its candidates are ranked here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from annals.errors import InvalidInput
+from annals.models.embedding import Embedder, unit
+from annals.search import fusion, questions
+from annals.search.documents import Document
+from annals.search.fusion import Ranked, Weights
+from annals.search.port import Filters, Scope, SearchIndex
+from annals.search.questions import Question
+from annals.search.snippets import snippet
+
+DEPTH = 100
+"""So many candidates are asked of each list; more only where more hits are wanted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """What is searched for, and what may be seen.
+
+    Parameters
+    ----------
+    tenant : the caller's; nothing of another tenant is ever found
+    query, embedding : a question, its vector made by the caller, or both
+    memory_spaces : the spaces that the caller may see; None for all of the tenant's
+    memory_space_id : the one space to search, if it is one that the caller may see
+    limit : how many hits, 1..1000
+    min_score : hits with less are left out, 0..1
+    explain : whether hits carry the parts of their score
+    """
+
+    tenant: str
+    query: str = ""
+    embedding: Sequence[float] | None = None
+    memory_spaces: frozenset[str] | None = None
+    memory_space_id: str | None = None
+    limit: int = 50
+    min_score: float = 0.0
+    filters: Filters = field(default_factory=Filters)
+    explain: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """What the search may see."""
+        spaces = self.memory_spaces
+        if self.memory_space_id is not None:
+            wanted = frozenset({self.memory_space_id})
+            spaces = wanted if spaces is None else spaces & wanted
+        return Scope(tenant=self.tenant, spaces=spaces, filters=self.filters)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A document that was found.
+
+    Parameters
+    ----------
+    document : without window and vectors
+    score : 0..1, how much of what the best thinkable answer would have
+    snippet : the part of the content that matches best, each match as ``**word**``
+    parts : where asked for, what the score is made of: a number for each list and each trait
+    """
+
+    document: Document
+    score: float
+    snippet: str
+    parts: Mapping[str, float] | None = None
+
+
+def search(index: SearchIndex, embedder: Embedder, request: SearchRequest) -> list[Hit]:
+    """The hits for a question, best first.
+
+    Raises
+    ------
+    InvalidInput : INVALID_EMBEDDING, for a vector of the wrong length or without direction
+    SearchUnavailable : the index does not answer
+    EmbeddingUnavailable : the model does not answer
+    """
+    given = _given_vector(request, embedder)
+    scope = request.scope
+    if scope.spaces is not None and not scope.spaces:
+        return []
+    question = questions.analyse(request.query, index.speakers(scope))
+    weights, vector = _way(question, given, embedder)
+    if not question.terms and vector is None:
+        return []
+    found = index.candidates(
+        scope,
+        terms=question.terms,
+        vector=vector,
+        period=question.date.period() if question.date else None,
+        depth=max(DEPTH, request.limit),
+    )
+    return list(_hits(fusion.rank(found, question, weights), question, request))
+
+
+def _given_vector(request: SearchRequest, embedder: Embedder) -> list[float] | None:
+    """The caller's own vector at unit length."""
+    if request.embedding is None:
+        return None
+    dimensions = embedder.dimensions
+    if len(request.embedding) == dimensions and all(map(math.isfinite, request.embedding)) and any(request.embedding):
+        return unit(request.embedding)
+    detail = f"embedding must hold {dimensions} finite numbers, not all of them 0."
+    raise InvalidInput("INVALID_EMBEDDING", detail, field="embedding")
+
+
+def _way(question: Question, given: list[float] | None, embedder: Embedder) -> tuple[Weights, list[float] | None]:
+    """How to search: by words and vector; by words alone, where vectors only know spelling; by vector alone."""
+    if given is None and not embedder.semantic and question.terms:
+        return fusion.LEXICAL, None
+    vector = given
+    if vector is None and question.text:
+        vector = embedder.embed([question.text])[0]
+    return (fusion.HYBRID if question.terms else fusion.NEAREST), vector
+
+
+def _hits(ranked: Sequence[Ranked], question: Question, request: SearchRequest) -> Iterator[Hit]:
+    for each in ranked[: request.limit]:
+        if each.score < request.min_score:
+            return
+        parts = each.parts if request.explain else None
+        yield Hit(each.document, each.score, snippet(each.document.content, question.terms), parts)

@@ -1,0 +1,318 @@
+"""The index in OpenSearch: a node, an Amazon OpenSearch Service domain, or a Serverless collection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from opensearchpy import OpenSearch, Urllib3AWSV4SignerAuth, Urllib3HttpConnection, helpers
+from opensearchpy.exceptions import NotFoundError, OpenSearchException, RequestError
+
+from annals.errors import ConfigurationError, SearchUnavailable
+from annals.search import opensearch_query as query
+from annals.search.dates import Period
+from annals.search.documents import INDEX_VERSION, Document, from_source
+from annals.search.opensearch_query import Clause
+from annals.search.port import Candidates, Failure, Scope
+
+TIMEOUT_S = 10.0
+RETRIES = 2
+BULK_DOCUMENTS = 200
+BULK_BYTES = 5_000_000
+PAGE = 1_000
+MAX_SPEAKERS = 1_000
+SPEAKERS_KEPT_S = 60.0
+SPEAKERS_KEPT = 1_000
+SERVERLESS = "aoss"
+SEEN = {"excludes": query.UNSEEN}
+
+
+class OpenSearchIndex:
+    """A search index behind a URL.
+
+    Requests are signed for AWS unless the URL is plain http, a loopback address, or holds a user and a password.
+
+    Parameters
+    ----------
+    url : ``https://host``, ``http://127.0.0.1:9200``, ``https://user:password@host``
+    name : the index' name
+    service : ``es`` for a domain or a node, ``aoss`` for a Serverless collection
+    """
+
+    def __init__(self, url: str, *, name: str = "annals", service: str = "es") -> None:
+        self._url = url
+        self._name = name
+        self._serverless = service == SERVERLESS
+        self._client = OpenSearch(
+            hosts=[url],
+            http_auth=_signer(url, service),
+            connection_class=Urllib3HttpConnection,
+            timeout=TIMEOUT_S,
+            max_retries=RETRIES,
+            pool_maxsize=16,
+        )
+        self._speakers: dict[tuple[str, frozenset[str] | None], tuple[float, frozenset[str]]] = {}
+
+    def ensure(self, *, model: str, dimensions: int) -> None:
+        """Create the index; see SearchIndex.ensure."""
+        wanted = {"version": str(INDEX_VERSION), "model": model, "dimensions": str(dimensions)}
+        engine = "faiss" if self._serverless else "lucene"
+        with self._answering():
+            found = self._made_with()
+            if found is None:
+                self._create(query.mapping(dimensions, engine, wanted))
+                found = self._made_with()
+        if found != wanted:
+            raise ConfigurationError(
+                f"The index {self._name} was made with {found}, not {wanted}: "
+                "set EMBEDDINGS_MODEL back, or drop and rebuild the index."
+            )
+
+    def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
+        """Store documents in bulk; see SearchIndex.upsert."""
+        ids = {query.document_id(each.tenant, each.memory_id): each.memory_id for each, _ in documents}
+        actions = (
+            {
+                "_op_type": "index",
+                "_id": query.document_id(document.tenant, document.memory_id),
+                "_source": query.stored(document, fingerprint),
+            }
+            for document, fingerprint in documents
+        )
+        refused = self._bulk(actions, is_failure=lambda status: status >= 300)
+        return [Failure(ids[document_id], reason) for document_id, reason in refused]
+
+    def delete(self, tenant: str, memory_ids: Collection[str]) -> None:
+        """Remove documents; see SearchIndex.delete."""
+        self._delete(query.document_id(tenant, memory_id) for memory_id in memory_ids)
+
+    def delete_conversation(self, tenant: str, conversation_id: str) -> None:
+        """Find a conversation's documents and remove them: Serverless has no delete-by-query."""
+        self.refresh()
+        wanted = query.filtered([{"term": {"tenant": tenant}}, {"term": {"conversation_id": conversation_id}}])
+        after: list[Any] | None = None
+        while hits := self._sorted(wanted, [{"memory_id": "asc"}], PAGE, after, source=False):
+            self._delete(hit["_id"] for hit in hits)
+            after = hits[-1]["sort"]
+
+    def fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
+        """The stored fingerprints, also of what no search finds yet; see SearchIndex.fingerprints."""
+        ids = {query.document_id(tenant, memory_id): memory_id for memory_id in memory_ids}
+        if not ids:
+            return {}
+        with self._answering():
+            try:
+                answer = self._client.mget(
+                    index=self._name, body={"ids": list(ids)}, params={"_source_includes": "fingerprint"}
+                )
+            except NotFoundError:
+                return {}
+        return {ids[each["_id"]]: each["_source"]["fingerprint"] for each in answer["docs"] if each.get("found")}
+
+    def candidates(
+        self,
+        scope: Scope,
+        *,
+        terms: Sequence[str],
+        vector: Sequence[float] | None,
+        period: Period | None,
+        depth: int,
+    ) -> Candidates:
+        """Search words, vectors and time in one ``_msearch``; see SearchIndex.candidates."""
+        clauses = query.restriction(scope)
+        asked: dict[str, Clause] = {}
+        if terms:
+            asked["lexical"] = query.by_words(terms, clauses)
+        if vector is not None:
+            asked["own"] = query.nearest("vector", vector, clauses, depth)
+            asked["window"] = query.nearest("window_vector", vector, clauses, depth)
+        if period is not None:
+            asked["dated"] = query.of_period(period, terms, clauses)
+        found = self._msearch(asked, depth)
+        return Candidates(
+            documents={each.memory_id: each for hits in found.values() for each in map(_document, hits)},
+            lexical=_scores(found, "lexical", float),
+            own=_scores(found, "own", self._cosine),
+            window=_scores(found, "window", self._cosine),
+        )
+
+    def speakers(self, scope: Scope) -> frozenset[str]:
+        """Who spoke, as known a minute ago; see SearchIndex.speakers."""
+        place = (scope.tenant, scope.spaces)
+        known = self._speakers.get(place)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        names = self._ask_speakers(Scope(tenant=scope.tenant, spaces=scope.spaces))
+        if len(self._speakers) >= SPEAKERS_KEPT:
+            self._speakers.clear()
+        self._speakers[place] = (time.monotonic() + SPEAKERS_KEPT_S, names)
+        return names
+
+    def page(self, scope: Scope, *, limit: int, after: tuple[int, str] | None = None) -> list[Document]:
+        """Documents, newest first; see SearchIndex.page."""
+        order = [{"at": "desc"}, {"memory_id": "desc"}]
+        hits = self._sorted(query.filtered(query.restriction(scope)), order, limit, list(after) if after else None)
+        return [from_source(hit["_source"]) for hit in hits]
+
+    def count(self, scope: Scope) -> int:
+        """How many documents; see SearchIndex.count."""
+        with self._answering():
+            try:
+                body = {"query": query.filtered(query.restriction(scope))}
+                return int(self._client.count(index=self._name, body=body)["count"])
+            except NotFoundError:
+                return 0
+
+    def refresh(self) -> None:
+        """Make what was written be found. Serverless can't be told to: there it takes ten seconds."""
+        if self._serverless:
+            return
+        with self._answering():
+            self._client.indices.refresh(index=self._name, params={"ignore_unavailable": "true"})
+
+    def drop(self) -> None:
+        """Remove the index; see SearchIndex.drop."""
+        self._speakers.clear()
+        with self._answering():
+            self._client.indices.delete(index=self._name, params={"ignore_unavailable": "true"})
+
+    def _made_with(self) -> dict[str, str] | None:
+        """What the index was made with; None where there is none, nothing where somebody else made it."""
+        try:
+            answer = self._client.indices.get_mapping(index=self._name)
+        except NotFoundError:
+            return None
+        found: dict[str, str] = next(iter(answer.values()))["mappings"].get("_meta", {})
+        return found
+
+    def _create(self, body: dict[str, Any]) -> None:
+        try:
+            self._client.indices.create(index=self._name, body=body)
+        except RequestError as error:
+            if error.error != "resource_already_exists_exception":
+                raise
+
+    def _delete(self, ids: Iterable[str]) -> None:
+        actions = ({"_op_type": "delete", "_id": each} for each in ids)
+        refused = self._bulk(actions, is_failure=lambda status: status >= 300 and status != 404)
+        if refused:
+            raise SearchUnavailable(f"The search index kept {len(refused)} documents: {refused[0][1]}")
+
+    def _bulk(self, actions: Iterable[dict[str, Any]], is_failure: Callable[[int], bool]) -> list[tuple[str, str]]:
+        """Send actions; gives the ids of those that failed, with the reason."""
+        refused = []
+        with self._answering():
+            answers = helpers.streaming_bulk(
+                self._client,
+                actions,
+                index=self._name,
+                chunk_size=BULK_DOCUMENTS,
+                max_chunk_bytes=BULK_BYTES,
+                raise_on_error=False,
+            )
+            for _, answer in answers:
+                (item,) = answer.values()
+                if is_failure(item["status"]):
+                    refused.append((item["_id"], _reason(item.get("error"))))
+        return refused
+
+    def _msearch(self, asked: Mapping[str, Clause], depth: int) -> dict[str, list[dict[str, Any]]]:
+        if not asked:
+            return {}
+        body: list[dict[str, Any]] = []
+        for wanted in asked.values():
+            body.append({"index": self._name, "ignore_unavailable": True})
+            body.append({"query": wanted, "size": depth, "_source": SEEN, "track_total_hits": False})
+        with self._answering():
+            answers = self._client.msearch(body=body)["responses"]
+        return {name: self._hits(answer) for name, answer in zip(asked, answers, strict=True)}
+
+    def _hits(self, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The hits of one answer, which is whole or none."""
+        failed = answer.get("error") or (answer["_shards"].get("failures") or [{}])[0].get("reason")
+        if not failed:
+            hits: list[dict[str, Any]] = answer["hits"]["hits"]
+            return hits
+        reason = _reason(failed)
+        if "invalid dimension" in reason:
+            raise ConfigurationError(
+                f"EMBEDDINGS_MODEL is not the one that the index {self._name} was made with: {reason}"
+            )
+        raise SearchUnavailable(f"The search index did not answer a part of the search: {reason}")
+
+    def _sorted(
+        self, wanted: Clause, order: list[dict[str, str]], limit: int, after: list[Any] | None, *, source: bool = True
+    ) -> list[dict[str, Any]]:
+        body = {
+            "query": wanted,
+            "size": limit,
+            "sort": order,
+            "_source": SEEN if source else False,
+        }
+        if after is not None:
+            body["search_after"] = after
+        with self._answering():
+            answer = self._client.search(index=self._name, body=body, params={"ignore_unavailable": "true"})
+        return self._hits(answer)
+
+    def _ask_speakers(self, scope: Scope) -> frozenset[str]:
+        names = {"terms": {"field": "speaker", "size": MAX_SPEAKERS}}
+        body = {"query": query.filtered(query.restriction(scope)), "size": 0, "aggs": {"names": names}}
+        with self._answering():
+            answer = self._client.search(index=self._name, body=body, params={"ignore_unavailable": "true"})
+        found = answer.get("aggregations", {"names": {"buckets": []}})
+        return frozenset(bucket["key"] for bucket in found["names"]["buckets"])
+
+    def _cosine(self, score: float) -> float:
+        """The cosine that a score stands for: Lucene gives (1 + cosine) / 2, faiss 1 + product, or less below 0."""
+        if not self._serverless:
+            return 2 * score - 1
+        return score - 1 if score >= 1 else 1 - 1 / score
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except OpenSearchException as error:
+            raise SearchUnavailable(f"The search index does not answer: {_said(error)}") from error
+
+
+def _signer(url: str, service: str) -> Urllib3AWSV4SignerAuth | None:
+    """The signer of requests to AWS, with the credentials and the region of this process."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" or parts.username or parts.hostname in {"localhost", "127.0.0.1", "::1"}:
+        return None
+    from botocore.session import get_session
+
+    session = get_session()
+    credentials, region = session.get_credentials(), session.get_config_variable("region")
+    if credentials is None:
+        raise ConfigurationError(f"OPENSEARCH_URL {parts.hostname} needs AWS credentials, and there are none.")
+    if not region:
+        raise ConfigurationError(f"OPENSEARCH_URL {parts.hostname} needs AWS_REGION.")
+    return Urllib3AWSV4SignerAuth(credentials, region, service)
+
+
+def _document(hit: Mapping[str, Any]) -> Document:
+    return from_source(hit["_source"])
+
+
+def _scores(found: Mapping[str, list[dict[str, Any]]], name: str, score: Callable[[float], float]) -> dict[str, float]:
+    return {hit["_source"]["memory_id"]: score(hit["_score"]) for hit in found.get(name, [])}
+
+
+def _reason(error: Any) -> str:
+    """What an error says: its root cause, in a line."""
+    if not isinstance(error, Mapping):
+        return str(error)
+    cause = (error.get("root_cause") or [error])[0]
+    return f"{cause.get('type')}: {cause.get('reason')}"
+
+
+def _said(error: OpenSearchException) -> str:
+    """The status and the kind of error; not its body, which may hold what was asked."""
+    status, *rest = error.args or ("",)
+    return " ".join(str(each) for each in (type(error).__name__, status, *rest[:1]) if each)

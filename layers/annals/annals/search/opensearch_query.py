@@ -1,0 +1,124 @@
+"""The OpenSearch index' mapping, and what a search is in its query language."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from annals.search.dates import Period
+from annals.search.documents import Document, metadata_facet, tag_facet
+from annals.search.port import NAMED_FILTERS, Filters, Scope
+
+Clause = dict[str, Any]
+
+UNSEEN = ("window", "vector", "window_vector", "facets", "month", "fingerprint")
+"""Fields that are searched and not returned."""
+
+MAX_ID_BYTES = 512
+
+
+def mapping(dimensions: int, engine: str, made_with: dict[str, str]) -> dict[str, Any]:
+    """The body of the request that creates the index. Lucene's vectors are compared by cosine, faiss' by product."""
+    keyword, number, text = {"type": "keyword"}, {"type": "long"}, {"type": "text", "analyzer": "english"}
+    hnsw = {"name": "hnsw", "engine": engine, "space_type": "cosinesimil" if engine == "lucene" else "innerproduct"}
+    vector = {"type": "knn_vector", "dimension": dimensions, "method": hnsw}
+    unsearched = {"type": "keyword", "index": False, "doc_values": False}
+    names = ("tenant", "memory_id", "memory_space_id", "facets", *NAMED_FILTERS)
+    return {
+        "settings": {"index": {"knn": True}},
+        "mappings": {
+            "_meta": made_with,
+            "dynamic": False,
+            "properties": {
+                **dict.fromkeys(names, keyword),
+                **dict.fromkeys(("seq", "importance", "at", "month"), number),
+                **dict.fromkeys(("tags", "message_ids", "digest", "fingerprint"), unsearched),
+                **dict.fromkeys(("content", "window"), text),
+                **dict.fromkeys(("vector", "window_vector"), vector),
+                "metadata": {"type": "object", "enabled": False},
+            },
+        },
+    }
+
+
+def document_id(tenant: str, memory_id: str) -> str:
+    """The document's ``_id``: tenant and memory id, which nobody's ids can make look like another's."""
+    name = "#".join(part.replace("%", "%25").replace("#", "%23").replace("~", "%7E") for part in (tenant, memory_id))
+    encoded = name.encode("utf-8", "replace")
+    return name if len(encoded) <= MAX_ID_BYTES else f"~{hashlib.sha256(encoded).hexdigest()}"
+
+
+def stored(document: Document, fingerprint: str) -> dict[str, Any]:
+    """The document as it is stored."""
+    found = {
+        **document.source(),
+        "window": document.window.encode("utf-8", "replace").decode(),
+        "facets": document.facets(),
+        "month": document.moment.month,
+        "fingerprint": fingerprint,
+        "vector": document.vector,
+        "window_vector": document.window_vector,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def restriction(scope: Scope) -> list[Clause]:
+    """The clauses of a filter that lets through what the scope holds."""
+    clauses: list[Clause] = [{"term": {"tenant": scope.tenant}}]
+    if scope.spaces is not None:
+        clauses.append({"terms": {"memory_space_id": sorted(scope.spaces)}})
+    return [*clauses, *_named(scope.filters), *_faceted(scope.filters), *_ranged(scope.filters)]
+
+
+def filtered(clauses: Sequence[Clause]) -> Clause:
+    """A query for everything that passes, without a score."""
+    return {"bool": {"filter": list(clauses)}}
+
+
+def by_words(terms: Sequence[str], clauses: Sequence[Clause]) -> Clause:
+    """A query for any of the words, in own text and window."""
+    return {"bool": {"must": [_any_word(terms)], "filter": list(clauses)}}
+
+
+def nearest(name: str, vector: Sequence[float], clauses: Sequence[Clause], depth: int) -> Clause:
+    """A query for the nearest vectors among those that pass."""
+    return {"knn": {name: {"vector": list(vector), "k": depth, "filter": filtered(clauses)}}}
+
+
+def of_period(period: Period, terms: Sequence[str], clauses: Sequence[Clause]) -> Clause:
+    """A query for what was said at a time, what shares a word with the question first."""
+    within: Clause = {"terms": {"month": list(period.months)}}
+    if period.start is not None:
+        within = {"range": {"at": {"gte": period.start, "lt": period.end}}}
+    should = {"should": [_any_word(terms)], "minimum_should_match": 0} if terms else {}
+    return {"bool": {"filter": [*clauses, within], **should}}
+
+
+def _any_word(terms: Sequence[str]) -> Clause:
+    return {"multi_match": {"query": " ".join(terms), "fields": ["content^0.5", "window"], "type": "most_fields"}}
+
+
+def _named(filters: Filters) -> Iterator[Clause]:
+    for name in NAMED_FILTERS:
+        wanted = getattr(filters, name)
+        if wanted is not None:
+            yield {"terms": {name: [wanted] if isinstance(wanted, str) else list(wanted)}}
+
+
+def _faceted(filters: Filters) -> Iterator[Clause]:
+    if filters.tags_any:
+        yield {"terms": {"facets": [tag_facet(tag) for tag in filters.tags_any]}}
+    for tag in filters.tags_all:
+        yield {"term": {"facets": tag_facet(tag)}}
+    for path, value in filters.metadata.items():
+        alternatives = value if isinstance(value, tuple) else (value,)
+        yield {"terms": {"facets": [metadata_facet(path, alternative) for alternative in alternatives]}}
+
+
+def _ranged(filters: Filters) -> Iterator[Clause]:
+    bounds = (("importance", filters.importance_min, filters.importance_max), ("at", filters.since, filters.until))
+    for name, low, high in bounds:
+        limits = {key: bound for key, bound in (("gte", low), ("lte", high)) if bound is not None}
+        if limits:
+            yield {"range": {name: limits}}

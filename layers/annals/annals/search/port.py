@@ -1,0 +1,147 @@
+"""The index port: what a search index can do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from annals.search.dates import Period
+from annals.search.documents import Document
+
+OneOf = str | tuple[str, ...] | None
+"""A filter on a name: this one, one of these, or (None) whatever."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """What a hit has to be. Each restricts on its own; times are Unix milliseconds and both ends belong to them.
+
+    Parameters
+    ----------
+    metadata : a value by dotted path; a tuple means one of these values; a list equals the whole list
+    """
+
+    user_id: OneOf = None
+    agent_id: OneOf = None
+    participant_id: OneOf = None
+    conversation_id: OneOf = None
+    thread_id: OneOf = None
+    run_id: OneOf = None
+    role: OneOf = None
+    speaker: OneOf = None
+    content_type: OneOf = None
+    source_type: OneOf = None
+    status: OneOf = "active"
+    tags_any: tuple[str, ...] = ()
+    tags_all: tuple[str, ...] = ()
+    importance_min: int | None = None
+    importance_max: int | None = None
+    since: int | None = None
+    until: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+NAMED_FILTERS = (
+    "user_id", "agent_id", "participant_id", "conversation_id", "thread_id", "run_id", "role", "speaker",
+    "content_type", "source_type", "status",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a question may see: a tenant's documents in some spaces (None: in all of them) that pass the filters."""
+
+    tenant: str
+    spaces: frozenset[str] | None = None
+    filters: Filters = field(default_factory=Filters)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What one round trip found.
+
+    Parameters
+    ----------
+    documents : each candidate by its memory id
+    lexical : BM25 of own text and window, by memory id
+    own, window : cosine of the question's vector and the document's, by memory id
+    """
+
+    documents: Mapping[str, Document] = field(default_factory=dict)
+    lexical: Mapping[str, float] = field(default_factory=dict)
+    own: Mapping[str, float] = field(default_factory=dict)
+    window: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A document that was not indexed, and why."""
+
+    memory_id: str
+    reason: str
+
+
+class SearchIndex(Protocol):
+    """An index of documents. Every method raises SearchUnavailable where the index doesn't answer."""
+
+    def ensure(self, *, model: str, dimensions: int) -> None:
+        """Create the index where it is missing.
+
+        Raises
+        ------
+        ConfigurationError
+            It was made with another model or with other dimensions.
+        """
+        ...
+
+    def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
+        """Store documents with their fingerprints, each in the place of what has its tenant and memory id."""
+        ...
+
+    def delete(self, tenant: str, memory_ids: Collection[str]) -> None:
+        """Remove documents; those that aren't there are no error."""
+        ...
+
+    def delete_conversation(self, tenant: str, conversation_id: str) -> None:
+        """Remove every document of a conversation."""
+        ...
+
+    def fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
+        """The fingerprints under which documents were stored, by memory id, of those that are there."""
+        ...
+
+    def candidates(
+        self,
+        scope: Scope,
+        *,
+        terms: Sequence[str],
+        vector: Sequence[float] | None,
+        period: Period | None,
+        depth: int,
+    ) -> Candidates:
+        """In one round trip: the best ``depth`` by words and by each vector, and turns of the period.
+
+        Without an index there are none.
+        """
+        ...
+
+    def speakers(self, scope: Scope) -> frozenset[str]:
+        """The names of those who spoke in the scope's spaces, at most 1,000; possibly a minute old."""
+        ...
+
+    def page(self, scope: Scope, *, limit: int, after: tuple[int, str] | None = None) -> list[Document]:
+        """Documents by time, newest first; those behind the place ``(at, memory_id)``."""
+        ...
+
+    def count(self, scope: Scope) -> int:
+        """How many documents the scope holds."""
+        ...
+
+    def refresh(self) -> None:
+        """Make what was written be found from now on, where the index allows it."""
+        ...
+
+    def drop(self) -> None:
+        """Remove the index with everything in it; ``ensure`` makes it anew."""
+        ...

@@ -1,0 +1,41 @@
+"""Words: how texts are taken apart, for what is done outside the indexes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+# Combining marks of the scripts that write with them; Python's \w leaves them out.
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u0900-\u0963\u0966-\u109f"
+# Scripts without spaces between words: each character counts as a word, as in OpenSearch.
+_IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_LETTER = rf"(?:(?![{_IDEOGRAPHS}])[^\W_]|[{_MARKS}])"
+_WORD = re.compile(rf"[{_IDEOGRAPHS}]|{_LETTER}+(?:['’]{_LETTER}+)*")
+_IDEOGRAPH = re.compile(f"([{_IDEOGRAPHS}])")
+_POSSESSIVE = re.compile(r"['’]s?$")
+
+
+def spans(text: str) -> Iterator[tuple[int, int, str]]:
+    """Each word of a text with where it starts and ends: lower-case, without a possessive 's."""
+    for found in _WORD.finditer(text):
+        yield found.start(), found.end(), _POSSESSIVE.sub("", found[0].lower())
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, lower-case, in order."""
+    return [word for _, _, word in spans(text)]
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything to search for: emoji and punctuation are no words."""
+    return _WORD.search(text) is not None
+
+
+def count(text: str) -> int:
+    """How many words a text has."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def separated(text: str) -> str:
+    """A text whose ideographs stand apart, for an index that breaks words at spaces only."""
+    return _IDEOGRAPH.sub(r" \1 ", text)
