@@ -9,6 +9,7 @@ from typing import Any
 from annals.errors import InvalidInput, InvalidJson
 
 MAX_DEPTH = 64
+MAX_DIGITS = 1000
 
 
 def parse(text: str | bytes) -> Any:
@@ -17,18 +18,19 @@ def parse(text: str | bytes) -> Any:
     Raises
     ------
     InvalidJson : it is not JSON as RFC 8259 has it (NaN, Infinity and lone surrogates are not)
-    InvalidInput : INVALID_FORMAT where it nests deeper than 64 levels, or holds a number that no double can hold
+    InvalidInput : INVALID_FORMAT where it nests deeper than 64 levels, or holds a fraction that no double can hold, or
+        a whole number of more than 1000 digits
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        utf8 = text.encode() if isinstance(text, str) else text
+        value = json.loads(utf8.decode(), parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
     except RecursionError:
         raise _too_deep() from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeError) as error:
         raise InvalidJson(f"The body is not JSON: {error}.") from None
-    escaped = text.encode() if isinstance(text, str) else text
-    if b"\\ud" in escaped.lower():
+    if b"\\ud" in utf8.lower():
         _refuse_lone_surrogates(value)
-    if escaped.count(b"[") + escaped.count(b"{") > MAX_DEPTH:
+    if utf8.count(b"[") + utf8.count(b"{") > MAX_DEPTH:
         _demand_depth(value)
     return value
 
@@ -49,6 +51,12 @@ def _finite(digits: str) -> float:
     return number
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise InvalidInput("INVALID_FORMAT", f"A number has more than {MAX_DIGITS} digits.")
+    return int(digits)
+
+
 def _refuse_lone_surrogates(value: Any) -> None:
     try:
         dump(value).encode()
@@ -57,9 +65,9 @@ def _refuse_lone_surrogates(value: Any) -> None:
 
 
 def _demand_depth(value: Any, depth: int = 1) -> None:
-    if depth > MAX_DEPTH:
-        raise _too_deep()
     if isinstance(value, dict | list):
+        if depth > MAX_DEPTH:
+            raise _too_deep()
         for part in value.values() if isinstance(value, dict) else value:
             _demand_depth(part, depth + 1)
 

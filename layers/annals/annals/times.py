@@ -13,8 +13,8 @@ def now_ms() -> int:
 
 def to_rfc3339(ms: int) -> str:
     """``1750000000123`` → ``2025-06-15T15:06:40.123Z``."""
-    moment = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    moment = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000, tzinfo=None)
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
 def from_rfc3339(text: str) -> int:

@@ -21,9 +21,9 @@ def read_cursor(kind: str, cursor: str) -> list[Any]:
     try:
         raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         found, *place = json.loads(raw[4:])
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         raise _damaged() from None
-    if found != kind or crc32(raw[4:]).to_bytes(4, "big") != raw[:4]:
+    if found != kind or write_cursor(kind, *place) != cursor:
         raise _damaged()
     return list(place)
 

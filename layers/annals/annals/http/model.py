@@ -45,11 +45,11 @@ def _check_text(value: str) -> str:
     return value
 
 
-def _to_ms(value: Any) -> Any:
+def to_ms(value: Any) -> Any:
     """A time as the API takes it, RFC 3339 or Unix milliseconds, as Unix milliseconds."""
     try:
         if isinstance(value, str):
-            return from_rfc3339(value) if not value.lstrip("-").isdigit() else _in_calendar(int(value))
+            return _in_calendar(int(value) if value.lstrip("-").isdigit() else from_rfc3339(value))
         if isinstance(value, int) and not isinstance(value, bool):
             return _in_calendar(value)
     except (ValueError, OverflowError):
@@ -79,7 +79,7 @@ Text = Annotated[str, AfterValidator(_check_text), Field(json_schema_extra={"min
 
 Time = Annotated[
     int,
-    BeforeValidator(_to_ms),
+    BeforeValidator(to_ms),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}),
 ]
 """A time, as Unix milliseconds."""

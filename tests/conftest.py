@@ -1,0 +1,53 @@
+"""Fixtures that the tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from hypothesis import settings
+
+from local import emulator
+from tests.support import stack
+from tests.support.api import Api
+
+settings.register_profile("annals", deadline=None, max_examples=50)
+settings.load_profile("annals")
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[None]:
+    """Fresh tables in moto for a module of unit tests."""
+    with stack.on_moto():
+        yield
+
+
+@pytest.fixture(scope="session")
+def running_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Emulator]:
+    """The one MiniStack of a test run."""
+    folder = tmp_path_factory.mktemp("ministack")
+    running = emulator.start(folder)
+    yield running
+    running.stop(folder)
+
+
+@pytest.fixture(scope="module")
+def ministack(running_emulator: emulator.Emulator) -> Iterator[emulator.Emulator]:
+    """Fresh tables in MiniStack for a module of integration tests."""
+    with stack.on_emulator(running_emulator):
+        yield running_emulator
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A tenant that no other test knows."""
+    return f"tenant-{next(_numbers)}"
+
+
+@pytest.fixture
+def api(tenant: str) -> Api:
+    """A client with every scope of that tenant's key."""
+    return Api.of(tenant)
