@@ -15,12 +15,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from annals import json_text
 from annals.access.caller import Caller
 from annals.errors import AnnalsError, InvalidInput, NotFound, UnsupportedMediaType
-from annals.http import problems
+from annals.http import problems, requests
 from annals.ledger.idempotency import IdempotentRequest
 
 logger = logging.getLogger("annals")
-
-MAX_KEY_CHARS = 255
 
 
 class Api(APIGatewayRestResolver):
@@ -75,20 +73,14 @@ class Api(APIGatewayRestResolver):
 
     def idempotent_request(self, route: str) -> IdempotentRequest | None:
         """This request's idempotency, if it came with an Idempotency-Key."""
+        body = (self.current_event.decoded_body or "").encode()
         key = self.header("idempotency-key")
-        if key is None:
-            return None
-        if not key.strip() or len(key) > MAX_KEY_CHARS:
-            detail = f"Idempotency-Key must have 1 to {MAX_KEY_CHARS} characters."
-            raise InvalidInput("INVALID_FORMAT", detail, field="Idempotency-Key")
-        body = self.current_event.decoded_body or ""
-        return IdempotentRequest.of(self.caller.tenant, route, key, self.current_event.path.encode(), body.encode())
+        return requests.idempotent_request(self.caller.tenant, route, key, self.current_event.path, body)
 
     def demand_json(self) -> None:
         """Raise UnsupportedMediaType for a body that does not call itself JSON."""
-        kind = (self.header("content-type") or "application/json").partition(";")[0].strip().lower()
-        if kind != "application/json" and self.current_event.body:
-            raise UnsupportedMediaType(f"The body must be application/json, not {kind}.")
+        if self.current_event.body:
+            requests.demand_json(self.header("content-type"))
 
     @property
     def _event(self) -> Mapping[str, Any]:

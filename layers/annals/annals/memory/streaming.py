@@ -38,11 +38,24 @@ class StreamRequest:
 
 
 @dataclass(frozen=True)
+class StoredReply:
+    """A reply in the ledger, and what is stored of its whole turn, both messages."""
+
+    text: str
+    incomplete: bool
+    remembered: Remembered
+
+
+@dataclass(frozen=True)
 class StoredUserMessage:
-    """The user's message, in the ledger, as the API shows it."""
+    """The user's message, in the ledger, as the API shows it.
+
+    ``answer`` is the reply that an earlier request with the same Idempotency-Key led to; the model is not asked again.
+    """
 
     conversation_id: str
     message: Mapping[str, Any]
+    answer: StoredReply | None = None
 
 
 class TurnStore(Protocol):
@@ -139,6 +152,11 @@ class Turn:
         self._is_cut_short = False
         self._listening: asyncio.Timeout | None = None
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether an earlier request stored all of it."""
+        return self._begun.answer is not None
+
     async def events(self, idle_s: float) -> AsyncIterator[Event | None]:
         """The turn's events, from first to last, as they happen; None after ``idle_s`` seconds without one."""
         told = 0
@@ -176,6 +194,9 @@ class Turn:
         turn, conversation_id = self._request.turn, self._begun.conversation_id
         start = {"streamId": self.stream_id, "conversationId": conversation_id, "message": self._begun.message}
         self._tell(Event("start", start))
+        if self._begun.answer:
+            self._repeat(self._begun.answer)
+            return
         recalled = await run_sync(self._store.recall, self._request, self._begun)
         self._tell(Event("context", _context(recalled)))
         reply = await self._listen(prompt(turn.instructions, recalled, turn.user_message))
@@ -185,6 +206,15 @@ class Turn:
             raise StreamEmpty(f"The chat model's reply was empty ({reply.reason}). The user's message is kept.")
         stored = await self._commit(reply, incomplete=False)
         self._tell(Event("result", _result(reply, stored)))
+
+    def _repeat(self, answer: StoredReply) -> None:
+        """Tell again what an earlier request was told, the reply in one piece."""
+        self._tell(Event("context", _context(Recalled())))
+        self._tell(Event("delta", {"text": answer.text}, number=1))
+        self._stored_ids = answer.remembered["conversation"]["messageIds"]
+        if answer.incomplete:
+            raise StreamFailed("The first request with this Idempotency-Key failed. What came of the reply is kept.")
+        self._tell(Event("result", _result(_Reply([answer.text]), answer.remembered)))
 
     async def _listen(self, shown: Prompt) -> _Reply:
         """Listen to the model until it ends, fails, or is cut short."""

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_tail
 from annals.errors import SearchUnavailable
-from annals.ledger.append import append
+from annals.ledger.append import Appended, append
 from annals.ledger.history import Span, read_page
+from annals.ledger.idempotency import IdempotentRequest, find_result
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import messages_of
 from annals.ledger.read import read_entry
@@ -19,7 +20,7 @@ from annals.memory.models import Hit, Remembered, RememberStream, Search, Search
 from annals.memory.prompt import Recalled
 from annals.memory.remember import Stored, reply, store, user_message
 from annals.memory.searching import search_memories
-from annals.memory.streaming import StoredUserMessage, StreamRequest
+from annals.memory.streaming import StoredReply, StoredUserMessage, StreamRequest
 from annals.memory.tokens import estimate, estimate_message
 from annals.models.chat import Usage
 
@@ -39,7 +40,8 @@ class LedgerTurnStore:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         stored = store(request.caller, request.turn, [user_message(request.turn)], request.idempotent)
         (message,) = messages_of(stored.appended.entry)
-        return StoredUserMessage(stored.genesis.conversation_id, message)
+        begun = StoredUserMessage(stored.genesis.conversation_id, message)
+        return replace(begun, answer=_earlier_answer(request, begun)) if stored.appended.replayed else begun
 
     def recall(self, request: StreamRequest, begun: StoredUserMessage) -> Recalled:
         """What the conversation said last, and what the memory space holds about the user's message beyond that."""
@@ -58,17 +60,34 @@ class LedgerTurnStore:
         self, request: StreamRequest, begun: StoredUserMessage, text: str, *, incomplete: bool, usage: Usage | None
     ) -> Remembered:
         """Store the reply and return what is stored of the turn. Raises AnnalsError."""
-        tenant, conversation_id = request.caller.tenant, begun.conversation_id
-        answer = append(
-            tenant,
-            conversation_id,
-            [reply(request.turn, text, incomplete=incomplete)],
-            request=replace(request.idempotent, route="remember-stream-reply") if request.idempotent else None,
-        )
-        genesis = read_genesis(tenant, conversation_id)
-        asked = read_entry(conversation_pk(tenant, conversation_id), begun.message["seq"])
-        both = replace(answer.entry, records=asked.records + answer.entry.records)
-        return Stored(genesis, replace(answer, entry=both)).show()
+        said = [reply(request.turn, text, incomplete=incomplete)]
+        appended = append(request.caller.tenant, begun.conversation_id, said, request=_idempotent_reply(request))
+        return _whole_turn(request, begun, appended)
+
+
+def _idempotent_reply(request: StreamRequest) -> IdempotentRequest | None:
+    """The idempotency of the turn's second append."""
+    return replace(request.idempotent, route="remember-stream-reply") if request.idempotent else None
+
+
+def _earlier_answer(request: StreamRequest, begun: StoredUserMessage) -> StoredReply | None:
+    """The reply that an earlier request with the same key stored; None where it stored none."""
+    idempotent = _idempotent_reply(request)
+    place = find_result(idempotent) if idempotent else None
+    if place is None:
+        return None
+    entry = read_entry(place["pk"], place["seq"])
+    (message,) = messages_of(entry)
+    remembered = _whole_turn(request, begun, Appended(entry, replayed=True))
+    return StoredReply(message.get("content", ""), message.get("status") == "incomplete", remembered)
+
+
+def _whole_turn(request: StreamRequest, begun: StoredUserMessage, answer: Appended) -> Remembered:
+    """What is stored of the turn, both messages."""
+    tenant, conversation_id = request.caller.tenant, begun.conversation_id
+    asked = read_entry(conversation_pk(tenant, conversation_id), begun.message["seq"])
+    both = replace(answer.entry, records=asked.records + answer.entry.records)
+    return Stored(read_genesis(tenant, conversation_id), replace(answer, entry=both)).show()
 
 
 def _history(request: StreamRequest, begun: StoredUserMessage) -> list[Mapping[str, Any]]:

@@ -1,0 +1,260 @@
+"""The streaming core: what is stored when, what is told in which order, and what the model gets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from annals.errors import ConversationSealed, MemorySpaceMismatch
+from annals.memory.prompt import Recalled, prompt
+from annals.memory.streaming import Event, Limits, StoredReply, StreamedTurns, StreamRequest
+from annals.models.chat import ChatMessage, Finished, Usage
+from tests.fakes.turns import BROKEN, END, MemoryTurnStore, ScriptedModel, remembered, request
+
+
+def follow(store: MemoryTurnStore, model: ScriptedModel, asked: StreamRequest, **limits: float) -> list[Event]:
+    """All events of a turn."""
+
+    async def following() -> list[Event]:
+        turn = await StreamedTurns(store, model, Limits(**limits)).begin(asked)
+        return [event async for event in turn.events(idle_s=9) if event]
+
+    return asyncio.run(following())
+
+
+def names(events: list[Event]) -> str:
+    return " ".join(event.name for event in events)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())
+
+
+def test_a_turn_is_told_in_order_and_stored_whole():
+    store = MemoryTurnStore(recalled=Recalled("Momo", ["mem:1"], [{"role": "user", "content": "Hi"}], 12))
+    events = follow(store, ScriptedModel("On ", "", "the roof 👩‍🚀", END), request())
+    assert names(events) == "start context delta delta result"
+    start, context, first, second, result = (event.data for event in events)
+    assert start["conversationId"] == "c"
+    assert start["message"]["content"] == "Where is my cat?"
+    assert context == {"memoryIds": ["mem:1"], "historyCount": 1, "tokenEstimate": 12}
+    assert [first["text"], second["text"]] == ["On ", "the roof 👩‍🚀"]
+    assert [event.number for event in events] == [None, None, 1, 2, None]
+    assert result["fullResponse"] == "On the roof 👩‍🚀"
+    assert result["conversation"]["messageIds"] == ["msg-001", "msg-002"]
+    assert result["usage"] == {"inputTokens": 5, "outputTokens": 2}
+    assert result["finishReason"] == "stop"
+    assert store.said() == [("user", "Where is my cat?"), ("assistant", "On the roof 👩‍🚀")]
+    assert store.usages == [Usage(5, 2)]
+
+
+def test_the_users_message_is_stored_before_the_model_is_asked_and_the_reply_after_its_end():
+    async def test() -> None:
+        store, may_end = MemoryTurnStore(), asyncio.Event()
+        model = ScriptedModel("word", may_end, END)
+        turn = await StreamedTurns(store, model).begin(request())
+        assert store.said() == [("user", "Where is my cat?")]
+        assert model.asked == []
+        events = turn.events(idle_s=9)
+        told = [await anext(events) for _ in range(3)]
+        assert names(told) == "start context delta"
+        assert len(store.said()) == 1
+        may_end.set()
+        assert names([event async for event in events]) == "result"
+        assert len(store.said()) == 2
+
+    run(test)
+
+
+def test_what_begin_refuses_reaches_the_caller_and_no_model_is_asked():
+    model = ScriptedModel("word", END)
+    with pytest.raises(MemorySpaceMismatch):
+        follow(MemoryTurnStore(refuse={"begin": MemorySpaceMismatch("c")}), model, request())
+    assert model.asked == []
+
+
+def test_the_model_gets_instructions_then_context_then_history_and_last_the_users_message_unchanged():
+    history = [
+        {"role": "system", "content": "Summary: they met."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "tool", "name": "clock", "content": "noon"},
+        {"role": "assistant", "content": " ", "parts": [{}]},
+        {"messageId": "msg-9", "seq": 9, "role": "user", "status": "redacted"},
+    ]
+    model = ScriptedModel("x", END)
+    store = MemoryTurnStore(recalled=Recalled("- Momo is a cat", history=history))
+    follow(store, model, request(" Where?\n", instructions="Be brief.", model="big"))
+    messages, instructions, name = model.asked[0]
+    assert instructions == "Be brief.\n\n- Momo is a cat\n\nSummary: they met."
+    assert [(message.role, message.content) for message in messages] == [
+        ("user", "Hi"),
+        ("assistant", "Hello"),
+        ("user", "[Result of clock]\nnoon"),
+        ("user", " Where?\n"),
+    ]
+    assert name == "big"
+
+
+def test_without_anything_to_say_first_there_are_no_instructions():
+    assert prompt(" ", Recalled(), "hi").instructions is None
+    assert prompt(None, Recalled(), "hi").messages == [ChatMessage("user", "hi")]
+
+
+@pytest.mark.parametrize("script", [[END], ["", END], ["  ", "\n", END], [Finished("content_filter")]])
+def test_an_empty_reply_is_an_error_and_the_users_message_is_kept(script: list):
+    store = MemoryTurnStore()
+    events = follow(store, ScriptedModel(*script), request())
+    problem = events[-1].data
+    assert (events[-1].name, problem["status"], problem["code"]) == ("error", 502, "STREAM_EMPTY")
+    assert problem["stored"] == {"conversationId": "c", "messageIds": ["msg-001"]}
+    assert problem["requestId"] == "req-1"
+    assert store.said() == [("user", "Where is my cat?")]
+
+
+def test_a_reply_that_breaks_off_is_kept_as_incomplete():
+    store = MemoryTurnStore()
+    events = follow(store, ScriptedModel("On the ", BROKEN), request())
+    assert names(events) == "start context delta error"
+    problem = events[-1].data
+    assert problem["code"] == "STREAM_FAILED"
+    assert problem["detail"].startswith("The chat model broke off.")
+    assert problem["stored"]["messageIds"] == ["msg-001", "msg-002"]
+    assert store.conversations["c"][1]["content"] == "On the "
+    assert store.conversations["c"][1]["status"] == "incomplete"
+
+
+@pytest.mark.parametrize(
+    ("script", "on_failure"), [(["On ", BROKEN], "discard"), ([BROKEN], "keep"), ([" ", BROKEN], "keep")]
+)
+def test_a_reply_that_breaks_off_is_not_kept_where_nobody_wants_it_or_there_is_none(script: list, on_failure: str):
+    store = MemoryTurnStore()
+    events = follow(store, ScriptedModel(*script), request(onFailure=on_failure))
+    assert events[-1].data["code"] == "STREAM_FAILED"
+    assert events[-1].data["stored"]["messageIds"] == ["msg-001"]
+    assert store.said() == [("user", "Where is my cat?")]
+
+
+def test_a_silent_model_fails_the_stream():
+    events = follow(MemoryTurnStore(), ScriptedModel("On ", 9.0, END), request(), stall_s=0.05)
+    assert events[-1].data["code"] == "STREAM_FAILED"
+    assert "silent" in events[-1].data["detail"]
+
+
+@pytest.mark.parametrize("method", ["recall", "commit"])
+def test_what_the_store_refuses_later_is_told_with_what_is_stored(method: str):
+    store = MemoryTurnStore(refuse={method: ConversationSealed("c")})
+    problem = follow(store, ScriptedModel("x", END), request())[-1].data
+    assert (problem["status"], problem["code"]) == (409, "CONVERSATION_SEALED")
+    assert problem["stored"]["messageIds"] == ["msg-001"]
+
+
+def test_a_fault_of_ours_is_told_and_logged(caplog: pytest.LogCaptureFixture):
+    store = MemoryTurnStore(refuse={"commit": ZeroDivisionError()})
+    problem = follow(store, ScriptedModel("x", END), request())[-1].data
+    assert (problem["status"], problem["code"]) == (500, "INTERNAL_ERROR")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_nobody_following_does_not_keep_a_turn_from_being_stored():
+    async def test() -> None:
+        store = MemoryTurnStore()
+        turns = StreamedTurns(store, ScriptedModel("one ", 0.05, "two", END))
+        turn = await turns.begin(request())
+        events = turn.events(idle_s=9)
+        await anext(events)
+        await events.aclose()
+        await turns.finish(patience_s=5)
+        assert store.said()[-1] == ("assistant", "one two")
+
+    run(test)
+
+
+@pytest.mark.parametrize(("on_failure", "kept"), [("keep", 2), ("discard", 1)])
+def test_at_shutdown_a_model_that_takes_too_long_is_cut_short(on_failure: str, kept: int):
+    async def test() -> None:
+        store = MemoryTurnStore()
+        turns = StreamedTurns(store, ScriptedModel("one ", 60.0, END))
+        turn = await turns.begin(request(onFailure=on_failure))
+        await turns.finish(patience_s=0.05)
+        events = [event async for event in turn.events(idle_s=9)]
+        assert "stopped" in events[-1].data["detail"]
+        assert len(store.said()) == kept
+
+    run(test)
+
+
+def test_a_turn_that_is_cut_short_before_the_model_was_asked_ends_too():
+    async def test() -> None:
+        turns = StreamedTurns(MemoryTurnStore(), ScriptedModel(60.0, END))
+        turn = await turns.begin(request())
+        await turns.finish(patience_s=0)
+        assert names([event async for event in turn.events(idle_s=9)]) == "start context error"
+
+    run(test)
+
+
+def test_silence_is_told_as_none():
+    async def test() -> None:
+        turn = await StreamedTurns(MemoryTurnStore(), ScriptedModel(0.2, "x", END)).begin(request())
+        events = [event async for event in turn.events(idle_s=0.03)]
+        assert 3 <= events.count(None) <= 7
+        assert names([event for event in events if event]) == "start context delta result"
+
+    run(test)
+
+
+def test_many_may_follow_a_turn_and_each_is_told_everything():
+    async def test() -> None:
+        turn = await StreamedTurns(MemoryTurnStore(), ScriptedModel("a", 0.01, "b", 0.01, "c", END)).begin(request())
+
+        async def told() -> list[Event | None]:
+            return [event async for event in turn.events(idle_s=9)]
+
+        first, second = await asyncio.gather(told(), told())
+        assert first == second == await told()
+        assert len(first) == 6
+
+    run(test)
+
+
+def test_two_turns_into_one_conversation_leave_four_messages():
+    async def test() -> None:
+        store = MemoryTurnStore()
+        turns = StreamedTurns(store, ScriptedModel("a", 0.01, "b", END))
+        await asyncio.gather(turns.begin(request("one")), turns.begin(request("two")))
+        await turns.finish(patience_s=5)
+        assert sorted(content for _, content in store.said()) == ["ab", "ab", "one", "two"]
+
+    run(test)
+
+
+def test_a_request_sent_again_is_told_the_first_ones_reply_and_no_model_is_asked():
+    turn = remembered("c", ["msg-001", "msg-002"])
+    model = ScriptedModel("other words", END)
+    events = follow(MemoryTurnStore(answer=StoredReply("first words", False, turn)), model, request())
+    assert names(events) == "start context delta result"
+    assert events[-1].data["fullResponse"] == "first words"
+    assert events[-1].data["conversation"]["messageIds"] == ["msg-001", "msg-002"]
+    assert model.asked == []
+
+
+def test_a_request_sent_again_whose_reply_broke_off_is_told_so():
+    turn = remembered("c", ["msg-001", "msg-002"])
+    events = follow(MemoryTurnStore(answer=StoredReply("first wo", True, turn)), ScriptedModel(), request())
+    assert names(events) == "start context delta error"
+    assert events[-1].data["stored"]["messageIds"] == ["msg-001", "msg-002"]
+
+
+def test_time_grows_linearly_with_the_replys_length():
+    def seconds(deltas: int) -> float:
+        started = time.perf_counter()
+        events = follow(MemoryTurnStore(), ScriptedModel(*["abcd"] * deltas, END), request())
+        assert len(events[-1].data["fullResponse"]) == 4 * deltas
+        return time.perf_counter() - started
+
+    seconds(100)
+    assert min(seconds(25_000) for _ in range(2)) < 25 * min(seconds(2_500) for _ in range(3))
