@@ -10,6 +10,7 @@
 | ``empty``, ``blank`` | ends without a word, or with whitespace only |
 | ``status-<n>`` | answers HTTP n |
 | ``busy`` | answers 503 once, then as ``words`` |
+| ``broken-once`` | breaks the first reply off, then as ``words`` |
 | ``break`` | closes the connection after two words |
 | ``cut`` | ends the stream properly, but without the reply's end |
 | ``error`` | sends an error in the stream after two words |
@@ -112,12 +113,13 @@ class ChatHandler(Handler):
             "latin-1": [*two, delta("café").decode().encode("latin-1")],
             "filter": [*two, *ending("content_filter", 11, 2)],
         }
-        for part in scripts.get(model, whole(REPLY)):
+        first = model == "broken-once" and sum(past["model"] == model for past in self.server.requests) == 1
+        for part in two if first else scripts.get(model, whole(REPLY)):
             self.chunk(part)
             time.sleep(0.05 if model == "slow" else 0)
         if model == "stall":
             self.server.stopping.wait(STALL_S)
-        self.break_off() if model in ("break", "stall") else self.end_chunks()
+        self.break_off() if model in ("break", "stall") or first else self.end_chunks()
 
 
 class ChatServer(Server):

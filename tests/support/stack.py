@@ -60,7 +60,8 @@ def on_emulator(emulator: Emulator) -> Iterator[None]:
 def _tables(patch: pytest.MonkeyPatch) -> Iterator[None]:
     suffix = uuid4().hex[:8]
     named = {variable: (f"{logical}-{suffix}", logical) for variable, logical in TEMPLATE.table_names.items()}
-    _set(patch, **{variable: name for variable, (name, _) in named.items()})
+    for variable, (name, _) in named.items():
+        patch.setenv(variable, name)
     forget()
     try:
         tables.create_missing(client(), {name: TEMPLATE.tables[logical] for name, logical in named.values()})
