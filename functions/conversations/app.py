@@ -8,9 +8,18 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.conversations.create import create, get_or_create
-from annals.conversations.lists import list_conversations
-from annals.conversations.models import Conversation, ConversationList, CreateConversation, GetOrCreateConversation
-from annals.conversations.query import NAMES, next_cursor, read_filter, read_place
+from annals.conversations.filters import from_query
+from annals.conversations.lists import Selection, count_conversations, list_conversations
+from annals.conversations.metadata import patch_metadata
+from annals.conversations.models import (
+    Conversation,
+    ConversationCount,
+    ConversationList,
+    CreateConversation,
+    GetOrCreateConversation,
+    PatchConversation,
+)
+from annals.conversations.query import PAGING, next_cursor, read_order, read_place
 from annals.conversations.read import demand_space, read_conversation, show_conversation
 from annals.http.app import Api, reply
 from annals.http.model import PathId
@@ -39,15 +48,24 @@ def get_or_create_conversation(body: GetOrCreateConversation) -> Response[Conver
 
 @app.get("/v1/conversations", tags=["Conversations"])
 def list_them(
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50, cursor: Annotated[str | None, Query()] = None
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[str | None, Query()] = None,
+    sort_by: Annotated[str, Query(alias="sortBy")] = "lastMessageAt",
+    sort_order: Annotated[str, Query(alias="sortOrder")] = "desc",
 ) -> ConversationList:
-    """List conversations, the newest activity first."""
+    """List conversations, the newest activity first unless said otherwise. Every other query parameter is a filter."""
     caller = app.caller.require("read")
-    app.demand_known_query("limit", "cursor", *NAMES, code="INVALID_FILTER")
-    chosen = read_filter(caller.tenant, caller.spaces, app.query)
-    page = list_conversations(chosen, limit, read_place(cursor))
-    items = [show_conversation(head) for head in page.heads]
-    return {"items": items, **next_cursor(page)}
+    order = read_order({"sortBy": sort_by, "sortOrder": sort_order})
+    chosen = Selection(caller.tenant, caller.spaces, from_query(app.query, *PAGING))
+    page = list_conversations(chosen, limit, order, read_place(cursor, order))
+    return {"items": [show_conversation(head) for head in page.heads], **next_cursor(page, order)}
+
+
+@app.get("/v1/conversations/count", tags=["Conversations"])
+def count_them() -> ConversationCount:
+    """How many conversations a list with the same filter would have."""
+    caller = app.caller.require("read")
+    return {"count": count_conversations(Selection(caller.tenant, caller.spaces, from_query(app.query)))}
 
 
 @app.get("/v1/conversations/<conversation_id>", tags=["Conversations"])
@@ -57,4 +75,13 @@ def get_conversation(conversation_id: PathId) -> Response[Conversation]:
     app.demand_known_query()
     demand_space(caller.tenant, conversation_id, caller.spaces)
     head = read_conversation(caller.tenant, conversation_id)
+    return reply(show_conversation(head), etag=head.version)
+
+
+@app.patch("/v1/conversations/<conversation_id>", tags=["Conversations"])
+def patch_conversation(conversation_id: PathId, body: PatchConversation) -> Response[Conversation]:
+    """Merge a patch into a conversation's metadata; null removes a key."""
+    caller = app.caller.require("write")
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    head = patch_metadata(caller.tenant, conversation_id, body.metadata, app.if_match())
     return reply(show_conversation(head), etag=head.version)

@@ -45,6 +45,7 @@ class Settings:
     root_tenant: str = "default"
 
     append_patience_s: float = 10.0
+    erase_budget_s: float = 20.0
     authorizer_cache_s: int = 60
     max_page_bytes: int = 4_000_000
 

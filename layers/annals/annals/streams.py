@@ -33,6 +33,24 @@ def answer_batch(event: Mapping[str, Any], work: Callable[[str, list[int]], Coll
     return {"batchItemFailures": failures}
 
 
+def answer_each(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    """Do the work of a batch, item by item, and answer which records failed.
+
+    Parameters
+    ----------
+    work : takes the keys of an item
+    """
+    failures = []
+    for record in event["Records"]:
+        try:
+            work(_key(record))
+        except Exception:
+            # Nothing is lost: Lambda sends the record again, and at last to the dead-letter queue.
+            logger.exception("The stream's work on record %s failed", _number(record))
+            failures.append({"itemIdentifier": _number(record)})
+    return {"batchItemFailures": failures}
+
+
 def _failed(work: Callable[[str, list[int]], Collection[int]], pk: str, seqs: list[int]) -> Collection[int]:
     try:
         return work(pk, seqs)

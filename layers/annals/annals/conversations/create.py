@@ -10,16 +10,17 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from annals.conversations.genesis import AGENT_AGENT, Genesis, genesis_entry, read_genesis_entry
+from annals.conversations.genesis import Genesis, genesis_entry, read_genesis_entry
 from annals.conversations.heads import Head, first_head, to_head_item
+from annals.conversations.holders import holder_pk, holder_put, read_holder
 from annals.conversations.read import read_conversation
-from annals.dynamodb import client, from_item, to_item
+from annals.dynamodb import client
 from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationErased
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import ERASED, Tail
 from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
 from annals.ledger.items import to_ledger_item
-from annals.ledger.keys import conversation_pk, escape
+from annals.ledger.keys import conversation_pk
 from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail, tails
 from annals.settings import settings
@@ -80,17 +81,17 @@ def create(tenant: str, new: NewConversation, created_by: str, request: Idempote
 
 def get_or_create(tenant: str, new: NewConversation, created_by: str) -> Made:
     """The conversation of these participants, made if there is none; however many ask at once, it is one."""
-    pk = _participants_pk(tenant, new)
+    pk = holder_pk(tenant, new.type, new.participants)
     erased = None
     for _ in tries(settings().append_patience_s):
-        holder = _read_holder(pk)
+        holder = read_holder(pk)
         if holder and holder != erased:
             tail = read_tail(conversation_pk(tenant, holder))
             if tail is None or tail.state != ERASED:
                 return Made(read_conversation(tenant, holder), created=False)
             erased = holder
         genesis = _genesis(tenant, new, created_by)
-        written = _write(genesis, [_holder_put(pk, genesis.conversation_id, erased)])
+        written = _write(genesis, [holder_put(pk, genesis.conversation_id, erased)])
         if isinstance(written, Head):
             return Made(written)
     raise AppendConflict(new.conversation_id or pk)
@@ -149,36 +150,4 @@ def _entry_put(item: Mapping[str, Any]) -> dict[str, Any]:
         "TableName": settings().ledger_table,
         "Item": item,
         "ConditionExpression": "attribute_not_exists(pk)",
-    }
-
-
-def _participants_pk(tenant: str, new: NewConversation) -> str:
-    """The key under which the conversation of some participants is held; the order of two agents does not matter."""
-    said = dict(new.participants)
-    if new.type == AGENT_AGENT:
-        said["agent1"], said["agent2"] = sorted((said["agent1"], said["agent2"]))
-    parts = [f"{name}={escape(said[name])}" for name in sorted(said)]
-    return "#".join([f"T#{escape(tenant)}#U", new.type, *parts])
-
-
-def _read_holder(pk: str) -> str | None:
-    key = {"pk": {"S": pk}, "sk": {"S": "U"}}
-    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
-    return from_item(item)["conversationId"] if item else None
-
-
-def _holder_put(pk: str, conversation_id: str, erased: str | None) -> dict[str, Any]:
-    condition = "attribute_not_exists(pk)"
-    values = {}
-    if erased:
-        condition += " OR conversationId = :erased"
-        values = {"ExpressionAttributeValues": {":erased": {"S": erased}}}
-    return {
-        "Put": {
-            "TableName": settings().state_table,
-            "Item": to_item({"pk": pk, "sk": "U", "conversationId": conversation_id}),
-            "ConditionExpression": condition,
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            **values,
-        }
     }

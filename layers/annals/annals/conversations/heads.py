@@ -12,14 +12,17 @@ from botocore.exceptions import ClientError
 
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import Unavailable
+from annals.errors import RequestTooLarge, Unavailable
 from annals.json_text import dump
-from annals.ledger.entry import OPEN, SEALED, Tail
+from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
 from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
 from annals.ledger.retry import tries
 from annals.ledger.tail import LastMessage, last_message, read_tail
 from annals.ledger.verify import Checkpoint
 from annals.settings import settings
+
+MAX_METADATA_BYTES = 128 * 1024
+"""The most that a conversation's metadata may weigh as JSON."""
 
 TENANT_SHARDS = 8
 """Over how many keys a tenant's list is spread: one key of an index takes 1,000 write units a second."""
@@ -58,6 +61,10 @@ class Head:
     def updated_at(self) -> int:
         """When the conversation last grew or its metadata last changed."""
         return max(self.changed_at, self.tail_at)
+
+    @property
+    def pk(self) -> str:
+        return conversation_pk(self.genesis.tenant, self.genesis.conversation_id)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -100,20 +107,28 @@ def member_list(tenant: str, member: str) -> str:
     return f"T#{escape(tenant)}#P#{escape(member)}"
 
 
+def metadata_text(metadata: Mapping[str, Any]) -> str:
+    """Metadata as a head keeps it. Raises RequestTooLarge: a head holds two such texts in an item of 400 KB."""
+    text = dump(metadata)
+    if (size := len(text.encode())) > MAX_METADATA_BYTES:
+        detail = f"The metadata takes {size} bytes of JSON; a conversation's may take {MAX_METADATA_BYTES}."
+        raise RequestTooLarge(detail, field="metadata")
+    return text
+
+
 def to_head_item(head: Head) -> Item:
     """The item of a head, with the keys by which the lists find it."""
-    genesis = head.genesis
-    pk = conversation_pk(genesis.tenant, genesis.conversation_id)
+    genesis, pk = head.genesis, head.pk
     first, second = genesis.members
     values = {
         "pk": pk,
         "sk": "HEAD",
         "type": genesis.type,
         "participants": dict(genesis.participants),
-        "creation": dump(genesis.metadata),
+        "creation": metadata_text(genesis.metadata),
         "createdBy": genesis.created_by,
         "createdAt": genesis.created_at,
-        "metadata": dump(head.metadata),
+        "metadata": metadata_text(head.metadata),
         "version": head.version,
         "messageCount": head.message_count,
         "changedAt": head.changed_at,
@@ -187,8 +202,15 @@ def project(pk: str) -> None:
     tail = read_tail(pk)
     if tail is None:
         return
-    if not _advance(pk, tail):
+    if tail.state == ERASED:
+        drop_head(pk)
+    elif not _advance(pk, tail):
         _restore(pk, tail)
+
+
+def drop_head(pk: str) -> None:
+    """Take a conversation out of the lists."""
+    client().delete_item(TableName=settings().state_table, Key=head_key(pk))
 
 
 def _advance(pk: str, tail: Tail) -> bool:

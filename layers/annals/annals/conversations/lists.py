@@ -1,22 +1,28 @@
-"""Lists of conversations by last activity, newest first.
+"""Lists of conversations, in any of their orders, and counts.
 
 The head items carry the keys of the state table's indexes, and the narrowest key that a filter names is the one that
 is read: a member's list, else a space's, else the tenant's, which is spread over shards and merged. What else a filter
-asks is checked on the heads.
+asks is checked on the heads. Eventually consistent.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any
 
+from annals.conversations.filters import COUNT, CREATED, LAST_MESSAGE, MEMBERS, SPACE, UPDATED, Conditions, value_of
 from annals.conversations.heads import TENANT_SHARDS, Head, member_list, read_heads, space_list, tenant_list
 from annals.dynamodb import client, from_item
-from annals.ledger.entry import ERASED
+from annals.errors import InvalidInput
 from annals.settings import settings
+
+INDEXED = {LAST_MESSAGE: "", CREATED: "Created"}
+"""The orders that the indexes keep, and how the names of the indexes that keep them end."""
+
+SORT_KEYS = (LAST_MESSAGE, CREATED, UPDATED, COUNT)
 
 BATCH = 100
 """How many heads one round trip fetches, as BatchGetItem takes them."""
@@ -24,27 +30,45 @@ BATCH = 100
 MAX_READ = 1_000
 """How many heads one page may look at; a filter that keeps few of them makes a short page."""
 
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """A conversation's place in a list: newer ones come first, and ``pk`` decides between equals."""
-
-    age: int
-    pk: str
-
-    @property
-    def at(self) -> int:
-        return -self.age
+MAX_SORTED = 10_000
+"""How many matches are sorted in memory, for an order that no index keeps."""
 
 
 @dataclass(frozen=True)
-class Filter:
-    """Which conversations to list. ``keep`` decides on what the index keys do not."""
+class Order:
+    """What a list is sorted by."""
+
+    key: str = LAST_MESSAGE
+    descending: bool = True
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A conversation's place in a list; ``rank`` is the sort key, negated where the order descends."""
+
+    rank: int
+    pk: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which conversations to list: those of a tenant, in the spaces that the caller may see, that meet conditions."""
 
     tenant: str
-    memory_space_id: str | None = None
-    member: str | None = None
-    keep: Callable[[Head], bool] | None = None
+    spaces: Collection[str] | None = None
+    conditions: Conditions = field(default_factory=Conditions)
+
+    @property
+    def space(self) -> str | None:
+        """The one space that all of them are in, if there is one."""
+        if self.spaces is not None and len(self.spaces) == 1:
+            return next(iter(self.spaces))
+        return self.conditions.equal_to(SPACE)
+
+    def keeps(self, head: Head) -> bool:
+        """Whether a conversation is among them."""
+        allowed = self.spaces is None or head.genesis.memory_space_id in self.spaces
+        return allowed and self.conditions.hold(head)
 
 
 @dataclass(frozen=True)
@@ -53,64 +77,143 @@ class ConversationPage:
     next_place: Place | None
 
 
-def list_conversations(chosen: Filter, limit: int, start: Place | None = None) -> ConversationPage:
-    """A page of conversations after ``start``.
+def list_conversations(chosen: Selection, limit: int, order: Order, start: Place | None = None) -> ConversationPage:
+    """A page of conversations behind ``start``.
 
-    Reads one index query per list that the filter needs and one BatchGetItem per 100 heads. Eventually consistent.
+    An order that an index keeps costs one index query per list that the filter needs and one BatchGetItem per 100
+    heads. Another order reads all matches. Raises InvalidInput TOO_MANY_MATCHES where these are more than 10,000.
     """
+    if order.key not in INDEXED:
+        return _sorted_page(chosen, limit, order, start)
     found: list[Head] = []
-    places = _merged(chosen, start, limit + 1)
     last: Place | None = None
-    for _ in range(0, MAX_READ, BATCH):
-        batch = list(islice(places, min(limit + 1, BATCH)))
+    for looked_at, (place, head) in enumerate(_matches(chosen, order, start, min(limit + 1, BATCH)), start=1):
+        if head and len(found) == limit:
+            return ConversationPage(found, last)
+        if head:
+            found.append(head)
+        last = place
+        if looked_at == MAX_READ:
+            return ConversationPage(found, last)
+    return ConversationPage(found, None)
+
+
+def count_conversations(chosen: Selection) -> int:
+    """How many conversations there are. Keys alone are counted where the index's key says all that is asked."""
+    if chosen.conditions.without(SPACE).all or (chosen.spaces is not None and len(chosen.spaces) != 1):
+        return sum(1 for _ in every_match(chosen))
+    if chosen.spaces is not None and chosen.conditions.equal_to(SPACE) not in (None, *chosen.spaces):
+        return 0
+    return sum(_count(index, attribute, key) for index, attribute, key in _lists(chosen, ""))
+
+
+def every_match(chosen: Selection) -> Iterator[Head]:
+    """All conversations of a selection, the newest activity first, read as they are asked for."""
+    return (head for _, head in _matches(chosen, Order(), None, BATCH) if head)
+
+
+def _sorted_page(chosen: Selection, limit: int, order: Order, start: Place | None) -> ConversationPage:
+    heads = list(islice(every_match(chosen), MAX_SORTED + 1))
+    if len(heads) > MAX_SORTED:
+        detail = f"More than {MAX_SORTED} conversations match; sort by lastMessageAt or createdAt, or filter further."
+        raise InvalidInput("TOO_MANY_MATCHES", detail, field="sortBy")
+    sign = -1 if order.descending else 1
+    places = sorted((Place(sign * value_of(head, order.key), head.pk), head) for head in heads)
+    behind = [each for each in places if start is None or each[0] > start]
+    page = behind[:limit]
+    return ConversationPage([head for _, head in page], page[-1][0] if len(behind) > limit else None)
+
+
+def _matches(chosen: Selection, order: Order, start: Place | None, page: int) -> Iterator[tuple[Place, Head | None]]:
+    """The places of a list in order, each with its conversation, or with None where that one does not match."""
+    places = _merged(chosen, order, start, page)
+    while batch := list(islice(places, page)):
         heads = read_heads(place.pk for place in batch)
         for place in batch:
             head = heads.get(place.pk)
-            if head and head.state != ERASED and (chosen.keep is None or chosen.keep(head)):
-                if len(found) == limit:
-                    return ConversationPage(found, last)
-                found.append(head)
-            last = place
-        if len(batch) < min(limit + 1, BATCH):
-            return ConversationPage(found, None)
-    return ConversationPage(found, last)
+            yield place, head if head and chosen.keeps(head) else None
 
 
-def _merged(chosen: Filter, start: Place | None, page: int) -> Iterator[Place]:
-    """The places of all lists that the filter needs, each once, in order."""
-    lists = [_walk(index, attribute, key, start, page) for index, attribute, key in _lists(chosen)]
-    return (place for place, _ in groupby(heapq.merge(*lists)))
+def _merged(chosen: Selection, order: Order, start: Place | None, page: int) -> Iterator[Place]:
+    """The places of all lists that the selection needs, each once, in order."""
+    walks = [_walk(where, chosen, order, start, page) for where in _lists(chosen, INDEXED[order.key])]
+    return (place for place, _ in groupby(heapq.merge(*walks)))
 
 
-def _lists(chosen: Filter) -> list[tuple[str, str, str]]:
-    if chosen.member is not None:
-        key = member_list(chosen.tenant, chosen.member)
-        return [("byParticipant1", "participant1", key), ("byParticipant2", "participant2", key)]
-    if chosen.memory_space_id is not None:
-        return [("bySpace", "space", space_list(chosen.tenant, chosen.memory_space_id))]
-    return [("byTenant", "tenantShard", tenant_list(chosen.tenant, shard)) for shard in range(TENANT_SHARDS)]
+def _lists(chosen: Selection, suffix: str) -> list[tuple[str, str, str]]:
+    """The index, its key's attribute, and the key of each list that the selection needs."""
+    member = chosen.conditions.equal_to(*MEMBERS)
+    if member is not None:
+        key = member_list(chosen.tenant, member)
+        return [(f"byParticipant{place}{suffix}", f"participant{place}", key) for place in (1, 2)]
+    if chosen.space is not None:
+        return [(f"bySpace{suffix}", "space", space_list(chosen.tenant, chosen.space))]
+    keys = [tenant_list(chosen.tenant, shard) for shard in range(TENANT_SHARDS)]
+    return [(f"byTenant{suffix}", "tenantShard", key) for key in keys]
 
 
-def _walk(index: str, attribute: str, key: str, start: Place | None, page: int) -> Iterator[Place]:
+def _walk(
+    where: tuple[str, str, str], chosen: Selection, order: Order, start: Place | None, page: int
+) -> Iterator[Place]:
     """The places of one list, those of the same millisecond sorted, so that merged lists stay in order."""
-    for _, same in groupby(_query(index, attribute, key, start, page), key=lambda place: place.age):
+    for _, same in groupby(_query(where, chosen, order, start, page), key=lambda place: place.rank):
         yield from (place for place in sorted(same) if start is None or place > start)
 
 
-def _query(index: str, attribute: str, key: str, start: Place | None, page: int) -> Iterator[Place]:
+def _query(
+    where: tuple[str, str, str], chosen: Selection, order: Order, start: Place | None, page: int
+) -> Iterator[Place]:
+    index, attribute, key = where
+    sign = -1 if order.descending else 1
+    earliest, latest = _range(chosen, order, start)
     query: dict[str, Any] = {
         "TableName": settings().state_table,
         "IndexName": index,
-        "KeyConditionExpression": "#list = :list" + (" AND lastMessageAt <= :at" if start else ""),
-        "ExpressionAttributeNames": {"#list": attribute},
-        "ExpressionAttributeValues": {":list": {"S": key}, **({":at": {"N": str(start.at)}} if start else {})},
-        "ScanIndexForward": False,
+        "KeyConditionExpression": "#list = :list AND #at BETWEEN :earliest AND :latest",
+        "ExpressionAttributeNames": {"#list": attribute, "#at": order.key},
+        "ExpressionAttributeValues": {
+            ":list": {"S": key},
+            ":earliest": {"N": str(earliest)},
+            ":latest": {"N": str(latest)},
+        },
+        "ScanIndexForward": not order.descending,
         "Limit": page,
     }
-    while True:
+    while earliest <= latest:
         answer = client().query(**query)
         for item in map(from_item, answer["Items"]):
-            yield Place(-item["lastMessageAt"], item["pk"])
+            yield Place(sign * item[order.key], item["pk"])
         if "LastEvaluatedKey" not in answer:
             return
         query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+FOREVER = 10**15
+"""Later than any time, in Unix milliseconds."""
+
+
+def _range(chosen: Selection, order: Order, start: Place | None) -> tuple[int, int]:
+    """The times, inclusive, between which the rest of a list lies."""
+    bounds = [each for each in chosen.conditions.all if each.path == order.key]
+    least = [each.value + (each.operator == "$gt") for each in bounds if each.operator in ("$gt", "$gte")]
+    most = [each.value - (each.operator == "$lt") for each in bounds if each.operator in ("$lt", "$lte")]
+    earliest, latest = max([0, *least]), min([FOREVER, *most])
+    if start is None:
+        return earliest, latest
+    return (earliest, min(latest, -start.rank)) if order.descending else (max(earliest, start.rank), latest)
+
+
+def _count(index: str, attribute: str, key: str) -> int:
+    pages = (
+        client()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings().state_table,
+            IndexName=index,
+            KeyConditionExpression="#list = :list",
+            ExpressionAttributeNames={"#list": attribute},
+            ExpressionAttributeValues={":list": {"S": key}},
+            Select="COUNT",
+        )
+    )
+    return sum(page["Count"] for page in pages)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.errors import InvalidInput
-from annals.http.model import Id, Json, Model, refusal
+from annals.http.model import Id, Json, Model, Text, refusal, to_ms
+
+MAX_SEQ = 10**9
 
 TYPES = (USER_AGENT, AGENT_AGENT)
 
@@ -86,6 +89,69 @@ class GetOrCreateConversation(CreateConversation):
     conversation_id: None = None
 
 
+class PatchConversation(Model):
+    """A merge patch for a conversation's metadata."""
+
+    metadata: Json
+
+
+class AddPreamble(Model):
+    """A text to be put in front of the first message."""
+
+    content: Text
+    metadata: Json | None = None
+
+
+def _to_point(value: Any) -> Any:
+    """A whole number up to a billion is a seq, anything else a time."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEQ:
+        return ArchivePoint(seq=value)
+    return ArchivePoint(at=to_ms(value))
+
+
+@dataclass(frozen=True)
+class ArchivePoint:
+    """Where archiving ends: in front of a seq, or of a moment in Unix milliseconds."""
+
+    seq: int | None = None
+    at: int | None = None
+
+
+class Archive(Model):
+    """What to archive: the messages before a seq or before a time."""
+
+    before: Annotated[
+        Any,
+        AfterValidator(_to_point),
+        WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]}),
+    ]
+
+
+class Redact(Model):
+    """Why a message's content is withdrawn."""
+
+    reason: Text
+
+
+class Removed(TypedDict):
+    """What an erasure took away."""
+
+    messages: int
+    memories: int
+
+
+class ShownReceipt(TypedDict):
+    """How far an erasure is."""
+
+    receiptId: str
+    conversationId: str
+    status: Literal["erasing", "erased"]
+    begunAt: str
+    erasedAt: NotRequired[str]
+    removed: NotRequired[Removed]
+    headHash: NotRequired[str]
+
+
 class Conversation(TypedDict):
     """A conversation. ``version`` counts the changes of its metadata and is its ETag."""
 
@@ -107,3 +173,9 @@ class ConversationList(TypedDict):
 
     items: list[Conversation]
     nextCursor: NotRequired[str]
+
+
+class ConversationCount(TypedDict):
+    """How many conversations there are."""
+
+    count: int

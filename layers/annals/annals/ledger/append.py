@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,13 +15,14 @@ from annals.errors import (
     ConversationErased,
     ConversationNotFound,
     ConversationSealed,
+    IdempotencyKeyReused,
     PreconditionFailed,
 )
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, SEALED, Entry, Record, Tail
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put, result_of
 from annals.ledger.items import from_ledger_item, to_ledger_item
 from annals.ledger.keys import conversation_pk
-from annals.ledger.read import read_entry
+from annals.ledger.read import read_entry, walk
 from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail, tails
 from annals.settings import settings
@@ -61,6 +62,7 @@ def append(
     thread_id: str | None = None,
     state: str | None = None,
     archived: int = 0,
+    also: Sequence[Mapping[str, Any]] = (),
 ) -> Appended:
     """Append records as one entry, whole or not at all.
 
@@ -74,6 +76,7 @@ def append(
     thread_id : the thread of all records
     state : the conversation's state from this entry on; without it, the state stays
     archived : messages up to this seq are archived from this entry on, beside those that are already
+    also : what else is to be written in the entry's own transaction; it must not fail for a condition
 
     Raises
     ------
@@ -90,12 +93,14 @@ def append(
             tail = read_tail(pk)
         if tail is None:
             raise ConversationNotFound(conversation_id)
+        if tail.state == ERASED:
+            raise ConversationErased(conversation_id)
         if expected_seq is not None and tail.seq != expected_seq:
             return _replay_of_place(pk, expected_seq, tail, request)
-        if earlier := _demand_writable(tail, conversation_id, records, request):
+        if earlier := _demand_open(tail, conversation_id, records, request):
             return earlier
         entry = _next_entry(pk, tail, entry_id, records, state=state, thread_id=thread_id, archived=archived)
-        stored = _store(entry, request, by_place=expected_seq is not None)
+        stored = _store(entry, request, also, by_place=expected_seq is not None)
         if isinstance(stored, Appended):
             tails.put(pk, Tail.of(stored.entry)) if not stored.replayed else tails.forget(pk)
             return stored
@@ -104,12 +109,10 @@ def append(
     raise AppendConflict(conversation_id)
 
 
-def _demand_writable(
+def _demand_open(
     tail: Tail, conversation_id: str, records: Sequence[NewRecord], request: IdempotentRequest | None
 ) -> Appended | None:
-    """Refuse what a sealed or erased conversation cannot take, unless it was taken before: then that is the answer."""
-    if tail.state == ERASED:
-        raise ConversationErased(conversation_id)
+    """Refuse messages for a sealed conversation, unless they were taken before: then that is the answer."""
     if tail.state == SEALED and any(record.kind == MESSAGE for record in records):
         result = find_result(request) if request else None
         if result is None:
@@ -143,14 +146,13 @@ def _next_entry(
     ).chained()
 
 
-def _store(entry: Entry, request: IdempotentRequest | None, *, by_place: bool) -> Appended | _Taken:
+def _store(
+    entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]], *, by_place: bool
+) -> Appended | _Taken:
     """Put the entry in its place, with the marker of its request where the place itself does not mark it."""
     if request and by_place:
-        stored = _put(replace(entry, idem=request.mark))
-    elif request:
-        stored = _put_with_marker(entry, request)
-    else:
-        stored = _put(entry)
+        entry, request = replace(entry, idem=request.mark), None
+    stored = _put_together(entry, request, also) if request or also else _put(entry)
     if isinstance(stored, _Taken) and stored.winner and stored.winner.entry_id == entry.entry_id:
         # The reply to our own put was lost, and the client library sent it again.
         return Appended(entry)
@@ -170,20 +172,23 @@ def _put(entry: Entry) -> Appended | _Taken:
     return Appended(entry)
 
 
-def _put_with_marker(entry: Entry, request: IdempotentRequest) -> Appended | _Taken:
-    marker = marker_put(request, {"pk": entry.pk, "seq": entry.seq, "entryId": entry.entry_id})
-    puts: list[Any] = [marker, {"Put": _entry_put(entry)}]
+def _put_together(
+    entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]]
+) -> Appended | _Taken:
+    """Put the entry and the marker of its request and what else belongs to it, all or nothing."""
+    result = {"pk": entry.pk, "seq": entry.seq, "entryId": entry.entry_id}
+    writes: list[Any] = [{"Put": _entry_put(entry)}, *([marker_put(request, result)] if request else []), *also]
     try:
-        client().transact_write_items(TransactItems=puts)
+        client().transact_write_items(TransactItems=writes)
     except ClientError as error:
         if error.response["Error"]["Code"] != "TransactionCanceledException":
             raise
-        marked, placed = error.response["CancellationReasons"]
-        if marked["Code"] == "ConditionalCheckFailed":
-            return _replay_of_marker(request, marked["Item"], entry)
+        placed, *others = error.response["CancellationReasons"]
+        if request and others[0]["Code"] == "ConditionalCheckFailed":
+            return _replay_of_marker(request, others[0]["Item"], entry)
         if placed["Code"] == "ConditionalCheckFailed":
             return _Taken(_winner(placed))
-        if {marked["Code"], placed["Code"]} <= RETRIED_REASONS:
+        if {reason["Code"] for reason in (placed, *others)} <= RETRIED_REASONS:
             return _Taken()
         raise
     return Appended(entry)
@@ -215,8 +220,10 @@ def _replay_of_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> A
 
 def _replay_of_place(pk: str, expected_seq: int, tail: Tail, request: IdempotentRequest | None) -> Appended:
     """The answer to a request whose place is taken: its own earlier entry, if that is what stands there."""
-    if request and tail.seq > expected_seq:
-        entry = read_entry(pk, expected_seq + 1)
-        if entry.idem == request.mark:
-            return Appended(entry, replayed=True)
+    next_seq = expected_seq + 1
+    entry = next(walk(pk, first=next_seq, last=next_seq), None) if request else None
+    if request and entry and entry.idem and entry.idem.key == request.key:
+        if entry.idem != request.mark:
+            raise IdempotencyKeyReused
+        return Appended(entry, replayed=True)
     raise PreconditionFailed(expected_seq, tail.seq)

@@ -49,6 +49,7 @@ def from_ledger_item(item: Mapping[str, Any]) -> Entry:
         thread_id=thread_of(thread) if thread else None,
         preamble=values.get("preamble", 0),
         archived=values.get("archived", 0),
+        n=values["n"],
     )
 
 
@@ -58,14 +59,14 @@ def item_size(value: Any) -> int:
     Source: "DynamoDB item sizes and formats" in the Amazon DynamoDB developer guide.
     """
     if isinstance(value, Mapping):
-        return sum(len(name.encode()) + item_size(part) for name, part in value.items())
+        return sum(len(name.encode()) + _nested_size(part) for name, part in value.items())
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, bytes):
         return len(value)
     if isinstance(value, list):
         return 3 + sum(1 + _nested_size(part) for part in value)
-    return len(str(value)) // 2 + 2
+    return (len(str(value)) + 1) // 2 + 1
 
 
 def _nested_size(value: Any) -> int:
@@ -80,7 +81,7 @@ def _attributes(entry: Entry, *, deflate: bool) -> dict[str, Any]:
     values: dict[str, Any] = {
         "pk": entry.pk,
         "sk": entry_sk(entry.seq),
-        "records": [_record_attributes(record, deflate=deflate) for record in entry.records],
+        "records": [record_attributes(record, deflate=deflate) for record in entry.records],
         "entryId": entry.entry_id,
         "n": len(entry.records),
         "count": entry.count,
@@ -100,8 +101,8 @@ def _attributes(entry: Entry, *, deflate: bool) -> dict[str, Any]:
     return values
 
 
-def _record_attributes(record: Record, *, deflate: bool) -> dict[str, Any]:
-    """A record's seq follows from its place, and its kind is left out where it is a message: most are."""
+def record_attributes(record: Record, *, deflate: bool = False) -> dict[str, Any]:
+    """A record as it is stored. Its seq follows from its place, and its kind is left out where it is a message."""
     values: dict[str, Any] = {"digest": record.digest}
     if record.kind != MESSAGE:
         values["kind"] = record.kind
@@ -127,4 +128,8 @@ def _deflate(body: bytes) -> bytes:
 
 def _inflate(deflated: bytes) -> bytes:
     inflater = zlib.decompressobj(wbits=-15, zdict=DICTIONARY)
-    return inflater.decompress(deflated) + inflater.flush()
+    try:
+        body = inflater.decompress(deflated) + inflater.flush()
+    except zlib.error:
+        return deflated  # these bytes are not what was appended, which the digest tells
+    return body if inflater.eof and not inflater.unused_data else deflated

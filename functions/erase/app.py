@@ -1,0 +1,48 @@
+"""Take back what was said: redact a message, erase a conversation."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools.event_handler import Response
+
+from annals.conversations.erase import erase, read_receipt
+from annals.conversations.models import Redact, ShownReceipt
+from annals.conversations.read import demand_space, demand_tail
+from annals.conversations.receipts import show_receipt
+from annals.http.app import Api, reply
+from annals.http.model import PathId
+from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import read_messages
+from annals.ledger.models import Message
+from annals.ledger.redact import redact
+from annals.settings import settings
+
+app = Api()
+handler = app.handler
+
+
+@app.post("/v1/conversations/<conversation_id>/messages/<message_id>/redact", tags=["Messages"])
+def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) -> Message:
+    """Withdraw a message's content. Its place, its digest and the chain stay."""
+    caller = app.caller.require("erase")
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    tail = demand_tail(caller.tenant, conversation_id)
+    redact(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
+    return read_messages(conversation_pk(caller.tenant, conversation_id), [message_id], tail.archived)[0]
+
+
+@app.delete("/v1/conversations/<conversation_id>", tags=["Conversations"])
+def erase_conversation(conversation_id: PathId) -> Response[ShownReceipt]:
+    """Erase a conversation: 200 with the receipt, or 202 where it goes on after the answer."""
+    caller = app.caller.require("erase")
+    app.demand_known_query()
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    receipt = erase(caller.tenant, conversation_id, caller.key_id, settings().erase_budget_s)
+    return reply(show_receipt(receipt), 202 if receipt.erased_at is None else 200)
+
+
+@app.get("/v1/receipts/<receipt_id>", tags=["Conversations"])
+def get_receipt(receipt_id: PathId) -> ShownReceipt:
+    """An erasure's receipt."""
+    caller = app.caller.require("read")
+    app.demand_known_query()
+    return show_receipt(read_receipt(caller.tenant, receipt_id))

@@ -1,0 +1,55 @@
+"""Say something about a conversation: a preamble, an archive mark, a seal."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools.event_handler import Response
+
+from annals.conversations.models import AddPreamble, Archive, Conversation
+from annals.conversations.read import demand_space, demand_tail, read_conversation, show_conversation
+from annals.http.app import Api, reply
+from annals.http.model import PathId
+from annals.ledger.keys import conversation_pk
+from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
+from annals.ledger.messages import show
+from annals.ledger.models import Message
+
+app = Api()
+handler = app.handler
+
+
+@app.post("/v1/conversations/<conversation_id>/preamble", status_code=201, tags=["Conversations"])
+def post_preamble(conversation_id: PathId, body: AddPreamble) -> Response[Message]:
+    """Put a text in front of the first message, in the place of an earlier one. It is not counted."""
+    caller = app.caller.require("write")
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    request = app.idempotent_request("preamble")
+    stored = add_preamble(caller.tenant, conversation_id, body.content, body.metadata, request)
+    return reply(show(stored.entry.records[0], stored.entry), 201, replayed=stored.replayed)
+
+
+@app.post("/v1/conversations/<conversation_id>/archive", tags=["Conversations"])
+def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversation]:
+    """Archive the messages before a seq or a time: histories leave them out unless they are asked for."""
+    caller = app.caller.require("write")
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    tail = demand_tail(caller.tenant, conversation_id)
+    point = body.before
+    pk = conversation_pk(caller.tenant, conversation_id)
+    up_to = point.seq - 1 if point.seq is not None else last_seq_before(pk, tail, point.at)
+    if up_to > tail.archived:
+        archive(caller.tenant, conversation_id, min(up_to, tail.seq), caller.key_id)
+    return _show(caller.tenant, conversation_id)
+
+
+@app.post("/v1/conversations/<conversation_id>/seal", tags=["Conversations"])
+def post_seal(conversation_id: PathId) -> Response[Conversation]:
+    """Close a conversation: it takes no more messages."""
+    caller = app.caller.require("write")
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    seal(caller.tenant, conversation_id, caller.key_id)
+    return _show(caller.tenant, conversation_id)
+
+
+def _show(tenant: str, conversation_id: str) -> Response[Conversation]:
+    head = read_conversation(tenant, conversation_id)
+    return reply(show_conversation(head), etag=head.version)

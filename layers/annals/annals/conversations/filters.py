@@ -1,0 +1,231 @@
+"""Filters on conversations, the same for query parameters and for JSON bodies.
+
+A query parameter is a path and a value, ``participants.userId=ada``. In JSON the paths nest, and a value may be a
+condition: ``{"participants": {"userId": "ada"}, "messageCount": {"$gte": 2}}``. Both become conditions here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
+from annals.conversations.heads import STATUSES, Head
+from annals.errors import InvalidInput
+from annals.http.model import Time
+
+CREATED, LAST_MESSAGE, UPDATED, COUNT = "createdAt", "lastMessageAt", "updatedAt", "messageCount"
+
+BOUNDS = {
+    "createdAfter": (CREATED, "$gt"),
+    "createdBefore": (CREATED, "$lt"),
+    "lastMessageAfter": (LAST_MESSAGE, "$gt"),
+    "lastMessageBefore": (LAST_MESSAGE, "$lt"),
+    "messageCountMin": (COUNT, "$gte"),
+    "messageCountMax": (COUNT, "$lte"),
+}
+"""The filters that are another way of writing a condition."""
+
+MEMBERS = {
+    "participants.userId": ("userId",),
+    "participants.agentId": ("agentId",),
+    "participants.agent1": ("agent1", "agent2"),
+    "participants.agent2": ("agent1", "agent2"),
+    "participants.contains": ("userId", "agentId", "agent1", "agent2"),
+}
+"""The filters that name a member, and which participants each one means; the order of two agents does not matter."""
+
+SPACE = "participants.memorySpaceId"
+
+WORDS = {"type": ("INVALID_TYPE", (USER_AGENT, AGENT_AGENT)), "status": ("INVALID_FILTER", STATUSES)}
+
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "$eq": lambda found, wanted: _same(found, wanted),
+    "$in": lambda found, wanted: any(_same(found, each) for each in wanted),
+    "$contains": lambda found, wanted: _contains(found, wanted),
+    "$gte": lambda found, wanted: _comparable(found, wanted) and found >= wanted,
+    "$lte": lambda found, wanted: _comparable(found, wanted) and found <= wanted,
+    "$gt": lambda found, wanted: _comparable(found, wanted) and found > wanted,
+    "$lt": lambda found, wanted: _comparable(found, wanted) and found < wanted,
+}
+
+PUBLIC_OPERATORS = ("$eq", "$in", "$gte", "$lte", "$contains")
+
+_time: TypeAdapter[int] = TypeAdapter(Time)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that a conversation must be: what is found at ``path`` compares to ``value``."""
+
+    path: str
+    operator: str
+    value: Any
+
+    def holds(self, head: Head) -> bool:
+        """Whether a conversation meets the condition."""
+        return any(OPERATORS[self.operator](found, self.value) for found in _values(head, self.path))
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """All that a conversation must be."""
+
+    all: tuple[Condition, ...] = ()
+
+    def hold(self, head: Head) -> bool:
+        """Whether a conversation meets all of them."""
+        return all(condition.holds(head) for condition in self.all)
+
+    def equal_to(self, *paths: str) -> str | None:
+        """The one value that a condition demands at one of these paths, or None."""
+        found = (each.value for each in self.all if each.path in paths and each.operator == "$eq")
+        return next(found, None)
+
+    def without(self, *paths: str) -> Conditions:
+        """The conditions on other paths."""
+        return Conditions(tuple(each for each in self.all if each.path not in paths))
+
+
+def from_query(query: Mapping[str, str], *reserved: str) -> Conditions:
+    """The conditions of query parameters, but for those with a meaning of their own. Raises InvalidInput."""
+    given = {name: value for name, value in query.items() if name not in reserved}
+    return _checked(_condition(name, "$eq", _typed(name, value), name) for name, value in given.items())
+
+
+def from_json(said: Mapping[str, Any], field: str = "filter") -> Conditions:
+    """The conditions of a filter in a JSON body. Raises InvalidInput."""
+    return _checked(_nested(said, "", field))
+
+
+def _typed(name: str, value: str) -> Any:
+    """A query parameter's value; what is a number by its nature is read as one."""
+    if BOUNDS.get(name, (name,))[0] != COUNT:
+        return value
+    if not (value.isascii() and value.isdigit()) or len(value) > 12:
+        raise InvalidInput("INVALID_RANGE", f"{name} must be a whole number from 0.", field=name)
+    return int(value)
+
+
+def _nested(said: Mapping[str, Any], path: str, field: str) -> Iterator[Condition]:
+    for name, value in said.items():
+        if name.startswith("$"):
+            if name not in PUBLIC_OPERATORS:
+                detail = f"{field}.{path} knows {', '.join(PUBLIC_OPERATORS)}, not {name}."
+                raise InvalidInput("INVALID_FILTER", detail, field=f"{field}.{path}")
+            yield _condition(path, name, value, f"{field}.{path}")
+        elif isinstance(value, Mapping):
+            yield from _nested(value, f"{path}.{name}" if path else name, field)
+        else:
+            whole = f"{path}.{name}" if path else name
+            yield _condition(whole, "$eq", value, f"{field}.{whole}")
+
+
+def _condition(path: str, operator: str, value: Any, field: str) -> Condition:
+    if path == "participants" and operator == "$contains":
+        path, operator = "participants.contains", "$eq"
+    if operator == "$eq" and path in BOUNDS:
+        path, operator = BOUNDS[path]
+    _demand_known(path, field)
+    if operator == "$in" and not isinstance(value, list):
+        raise InvalidInput("INVALID_FILTER", f"{field}: $in takes a list.", field=field)
+    if path in (CREATED, LAST_MESSAGE):
+        value = _read_time(value, field)
+    if path in WORDS:
+        code, allowed = WORDS[path]
+        _demand_among(code, value if operator == "$in" else [value], allowed, field)
+    if path == COUNT and (isinstance(value, bool) or not isinstance(value, int | list)):
+        raise InvalidInput("INVALID_RANGE", f"{field} must be a whole number.", field=field)
+    return Condition(path, operator, value)
+
+
+def _demand_known(path: str, field: str) -> None:
+    known = path in MEMBERS or path in WORDS or path in (SPACE, COUNT, CREATED, LAST_MESSAGE)
+    if not known and not path.startswith("metadata."):
+        raise InvalidInput("INVALID_FILTER", f"There is no filter {path!r}.", field=field)
+
+
+def _demand_among(code: str, values: Collection[Any], allowed: tuple[str, ...], field: str) -> None:
+    if not all(value in allowed for value in values):
+        raise InvalidInput(code, f"{field} must be one of {', '.join(allowed)}.", field=field)
+
+
+def _read_time(value: Any, field: str) -> int:
+    try:
+        return _time.validate_python(value)
+    except ValidationError as error:
+        raise InvalidInput("INVALID_FORMAT", f"{field} {error.errors()[0]['msg']}.", field=field) from None
+
+
+def _checked(conditions: Iterator[Condition]) -> Conditions:
+    """The conditions, if no two of them leave a range empty. Raises InvalidInput INVALID_DATE_RANGE."""
+    found = Conditions(tuple(conditions))
+    for what in (CREATED, LAST_MESSAGE):
+        after = [each.value for each in found.all if (each.path, each.operator) == (what, "$gt")]
+        before = [each.value for each in found.all if (each.path, each.operator) == (what, "$lt")]
+        if after and before and max(after) >= min(before):
+            name = what.removesuffix("At")
+            detail = f"{name}After must be before {name}Before."
+            raise InvalidInput("INVALID_DATE_RANGE", detail, field=f"{name}After")
+    return found
+
+
+def _values(head: Head, path: str) -> Iterator[Any]:
+    """What is found in a conversation at a path: of participants, each that the path means."""
+    if path in MEMBERS or path == SPACE:
+        names = MEMBERS.get(path, ("memorySpaceId",))
+        yield from (head.genesis.participants[name] for name in names if name in head.genesis.participants)
+    elif path.startswith("metadata."):
+        yield _at(head.metadata, path.removeprefix("metadata."))
+    else:
+        yield value_of(head, path)
+
+
+def value_of(head: Head, path: str) -> Any:
+    """What a conversation has at one of the paths that can be sorted by, or its type or status."""
+    return {
+        "type": head.genesis.type,
+        "status": head.status,
+        COUNT: head.message_count,
+        CREATED: head.genesis.created_at,
+        UPDATED: head.updated_at,
+        LAST_MESSAGE: head.last_message_at,
+    }[path]
+
+
+def _at(values: Any, path: str) -> Any:
+    """What JSON holds at a dotted path; a key that has dots itself is found too."""
+    if not isinstance(values, Mapping):
+        return None
+    if path in values:
+        return values[path]
+    parts = path.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:length])
+        if name in values:
+            return _at(values[name], ".".join(parts[length:]))
+    return None
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """Equality of JSON values; a word, as query parameters are, also means the number or truth value it spells."""
+    if isinstance(found, bool) != isinstance(wanted, bool):
+        return isinstance(wanted, str) and json.dumps(found) == wanted
+    if isinstance(wanted, str) and isinstance(found, int | float):
+        return json.dumps(found) == wanted
+    return bool(found == wanted)
+
+
+def _contains(found: Any, wanted: Any) -> bool:
+    if isinstance(found, str):
+        return isinstance(wanted, str) and wanted in found
+    return isinstance(found, list) and any(_same(each, wanted) for each in found)
+
+
+def _comparable(found: Any, wanted: Any) -> bool:
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (found, wanted))
+    return numbers or (isinstance(found, str) and isinstance(wanted, str))
