@@ -59,14 +59,16 @@ def user(content: str) -> ChatMessage:
 
 
 def test_the_offline_model_says_what_it_is_and_shows_what_shares_words():
-    context = "Memories:\n- Anna's cat is called Momo\n- Ben plays chess"
+    context = "What is remembered:\n- Anna's cat is called Momo\n- Ben plays chess\n- What is the time?"
     *pieces, finished = collect(OfflineChat().stream([user("What is the cat called?")], instructions=context))
     reply = "".join(pieces)
     assert "offline model" in reply
     assert "Anna's cat is called Momo" in reply
     assert "chess" not in reply
+    assert "time" not in reply
+    assert "What is remembered:" not in reply
     assert len(pieces) > 10
-    assert finished == Finished("stop", Usage(input_tokens=16, output_tokens=len(pieces)))
+    assert finished == Finished("stop", Usage(input_tokens=23, output_tokens=len(pieces)))
 
 
 def test_the_offline_model_says_when_nothing_is_remembered():

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from annals.models.chat import ChatMessage, Finished, Pieces, Usage
+from annals.models.offline_embedding import STOP_WORDS
 
 MODEL = "offline"
+OPENING = "This is Annals' offline model: no language model is set (CHAT_URL), so these are only memories."
 SHOWN = 3
 SHOWN_CHARACTERS = 300
 
@@ -17,7 +19,7 @@ _PIECE = re.compile(r"\s*\S+")
 
 
 class OfflineChat:
-    """Answers with those lines of its instructions and of the conversation that share words with the user's message.
+    """Answers with what shares words with the user's message: items of its instructions, lines of the conversation.
 
     It says plainly what it is. Its tokens, in ``usage``, are words.
     """
@@ -28,7 +30,8 @@ class OfflineChat:
         self, messages: Sequence[ChatMessage], *, instructions: str | None = None, model: str | None = None
     ) -> Pieces:
         """Stream the answer word by word; see ChatModel.stream. Another ``model`` is this one, too."""
-        earlier = [line for text in (instructions or "", *_said(messages[:-1])) for line in text.splitlines()]
+        items = [line for line in (instructions or "").splitlines() if line.startswith("- ")]
+        earlier = items + [line for text in _said(messages[:-1]) for line in text.splitlines()]
         pieces = _PIECE.findall(_answer(messages[-1].content, earlier))
         for piece in pieces:
             yield piece
@@ -42,21 +45,20 @@ def _said(messages: Sequence[ChatMessage]) -> Iterator[str]:
 
 
 def _answer(question: str, lines: Sequence[str]) -> str:
-    opening = "This is Annals' offline model: no language model is set (CHAT_URL), so these are only memories."
     found = _closest(question, lines)
     if not found:
-        return f"{opening} Nothing remembered shares a word with your message; it is remembered now."
+        return f"{OPENING} Nothing remembered shares a word with your message; it is remembered now."
     listed = "\n".join(f"- {line[:SHOWN_CHARACTERS]}" for line in found)
-    return f"{opening} What is remembered of this:\n{listed}"
+    return f"{OPENING} What is remembered of this:\n{listed}"
 
 
 def _closest(question: str, lines: Sequence[str]) -> list[str]:
     """The lines with the most words in common with the question, best first; among equals the first."""
     asked = _words(question)
-    distinct = dict.fromkeys(bare for line in lines if (bare := line.strip().removeprefix("- ")))
+    distinct = dict.fromkeys(line.strip().removeprefix("- ") for line in lines if OPENING not in line)
     shared = {line: len(asked & _words(line)) for line in distinct}
     return sorted((line for line in shared if shared[line]), key=lambda line: -shared[line])[:SHOWN]
 
 
 def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text.casefold()))
+    return set(_WORD.findall(text.casefold())) - STOP_WORDS

@@ -24,7 +24,7 @@ LONGEST_TEXT = 100_000
 
 _WORD = re.compile(r"\w+")
 _SUFFIX = re.compile(r"(?<=\w{3})(?:ing|edly|ed|ies|es|s|ly)$")
-_STOP_WORDS = frozenset(
+STOP_WORDS = frozenset(
     """
     a an and are as at be been but by can did do does for from had has have he her his how i if in is it
     its me my of on or our she so that the their them there they this to was we were what when where
@@ -62,7 +62,7 @@ def _embed(text: str) -> Vector:
 @lru_cache(maxsize=20_000)
 def _features(word: str) -> tuple[Feature, ...]:
     """Where a word shows in the vector, and how much."""
-    if word in _STOP_WORDS:
+    if word in STOP_WORDS:
         place, sign = _hashed(word)
         return ((place, sign * STOP_WORD_WEIGHT),)
     stem = _SUFFIX.sub("", word)
