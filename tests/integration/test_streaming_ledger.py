@@ -84,6 +84,7 @@ def test_a_turn_is_in_the_ledger_with_both_messages(stream: Stream, api: Api):
     assert result["fullResponse"] == REPLY
     assert result["conversation"] == {"conversationId": "c", "messageIds": ["msg-001", "msg-002"], "messageCount": 2}
     assert [memory["content"] for memory in result["memories"]] == ["Where is my cat?", REPLY]
+    assert [memory["createdAt"] for memory in result["memories"]] == [told["timestamp"] for told in messages(api)]
     assert result["usage"]["outputTokens"] == 9
     assert said(api) == [("user", "Where is my cat?"), ("assistant", REPLY)]
     assert is_valid(api)

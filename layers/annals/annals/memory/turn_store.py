@@ -85,9 +85,16 @@ def _earlier_answer(request: StreamRequest, begun: StoredUserMessage) -> StoredR
 def _whole_turn(request: StreamRequest, begun: StoredUserMessage, answer: Appended) -> Remembered:
     """What is stored of the turn, both messages."""
     tenant, conversation_id = request.caller.tenant, begun.conversation_id
+    genesis = read_genesis(tenant, conversation_id)
     asked = read_entry(conversation_pk(tenant, conversation_id), begun.message["seq"])
-    both = replace(answer.entry, records=asked.records + answer.entry.records)
-    return Stored(read_genesis(tenant, conversation_id), replace(answer, entry=both)).show()
+    question = Stored(genesis, replace(answer, entry=asked)).show()
+    answered = Stored(genesis, answer).show()
+    message_ids = question["conversation"]["messageIds"] + answered["conversation"]["messageIds"]
+    return {
+        "conversation": {**answered["conversation"], "messageIds": message_ids},
+        "memories": question["memories"] + answered["memories"],
+        "facts": [],
+    }
 
 
 def _history(request: StreamRequest, begun: StoredUserMessage) -> list[Mapping[str, Any]]:
