@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 from annals.access.caller import SCOPES, Caller
-from annals.access.keys import find_key
+from annals.access.keys import Key, find_key
 from annals.models.secret import ApiKey
 from annals.settings import settings
 
-_seen: dict[str, tuple[float, Caller]] = {}
-"""The callers that this process has seen, and until when they need no new look-up."""
+_seen: dict[str, tuple[float, Key]] = {}
+"""The keys that this process has seen, and until when they need no new look-up."""
 
 MAX_SEEN = 10_000
 
@@ -49,16 +49,16 @@ def find_caller(key: str) -> Caller | None:
     root = root_key().value()
     if root and hmac.compare_digest(key.encode(), root.encode()):
         return Caller(settings().root_tenant, "root", frozenset(SCOPES))
-    until, caller = _seen.get(key, (0.0, None))
-    if caller and time.monotonic() < until:
-        return caller
+    until, seen = _seen.get(key, (0.0, None))
+    if seen and seen.works and time.monotonic() < until:
+        return seen.to_caller()
     _seen.pop(key, None)
     found = find_key(key)
     if found is None:
         return None
     if len(_seen) >= MAX_SEEN:
         _seen.clear()
-    _seen[key] = (time.monotonic() + settings().authorizer_cache_s, found.to_caller())
+    _seen[key] = (time.monotonic() + settings().authorizer_cache_s, found)
     return found.to_caller()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
@@ -20,6 +21,11 @@ from annals.settings import settings
 from annals.times import now_ms
 
 PREFIX = "annals"
+
+KEY_ID = re.compile(r"key-[0-9a-f]{16}")
+
+MAX_CHARS = 800
+"""No key is longer: its tenant has up to 512 bytes. What is longer would not fit into a key of the table."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Credential:
         """The credential in a key's text, or None where the text is no key."""
         prefix, _, rest = text.partition(".")
         parts = rest.split(".")
-        if prefix != PREFIX or len(parts) != 3:
+        if prefix != PREFIX or len(parts) != 3 or len(text) > MAX_CHARS or not KEY_ID.fullmatch(parts[1]):
             return None
         try:
             tenant = urlsafe_b64decode(parts[0] + "=" * (-len(parts[0]) % 4)).decode()

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from annals import json_text
 from annals.access.caller import Caller
-from annals.errors import AnnalsError, InvalidInput, NotFound, UnsupportedMediaType
+from annals.errors import AnnalsError, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
 from annals.http import problems, requests
 from annals.ledger.idempotency import IdempotentRequest
 
@@ -78,9 +78,13 @@ class Api(APIGatewayRestResolver):
         return requests.idempotent_request(self.caller.tenant, route, key, self.current_event.path, body)
 
     def demand_json(self) -> None:
-        """Raise UnsupportedMediaType for a body that does not call itself JSON."""
+        """Raise UnsupportedMediaType for a body that is not called JSON, InvalidJson for one that is no UTF-8."""
         if self.current_event.body:
             requests.demand_json(self.header("content-type"))
+        try:
+            self.current_event.decoded_body  # noqa: B018 - Powertools decodes it once, here
+        except ValueError:
+            raise InvalidJson("The body is not JSON: it is not UTF-8.") from None
 
     @property
     def _event(self) -> Mapping[str, Any]:
@@ -89,7 +93,7 @@ class Api(APIGatewayRestResolver):
     def _call_route(self, route: Any, route_arguments: dict[str, str]) -> Any:
         try:
             self.demand_json()
-        except UnsupportedMediaType as error:
+        except (UnsupportedMediaType, InvalidJson) as error:
             return self._response_builder_class(response=self._refuse(error), serializer=self._serializer, route=route)
         return super()._call_route(route, route_arguments)
 

@@ -58,7 +58,8 @@ class Entry:
 
     ``count`` is the number of messages up to and including this entry, ``at`` the server's time in Unix milliseconds.
     ``preamble`` is the seq of the preamble in force, and messages up to seq ``archived`` are archived; both follow from
-    the records, are copied forward so that a reader finds them at the tail, and are 0 where there is none.
+    the records, are copied forward so that a reader finds them at the tail, and are 0 where there is none. ``n`` is how
+    many records a stored item says that it holds; None before it is stored.
     """
 
     pk: str
@@ -73,6 +74,7 @@ class Entry:
     thread_id: str | None = None
     preamble: int = 0
     archived: int = 0
+    n: int | None = None
 
     @property
     def seq(self) -> int:

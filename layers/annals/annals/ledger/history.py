@@ -45,10 +45,14 @@ class Span:
 
 @dataclass(frozen=True)
 class Page:
-    """Messages in the order in which they are shown, and the seq to go on from, if there is more."""
+    """Messages in the order in which they are shown, and the seq to go on from, if there is more.
+
+    ``offset`` messages are still to be skipped there, where the page ended before all that its span skips.
+    """
 
     messages: list[Message]
     next_seq: int | None
+    offset: int = 0
 
 
 def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
@@ -59,16 +63,16 @@ def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
     """
     preamble = _preamble(pk, tail, span)
     if preamble and span.forward:
-        rest, next_seq = _read(*_start(pk, tail, span, limit), tail, span, limit - 1)
+        rest, next_seq, offset = _read(*_start(pk, tail, span, limit), tail, span, limit - 1)
         found = [preamble, *rest]
         next_seq = 0 if next_seq is not None and not rest else next_seq
     else:
-        found, next_seq = _read(*_start(pk, tail, span, limit), tail, span, limit)
+        found, next_seq, offset = _read(*_start(pk, tail, span, limit), tail, span, limit)
         if preamble and next_seq is None:
             found, next_seq = (found, found[-1]["seq"]) if len(found) == limit else ([*found, preamble], None)
     if not span.forward and not span.newest_first:
         found.reverse()
-    return Page(found, next_seq)
+    return Page(found, next_seq, offset)
 
 
 def _preamble(pk: str, tail: Tail, span: Span) -> Message | None:
@@ -80,7 +84,10 @@ def _preamble(pk: str, tail: Tail, span: Span) -> Message | None:
     return preamble if span.keep is None or span.keep(preamble) else None
 
 
-def _read(entries: Iterator[Entry], skip: int, tail: Tail, span: Span, limit: int) -> tuple[list[Message], int | None]:
+def _read(
+    entries: Iterator[Entry], skip: int, tail: Tail, span: Span, limit: int
+) -> tuple[list[Message], int | None, int]:
+    """Messages of a page in the order in which they are read, the seq to go on from, and how many to skip there."""
     found: list[Message] = []
     read_bytes = 0
     for record, entry in _records(entries, span, span.floor(tail)):
@@ -90,12 +97,12 @@ def _read(entries: Iterator[Entry], skip: int, tail: Tail, span: Span, limit: in
             if skip:
                 skip -= 1
             elif len(found) == limit:
-                return found, found[-1]["seq"] if found else record.seq
+                return found, found[-1]["seq"] if found else record.seq, 0
             else:
                 found.append(message)
         if read_bytes > settings().max_page_bytes:
-            return found, record.seq
-    return found, None
+            return found, record.seq, skip
+    return found, None, 0
 
 
 def _records(entries: Iterator[Entry], span: Span, floor: int) -> Iterator[tuple[Record, Entry]]:

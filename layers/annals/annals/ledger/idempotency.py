@@ -66,10 +66,12 @@ def marker_put(request: IdempotentRequest, result: Mapping[str, Any]) -> dict[st
 
 
 def find_result(request: IdempotentRequest) -> dict[str, Any] | None:
-    """The result of an earlier request with this key. Raises IdempotencyKeyReused if that one said something else."""
+    """The result of a request with this key in the last 24 h. Raises IdempotencyKeyReused if it said something else."""
     key = {"pk": {"S": request.pk}, "sk": {"S": "I"}}
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
-    return result_of(request, item) if item else None
+    if item is None or int(item["expiresAt"]["N"]) < now_ms() // 1000:
+        return None
+    return result_of(request, item)
 
 
 def result_of(request: IdempotentRequest, marker: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,8 @@ def read_span(
     """The span that a request asks for. A cursor brings its own direction and bounds. Raises InvalidInput."""
     keep, archived = _read_keep(query), read_flag(query, "includeArchived")
     if cursor:
-        forward, newest_first, after, before = read_cursor("history", cursor)
-        return Span(forward, newest_first, after, before, keep=keep, archived=archived)
+        forward, newest_first, after, before, offset = read_cursor("history", cursor)
+        return Span(forward, newest_first, after, before, offset, keep, archived)
     forward = order == "asc" or (order is None and after is not None)
     start = -1 if after is None else after
     return Span(forward, order == "desc", start, before, offset, keep, archived)
@@ -35,7 +35,7 @@ def next_cursor(page: Page, span: Span) -> dict[str, Any]:
     if page.next_seq is None:
         return {}
     after, before = (page.next_seq, span.before) if span.forward else (span.after, page.next_seq)
-    return {"nextCursor": write_cursor("history", span.forward, span.newest_first, after, before)}
+    return {"nextCursor": write_cursor("history", span.forward, span.newest_first, after, before, page.offset)}
 
 
 def _read_keep(query: Mapping[str, str]) -> Callable[[Message], bool] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from annals.ledger.entry import MESSAGE, NO_HASH, Entry, hash_of
+from annals.ledger.entry import ARCHIVE, MESSAGE, NO_HASH, PREAMBLE, Entry, hash_of
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,21 @@ def _first_bad_seq(entry: Entry, previous: Entry | None, pk: str, count: int) ->
     if entry.seq != expected_seq:
         return expected_seq
     for record in entry.records:
-        if not record.matches_digest():
+        if not (record.matches_digest() and record.kind.isalpha()):
             return record.seq
     linked = entry.pk == pk and entry.prev == (previous.hash if previous else NO_HASH)
     in_order = previous is None or entry.at >= previous.at
     intact = entry.count == count and hash_of(entry) == entry.hash
-    return None if linked and in_order and intact else entry.seq
+    return None if linked and in_order and intact and _has_right_copies(entry, previous) else entry.seq
+
+
+def _has_right_copies(entry: Entry, previous: Entry | None) -> bool:
+    """Whether what an entry says beside its chain, for readers of the tail, follows from its records."""
+    preamble, archived = (previous.preamble, previous.archived) if previous else (0, 0)
+    preamble = max((record.seq for record in entry.records if record.kind == PREAMBLE), default=preamble)
+    archives = any(record.kind == ARCHIVE for record in entry.records)
+    return (
+        entry.n in (None, len(entry.records))
+        and entry.preamble == preamble
+        and (entry.archived == archived or (archives and entry.archived > archived))
+    )
