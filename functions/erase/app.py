@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from aws_lambda_powertools.event_handler import Response
 
-from annals.conversations.erase import erase, read_receipt
-from annals.conversations.models import Redact, ShownReceipt
+from annals.conversations.erase import erase, erase_many, read_receipt
+from annals.conversations.filters import from_json
+from annals.conversations.lists import Selection
+from annals.conversations.models import DeletedMany, DeleteMany, Redact, ShownReceipt
 from annals.conversations.read import demand_space, demand_tail
 from annals.conversations.receipts import show_receipt
+from annals.errors import InvalidInput
 from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
@@ -38,6 +41,17 @@ def erase_conversation(conversation_id: PathId) -> Response[ShownReceipt]:
     demand_space(caller.tenant, conversation_id, caller.spaces)
     receipt = erase(caller.tenant, conversation_id, caller.key_id, settings().erase_budget_s)
     return reply(show_receipt(receipt), 202 if receipt.erased_at is None else 200)
+
+
+@app.post("/v1/conversations/delete-many", tags=["Conversations"])
+def erase_conversations(body: DeleteMany) -> DeletedMany:
+    """Erase all conversations that a filter matches; more than ten only where that is confirmed."""
+    caller = app.caller.require("erase")
+    if not body.filter:
+        raise InvalidInput("MISSING_REQUIRED_FIELD", "filter must name what to erase.", field="filter")
+    chosen = Selection(caller.tenant, caller.spaces, from_json(body.filter))
+    ids = erase_many(chosen, caller.key_id, dry_run=body.dry_run, confirmed=body.confirm)
+    return {"count": len(ids), "conversationIds": ids, "dryRun": body.dry_run}
 
 
 @app.get("/v1/receipts/<receipt_id>", tags=["Conversations"])

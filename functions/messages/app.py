@@ -18,6 +18,7 @@ from annals.ledger.messages import read_messages
 from annals.ledger.models import GetMessages, History, Message, MessageList, Verified
 from annals.ledger.query import NAMES, next_cursor, read_span
 from annals.ledger.read import walk
+from annals.ledger.runs import last_runs
 from annals.ledger.verify import verify
 
 app = Api()
@@ -33,6 +34,7 @@ def list_messages(
     offset: Annotated[int, Query(ge=0)] = 0,
     after: Annotated[int | None, Query(ge=0)] = None,
     before: Annotated[int | None, Query(ge=0)] = None,
+    last_runs_wanted: Annotated[int | None, Query(alias="lastRuns", ge=1, le=100)] = None,
 ) -> Response[History]:
     """The newest messages in chronological order, unless said otherwise."""
     caller = app.caller.require("read")
@@ -40,7 +42,12 @@ def list_messages(
     demand_space(caller.tenant, conversation_id, caller.spaces)
     tail = demand_tail(caller.tenant, conversation_id)
     span = read_span(cursor, order, offset, after, before, app.query)
-    page = read_page(conversation_pk(caller.tenant, conversation_id), tail, span, limit)
+    pk = conversation_pk(caller.tenant, conversation_id)
+    if last_runs_wanted is not None:
+        runs = last_runs(pk, tail, last_runs_wanted, archived=span.archived)
+        kept = [message for message in runs if span.keep is None or span.keep(message)]
+        return reply({"items": kept, "total": tail.count}, etag=tail.seq)
+    page = read_page(pk, tail, span, limit)
     return reply({"items": page.messages, **next_cursor(page, span), "total": tail.count}, etag=tail.seq)
 
 

@@ -1,8 +1,10 @@
-"""Search the memories."""
+"""Search the memories, and the conversations by what was said in them."""
 
 from __future__ import annotations
 
+from annals.conversations.models import ConversationHits, SearchConversations
 from annals.http.app import Api
+from annals.memory.conversation_search import search_conversations
 from annals.memory.models import Hits, Search
 from annals.memory.searching import search_memories
 
@@ -15,3 +17,10 @@ def search(body: Search) -> Hits:
     """Find memories by meaning and by word."""
     caller = app.caller.require("read")
     return {"items": search_memories(caller, body)}
+
+
+@app.post("/v1/conversations/search", tags=["Conversations"])
+def search_them(body: SearchConversations) -> ConversationHits:
+    """Find conversations by what was said in them, with the best messages of each."""
+    caller = app.caller.require("read")
+    return {"items": search_conversations(caller, body)}

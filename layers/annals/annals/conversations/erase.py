@@ -14,10 +14,17 @@ from hashlib import sha256
 from itertools import islice
 
 from annals.conversations.genesis import read_genesis
-from annals.conversations.heads import drop_head
+from annals.conversations.heads import drop_state
 from annals.conversations.holders import release_holder
+from annals.conversations.lists import Selection, every_match
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import ConversationErased, ConversationNotFound, ReceiptNotFound
+from annals.errors import (
+    ConversationErased,
+    ConversationNotFound,
+    DeleteManyThresholdExceeded,
+    InvalidInput,
+    ReceiptNotFound,
+)
 from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import ERASED, ERASURE
@@ -27,6 +34,12 @@ from annals.ledger.redact import scrub_entry
 from annals.ledger.tail import read_tail
 from annals.settings import settings
 from annals.times import now_ms
+
+UNCONFIRMED = 10
+"""How many conversations one request may erase without being told to twice."""
+
+MAX_MANY = 1_000
+"""How many conversations one request may erase at all."""
 
 WRITERS = 8
 """How many entries are scrubbed side by side."""
@@ -67,6 +80,28 @@ def erase(tenant: str, conversation_id: str, by: str, budget_s: float) -> Receip
     return proceed(receipt, budget_s)
 
 
+def erase_many(chosen: Selection, by: str, *, dry_run: bool, confirmed: bool) -> list[str]:
+    """Erase every conversation of a selection, and return their ids; a dry run only returns them.
+
+    Raises
+    ------
+    DeleteManyThresholdExceeded : more than ten match, and that was not confirmed
+    InvalidInput : TOO_MANY_MATCHES for one request
+    """
+    ids = [head.genesis.conversation_id for head in islice(every_match(chosen), MAX_MANY + 1)]
+    if len(ids) > MAX_MANY:
+        detail = f"More than {MAX_MANY} conversations match; filter further."
+        raise InvalidInput("TOO_MANY_MATCHES", detail, field="filter")
+    if dry_run:
+        return ids
+    if len(ids) > UNCONFIRMED and not confirmed:
+        raise DeleteManyThresholdExceeded(len(ids), UNCONFIRMED)
+    deadline = time.monotonic() + settings().erase_budget_s
+    for conversation_id in ids:
+        erase(chosen.tenant, conversation_id, by, max(deadline - time.monotonic(), 0))
+    return ids
+
+
 def proceed(receipt: Receipt, budget_s: float) -> Receipt:
     """Go on with an erasure for some seconds, and store how far it came."""
     if receipt.erased_at is not None:
@@ -104,7 +139,7 @@ def receipt_id(pk: str) -> str:
 def _forget_state(receipt: Receipt) -> None:
     """Take the conversation out of the lists, and out of what finds it by its participants."""
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
-    drop_head(pk)
+    drop_state(pk)
     with suppress(ConversationNotFound):
         release_holder(read_genesis(receipt.tenant, receipt.conversation_id))
 

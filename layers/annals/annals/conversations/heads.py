@@ -27,6 +27,9 @@ MAX_METADATA_BYTES = 128 * 1024
 TENANT_SHARDS = 8
 """Over how many keys a tenant's list is spread: one key of an index takes 1,000 write units a second."""
 
+FIGURES = "FIGURES"
+"""The sort key of the item that keeps a conversation's analytics."""
+
 ACTIVE, ARCHIVED = "active", "archived"
 STATUSES = (ACTIVE, SEALED, ARCHIVED)
 
@@ -203,14 +206,15 @@ def project(pk: str) -> None:
     if tail is None:
         return
     if tail.state == ERASED:
-        drop_head(pk)
+        drop_state(pk)
     elif not _advance(pk, tail):
         _restore(pk, tail)
 
 
-def drop_head(pk: str) -> None:
-    """Take a conversation out of the lists."""
-    client().delete_item(TableName=settings().state_table, Key=head_key(pk))
+def drop_state(pk: str) -> None:
+    """Take a conversation out of the lists, and forget what was counted of it."""
+    for name in ("HEAD", FIGURES):
+        client().delete_item(TableName=settings().state_table, Key={"pk": {"S": pk}, "sk": {"S": name}})
 
 
 def _advance(pk: str, tail: Tail) -> bool:

@@ -12,6 +12,7 @@ from annals.conversations.create import NewConversation
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.errors import InvalidInput
 from annals.http.model import Id, Json, Model, Text, refusal, to_ms
+from annals.ledger.models import Message
 
 MAX_SEQ = 10**9
 
@@ -173,6 +174,91 @@ class ConversationList(TypedDict):
 
     items: list[Conversation]
     nextCursor: NotRequired[str]
+
+
+class SendBetweenAgents(Model):
+    """A message from one agent to another."""
+
+    from_: Annotated[Id, Field(alias="from")]
+    to: Id
+    text: Text
+    memory_space_id: Id | None = None
+    thread_id: Id | None = None
+    metadata: Json | None = None
+
+
+class SentBetweenAgents(Message):
+    """A message between agents, and the conversation that it is in."""
+
+    conversationId: str  # noqa: N815 - a TypedDict's key
+
+
+class DeleteMany(Model):
+    """Which conversations to erase. ``confirm`` allows more than the threshold."""
+
+    filter: Json
+    dry_run: bool = False
+    confirm: bool = False
+
+
+class DeletedMany(TypedDict):
+    """The conversations that were erased, or would be."""
+
+    count: int
+    conversationIds: list[str]
+    dryRun: bool
+
+
+class SearchConversations(Model):
+    """A question to the conversations."""
+
+    query: Text
+    filter: Json = Field(default_factory=dict)
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    consistent: bool = False
+
+
+class Match(TypedDict):
+    """A message that matches."""
+
+    messageId: str
+    snippet: str
+    score: float
+
+
+class ConversationHit(TypedDict):
+    """A conversation and its best matching messages."""
+
+    conversation: Conversation
+    score: float
+    matches: list[Match]
+
+
+class ConversationHits(TypedDict):
+    """What was found, the best first."""
+
+    items: list[ConversationHit]
+
+
+class Percentiles(TypedDict):
+    """Times in milliseconds, or None where nothing was measured."""
+
+    p50: int | None
+    p95: int | None
+
+
+class Analytics(TypedDict):
+    """The figures of a conversation. Tokens are estimates; a turn begins with a user's message."""
+
+    messageCount: int
+    byRole: dict[str, int]
+    byParticipant: dict[str, int]
+    tokens: dict[str, int]
+    firstMessageAt: str | None
+    lastMessageAt: str | None
+    responseTimeMs: Percentiles
+    turnsPerDay: dict[str, int]
+    topics: list[str]
 
 
 class ConversationCount(TypedDict):

@@ -77,11 +77,18 @@ def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
 
 def _preamble(pk: str, tail: Tail, span: Span) -> Message | None:
     """The preamble in force, where the span reaches from or to the very beginning."""
-    if not tail.preamble or span.after >= 0 or (span.forward and span.offset):
+    if span.after >= 0 or (span.forward and span.offset):
+        return None
+    preamble = read_preamble(pk, tail)
+    return preamble if preamble and (span.keep is None or span.keep(preamble)) else None
+
+
+def read_preamble(pk: str, tail: Tail) -> Message | None:
+    """The preamble in force, or None."""
+    if not tail.preamble:
         return None
     entry = read_entry(pk, tail.preamble)
-    preamble = show(entry.records[0], entry)
-    return preamble if span.keep is None or span.keep(preamble) else None
+    return show(entry.records[0], entry)
 
 
 def _read(

@@ -14,6 +14,7 @@ from annals.times import from_rfc3339
 
 NAMES = (
     "cursor", "order", "offset", "after", "before", "roles", "since", "until", "threadId", "runId", "includeArchived",
+    "lastRuns",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from annals.errors import InvalidInput
 from annals.http.model import Id, Json, Model, Score, Text, Time, refusal
+from annals.ledger.models import Message
 
 
 def _check_importance(value: Any) -> Any:
@@ -173,6 +174,21 @@ class Hit(Memory):
     score: float
     snippet: str
     explanation: NotRequired[dict[str, float]]
+
+
+class Omitted(TypedDict):
+    """What a context window left out: how many messages, and those that alone were over the budget."""
+
+    count: int
+    tooLarge: list[str]
+
+
+class ContextWindow(TypedDict):
+    """The newest messages that fit a budget of tokens."""
+
+    messages: list[Message]
+    tokens: int
+    omitted: Omitted
 
 
 class Hits(TypedDict):

@@ -21,7 +21,7 @@ from annals.memory.prompt import Recalled
 from annals.memory.remember import Stored, reply, store, user_message
 from annals.memory.searching import search_memories
 from annals.memory.streaming import StoredReply, StoredUserMessage, StreamRequest
-from annals.memory.tokens import estimate, estimate_message
+from annals.tokens import estimate, estimate_message
 from annals.models.chat import Usage
 
 logger = logging.getLogger("annals")

@@ -1,0 +1,50 @@
+"""Give a prompt what it needs of a conversation, and a person the figures of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from annals.conversations.analytics import analyse
+from annals.conversations.models import Analytics
+from annals.conversations.read import demand_space, demand_tail
+from annals.http.app import Api
+from annals.http.model import PathId
+from annals.http.query import read_flag
+from annals.ledger.history import read_preamble
+from annals.ledger.keys import conversation_pk
+from annals.memory.models import ContextWindow
+from annals.memory.window import context_window
+
+app = Api()
+handler = app.handler
+
+
+@app.get("/v1/conversations/<conversation_id>/context", tags=["Messages"])
+def get_context(
+    conversation_id: PathId,
+    max_tokens: Annotated[int, Query(alias="maxTokens", ge=1, le=10_000_000)],
+    include_summary: Annotated[str, Query(alias="includeSummary")] = "false",
+) -> ContextWindow:
+    """The newest messages that fit a budget of tokens, oldest first, behind the preamble where that is asked for."""
+    caller = app.caller.require("read")
+    app.demand_known_query("maxTokens", "includeSummary")
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    tail = demand_tail(caller.tenant, conversation_id)
+    pk = conversation_pk(caller.tenant, conversation_id)
+    preamble = read_preamble(pk, tail) if read_flag({"includeSummary": include_summary}, "includeSummary") else None
+    window = context_window(pk, tail, max_tokens, preamble=preamble)
+    shown = len(window.messages) - (1 if preamble and preamble in window.messages else 0)
+    omitted = {"count": tail.count - shown, "tooLarge": window.too_large}
+    return {"messages": window.messages, "tokens": window.tokens, "omitted": omitted}
+
+
+@app.get("/v1/conversations/<conversation_id>/analytics", tags=["Conversations"])
+def get_analytics(conversation_id: PathId) -> Analytics:
+    """Counts by role and participant, tokens, response times and turns per day."""
+    caller = app.caller.require("read")
+    app.demand_known_query()
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    demand_tail(caller.tenant, conversation_id)
+    return analyse(conversation_pk(caller.tenant, conversation_id))

@@ -1,0 +1,144 @@
+"""Analytics of a conversation, kept beside it: each look reads only what was said since the last one.
+
+What was counted so far is an item of the state table, with the seq that it reaches. It is derived from the ledger, and
+counted anew where it is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from annals.conversations.heads import FIGURES
+from annals.conversations.models import Analytics
+from annals.dynamodb import Item, client, from_item, to_item
+from annals.json_text import dump
+from annals.ledger.entry import MESSAGE, Entry
+from annals.ledger.messages import messages_of
+from annals.ledger.read import walk
+from annals.settings import settings
+from annals.times import from_rfc3339, to_rfc3339
+from annals.tokens import estimate_message
+
+BUCKETS_PER_DOUBLING = 8
+"""Response times are counted in buckets, eight to a doubling: a percentile is exact within nine per cent."""
+
+TOPICS = 10
+
+
+@dataclass
+class Figures:
+    """What was counted of a conversation up to seq ``seq``. Times are Unix milliseconds."""
+
+    seq: int = 0
+    roles: Counter[str] = field(default_factory=Counter)
+    participants: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
+    days: Counter[str] = field(default_factory=Counter)
+    topics: Counter[str] = field(default_factory=Counter)
+    response_buckets: Counter[str] = field(default_factory=Counter)
+    asked_at: int | None = None
+    first_at: int | None = None
+    last_at: int | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Count an entry's messages."""
+        if entry.records[0].kind == MESSAGE:
+            for message in messages_of(entry):
+                self._add_message(message)
+        self.seq = entry.last_seq
+
+    def _add_message(self, message: Mapping[str, Any]) -> None:
+        role, at = message.get("role", "redacted"), from_rfc3339(message["timestamp"])
+        self.roles[role] += 1
+        self.tokens[role] += estimate_message(message)
+        metadata = message.get("metadata") or {}
+        self.topics.update(topic for topic in _words(metadata.get("topics")))
+        who = message.get("participantId") or message.get("from") or message.get("userId") or message.get("name")
+        if who:
+            self.participants[who] += 1
+        self.first_at = at if self.first_at is None else min(self.first_at, at)
+        self.last_at = at if self.last_at is None else max(self.last_at, at)
+        self._add_response(role, at)
+
+    def _add_response(self, role: str, at: int) -> None:
+        """A turn begins with a user's message; the first reply behind it ends the wait."""
+        if role == "user":
+            self.days[to_rfc3339(at)[:10]] += 1
+            self.asked_at = at
+        elif role == "assistant" and self.asked_at is not None:
+            self.response_buckets[str(_bucket(max(at - self.asked_at, 0)))] += 1
+            self.asked_at = None
+
+
+def analyse(pk: str) -> Analytics:
+    """The figures of a conversation as it is now."""
+    figures = _read(pk)
+    reached = figures.seq
+    for entry in walk(pk, first=reached + 1):
+        figures.add(entry)
+    if figures.seq > reached:
+        client().put_item(TableName=settings().state_table, Item=_to_figures_item(pk, figures))
+    return _show(figures)
+
+
+def _figures_key(pk: str) -> Item:
+    return {"pk": {"S": pk}, "sk": {"S": FIGURES}}
+
+
+def _read(pk: str) -> Figures:
+    item = client().get_item(TableName=settings().state_table, Key=_figures_key(pk)).get("Item")
+    if item is None:
+        return Figures()
+    kept = json.loads(from_item(item)["figures"])
+    values: Any = {name: Counter(value) if isinstance(value, dict) else value for name, value in kept.items()}
+    return Figures(**values)
+
+
+def _to_figures_item(pk: str, figures: Figures) -> Item:
+    return {**_figures_key(pk), **to_item({"figures": dump(asdict(figures))})}
+
+
+def _show(figures: Figures) -> Analytics:
+    return {
+        "messageCount": figures.roles.total(),
+        "byRole": dict(figures.roles),
+        "byParticipant": dict(figures.participants),
+        "tokens": {**figures.tokens, "total": figures.tokens.total()},
+        "firstMessageAt": to_rfc3339(figures.first_at) if figures.first_at is not None else None,
+        "lastMessageAt": to_rfc3339(figures.last_at) if figures.last_at is not None else None,
+        "responseTimeMs": {
+            "p50": _percentile(figures.response_buckets, 0.50),
+            "p95": _percentile(figures.response_buckets, 0.95),
+        },
+        "turnsPerDay": dict(sorted(figures.days.items())),
+        "topics": [topic for topic, _ in figures.topics.most_common(TOPICS)],
+    }
+
+
+def _words(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _bucket(ms: int) -> int:
+    """The place of a time on a scale of powers of two, in eighths; less than 1 ms is in front of it."""
+    return math.floor(math.log2(ms) * BUCKETS_PER_DOUBLING) if ms else -1
+
+
+def _upper(bucket: int) -> int:
+    """The end of a bucket, in milliseconds."""
+    return 0 if bucket < 0 else round(2 ** ((bucket + 1) / BUCKETS_PER_DOUBLING))
+
+
+def _percentile(buckets: Counter[str], share: float) -> int | None:
+    """The time below which a share of the responses came, in milliseconds; None where there were none."""
+    left = share * buckets.total()
+    for bucket in sorted(buckets, key=int):
+        left -= buckets[bucket]
+        if left <= 0:
+            return _upper(int(bucket))
+    return None

@@ -1,0 +1,61 @@
+"""Runs: the messages that belong together because one call of an agent made them.
+
+A message with a ``runId`` belongs to that run. One without belongs to the turn that the user message before it began.
+Runs are given whole, so that a tool's result never comes without the call that it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from annals.ledger.entry import MESSAGE, Tail
+from annals.ledger.messages import show
+from annals.ledger.read import walk
+from annals.settings import settings
+
+if TYPE_CHECKING:
+    from annals.ledger.models import Message
+
+READ_ON = 100
+"""How many messages of other runs in a row end the reading: runs that interleave do so closely."""
+
+
+def last_runs(pk: str, tail: Tail, wanted: int, *, archived: bool = False) -> list[Message]:
+    """The messages of the last ``wanted`` runs, in chronological order."""
+    runs: dict[str, None] = {}
+    found: list[Message] = []
+    others = 0
+    for run, message in _with_runs(_newest_first(pk, tail, archived=archived)):
+        if len(runs) < wanted:
+            runs.setdefault(run)
+        if run in runs:
+            found.append(message)
+            others = 0
+        elif (others := others + 1) >= READ_ON:
+            break
+    return found[::-1]
+
+
+def _with_runs(newest_first: Iterator[Message]) -> Iterator[tuple[str, Message]]:
+    """Each message with its run's name. A turn without one is named for the seq at which it ends."""
+    turn = None
+    for message in newest_first:
+        if "runId" in message:
+            yield f"run {message['runId']}", message
+            continue
+        turn = turn or f"turn {message['seq']}"
+        yield turn, message
+        if message.get("role") == "user":
+            turn = None
+
+
+def _newest_first(pk: str, tail: Tail, *, archived: bool) -> Iterator[Message]:
+    read_bytes = 0
+    for entry in walk(pk, first=0 if archived else tail.archived + 1, newest_first=True, page=100):
+        for record in reversed(entry.records):
+            read_bytes += len(record.body or b"")
+            if record.kind == MESSAGE:
+                yield show(record, entry, tail.archived)
+        if read_bytes > settings().max_page_bytes:
+            return

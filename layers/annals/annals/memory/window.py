@@ -1,0 +1,60 @@
+"""Context windows: the newest messages of a conversation that fit a budget of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from annals.ledger.entry import Tail
+from annals.ledger.history import Span, read_page
+from annals.ledger.models import Message
+from annals.tokens import estimate_message
+
+PAGE = 200
+
+
+@dataclass
+class Window:
+    """Messages that fit, oldest first, what they take, and which ones alone were over the whole budget."""
+
+    messages: list[Message] = field(default_factory=list)
+    tokens: int = 0
+    too_large: list[str] = field(default_factory=list)
+
+
+def context_window(pk: str, tail: Tail, max_tokens: int, *, preamble: Message | None = None) -> Window:
+    """The newest messages that fit ``max_tokens``, in chronological order, behind the preamble where one is given.
+
+    A message that alone is over the budget is left out; older ones may still fit. At the first other one that does not
+    fit, the window ends. It never begins with a tool's result, whose call would be missing.
+    """
+    window = Window()
+    if preamble and (taken := estimate_message(preamble)) <= max_tokens:
+        window.tokens = taken
+    else:
+        preamble = None
+    _fill(window, pk, tail, max_tokens)
+    window.messages.reverse()
+    while window.messages and window.messages[0].get("role") == "tool":
+        window.tokens -= estimate_message(window.messages.pop(0))
+    if preamble:
+        window.messages.insert(0, preamble)
+    return window
+
+
+def _fill(window: Window, pk: str, tail: Tail, max_tokens: int) -> None:
+    """Take in messages, the newest first, until one does not fit."""
+    before: int | None = tail.seq + 1
+    while before is not None:
+        page = read_page(pk, tail, Span(newest_first=True, after=0, before=before), PAGE)
+        before = page.next_seq
+        for message in page.messages:
+            if message.get("status") == "redacted":
+                continue
+            taken = estimate_message(message)
+            if taken > max_tokens:
+                window.too_large.append(message["messageId"])
+            elif window.tokens + taken > max_tokens:
+                return
+            else:
+                window.messages.append(message)
+                window.tokens += taken
