@@ -16,6 +16,7 @@ from pathlib import Path
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
+TABLES_ONLY = "dynamodb,dynamodbstreams"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -52,18 +53,40 @@ class Emulator:
         finally:
             connection.close()
 
+    def wait(self, folder: Path) -> None:
+        """Wait until it answers. Raises EmulatorFailed."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self.answers():
+            if not _is_alive(self.pid) or time.monotonic() > deadline:
+                raise EmulatorFailed(f"MiniStack did not start; see {folder / 'ministack.log'}.")
+            time.sleep(0.05)
+
     def stop(self, folder: Path) -> None:
         """Ask it to end and wait until it has written its state."""
-        os.kill(self.pid, signal.SIGTERM)
+        if _is_alive(self.pid):
+            os.kill(self.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while _is_alive(self.pid) and time.monotonic() < deadline:
             time.sleep(0.02)
         _note(folder).unlink(missing_ok=True)
 
 
-def start(folder: Path) -> Emulator:
-    """The MiniStack of this data folder: the one that a killed server left behind, or a new one."""
-    return _left_behind(folder) or _launch(folder)
+def start(folder: Path, services: str = TABLES_ONLY) -> Emulator:
+    """The MiniStack of this data folder, answering. Parameters as of ``launch``; raises EmulatorFailed."""
+    emulator = launch(folder, services)
+    emulator.wait(folder)
+    return emulator
+
+
+def launch(folder: Path, services: str = TABLES_ONLY) -> Emulator:
+    """The MiniStack of this data folder: the one that a killed server left behind, or a new one, which needs a moment.
+
+    Parameters
+    ----------
+    folder : where its state and log are kept
+    services : the AWS services that it offers; empty for all that it has
+    """
+    return _left_behind(folder) or _launch(folder, services)
 
 
 def _left_behind(folder: Path) -> Emulator | None:
@@ -74,12 +97,12 @@ def _left_behind(folder: Path) -> Emulator | None:
     return emulator if _is_alive(emulator.pid) and emulator.answers() else None
 
 
-def _launch(folder: Path) -> Emulator:
+def _launch(folder: Path, services: str) -> Emulator:
     port = free_port()
     with (folder / "ministack.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "ministack"],
-            env=_environment(os.environ, port, folder.resolve() / "ministack"),
+            env=_environment(os.environ, port, folder.resolve() / "ministack", services),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -87,15 +110,10 @@ def _launch(folder: Path) -> Emulator:
         )
     emulator = Emulator(process.pid, port)
     _note(folder).write_text(json.dumps(asdict(emulator)))
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not emulator.answers():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise EmulatorFailed(f"MiniStack did not start; see {folder / 'ministack.log'}.")
-        time.sleep(0.05)
     return emulator
 
 
-def _environment(env: Mapping[str, str], port: int, state: Path) -> dict[str, str]:
+def _environment(env: Mapping[str, str], port: int, state: Path, services: str) -> dict[str, str]:
     return {
         **{name: value for name, value in env.items() if not name.startswith("AWS_")},
         **CREDENTIALS,
@@ -105,7 +123,7 @@ def _environment(env: Mapping[str, str], port: int, state: Path) -> dict[str, st
         "SFTP_ENABLED": "0",
         "PERSIST_STATE": "1",
         "STATE_DIR": str(state),
-        "SERVICES": "dynamodb,dynamodbstreams",
+        "SERVICES": services,
         "LOG_LEVEL": "WARNING",
     }
 

@@ -56,24 +56,21 @@ class BadAnswer(Exception):
 
 
 def match(routes: Iterable[Route], method: str, path: str) -> Match | None:
-    """The most particular route that takes the method and path.
+    """The route that takes a method and path, as API Gateway finds it.
 
-    As in API Gateway a literal segment goes before ``{name}``, that before ``{proxy+}``, and a path that lacks the
-    method falls through to the proxy.
+    The path decides first: a literal segment goes before ``{name}``, that before ``{proxy+}``. If its routes lack
+    the method, the request falls through to a ``{proxy+}`` that has it.
     """
     segments = [part for part in path.split("/") if part]
-    found = [(_rank(route), route, parameters) for route, parameters in _matching(routes, method, segments)]
-    if not found:
-        return None
-    _, route, parameters = min(found, key=lambda candidate: candidate[0])
-    return Match(route, parameters)
-
-
-def _matching(routes: Iterable[Route], method: str, segments: list[str]) -> Iterable[tuple[Route, dict[str, str]]]:
-    for route in routes:
-        parameters = _parameters(route.resource, segments)
-        if parameters is not None and route.method in (method, "ANY"):
-            yield route, parameters
+    fitting = [Match(route, found) for route in routes if (found := _parameters(route.resource, segments)) is not None]
+    nearest = min((_rank(candidate.route) for candidate in fitting), default=[])
+    usable = [
+        candidate
+        for candidate in fitting
+        if candidate.route.method in (method, "ANY")
+        and (_rank(candidate.route) == nearest or "+}" in candidate.route.resource)
+    ]
+    return min(usable, key=lambda candidate: _rank(candidate.route), default=None)
 
 
 def _parameters(resource: str, segments: list[str]) -> dict[str, str] | None:

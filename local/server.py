@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from annals.errors import ConfigurationError
 from annals.settings import Settings
 from local import emulator, tables, template
+from local.emulator import Emulator, EmulatorFailed
 from local.gateway import application
 from local.streams import StreamReaders
 from local.template import ROOT, Template
@@ -52,11 +53,12 @@ def serve(options: Options) -> None:
         listener = stack.enter_context(_listen(options.port))
         stack.enter_context(_data_folder(options.data))
         _set_environment(os.environ, options.data, described)
-        stack.enter_context(_database(options.data))
-        workers = Workers(_buffered(described), options.workers)
+        database = stack.enter_context(_database(options.data))
+        workers = Workers(options.workers)
         stack.callback(workers.stop)
+        if database is not None:
+            _wait_for(database, options.data)
         readers = _readers(described, workers, options.data)
-        workers.warm_up()
         readers.start()
         stack.callback(readers.stop)
         _run(application(described, workers, _streaming(described), ROOT / "openapi.json"), listener, options)
@@ -112,24 +114,28 @@ def _set_environment(env: MutableMapping[str, str], folder: Path, described: Tem
 
 
 @contextlib.contextmanager
-def _database(folder: Path) -> Iterator[None]:
-    """DynamoDB: the endpoint that DYNAMODB_URL names, or a MiniStack of our own."""
+def _database(folder: Path) -> Iterator[Emulator | None]:
+    """DynamoDB: the endpoint that DYNAMODB_URL names, or a MiniStack of our own, which may still be starting."""
     given = os.environ.get("DYNAMODB_URL")
     if given:
         if urlsplit(given).hostname in LOOPBACK:
             _add_credentials(os.environ)
-        yield
+        yield None
         return
     _replace_credentials(os.environ)
-    try:
-        ministack = emulator.start(folder)
-    except emulator.EmulatorFailed as error:
-        raise CannotStart(str(error)) from error
+    ministack = emulator.launch(folder)
     os.environ["DYNAMODB_URL"] = ministack.url
     try:
-        yield
+        yield ministack
     finally:
         ministack.stop(folder)
+
+
+def _wait_for(database: Emulator, folder: Path) -> None:
+    try:
+        database.wait(folder)
+    except EmulatorFailed as error:
+        raise CannotStart(str(error)) from error
 
 
 def _add_credentials(env: MutableMapping[str, str]) -> None:
@@ -158,20 +164,8 @@ def _readers(described: Template, workers: Workers, folder: Path) -> StreamReade
     return StreamReaders(described.mappings, names, dynamodb, streams, invoke, folder)
 
 
-def _streaming_names(described: Template) -> set[str]:
-    return {route.function for route in described.routes if route.streams}
-
-
-def _buffered(described: Template) -> dict[str, Path]:
-    return {name: path for name, path in described.functions.items() if name not in _streaming_names(described)}
-
-
 def _streaming(described: Template) -> dict[str, Starlette]:
-    return {
-        name: load(name, described.functions[name]).app
-        for name in sorted(_streaming_names(described))
-        if (described.functions[name] / "app.py").exists()
-    }
+    return {name: load(name, folder).app for name, folder in described.streaming.items()}
 
 
 def _run(app: Starlette, listener: socket.socket, options: Options) -> None:

@@ -218,8 +218,11 @@ class StreamReader:
     def _read(self, shard: str, iterator: str) -> bool:
         answer = self.streams.get_records(ShardIterator=iterator, Limit=1000)
         records = [_as_event(record, self.arn) for record in answer["Records"]]
+        wanted = [record for record in records if is_wanted(record, self.mapping.patterns)]
+        if wanted:
+            Delivery(self.mapping, self.invoke, self.dead_letters, self._mark(shard), self.stopping).deliver(wanted)
         if records:
-            Delivery(self.mapping, self.invoke, self.dead_letters, self._mark(shard), self.stopping).deliver(records)
+            self._mark(shard)(records[-1])
         self._iterators[shard] = answer.get("NextShardIterator")
         if self._iterators[shard] is None:
             self._refreshed = 0.0
@@ -230,6 +233,17 @@ class StreamReader:
             self.checkpoints.move(self.mapping.name, shard, record["dynamodb"]["SequenceNumber"])
 
         return mark
+
+
+def is_wanted(record: Record, patterns: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a record fits one of the patterns, or there are none. Patterns name values; other rules are not known."""
+    return not patterns or any(_fits(record, pattern) for pattern in patterns)
+
+
+def _fits(value: Any, pattern: Any) -> bool:
+    if isinstance(pattern, list):
+        return value in pattern
+    return isinstance(value, dict) and all(_fits(value.get(name), part) for name, part in pattern.items())
 
 
 def _as_event(record: Mapping[str, Any], arn: str) -> Record:

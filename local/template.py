@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,16 @@ class Route:
 
 @dataclass(frozen=True)
 class StreamMapping:
-    """A function that reads a table's stream; ``table`` is the table's logical id."""
+    """A function that reads a table's stream; ``table`` is the table's logical id.
+
+    ``patterns`` are those of its FilterCriteria: it gets the records that fit one of them, or all if there are none.
+    """
 
     function: str
     table: str
     batch_size: int
     retry_attempts: int
+    patterns: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,6 +68,17 @@ class Template:
     mappings: tuple[StreamMapping, ...]
     gateway_responses: Mapping[str, GatewayResponse]
     functions: Mapping[str, Path]
+
+    @property
+    def streaming(self) -> dict[str, Path]:
+        """The folders of the functions that stream their answers."""
+        names = {route.function for route in self.routes if route.streams}
+        return {name: folder for name, folder in self.functions.items() if name in names}
+
+    @property
+    def buffered(self) -> dict[str, Path]:
+        """The folders of the functions that work on one event at a time."""
+        return {name: folder for name, folder in self.functions.items() if name not in self.streaming}
 
 
 def read(path: Path = ROOT / "template.yaml") -> Template:
@@ -134,6 +150,7 @@ def _mapping(folder: str, _function: Mapping[str, Any], event: Mapping[str, Any]
         table=properties["Stream"]["Fn::GetAtt"][0],
         batch_size=properties["BatchSize"],
         retry_attempts=properties["MaximumRetryAttempts"],
+        patterns=tuple(json.loads(part["Pattern"]) for part in properties.get("FilterCriteria", {}).get("Filters", [])),
     )
 
 

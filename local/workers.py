@@ -14,7 +14,6 @@ import sys
 import threading
 import traceback
 import uuid
-from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -23,8 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from local import template
+
 Event = dict[str, Any]
-Folders = tuple[tuple[str, Path], ...]
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,19 @@ class Context:
 
 
 class Workers:
-    """A pool of worker processes that has loaded all functions.
+    """A pool of worker processes that have loaded all functions.
+
+    They are forked from a server that loads the functions once and runs nothing: a worker is there in milliseconds.
 
     Parameters
     ----------
-    folders : the functions' folders by name
     size : how many events are worked on at once
     """
 
-    def __init__(self, folders: Mapping[str, Path], size: int) -> None:
-        self._folders: Folders = tuple(folders.items())
+    def __init__(self, size: int) -> None:
         self._size = size
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["local.preloaded"])
         self._lock = threading.Lock()
         self._pool = self._new_pool()
 
@@ -84,17 +86,12 @@ class Workers:
                 self._pool = self._new_pool()
                 return self._pool.submit(_invoke, function, event)
 
-    def warm_up(self) -> None:
-        """Wait until one worker has started; the others follow while it works."""
-        self._pool.submit(os.getpid).result()
-
     def stop(self) -> None:
         """End the workers, after what they are working on."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(self._size, context, initializer=_start_worker, initargs=(self._folders,))
+        pool = ProcessPoolExecutor(self._size, self._context, initializer=_start_worker)
         for _ in range(self._size):
             pool.submit(os.getpid)
         return pool
@@ -111,22 +108,22 @@ def load(name: str, folder: Path) -> ModuleType:
     return module
 
 
-_folders: dict[str, Path] = {}
-
-
 @cache
 def _function(name: str) -> ModuleType:
-    return load(name, _folders[name])
+    return load(name, template.read().functions[name])
 
 
-def _start_worker(folders: Folders) -> None:
+def load_all() -> None:
+    """Load the functions that work on one event at a time."""
+    for name in template.read().buffered:
+        with contextlib.suppress(Exception):  # it is raised, and logged, when the function is called
+            _function(name)
+
+
+def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _folders.update(folders)
-    for name in _folders:
-        with contextlib.suppress(Exception):  # it is raised, and logged, when the function is called
-            _function(name)
 
 
 def _end_with_parent() -> None:

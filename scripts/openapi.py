@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
 from annals import __version__
+from annals.memory.models import RememberStream
 from local import template
 from local.template import ROOT
 from local.workers import load
 
-DESCRIPTION = (
-    "Append-only conversation memory for AI agents. Errors are problem details (RFC 9457) with a stable `code`."
-)
+DESCRIPTION = "Append-only conversation memory for AI agents. Errors are problem details (RFC 9457)."
 METHODS = ("get", "post", "put", "patch", "delete")
+REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {
     "description": "Problem details",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    "content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
 }
 PROBLEM_SCHEMA = {
     "type": "object",
@@ -43,19 +44,20 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
+EVENTS = "Server-sent events: start, context, delta (its SSE id is its number), and at last result or error."
 
 
 def document() -> dict[str, Any]:
     """The API's OpenAPI document."""
+    described = template.read()
     merge = OpenAPIMerge(title="Annals", version=__version__, description=DESCRIPTION, on_conflict="error")
-    for name, folder in template.read().functions.items():
+    for name, folder in described.buffered.items():
         module = load(name, folder)
-        app = getattr(module, "app", None)
-        if isinstance(app, APIGatewayRestResolver):
-            merge.add_schema(json.loads(app.get_openapi_json_schema(title=name)))
-        elif hasattr(module, "openapi"):
-            merge.add_schema(module.openapi())
-    return _finished(merge.get_openapi_schema())
+        if hasattr(module, "app"):
+            merge.add_schema(_of_resolver(module))
+    merge.add_schema(_of_stream())
+    open_paths = {route.resource for route in described.routes if not route.authorized}
+    return _finished(merge.get_openapi_schema(), open_paths)
 
 
 def routes(api: dict[str, Any]) -> dict[str, list[str]]:
@@ -63,22 +65,52 @@ def routes(api: dict[str, Any]) -> dict[str, list[str]]:
     return {path: sorted(method.upper() for method in item if method in METHODS) for path, item in api["paths"].items()}
 
 
-def _finished(api: dict[str, Any]) -> dict[str, Any]:
+def _of_resolver(module: ModuleType) -> dict[str, Any]:
+    """A function's routes, with what its docstrings say of them."""
+    schema: dict[str, Any] = json.loads(module.app.get_openapi_json_schema())
+    for item in schema["paths"].values():
+        for operation in item.values():
+            name = operation["operationId"].partition("_v1_")[0]
+            summary, _, rest = inspect.cleandoc(getattr(module, name).__doc__).partition("\n")
+            operation |= {"operationId": _camel(name), "summary": summary}
+            if rest.strip():
+                operation["description"] = rest.strip()
+    return schema
+
+
+def _of_stream() -> dict[str, Any]:
+    """The route that streams: it is no resolver's."""
+    model = RememberStream.model_json_schema(by_alias=True, ref_template=REFERENCE)
+    schemas = {**model.pop("$defs", {}), "RememberStream": model}
+    body = {"application/json": {"schema": {"$ref": REFERENCE.format(model="RememberStream")}}}
+    events = {"description": EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    operation = {
+        "tags": ["Memory"],
+        "operationId": "rememberStream",
+        "summary": "Store the user's message, then stream the model's reply while it is made.",
+        "requestBody": {"required": True, "content": body},
+        "responses": {"200": events},
+    }
+    return {"paths": {"/v1/memory/remember-stream": {"post": operation}}, "components": {"schemas": schemas}}
+
+
+def _finished(api: dict[str, Any], open_paths: set[str]) -> dict[str, Any]:
     """With what holds for all routes: callers, problems, and parameters named as in the template."""
     paths = {_camel_path(path): item for path, item in sorted(api["paths"].items())}
-    for item in paths.values():
+    for path, item in paths.items():
         for operation in item.values():
             _finish(operation)
-    components = api.get("components", {})
-    schemas = {**components.get("schemas", {}), "Problem": PROBLEM_SCHEMA}
-    for unused in ("HTTPValidationError", "ValidationError"):
+            if path in open_paths:
+                operation["security"] = []
+    schemas = {**api["components"]["schemas"], "Problem": PROBLEM_SCHEMA}
+    for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
         schemas.pop(unused, None)
     return {
         **api,
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"apiKey": []}],
         "paths": paths,
-        "components": {**components, "schemas": dict(sorted(schemas.items())), "securitySchemes": SECURITY_SCHEMES},
+        "components": {"schemas": dict(sorted(schemas.items())), "securitySchemes": SECURITY_SCHEMES},
     }
 
 
@@ -98,8 +130,9 @@ def _camel(name: str) -> str:
     return re.sub(r"_(\w)", lambda found: found[1].upper(), name)
 
 
-def files(api: dict[str, Any]) -> dict[Path, str]:
+def files() -> dict[Path, str]:
     """What is written where."""
+    api = document()
     return {
         ROOT / "openapi.json": json.dumps(api, indent=2, ensure_ascii=False) + "\n",
         ROOT / "functions/fallback/routes.json": json.dumps(routes(api), indent=2) + "\n",
@@ -111,13 +144,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.openapi", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not up to date")
     checks = parser.parse_args().check
-    stale = [path for path, text in files(document()).items() if not path.exists() or path.read_text() != text]
-    for path in stale:
+    stale = {path: text for path, text in files().items() if not path.exists() or path.read_text() != text}
+    for path, text in stale.items():
         name = path.relative_to(ROOT)
         if checks:
             sys.stderr.write(f"{name} is not what the functions say: run `make openapi` and commit it.\n")
         else:
-            path.write_text(files(document())[path])
+            path.write_text(text)
             sys.stdout.write(f"wrote {name}\n")
     return 1 if checks and stale else 0
 
