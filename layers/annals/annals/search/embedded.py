@@ -28,6 +28,10 @@ MAX_NEAREST = 4_096
 MAX_SPEAKERS = 1_000
 MAX_INTEGER = 2**63 - 1
 
+LARGE = 20_000
+"""From so many documents on, only the rarer words of a question choose what is scored."""
+CHOSEN_FROM = 3_000
+
 _NOT_ANSWERING = (
     apsw.BusyError, apsw.LockedError, apsw.CantOpenError, apsw.IOError, apsw.NotADBError, apsw.CorruptError,
     apsw.FullError, apsw.ReadOnlyError,
@@ -310,7 +314,31 @@ def _by_words(
     if not terms:
         return {}
     condition = sql.in_spaces(spaces) & sql.passing(scope.filters)
+    if _is_large(database, spaces):
+        rare, common = _by_rarity(database, terms)
+        found = _matching(database, sql.match(scope, rare, common), condition, depth)
+        if len(found) == depth:
+            return found
     return _matching(database, sql.match(scope, terms), condition, depth)
+
+
+def _is_large(database: apsw.Connection, spaces: Sequence[int]) -> bool:
+    condition = sql.in_spaces(spaces)
+    query = f"SELECT count(*) = ? FROM (SELECT 1 FROM memory WHERE {condition.sql} LIMIT ?)"  # noqa: S608
+    return bool(database.execute(query, (LARGE, *condition.values, LARGE)).get)
+
+
+def _by_rarity(database: apsw.Connection, terms: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The rarest terms, which have enough matches between them to choose from, and the others."""
+    query = "SELECT count(*) FROM words WHERE words MATCH ?"
+    counts = {term: int(database.execute(query, (sql.any_of([term]),)).get) for term in terms}
+    rare: list[str] = []
+    for term in sorted(terms, key=lambda term: counts[term]):
+        matches = sum(counts[chosen] for chosen in rare)
+        if matches >= CHOSEN_FROM or (matches >= CHOSEN_FROM // 5 and matches + counts[term] > CHOSEN_FROM):
+            break
+        rare.append(term)
+    return rare, [term for term in terms if term not in rare]
 
 
 def _matching(database: apsw.Connection, match: str, condition: sql.Condition, limit: int) -> dict[int, float]:

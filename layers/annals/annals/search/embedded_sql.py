@@ -97,12 +97,23 @@ def scope_tokens(tenant: str, space: str) -> str:
     return f"{_token(tenant)} {_token(tenant, space)}"
 
 
-def match(scope: Scope, terms: Sequence[str]) -> str:
-    """The full-text query for any of these terms within the scope. Quoted: nothing in a term is syntax."""
+def match(scope: Scope, terms: Sequence[str], common: Sequence[str] = ()) -> str:
+    """The full-text query for any of these terms within the scope. Quoted: nothing in a term is syntax.
+
+    Terms that are ``common`` count where they are, but don't make a match: without that, a word that half of a large
+    space has would have half of it scored.
+    """
     spaces = sorted(scope.spaces or ())
     few = 0 < len(spaces) <= SCOPE_TOKENS
     tokens = [_token(scope.tenant, space) for space in spaces] if few else [_token(scope.tenant)]
-    return f"scope : ({' OR '.join(tokens)}) AND {{own win}} : ({' OR '.join(_quoted(term) for term in terms)})"
+    wanted, also = any_of(terms), any_of(common)
+    matching = f"(({wanted} AND {also}) OR ({wanted} NOT {also}))" if common else wanted
+    return f"scope : ({' OR '.join(tokens)}) AND {matching}"
+
+
+def any_of(terms: Sequence[str]) -> str:
+    """The full-text query for any of these terms, whoever's document they are in."""
+    return f"({{own win}} : ({' OR '.join(_quoted(term) for term in terms)}))"
 
 
 def _token(*names: str) -> str:

@@ -309,7 +309,7 @@ def _reason(error: Any) -> str:
     if not isinstance(error, Mapping):
         return str(error)
     cause = (error.get("root_cause") or [error])[0]
-    return f"{cause.get('type')}: {cause.get('reason')}"
+    return f"{cause.get('type')}: {cause.get('caused_by', cause).get('reason')}"
 
 
 def _said(error: OpenSearchException) -> str:

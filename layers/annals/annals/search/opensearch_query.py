@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from annals.search.dates import Period
-from annals.search.documents import Document, metadata_facet, tag_facet
+from annals.search.documents import Document, metadata_facet, printable, tag_facet
 from annals.search.port import NAMED_FILTERS, Filters, Scope
 
 Clause = dict[str, Any]
@@ -53,7 +53,7 @@ def stored(document: Document, fingerprint: str) -> dict[str, Any]:
     """The document as it is stored."""
     found = {
         **document.source(),
-        "window": document.window.encode("utf-8", "replace").decode(),
+        "window": printable(document.window),
         "facets": document.facets(),
         "month": document.moment.month,
         "fingerprint": fingerprint,
@@ -103,7 +103,8 @@ def _named(filters: Filters) -> Iterator[Clause]:
     for name in NAMED_FILTERS:
         wanted = getattr(filters, name)
         if wanted is not None:
-            yield {"terms": {name: [wanted] if isinstance(wanted, str) else list(wanted)}}
+            alternatives = (wanted,) if isinstance(wanted, str) else wanted
+            yield {"terms": {name: [printable(each) for each in alternatives]}}
 
 
 def _faceted(filters: Filters) -> Iterator[Clause]:

@@ -1,0 +1,61 @@
+"""An embedding model for the tests of search: it knows a few meanings and counts how often it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from annals.errors import EmbeddingUnavailable
+from annals.models.embedding import Vector, unit
+from annals.search import words
+from annals.search.documents import Document
+
+MEANINGS = (
+    {"car", "automobile", "drive", "driving"},
+    {"dog", "puppy", "pet"},
+    {"holiday", "vacation", "trip"},
+    {"music", "song", "guitar"},
+)
+OTHER = 4
+TENANT = "acme"
+SPACE = "team"
+NOON = 1_750_000_000_000  # 15 June 2025
+
+
+class FakeEmbedder:
+    """Words of one meaning point the same way; all other words share the directions that are left."""
+
+    model = "fake"
+    dimensions = len(MEANINGS) + OTHER
+
+    def __init__(self, *, semantic: bool = True, refuses: str = "", model: str = "fake") -> None:
+        self.semantic = semantic
+        self.model = model
+        self.asked: list[str] = []
+        self._refuses = refuses
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """Embed texts; with ``refuses``, no batch that has this word in it."""
+        if self._refuses and any(self._refuses in text for text in texts):
+            raise EmbeddingUnavailable("The model does not answer.")
+        self.asked += texts
+        return [self._vector(text) for text in texts]
+
+    def _vector(self, text: str) -> Vector:
+        vector = [0.01] * self.dimensions
+        for word in words.words(text):
+            vector[_direction(word)] += 1.0
+        return unit(vector)
+
+
+def _direction(word: str) -> int:
+    known = next((place for place, meaning in enumerate(MEANINGS) if word in meaning), None)
+    return len(MEANINGS) + sum(map(ord, word)) % OTHER if known is None else known
+
+
+def memory(name: str, content: str, **more: Any) -> Document:
+    """A memory of the team; a name like ``c1:7`` is the seventh turn of conversation c1."""
+    conversation, _, seq = name.partition(":")
+    turn = {"conversation_id": conversation, "seq": int(seq), "message_ids": (f"msg-{int(seq):03}",)} if seq else {}
+    common = {"tenant": TENANT, "memory_space_id": SPACE, "window": content, "at": NOON}
+    return Document(**{**common, **turn, "memory_id": name, "content": content, **more})

@@ -1,0 +1,133 @@
+"""Documents, and how turns become documents."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from annals.errors import ConfigurationError
+from annals.search import from_settings
+from annals.search.documents import MAX_FACET_LENGTH, MAX_FACETS, from_source, metadata_facet
+from annals.search.opensearch_query import MAX_ID_BYTES, document_id
+from annals.search.turns import SESSION_GAP_MS, WINDOW_WORDS, Conversation, Turn, documents_of
+from annals.settings import Settings
+from tests.fakes.search import NOON, memory
+
+TALK = Conversation(tenant="acme", conversation_id="c1", memory_space_id="team", user_id="u1")
+
+
+def _turn(seq: int, text: str, **more: object) -> Turn:
+    return Turn(**{"seq": seq, "message_id": f"msg-{seq:03}", "text": text, "at": NOON + 1000 * seq, **more})  # type: ignore[arg-type]
+
+
+def _windows(*turns: Turn) -> list[str]:
+    return [document.window for document in documents_of(TALK, turns)]
+
+
+def test_a_window_holds_the_two_turns_before_and_the_turn() -> None:
+    assert _windows(*(_turn(seq, f"t{seq}") for seq in range(1, 5))) == ["t1", "t1\nt2", "t1\nt2\nt3", "t2\nt3\nt4"]
+
+
+def test_a_window_ends_where_another_run_began() -> None:
+    assert _windows(_turn(1, "a", run_id="r1"), _turn(2, "b", run_id="r1"), _turn(3, "c", run_id="r2")) == [
+        "a",
+        "a\nb",
+        "c",
+    ]
+
+
+def test_a_window_ends_at_a_long_silence() -> None:
+    assert _windows(_turn(1, "a"), _turn(2, "b", at=NOON + 2 * SESSION_GAP_MS)) == ["a", "b"]
+
+
+def test_a_run_goes_on_over_a_long_silence() -> None:
+    later = NOON + 2 * SESSION_GAP_MS
+    assert _windows(_turn(1, "a", run_id="r"), _turn(2, "b", run_id="r", at=later)) == ["a", "a\nb"]
+
+
+def test_a_redacted_turn_makes_no_document_and_is_in_no_window() -> None:
+    documents = documents_of(TALK, [_turn(1, "a"), _turn(2, "", redacted=True), _turn(3, "c")])
+    assert [(document.seq, document.window) for document in documents] == [(1, "a"), (3, "a\nc")]
+
+
+def test_only_the_end_of_a_long_turn_is_in_the_window_behind_it() -> None:
+    long = " ".join(f"w{number}" for number in range(300))
+    window = _windows(_turn(1, long), _turn(2, "and then?"))[1]
+    assert window.split()[0] == f"w{300 - WINDOW_WORDS}"
+    assert window.endswith("w299\nand then?")
+
+
+def test_earlier_turns_can_be_given_for_the_windows_only() -> None:
+    (document,) = documents_of(TALK, [_turn(1, "a"), _turn(2, "b"), _turn(3, "c")], first_seq=3)
+    assert (document.memory_id, document.message_ids, document.window) == ("mem:c1:3", ("msg-003",), "a\nb\nc")
+
+
+def test_a_turn_has_its_participants_before_the_conversations() -> None:
+    own, common = documents_of(TALK, [_turn(1, "a", user_id="u2"), _turn(2, "b")])
+    assert (own.user_id, common.user_id) == ("u2", "u1")
+
+
+def test_a_document_comes_back_from_its_source() -> None:
+    document = memory(
+        "c1:3", "a dog", tags=("x",), metadata={"a": [1, {"b": None}]}, digest="00", window="", importance=0
+    )
+    assert from_source(json.loads(json.dumps(document.source()))) == document
+
+
+def test_a_lone_surrogate_becomes_a_question_mark() -> None:
+    document = memory("a", "half \ud83d", metadata={"k\ud83d": ["\ud83d"]})
+    stored = from_source(document.source())
+    assert (stored.content, stored.metadata) == ("half ?", {"k?": ["?"]})
+    assert all(facet.encode() for facet in document.facets())
+
+
+def test_metadata_becomes_terms_by_path_and_by_element() -> None:
+    document = memory("a", "x", tags=("t",), metadata={"a": {"b": 1.0, "c": ["x", 2]}, "n": None, "ok": True})
+    assert document.facets() == [
+        "tag=t", "metadata.a.b=1", 'metadata.a.c=["x", 2]', 'metadata.a.c="x"', "metadata.a.c=2", "metadata.n=null",
+        "metadata.ok=true",
+    ]  # fmt: skip
+
+
+def test_terms_of_metadata_are_bounded_in_length_number_and_depth() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(200):
+        deep = {"d": deep}
+    document = memory("a", "x", metadata={"long": "x" * 5_000, "many": list(range(5_000)), "deep": deep})
+    assert len(document.facets()) == MAX_FACETS
+    assert all(len(facet) <= MAX_FACET_LENGTH for facet in document.facets())
+    assert metadata_facet("long", "x" * 5_000) in document.facets()
+
+
+def test_a_fingerprint_changes_with_anything_that_is_indexed() -> None:
+    document = memory("c1:1", "a dog", metadata={"a": 1, "b": 2})
+    same = replace(document, metadata={"b": 2, "a": 1}, vector=(1.0,))
+    changed = [
+        replace(document, window="b"), replace(document, tags=("t",)), replace(document, content="a cat"),
+        replace(document, digest="1"),
+    ]  # fmt: skip
+    assert same.fingerprint("m") == document.fingerprint("m")
+    assert len({each.fingerprint("m") for each in [document, *changed]} | {document.fingerprint("n")}) == 6
+
+
+def test_a_time_beyond_the_calendar_still_has_a_month() -> None:
+    assert memory("a", "x", at=10**18).moment.month == 12
+    assert memory("a", "x", at=-(10**18)).moment.month == 1
+
+
+def test_nobody_can_make_an_id_that_looks_like_another_tenants() -> None:
+    ids = [("a", "b#c"), ("a#b", "c"), ("a%23b", "c"), ("a", "b%23c"), ("~", "x"), ("%7E", "x"), ("a", ""), ("", "a")]
+    assert len({document_id(*names) for names in ids}) == len(ids)
+
+
+def test_an_id_is_never_longer_than_opensearch_takes() -> None:
+    long = document_id("a", "界" * 400)
+    assert len(long.encode()) <= MAX_ID_BYTES
+    assert long != document_id("b", "界" * 400)
+
+
+def test_without_an_index_in_the_settings_the_missing_one_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="OPENSEARCH_URL"):
+        from_settings(Settings())

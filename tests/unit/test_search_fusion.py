@@ -1,0 +1,106 @@
+"""How candidates are ranked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from annals.search.dates import NamedDate
+from annals.search.fusion import HYBRID, LEXICAL, NEAREST, rank, scaled
+from annals.search.port import Candidates
+from annals.search.questions import Question
+from tests.fakes.search import NOON, memory
+
+ASKED = Question(terms=("dog",), text="dog")
+
+
+def _found(*names: str, **lists: dict[str, float]) -> Candidates:
+    return Candidates(documents={name: memory(name, "a dog barks") for name in names}, **lists)
+
+
+def _order(found: Candidates, question: Question = ASKED) -> list[str]:
+    return [each.document.memory_id for each in rank(found, question, HYBRID)]
+
+
+def test_a_list_is_scaled_over_itself() -> None:
+    assert scaled({"a": 4.0, "b": 2.0, "c": 3.0}) == {"a": 1.0, "b": 0.0, "c": 0.5}
+    assert scaled({"a": 4.0, "b": 2.0}, floor=0.0) == {"a": 1.0, "b": 0.5}
+    assert scaled({"a": 4.0}) == {"a": 1.0}
+    assert scaled({}) == {}
+
+
+def test_a_list_longer_than_a_hundred_is_scaled_as_its_best_hundred_are() -> None:
+    scores = {str(number): float(number) for number in range(300)}
+    long, short = scaled(scores), scaled({str(number): float(number) for number in range(200, 300)})
+    assert {name: long[name] for name in short} == short
+    assert long["0"] == 0
+
+
+def test_what_several_lists_hold_comes_before_what_one_holds() -> None:
+    found = _found("a", "b", lexical={"a": 2.0, "b": 1.9}, own={"b": 0.9, "a": 0.1}, window={"b": 0.9, "a": 0.1})
+    assert _order(found) == ["b", "a"]
+
+
+def test_a_turn_gains_by_the_turn_behind_it() -> None:
+    found = _found("c:1", "d:5", "c:2", lexical={"c:1": 1.0, "d:5": 1.0, "c:2": 2.0})
+    ranked = {each.document.memory_id: each for each in rank(found, ASKED, HYBRID)}
+    assert ranked["c:1"].parts["next"] == pytest.approx(0.25 * HYBRID.lexical)
+    assert ranked["d:5"].parts["next"] == 0
+    assert ranked["c:1"].score > ranked["d:5"].score
+
+
+def test_the_only_speaker_named_is_preferred() -> None:
+    found = _found("a", "b", lexical={"a": 1.0, "b": 1.0})
+    documents = {"a": found.documents["a"], "b": replace(found.documents["b"], speaker="Ann")}
+    found = replace(found, documents=documents)
+    assert _order(found, replace(ASKED, speakers=frozenset({"Ann"}))) == ["b", "a"]
+
+
+def test_a_named_date_decides_between_equals() -> None:
+    then, later = memory("a", "a dog", at=NOON), memory("b", "a dog", at=NOON + 90 * 86_400_000)
+    found = Candidates(documents={"a": then, "b": later}, lexical={"a": 1.0, "b": 1.0})
+    assert _order(found, replace(ASKED, date=NamedDate(6))) == ["a", "b"]
+    assert _order(found) == ["b", "a"]  # of equals, the newer
+
+
+def test_long_answers_come_before_short_ones_and_questions() -> None:
+    documents = {
+        "short": memory("short", "A dog."),
+        "question": memory("question", "And what does your dog like?"),
+        "long": memory("long", "My dog likes walks in the rain."),
+    }
+    found = Candidates(documents=documents, lexical=dict.fromkeys(documents, 1.0))
+    assert _order(found) == ["long", "question", "short"] or _order(found) == ["long", "short", "question"]
+    parts = {each.document.memory_id: each.parts for each in rank(found, ASKED, HYBRID)}
+    assert parts["question"]["question"] < 0 == parts["short"]["question"]
+
+
+def test_length_counts_no_more_beyond_a_hundred_words() -> None:
+    documents = {"a": memory("a", "dog " * 100), "b": memory("b", "dog " * 5_000)}
+    ranked = rank(Candidates(documents=documents), ASKED, HYBRID)
+    assert ranked[0].score == ranked[1].score
+
+
+@pytest.mark.parametrize("weights", [HYBRID, LEXICAL, NEAREST])
+def test_scores_lie_between_nothing_and_one_and_fall(weights: object) -> None:
+    names = [f"c:{number}" for number in range(1, 50)]
+    scores = {name: float(place) for place, name in enumerate(names)}
+    found = Candidates(
+        documents={name: memory(name, "dog " * place + "?") for place, name in enumerate(names)},
+        lexical=scores,
+        own=scores,
+        window=scores,
+    )
+    found_scores = [each.score for each in rank(found, ASKED, weights)]  # type: ignore[arg-type]
+    assert found_scores == sorted(found_scores, reverse=True)
+    assert all(0 <= score <= 1 for score in found_scores)
+
+
+def test_the_parts_add_up_to_the_place() -> None:
+    found = _found("c:1", "c:2", lexical={"c:1": 1.0, "c:2": 0.4}, own={"c:1": 0.3, "c:2": 0.2})
+    totals = [sum(each.parts.values()) for each in rank(found, ASKED, HYBRID)]
+    assert totals == sorted(totals, reverse=True)
+    assert set(rank(found, ASKED, HYBRID)[0].parts) == {
+        "lexical", "own", "window", "next", "speaker", "length", "question", "date",
+    }  # fmt: skip

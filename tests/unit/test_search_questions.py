@@ -1,0 +1,123 @@
+"""What a question asks for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annals.search.dates import NamedDate, named_date
+from annals.search.questions import MAX_TERMS, analyse
+
+SPEAKERS = ["Caroline", "Melanie", "John Smith", "Will"]
+
+
+def test_question_words_and_names_are_not_looked_for() -> None:
+    question = analyse("What did Caroline research in Paris?", SPEAKERS)
+    assert question.terms == ("research", "paris")
+    assert question.speaker == "Caroline"
+
+
+def test_names_are_left_out_of_the_text_to_embed() -> None:
+    assert analyse("When did Melanie's kids paint with Melanie?", SPEAKERS).text == "When did kids paint with ?"
+
+
+def test_two_named_speakers_are_nobody_in_particular() -> None:
+    question = analyse("What do Caroline and Melanie like?", SPEAKERS)
+    assert question.speakers == {"Caroline", "Melanie"}
+    assert question.speaker is None
+
+
+def test_the_speaker_whose_whole_name_is_said_is_meant() -> None:
+    assert analyse("Where does John Smith live?", ["John Smith", "John Doe"]).speaker == "John Smith"
+
+
+def test_a_name_that_is_a_word_needs_a_capital_inside_the_sentence() -> None:
+    assert analyse("will it rain tomorrow?", SPEAKERS).speaker is None
+    assert analyse("Will it rain tomorrow?", SPEAKERS).speaker is None
+    assert analyse("What did Will say?", SPEAKERS).speaker == "Will"
+
+
+def test_a_question_of_nothing_but_a_name_looks_for_the_name() -> None:
+    question = analyse("Caroline?", SPEAKERS)
+    assert question.terms == ("caroline",)
+    assert question.text == "Caroline?"
+
+
+def test_a_question_of_question_words_has_no_terms_but_a_text() -> None:
+    question = analyse("What is it?", SPEAKERS)
+    assert question.terms == ()
+    assert question.text == "What is it?"
+
+
+@pytest.mark.parametrize("text", ["", "  ", "🙂", "\"'*()^:-+", "\0"])
+def test_a_question_without_words_asks_for_nothing(text: str) -> None:
+    question = analyse(text, SPEAKERS)
+    assert question.terms == ()
+    assert question.text == ""
+
+
+def test_a_very_long_question_is_cut() -> None:
+    question = analyse(" ".join(f"word{number}" for number in range(100_000)), SPEAKERS)
+    assert len(question.terms) == MAX_TERMS
+    assert len(question.text) < 5_000
+
+
+@given(st.text())
+def test_any_text_can_be_asked(text: str) -> None:
+    analyse(text, SPEAKERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("on 7 May 2023", NamedDate(5, 7, 2023)),
+        ("on the 7th of May, 2023", NamedDate(5, 7, 2023)),
+        ("on May 7th, 2023", NamedDate(5, 7, 2023)),
+        ("on Sept. 3", NamedDate(9, 3)),
+        ("on 2023-05-07", NamedDate(5, 7, 2023)),
+        ("in June 2022", NamedDate(6, None, 2022)),
+        ("in june", NamedDate(6)),
+        ("in may", NamedDate(5)),
+        ("early May", NamedDate(5)),
+        ("between March and 3 April", NamedDate(4, 3)),
+        ("what may I do", None),
+        ("May I ask?", None),
+        ("in 2023", None),
+        ("in 2023-13", None),
+        ("on 45 June", NamedDate(6)),
+        ("at 3 pm", None),
+    ],
+)
+def test_days_and_months_are_understood(text: str, date: NamedDate | None) -> None:
+    assert named_date(text) == date
+
+
+def test_a_day_is_close_within_a_fortnight() -> None:
+    date = NamedDate(5, 7, 2023)
+    assert date.closeness(datetime(2023, 5, 7, 23, tzinfo=UTC)) == 1
+    assert date.closeness(datetime(2023, 5, 10, tzinfo=UTC)) == pytest.approx(0.8)
+    assert date.closeness(datetime(2023, 6, 7, tzinfo=UTC)) == 0
+    assert date.closeness(datetime(2022, 5, 7, tzinfo=UTC)) == 0
+
+
+def test_a_day_without_a_year_is_close_over_the_new_year() -> None:
+    assert NamedDate(12, 31).closeness(datetime(2024, 1, 3, tzinfo=UTC)) == pytest.approx(0.8)
+
+
+def test_a_month_fits_or_does_not_and_a_stated_year_must() -> None:
+    assert NamedDate(6).closeness(datetime(2021, 6, 30, tzinfo=UTC)) == 1
+    assert NamedDate(6, None, 2022).closeness(datetime(2021, 6, 30, tzinfo=UTC)) == 0
+
+
+@given(
+    st.integers(1, 12), st.none() | st.integers(1, 31), st.none() | st.integers(1971, 2100), st.integers(0, 4 * 10**12)
+)
+def test_whatever_is_close_lies_in_the_period(month: int, day: int | None, year: int | None, at: int) -> None:
+    date, moment = NamedDate(month, day, year), datetime.fromtimestamp(at / 1000, UTC)
+    period = date.period()
+    if date.closeness(moment) > 0:
+        inside = period.start is not None and period.end is not None and period.start <= at < period.end
+        assert inside or moment.month in period.months
