@@ -1,0 +1,141 @@
+"""Write a sample event into ``events/`` for each trigger of the template that has none; ``--all`` writes them anew.
+
+They are what tests hand to the functions, and what ``sam local invoke <Function> -e events/<name>.json`` takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from annals.access.caller import SCOPES, Caller
+from local import events, template
+from local.events import Match, Request
+from local.template import ROOT
+
+FOLDER = ROOT / "events"
+REQUEST_ID = "00000000-0000-4000-8000-000000000000"
+TIME_MS = 1_767_225_600_000
+CALLER = {**Caller("local", "root", frozenset(SCOPES)).to_authorizer(), "principalId": "root"}
+
+PLACES = {
+    "conversationId": "lisbon",
+    "messageId": "msg-001",
+    "keyId": "key-0123456789abcdef",
+    "receiptId": "receipt-0123456789abcdef",
+    "memoryId": "mem:lisbon:1",
+    "userId": "ada",
+    "proxy": "v1/nowhere",
+}
+TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", "userMessage": "What may I not eat?"}
+PARTICIPANTS = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
+BODIES: Mapping[str, Any] = {
+    "POST /v1/keys": {"name": "assistant", "scopes": ["read", "write"], "memorySpaces": ["demo"]},
+    "POST /v1/conversations": {**PARTICIPANTS, "conversationId": "porto", "metadata": {"topic": "travel"}},
+    "PUT /v1/conversations/by-participants": PARTICIPANTS,
+    "PATCH /v1/conversations/{conversationId}": {"metadata": {"topic": "travel"}},
+    "POST /v1/conversations/delete-many": {"filter": {"participants": {"userId": "ada"}}, "dryRun": True},
+    "POST /v1/conversations/search": {"query": "peanuts"},
+    "POST /v1/conversations/{conversationId}/messages": {"role": "user", "content": "And no peanuts, please."},
+    "POST /v1/conversations/{conversationId}/messages/get-many": {"messageIds": ["msg-001", "msg-002"]},
+    "POST /v1/conversations/{conversationId}/messages/{messageId}/redact": {"reason": "Asked for by the user"},
+    "POST /v1/conversations/{conversationId}/preamble": {"content": "Ada plans a journey to Lisbon."},
+    "POST /v1/conversations/{conversationId}/archive": {"before": 2},
+    "POST /v1/a2a/messages": {"from": "planner", "to": "booker", "text": "Book the flight of 3 May."},
+    "POST /v1/memory/remember": {**TURN, "agentResponse": "Peanuts."},
+    "POST /v1/memory/remember-stream": TURN,
+    "POST /v1/memory/search": {"memorySpaceId": "demo", "query": "peanut allergy", "limit": 5},
+    "POST /v1/memory/recall": {"memorySpaceId": "demo", "query": "peanut allergy", "limit": 5},
+}
+QUERIES = {"GET /v1/conversations/{conversationId}/context": "maxTokens=500"}
+
+
+def samples() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each trigger's name, ``<function>-<event>``, and a sample of what it sends."""
+    resources = template.document_of(ROOT / "template.yaml")["Resources"]
+    described = template.read()
+    yield f"{described.authorizer}-request", _authorizer_event(described)
+    for part in resources.values():
+        properties = part.get("Properties", {})
+        for name, event in properties.get("Events", {}).items():
+            function = Path(properties["CodeUri"]).name
+            yield f"{function}-{_kebab(name)}", _sample(described, event["Type"], event["Properties"])
+
+
+def _sample(described: template.Template, kind: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    if kind == "DynamoDB":
+        return _stream_event(properties["Stream"]["Fn::GetAtt"][0])
+    if kind == "Api":
+        return _proxy_event(described, properties["Method"], properties["Path"])
+    raise SystemExit(f"scripts/events.py knows no sample for a trigger of type {kind}.")
+
+
+def _proxy_event(described: template.Template, method: str, resource: str) -> dict[str, Any]:
+    body = BODIES.get(f"{method} {resource}")
+    request, found = _request(described, method, resource, json.dumps(body) if body is not None else "")
+    event = events.proxy_event(request, found, CALLER if found.route.authorized else None)
+    event["requestContext"]["requestTimeEpoch"] = TIME_MS
+    return event
+
+
+def _authorizer_event(described: template.Template) -> dict[str, Any]:
+    event = events.authorizer_event(*_request(described, "GET", "/v1/conversations", ""))
+    event["requestContext"]["requestTimeEpoch"] = TIME_MS
+    return event
+
+
+def _request(described: template.Template, method: str, resource: str, body: str) -> tuple[Request, Match]:
+    path = resource.replace("+}", "}").format_map(PLACES)
+    headers = [("Host", "127.0.0.1"), ("User-Agent", "sample"), ("Authorization", "Bearer local")]
+    headers += [("Content-Type", "application/json")] if body else []
+    query = QUERIES.get(f"{method} {resource}", "")
+    sent = "GET" if method == "ANY" else method
+    request = Request(sent, path, query, tuple(headers), body.encode(), "127.0.0.1", REQUEST_ID)
+    [route] = [route for route in described.routes if (route.method, route.resource) == (method, resource)]
+    named = {part.strip("{+}"): PLACES[part.strip("{+}")] for part in resource.split("/") if part.startswith("{")}
+    return request, Match(route, named)
+
+
+def _stream_event(table: str) -> dict[str, Any]:
+    sort_key = "E#000000000001" if table == "LedgerTable" else "HEAD"
+    record = {
+        "eventID": "0123456789abcdef0123456789abcdef",
+        "eventName": "INSERT" if table == "LedgerTable" else "MODIFY",
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "us-east-1",
+        "dynamodb": {
+            "ApproximateCreationDateTime": TIME_MS / 1000,
+            "Keys": {"pk": {"S": "T#local#C#lisbon"}, "sk": {"S": sort_key}},
+            "SequenceNumber": "100000000000000000001",
+            "SizeBytes": 34,
+            "StreamViewType": "KEYS_ONLY",
+        },
+        "eventSourceARN": f"arn:aws:dynamodb:us-east-1:000000000000:table/{table}/stream/2026-01-01T00:00:00.000",
+    }
+    return {"Records": [record]}
+
+
+def _kebab(name: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.events", description=__doc__)
+    parser.add_argument("--all", action="store_true", help="write those that are there, too")
+    rewrite = parser.parse_args().all
+    FOLDER.mkdir(exist_ok=True)
+    for name, event in samples():
+        path = FOLDER / f"{name}.json"
+        if rewrite or not path.exists():
+            path.write_text(json.dumps(event, indent=2) + "\n")
+            sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The sample events: every trigger of the template has one, and its function takes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annals.access.caller import Caller
+from annals.memory import ports
+from annals.memory.models import Remember, RememberStream
+from annals.memory.remember import remember
+from local.workers import Context
+from scripts.events import CALLER, FOLDER, samples
+from tests.support import stack
+
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+REFUSED = {"fallback-root": 404, "fallback-unknown": 404, "keys-revoke": 404, "erase-receipt": 404}
+
+
+def sample(name: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return event
+
+
+def function_of(name: str) -> str:
+    return next(function for function in stack.TEMPLATE.functions if name.startswith(f"{function}-"))
+
+
+HANDLED = [name for name in NAMES if function_of(name) not in stack.TEMPLATE.streaming]
+
+
+@pytest.fixture
+def conversation(tmp_path: Path) -> Iterator[None]:
+    """Tables and an index, and the conversation that the samples speak of."""
+    with stack.on_moto(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBEDDED_INDEX", str(tmp_path / "index.sqlite3"))
+        patch.setenv("EMBEDDINGS_URL", "offline")
+        patch.setenv("ROOT_KEY", "local")
+        stack.forget()
+        turn = Remember.model_validate(
+            {
+                "memorySpaceId": "demo",
+                "conversationId": "lisbon",
+                "userId": "ada",
+                "userMessage": "I am allergic to peanuts.",
+                "agentResponse": "Noted.",
+            }
+        )
+        remember(Caller.from_authorizer(CALLER), turn)
+        yield
+        for port in (ports.index, ports.embedder):
+            port.cache_clear()
+
+
+def test_every_trigger_has_a_sample() -> None:
+    assert sorted(name for name, _ in samples()) == NAMES, "run `python -m scripts.events`"
+
+
+def test_the_samples_are_what_the_template_sends() -> None:
+    assert {name: sample(name) for name in NAMES} == dict(samples())
+
+
+@pytest.mark.parametrize("name", HANDLED)
+@pytest.mark.usefixtures("conversation")
+def test_a_function_takes_its_sample(name: str) -> None:
+    event = sample(name)
+    function = function_of(name)
+    answer = stack.function(function).handler(event, Context(function))
+    if "Records" in event:
+        assert answer == {"batchItemFailures": []}
+    elif event.get("type") == "REQUEST":
+        assert answer["principalId"] == "root"
+    else:
+        assert answer["statusCode"] in ({REFUSED[name]} if name in REFUSED else {200, 201, 202, 204}), answer["body"]
+
+
+def test_the_streamed_sample_is_a_turn() -> None:
+    turn = RememberStream.model_validate_json(sample("remember_stream-remember-stream")["body"])
+    assert turn.conversation_id == "lisbon"
