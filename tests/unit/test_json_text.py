@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annals.errors import AnnalsError, InvalidInput, InvalidJson
+from annals.errors import InvalidInput, InvalidJson
 from annals.json_text import MAX_DEPTH, MAX_DIGITS, dump, parse
 from tests.support.strategies import json_values
 
@@ -75,7 +76,5 @@ def test_many_brackets_side_by_side_are_not_deep() -> None:
 
 @given(st.binary(max_size=40) | st.text(max_size=40))
 def test_whatever_comes_is_parsed_or_refused_by_name(text: str | bytes) -> None:
-    try:
+    with suppress(InvalidJson, InvalidInput):
         parse(text)
-    except AnnalsError as refusal:
-        assert refusal.status in (400, 422)

@@ -18,6 +18,9 @@ SEAL = "seal"
 REDACTION = "redaction"
 ERASURE = "erasure"
 
+SALT_BYTES = 16
+"""The length of every salt, so that no byte of a body can pass for one of its salt."""
+
 OPEN, SEALED, ERASED = "open", "sealed", "erased"
 
 
@@ -34,14 +37,14 @@ class Record:
     @staticmethod
     def new(seq: int, kind: str, body: bytes) -> Record:
         """A record with a fresh salt, so that its digest tells nothing about its body."""
-        salt = os.urandom(16)
+        salt = os.urandom(SALT_BYTES)
         return Record(seq, kind, digest_of(salt, body), body, salt)
 
     def matches_digest(self) -> bool:
         """Whether what is kept of the record is what was appended; nothing kept contradicts nothing."""
         if self.body is None or self.salt is None:
             return self.body is None and self.salt is None
-        return digest_of(self.salt, self.body) == self.digest
+        return len(self.salt) == SALT_BYTES and digest_of(self.salt, self.body) == self.digest
 
 
 @dataclass(frozen=True)
