@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from annals.conversations.heads import FIGURES
@@ -100,7 +100,7 @@ def _read(pk: str) -> Figures:
 
 
 def _to_figures_item(pk: str, figures: Figures) -> Item:
-    return {**_figures_key(pk), **to_item({"figures": dump(asdict(figures))})}
+    return {**_figures_key(pk), **to_item({"figures": dump(vars(figures))})}
 
 
 def _show(figures: Figures) -> Analytics:
