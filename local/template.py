@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,10 @@ class Template:
         return {name: folder for name, folder in self.functions.items() if name not in self.streaming}
 
 
-def read(path: Path = ROOT / "template.yaml") -> Template:
-    """Read the template."""
-    document = document_of(path)
+@cache
+def read() -> Template:
+    """This project's template."""
+    document = document_of(ROOT / "template.yaml")
     resources = document["Resources"]
     common = document["Globals"]["Function"]
     functions = {name: part["Properties"] for name, part in resources.items() if part["Type"].endswith("::Function")}
@@ -97,7 +99,7 @@ def read(path: Path = ROOT / "template.yaml") -> Template:
         table_names=dict(_references(common["Environment"]["Variables"])),
         mappings=tuple(_mapping(*event) for event in events if event[2]["Type"] == "DynamoDB"),
         gateway_responses={name: _gateway_response(part) for name, part in api["GatewayResponses"].items()},
-        functions={folders[name]: path.parent / part["CodeUri"] for name, part in functions.items()},
+        functions={folders[name]: ROOT / part["CodeUri"] for name, part in functions.items()},
     )
 
 
