@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
 
+from annals.settings import settings
 from local import emulator
 from tests.support import stack
 from tests.support.api import Api
 
-settings.register_profile("annals", deadline=None, max_examples=50)
-settings.load_profile("annals")
+hypothesis_settings.register_profile("annals", deadline=None, max_examples=50)
+hypothesis_settings.load_profile("annals")
+
+Setting = Callable[[str, str], None]
 
 _numbers = count(1)
 
@@ -51,3 +54,16 @@ def tenant() -> str:
 def api(tenant: str) -> Api:
     """A client with every scope of that tenant's key."""
     return Api.of(tenant)
+
+
+@pytest.fixture
+def setting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting]:
+    """Gives one setting another value for the time of a test."""
+
+    def change(name: str, value: str) -> None:
+        monkeypatch.setenv(name, value)
+        settings.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    settings.cache_clear()

@@ -13,7 +13,7 @@ from annals.errors import ConversationNotFound, MessageNotFound
 from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.ledger.history import read_page
-from annals.ledger.keys import conversation_pk
+from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import read_messages
 from annals.ledger.models import GetMessages, History, Message, MessageList, Verified
 from annals.ledger.query import NAMES, next_cursor, read_span
@@ -31,9 +31,9 @@ def list_messages(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: Annotated[str | None, Query()] = None,
     order: Annotated[Literal["asc", "desc"] | None, Query()] = None,
-    offset: Annotated[int, Query(ge=0)] = 0,
-    after: Annotated[int | None, Query(ge=0)] = None,
-    before: Annotated[int | None, Query(ge=0)] = None,
+    offset: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
+    after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
+    before: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     last_runs_wanted: Annotated[int | None, Query(alias="lastRuns", ge=1, le=100)] = None,
 ) -> Response[History]:
     """The newest messages in chronological order, unless said otherwise."""

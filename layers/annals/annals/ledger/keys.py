@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+MAX_SEQ = 10**12 - 1
+"""The last seq that twelve digits can name."""
+
+
 def escape(part: str) -> str:
     """Make an id safe inside a key: ``#`` separates the parts of a key, so it may not occur in one."""
     return part.replace("%", "%25").replace("#", "%23")

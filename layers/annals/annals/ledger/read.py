@@ -8,7 +8,7 @@ from itertools import takewhile
 from annals.dynamodb import client
 from annals.ledger.entry import Entry
 from annals.ledger.items import from_ledger_item
-from annals.ledger.keys import entry_sk
+from annals.ledger.keys import MAX_SEQ, entry_sk
 from annals.settings import settings
 
 
@@ -33,7 +33,7 @@ def walk(
         "ExpressionAttributeValues": {
             ":pk": {"S": pk},
             ":first": {"S": entry_sk(first)},
-            ":last": {"S": entry_sk(10**12 - 1 if last is None else last)},
+            ":last": {"S": entry_sk(MAX_SEQ if last is None else last)},
         },
         "ScanIndexForward": not newest_first,
         "ConsistentRead": True,
