@@ -1,0 +1,95 @@
+"""A development server of a benchmark's own: a free port, an empty data folder, gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from local.emulator import free_port
+from local.template import ROOT
+
+START_S = 60
+STOP_S = 120
+
+
+class DidNotStart(Exception):
+    """A program that a benchmark needs did not come up; the message is its output."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running development server."""
+
+    url: str
+    data: Path
+
+    def client(self) -> httpx.Client:
+        """An HTTP client with every scope."""
+        return client(self.url)
+
+    @property
+    def dynamodb_url(self) -> str:
+        """The endpoint of its MiniStack."""
+        return f"http://127.0.0.1:{json.loads((self.data / 'ministack.json').read_text())['port']}"
+
+
+def client(url: str) -> httpx.Client:
+    """An HTTP client of a server; ANNALS_KEY names its key."""
+    key = os.environ.get("ANNALS_KEY", "local")
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+
+
+@contextlib.contextmanager
+def served(**env: str) -> Iterator[Served]:
+    """The development server; ``env`` are settings."""
+    with tempfile.TemporaryDirectory(prefix="annals-bench-") as name:
+        data, url = Path(name), f"http://127.0.0.1:{free_port()}"
+        command = [sys.executable, "-m", "local", "--port", url.rpartition(":")[2], "--data", str(data)]
+        with _running(command, f"{url}/v1/health", data / "server.log", env):
+            yield Served(url, data)
+
+
+@contextlib.contextmanager
+def embeddings_served(script: Path) -> Iterator[str]:
+    """An OpenAI-compatible embeddings server: a script that takes ``--port``. Gives its URL, ``http://…/v1``."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory(prefix="annals-bench-") as folder:
+        command = [sys.executable, str(script), "--port", url.rpartition(":")[2]]
+        with _running(command, url, Path(folder) / "server.log", {}):
+            yield f"{url}/v1"
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], url: str, log: Path, env: dict[str, str]) -> Iterator[None]:
+    """The program, once it answers at ``url``, until the block ends."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DYNAMODB_"))}
+    paths = {"PYTHONPATH": f"{ROOT / 'layers/annals'}:{ROOT}"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env={**clean, **paths, **env}, stdout=output, stderr=output)  # noqa: S603
+    try:
+        _await_answer(process, url, log)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_S)
+
+
+def _await_answer(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(url, timeout=5)
+            return
+        time.sleep(0.1)
+    raise DidNotStart(log.read_text())
