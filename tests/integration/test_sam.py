@@ -82,7 +82,8 @@ def add_this_interpreters_modules(build: Path) -> None:
 
 
 def deploy(build: Path, endpoint: str) -> Stack:
-    overrides = ("OpenSearchUrl=https://127.0.0.1:1", "EmbeddingsUrl=offline", "ChatUrl=offline", "RootTenant=acme")
+    index = ("OpenSearchUrl=https://127.0.0.1:1", "OpenSearchArn=arn:aws:es:us-east-1:000000000000:domain/annals")
+    overrides = (*index, "EmbeddingsUrl=offline", "ChatUrl=offline", "RootTenant=acme")
     arguments = ("--stack-name", "annals", "--no-confirm-changeset", "--parameter-overrides", *overrides)
     files = ("--template-file", str(build / "template.yaml"), "--config-file", str(ROOT / "samconfig.toml"))
     sam("deploy", *files, *arguments, env={"AWS_ENDPOINT_URL": endpoint})
