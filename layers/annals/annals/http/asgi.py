@@ -1,0 +1,85 @@
+"""What the functions share whose answers are streamed: ASGI apps behind the Lambda Web Adapter."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from annals.access.caller import Caller
+from annals.errors import AnnalsError, MethodNotAllowed, NotFound, Unauthorized
+from annals.http import problems
+
+logger = logging.getLogger("annals")
+
+
+def application(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | None = None) -> Starlette:
+    """An app of these routes that refuses with problem details, as long as nothing of its answer was sent.
+
+    What fails later breaks the connection off, so that half an answer is never taken for a whole one.
+    """
+    return Starlette(
+        routes=[*routes, Route("/health", _ready)],
+        exception_handlers={
+            AnnalsError: _refuse,
+            ClientError: _refuse,
+            BotoCoreError: _refuse,
+            404: _refuse_route,
+            405: _refuse_method,
+            Exception: _refuse,
+        },
+        lifespan=lifespan,
+    )
+
+
+def request_id(request: Request) -> str:
+    """The id that API Gateway gave a request."""
+    return str(_context(request).get("requestId", ""))
+
+
+def caller(request: Request) -> Caller:
+    """Whom a request speaks for. Raises Unauthorized where no authorizer said it."""
+    authorizer = _context(request).get("authorizer")
+    if not authorizer:
+        raise Unauthorized("The request came without a caller.")
+    return Caller.from_authorizer(authorizer)
+
+
+def _context(request: Request) -> dict[str, Any]:
+    """API Gateway's request context, which the adapter hands on; it lets no caller's own header through."""
+    context: dict[str, Any] = json.loads(request.headers.get("x-amzn-request-context", "{}"))
+    return context
+
+
+async def _ready(_: Request) -> Response:
+    """Tell the Lambda Web Adapter that requests can come."""
+    return PlainTextResponse("ready")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, AnnalsError):
+        refusal = error
+    else:
+        refusal = problems.from_aws(error)
+        logger.error("Request failed: %s", type(error).__name__, exc_info=error if refusal.status == 500 else None)
+    return Response(
+        json.dumps(problems.problem(refusal, request_id(request))),
+        status_code=refusal.status,
+        media_type=problems.CONTENT_TYPE,
+        headers=problems.problem_headers(refusal),
+    )
+
+
+async def _refuse_route(request: Request, _: Exception) -> Response:
+    return await _refuse(request, NotFound("There is no such route."))
+
+
+async def _refuse_method(request: Request, _: Exception) -> Response:
+    return await _refuse(request, MethodNotAllowed(f"This route takes no {request.method}."))
