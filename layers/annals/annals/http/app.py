@@ -27,7 +27,7 @@ class Api(APIGatewayRestResolver):
     def __init__(self) -> None:
         super().__init__(
             enable_validation=True,
-            json_body_deserializer=json_text.parse,
+            json_body_deserializer=_parse_object,
             serializer=json_text.dump,
         )
         self.exception_handler(AnnalsError)(self._refuse)
@@ -114,6 +114,15 @@ class Api(APIGatewayRestResolver):
     def _fail(self, error: Exception) -> Response[str]:
         logger.error("Request %s failed", self._event["requestContext"].get("requestId"), exc_info=error)
         return self._refuse(problems.internal_error())
+
+
+def _parse_object(text: str) -> dict[str, Any]:
+    """The JSON object that a body is; of a list Powertools would take the last element and drop the others."""
+    value = json_text.parse(text)
+    if isinstance(value, list):
+        raise InvalidInput("INVALID_FORMAT", "The body must be a JSON object, not a list.")
+    body: dict[str, Any] = value
+    return body
 
 
 def from_request(error: RequestValidationError) -> AnnalsError:
