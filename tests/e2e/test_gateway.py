@@ -158,6 +158,15 @@ def test_requests_are_worked_on_at_once(api: httpx.Client) -> None:
     assert sorted(answer.json()["messages"][0]["seq"] for answer in answers) == list(range(1, 25))
 
 
+def test_no_answer_waits_for_an_acknowledgement(api: httpx.Client) -> None:
+    taken_s = []
+    for _ in range(20):
+        began = time.perf_counter()
+        api.get("/v1/health")
+        taken_s.append(time.perf_counter() - began)
+    assert min(taken_s) < 0.03
+
+
 def test_the_documentation_loads_nothing_from_elsewhere(server: Server) -> None:
     page = httpx.get(f"{server.url}/docs")
     document = httpx.get(f"{server.url}/openapi.json")
