@@ -8,6 +8,7 @@ SAM := .venv/sam/bin
 UV := $(BIN)/uv pip
 PORT ?= 8000
 DATA ?= .annals
+URL ?= http://127.0.0.1:$(PORT)
 export PYTHONPATH := layers/annals:.
 export PATH := $(CURDIR)/$(SAM):$(PATH)
 
@@ -36,6 +37,9 @@ $(VENV)/sam/.ready: requirements/sam.txt | $(BIN)/uv
 dev: $(VENV)/.ready ## serve the whole system on http://127.0.0.1:8000 (PORT=, DATA=)
 	@exec $(BIN)/python -m local --port $(PORT) --data $(DATA)
 
+demo: $(VENV)/.ready ## load a dialogue into a running Annals and ask about it (URL=, DIALOGUES=)
+	@$(BIN)/python -m scripts.demo --url $(URL) --dialogues '$(DIALOGUES)'
+
 test: setup ## run every test that can run on this machine
 	$(BIN)/python -m pytest
 
@@ -48,6 +52,12 @@ lint: setup ## ruff, mypy --strict, the committed OpenAPI document
 format: $(VENV)/.ready ## let ruff rewrite
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(VENV)/.ready ## print the measurements, in small sizes; each has --help (bench/README.md)
+	@$(BIN)/python -m bench.cost
+	@$(BIN)/python -m bench.cold_start
+	@$(BIN)/python -m bench.throughput
+	@$(BIN)/python -m bench.recall
 
 openapi: $(VENV)/.ready ## write openapi.json from the handlers
 	$(BIN)/python -m scripts.openapi

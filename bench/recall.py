@@ -77,7 +77,8 @@ def main() -> None:
     arguments = parser.parse_args()
     path = dialogues.named_file()
     if not path.exists():
-        sys.exit(f"There is no {path}: let LOCOMO name the data set.")
+        sys.stdout.write(f"Recall is left out: there is no {path}. Let LOCOMO name the data set.\n")
+        return
     read = dialogues.read(path)
     chosen = read[: arguments.dialogues or None]
     with server(arguments.url, arguments.embeddings) as http:
