@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,6 +182,12 @@ def test_a_streamed_route_streams_for_as_long_as_its_function_may_run() -> None:
         assert event["ResponseTransferMode"] == "RESPONSE_STREAM"
         assert event["TimeoutInMillis"] == FUNCTIONS[name]["Timeout"] * 1000
     assert API["EndpointConfiguration"] == {"Type": "REGIONAL"}
+
+
+def test_what_the_web_adapter_starts_may_be_executed() -> None:
+    started = [ROOT / part["CodeUri"] / part["Handler"] for part in FUNCTIONS.values() if "Handler" in part]
+    assert started
+    assert all(os.access(program, os.X_OK) for program in started)
 
 
 @each_problem
