@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic.alias_generators import to_camel
 
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, Unavailable
 
@@ -66,7 +67,7 @@ def problem_headers(error: AnnalsError) -> dict[str, str]:
 def from_validation(errors: Sequence[Mapping[str, Any]]) -> AnnalsError:
     """The refusal for pydantic's validation errors: the first one, by the name that the caller gave the field."""
     first = errors[0]
-    place = first["loc"][1:] if first["loc"] and first["loc"][0] in PARTS_OF_REQUEST else first["loc"]
+    place = _written(first["loc"])
     if first["type"] == "json_invalid" or (not place and first.get("input", ...) is None):
         return InvalidJson("The request needs a JSON body.")
     kind: str = first["type"]
@@ -74,6 +75,13 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> AnnalsError:
     field = field_name(place)
     said = first["msg"][:1].lower() + first["msg"][1:]
     return InvalidInput(code, f"{field or 'The body'}: {said}.", field=field or None)
+
+
+def _written(loc: Sequence[str | int]) -> Sequence[str | int]:
+    """A place as callers write it: they know the document's ``conversationId``, not the handler's parameter."""
+    if not loc or loc[0] not in PARTS_OF_REQUEST:
+        return loc
+    return [to_camel(str(name)) for name in loc[1:]] if loc[0] == "path" else loc[1:]
 
 
 PARTS_OF_REQUEST = {"body", "query", "path", "header"}
