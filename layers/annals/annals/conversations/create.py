@@ -125,6 +125,8 @@ def _write(genesis: Genesis, extra: list[dict[str, Any]]) -> Head | _Held:
             if error.response["Error"]["Code"] != "TransactionCanceledException":
                 raise
             reasons = error.response["CancellationReasons"]
+            if reasons[len(extra)].get("Item", {}).get("entryId") == {"S": entry.entry_id}:
+                return head  # our own: the reply to an earlier try was lost
             if failed := [reason for reason in reasons[: len(extra)] if reason["Code"] == "ConditionalCheckFailed"]:
                 return _Held(failed[0]["Item"])
             _demand_free(genesis, reasons[len(extra)])
@@ -150,4 +152,5 @@ def _entry_put(item: Mapping[str, Any]) -> dict[str, Any]:
         "TableName": settings().ledger_table,
         "Item": item,
         "ConditionExpression": "attribute_not_exists(pk)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }

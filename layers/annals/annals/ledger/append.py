@@ -155,7 +155,7 @@ def _store(
     stored = _put_together(entry, request, also) if request or also else _put(entry)
     if isinstance(stored, _Taken) and stored.winner and stored.winner.entry_id == entry.entry_id:
         # The reply to our own put was lost, and the client library sent it again.
-        return Appended(entry)
+        return Appended(stored.winner)
     return stored
 
 
@@ -167,7 +167,7 @@ def _put(entry: Entry) -> Appended | _Taken:
         if code == "ConditionalCheckFailedException":
             return _Taken(_winner(error.response))
         if code == "TransactionConflictException":
-            return _Taken()
+            return _Taken(_find_at(entry.pk, entry.seq))
         raise
     return Appended(entry)
 
@@ -189,7 +189,7 @@ def _put_together(
         if placed["Code"] == "ConditionalCheckFailed":
             return _Taken(_winner(placed))
         if {reason["Code"] for reason in (placed, *others)} <= RETRIED_REASONS:
-            return _Taken()
+            return _Taken(_find_at(entry.pk, entry.seq))
         raise
     return Appended(entry)
 
@@ -211,17 +211,19 @@ def _winner(answer: Any) -> Entry | None:
     return from_ledger_item(item) if item else None
 
 
+def _find_at(pk: str, seq: int) -> Entry | None:
+    """The entry that begins at a seq, or None: after a conflict it may be our own, if the reply to it was lost."""
+    return next(walk(pk, first=seq, last=seq), None)
+
+
 def _replay_of_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> Appended:
     result = result_of(request, marker)
-    if result["entryId"] == ours.entry_id:
-        return Appended(ours)
-    return Appended(read_entry(result["pk"], result["seq"]), replayed=True)
+    return Appended(read_entry(result["pk"], result["seq"]), replayed=result["entryId"] != ours.entry_id)
 
 
 def _replay_of_place(pk: str, expected_seq: int, tail: Tail, request: IdempotentRequest | None) -> Appended:
     """The answer to a request whose place is taken: its own earlier entry, if that is what stands there."""
-    next_seq = expected_seq + 1
-    entry = next(walk(pk, first=next_seq, last=next_seq), None) if request else None
+    entry = _find_at(pk, expected_seq + 1) if request else None
     if request and entry and entry.idem and entry.idem.key == request.key:
         if entry.idem != request.mark:
             raise IdempotencyKeyReused

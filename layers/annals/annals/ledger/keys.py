@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 MAX_SEQ = 10**12 - 1
 """The last seq that twelve digits can name."""
 
