@@ -15,7 +15,7 @@ from annals.search.port import SearchIndex
 from annals.search.turns import WINDOW_TURNS, documents_of, memory_id
 
 LOOK_BACK = 4 * WINDOW_TURNS
-"""How many records before a message are read for its window: some of them may be no messages."""
+"""How many records around a message are read for windows: some of them may be no messages."""
 
 BATCH = 200
 """How many records are indexed at once, where a whole conversation is."""
@@ -31,6 +31,9 @@ def index_range(index: SearchIndex, embedder: Embedder, pk: str, first: int, las
     """
     tenant, conversation_id = split_conversation_pk(pk)
     entries = list(read_records(pk, max(1, first - LOOK_BACK), last))
+    if any(turn.redacted and turn.seq >= first for entry in entries for turn in turns_of(entry)):
+        # The turns behind a redacted one hold its words in their windows.
+        entries = list(read_records(pk, max(1, first - LOOK_BACK), last + LOOK_BACK))
     if not entries:
         return []
     if entries[-1].state == ERASED:
