@@ -10,6 +10,7 @@ PORT ?= 8000
 DATA ?= .annals
 URL ?= http://127.0.0.1:$(PORT)
 export PYTHONPATH := layers/annals:.
+export UV_SYSTEM_CERTS ?= true# the machine's certificates, as pip takes them
 export PATH := $(CURDIR)/$(SAM):$(PATH)
 
 .PHONY: help setup dev demo test lint format bench openapi pins clean
