@@ -37,7 +37,7 @@ def server(url: str, embeddings: str) -> Iterator[httpx.Client]:
             if embeddings == "minilm":
                 script = Path(os.environ.get("MINILM_SERVER", MINILM))
                 env = {"EMBEDDINGS_URL": stack.enter_context(embeddings_served(script))}
-                env |= {"EMBEDDINGS_MODEL": "all-minilm", "EMBEDDINGS_DIMENSIONS": "384"}
+                env |= {"EMBEDDINGS_MODEL": "all-minilm", "EMBEDDINGS_DIMENSIONS": "384", "EMBEDDINGS_TIMEOUT_S": "300"}
             url = stack.enter_context(served(**env)).url
         yield stack.enter_context(client(url))
 
