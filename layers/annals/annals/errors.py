@@ -90,6 +90,12 @@ class ConversationAlreadyExists(Conflict):
         super().__init__(f"A conversation {conversation_id!r} exists already.", field="conversationId")
 
 
+class ConversationDiffers(Conflict):
+    """409: what an import brings is not what the conversation holds."""
+
+    code, title = "CONVERSATION_DIFFERS", "Conversation differs"
+
+
 class ConversationSealed(Conflict):
     code, title = "CONVERSATION_SEALED", "Conversation sealed"
 

@@ -40,6 +40,11 @@ def dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+def sorted_text(value: Any) -> str:
+    """JSON text that is the same for the same JSON, in whatever order its names are; ``1`` and ``1.0`` differ."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
 def _refuse_constant(name: str) -> None:
     raise InvalidJson(f"The body is not JSON: {name} is not a JSON value.")
 

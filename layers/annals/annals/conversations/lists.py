@@ -107,9 +107,9 @@ def count_conversations(chosen: Selection) -> int:
     return sum(_count(index, attribute, key) for index, attribute, key in _lists(chosen, ""))
 
 
-def every_match(chosen: Selection) -> Iterator[Head]:
-    """All conversations of a selection, the newest activity first, read as they are asked for."""
-    return (head for _, head in _matches(chosen, Order(), None, BATCH) if head)
+def every_match(chosen: Selection, order: Order | None = None) -> Iterator[Head]:
+    """All conversations of a selection, the newest activity first unless said otherwise, read as they are asked for."""
+    return (head for _, head in _matches(chosen, order or Order(), None, BATCH) if head)
 
 
 def _sorted_page(chosen: Selection, limit: int, order: Order, start: Place | None) -> ConversationPage:

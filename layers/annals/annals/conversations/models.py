@@ -265,3 +265,17 @@ class ConversationCount(TypedDict):
     """How many conversations there are."""
 
     count: int
+
+
+class ImportedConversation(TypedDict):
+    """What an import did to a conversation: messages that it appended, and those that were there before."""
+
+    conversationId: str
+    imported: int
+    skipped: int
+
+
+class ImportedConversations(TypedDict):
+    """The conversations of an import."""
+
+    conversations: list[ImportedConversation]

@@ -33,8 +33,12 @@ def demand_space(tenant: str, conversation_id: str, spaces: Collection[str] | No
 
 def read_conversation(tenant: str, conversation_id: str) -> Head:
     """A conversation as it is now. Raises ConversationNotFound or ConversationErased."""
+    return read_head_at(tenant, conversation_id, demand_tail(tenant, conversation_id))
+
+
+def read_head_at(tenant: str, conversation_id: str, tail: Tail) -> Head:
+    """A conversation as it is at a tail. Raises ConversationNotFound."""
     pk = conversation_pk(tenant, conversation_id)
-    tail = demand_tail(tenant, conversation_id)
     head = read_head(pk) or first_head(read_genesis(tenant, conversation_id), tail)
     return replace(
         head,

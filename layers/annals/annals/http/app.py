@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -16,20 +16,27 @@ from annals import json_text
 from annals.access.caller import Caller
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
 from annals.http import problems, requests
+from annals.http.query import demand_known
 from annals.ledger.idempotency import IdempotentRequest
 
 logger = logging.getLogger("annals")
 
 
 class Api(APIGatewayRestResolver):
-    """Powertools' resolver for API Gateway REST: strict JSON in, problem details out."""
+    """Powertools' resolver for API Gateway REST: strict JSON in, problem details out.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    content_types : what a body may call itself
+    """
+
+    def __init__(self, content_types: Sequence[str] = requests.JSON) -> None:
         super().__init__(
             enable_validation=True,
             json_body_deserializer=_parse_object,
             serializer=json_text.dump,
         )
+        self._content_types = content_types
         self.exception_handler(AnnalsError)(self._refuse)
         self.exception_handler(RequestValidationError)(lambda error: self._refuse(from_request(error)))
         self.exception_handler(NotFoundError)(lambda _: self._refuse(NotFound("There is no such route.")))
@@ -52,8 +59,7 @@ class Api(APIGatewayRestResolver):
 
     def demand_known_query(self, *names: str, code: str = "UNKNOWN_FIELD") -> None:
         """Raise InvalidInput for a query parameter that is none of these."""
-        for name in self.query.keys() - set(names):
-            raise InvalidInput(code, f"There is no query parameter {name!r} here.", field=name)
+        demand_known(self.query, names, code)
 
     def header(self, name: str) -> str | None:
         """A header's value."""
@@ -78,9 +84,9 @@ class Api(APIGatewayRestResolver):
         return requests.idempotent_request(self.caller.tenant, route, key, self.current_event.path, body)
 
     def demand_json(self) -> None:
-        """Raise UnsupportedMediaType for a body that is not called JSON, InvalidJson for one that is no UTF-8."""
+        """Raise UnsupportedMediaType for a body that calls itself something else, InvalidJson if it is no UTF-8."""
         if self.current_event.body:
-            requests.demand_json(self.header("content-type"))
+            requests.demand_json(self.header("content-type"), self._content_types)
         try:
             self.current_event.decoded_body  # noqa: B018 - Powertools decodes it once, here
         except ValueError:

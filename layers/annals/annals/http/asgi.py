@@ -8,16 +8,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from annals.access.caller import Caller
-from annals.errors import AnnalsError, MethodNotAllowed, NotFound, Unauthorized
+from annals.errors import AnnalsError, InvalidInput, MethodNotAllowed, NotFound, Unauthorized
 from annals.http import problems
+from annals.http.model import Id
 
 logger = logging.getLogger("annals")
+
+_id: TypeAdapter[str] = TypeAdapter(Id)
 
 
 def application(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | None = None) -> Starlette:
@@ -50,6 +54,14 @@ def caller(request: Request) -> Caller:
     if not authorizer:
         raise Unauthorized("The request came without a caller.")
     return Caller.from_authorizer(authorizer)
+
+
+def path_id(request: Request, name: str) -> str:
+    """An id in the request's path, which the server has decoded. Raises InvalidInput."""
+    try:
+        return _id.validate_python(request.path_params[name])
+    except ValidationError as error:
+        raise InvalidInput(error.errors()[0]["type"], f"{name} {error.errors()[0]['msg']}.", field=name) from None
 
 
 def _context(request: Request) -> dict[str, Any]:

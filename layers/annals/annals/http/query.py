@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -10,6 +10,12 @@ from annals.errors import InvalidInput
 from annals.http.model import Time
 
 _time: TypeAdapter[int] = TypeAdapter(Time)
+
+
+def demand_known(query: Mapping[str, str], names: Collection[str], code: str = "UNKNOWN_FIELD") -> None:
+    """Raise InvalidInput for a parameter that is none of these."""
+    for name in query.keys() - set(names):
+        raise InvalidInput(code, f"There is no query parameter {name!r} here.", field=name)
 
 
 def read_time(query: Mapping[str, str], name: str) -> int | None:
@@ -27,9 +33,14 @@ def read_words(query: Mapping[str, str], name: str) -> list[str]:
     return [word for word in (part.strip() for part in query.get(name, "").split(",")) if word]
 
 
-def read_flag(query: Mapping[str, str], name: str) -> bool:
-    """A parameter that is ``true`` or ``false``; false where it is not there. Raises InvalidInput."""
-    said = query.get(name, "false")
+def read_flag(query: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    """A parameter that is ``true`` or ``false``; false where it is not there, unless said otherwise.
+
+    Raises InvalidInput.
+    """
+    if name not in query:
+        return default
+    said = query[name]
     if said not in ("true", "false"):
         raise InvalidInput("INVALID_FORMAT", f"{name} must be true or false.", field=name)
     return said == "true"

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from annals.errors import InvalidInput, UnsupportedMediaType
 from annals.ledger.idempotency import IdempotentRequest
 
 MAX_KEY_CHARS = 255
 
 
-def demand_json(content_type: str | None) -> None:
-    """Raise UnsupportedMediaType for a body that calls itself something else than JSON."""
+JSON = ("application/json",)
+
+JSON_LINES = ("application/x-ndjson", "application/jsonl", *JSON)
+
+
+def demand_json(content_type: str | None, allowed: Sequence[str] = JSON) -> None:
+    """Raise UnsupportedMediaType for a body that calls itself something else than JSON, or than what is allowed."""
     kind = (content_type or "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise UnsupportedMediaType(f"The body must be application/json, not {kind}.")
+    if kind not in allowed:
+        raise UnsupportedMediaType(f"The body must be {' or '.join(allowed)}, not {kind}.")
 
 
 def idempotent_request(tenant: str, route: str, key: str | None, path: str, body: bytes) -> IdempotentRequest | None:

@@ -17,6 +17,9 @@ MAX_ENTRY_BYTES = 380 * 1024
 
 WRITE_UNIT_BYTES = 1024
 
+OVERHEAD_BYTES = 1024
+"""What an entry's own attributes take at most, but for the longest of ids."""
+
 
 def to_ledger_item(entry: Entry) -> Item:
     """The item of an entry, deflated where that saves a write unit. Raises EntryTooLarge."""
@@ -28,6 +31,12 @@ def to_ledger_item(entry: Entry) -> Item:
         return to_item(plain)
     deflated = _attributes(entry, deflate=True)
     return to_item(deflated if _units(item_size(deflated)) < _units(size) else plain)
+
+
+def demand_size(body: bytes) -> None:
+    """Raise EntryTooLarge for a record's body that no entry has room for, not even alone."""
+    if len(body) > MAX_ENTRY_BYTES - OVERHEAD_BYTES:
+        raise EntryTooLarge(len(body), MAX_ENTRY_BYTES - OVERHEAD_BYTES)
 
 
 def from_ledger_item(item: Mapping[str, Any]) -> Entry:

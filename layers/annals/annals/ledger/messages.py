@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from annals.json_text import dump
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
-from annals.ledger.read import read_records
+from annals.ledger.read import read_records, walk_records_from
 from annals.times import to_rfc3339
 
 if TYPE_CHECKING:
@@ -53,6 +53,18 @@ def show(record: Record, entry: Entry, archived: int = 0) -> Message:
 def messages_of(entry: Entry) -> Iterator[Message]:
     """The messages of an entry, in order."""
     return (show(record, entry) for record in entry.records if record.kind == MESSAGE)
+
+
+def numbered_messages(pk: str, after: int = 0) -> Iterator[tuple[int, Record, Entry]]:
+    """The message records behind the first ``after`` messages, each with its number and entry, read as asked for.
+
+    Messages number as the records do, but for the few records that are none, so the first ones need not be read.
+    """
+    for entry in walk_records_from(pk, after + 1):
+        own = [record for record in entry.records if record.kind == MESSAGE]
+        for number, record in enumerate(own, start=entry.count - len(own) + 1):
+            if number > after:
+                yield number, record, entry
 
 
 def read_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> list[Message]:

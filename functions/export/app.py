@@ -1,0 +1,42 @@
+"""Export conversations: an ASGI app behind the Lambda Web Adapter, which streams files of any size."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from annals.conversations.export import OPTIONS, export_many, export_one, read_options
+from annals.conversations.filters import from_query
+from annals.conversations.lists import Selection
+from annals.http import asgi
+from annals.http.download import download
+from annals.http.query import demand_known
+
+
+async def export_conversation(request: Request) -> Response:
+    """One conversation as a file."""
+    caller, query = asgi.caller(request).require("read"), dict(request.query_params)
+    demand_known(query, OPTIONS)
+    options = read_options(query)
+    conversation_id = asgi.path_id(request, "conversationId")
+    pieces = await run_in_threadpool(export_one, caller, conversation_id, options)
+    return await download(pieces, options.format.content_type, f"{conversation_id}{options.format.suffix}")
+
+
+async def export_conversations(request: Request) -> Response:
+    """All conversations that a filter matches as one file."""
+    caller, query = asgi.caller(request).require("read"), dict(request.query_params)
+    options = read_options(query)
+    chosen = Selection(caller.tenant, caller.spaces, from_query(query, *OPTIONS))
+    pieces = export_many(chosen, options)
+    return await download(pieces, options.format.content_type, f"conversations{options.format.suffix}")
+
+
+app = asgi.application(
+    [
+        Route("/v1/conversations/export", export_conversations, methods=["GET"]),
+        Route("/v1/conversations/{conversationId}/export", export_conversation, methods=["GET"]),
+    ]
+)

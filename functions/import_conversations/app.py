@@ -1,0 +1,36 @@
+"""Bring conversations in from a file."""
+
+from __future__ import annotations
+
+from annals.conversations.import_lines import PARTICIPANTS, read_lines
+from annals.conversations.importing import import_all
+from annals.conversations.models import ImportedConversations
+from annals.errors import InvalidInput
+from annals.http.app import Api
+from annals.http.requests import JSON_LINES
+
+app = Api(content_types=JSON_LINES)
+handler = app.handler
+
+
+@app.post("/v1/conversations/import", tags=["Conversations"])
+def import_conversations() -> ImportedConversations:
+    """Bring conversations in: JSON lines as an export writes them, or one conversation of OpenAI's format per line.
+
+    Everything is checked before anything is stored. What is there already is left, so sending a file again completes
+    it and stores nothing twice. A conversation of OpenAI's format is the query's: `memorySpaceId` with `userId` or
+    `agentId`, or `type=agent-agent` with `agent1` and `agent2`. A file over 6 MB comes in parts, where each further
+    part of a conversation begins with its line and an `offset`: how many of its messages came before.
+    """
+    caller = app.caller.require("write")
+    app.demand_known_query(*PARTICIPANTS)
+    brought = read_lines(app.current_event.decoded_body or "", app.query)
+    if not brought:
+        raise InvalidInput("MISSING_REQUIRED_FIELD", "The body must hold at least one conversation.", field="body")
+    found = import_all(caller, brought)
+    return {
+        "conversations": [
+            {"conversationId": each.conversation_id, "imported": each.imported, "skipped": each.skipped}
+            for each in found
+        ]
+    }

@@ -1,0 +1,50 @@
+"""Exports: conversations as files in one of the formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from annals.access.caller import Caller
+from annals.conversations.formats import FORMATS, LEDGER, Format
+from annals.conversations.lists import Selection
+from annals.conversations.read import demand_space
+from annals.conversations.snapshot import snapshot, snapshots
+from annals.errors import InvalidInput
+from annals.http.query import read_flag
+
+OPTIONS = ("format", "includeMetadata")
+"""The query parameters that are no filter."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an export is to be written."""
+
+    format: Format
+    with_metadata: bool = True
+
+
+def read_options(query: Mapping[str, str]) -> Options:
+    """The options that query parameters name. Raises InvalidInput INVALID_FORMAT."""
+    name = query.get("format", "json")
+    if name not in FORMATS:
+        raise InvalidInput("INVALID_FORMAT", f"format must be one of {', '.join(FORMATS)}.", field="format")
+    with_metadata = read_flag(query, "includeMetadata", default=True)
+    if name == LEDGER and not with_metadata:
+        detail = "A ledger is exported as it is hashed, with its metadata."
+        raise InvalidInput("INVALID_FORMAT", detail, field="includeMetadata")
+    return Options(FORMATS[name], with_metadata)
+
+
+def export_one(caller: Caller, conversation_id: str, options: Options) -> Iterator[str]:
+    """The pieces of a conversation's file. Raises ConversationNotFound or ConversationErased, at once."""
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    found = snapshot(caller.tenant, conversation_id, with_metadata=options.with_metadata)
+    return options.format.of_one(found)
+
+
+def export_many(chosen: Selection, options: Options) -> Iterator[str]:
+    """The pieces of a file of all conversations of a selection, the oldest first."""
+    found = snapshots(chosen, with_metadata=options.with_metadata)
+    return options.format.of_many(found, with_metadata=options.with_metadata)

@@ -1,0 +1,130 @@
+"""The formats of an export: how conversations become a file, piece by piece."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from annals.conversations.openai_chat import to_openai
+from annals.conversations.snapshot import Snapshot
+from annals.json_text import dump
+from annals.ledger.lines import Header, entry_line, header_line
+from annals.times import now_ms
+
+COLUMNS = (
+    "conversationId", "kind", "messageId", "seq", "timestamp", "role", "content", "name", "userId", "participantId",
+    "from", "to", "threadId", "runId", "status", "parts", "metadata",
+)  # fmt: skip
+JSON_COLUMNS = ("parts", "metadata")
+
+
+@dataclass(frozen=True)
+class Format:
+    """How an export is written.
+
+    Parameters
+    ----------
+    content_type : of the answer
+    suffix : of the file's name
+    write : the pieces of one conversation
+    heading : what a file begins with, by whether it holds metadata
+    opening, between, closing : what stands around several conversations
+    """
+
+    content_type: str
+    suffix: str
+    write: Callable[[Snapshot], Iterator[str]]
+    heading: Callable[[bool], str] = lambda _: ""
+    opening: str = ""
+    between: str = ""
+    closing: str = ""
+
+    def of_one(self, found: Snapshot) -> Iterator[str]:
+        """The pieces of a file that holds one conversation."""
+        yield self.heading(found.with_metadata)
+        yield from self.write(found)
+
+    def of_many(self, found: Iterable[Snapshot], *, with_metadata: bool) -> Iterator[str]:
+        """The pieces of a file that holds any number of conversations."""
+        yield self.heading(with_metadata)
+        yield self.opening
+        for place, each in enumerate(found):
+            yield self.between if place else ""
+            yield from self.write(each)
+        yield self.closing
+
+
+def _json(found: Snapshot) -> Iterator[str]:
+    """The conversation's own object, left open for its messages."""
+    yield dump(found.conversation())[:-1] + ',"messages":['
+    for place, message in enumerate(found.messages()):
+        yield ("," if place else "") + dump(message)
+    yield "]}"
+
+
+def _jsonl(found: Snapshot) -> Iterator[str]:
+    """A line for the conversation, whose own type goes by ``conversationType``, and a line for each message."""
+    said = found.conversation()
+    yield _line({"type": "conversation", "conversationType": said.pop("type"), **said})
+    for message in found.messages():
+        yield _line({"type": "message", "conversationId": said["conversationId"], **message})
+
+
+def _csv(found: Snapshot) -> Iterator[str]:
+    conversation_id = found.head.genesis.conversation_id
+    for message in found.messages():
+        values = {"conversationId": conversation_id, "kind": "message", **message}
+        yield _row([_cell(values, name) for name in _columns(found.with_metadata)])
+
+
+def _columns(with_metadata: bool) -> tuple[str, ...]:
+    return COLUMNS if with_metadata else tuple(name for name in COLUMNS if name != "metadata")
+
+
+def _cell(values: Mapping[str, Any], name: str) -> Any:
+    if name in values and name in JSON_COLUMNS:
+        return dump(values[name])
+    return values.get(name, "")
+
+
+def _row(cells: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue()
+
+
+def _openai_chat(found: Snapshot) -> Iterator[str]:
+    """One line: the preamble as a system message, then what was said. What was redacted is not there."""
+    yield '{"messages":['
+    said = (to_openai(message) for message in found.messages() if message.get("status") != "redacted")
+    for place, message in enumerate(said):
+        yield ("," if place else "") + dump(message)
+    yield "]}\n"
+
+
+def _ledger(found: Snapshot) -> Iterator[str]:
+    header = Header(found.head.pk, found.head.checkpoint, found.tail.count, now_ms())
+    yield header_line(header) + "\n"
+    for entry in found.entries():
+        yield entry_line(entry) + "\n"
+
+
+def _line(values: Mapping[str, Any]) -> str:
+    return dump(values) + "\n"
+
+
+NDJSON = "application/x-ndjson"
+
+LEDGER = "ledger"
+
+FORMATS = {
+    "json": Format("application/json", ".json", _json, opening='{"conversations":[', between=",", closing="]}"),
+    "jsonl": Format(NDJSON, ".jsonl", _jsonl),
+    "csv": Format("text/csv; charset=utf-8", ".csv", _csv, heading=lambda metadata: _row(_columns(metadata))),
+    "openai-chat": Format(NDJSON, ".openai.jsonl", _openai_chat),
+    LEDGER: Format(NDJSON, ".ledger.jsonl", _ledger),
+}
+"""The formats by name."""

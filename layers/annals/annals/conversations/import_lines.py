@@ -1,0 +1,264 @@
+"""The lines of an import: an exported ``jsonl`` file, or one conversation of OpenAI's per line.
+
+All of them are read and checked before anything is stored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from annals.conversations.create import NewConversation
+from annals.conversations.genesis import USER_AGENT
+from annals.conversations.heads import metadata_text
+from annals.conversations.models import ConversationType, Participants
+from annals.conversations.openai_chat import from_openai
+from annals.errors import AnnalsError, InvalidInput, InvalidJson
+from annals.http.model import Id, Json, Model, Time
+from annals.http.problems import from_validation
+from annals.json_text import dump, parse
+from annals.ledger.append import NewRecord
+from annals.ledger.items import demand_size
+from annals.ledger.marks import preamble_record
+from annals.ledger.messages import new_message
+from annals.ledger.models import NewMessage
+from annals.times import to_rfc3339
+
+PARTICIPANTS = ("type", "memorySpaceId", "userId", "agentId", "participantId", "agent1", "agent2")
+"""The query parameters that say whose the conversations of OpenAI's format are."""
+
+LINE_FIELDS = {"type", "conversationId", "messageId", "seq", "kind", "status"}
+"""The fields of a message's line that are no part of what is stored of it."""
+
+
+class ConversationLine(Model):
+    """A conversation. ``offset`` says how many of its messages came in earlier parts of the file.
+
+    What an export says beside that follows from the ledger, and is not stored.
+    """
+
+    type: Literal["conversation"]
+    conversation_type: ConversationType
+    conversation_id: Id
+    participants: Participants
+    metadata: Json = Field(default_factory=dict)
+    offset: Annotated[int, Field(ge=0, le=10**9)] = 0
+    status: Literal["active", "sealed", "archived"] = "active"
+    message_count: Annotated[int | None, Field(ge=0)] = None
+    version: int | None = None
+    created_at: Time | None = None
+    updated_at: Time | None = None
+    last_message_at: Time | None = None
+    head_hash: str | None = None
+
+
+class MessageLine(NewMessage):
+    """A message, or a preamble. Its id and seq are given anew."""
+
+    type: Literal["message"]
+    conversation_id: Id
+    message_id: str | None = None
+    seq: int | None = None
+    kind: Literal["message", "preamble"] = "message"
+    status: Literal["incomplete", "archived"] | None = None
+
+    def said(self) -> dict[str, Any]:
+        """What is stored: all that the line says of the message itself."""
+        said = {name: value for name, value in super().said().items() if name not in LINE_FIELDS}
+        return {**said, "status": "incomplete"} if self.status == "incomplete" else said
+
+
+class RedactedLine(Model):
+    """A message that was withdrawn before it was exported: its place is kept."""
+
+    type: Literal["message"]
+    conversation_id: Id
+    message_id: str | None = None
+    seq: int | None = None
+    kind: Literal["message", "preamble"] = "message"
+    status: Literal["redacted"]
+    timestamp: Time | None = None
+
+    def said(self) -> dict[str, Any]:
+        """What is stored: that it was redacted, and when it was said."""
+        at = {} if self.timestamp is None else {"timestamp": to_rfc3339(self.timestamp)}
+        return {"status": "redacted", **at}
+
+
+@dataclass(frozen=True)
+class BroughtMessage:
+    """A message that an import brings, and the record that would hold it."""
+
+    said: Mapping[str, Any]
+    record: NewRecord
+    archived: bool = False
+
+
+@dataclass
+class Brought:
+    """A conversation that an import brings, or a part of one behind its first ``offset`` messages."""
+
+    new: NewConversation
+    conversation_id: str
+    offset: int = 0
+    sealed_at: int | None = None
+    messages: list[BroughtMessage] = field(default_factory=list)
+    preamble: NewRecord | None = None
+
+    @property
+    def preamble_content(self) -> str | None:
+        """The text of the preamble."""
+        return json.loads(self.preamble.body)["content"] if self.preamble else None
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether this is the end of a conversation that was closed."""
+        return self.sealed_at == self.offset + len(self.messages)
+
+
+def read_lines(text: str, query: Mapping[str, str]) -> list[Brought]:
+    """The conversations of an import, in the order of their lines; those of OpenAI's format come last.
+
+    A conversation of OpenAI's format is named for its line, so a line that is there twice is one conversation.
+
+    Parameters
+    ----------
+    query : whose the conversations of OpenAI's format are, by the names of PARTICIPANTS
+
+    Raises
+    ------
+    InvalidInput : a line is damaged; the field is ``line 17``
+    EntryTooLarge, RequestTooLarge : a message, or a conversation's metadata, cannot be stored
+    """
+    lines = _Lines(query)
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        if line.strip():
+            with _named(number):
+                lines.take(line.strip())
+    return [*lines.found.values(), *lines.owned()]
+
+
+class _Lines:
+    """The conversations that were read so far, by id."""
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        self._query = query
+        self._unowned: dict[str, tuple[dict[str, Any], list[BroughtMessage]]] = {}
+        self.found: dict[str, Brought] = {}
+
+    def take(self, line: str) -> None:
+        """Read a line. Raises AnnalsError or ValidationError."""
+        said = parse(line)
+        if not isinstance(said, dict):
+            raise InvalidInput("INVALID_FORMAT", "a line must be a JSON object.")
+        if "type" not in said and "messages" in said:
+            self._take_openai(said, line)
+        elif said.get("type") == "conversation":
+            self._take_conversation(ConversationLine.model_validate(said))
+        elif said.get("type") == "message":
+            is_redacted = said.get("status") == "redacted"
+            self._take_message((RedactedLine if is_redacted else MessageLine).model_validate(said))
+        else:
+            raise InvalidInput("INVALID_FORMAT", "type must be conversation or message.")
+
+    def _take_conversation(self, line: ConversationLine) -> None:
+        if line.conversation_id in self.found:
+            raise InvalidInput("DUPLICATE_VALUES", f"conversation {line.conversation_id!r} was there before.")
+        metadata_text(line.metadata)
+        participants = line.participants.of_type(line.conversation_type)
+        new = NewConversation(line.conversation_type, participants, line.metadata, line.conversation_id)
+        sealed_at = line.message_count if line.status == "sealed" else None
+        self.found[line.conversation_id] = Brought(new, line.conversation_id, line.offset, sealed_at)
+
+    def _take_message(self, line: MessageLine | RedactedLine) -> None:
+        if line.conversation_id not in self.found:
+            raise InvalidInput("INVALID_FORMAT", f"no line before this one is conversation {line.conversation_id!r}.")
+        brought = self.found[line.conversation_id]
+        if line.kind == "message":
+            brought.messages.append(_message(line.said(), archived=line.status == "archived"))
+        elif isinstance(line, MessageLine):
+            brought.preamble = preamble_record(line.content, line.metadata)
+            demand_size(brought.preamble.body)
+
+    def _take_openai(self, said: dict[str, Any], line: str) -> None:
+        metadata = {name: value for name, value in said.items() if name != "messages"}
+        metadata_text(metadata)
+        messages = [_message(message.said()) for message in _openai_messages(said["messages"])]
+        self._unowned[line] = (metadata, messages)
+
+    def owned(self) -> Iterator[Brought]:
+        """The conversations of OpenAI's format, which are the query's owners'. Raises InvalidInput, ValidationError."""
+        if not self._unowned:
+            return
+        kind, participants = _owners(self._query)
+        for line, (metadata, messages) in self._unowned.items():
+            conversation_id = f"conv-{sha256(dump([kind, participants, line]).encode()).hexdigest()[:20]}"
+            new = NewConversation(kind, participants, metadata, conversation_id)
+            yield Brought(new, conversation_id, messages=messages)
+
+
+def _owners(query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Whose the conversations of OpenAI's format are. Raises InvalidInput, which names the query parameter."""
+    said = {name: value for name, value in query.items() if name != "type"}
+    try:
+        owners = _Owners.model_validate({"type": query.get("type", USER_AGENT), "participants": said})
+        return owners.type, owners.participants.of_type(owners.type)
+    except ValidationError as error:
+        refusal = from_validation(error.errors())
+    except InvalidInput as error:
+        refusal = error
+    refusal.field = (refusal.field or "").removeprefix("participants.")
+    raise refusal
+
+
+class _Owners(Model):
+    """Whose the conversations of OpenAI's format are."""
+
+    type: ConversationType
+    participants: Participants
+
+
+def _openai_messages(said: Any) -> Iterator[NewMessage]:
+    if not isinstance(said, list):
+        raise InvalidInput("INVALID_FORMAT", "messages must be a list.")
+    if not said:
+        raise InvalidInput("EMPTY_ARRAY", "messages must not be empty.")
+    for place, message in enumerate(said):
+        if not isinstance(message, dict):
+            raise InvalidInput("INVALID_FORMAT", f"messages[{place}] must be a JSON object.")
+        try:
+            yield NewMessage.model_validate(from_openai(message))
+        except ValidationError as error:
+            named = [{**each, "loc": ("messages", place, *each["loc"])} for each in error.errors()]
+            raise from_validation(named) from None
+
+
+def _message(said: dict[str, Any], *, archived: bool = False) -> BroughtMessage:
+    record = new_message(said)
+    demand_size(record.body)
+    return BroughtMessage(said, record, archived)
+
+
+@contextmanager
+def _named(number: int) -> Iterator[None]:
+    """Name the line in what is refused of it."""
+    try:
+        yield
+    except ValidationError as error:
+        raise _of_line(number, from_validation(error.errors())) from None
+    except AnnalsError as error:
+        raise _of_line(number, error) from None
+
+
+def _of_line(number: int, error: AnnalsError) -> AnnalsError:
+    if isinstance(error, InvalidJson):
+        error = InvalidInput("INVALID_FORMAT", error.detail)
+    error.detail = f"Line {number}: {error.detail}"
+    error.field = f"line {number}"
+    return error

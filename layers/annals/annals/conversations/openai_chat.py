@@ -1,0 +1,67 @@
+"""Messages as OpenAI's chat completions have them, both ways.
+
+A message's ``parts`` are OpenAI's where they are a list of its content parts or tool calls, or an object of the fields
+that it has beside role, name and content (``tool_calls``, ``tool_call_id``, …).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CONTENT_PARTS = {"text", "image_url", "input_audio", "file", "refusal"}
+OTHER_FIELDS = {"tool_calls", "tool_call_id", "function_call", "refusal", "audio", "annotations", "weight", "content"}
+ROLES = {"developer": "system", "function": "tool"}
+"""Roles of OpenAI's that go by another name here."""
+
+
+def to_openai(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as OpenAI's; parts of another shape are left out, since their text is the content."""
+    said: dict[str, Any] = {"role": message["role"], "content": message.get("content", "")}
+    if "name" in message:
+        said["name"] = message["name"]
+    said |= _fields(message.get("parts"))
+    if said["content"] == "" and ("tool_calls" in said or "function_call" in said):
+        said["content"] = None
+    return said
+
+
+def from_openai(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A message of OpenAI's as the API takes it; what it has beside role, name and content goes into ``parts``."""
+    role, content = said.get("role"), said.get("content")
+    parts: dict[str, Any] = {name: value for name, value in said.items() if name not in ("role", "name", "content")}
+    message: dict[str, Any] = {"role": ROLES.get(role, role) if isinstance(role, str) else role, "content": content}
+    if content is None:
+        message["content"] = ""
+    elif isinstance(content, list):
+        message["content"] = "".join(_text(part) for part in content)
+        parts["content"] = content
+    if "name" in said:
+        message["name"] = said["name"]
+    if parts:
+        message["parts"] = parts["content"] if parts.keys() == {"content"} else parts
+    return message
+
+
+def _fields(parts: Any) -> dict[str, Any]:
+    """The fields of OpenAI's message that parts stand for; none where they are of another shape."""
+    if isinstance(parts, Mapping):
+        return dict(parts) if parts and parts.keys() <= OTHER_FIELDS else {}
+    if not isinstance(parts, list) or not all(_is_content(part) or _is_call(part) for part in parts):
+        return {}
+    content = [part for part in parts if _is_content(part)]
+    calls = [part for part in parts if _is_call(part)]
+    return {**({"content": content} if content else {}), **({"tool_calls": calls} if calls else {})}
+
+
+def _is_content(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in CONTENT_PARTS and part["type"] in part
+
+
+def _is_call(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "function" and isinstance(part.get("function"), Mapping)
+
+
+def _text(part: Any) -> str:
+    text = part.get("text") if isinstance(part, Mapping) else None
+    return text if isinstance(text, str) else ""
