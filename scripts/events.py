@@ -33,12 +33,14 @@ PLACES = {
 }
 TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", "userMessage": "What may I not eat?"}
 PARTICIPANTS = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
+IMPORTED = {"messages": [{"role": "user", "content": "I am allergic to peanuts."}]}
 BODIES: Mapping[str, Any] = {
     "POST /v1/keys": {"name": "assistant", "scopes": ["read", "write"], "memorySpaces": ["demo"]},
     "POST /v1/conversations": {**PARTICIPANTS, "conversationId": "porto", "metadata": {"topic": "travel"}},
     "PUT /v1/conversations/by-participants": PARTICIPANTS,
     "PATCH /v1/conversations/{conversationId}": {"metadata": {"topic": "travel"}},
     "POST /v1/conversations/delete-many": {"filter": {"participants": {"userId": "ada"}}, "dryRun": True},
+    "POST /v1/conversations/import": IMPORTED,
     "POST /v1/conversations/search": {"query": "peanuts"},
     "POST /v1/conversations/{conversationId}/messages": {"role": "user", "content": "And no peanuts, please."},
     "POST /v1/conversations/{conversationId}/messages/get-many": {"messageIds": ["msg-001", "msg-002"]},
@@ -51,7 +53,12 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/memory/search": {"memorySpaceId": "demo", "query": "peanut allergy", "limit": 5},
     "POST /v1/memory/recall": {"memorySpaceId": "demo", "query": "peanut allergy", "limit": 5},
 }
-QUERIES = {"GET /v1/conversations/{conversationId}/context": "maxTokens=500"}
+QUERIES = {
+    "GET /v1/conversations/{conversationId}/context": "maxTokens=500",
+    "GET /v1/conversations/{conversationId}/export": "format=ledger",
+    "GET /v1/conversations/export": "format=jsonl&participants.userId=ada",
+    "POST /v1/conversations/import": "memorySpaceId=demo&userId=ada",
+}
 
 
 def samples() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,6 +14,9 @@ from typing import Any
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
 from annals import __version__
+from annals.conversations.formats import FORMATS
+from annals.conversations.import_lines import PARTICIPANTS
+from annals.http.requests import JSON_LINES
 from annals.memory.models import RememberStream
 from local import template
 from local.template import ROOT
@@ -45,6 +48,9 @@ SECURITY_SCHEMES = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
 EVENTS = "Server-sent events: start, context, delta (its SSE id is its number), and at last result or error."
+EXPORT = "The file. Where it cannot be finished, the connection breaks off: no half of a file passes for a whole one."
+IMPORT_BODY = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in JSON_LINES}}
+IMPORT_QUERY = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in PARTICIPANTS]
 
 
 def document() -> dict[str, Any]:
@@ -56,8 +62,11 @@ def document() -> dict[str, Any]:
         if hasattr(module, "app"):
             merge.add_schema(_of_resolver(module))
     merge.add_schema(_of_stream())
+    merge.add_schema(_of_exports())
     open_paths = {route.resource for route in described.routes if not route.authorized}
-    return _finished(merge.get_openapi_schema(), open_paths)
+    api = merge.get_openapi_schema()
+    api["paths"]["/v1/conversations/import"]["post"] |= {"parameters": IMPORT_QUERY, "requestBody": IMPORT_BODY}
+    return _finished(api, open_paths)
 
 
 def routes(api: dict[str, Any]) -> dict[str, list[str]]:
@@ -92,6 +101,37 @@ def _of_stream() -> dict[str, Any]:
         "responses": {"200": events},
     }
     return {"paths": {"/v1/memory/remember-stream": {"post": operation}}, "components": {"schemas": schemas}}
+
+
+def _of_exports() -> dict[str, Any]:
+    """The routes that stream files: they are no resolver's either."""
+    one = {"name": "conversationId", "in": "path", "required": True, "schema": {"type": "string"}}
+    options = [
+        {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS), "default": "json"}},
+        {"name": "includeMetadata", "in": "query", "schema": {"type": "boolean", "default": True}},
+    ]
+    file = {"description": EXPORT, "content": {kind: {"schema": {"type": "string"}} for kind in _content_types()}}
+    of_one = {
+        "tags": ["Conversations"],
+        "operationId": "exportConversation",
+        "summary": "A conversation with all its messages as a file, streamed.",
+        "parameters": [one, *options],
+        "responses": {"200": file},
+    }
+    of_many = {
+        "tags": ["Conversations"],
+        "operationId": "exportConversations",
+        "summary": "All conversations that a filter matches as one file, the oldest first, streamed.",
+        "description": "Every other query parameter is a filter, as in the list of conversations.",
+        "parameters": options,
+        "responses": {"200": file},
+    }
+    paths = {"/v1/conversations/{conversationId}/export": of_one, "/v1/conversations/export": of_many}
+    return {"paths": {path: {"get": operation} for path, operation in paths.items()}}
+
+
+def _content_types() -> list[str]:
+    return sorted({each.content_type.partition(";")[0] for each in FORMATS.values()})
 
 
 def _finished(api: dict[str, Any], open_paths: set[str]) -> dict[str, Any]:

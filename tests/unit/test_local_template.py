@@ -21,7 +21,7 @@ def test_a_streamed_route_may_take_longer() -> None:
 
 
 def test_functions_are_either_streaming_or_buffered() -> None:
-    assert set(TEMPLATE.streaming) == {"remember_stream"}
+    assert set(TEMPLATE.streaming) == {"export", "remember_stream"}
     assert TEMPLATE.streaming.keys() | TEMPLATE.buffered.keys() == TEMPLATE.functions.keys()
     assert not TEMPLATE.streaming.keys() & TEMPLATE.buffered.keys()
 

@@ -27,6 +27,7 @@ STORING = {
     "A2aFunction",
     "AppendFunction",
     "ConversationsFunction",
+    "ImportFunction",
     "MarksFunction",
     "RememberFunction",
     "RememberStreamFunction",
@@ -177,7 +178,7 @@ def test_the_authorizer_is_asked_for_every_request_whichever_header_carries_the_
 
 def test_a_streamed_route_streams_for_as_long_as_its_function_may_run() -> None:
     streamed = [(name, event) for name, event in events("Api") if "ResponseTransferMode" in event]
-    assert [name for name, _ in streamed] == ["RememberStreamFunction"]
+    assert {name for name, _ in streamed} == {"ExportFunction", "RememberStreamFunction"}
     for name, event in streamed:
         assert event["ResponseTransferMode"] == "RESPONSE_STREAM"
         assert event["TimeoutInMillis"] == FUNCTIONS[name]["Timeout"] * 1000
