@@ -64,6 +64,12 @@ def test_a_named_date_decides_between_equals() -> None:
     assert _order(found) == ["b", "a"]  # of equals, the newer
 
 
+def test_when_is_answered_by_turns_that_tell_a_time() -> None:
+    documents = {"a": memory("a", "The dog ran two weeks ago."), "b": memory("b", "The dog ran in the green park.")}
+    found = Candidates(documents=documents, lexical={"a": 1.0, "b": 1.0})
+    assert _order(found, replace(ASKED, asks_when=True)) == ["a", "b"]
+
+
 def test_long_answers_come_before_short_ones_and_questions() -> None:
     documents = {
         "short": memory("short", "A dog."),
@@ -102,5 +108,5 @@ def test_the_parts_add_up_to_the_place() -> None:
     totals = [sum(each.parts.values()) for each in rank(found, ASKED, HYBRID)]
     assert totals == sorted(totals, reverse=True)
     assert set(rank(found, ASKED, HYBRID)[0].parts) == {
-        "lexical", "own", "window", "next", "speaker", "length", "question", "date",
+        "lexical", "own", "window", "next", "speaker", "length", "question", "date", "time",
     }  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annals.search.dates import NamedDate, named_date
+from annals.search.dates import NamedDate, named_date, tells_time
 from annals.search.questions import MAX_TERMS, analyse
 
 SPEAKERS = ["Caroline", "Melanie", "John Smith", "Will"]
@@ -93,6 +93,22 @@ def test_any_text_can_be_asked(text: str) -> None:
 )
 def test_days_and_months_are_understood(text: str, date: NamedDate | None) -> None:
     assert named_date(text) == date
+
+
+@pytest.mark.parametrize("text", ["When did it rain?", "how long have you known?", "What year was it?"])
+def test_a_question_can_ask_for_a_time(text: str) -> None:
+    assert analyse(text, SPEAKERS).asks_when
+
+
+@pytest.mark.parametrize("text", ["What did you say when it rained?", "Whenever", "who"])
+def test_other_questions_ask_for_no_time(text: str) -> None:
+    assert not analyse(text, SPEAKERS).asks_when
+
+
+@pytest.mark.parametrize("text", ["two days ago", "Last week!", "on Tuesday", "since 2019", "in June"])
+def test_a_text_can_tell_a_time(text: str) -> None:
+    assert tells_time(text)
+    assert not tells_time("It may rain on my 3 daylilies.")
 
 
 def test_a_day_is_close_within_a_fortnight() -> None:

@@ -29,6 +29,14 @@ _FORMS = [
         rf"{_MONTH}(?:\s+of)?,?\s+{_YEAR}",
     )
 ]
+_TIME = re.compile(
+    r"\b(?:yesterday|today|tonight|tomorrow|ago|last|next|recently|since|this (?:morning|week|weekend|month|year)|"
+    r"days?|weeks?|weekend|months?|years?|(?:mon|tues|wednes|thurs|fri|satur|sun)day|"
+    rf"{'|'.join(sorted({*MONTHS} - _ALSO_WORDS))}|"
+    r"[12]\d{3})\b",
+    re.IGNORECASE,
+)
+_ASKS_WHEN = re.compile(r"\s*(?:when|how long|(?:what|which) (?:year|month|day|date|time))\b", re.IGNORECASE)
 _MONTH_ALONE = re.compile(rf"(?P<before>\b[a-z]+\s+)?\b(?P<month>{'|'.join(MONTHS)})\b", re.IGNORECASE)
 _BEFORE_MONTH = frozenset(
     """
@@ -88,6 +96,16 @@ def named_date(text: str) -> NamedDate | None:
     """The first day that a text names, else the first month. A year alone is none."""
     found = [date for date in _found(text) if date is not None]
     return next((date for date in found if date.day), found[0] if found else None)
+
+
+def tells_time(text: str) -> bool:
+    """Whether a text says when: "yesterday", "two weeks ago", "in June", "since 2019"."""
+    return _TIME.search(text) is not None
+
+
+def asks_when(text: str) -> bool:
+    """Whether a question wants a time for an answer."""
+    return _ASKS_WHEN.match(text) is not None
 
 
 def _found(text: str) -> Iterator[NamedDate | None]:

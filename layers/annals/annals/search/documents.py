@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from annals.search import words
-
 INDEX_VERSION = 1
 """Rises when documents of an older version have to be indexed anew."""
 
@@ -71,11 +69,6 @@ class Document:
     def spoken(self) -> str:
         """The text with the name of who said it, as it is embedded."""
         return f"{self.speaker}: {self.content}" if self.speaker else self.content
-
-    @property
-    def words(self) -> int:
-        """How many words the content has."""
-        return words.count(self.content)
 
     @property
     def is_question(self) -> bool:

@@ -15,8 +15,11 @@ from annals.search.port import Filters, Scope, SearchIndex
 from annals.search.questions import Question
 from annals.search.snippets import snippet
 
-DEPTH = 100
-"""So many candidates are asked of each list; more only where more hits are wanted."""
+DEPTH = 150
+"""So many candidates are asked of each list; more only where more hits are wanted.
+
+More than the hundred that a list is scaled over: behind them are turns for which something else speaks.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log1p
 
+from annals.search import words
+from annals.search.dates import tells_time
 from annals.search.documents import Document
 from annals.search.port import Candidates
 from annals.search.questions import Question
 
 SCALED_OVER = 100
 LONG_WORDS = 100
+LOOKED_THROUGH = 1_000
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Weights:
     length: float = 0.4
     question: float = -0.4
     date: float = 2.0
+    time: float = 0.5
 
 
 HYBRID = Weights(lexical=2.0, own=1.0, window=1.0)
@@ -106,11 +110,14 @@ def _add_next_turns(parts: dict[str, dict[str, float]], found: Candidates, weigh
 
 
 def _known(document: Document, question: Question, weights: Weights) -> dict[str, float]:
+    """What is known of a document by itself; of its text, the beginning is looked through."""
+    text = document.content[:LOOKED_THROUGH]
     return {
         "speaker": weights.speaker * (question.speaker is not None and document.speaker == question.speaker),
-        "length": weights.length * log1p(min(document.words, LONG_WORDS)),
+        "length": weights.length * log1p(min(words.count(text), LONG_WORDS)),
         "question": weights.question * document.is_question,
         "date": weights.date * question.date.closeness(document.moment) if question.date else 0.0,
+        "time": weights.time * (question.asks_when and tells_time(text)),
     }
 
 
@@ -119,4 +126,5 @@ def _attainable(question: Question, weights: Weights) -> float:
     lists = (weights.lexical + weights.own + weights.window) * (1 + weights.next_turn)
     speaker = weights.speaker if question.speaker else 0.0
     date = weights.date if question.date else 0.0
-    return lists + speaker + date + weights.length * log1p(LONG_WORDS)
+    time = weights.time if question.asks_when else 0.0
+    return lists + speaker + date + time + weights.length * log1p(LONG_WORDS)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from annals.search import words
-from annals.search.dates import MONTHS, NamedDate, named_date
+from annals.search.dates import MONTHS, NamedDate, asks_when, named_date
 
 MAX_TERMS = 64
 MAX_LENGTH = 4_000
@@ -31,6 +31,7 @@ class Question:
     terms : the words to look for, at most 64; empty where it holds none but question words
     text : the text to embed, without speakers' names; empty where it holds no word at all
     speakers : the speakers that it names
+    asks_when : whether it wants a time for an answer
     date : the day or month that it names
     """
 
@@ -38,6 +39,7 @@ class Question:
     text: str
     speakers: frozenset[str] = frozenset()
     date: NamedDate | None = None
+    asks_when: bool = False
 
     @property
     def speaker(self) -> str | None:
@@ -57,6 +59,7 @@ def analyse(text: str, speakers: Collection[str]) -> Question:
         text=_without(text, names) if words.has_words(text) else "",
         speakers=frozenset(named),
         date=named_date(text),
+        asks_when=asks_when(text),
     )
 
 
