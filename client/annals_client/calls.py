@@ -1,0 +1,118 @@
+"""Calls: a request of the API, described once; what sends it is another matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from annals_client import wire
+from annals_client.errors import AnnalsError, Problem, refusal
+
+T = TypeVar("T")
+
+KEY_HEADER = "Idempotency-Key"
+
+
+class Repeat(Enum):
+    """Whether a request may be sent again where it is not known what the first one did."""
+
+    SAFELY = "it reads, or brings about what is so already"
+    WITH_KEY = "it stores, once for each Idempotency-Key"
+    NEVER = "it stores, each time anew"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A method and a path template: ``GET /v1/receipts/{receiptId}``."""
+
+    method: str
+    template: str
+
+    @staticmethod
+    def of(text: str) -> Route:
+        """The route that a text names."""
+        method, _, template = text.partition(" ")
+        return Route(method, template)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the caller says in a request. ``ids`` are for the path; ``body`` is JSON; None says nothing."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    if_match: int | None = None
+    key: str | None = None
+
+    def headers(self, repeat: Repeat) -> dict[str, str]:
+        """The headers that go with it; a request that stores gets a key of its own where the caller gave none."""
+        headers = {"If-Match": f'"{self.if_match}"'} if self.if_match is not None else {}
+        if repeat is Repeat.WITH_KEY:
+            headers[KEY_HEADER] = self.key or str(uuid4())
+        return headers
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A request, and how its answer is read."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], T]
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeat: Repeat = Repeat.SAFELY
+    patience_s: float | None = None
+
+    @staticmethod
+    def of(route: Route, said: Said, read: Callable[[httpx.Response], T], repeat: Repeat) -> Call[T]:
+        """The call of a route that says this."""
+        path = wire.path(route.template, said.ids)
+        return Call(route.method, path, read, said.query, said.body, said.headers(repeat), repeat)
+
+    def with_header(self, name: str, value: str) -> Call[T]:
+        """The same call with a header more."""
+        return replace(self, headers={**self.headers, name: value})
+
+    def with_patience(self, seconds: float) -> Call[T]:
+        """The same call, for which the answer may be silent that long."""
+        return replace(self, patience_s=seconds)
+
+
+Steps = Generator[Call[Any], Any, T]
+"""Several calls after one another: yields each, is sent its answer, and returns what came of them."""
+
+
+def reader(kind: type[T], inside: str | None = None) -> Callable[[httpx.Response], T]:
+    """What reads an answer as ``kind``, or as what its field ``inside`` holds."""
+    adapter = TypeAdapter(kind)
+
+    def read(response: httpx.Response) -> T:
+        demand_success(response)
+        try:
+            answer: Any = response.json() if response.content else None
+            return adapter.validate_python(answer if inside is None else answer[inside])
+        except (ValidationError, ValueError, KeyError, TypeError) as failure:
+            raise unexpected(response, failure) from failure
+
+    return read
+
+
+def demand_success(response: httpx.Response) -> None:
+    """Raise the refusal that an answer is, unless it is a success. Its body must have been read."""
+    if not response.is_success:
+        raise refusal(response)
+
+
+def unexpected(response: httpx.Response, failure: Exception) -> AnnalsError:
+    """The exception for a success that is not what Annals answers: some other server's, perhaps."""
+    said = f"The answer to {response.request.method} {response.request.url.path} is not one of Annals': {failure}"
+    return AnnalsError(Problem(response.status_code, "UNEXPECTED_ANSWER", "Unexpected answer", said))

@@ -1,0 +1,118 @@
+"""The two clients: ``Annals``, and ``AsyncAnnals`` for asyncio. They have the same methods."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from annals_client.calls import Said
+from annals_client.methods import Resource, S, call
+from annals_client.models import Health
+from annals_client.resources.agents import AgentMessages
+from annals_client.resources.conversations import Conversations
+from annals_client.resources.keys import Keys, Receipts
+from annals_client.resources.memory import Memories
+from annals_client.resources.messages import Messages
+from annals_client.retries import Retries
+from annals_client.senders import AsyncSender, Connection, Sender
+from annals_client.version import __version__
+
+DEFAULT_RETRIES = Retries()
+
+
+class Service(Resource[S]):
+    """What every client has: the groups of calls."""
+
+    def __init__(self, sender: S) -> None:
+        super().__init__(sender)
+        self.conversations: Conversations[S] = Conversations(sender)
+        self.messages: Messages[S] = Messages(sender)
+        self.memory: Memories[S] = Memories(sender)
+        self.a2a: AgentMessages[S] = AgentMessages(sender)
+        self.keys: Keys[S] = Keys(sender)
+        self.receipts: Receipts[S] = Receipts(sender)
+
+    @call("GET /v1/health", Health)
+    def health(self) -> Said:
+        """Whether the service is up; needs no key."""
+        return Said()
+
+
+class Annals(Service[Sender]):
+    """A client that waits for its answers. Threads may share it.
+
+    Parameters
+    ----------
+    url : where Annals answers; else ``ANNALS_URL``
+    key : the API key; else ``ANNALS_KEY``
+    timeout_s : how long to wait for the next byte of an answer
+    retries : when failed requests are sent again
+    http : an HTTP client to be used instead of an own one; whoever made it closes it
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        retries: Retries = DEFAULT_RETRIES,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self._own = http is None
+        super().__init__(Sender(_connection(url, key, timeout_s, retries), http or httpx.Client()))
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._own:
+            self.sender.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncAnnals(Service[AsyncSender]):
+    """A client for asyncio; see Annals for its parameters. It belongs to the event loop in which it is first used."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        retries: Retries = DEFAULT_RETRIES,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._own = http is None
+        super().__init__(AsyncSender(_connection(url, key, timeout_s, retries), http or httpx.AsyncClient()))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._own:
+            await self.sender.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _connection(url: str | None, key: str | None, timeout_s: float, retries: Retries) -> Connection:
+    """Where to ask, as whom. Raises ValueError where that is not said."""
+    url, key = url or os.environ.get("ANNALS_URL", ""), key or os.environ.get("ANNALS_KEY", "")
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"url, or ANNALS_URL, must begin with http:// or https://, not {url!r}")
+    if not key:
+        raise ValueError("key, or ANNALS_KEY, must be an API key")
+    return Connection(url.rstrip("/"), key, timeout_s, retries, f"annals-client/{__version__}")

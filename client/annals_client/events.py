@@ -1,0 +1,87 @@
+"""The events of a streamed turn, and how they come over the wire."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from annals_client.models import Json, Memory, Message, Model, RememberedConversation, Usage
+
+
+class Start(Model):
+    """The user's message is in the ledger."""
+
+    stream_id: str
+    conversation_id: str
+    message: Message
+
+
+class Context(Model):
+    """What the model was given beside the user's message: memories, messages of the conversation, their tokens."""
+
+    memory_ids: list[str]
+    history_count: int
+    token_estimate: int
+
+
+class Delta(Model):
+    """A piece of the reply; ``number`` counts them from 1."""
+
+    text: str
+    number: int
+
+
+class Result(Model):
+    """The turn is stored, both messages. ``full_response`` is the whole reply."""
+
+    conversation: RememberedConversation
+    memories: list[Memory]
+    facts: list[Json]
+    full_response: str
+    usage: Usage | None = None
+    finish_reason: str | None = None
+
+
+Event = Start | Context | Delta | Result
+"""What happens in a streamed turn."""
+
+KINDS: dict[str, type[Start | Context | Result]] = {"start": Start, "context": Context, "result": Result}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A server-sent event, as it came."""
+
+    name: str
+    data: dict[str, Any]
+    id: str = ""
+
+
+class FrameReader:
+    """Reads frames from bytes that are cut anywhere. A line is kept in pieces until its end comes, and joined once."""
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+        self._fields: dict[str, list[str]] = {}
+
+    def read(self, chunk: bytes) -> Iterator[Frame]:
+        """The frames that end in this chunk."""
+        *ended, tail = chunk.split(b"\n")
+        for part in ended:
+            line = b"".join((*self._rest, part)).removesuffix(b"\r").decode()
+            self._rest = []
+            if line:
+                name, _, value = line.partition(":")
+                self._fields.setdefault(name, []).append(value.removeprefix(" "))
+            elif fields := self._take():
+                yield fields
+        self._rest.append(tail)
+
+    def _take(self) -> Frame | None:
+        fields, self._fields = self._fields, {}
+        if "data" not in fields:
+            return None
+        data = json.loads("\n".join(fields["data"]))
+        return Frame(fields.get("event", ["message"])[-1], data, fields.get("id", [""])[-1])

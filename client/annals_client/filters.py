@@ -1,0 +1,99 @@
+"""Filters on conversations, messages and memories, by the names that Python knows them under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypedDict, Unpack
+
+from annals_client import wire
+from annals_client.wire import Time
+
+Role = Literal["user", "assistant", "agent", "system", "tool"]
+
+
+class ConversationFilter(TypedDict, total=False):
+    """What a conversation has to be; all of it at once.
+
+    ``contains`` is a user or agent who takes part. ``metadata`` holds wanted values by key, nested as in the
+    conversation; in searches and ``delete_many`` a value may be a condition, ``{"$in": […]}`` or ``{"$contains": …}``.
+    """
+
+    type: Literal["user-agent", "agent-agent"]
+    status: Literal["active", "sealed", "archived"]
+    user_id: str
+    agent_id: str
+    agent1: str
+    agent2: str
+    memory_space_id: str
+    contains: str
+    created_after: Time
+    created_before: Time
+    last_message_after: Time
+    last_message_before: Time
+    message_count: int
+    message_count_min: int
+    message_count_max: int
+    metadata: Mapping[str, Any]
+
+
+class MessageFilter(TypedDict, total=False):
+    """What a message has to be; all of it at once. ``since`` and ``until`` are inclusive."""
+
+    roles: Sequence[Role]
+    thread_id: str
+    run_id: str
+    since: Time
+    until: Time
+    include_archived: bool
+
+
+class MemoryFilter(TypedDict, total=False):
+    """What a memory has to be; all of it at once. ``tags`` asks for any of them, ``tags_all`` for all."""
+
+    user_id: str
+    agent_id: str
+    participant_id: str
+    conversation_id: str
+    thread_id: str
+    run_id: str
+    role: str
+    source_type: str
+    content_type: str
+    tags: Sequence[str]
+    tags_all: Sequence[str]
+    importance_min: int
+    importance_max: int
+    created_after: Time
+    created_before: Time
+    metadata: Mapping[str, Any]
+
+
+PARTICIPANTS = ("user_id", "agent_id", "agent1", "agent2", "memory_space_id", "contains")
+"""The filters that the API has under ``participants``."""
+
+
+def conversation_query(**wanted: Unpack[ConversationFilter]) -> dict[str, str]:
+    """A filter as query parameters. Raises ValueError for a condition, which they cannot say."""
+    said: dict[str, Any] = dict(wanted)
+    metadata = said.pop("metadata", {})
+    named = {f"participants.{wire.camel(name)}": said.pop(name) for name in PARTICIPANTS if name in said}
+    return {**wire.query(**said), **named, **dict(_paths("metadata", metadata))}
+
+
+def conversation_body(**wanted: Unpack[ConversationFilter]) -> dict[str, Any]:
+    """A filter as JSON."""
+    said: dict[str, Any] = dict(wanted)
+    named = wire.body(**{name: said.pop(name) for name in PARTICIPANTS if name in said})
+    if "contains" in named:
+        named["$contains"] = named.pop("contains")
+    return wire.body(**said, participants=named or None)
+
+
+def _paths(path: str, wanted: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in wanted.items():
+        if name.startswith("$"):
+            raise ValueError(f"{path}: lists know no conditions such as {name}; search and delete_many do")
+        if isinstance(value, Mapping):
+            yield from _paths(f"{path}.{name}", value)
+        else:
+            yield f"{path}.{name}", wire.word(value)

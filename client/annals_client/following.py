@@ -1,0 +1,195 @@
+"""Following a turn that the server's model answers, over as many connections as it takes; nothing is told twice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from annals_client.calls import Call, Repeat, Route, Said
+from annals_client.errors import AnnalsError, Stored, StreamFailed, stream_error
+from annals_client.events import KINDS, Delta, Event, Frame, FrameReader, Result, Start
+from annals_client.retries import Retries, Tries
+from annals_client.senders import AsyncSender, Sender
+
+BEGIN = Route.of("POST /v1/memory/remember-stream")
+RESUME = Route.of("GET /v1/memory/remember-stream/{streamId}")
+
+SILENCE_S = 60.0
+"""How long a stream may be silent; the server says every 15 s that it goes on."""
+
+
+class Followed:
+    """How far a turn was followed, and what to ask next."""
+
+    def __init__(self, said: Said, retries: Retries) -> None:
+        self._begin = stream_call(BEGIN, said, Repeat.WITH_KEY)
+        self._tries = Tries(retries, Repeat.WITH_KEY)
+        self._frames = FrameReader()
+        self._told: set[str] = set()
+        self._pieces: list[str] = []
+        self._number = 0
+        self._start: Start | None = None
+        self.result: Result | None = None
+
+    @property
+    def text(self) -> str:
+        """What came of the reply so far."""
+        return "".join(self._pieces)
+
+    def call(self) -> Call[None]:
+        """The call that begins the turn, or goes on with it behind the last piece."""
+        self._frames = FrameReader()
+        if self._start is None:
+            return self._begin
+        resumed = stream_call(RESUME, Said({"stream_id": self._start.stream_id}), Repeat.SAFELY)
+        return resumed.with_header("Last-Event-ID", str(self._number))
+
+    def read(self, chunk: bytes) -> Iterator[Event]:
+        """The events that end in this chunk and were not told before. Raises StreamFailed."""
+        for frame in self._frames.read(chunk):
+            self._tries.renew()
+            event = self._event(frame)
+            if event:
+                yield event
+
+    def _event(self, frame: Frame) -> Event | None:
+        if frame.name == "error":
+            raise stream_error(frame.data, self.text)
+        if frame.name == "delta":
+            return self._delta(Delta(text=frame.data["text"], number=int(frame.id)))
+        if frame.name in self._told or frame.name not in KINDS:
+            return None
+        self._told.add(frame.name)
+        event = KINDS[frame.name].model_validate(frame.data)
+        if isinstance(event, Start):
+            self._start = event
+        elif isinstance(event, Result):
+            self.result = event
+        return event
+
+    def _delta(self, delta: Delta) -> Delta | None:
+        if delta.number <= self._number:
+            return None
+        self._number = delta.number
+        self._pieces.append(delta.text)
+        return delta
+
+    def demand_end(self) -> None:
+        """Raise RequestError where the connection ended before the turn did."""
+        if self.result is None:
+            raise httpx.ReadError("the stream ended before the turn did")
+
+    def pause_after(self, failure: httpx.RequestError | AnnalsError) -> float:
+        """The seconds to wait before going on. Raises AnnalsError where there is no going on."""
+        if isinstance(failure, StreamFailed):
+            raise failure
+        try:
+            return self._tries.pause_after(failure)
+        except AnnalsError as refusal:
+            if self._start is None:
+                raise
+            stored = Stored(self._start.conversation_id, (self._start.message.message_id,))
+            raise StreamFailed(refusal.problem, stored, self.text) from refusal
+
+
+def stream_call(route: Route, said: Said, repeat: Repeat) -> Call[None]:
+    """A call whose answer is a stream of events."""
+    return Call.of(route, said, lambda _: None, repeat).with_patience(SILENCE_S)
+
+
+class TurnStream:
+    """A turn that the server's model answers: iterate it for its events.
+
+    A broken connection is taken up again behind the last piece. The turn is stored by the server, whether it is
+    followed to its end or not. Iterating raises StreamFailed, and what the call itself may raise.
+    """
+
+    def __init__(self, sender: Sender, said: Said) -> None:
+        self._sender = sender
+        self._followed = Followed(said, sender.connection.retries)
+        self._events = self._follow()
+
+    @property
+    def result(self) -> Result | None:
+        """What is stored of the turn, once it is over."""
+        return self._followed.result
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._events
+
+    def texts(self) -> Iterator[str]:
+        """The pieces of the reply."""
+        return (event.text for event in self._events if isinstance(event, Delta))
+
+    def _follow(self) -> Generator[Event, None, None]:
+        followed = self._followed
+        while followed.result is None:
+            try:
+                with self._sender.open(followed.call()) as response:
+                    for chunk in response.iter_bytes():
+                        yield from followed.read(chunk)
+                followed.demand_end()
+            except (httpx.RequestError, AnnalsError) as failure:
+                self._sender.pause(followed.pause_after(failure))
+
+    def close(self) -> None:
+        """Follow it no longer."""
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncTurnStream:
+    """A turn that the server's model answers, for asyncio; see TurnStream."""
+
+    def __init__(self, sender: AsyncSender, said: Said) -> None:
+        self._sender = sender
+        self._followed = Followed(said, sender.connection.retries)
+        self._events = self._follow()
+
+    @property
+    def result(self) -> Result | None:
+        """What is stored of the turn, once it is over."""
+        return self._followed.result
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._events
+
+    async def texts(self) -> AsyncIterator[str]:
+        """The pieces of the reply."""
+        async for event in self._events:
+            if isinstance(event, Delta):
+                yield event.text
+
+    async def _follow(self) -> AsyncGenerator[Event, None]:
+        followed = self._followed
+        while followed.result is None:
+            try:
+                async with self._sender.open(followed.call()) as response:
+                    async for chunk in response.aiter_bytes():
+                        for event in followed.read(chunk):
+                            yield event
+                followed.demand_end()
+            except (httpx.RequestError, AnnalsError) as failure:
+                await self._sender.pause(followed.pause_after(failure))
+
+    async def close(self) -> None:
+        """Follow it no longer."""
+        await self._events.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

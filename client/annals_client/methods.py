@@ -1,0 +1,142 @@
+"""Resources: groups of calls. Each call is written once, and is a method of both clients.
+
+Of the synchronous client, a method returns its result; of the asynchronous one, an awaitable of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from inspect import signature
+from types import MethodType
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+import httpx
+
+from annals_client.calls import Call, Repeat, Route, Said, Steps, reader
+from annals_client.listing import AsyncListing, Listing, Walk, Wanted, page_reader
+from annals_client.senders import AsyncSender, Sender
+
+P = ParamSpec("P")
+S = TypeVar("S", bound=Sender | AsyncSender)
+T = TypeVar("T")
+
+
+class Resource(Generic[S]):
+    """A group of calls, with what sends them."""
+
+    def __init__(self, sender: S) -> None:
+        self.sender = sender
+
+
+class Method(Generic[P, T]):
+    """A call as a method of a resource.
+
+    Parameters
+    ----------
+    describe : what the caller's arguments say
+    route : method and path template
+    read : how the answer is read
+    repeat : whether it may be sent again
+    """
+
+    def __init__(
+        self,
+        describe: Callable[Concatenate[Any, P], Said],
+        route: Route,
+        read: Callable[[httpx.Response], T],
+        repeat: Repeat,
+    ) -> None:
+        self.route = route
+        self._describe = describe
+        self._read = read
+        self._repeat = repeat
+        self._method = _method(describe, lambda sender, *said, **named: sender.send(self.call(*said, **named)))
+        self.__doc__ = describe.__doc__
+
+    def call(self, *said: P.args, **named: P.kwargs) -> Call[T]:
+        """The call that these arguments describe."""
+        return Call.of(self.route, self._describe(None, *said, **named), self._read, self._repeat)
+
+    @overload
+    def __get__(self, resource: None, owner: type) -> Method[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[Sender], owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[AsyncSender], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
+        return self if resource is None else MethodType(self._method, resource)
+
+
+class ListMethod(Generic[P, T]):
+    """A list as a method of a resource: the pages of a route, one after another."""
+
+    def __init__(self, describe: Callable[Concatenate[Any, P], Wanted], route: Route, kind: type[T]) -> None:
+        self.route = route
+        self._describe = describe
+        self._read = page_reader(kind)
+        self._method = _method(describe, self._list)
+        self.__doc__ = describe.__doc__
+
+    def walk(self, *said: P.args, **named: P.kwargs) -> Walk[T]:
+        """The walk through the list that these arguments describe."""
+        return self._walk(self._describe(None, *said, **named))
+
+    def _walk(self, wanted: Wanted) -> Walk[T]:
+        return Walk(self.route, wanted, self._read)
+
+    def _list(self, sender: Sender | AsyncSender, *said: P.args, **named: P.kwargs) -> Listing[T] | AsyncListing[T]:
+        wanted = self._describe(None, *said, **named)
+        if isinstance(sender, Sender):
+            return Listing(lambda: self._walk(wanted), sender.send)
+        return AsyncListing(lambda: self._walk(wanted), sender.send)
+
+    @overload
+    def __get__(self, resource: None, owner: type) -> ListMethod[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[Sender], owner: type) -> Callable[P, Listing[T]]: ...
+    @overload
+    def __get__(self, resource: Resource[AsyncSender], owner: type) -> Callable[P, AsyncListing[T]]: ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
+        return self if resource is None else MethodType(self._method, resource)
+
+
+class StepsMethod(Generic[P, T]):
+    """Several calls as one method of a resource."""
+
+    def __init__(self, steps: Callable[Concatenate[Any, P], Steps[T]]) -> None:
+        self.steps = steps
+        self._method = _method(steps, lambda sender, *said, **named: sender.run(steps(None, *said, **named)))
+        self.__doc__ = steps.__doc__
+
+    @overload
+    def __get__(self, resource: None, owner: type) -> StepsMethod[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[Sender], owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, resource: Resource[AsyncSender], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
+        return self if resource is None else MethodType(self._method, resource)
+
+
+def call(
+    route: str, answer: type[T], repeat: Repeat = Repeat.SAFELY, *, inside: str | None = None
+) -> Callable[[Callable[Concatenate[Any, P], Said]], Method[P, T]]:
+    """Make a method of what says a request. The answer is read as ``answer``, or as what its field ``inside`` holds."""
+    return lambda describe: Method(describe, Route.of(route), reader(answer, inside), repeat)
+
+
+def listing(route: str, kind: type[T]) -> Callable[[Callable[Concatenate[Any, P], Wanted]], ListMethod[P, T]]:
+    """Make a method of what says what is wanted of a list of ``kind``."""
+    return lambda describe: ListMethod(describe, Route.of(route), kind)
+
+
+def _method(described: Callable[..., Any], run: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that can be bound to a resource; it looks like what describes it, but for what it returns."""
+
+    @wraps(described)
+    def method(resource: Resource[Any], *said: Any, **named: Any) -> Any:
+        return run(resource.sender, *said, **named)
+
+    method.__signature__ = signature(described).replace(return_annotation=Any)  # type: ignore[attr-defined]
+    return method

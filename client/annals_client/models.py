@@ -1,0 +1,260 @@
+"""What Annals answers, as types. Fields that a newer server adds are kept under their own names."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+T = TypeVar("T")
+
+Json = dict[str, Any]
+
+
+class Model(BaseModel):
+    """Part of an answer."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
+
+
+class Page(Model, Generic[T]):
+    """A page of a list. ``total`` and ``tail_seq`` are there for messages: all that there are, and the newest seq."""
+
+    items: list[T]
+    next_cursor: str | None = None
+    total: int | None = None
+    tail_seq: int | None = None
+
+
+class Message(Model):
+    """A message. One that was redacted has no role and no content."""
+
+    message_id: str
+    seq: int
+    role: str | None = None
+    content: str = ""
+    parts: Any = None
+    name: str | None = None
+    user_id: str | None = None
+    participant_id: str | None = None
+    from_: str | None = Field(None, alias="from")
+    to: str | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    metadata: Json | None = None
+    timestamp: datetime
+    status: str | None = None
+
+
+class AgentMessage(Message):
+    """A message between agents, and the conversation that it is in."""
+
+    conversation_id: str
+
+
+class Appended(Model):
+    """What an append stored, and where the conversation is now."""
+
+    conversation_id: str
+    messages: list[Message]
+    message_count: int
+    head_hash: str
+
+    @property
+    def tail_seq(self) -> int:
+        """The seq of the newest message, for the next append's ``if_match``."""
+        return self.messages[-1].seq
+
+
+class Conversation(Model):
+    """A conversation. ``version`` counts the changes of its metadata."""
+
+    conversation_id: str
+    type: str
+    participants: dict[str, str]
+    metadata: Json
+    version: int
+    message_count: int
+    created_at: datetime
+    updated_at: datetime
+    last_message_at: datetime | None = None
+    status: str
+    head_hash: str
+
+
+class Removed(Model):
+    """What an erasure took away."""
+
+    messages: int
+    memories: int
+
+
+class Receipt(Model):
+    """How far an erasure is: ``erasing`` or ``erased``."""
+
+    receipt_id: str
+    conversation_id: str
+    status: str
+    begun_at: datetime
+    erased_at: datetime | None = None
+    removed: Removed | None = None
+    head_hash: str | None = None
+
+
+class DeletedMany(Model):
+    """The conversations that were erased, or would be."""
+
+    count: int
+    conversation_ids: list[str]
+    dry_run: bool
+
+
+class Match(Model):
+    """A message that matches a search."""
+
+    message_id: str
+    snippet: str
+    score: float
+
+
+class ConversationHit(Model):
+    """A conversation that a search found, and its best matching messages."""
+
+    conversation: Conversation
+    score: float
+    matches: list[Match]
+
+
+class Verified(Model):
+    """What verifying a conversation's chain found."""
+
+    valid: bool
+    message_count: int
+    entries: int
+    head_hash: str
+    first_bad_seq: int | None = None
+
+
+class Omitted(Model):
+    """What a context window left out: how many messages, and those that alone were over the budget."""
+
+    count: int
+    too_large: list[str]
+
+
+class ContextWindow(Model):
+    """The newest messages that fit a budget of tokens, oldest first."""
+
+    messages: list[Message]
+    tokens: int
+    omitted: Omitted
+
+
+class Percentiles(Model):
+    """Times in milliseconds; None where nothing was measured."""
+
+    p50: int | None
+    p95: int | None
+
+
+class Analytics(Model):
+    """The figures of a conversation. Tokens are estimates; a turn begins with a user's message."""
+
+    message_count: int
+    by_role: dict[str, int]
+    by_participant: dict[str, int]
+    tokens: dict[str, int]
+    first_message_at: datetime | None
+    last_message_at: datetime | None
+    response_time_ms: Percentiles
+    turns_per_day: dict[str, int]
+    topics: list[str]
+
+
+class ConversationRef(Model):
+    """Where in the ledger a memory comes from."""
+
+    conversation_id: str
+    message_ids: list[str]
+
+
+class Memory(Model):
+    """A memory."""
+
+    memory_id: str
+    memory_space_id: str
+    content: str
+    content_type: str
+    source_type: str
+    user_id: str | None = None
+    agent_id: str | None = None
+    participant_id: str | None = None
+    importance: int
+    tags: list[str]
+    metadata: Json
+    conversation_ref: ConversationRef | None = None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    status: str
+
+
+class Hit(Memory):
+    """A memory that a search found. ``snippet`` marks the words that matched."""
+
+    role: str | None = None
+    name: str | None = None
+    score: float
+    snippet: str
+    explanation: dict[str, float] | None = None
+
+
+class RememberedConversation(Model):
+    """The conversation of a remembered turn."""
+
+    conversation_id: str
+    message_ids: list[str]
+    message_count: int
+
+
+class Remembered(Model):
+    """What remembering a turn stored."""
+
+    conversation: RememberedConversation
+    memories: list[Memory]
+    facts: list[Json]
+
+
+class Key(Model):
+    """An API key, without its secret."""
+
+    key_id: str
+    name: str
+    scopes: list[str]
+    memory_spaces: list[str] | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class CreatedKey(Key):
+    """A new API key. ``key`` is shown this once."""
+
+    key: str
+    tenant: str
+
+
+class Health(Model):
+    """That the service answers, and which version it is."""
+
+    status: str
+    version: str
+
+
+class Usage(Model):
+    """What a reply cost, in tokens."""
+
+    input_tokens: int
+    output_tokens: int

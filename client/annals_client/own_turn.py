@@ -1,0 +1,174 @@
+"""The calls of a turn whose model the caller runs: the user's message first, the reply when it is there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from inspect import iscoroutinefunction
+from typing import Any, Literal, TypeVar, cast
+from uuid import NAMESPACE_OID, uuid5
+
+from annals_client.calls import Call, Steps
+from annals_client.chunks import Progress, Reply
+from annals_client.errors import (
+    AnnalsError,
+    Conflict,
+    Erased,
+    NotFound,
+    Problem,
+    Stored,
+    StreamEmpty,
+    StreamFailed,
+)
+from annals_client.models import Appended, Conversation, Message
+from annals_client.resources.conversations import Conversations
+from annals_client.resources.messages import Messages, NewMessage
+from annals_client.wire import Time
+
+logger = logging.getLogger("annals_client")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StoredTurn:
+    """A turn in the ledger, both messages. ``full_response`` is the whole reply."""
+
+    conversation_id: str
+    user_message: Message
+    reply: Message
+    full_response: str
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Whom to tell of a reply: of each chunk, how much there is, that it failed, that it is stored.
+
+    What a hook raises is logged, and changes nothing.
+    """
+
+    on_chunk: Callable[[Any], Any] | None = None
+    on_progress: Callable[[Progress], Any] | None = None
+    on_error: Callable[[AnnalsError], Any] | None = None
+    on_complete: Callable[[StoredTurn], Any] | None = None
+
+    def demand_functions(self) -> None:
+        """Raise TypeError for a hook that would have to be awaited."""
+        for hook in (self.on_chunk, self.on_progress, self.on_error, self.on_complete):
+            if iscoroutinefunction(hook):
+                raise TypeError("Annals calls its hooks; those that are coroutines need AsyncAnnals")
+
+
+@dataclass(frozen=True)
+class OwnTurn:
+    """A turn whose model the caller runs.
+
+    The Idempotency-Keys of its calls follow from ``key``; ``on_failure`` says what becomes of a reply that breaks off.
+    """
+
+    key: str
+    memory_space_id: str
+    user_message: str
+    conversation_id: str | None = None
+    user_id: str | None = None
+    agent_id: str | None = None
+    participant_id: str | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    timestamp: Time | None = None
+    on_failure: Literal["keep", "discard"] = "keep"
+
+    def begin(self) -> Steps[Appended]:
+        """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
+        conversation = yield from self._conversation()
+        if conversation.participants.get("memorySpaceId") != self.memory_space_id:
+            detail = f"Conversation {conversation.conversation_id!r} belongs to another memory space."
+            raise Conflict(Problem(409, "MEMORY_SPACE_MISMATCH", "Memory space mismatch", detail, "memorySpaceId"))
+        said = self._message("user", self.user_message)
+        if self.user_id is not None:
+            said["user_id"] = self.user_id
+        return (yield from self._append(conversation.conversation_id, said))
+
+    def complete(self, begun: Appended, reply: Reply) -> Steps[StoredTurn]:
+        """Store the whole reply. Raises StreamFailed, with its text, where that cannot be; StreamEmpty without one."""
+        text, message = reply.text, begun.messages[0]
+        if not reply.says_something:
+            detail = "The reply was empty. The user's message is kept."
+            raise StreamEmpty(Problem(0, "STREAM_EMPTY", "Empty reply", detail), _stored(begun), text)
+        try:
+            appended = yield from self._append(begun.conversation_id, self._message("assistant", text))
+        except AnnalsError as refusal:
+            raise StreamFailed(refusal.problem, _stored(begun), text) from refusal
+        return StoredTurn(begun.conversation_id, message, appended.messages[0], text)
+
+    def break_off(self, begun: Appended, reply: Reply, failure: BaseException) -> Steps[StreamFailed]:
+        """Keep what came of the reply, if that is wanted and anything did; the error to raise."""
+        text, kept = reply.text, "The user's message is kept, the reply is not."
+        stored = _stored(begun)
+        if self.on_failure == "keep" and reply.says_something:
+            try:
+                appended = yield from self._append(
+                    begun.conversation_id, self._message("assistant", text, "incomplete")
+                )
+                stored, kept = _stored(begun, appended), "What came of the reply is kept, marked incomplete."
+            except AnnalsError:
+                logger.exception("What came of the reply to %s could not be stored", stored.message_ids[0])
+        detail = f"The reply broke off ({type(failure).__name__}: {failure}). {kept}"
+        return StreamFailed(Problem(0, "STREAM_FAILED", "Reply failed", detail), stored, text)
+
+    def _conversation(self) -> Steps[Conversation]:
+        if self.conversation_id is None:
+            return (yield from _ask(self._create()))
+        try:
+            return (yield from _ask(Conversations.get.call(self.conversation_id)))
+        except Erased:
+            raise
+        except NotFound:
+            pass
+        try:
+            return (yield from _ask(self._create()))
+        except Conflict:  # another writer made it meanwhile
+            return (yield from _ask(Conversations.get.call(self.conversation_id)))
+
+    def _create(self) -> Call[Conversation]:
+        return Conversations.create.call(
+            conversation_id=self.conversation_id,
+            user_id=self.user_id,
+            agent_id=self.agent_id,
+            participant_id=self.participant_id,
+            memory_space_id=self.memory_space_id,
+            idempotency_key=self._key("conversation"),
+        )
+
+    def _append(self, conversation_id: str, said: NewMessage) -> Steps[Appended]:
+        key = self._key(said["role"])
+        return (yield from _ask(Messages.append.call(conversation_id, idempotency_key=key, **said)))
+
+    def _message(
+        self, role: Literal["user", "assistant"], content: str, status: Literal["incomplete"] | None = None
+    ) -> NewMessage:
+        return NewMessage(
+            role=role,
+            content=content,
+            status=status,
+            participant_id=self.participant_id,
+            thread_id=self.thread_id,
+            run_id=self.run_id,
+            metadata=self.metadata,
+            timestamp=self.timestamp,
+        )
+
+    def _key(self, part: str) -> str:
+        """The Idempotency-Key of one of the turn's calls."""
+        return str(uuid5(NAMESPACE_OID, f"{part} {self.key}"))
+
+
+def _ask(call: Call[T]) -> Steps[T]:
+    return cast("T", (yield call))
+
+
+def _stored(*appended: Appended) -> Stored:
+    ids = tuple(message.message_id for each in appended for message in each.messages)
+    return Stored(appended[0].conversation_id, ids)

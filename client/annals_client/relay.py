@@ -1,0 +1,228 @@
+"""Passing a model's reply on while it comes, and storing the turn: for callers who run the model themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import suppress
+from inspect import isawaitable
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from annals_client.chunks import Reply
+from annals_client.errors import AnnalsError
+from annals_client.models import Appended
+from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
+from annals_client.senders import AsyncSender, Sender
+
+logger = logging.getLogger("annals_client")
+
+C = TypeVar("C")
+
+END = object()
+
+
+class Relay(Generic[C]):
+    """A reply on its way: iterate it for the model's own chunks, unchanged.
+
+    The user's message is stored before the first chunk is asked for, the reply behind the last one. A reply that is
+    left before its end, by ``close`` or the end of a ``with`` block, counts as broken off.
+    """
+
+    def __init__(self, sender: Sender, source: Iterable[C], turn: OwnTurn, reply: Reply, hooks: Hooks) -> None:
+        hooks.demand_functions()
+        self._sender = sender
+        self._source = source
+        self._turn = turn
+        self._reply = reply
+        self._hooks = hooks
+        self._chunks = self._pass_on()
+        self.result: StoredTurn | None = None
+        """The stored turn, once it is over."""
+
+    @property
+    def text(self) -> str:
+        """What came of the reply so far."""
+        return self._reply.text
+
+    def __iter__(self) -> Iterator[C]:
+        return self
+
+    def __next__(self) -> C:
+        return next(self._chunks)
+
+    def _pass_on(self) -> Generator[C, None, None]:
+        begun = self._sender.run(self._turn.begin())
+        try:
+            for chunk in self._source:
+                self._reply.take(chunk)
+                self._tell(self._hooks.on_chunk, chunk)
+                self._tell(self._hooks.on_progress, self._reply.progress)
+                yield chunk
+            self._reply.end()
+        except BaseException as failure:
+            self._break_off(begun, failure)
+            raise
+        self._complete(begun)
+
+    def _complete(self, begun: Appended) -> None:
+        try:
+            self.result = self._sender.run(self._turn.complete(begun, self._reply))
+        except AnnalsError as failure:
+            self._tell(self._hooks.on_error, failure)
+            raise
+        self._tell(self._hooks.on_complete, self.result)
+
+    def _break_off(self, begun: Appended, failure: BaseException) -> None:
+        """Store what came. Raises StreamFailed, unless it was the caller who broke off."""
+        _close(self._source)
+        error = self._sender.run(self._turn.break_off(begun, self._reply, failure))
+        self._tell(self._hooks.on_error, error)
+        if isinstance(failure, Exception):
+            raise error from failure
+
+    def _tell(self, hook: Callable[[Any], Any] | None, news: Any) -> None:
+        try:
+            if hook:
+                hook(news)
+        except Exception:
+            logger.exception("A hook of a streamed reply failed")
+
+    def close(self) -> None:
+        """Ask for no more chunks."""
+        self._chunks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncRelay(Generic[C]):
+    """A reply on its way, for asyncio; see Relay. A hook may be a coroutine function."""
+
+    def __init__(
+        self,
+        sender: AsyncSender,
+        source: AsyncIterable[C] | Iterable[C],
+        turn: OwnTurn,
+        reply: Reply,
+        hooks: Hooks,
+    ) -> None:
+        self._sender = sender
+        self._source = source
+        self._turn = turn
+        self._reply = reply
+        self._hooks = hooks
+        self._chunks = self._pass_on()
+        self.result: StoredTurn | None = None
+        """The stored turn, once it is over."""
+
+    @property
+    def text(self) -> str:
+        """What came of the reply so far."""
+        return self._reply.text
+
+    def __aiter__(self) -> AsyncIterator[C]:
+        return self
+
+    async def __anext__(self) -> C:
+        return await anext(self._chunks)
+
+    async def _pass_on(self) -> AsyncGenerator[C, None]:
+        begun = await self._sender.run(self._turn.begin())
+        try:
+            async for chunk in each(self._source):
+                self._reply.take(chunk)
+                await self._tell(self._hooks.on_chunk, chunk)
+                await self._tell(self._hooks.on_progress, self._reply.progress)
+                yield chunk
+            self._reply.end()
+        except BaseException as failure:
+            await self._break_off(begun, failure)
+            raise
+        await self._complete(begun)
+
+    async def _complete(self, begun: Appended) -> None:
+        try:
+            self.result = await self._sender.run(self._turn.complete(begun, self._reply))
+        except AnnalsError as failure:
+            await self._tell(self._hooks.on_error, failure)
+            raise
+        await self._tell(self._hooks.on_complete, self.result)
+
+    async def _break_off(self, begun: Appended, failure: BaseException) -> None:
+        """Store what came. Raises StreamFailed, unless it was the caller who broke off."""
+        if isawaitable(closing := _close(self._source)):
+            with suppress(Exception):
+                await closing
+        error = await self._sender.run(self._turn.break_off(begun, self._reply, failure))
+        await self._tell(self._hooks.on_error, error)
+        if isinstance(failure, Exception):
+            raise error from failure
+
+    async def _tell(self, hook: Callable[[Any], Any] | None, news: Any) -> None:
+        try:
+            if hook and isawaitable(told := hook(news)):
+                await told
+        except Exception:
+            logger.exception("A hook of a streamed reply failed")
+
+    async def close(self) -> None:
+        """Ask for no more chunks."""
+        await self._chunks.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def each(source: AsyncIterable[C] | Iterable[C]) -> AsyncIterator[C]:
+    """What a source gives. One that is not asynchronous waits in a thread, so that nobody else has to wait."""
+    if isinstance(source, AsyncIterable):
+        async for chunk in source:
+            yield chunk
+    elif isinstance(source, Sequence):
+        for chunk in source:
+            yield chunk
+    else:
+        waiting: Iterator[Any] = iter(source)
+        while (chunk := await asyncio.to_thread(_next, waiting)) is not END:
+            yield chunk
+
+
+def _next(waiting: Iterator[Any]) -> Any:
+    return next(waiting, END)
+
+
+def demand_stream(source: object, *kinds: type) -> None:
+    """Raise TypeError for what is no stream of chunks, or of another kind than these."""
+    if isinstance(source, str | bytes | bytearray | Mapping) or not isinstance(source, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"response_stream must be an {wanted} of chunks, not {type(source).__name__}")
+
+
+def _close(source: object) -> Any:
+    """Ask a source for no more, where it can be told; what is to be awaited of that."""
+    close = getattr(source, "aclose", None) or getattr(source, "close", None)
+    with suppress(Exception):
+        return close() if close else None
+    return None

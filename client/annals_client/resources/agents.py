@@ -1,0 +1,38 @@
+"""Messages between agents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from annals_client import wire
+from annals_client.calls import Repeat, Said
+from annals_client.methods import Resource, S, call
+from annals_client.models import AgentMessage
+
+
+class AgentMessages(Resource[S]):
+    """Send messages from agent to agent."""
+
+    @call("POST /v1/a2a/messages", AgentMessage, Repeat.WITH_KEY)
+    def send(
+        self,
+        text: str,
+        *,
+        from_: str,
+        to: str,
+        memory_space_id: str | None = None,
+        thread_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Said:
+        """Send a message. Two agents share one conversation, whoever writes first.
+
+        Raises
+        ------
+        ValidationFailed : DUPLICATE_VALUES for an agent that writes to itself
+        """
+        said = wire.body(
+            from_=from_, to=to, text=text, memory_space_id=memory_space_id, thread_id=thread_id, metadata=metadata
+        )
+        return Said(body=said, key=idempotency_key)

@@ -1,0 +1,181 @@
+"""Conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict, Unpack
+
+from annals_client import wire
+from annals_client.calls import Repeat, Said
+from annals_client.filters import ConversationFilter, conversation_body, conversation_query
+from annals_client.listing import Wanted
+from annals_client.methods import Resource, S, call, listing
+from annals_client.models import (
+    Analytics,
+    ContextWindow,
+    Conversation,
+    ConversationHit,
+    DeletedMany,
+    Message,
+    Receipt,
+    Verified,
+)
+from annals_client.wire import Time
+
+CONVERSATION = "/v1/conversations/{conversationId}"
+
+Hits = list[ConversationHit]
+
+
+class Participants(TypedDict, total=False):
+    """Who takes part: a user and/or an agent with a memory space, or two ``agents``."""
+
+    user_id: str | None
+    agent_id: str | None
+    participant_id: str | None
+    agents: tuple[str, str] | None
+    memory_space_id: str | None
+
+
+class Conversations(Resource[S]):
+    """Make, find, list, search and erase conversations."""
+
+    @call("POST /v1/conversations", Conversation, Repeat.WITH_KEY)
+    def create(
+        self,
+        *,
+        conversation_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **participants: Unpack[Participants],
+    ) -> Said:
+        """Make a conversation, of a user and/or an agent or of two agents.
+
+        Raises
+        ------
+        Conflict : CONVERSATION_ALREADY_EXISTS
+        Erased : a conversation of this id was erased
+        ValidationFailed : INVALID_PARTICIPANTS and others
+        """
+        said = _between(participants)
+        return Said(body={**said, **wire.body(conversation_id=conversation_id, metadata=metadata)}, key=idempotency_key)
+
+    @call("PUT /v1/conversations/by-participants", Conversation)
+    def get_or_create(self, *, metadata: Mapping[str, Any] | None = None, **participants: Unpack[Participants]) -> Said:
+        """The conversation of these participants: the one there is, or a new one. Two agents may come in any order."""
+        return Said(body={**_between(participants), **wire.body(metadata=metadata)})
+
+    @call(f"GET {CONVERSATION}", Conversation)
+    def get(self, conversation_id: str) -> Said:
+        """A conversation. Raises NotFound, or Erased."""
+        return Said(_of(conversation_id))
+
+    @listing("GET /v1/conversations", Conversation)
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        page_size: int = 100,
+        sort_by: Literal["createdAt", "updatedAt", "lastMessageAt", "messageCount"] | None = None,
+        sort_order: Literal["asc", "desc"] | None = None,
+        **wanted: Unpack[ConversationFilter],
+    ) -> Wanted:
+        """The conversations that a filter matches, the newest activity first unless said otherwise.
+
+        ``limit`` is how many at most; without it, all. They are read in pages of ``page_size``.
+        """
+        order = wire.query(sort_by=sort_by, sort_order=sort_order)
+        return Wanted(Said(query={**conversation_query(**wanted), **order}), limit, page_size)
+
+    @call("GET /v1/conversations/count", int, inside="count")
+    def count(self, **wanted: Unpack[ConversationFilter]) -> Said:
+        """How many conversations a filter matches."""
+        return Said(query=conversation_query(**wanted))
+
+    @call(f"PATCH {CONVERSATION}", Conversation, Repeat.NEVER)
+    def update(self, conversation_id: str, metadata: Mapping[str, Any], *, if_match: int | None = None) -> Said:
+        """Merge a patch into a conversation's metadata; None removes a key.
+
+        Raises
+        ------
+        PreconditionFailed : the conversation's version is not ``if_match``
+        """
+        return Said(_of(conversation_id), body={"metadata": metadata}, if_match=if_match)
+
+    @call(f"DELETE {CONVERSATION}", Receipt)
+    def erase(self, conversation_id: str) -> Said:
+        """Erase a conversation. Where its receipt's status is ``erasing``, ask ``receipts.get`` for the end of it."""
+        return Said(_of(conversation_id))
+
+    @call(f"POST {CONVERSATION}/seal", Conversation)
+    def seal(self, conversation_id: str) -> Said:
+        """Close a conversation: it takes no more messages."""
+        return Said(_of(conversation_id))
+
+    @call(f"POST {CONVERSATION}/archive", Conversation)
+    def archive(self, conversation_id: str, *, before: Time) -> Said:
+        """Archive the messages before a seq or a time: histories leave them out unless they are asked for."""
+        return Said(_of(conversation_id), body=wire.body(before=before))
+
+    @call(f"POST {CONVERSATION}/preamble", Message, Repeat.WITH_KEY)
+    def preamble(
+        self,
+        conversation_id: str,
+        content: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Said:
+        """Put a text in front of the first message, in the place of an earlier one. It is not counted."""
+        return Said(_of(conversation_id), body=wire.body(content=content, metadata=metadata), key=idempotency_key)
+
+    @call("POST /v1/conversations/delete-many", DeletedMany, Repeat.NEVER)
+    def delete_many(
+        self, *, dry_run: bool = False, confirm: bool = False, **wanted: Unpack[ConversationFilter]
+    ) -> Said:
+        """Erase all conversations that a filter matches, or only say which they are.
+
+        Raises
+        ------
+        Conflict : DELETE_MANY_THRESHOLD_EXCEEDED, more than ten match and that is not confirmed
+        ValidationFailed : MISSING_REQUIRED_FIELD for an empty filter
+        """
+        return Said(body={"filter": conversation_body(**wanted), **wire.body(dry_run=dry_run, confirm=confirm)})
+
+    @call("POST /v1/conversations/search", Hits, inside="items")
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int | None = None,
+        consistent: bool | None = None,
+        **wanted: Unpack[ConversationFilter],
+    ) -> Said:
+        """Conversations by what was said in them, the best first, each with its best messages. Raises Unavailable."""
+        said = wire.body(query=query, limit=limit, consistent=consistent)
+        return Said(body={**said, "filter": conversation_body(**wanted)})
+
+    @call(f"GET {CONVERSATION}/verify", Verified)
+    def verify(self, conversation_id: str) -> Said:
+        """Have the server read a conversation's whole chain, and say whether it is what was appended."""
+        return Said(_of(conversation_id))
+
+    @call(f"GET {CONVERSATION}/context", ContextWindow)
+    def context(self, conversation_id: str, max_tokens: int, *, include_summary: bool | None = None) -> Said:
+        """The newest messages that fit a budget of tokens, oldest first, behind the preamble if that is asked for."""
+        return Said(_of(conversation_id), query=wire.query(max_tokens=max_tokens, include_summary=include_summary))
+
+    @call(f"GET {CONVERSATION}/analytics", Analytics)
+    def analytics(self, conversation_id: str) -> Said:
+        """Counts by role and participant, tokens, response times and turns per day."""
+        return Said(_of(conversation_id))
+
+
+def _of(conversation_id: str) -> dict[str, str]:
+    return {"conversation_id": conversation_id}
+
+
+def _between(participants: Participants) -> dict[str, Any]:
+    """The type and participants of a conversation."""
+    kind = "agent-agent" if participants.get("agents") else "user-agent"
+    return {"type": kind, "participants": wire.body(**participants)}

@@ -1,0 +1,57 @@
+"""API keys, and the receipts of erasures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import NoneType
+from typing import Literal
+
+from annals_client import wire
+from annals_client.calls import Repeat, Said
+from annals_client.methods import Resource, S, call
+from annals_client.models import CreatedKey, Key, Receipt
+from annals_client.wire import Time
+
+KeyList = list[Key]
+
+
+class Keys(Resource[S]):
+    """Make, list and revoke API keys."""
+
+    @call("POST /v1/keys", CreatedKey, Repeat.NEVER)
+    def create(
+        self,
+        name: str,
+        scopes: Sequence[Literal["read", "write", "erase", "admin"]],
+        *,
+        tenant: str | None = None,
+        memory_spaces: Sequence[str] | None = None,
+        expires_at: Time | None = None,
+    ) -> Said:
+        """Make a key. Its text, ``key``, is shown this once.
+
+        Raises
+        ------
+        Forbidden : it would open more than the key that makes it
+        """
+        said = wire.body(name=name, tenant=tenant, memory_spaces=memory_spaces, expires_at=expires_at)
+        return Said(body={**said, "scopes": [*scopes]})
+
+    @call("GET /v1/keys", KeyList, inside="items")
+    def list(self) -> Said:
+        """The tenant's keys that open no more than the caller's own."""
+        return Said()
+
+    @call("DELETE /v1/keys/{keyId}", NoneType)
+    def revoke(self, key_id: str) -> Said:
+        """Revoke a key. It stops working within the authorizer's cache time."""
+        return Said({"key_id": key_id})
+
+
+class Receipts(Resource[S]):
+    """Read the receipts of erasures."""
+
+    @call("GET /v1/receipts/{receiptId}", Receipt)
+    def get(self, receipt_id: str) -> Said:
+        """An erasure's receipt."""
+        return Said({"receipt_id": receipt_id})

@@ -1,0 +1,166 @@
+"""Memory: turns that are remembered, and searched."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Required, TypedDict, TypeVar, Unpack, overload
+from uuid import uuid4
+
+from annals_client import wire
+from annals_client.calls import Repeat, Said
+from annals_client.chunks import Progress, Reply, text_of
+from annals_client.errors import AnnalsError
+from annals_client.filters import MemoryFilter
+from annals_client.following import AsyncTurnStream, TurnStream
+from annals_client.methods import Resource, S, call
+from annals_client.models import Hit, Remembered
+from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
+from annals_client.relay import AsyncRelay, Relay, demand_stream
+from annals_client.senders import AsyncSender, Sender
+from annals_client.wire import Time
+
+C = TypeVar("C")
+
+Hits = list[Hit]
+
+ABSENT: Any = object()
+
+
+class BareTurn(TypedDict, total=False):
+    """What every way of remembering a turn takes. The conversation is made if it is missing."""
+
+    memory_space_id: Required[str]
+    user_message: Required[str]
+    conversation_id: str | None
+    user_id: str | None
+    agent_id: str | None
+    participant_id: str | None
+    metadata: Mapping[str, Any] | None
+    timestamp: Time | None
+
+
+class Turn(BareTurn, total=False):
+    """A turn, and what it is as a memory; ``importance`` is from 0 to 100."""
+
+    importance: int
+    tags: Sequence[str]
+
+
+class AskedTurn(Turn, total=False):
+    """A turn that the server's model is to answer; ``history`` is how many recent messages the model gets."""
+
+    model: str
+    instructions: str
+    history: int
+    on_failure: Literal["keep", "discard"]
+    idempotency_key: str | None
+
+
+class RelayedTurn(BareTurn, total=False):
+    """A turn that the caller's model answers, how its chunks are read, and whom to tell of them.
+
+    ``text_of`` says what a chunk of an unknown kind adds to the reply.
+    """
+
+    thread_id: str | None
+    run_id: str | None
+    on_failure: Literal["keep", "discard"]
+    idempotency_key: str | None
+    text_of: Callable[[Any], str]
+    on_chunk: Callable[[Any], Any] | None
+    on_progress: Callable[[Progress], Any] | None
+    on_error: Callable[[AnnalsError], Any] | None
+    on_complete: Callable[[StoredTurn], Any] | None
+
+
+class Memories(Resource[S]):
+    """Remember turns, stream replies, search."""
+
+    @call("POST /v1/memory/remember", Remembered, Repeat.WITH_KEY)
+    def remember(self, *, agent_response: str, idempotency_key: str | None = None, **turn: Unpack[Turn]) -> Said:
+        """Store what a user said and what the agent answered, as one entry of their conversation.
+
+        Raises
+        ------
+        Conflict : MEMORY_SPACE_MISMATCH, CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
+        ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
+        """
+        return Said(body=wire.body(**turn, agent_response=agent_response), key=idempotency_key)
+
+    @call("POST /v1/memory/search", Hits, inside="items")
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        embedding: Sequence[float] | None = None,
+        memory_space_id: str | None = None,
+        limit: int | None = None,
+        min_score: float | None = None,
+        consistent: bool | None = None,
+        explain: bool | None = None,
+        **wanted: Unpack[MemoryFilter],
+    ) -> Said:
+        """Find memories by meaning and by word, the best first.
+
+        ``consistent`` finds what was stored a moment ago, and needs ``conversation_id``.
+
+        Raises
+        ------
+        Unavailable : SEARCH_UNAVAILABLE
+        ValidationFailed : INVALID_EMBEDDING, INVALID_RANGE and others
+        """
+        said = wire.body(
+            query=query,
+            embedding=embedding,
+            memory_space_id=memory_space_id,
+            limit=limit,
+            min_score=min_score,
+            consistent=consistent,
+            explain=explain,
+        )
+        return Said(body={**said, "filter": wire.body(**wanted)})
+
+    @overload
+    def remember_stream(self: Memories[Sender], **turn: Unpack[AskedTurn]) -> TurnStream: ...
+    @overload
+    def remember_stream(self: Memories[AsyncSender], **turn: Unpack[AskedTurn]) -> AsyncTurnStream: ...
+    @overload
+    def remember_stream(
+        self: Memories[Sender], *, response_stream: Iterable[C], **turn: Unpack[RelayedTurn]
+    ) -> Relay[C]: ...
+    @overload
+    def remember_stream(
+        self: Memories[AsyncSender], *, response_stream: AsyncIterable[C] | Iterable[C], **turn: Unpack[RelayedTurn]
+    ) -> AsyncRelay[C]: ...
+    def remember_stream(self, *, response_stream: Any = ABSENT, **turn: Any) -> Any:
+        """Store a turn while its reply streams: the user's message before the first word, the reply behind the last.
+
+        Without ``response_stream`` the server's model answers; iterate the result for its events. With it, the
+        caller's own model does: ``response_stream`` is an iterable of str, of bytes, or of the chunks of OpenAI,
+        Anthropic or Bedrock; iterate the result for the same chunks. See AskedTurn and RelayedTurn for what else it
+        takes. Nothing happens before the first step of the iteration.
+
+        Raises
+        ------
+        TypeError : ``response_stream`` is no iterable of chunks, but None, or a str
+        StreamFailed, while iterating : the reply broke off; ``stored`` says what is kept
+        StreamEmpty, while iterating : the reply had no word in it; the user's message is kept
+        """
+        if response_stream is ABSENT:
+            return self._ask(**turn)
+        return self._relay(response_stream, **turn)
+
+    def _ask(self, *, idempotency_key: str | None = None, **turn: Any) -> TurnStream | AsyncTurnStream:
+        said, sender = Said(body=wire.body(**turn), key=idempotency_key), self.sender
+        return TurnStream(sender, said) if isinstance(sender, Sender) else AsyncTurnStream(sender, said)
+
+    def _relay(
+        self, source: Any, *, text_of: Callable[[Any], str] = text_of, idempotency_key: str | None = None, **named: Any
+    ) -> Relay[Any] | AsyncRelay[Any]:
+        hooks = Hooks(**{name: named.pop(name) for name in Hooks.__dataclass_fields__ if name in named})
+        turn, reply, sender = OwnTurn(idempotency_key or str(uuid4()), **named), Reply(text_of), self.sender
+        if isinstance(sender, Sender):
+            demand_stream(source, Iterable)
+            return Relay(sender, source, turn, reply, hooks)
+        demand_stream(source, AsyncIterable, Iterable)
+        return AsyncRelay(sender, source, turn, reply, hooks)

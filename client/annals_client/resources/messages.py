@@ -1,0 +1,136 @@
+"""Messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NotRequired, Required, TypedDict, Unpack
+
+from annals_client import wire
+from annals_client.calls import Repeat, Said, Steps
+from annals_client.filters import MessageFilter, Role
+from annals_client.listing import Wanted
+from annals_client.methods import Resource, S, StepsMethod, call, listing
+from annals_client.models import Appended, Message
+from annals_client.wire import Time
+
+MESSAGES = "/v1/conversations/{conversationId}/messages"
+MESSAGE = MESSAGES + "/{messageId}"
+
+MessageList = list[Message]
+
+
+class NewMessage(TypedDict, total=False):
+    """A message to be stored: a role, and ``content`` or ``parts`` or both. ``parts`` and ``metadata`` are any JSON.
+
+    ``status`` is ``incomplete`` for what came of a reply that broke off.
+    """
+
+    role: Required[Role]
+    content: str
+    parts: Any
+    name: str | None
+    user_id: str | None
+    participant_id: str | None
+    from_: NotRequired[str | None]
+    to: str | None
+    thread_id: str | None
+    run_id: str | None
+    metadata: Mapping[str, Any] | None
+    timestamp: Time | None
+    status: Literal["incomplete"] | None
+
+
+class Messages(Resource[S]):
+    """Append messages to conversations, and read them."""
+
+    @call(f"POST {MESSAGES}", Appended, Repeat.WITH_KEY)
+    def append(
+        self,
+        conversation_id: str,
+        *,
+        if_match: int | None = None,
+        idempotency_key: str | None = None,
+        **message: Unpack[NewMessage],
+    ) -> Said:
+        """Append a message.
+
+        ``if_match`` is the seq that the message goes directly behind.
+
+        Raises
+        ------
+        NotFound, Erased : there is no such conversation
+        Conflict : CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
+        PreconditionFailed : the newest message is not ``if_match``
+        ValidationFailed : ENTRY_TOO_LARGE and others
+        """
+        return Said(_of(conversation_id), body=wire.body(**message), if_match=if_match, key=idempotency_key)
+
+    @call(f"POST {MESSAGES}", Appended, Repeat.WITH_KEY)
+    def append_many(
+        self,
+        conversation_id: str,
+        messages: Iterable[NewMessage],
+        *,
+        if_match: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Said:
+        """Append several messages as one entry: all of them or none. Raises what ``append`` raises."""
+        said = {"messages": [wire.body(**message) for message in messages]}
+        return Said(_of(conversation_id), body=said, if_match=if_match, key=idempotency_key)
+
+    @listing(f"GET {MESSAGES}", Message)
+    def list(
+        self,
+        conversation_id: str,
+        *,
+        order: Literal["asc", "desc"] = "asc",
+        limit: int | None = None,
+        page_size: int = 100,
+        offset: int | None = None,
+        after: int | None = None,
+        before: int | None = None,
+        last_runs: int | None = None,
+        **wanted: Unpack[MessageFilter],
+    ) -> Wanted:
+        """A conversation's messages, from the beginning, or the newest first; see ``latest``, too.
+
+        Parameters
+        ----------
+        limit : how many at most; without it, all. They are read in pages of ``page_size``
+        offset : how many to pass over, from the end where the list begins
+        after, before : the seqs between which to stay
+        last_runs : only the newest runs, this many
+        """
+        bounds = wire.query(order=order, offset=offset, after=after, before=before, last_runs=last_runs)
+        return Wanted(Said(_of(conversation_id), query={**wire.query(**wanted), **bounds}), limit, page_size)
+
+    @StepsMethod
+    def latest(
+        self, conversation_id: str, limit: int = 50, *, before: int | None = None, **wanted: Unpack[MessageFilter]
+    ) -> Steps[MessageList]:
+        """The newest messages in chronological order, ``limit`` at most, up to the seq ``before``."""
+        size = max(1, min(limit, 1000))
+        walk = Messages.list.walk(conversation_id, order="desc", limit=limit, page_size=size, before=before, **wanted)
+        newest: MessageList = []
+        while asked := walk.next_call():
+            newest += walk.take((yield asked)).items
+        return newest[::-1]
+
+    @call(f"GET {MESSAGE}", Message)
+    def get(self, conversation_id: str, message_id: str) -> Said:
+        """One message. Raises NotFound."""
+        return Said({**_of(conversation_id), "message_id": message_id})
+
+    @call(f"POST {MESSAGES}/get-many", MessageList, inside="items")
+    def get_many(self, conversation_id: str, message_ids: Sequence[str]) -> Said:
+        """Many messages by their ids, in stored order; those that there are not are left out."""
+        return Said(_of(conversation_id), body={"messageIds": [*message_ids]})
+
+    @call(f"POST {MESSAGE}/redact", Message)
+    def redact(self, conversation_id: str, message_id: str, *, reason: str) -> Said:
+        """Withdraw a message's content. Its place, its digest and the chain stay."""
+        return Said({**_of(conversation_id), "message_id": message_id}, body={"reason": reason})
+
+
+def _of(conversation_id: str) -> dict[str, str]:
+    return {"conversation_id": conversation_id}

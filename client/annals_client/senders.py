@@ -1,0 +1,146 @@
+"""What sends calls: one way that blocks, one for asyncio. Everything that is decided is decided elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import httpx
+
+from annals_client.calls import Call, Steps, demand_success
+from annals_client.errors import AnnalsError
+from annals_client.retries import Retries, Tries
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where Annals answers, with which key, and how long to wait for it."""
+
+    url: str
+    key: str = field(repr=False)
+    timeout_s: float
+    retries: Retries
+    user_agent: str
+
+    def request(self, http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
+        """The HTTP request of a call."""
+        headers = {"Authorization": f"Bearer {self.key}", "User-Agent": self.user_agent, **call.headers}
+        return http.build_request(
+            call.method,
+            self.url + call.path,
+            params=call.query or None,
+            json=call.body,
+            headers=headers,
+            timeout=call.patience_s or self.timeout_s,
+        )
+
+    def tries(self, call: Call[Any]) -> Tries:
+        """The tries that a call has."""
+        return Tries(self.retries, call.repeat)
+
+
+class Sender:
+    """Sends calls, and waits for their answers."""
+
+    def __init__(self, connection: Connection, http: httpx.Client) -> None:
+        self.connection = connection
+        self.pause = time.sleep
+        self._http = http
+
+    def send(self, call: Call[T]) -> T:
+        """The answer to a call, after as many tries as it takes. Raises AnnalsError."""
+        tries, request = self.connection.tries(call), self.connection.request(self._http, call)
+        while True:
+            try:
+                return call.read(self._http.send(request))
+            except (httpx.RequestError, AnnalsError) as failure:
+                pause_s = tries.pause_after(failure)
+            self.pause(pause_s)
+
+    def run(self, steps: Steps[T]) -> T:
+        """Send the calls of several steps, tell each answer, and return what comes of them."""
+        go_on: Callable[[], Call[Any]] = partial(next, steps)
+        while True:
+            try:
+                call = go_on()
+            except StopIteration as end:
+                return cast("T", end.value)
+            try:
+                answer = self.send(call)
+            except AnnalsError as failure:
+                go_on = partial(steps.throw, failure)
+            else:
+                go_on = partial(steps.send, answer)
+
+    @contextmanager
+    def open(self, call: Call[Any]) -> Iterator[httpx.Response]:
+        """The answer to a call, its body yet to be read. One try. Raises AnnalsError, httpx.RequestError."""
+        response = self._http.send(self.connection.request(self._http, call), stream=True)
+        try:
+            if not response.is_success:
+                response.read()
+                demand_success(response)
+            yield response
+        finally:
+            response.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+class AsyncSender:
+    """Sends calls for asyncio."""
+
+    def __init__(self, connection: Connection, http: httpx.AsyncClient) -> None:
+        self.connection = connection
+        self.pause = asyncio.sleep
+        self._http = http
+
+    async def send(self, call: Call[T]) -> T:
+        """The answer to a call, after as many tries as it takes. Raises AnnalsError."""
+        tries, request = self.connection.tries(call), self.connection.request(self._http, call)
+        while True:
+            try:
+                return call.read(await self._http.send(request))
+            except (httpx.RequestError, AnnalsError) as failure:
+                pause_s = tries.pause_after(failure)
+            await self.pause(pause_s)
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Send the calls of several steps, tell each answer, and return what comes of them."""
+        go_on: Callable[[], Call[Any]] = partial(next, steps)
+        while True:
+            try:
+                call = go_on()
+            except StopIteration as end:
+                return cast("T", end.value)
+            try:
+                answer = await self.send(call)
+            except AnnalsError as failure:
+                go_on = partial(steps.throw, failure)
+            else:
+                go_on = partial(steps.send, answer)
+
+    @asynccontextmanager
+    async def open(self, call: Call[Any]) -> AsyncIterator[httpx.Response]:
+        """The answer to a call, its body yet to be read. One try. Raises AnnalsError, httpx.RequestError."""
+        response = await self._http.send(self.connection.request(self._http, call), stream=True)
+        try:
+            if not response.is_success:
+                await response.aread()
+                demand_success(response)
+            yield response
+        finally:
+            await response.aclose()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
