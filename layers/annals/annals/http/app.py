@@ -143,4 +143,5 @@ def reply(body: Any, status: int = 200, *, etag: int | None = None, replayed: bo
         headers["ETag"] = f'"{etag}"'
     if replayed:
         headers["Idempotent-Replayed"] = "true"
-    return Response(status_code=status, content_type="application/json", body=body, headers=headers)
+    content_type = None if body is None else "application/json"
+    return Response(status_code=status, content_type=content_type, body=body, headers=headers)

@@ -1,0 +1,216 @@
+"""Keys, and the authorizer that knows whom one stands for."""
+
+from __future__ import annotations
+
+import time
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from annals.access.caller import SCOPES, Caller
+from tests.conftest import Setting
+from tests.support import stack
+from tests.support.api import Api
+
+pytestmark = pytest.mark.usefixtures("moto")
+
+ARN = "arn:aws:execute-api:eu-west-1:000000000000:abc123/prod/GET/v1/conversations/x"
+READ = {"name": "reader", "scopes": ["read"]}
+
+
+def _authorize(**headers: str) -> dict[str, Any]:
+    event = {"methodArn": ARN, "headers": {name.replace("_", "-"): value for name, value in headers.items()}}
+    answer: dict[str, Any] = stack.function("authorizer").handler(event, None)
+    return answer
+
+
+def _caller(key: str) -> Caller:
+    return Caller.from_authorizer(_authorize(Authorization=f"Bearer {key}")["context"])
+
+
+def _demand_unauthorized(**headers: str) -> None:
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        _authorize(**headers)
+
+
+@pytest.fixture
+def forgetful() -> Any:
+    """An authorizer that has seen no key yet."""
+    authorizer = stack.function("authorizer")
+    authorizer._seen.clear()
+    authorizer.root_key.cache_clear()
+    yield authorizer
+    authorizer._seen.clear()
+    authorizer.root_key.cache_clear()
+
+
+def test_a_key_is_shown_once_and_stands_for_what_it_was_made_for(api: Api) -> None:
+    made = api.post("/v1/keys", {**READ, "memorySpaces": ["work"]})
+    assert made.status == 201
+    caller = _caller(made.json["key"])
+    assert caller == Caller(api.caller.tenant, made.json["keyId"], frozenset({"read"}), frozenset({"work"}))
+    (listed,) = api.get("/v1/keys").json["items"]
+    assert "key" not in listed
+    assert (listed["keyId"], listed["scopes"], listed["memorySpaces"]) == (made.json["keyId"], ["read"], ["work"])
+
+
+@pytest.mark.parametrize("header", ["Authorization", "authorization", "x-api-key", "X-Api-Key"])
+def test_a_key_may_come_in_either_header(api: Api, header: str) -> None:
+    key = api.post("/v1/keys", READ).json["key"]
+    text = key if "pi" in header else f"bearer  {key}"
+    assert _authorize(**{header: text})["principalId"] == key.split(".")[2]
+
+
+def test_an_allowed_caller_is_allowed_the_whole_stage(api: Api) -> None:
+    answer = _authorize(x_api_key=api.post("/v1/keys", READ).json["key"])
+    (statement,) = answer["policyDocument"]["Statement"]
+    assert statement["Resource"] == "arn:aws:execute-api:eu-west-1:000000000000:abc123/prod/*"
+    assert all(isinstance(value, str) for value in answer["context"].values())
+
+
+def test_no_key_and_what_is_none_are_unauthorized() -> None:
+    _demand_unauthorized()
+    for text in ("", "x", "annals", "annals.a.b.c", "annals...", "Bearer", "annals.%.key-0.s", "annals.éé.k.s", "😀"):
+        _demand_unauthorized(Authorization=f"Bearer {text}")
+        _demand_unauthorized(x_api_key=text)
+    _demand_unauthorized(Authorization="Basic dXNlcjpwYXNz")
+
+
+def test_a_key_that_is_too_long_for_the_table_is_unauthorized() -> None:
+    tenant = urlsafe_b64encode(b"x" * 3000).decode()
+    for text in (f"annals.{tenant}.key-{'0' * 16}.s", f"annals.eA.{'k' * 2000}.s", "annals.eA.key-%.s"):
+        _demand_unauthorized(x_api_key=text)
+
+
+@settings(max_examples=20)
+@given(st.text(max_size=30))
+def test_no_made_up_text_is_a_key(moto: None, text: str) -> None:
+    _demand_unauthorized(x_api_key=text)
+
+
+def test_a_key_with_one_part_changed_is_unauthorized(api: Api) -> None:
+    prefix, tenant, key_id, secret = api.post("/v1/keys", READ).json["key"].split(".")
+    other = urlsafe_b64encode(b"another").decode().rstrip("=")
+    for parts in ((prefix, other, key_id, secret), (prefix, tenant, "key-0", secret), (prefix, tenant, key_id, "s")):
+        _demand_unauthorized(x_api_key=".".join(parts))
+    _demand_unauthorized(x_api_key=".".join((prefix, tenant, key_id, secret[:-1])))
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_revoked_key_works_no_longer_once_the_cache_has_forgotten_it(api: Api, setting: Setting) -> None:
+    setting("AUTHORIZER_CACHE_S", "60")
+    made = api.post("/v1/keys", READ).json
+    assert _caller(made["key"])
+    revoked = api.delete(f"/v1/keys/{made['keyId']}")
+    assert (revoked.status, revoked.body) == (204, b"")
+    assert _caller(made["key"])
+    started = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.monotonic", lambda: started + 61)
+        _demand_unauthorized(x_api_key=made["key"])
+    assert api.get("/v1/keys").json["items"][0]["revokedAt"]
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_an_expired_key_works_no_longer_even_where_it_was_just_seen(api: Api) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    made = api.post("/v1/keys", {**READ, "expiresAt": now_ms + 5_000}).json
+    assert _caller(made["key"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.time_ns", lambda: (now_ms + 5_001) * 1_000_000)
+        _demand_unauthorized(x_api_key=made["key"])
+
+
+def test_the_root_key_has_every_scope_in_the_root_tenant(forgetful: Any, setting: Setting) -> None:
+    setting("ROOT_KEY", "the-root-key")
+    setting("ROOT_TENANT", "home")
+    assert _caller("the-root-key") == Caller("home", "root", frozenset(SCOPES))
+    _demand_unauthorized(x_api_key="the-root-kez")
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_no_root_key_is_not_an_empty_one() -> None:
+    _demand_unauthorized(x_api_key="")
+
+
+def test_a_key_cannot_give_more_than_it_has(api: Api) -> None:
+    some = api.limited(scopes={"admin", "read"}, spaces={"work"})
+    for asked in (
+        {"name": "n", "scopes": ["write"]},
+        {**READ, "memorySpaces": ["home"]},
+        {**READ, "memorySpaces": ["work", "home"]},
+        {**READ, "tenant": "another"},
+    ):
+        assert some.post("/v1/keys", asked).problem[:2] == (403, "FORBIDDEN"), asked
+    assert some.post("/v1/keys", READ).json["memorySpaces"] == ["work"]
+    assert some.post("/v1/keys", {**READ, "tenant": api.caller.tenant}).status == 201
+
+
+def test_no_key_is_given_the_scope_operator(api: Api) -> None:
+    operator = api.limited(scopes=set(SCOPES))
+    asked = operator.post("/v1/keys", {"name": "n", "scopes": ["operator"]})
+    assert asked.problem == (422, "INVALID_FORMAT", "scopes[0]")
+
+
+def test_an_operator_makes_keys_for_other_tenants(api: Api) -> None:
+    made = api.limited(scopes=set(SCOPES)).post("/v1/keys", {**READ, "tenant": "another"}).json
+    assert _caller(made["key"]).tenant == "another"
+    assert api.get("/v1/keys").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "field"),
+    [
+        ({"name": " "}, "MISSING_REQUIRED_FIELD", "name"),
+        ({"scopes": []}, "EMPTY_ARRAY", "scopes"),
+        ({"scopes": ["fly"]}, "INVALID_FORMAT", "scopes[0]"),
+        ({"memorySpaces": []}, "EMPTY_ARRAY", "memorySpaces"),
+        ({"expiresAt": "2020-01-01T00:00:00Z"}, "INVALID_DATE_RANGE", "expiresAt"),
+        ({"key": "mine"}, "UNKNOWN_FIELD", "key"),
+    ],
+)
+def test_a_key_that_cannot_be_is_refused_by_field(api: Api, more: dict[str, Any], code: str, field: str) -> None:
+    assert api.post("/v1/keys", {**READ, **more}).problem == (422, code, field)
+
+
+def test_keys_need_the_scope_admin(api: Api) -> None:
+    for answer in (
+        api.limited(scopes={"read", "write", "erase"}).post("/v1/keys", READ),
+        api.limited(scopes={"read"}).get("/v1/keys"),
+        api.limited(scopes={"read"}).delete("/v1/keys/key-1"),
+    ):
+        assert answer.problem == (403, "FORBIDDEN", None)
+
+
+def test_another_tenant_s_keys_are_not_there(api: Api) -> None:
+    made = api.post("/v1/keys", READ).json
+    other = Api.of("another-one")
+    assert other.get("/v1/keys").json["items"] == []
+    assert other.delete(f"/v1/keys/{made['keyId']}").problem[:2] == (404, "KEY_NOT_FOUND")
+    assert api.delete("/v1/keys/none").problem[:2] == (404, "KEY_NOT_FOUND")
+    assert "revokedAt" not in api.get("/v1/keys").json["items"][0]
+
+
+LOOKALIKES = ["x#C#conv-1", "a%23C%23b", "..", "%2e%2e%2f", "T#acme#C#conv-1", "%", "%25", "a b", "ü"]
+
+
+@pytest.mark.parametrize("lookalike", LOOKALIKES)
+def test_a_tenant_that_looks_like_another_s_key_stays_inside_its_own(api: Api, lookalike: str) -> None:
+    body = {"type": "agent-agent", "participants": {"agents": ["a", "b"]}}
+    assert api.post("/v1/conversations", {**body, "conversationId": "conv-1"}).status == 201
+    other = Api.of(f"{api.caller.tenant}{lookalike}")
+    assert other.get("/v1/conversations/conv-1").status == 404
+    assert other.post("/v1/conversations", {**body, "conversationId": "conv-1"}).status == 201
+    assert other.post("/v1/conversations/conv-1/messages", {"role": "user", "content": "mine"}).status == 201
+    assert api.get("/v1/conversations/conv-1").json["messageCount"] == 0
+
+
+def test_an_id_that_looks_like_another_tenant_s_key_stays_inside_one_s_own() -> None:
+    body = {"type": "agent-agent", "participants": {"agents": ["a", "b"]}}
+    assert Api.of("x").post("/v1/conversations", {**body, "conversationId": "y"}).status == 201
+    for path in ("x%23C%23y", "%23C%23y", "..%2Fy", "T%23x%23C%23y"):
+        assert Api.of("w").get(f"/v1/conversations/{path}").status in (404, 422)
+    assert Api.of("x#C#y").get("/v1/conversations/y").status == 404
