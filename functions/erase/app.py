@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from aws_lambda_powertools.event_handler import Response
 
-from annals.conversations.erase import erase, erase_many, read_receipt
+from annals.conversations.erase import erase, erase_many
 from annals.conversations.filters import from_json
 from annals.conversations.lists import Selection
-from annals.conversations.models import DeletedMany, DeleteMany, Redact, ShownReceipt
+from annals.conversations.models import DeletedMany, DeleteMany, Redact, ShownReceipt, show_receipt
 from annals.conversations.read import demand_space, demand_tail
-from annals.conversations.receipts import show_receipt
-from annals.errors import InvalidInput
+from annals.conversations.receipts import read_receipt
+from annals.errors import InvalidInput, ReceiptNotFound
 from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
@@ -59,4 +59,7 @@ def get_receipt(receipt_id: PathId) -> ShownReceipt:
     """An erasure's receipt."""
     caller = app.caller.require("read")
     app.demand_known_query()
-    return show_receipt(read_receipt(caller.tenant, receipt_id))
+    receipt = read_receipt(caller.tenant, receipt_id)
+    if not caller.may_see(receipt.space):
+        raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
+    return show_receipt(receipt)

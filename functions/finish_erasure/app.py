@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from annals.conversations.erase import proceed, read_receipt
+from annals.conversations.erase import proceed
+from annals.conversations.receipts import read_receipt
 from annals.ledger.keys import unescape
 from annals.settings import settings
 from annals.streams import answer_each

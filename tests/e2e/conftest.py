@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.e2e.asking import key_of, unique
 from tests.e2e.servers import Server, start_server, stop_server
 
 
@@ -25,4 +26,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def api(server: Server) -> Iterator[httpx.Client]:
     """A client with every scope."""
     with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def own(server: Server, api: httpx.Client) -> Iterator[httpx.Client]:
+    """A client of a tenant that no other test knows, without the scopes for keys."""
+    with server.client(key_of(api, unique("tenant"))) as client:
         yield client

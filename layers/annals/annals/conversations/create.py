@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from annals.conversations.genesis import Genesis, genesis_entry, read_genesis_entry
 from annals.conversations.heads import Head, first_head, to_head_item
 from annals.conversations.holders import holder_pk, holder_put, read_holder
-from annals.conversations.read import read_conversation
+from annals.conversations.read import demand_tail, read_conversation
 from annals.dynamodb import client
 from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationErased
 from annals.ledger.append import RETRIED_REASONS
@@ -66,6 +66,7 @@ def create(tenant: str, new: NewConversation, created_by: str, request: Idempote
     ------
     ConversationAlreadyExists, ConversationErased : the id is taken
     IdempotencyKeyReused : the request's key came with another request before
+    ConversationErased : an earlier try of this request had made it, and it was erased since
     """
     genesis = _genesis(tenant, new, created_by)
     marker = [marker_put(request, {"conversationId": genesis.conversation_id})] if request else []
@@ -75,6 +76,7 @@ def create(tenant: str, new: NewConversation, created_by: str, request: Idempote
     if request is None:
         raise AppendConflict(genesis.conversation_id)
     earlier = result_of(request, written.holder)["conversationId"]
+    demand_tail(tenant, earlier)
     made, entry = read_genesis_entry(conversation_pk(tenant, earlier))
     return Made(first_head(made, Tail.of(entry)), replayed=True)
 

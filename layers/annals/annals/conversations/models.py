@@ -10,9 +10,11 @@ from typing_extensions import TypedDict
 
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
+from annals.conversations.receipts import Receipt
 from annals.errors import InvalidInput
-from annals.http.model import Id, Json, Model, Text, refusal, to_ms
+from annals.http.model import ConversationId, Id, Json, Model, Text, refusal, to_ms
 from annals.ledger.models import Message
+from annals.times import to_rfc3339
 
 MAX_SEQ = 10**9
 
@@ -75,7 +77,7 @@ class CreateConversation(Model):
     """A conversation to be made; without an id it gets one."""
 
     type: ConversationType
-    conversation_id: Id | None = None
+    conversation_id: ConversationId | None = None
     participants: Participants
     metadata: Json = Field(default_factory=dict)
 
@@ -151,6 +153,24 @@ class ShownReceipt(TypedDict):
     erasedAt: NotRequired[str]
     removed: NotRequired[Removed]
     headHash: NotRequired[str]
+
+
+def show_receipt(receipt: Receipt) -> ShownReceipt:
+    """The API's receipt. Every message was a memory, so as many of these are gone."""
+    shown = ShownReceipt(
+        receiptId=receipt.receipt_id,
+        conversationId=receipt.conversation_id,
+        status="erasing",
+        begunAt=to_rfc3339(receipt.begun_at),
+    )
+    if receipt.erased_at is None:
+        return shown
+    return shown | ShownReceipt(  # type: ignore[typeddict-item]
+        status="erased",
+        erasedAt=to_rfc3339(receipt.erased_at),
+        removed={"messages": receipt.messages, "memories": receipt.messages},
+        headHash=receipt.head_hash.hex(),
+    )
 
 
 class Conversation(TypedDict):

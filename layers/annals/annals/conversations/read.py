@@ -8,6 +8,7 @@ from typing import Any
 
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.heads import Head, first_head, of_tail, read_head
+from annals.conversations.receipts import find_receipt, receipt_id
 from annals.errors import ConversationErased, ConversationNotFound
 from annals.ledger.entry import ERASED, Tail
 from annals.ledger.keys import conversation_pk
@@ -27,8 +28,19 @@ def demand_tail(tenant: str, conversation_id: str) -> Tail:
 
 def demand_space(tenant: str, conversation_id: str, spaces: Collection[str] | None) -> None:
     """Raise ConversationNotFound unless the conversation is in one of these spaces; None stands for all of them."""
-    if spaces is not None and read_genesis(tenant, conversation_id).memory_space_id not in spaces:
+    if spaces is not None and _space_of(tenant, conversation_id) not in spaces:
         raise ConversationNotFound(conversation_id)
+
+
+def _space_of(tenant: str, conversation_id: str) -> str | None:
+    """The memory space that a conversation is in; of an erased one only its receipt still knows."""
+    try:
+        return read_genesis(tenant, conversation_id).memory_space_id
+    except ConversationNotFound:
+        receipt = find_receipt(tenant, receipt_id(conversation_pk(tenant, conversation_id)))
+        if receipt is None:
+            raise
+        return receipt.space
 
 
 def read_conversation(tenant: str, conversation_id: str) -> Head:

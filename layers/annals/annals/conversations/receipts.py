@@ -1,25 +1,85 @@
-"""Receipts of erasures, as the API shows them."""
+"""Receipts of erasures: how far each one is, and what it took away. They stay when everything else is gone."""
 
 from __future__ import annotations
 
-from annals.conversations.erase import Receipt
-from annals.conversations.models import ShownReceipt
-from annals.times import to_rfc3339
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+
+from botocore.exceptions import ClientError
+
+from annals.dynamodb import Item, client, from_item, to_item
+from annals.errors import ReceiptNotFound
+from annals.ledger.keys import escape
+from annals.settings import settings
 
 
-def show_receipt(receipt: Receipt) -> ShownReceipt:
-    """The API's receipt. Every message was a memory, so as many of these are gone."""
-    shown = ShownReceipt(
-        receiptId=receipt.receipt_id,
-        conversationId=receipt.conversation_id,
-        status="erasing",
-        begunAt=to_rfc3339(receipt.begun_at),
-    )
-    if receipt.erased_at is None:
-        return shown
-    return shown | ShownReceipt(  # type: ignore[typeddict-item]
-        status="erased",
-        erasedAt=to_rfc3339(receipt.erased_at),
-        removed={"messages": receipt.messages, "memories": receipt.messages},
-        headHash=receipt.head_hash.hex(),
-    )
+@dataclass(frozen=True)
+class Receipt:
+    """How far an erasure is. Times are Unix milliseconds; ``handed_over`` asks the stream's function to go on.
+
+    ``space`` is the memory space that the conversation was in: who may not see that one sees no receipt.
+    """
+
+    tenant: str
+    receipt_id: str
+    conversation_id: str
+    by: str
+    begun_at: int
+    space: str | None = None
+    next_seq: int = 0
+    handed_over: bool = False
+    erased_at: int | None = None
+    messages: int = 0
+    head_hash: bytes = b""
+
+
+def receipt_id(pk: str) -> str:
+    """The id of the receipt of a conversation's erasure."""
+    return f"rcp-{sha256(pk.encode()).hexdigest()[:20]}"
+
+
+def find_receipt(tenant: str, receipt_id: str) -> Receipt | None:
+    """An erasure's receipt, or None."""
+    key = _receipt_key(tenant, receipt_id)
+    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    if item is None:
+        return None
+    values = from_item(item)
+    return Receipt(**{name: values[name] for name in Receipt.__dataclass_fields__ if name in values})
+
+
+def read_receipt(tenant: str, receipt_id: str) -> Receipt:
+    """An erasure's receipt. Raises ReceiptNotFound."""
+    receipt = find_receipt(tenant, receipt_id)
+    if receipt is None:
+        raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
+    return receipt
+
+
+def receipt_put(receipt: Receipt) -> dict[str, object]:
+    """The part of a transaction that writes a receipt."""
+    return {"Put": {"TableName": settings().state_table, "Item": _to_receipt_item(receipt)}}
+
+
+def store_receipt(receipt: Receipt) -> Receipt:
+    """Store how far an erasure is; once one says that it is done, it stays, and is returned instead."""
+    try:
+        client().put_item(
+            TableName=settings().state_table,
+            Item=_to_receipt_item(receipt),
+            ConditionExpression="attribute_not_exists(erased_at)",
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        return read_receipt(receipt.tenant, receipt.receipt_id)
+    return receipt
+
+
+def _to_receipt_item(receipt: Receipt) -> Item:
+    values = {name: value for name, value in asdict(receipt).items() if value is not None}
+    return {**_receipt_key(receipt.tenant, receipt.receipt_id), **to_item(values)}
+
+
+def _receipt_key(tenant: str, receipt_id: str) -> Item:
+    return {"pk": {"S": f"T#{escape(tenant)}#R#{escape(receipt_id)}"}, "sk": {"S": "RECEIPT"}}

@@ -14,7 +14,8 @@ from annals.times import from_rfc3339, to_rfc3339
 
 MAX_ID_CHARS = 128
 
-RESERVED_IDS = frozenset({".", "..", "by-participants", "count", "delete-many", "export", "import", "search"})
+RESERVED_IDS = frozenset({"by-participants", "count", "delete-many", "export", "import", "search"})
+"""What stands beside a conversation's id in the routes."""
 
 
 class Model(BaseModel):
@@ -31,11 +32,14 @@ def refusal(code: str, text: str) -> PydanticCustomError:
 def _check_id(value: str) -> str:
     if not value.strip():
         raise refusal("MISSING_REQUIRED_FIELD", "must not be blank")
-    if len(value) > MAX_ID_CHARS or not value.isprintable() or "/" in value or value in RESERVED_IDS:
-        raise refusal(
-            "INVALID_ID_FORMAT",
-            f"must have at most {MAX_ID_CHARS} printable characters, no slash, and not be a reserved word",
-        )
+    if len(value) > MAX_ID_CHARS or not value.isprintable() or "/" in value or value in (".", ".."):
+        raise refusal("INVALID_ID_FORMAT", f"must have at most {MAX_ID_CHARS} printable characters, and no slash")
+    return value
+
+
+def _check_free(value: str) -> str:
+    if value in RESERVED_IDS:
+        raise refusal("INVALID_ID_FORMAT", f"must not be {value!r}, which is a route of its own")
     return value
 
 
@@ -70,6 +74,9 @@ def _finite(value: float) -> float:
 
 Id = Annotated[str, AfterValidator(_check_id), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_ID_CHARS})]
 """An id that callers choose."""
+
+ConversationId = Annotated[Id, AfterValidator(_check_free)]
+"""A conversation's id that callers choose."""
 
 PathId = Annotated[str, BeforeValidator(unquote), AfterValidator(_check_id)]
 """An id in a path: the one place where a path is percent-decoded."""

@@ -21,7 +21,7 @@ from annals.errors import (
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, SEALED, Entry, Record, Tail
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put, result_of
 from annals.ledger.items import from_ledger_item, to_ledger_item
-from annals.ledger.keys import conversation_pk
+from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.read import read_entry, walk
 from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail, tails
@@ -117,7 +117,7 @@ def _demand_open(
         result = find_result(request) if request else None
         if result is None:
             raise ConversationSealed(conversation_id)
-        return Appended(read_entry(result["pk"], result["seq"]), replayed=True)
+        return _replay(read_entry(result["pk"], result["seq"]))
     return None
 
 
@@ -218,7 +218,16 @@ def _find_at(pk: str, seq: int) -> Entry | None:
 
 def _replay_of_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> Appended:
     result = result_of(request, marker)
-    return Appended(read_entry(result["pk"], result["seq"]), replayed=result["entryId"] != ours.entry_id)
+    entry = read_entry(result["pk"], result["seq"])
+    return Appended(entry) if result["entryId"] == ours.entry_id else _replay(entry)
+
+
+def _replay(entry: Entry) -> Appended:
+    """An earlier request's entry as the answer to this one, unless its conversation was erased meanwhile."""
+    tail = read_tail(entry.pk)
+    if tail is None or tail.state == ERASED:
+        raise ConversationErased(split_conversation_pk(entry.pk)[1])
+    return Appended(entry, replayed=True)
 
 
 def _replay_of_place(pk: str, expected_seq: int, tail: Tail, request: IdempotentRequest | None) -> Appended:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from typing_extensions import TypedDict
 
 from annals.errors import InvalidInput
-from annals.http.model import Id, Json, Model, Score, Text, Time, refusal
+from annals.http.model import ConversationId, Id, Json, Model, Score, Text, Time, refusal
 from annals.ledger.models import Message
 
 
@@ -32,7 +32,7 @@ class NewTurn(Model):
     """What every way of remembering a turn takes."""
 
     memory_space_id: Id
-    conversation_id: Id | None = None
+    conversation_id: ConversationId | None = None
     user_id: Id | None = None
     agent_id: Id | None = None
     participant_id: Id | None = None
