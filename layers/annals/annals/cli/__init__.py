@@ -1,0 +1,1 @@
+"""The command line: export, import, and verification without a service."""

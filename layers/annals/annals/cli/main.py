@@ -1,0 +1,126 @@
+"""The command's arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from annals.cli.files import CommandFailed
+
+FORMATS = ("json", "jsonl", "csv", "openai-chat", "ledger")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 when it did what it says, 1 when it did not, 2 for arguments that it does not know."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except CommandFailed as failure:
+        sys.stderr.write(f"annals: {failure}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("annals: interrupted\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="annals", description="Append-only conversation memory for AI agents.")
+    commands = parser.add_subparsers(title="commands", required=True)
+    _add_verify(commands)
+    _add_export(commands)
+    _add_import(commands)
+    return parser
+
+
+def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="check an exported ledger, offline",
+        description="Check every digest and every link of an exported ledger (format=ledger, plain or gzip). Needs "
+        "neither a service nor a network. Exit code 0 if all of it is what was appended, 1 if not.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="what `annals export --format ledger` wrote")
+    parser.add_argument("--head", metavar="HASH", help="a headHash noted before: the file must still hold it")
+    parser.set_defaults(run=_verify)
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write conversations to a file",
+        description="Write one conversation, or all that the filters match, to a file. A file that could not be "
+        "finished is not kept.",
+    )
+    _add_service(parser)
+    parser.add_argument("--conversation", metavar="ID", help="one conversation (default: all that the key may read)")
+    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="default: %(default)s")
+    parser.add_argument(
+        "--filter",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="such as participants.userId=ada or createdAfter=2026-01-01T00:00:00Z; may be repeated",
+    )
+    parser.add_argument("--no-metadata", action="store_true", help="leave all metadata out")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="- is the standard output")
+    parser.set_defaults(run=_export)
+
+
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "import",
+        help="bring conversations in from a file",
+        description="Bring in what `annals export --format jsonl` wrote, or chats of OpenAI's format, one per line "
+        "(plain or gzip). A file of any size is sent in parts; sending it again completes it and stores nothing twice.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    _add_service(parser)
+    owners = parser.add_argument_group("whose the chats of OpenAI's format are")
+    owners.add_argument("--memory-space", metavar="ID", dest="memorySpaceId")
+    owners.add_argument("--user", metavar="ID", dest="userId")
+    owners.add_argument("--agent", metavar="ID", dest="agentId")
+    parser.set_defaults(run=_import)
+
+
+def _add_service(parser: argparse.ArgumentParser) -> None:
+    url, key = os.environ.get("ANNALS_URL"), os.environ.get("ANNALS_KEY")
+    url_help = "such as http://127.0.0.1:8000 (default: ANNALS_URL)"
+    parser.add_argument("--url", metavar="URL", default=url, required=url is None, help=url_help)
+    parser.add_argument("--key", metavar="KEY", default=key, required=key is None, help="default: ANNALS_KEY")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from annals.cli.verifying import run
+
+    return run(options.file, options.head)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from annals.cli.exporting import Wanted, run
+    from annals.cli.service import Service
+
+    filters = dict(_filter(text) for text in options.filter)
+    wanted = Wanted(options.format, options.conversation, filters, with_metadata=not options.no_metadata)
+    run(Service(options.url, options.key), wanted, options.output)
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from annals.cli.importing import run
+    from annals.cli.service import Service
+
+    said = {name: getattr(options, name) for name in ("memorySpaceId", "userId", "agentId")}
+    owners = {name: value for name, value in said.items() if value is not None}
+    run(Service(options.url, options.key), options.file, owners)
+    return 0
+
+
+def _filter(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise CommandFailed(f"--filter takes NAME=VALUE, not {text!r}")
+    return name, value

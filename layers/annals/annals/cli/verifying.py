@@ -1,0 +1,41 @@
+"""``annals verify``: check an exported ledger, offline."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from annals.cli.files import CommandFailed, open_lines
+from annals.ledger.lines import DamagedLine
+from annals.ledger.offline import Checked, verify_lines
+
+
+def run(path: Path, head: str | None) -> int:
+    """Say of each conversation whether it is what was appended; 1 if one is not. Raises CommandFailed."""
+    bad = 0
+    with open_lines(path) as file:
+        try:
+            for checked in verify_lines(file.lines(), _noted(head)):
+                sys.stdout.write(_report(checked))
+                bad += not checked.found.valid
+        except DamagedLine as error:
+            raise CommandFailed(f"{path} is not valid: {error}") from None
+    return 1 if bad else 0
+
+
+def _noted(head: str | None) -> bytes | None:
+    try:
+        return None if head is None else bytes.fromhex(head)
+    except ValueError:
+        raise CommandFailed(f"--head takes a hash in hexadecimal, not {head!r}") from None
+
+
+def _report(checked: Checked) -> str:
+    found, name = checked.found, checked.header.conversation_id
+    if not found.valid:
+        return f"{name}: NOT VALID at seq {found.first_bad_seq}: {found.reason}\n"
+    withdrawn = f", {checked.redacted} redacted" if checked.redacted else ""
+    return (
+        f"{name}: valid, {found.entries} entries, {found.message_count} messages{withdrawn}\n"
+        f"  head hash {found.head_hash.hex()}\n"
+    )
