@@ -24,8 +24,16 @@ _deserializer = TypeDeserializer()
 
 @cache
 def client() -> DynamoDBClient:
-    """The client; threads may share it. Its retries are botocore's standard ones, with jitter."""
-    config = Config(retries={"mode": "standard", "total_max_attempts": 4}, max_pool_connections=32)
+    """The client; threads may share it. Its retries are botocore's standard ones, with jitter.
+
+    A connection that falls silent is given up while there is still time for another try before a function's own end.
+    """
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=2,
+        read_timeout=10,
+        max_pool_connections=32,
+    )
     return boto3.client("dynamodb", endpoint_url=settings().dynamodb_url or None, config=config)
 
 
