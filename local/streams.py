@@ -236,14 +236,18 @@ class StreamReader:
 
 
 def is_wanted(record: Record, patterns: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a record fits one of the patterns, or there are none. Patterns name values; other rules are not known."""
+    """Whether a record fits one of the patterns, or there are none. Patterns name values or prefixes of them."""
     return not patterns or any(_fits(record, pattern) for pattern in patterns)
 
 
 def _fits(value: Any, pattern: Any) -> bool:
     if isinstance(pattern, list):
-        return value in pattern
+        return any(value == rule or _begins(value, rule) for rule in pattern)
     return isinstance(value, dict) and all(_fits(value.get(name), part) for name, part in pattern.items())
+
+
+def _begins(value: Any, rule: Any) -> bool:
+    return isinstance(rule, dict) and isinstance(value, str) and value.startswith(rule["prefix"])
 
 
 def _as_event(record: Mapping[str, Any], arn: str) -> Record:

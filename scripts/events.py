@@ -28,7 +28,9 @@ PLACES = {
     "keyId": "key-0123456789abcdef",
     "receiptId": "receipt-0123456789abcdef",
     "memoryId": "mem:lisbon:1",
+    "streamId": "stream-0123456789abcdef01234567",
     "userId": "ada",
+    "number": "1",
     "proxy": "v1/nowhere",
 }
 TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", "userMessage": "What may I not eat?"}
@@ -47,6 +49,9 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/conversations/{conversationId}/messages/{messageId}/redact": {"reason": "Asked for by the user"},
     "POST /v1/conversations/{conversationId}/preamble": {"content": "Ada plans a journey to Lisbon."},
     "POST /v1/conversations/{conversationId}/archive": {"before": 2},
+    "POST /v1/memories": {"memorySpaceId": "demo", "userId": "ada", "content": "Ada is allergic to peanuts."},
+    "POST /v1/memories/delete-many": {"filter": {"userId": "ada"}, "dryRun": True},
+    "PATCH /v1/memories/{memoryId}": {"importance": 90},
     "POST /v1/a2a/messages": {"from": "planner", "to": "booker", "text": "Book the flight of 3 May."},
     "POST /v1/memory/remember": {**TURN, "agentResponse": "Peanuts."},
     "POST /v1/memory/remember-stream": TURN,
@@ -75,7 +80,7 @@ def samples() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _sample(described: template.Template, kind: str, properties: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "DynamoDB":
-        return _stream_event(properties["Stream"]["Fn::GetAtt"][0])
+        return _stream_event(properties["Stream"]["Fn::GetAtt"][0], str(properties.get("FilterCriteria")))
     if kind == "Api":
         return _proxy_event(described, properties["Method"], properties["Path"])
     raise SystemExit(f"scripts/events.py knows no sample for a trigger of type {kind}.")
@@ -107,8 +112,16 @@ def _request(described: template.Template, method: str, resource: str, body: str
     return request, Match(route, named)
 
 
-def _stream_event(table: str) -> dict[str, Any]:
-    sort_key = "E#000000000001" if table == "LedgerTable" else "HEAD"
+KEYS = {
+    "RECEIPT": {"pk": {"S": "T#local#R#receipt-0123456789abcdef"}, "sk": {"S": "RECEIPT"}},
+    "M#": {"pk": {"S": "T#local#C#lisbon"}, "sk": {"S": "M#000000000001"}},
+    "": {"pk": {"S": "T#local#C#lisbon"}, "sk": {"S": "E#000000000001"}},
+}
+"""The keys of a sample record, by a word that its trigger's filter holds."""
+
+
+def _stream_event(table: str, filters: str) -> dict[str, Any]:
+    keys = next(keys for word, keys in KEYS.items() if word in filters)
     record = {
         "eventID": "0123456789abcdef0123456789abcdef",
         "eventName": "INSERT" if table == "LedgerTable" else "MODIFY",
@@ -117,7 +130,7 @@ def _stream_event(table: str) -> dict[str, Any]:
         "awsRegion": "us-east-1",
         "dynamodb": {
             "ApproximateCreationDateTime": TIME_MS / 1000,
-            "Keys": {"pk": {"S": "T#local#C#lisbon"}, "sk": {"S": sort_key}},
+            "Keys": keys,
             "SequenceNumber": "100000000000000000001",
             "SizeBytes": 34,
             "StreamViewType": "KEYS_ONLY",

@@ -17,6 +17,8 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import read_messages
 from annals.ledger.models import Message
 from annals.ledger.redact import redact
+from annals.memory.memories import forget_memory
+from annals.search.turns import memory_id
 from annals.settings import settings
 
 app = Api()
@@ -30,7 +32,9 @@ def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) ->
     demand_space(caller.tenant, conversation_id, caller.spaces)
     tail = demand_tail(caller.tenant, conversation_id)
     redact(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
-    return read_messages(conversation_pk(caller.tenant, conversation_id), [message_id], tail.archived)[0]
+    (message,) = read_messages(conversation_pk(caller.tenant, conversation_id), [message_id], tail.archived)
+    forget_memory(caller.tenant, memory_id(conversation_id, message["seq"]))
+    return message
 
 
 @app.delete("/v1/conversations/<conversation_id>", tags=["Conversations"])

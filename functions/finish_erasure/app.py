@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from annals.conversations.erase import proceed
 from annals.conversations.receipts import read_receipt
+from annals.errors import ReceiptNotFound
 from annals.ledger.keys import unescape
 from annals.settings import settings
 from annals.streams import answer_each
@@ -21,6 +23,7 @@ def _proceed(keys: Mapping[str, Any]) -> None:
     _, tenant, kind, receipt_id = keys["pk"]["S"].split("#")
     if kind != "R":
         return
-    receipt = read_receipt(unescape(tenant), unescape(receipt_id))
-    if receipt.handed_over:
-        proceed(receipt, settings().erase_budget_s)
+    with suppress(ReceiptNotFound):
+        receipt = read_receipt(unescape(tenant), unescape(receipt_id))
+        if receipt.handed_over:
+            proceed(receipt, settings().erase_budget_s)

@@ -71,8 +71,29 @@ class MessageNotFound(NotFound):
         super().__init__(f"There is no message {message_id!r} in this conversation.")
 
 
+class MemoryNotFound(NotFound):
+    code, title = "MEMORY_NOT_FOUND", "Memory not found"
+
+    def __init__(self, memory_id: str) -> None:
+        super().__init__(f"There is no memory {memory_id!r}.")
+
+
+class VersionNotFound(NotFound):
+    code, title = "VERSION_NOT_FOUND", "Version not found"
+
+    def __init__(self, memory_id: str, number: int) -> None:
+        super().__init__(f"Memory {memory_id!r} has no version {number} that is kept, or had none at that time.")
+
+
 class ReceiptNotFound(NotFound):
     code, title = "RECEIPT_NOT_FOUND", "Receipt not found"
+
+
+class StreamNotFound(NotFound):
+    code, title = "STREAM_NOT_FOUND", "Stream not found"
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__(f"There is no stream {stream_id!r}; one can be followed for a while only.")
 
 
 class KeyNotFound(NotFound):
@@ -118,9 +139,16 @@ class DeleteManyThresholdExceeded(Conflict):
 
     def __init__(self, count: int, threshold: int) -> None:
         super().__init__(
-            f"{count} conversations match, and without confirm at most {threshold} are deleted. Nothing was deleted.",
+            f"{count} match, and without confirm at most {threshold} are deleted. Nothing was deleted.",
             field="confirm",
         )
+
+
+class MemoryNotArchived(Conflict):
+    code, title = "MEMORY_NOT_ARCHIVED", "Memory not archived"
+
+    def __init__(self, memory_id: str) -> None:
+        super().__init__(f"Memory {memory_id!r} is not archived.")
 
 
 class AppendConflict(Conflict):
@@ -172,6 +200,7 @@ class EntryTooLarge(AnnalsError):
         super().__init__(
             f"The messages of one request take {size} bytes; an entry holds {limit}. Split them over several requests."
         )
+        self.excess = size - limit
 
 
 class RequestTooLarge(AnnalsError):
@@ -213,6 +242,12 @@ class StreamFailed(AnnalsError):
     """502: the chat model gave no reply, or broke off in the middle of it."""
 
     status, code, title = 502, "STREAM_FAILED", "Reply failed"
+
+
+class ReplyTooLarge(AnnalsError):
+    """413: the chat model's reply is longer than an entry can be."""
+
+    status, code, title = 413, "ENTRY_TOO_LARGE", "Reply too large"
 
 
 class ConfigurationError(Exception):

@@ -17,7 +17,8 @@ class Settings:
     ``embeddings_url`` and ``chat_url`` are an OpenAI-compatible endpoint (``http://…/v1``), ``offline`` for the models
     that need no network, or empty for Amazon Bedrock. Either ``opensearch_url`` or ``embedded_index`` (a file) names
     the search index. Keys may be given as the ARN of a Secrets Manager secret. ``chat_stall_s`` is the longest silence
-    of a chat model, ``chat_timeout_s`` the longest that one reply may take.
+    of a chat model, ``chat_timeout_s`` the longest that one reply may take. ``draft_retention_s`` is how long a streamed
+    reply can be followed, at most a day; ``draft_lease_s`` how long one whose process is silent counts as under way.
     """
 
     ledger_table: str = "annals-ledger"
@@ -41,9 +42,13 @@ class Settings:
     chat_stall_s: float = 120.0
     chat_timeout_s: float = 840.0
 
+    draft_retention_s: int = 3600
+    draft_lease_s: float = 20.0
+
     root_key: str = ""
     root_tenant: str = "default"
 
+    memory_versions: int = 10
     append_patience_s: float = 10.0
     erase_budget_s: float = 20.0
     authorizer_cache_s: int = 60

@@ -51,6 +51,11 @@ def answer_each(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], No
     return {"batchItemFailures": failures}
 
 
+def is_ledger_record(record: Record) -> bool:
+    """Whether a stream record is of the ledger table; a batch never mixes tables."""
+    return str(_key(record)["sk"]["S"]).startswith("E#")
+
+
 def _failed(work: Callable[[str, list[int]], Collection[int]], pk: str, seqs: list[int]) -> Collection[int]:
     try:
         return work(pk, seqs)

@@ -20,6 +20,7 @@ from annals.ledger.retry import tries
 from annals.ledger.tail import LastMessage, last_message, read_tail
 from annals.ledger.verify import Checkpoint
 from annals.settings import settings
+from annals.state import delete_partition
 
 MAX_METADATA_BYTES = 128 * 1024
 """The most that a conversation's metadata may weigh as JSON."""
@@ -212,9 +213,8 @@ def project(pk: str) -> None:
 
 
 def drop_state(pk: str) -> None:
-    """Take a conversation out of the lists, and forget what was counted of it."""
-    for name in ("HEAD", FIGURES):
-        client().delete_item(TableName=settings().state_table, Key={"pk": {"S": pk}, "sk": {"S": name}})
+    """Take a conversation out of the lists, and forget all that was kept beside its head."""
+    delete_partition(pk)
 
 
 def _advance(pk: str, tail: Tail) -> bool:

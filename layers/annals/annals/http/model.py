@@ -29,11 +29,11 @@ def refusal(code: str, text: str) -> PydanticCustomError:
     return PydanticCustomError(code, "{text}", {"text": text})
 
 
-def _check_id(value: str) -> str:
+def _check_id(value: str, max_chars: int = MAX_ID_CHARS) -> str:
     if not value.strip():
         raise refusal("MISSING_REQUIRED_FIELD", "must not be blank")
-    if len(value) > MAX_ID_CHARS or not value.isprintable() or "/" in value or value in (".", ".."):
-        raise refusal("INVALID_ID_FORMAT", f"must have at most {MAX_ID_CHARS} printable characters, and no slash")
+    if len(value) > max_chars or not value.isprintable() or "/" in value or value in (".", ".."):
+        raise refusal("INVALID_ID_FORMAT", f"must have at most {max_chars} printable characters, and no slash")
     return value
 
 
@@ -80,6 +80,9 @@ ConversationId = Annotated[Id, AfterValidator(_check_free)]
 
 PathId = Annotated[str, BeforeValidator(unquote), AfterValidator(_check_id)]
 """An id in a path: the one place where a path is percent-decoded."""
+
+PathMemoryId = Annotated[str, BeforeValidator(unquote), AfterValidator(lambda value: _check_id(value, 160))]
+"""A memory's id in a path; that of a raw memory holds its conversation's id."""
 
 Text = Annotated[str, AfterValidator(_check_text), Field(json_schema_extra={"minLength": 1})]
 """A text that says something."""

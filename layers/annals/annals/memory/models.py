@@ -63,6 +63,38 @@ class RememberStream(NewTurn):
     on_failure: Literal["keep", "discard"] = "keep"
 
 
+class CreateMemory(Model):
+    """An explicit memory to be made."""
+
+    memory_space_id: Id
+    content: Text
+    content_type: Literal["raw", "summarized", "fact", "custom"] = "custom"
+    source_type: Literal["conversation", "system", "tool", "a2a"] = "system"
+    user_id: Id | None = None
+    agent_id: Id | None = None
+    participant_id: Id | None = None
+    importance: Importance = 50
+    tags: list[Tag] = Field(default_factory=list, max_length=100)
+    metadata: Json = Field(default_factory=dict)
+    conversation_ref: NewConversationRef | None = None
+
+
+class NewConversationRef(Model):
+    """The messages that a memory comes from."""
+
+    conversation_id: Id
+    message_ids: Annotated[list[str], Field(min_length=1, max_length=100)]
+
+
+class PatchMemory(Model):
+    """What of a memory is to change. Metadata is merged; null removes a key."""
+
+    content: Text | None = None
+    importance: Importance | None = None
+    tags: list[Tag] | None = Field(default=None, max_length=100)
+    metadata: Json | None = None
+
+
 class ConversationRef(TypedDict):
     """Where in the ledger a memory comes from."""
 
@@ -91,6 +123,48 @@ class Memory(TypedDict):
     status: str
 
 
+class MemoryWithVersions(Memory):
+    """A memory with the previous versions that are kept, the newest first."""
+
+    previousVersions: list[Memory]
+
+
+class MemoryList(TypedDict):
+    """A page of memories, the newest first."""
+
+    items: list[Memory]
+    nextCursor: NotRequired[str]
+
+
+class MemoryVersions(TypedDict):
+    """All versions of a memory that are kept, the newest first."""
+
+    items: list[Memory]
+
+
+class MemoryCount(TypedDict):
+    """How many memories there are."""
+
+    count: int
+
+
+class DeleteMemories(Model):
+    """Which memories to delete. ``confirm`` allows more than the threshold."""
+
+    memory_space_id: Id | None = None
+    filter: SearchFilter
+    dry_run: bool = False
+    confirm: bool = False
+
+
+class DeletedMemories(TypedDict):
+    """The memories that were deleted, or would be."""
+
+    count: int
+    memoryIds: list[str]
+    dryRun: bool
+
+
 class RememberedConversation(TypedDict):
     """The conversation of a remembered turn."""
 
@@ -117,6 +191,7 @@ class SearchFilter(Model):
     thread_id: Id | None = None
     run_id: Id | None = None
     role: Text | None = None
+    status: Literal["active", "archived"] = "active"
     source_type: Text | None = None
     content_type: Text | None = None
     tags: list[Tag] | None = None

@@ -9,44 +9,48 @@ from typing import Any
 from annals.conversations.genesis import AGENT_AGENT, Genesis
 from annals.ledger.entry import MESSAGE, Entry, Record
 from annals.ledger.messages import MARKS, message_id
-from annals.memory.models import Memory
+from annals.memory.items import StoredMemory
 from annals.search.turns import Conversation, Turn, memory_id
-from annals.times import from_rfc3339, to_rfc3339
+from annals.times import from_rfc3339
 
 DEFAULT_IMPORTANCE = 50
 
 
 def said_in(record: Record) -> dict[str, Any]:
-    """All that a record's body says; nothing where it is redacted."""
+    """All that a record's body says; nothing where it is redacted, or was when it was imported."""
     said: dict[str, Any] = json.loads(record.body) if record.body else {}
-    return said
+    return {} if said.get("status") == "redacted" else said
 
 
-def memories_of(entry: Entry, genesis: Genesis) -> list[Memory]:
-    """The raw memories that an entry's messages are."""
-    return [_memory(record, entry, genesis) for record in entry.records if record.kind == MESSAGE]
+def memories_of(entry: Entry, genesis: Genesis) -> list[StoredMemory]:
+    """The raw memories that an entry's messages are; a redacted message is none."""
+    return [
+        raw_memory(record, entry, genesis) for record in entry.records if record.kind == MESSAGE and said_in(record)
+    ]
 
 
-def _memory(record: Record, entry: Entry, genesis: Genesis) -> Memory:
+def raw_memory(record: Record, entry: Entry, genesis: Genesis) -> StoredMemory:
+    """The raw memory that a message is."""
     said = said_in(record)
-    marks, at = said.get(MARKS, {}), to_rfc3339(entry.at)
-    memory = Memory(
-        memoryId=memory_id(genesis.conversation_id, record.seq),
-        memorySpaceId=genesis.memory_space_id or "",
+    marks = said.get(MARKS, {})
+    participants = genesis.participants
+    return StoredMemory(
+        tenant=genesis.tenant,
+        memory_id=memory_id(genesis.conversation_id, record.seq),
+        memory_space_id=genesis.memory_space_id or "",
         content=said.get("content", ""),
-        contentType="raw",
-        sourceType=source_type(genesis),
+        source_type=source_type(genesis),
+        user_id=said.get("userId") or participants.get("userId"),
+        agent_id=participants.get("agentId"),
+        participant_id=said.get("participantId") or participants.get("participantId"),
         importance=marks.get("importance", DEFAULT_IMPORTANCE),
-        tags=marks.get("tags", []),
+        tags=tuple(marks.get("tags", ())),
         metadata=said.get("metadata", {}),
-        conversationRef={"conversationId": genesis.conversation_id, "messageIds": [message_id(record.seq)]},
-        version=1,
-        createdAt=said.get("timestamp", at),
-        updatedAt=at,
-        status="active" if said else "redacted",
+        conversation_id=genesis.conversation_id,
+        message_ids=(message_id(record.seq),),
+        created_at=from_rfc3339(said["timestamp"]) if "timestamp" in said else entry.at,
+        updated_at=entry.at,
     )
-    owners = {name: said.get(name) or genesis.participants.get(name) for name in ("userId", "agentId", "participantId")}
-    return memory | {name: owner for name, owner in owners.items() if owner}  # type: ignore[return-value]
 
 
 def source_type(genesis: Genesis) -> str:

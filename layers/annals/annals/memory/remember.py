@@ -16,6 +16,7 @@ from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.messages import MARKS, message_id, new_message
 from annals.memory.models import NewTurn, Remember, Remembered
 from annals.memory.raw import DEFAULT_IMPORTANCE, memories_of
+from annals.memory.shown import show_memory
 from annals.times import to_rfc3339
 
 
@@ -35,7 +36,7 @@ class Stored:
                 "messageIds": [message_id(record.seq) for record in entry.records],
                 "messageCount": entry.count,
             },
-            "memories": memories_of(entry, self.genesis),
+            "memories": [show_memory(memory) for memory in memories_of(entry, self.genesis)],
             "facts": [],
         }
 
@@ -67,22 +68,25 @@ def user_message(turn: NewTurn) -> NewRecord:
     return _message(turn, "user", turn.user_message, userId=turn.user_id)
 
 
-def reply(turn: NewTurn, text: str, *, incomplete: bool = False) -> NewRecord:
+def reply(turn: NewTurn, text: str) -> NewRecord:
     """The record of what the agent answered."""
-    return _message(turn, "assistant", text, status="incomplete" if incomplete else None)
+    return _message(turn, "assistant", text)
 
 
-def _message(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
+def said_beside(turn: NewTurn) -> dict[str, Any]:
+    """What both messages of a turn say beside their role and text."""
     said: dict[str, Any] = {
-        "role": role,
-        "content": content,
         "participantId": turn.participant_id,
         "metadata": turn.metadata,
         "timestamp": to_rfc3339(turn.timestamp) if turn.timestamp is not None else None,
         MARKS: _marks(turn),
-        **more,
     }
-    return new_message({name: value for name, value in said.items() if value is not None})
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _message(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
+    named = {name: value for name, value in more.items() if value is not None}
+    return new_message({"role": role, "content": content, **said_beside(turn), **named})
 
 
 def _marks(turn: NewTurn) -> dict[str, Any] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 from annals.access.caller import Caller
 from annals.conversations.read import demand_space, demand_tail
@@ -11,10 +12,9 @@ from annals.ledger.keys import conversation_pk
 from annals.memory import ports
 from annals.memory.indexing import catch_up
 from annals.memory.models import Hit, Search, SearchFilter
+from annals.memory.shown import show_document
 from annals.search import engine
-from annals.search.documents import Document
 from annals.search.port import Filters
-from annals.times import to_rfc3339
 
 
 def search_memories(caller: Caller, asked: Search) -> list[Hit]:
@@ -36,7 +36,7 @@ def search_memories(caller: Caller, asked: Search) -> list[Hit]:
         memory_space_id=asked.memory_space_id,
         limit=asked.limit,
         min_score=asked.min_score,
-        filters=_filters(asked.filter),
+        filters=to_filters(asked.filter),
         explain=asked.explain,
     )
     return [show_hit(hit) for hit in engine.search(ports.index(), ports.embedder(), request)]
@@ -53,8 +53,10 @@ def _make_consistent(caller: Caller, asked: Search) -> None:
     catch_up(ports.index(), ports.embedder(), conversation_pk(caller.tenant, conversation_id))
 
 
-def _filters(said: SearchFilter) -> Filters:
+def to_filters(said: SearchFilter) -> Filters:
+    """A filter as the search index takes it; archived memories are left out unless they are asked for."""
     return Filters(
+        status=said.status,
         user_id=said.user_id,
         agent_id=said.agent_id,
         participant_id=said.participant_id,
@@ -70,45 +72,27 @@ def _filters(said: SearchFilter) -> Filters:
         importance_max=said.importance_max,
         since=said.created_after,
         until=said.created_before,
-        metadata=said.metadata or {},
+        metadata=dict(_flat(said.metadata or {})),
     )
+
+
+def _flat(metadata: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested metadata as values by dotted path."""
+    for name, value in metadata.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
 
 
 def show_hit(hit: engine.Hit) -> Hit:
     """A hit as the API shows it."""
     found = hit.document
-    shown = {
-        "memoryId": found.memory_id,
-        "memorySpaceId": found.memory_space_id,
-        "content": found.content,
-        "contentType": found.content_type,
-        "sourceType": found.source_type,
-        "importance": found.importance,
-        "tags": list(found.tags),
-        "metadata": dict(found.metadata),
-        "version": found.version,
-        "createdAt": to_rfc3339(found.at),
-        "updatedAt": to_rfc3339(found.updated_at or found.at),
-        "status": found.status,
-        "score": hit.score,
-        "snippet": hit.snippet,
-        **_named(found),
-    }
+    shown: dict[str, object] = {**show_document(found), "score": hit.score, "snippet": hit.snippet}
+    if found.role is not None:
+        shown["role"] = found.role
+    if found.speaker is not None:
+        shown["name"] = found.speaker
     if hit.parts is not None:
         shown["explanation"] = dict(hit.parts)
     return cast("Hit", shown)
-
-
-def _named(found: Document) -> dict[str, object]:
-    """What only some memories have."""
-    named: dict[str, object | None] = {
-        "userId": found.user_id,
-        "agentId": found.agent_id,
-        "participantId": found.participant_id,
-        "role": found.role,
-        "name": found.speaker,
-        "conversationRef": {"conversationId": found.conversation_id, "messageIds": list(found.message_ids)}
-        if found.conversation_id
-        else None,
-    }
-    return {name: value for name, value in named.items() if value is not None}

@@ -1,0 +1,136 @@
+"""Memories as resources: made, read, changed, archived, deleted, listed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from annals.errors import InvalidInput
+from annals.http.app import Api, reply
+from annals.http.model import PathMemoryId
+from annals.http.query import read_time
+from annals.memory import memories, ports
+from annals.memory.changes import new_memory, to_change
+from annals.memory.items import ACTIVE, ARCHIVED
+from annals.memory.listing import delete_memories, list_memories, read_filter, scope_of
+from annals.memory.models import (
+    CreateMemory,
+    DeletedMemories,
+    DeleteMemories,
+    Memory,
+    MemoryCount,
+    MemoryList,
+    MemoryVersions,
+    MemoryWithVersions,
+    PatchMemory,
+    SearchFilter,
+)
+from annals.memory.shown import show_memory
+
+app = Api()
+handler = app.handler
+
+
+@app.post("/v1/memories", status_code=201, tags=["Memories"])
+def create_memory(body: CreateMemory) -> Response[Memory]:
+    """Make an explicit memory."""
+    caller = app.caller.require("write")
+    caller.demand_space(body.memory_space_id)
+    memory, replayed = memories.create_memory(new_memory(caller, body), app.idempotent_request("memories"))
+    return reply(show_memory(memory), 201, etag=memory.version, replayed=replayed)
+
+
+@app.get("/v1/memories", tags=["Memories"])
+def list_them(
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[str | None, Query()] = None,
+    memory_space_id: Annotated[str | None, Query(alias="memorySpaceId")] = None,
+) -> MemoryList:
+    """List memories, the newest first. Every other query parameter is a filter, as the search takes them."""
+    caller = app.caller.require("read")
+    return list_memories(scope_of(caller, memory_space_id, read_filter(app.query)), limit, cursor)
+
+
+@app.get("/v1/memories/count", tags=["Memories"])
+def count_them(memory_space_id: Annotated[str | None, Query(alias="memorySpaceId")] = None) -> MemoryCount:
+    """How many memories a list with the same filter would have."""
+    caller = app.caller.require("read")
+    return {"count": ports.index().count(scope_of(caller, memory_space_id, read_filter(app.query)))}
+
+
+@app.post("/v1/memories/delete-many", tags=["Memories"])
+def delete_them(body: DeleteMemories) -> DeletedMemories:
+    """Delete all memories that a filter matches; more than ten only where that is confirmed."""
+    caller = app.caller.require("erase")
+    if body.memory_space_id is None and body.filter == SearchFilter():
+        raise InvalidInput("MISSING_REQUIRED_FIELD", "filter must name what to delete.", field="filter")
+    scope = scope_of(caller, body.memory_space_id, body.filter)
+    ids = delete_memories(caller, scope, dry_run=body.dry_run, confirmed=body.confirm)
+    return {"count": len(ids), "memoryIds": ids, "dryRun": body.dry_run}
+
+
+@app.get("/v1/memories/<memory_id>", tags=["Memories"])
+def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = None) -> Response[MemoryWithVersions]:
+    """A memory with its previous versions, or as it was at a time."""
+    caller = app.caller.require("read")
+    app.demand_known_query("at")
+    memory = memories.find_memory(caller, memory_id)
+    moment = read_time(app.query, "at") if at is not None else None
+    if moment is not None:
+        memory = memories.version_at(memory, moment)
+    previous = [each for each in memories.previous_versions(memory) if each.version < memory.version]
+    shown = {**show_memory(memory), "previousVersions": [show_memory(version) for version in previous]}
+    return reply(shown, etag=memory.version)
+
+
+@app.patch("/v1/memories/<memory_id>", tags=["Memories"])
+def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryWithVersions]:
+    """Give a memory a new version; the versions before are kept."""
+    caller = app.caller.require("write")
+    memory = memories.find_memory(caller, memory_id)
+    changed = memories.change_memory(memory, to_change(memory, body), app.if_match())
+    previous = [show_memory(version) for version in memories.previous_versions(changed)]
+    return reply({**show_memory(changed), "previousVersions": previous}, etag=changed.version)
+
+
+@app.delete("/v1/memories/<memory_id>", status_code=204, tags=["Memories"])
+def delete_memory(memory_id: PathMemoryId) -> Response[None]:
+    """Delete a memory. The words that it came from stay in the ledger."""
+    caller = app.caller.require("erase")
+    memories.delete_memory(memories.find_memory(caller, memory_id))
+    return reply(None, 204)
+
+
+@app.get("/v1/memories/<memory_id>/versions", tags=["Memories"])
+def list_versions(memory_id: PathMemoryId) -> MemoryVersions:
+    """All versions of a memory that are kept, the newest first."""
+    caller = app.caller.require("read")
+    memory = memories.find_memory(caller, memory_id)
+    return {"items": [show_memory(version) for version in (memory, *memories.previous_versions(memory))]}
+
+
+@app.get("/v1/memories/<memory_id>/versions/<number>", tags=["Memories"])
+def get_version(memory_id: PathMemoryId, number: int) -> Memory:
+    """One version of a memory."""
+    caller = app.caller.require("read")
+    return show_memory(memories.version_of(memories.find_memory(caller, memory_id), number))
+
+
+@app.post("/v1/memories/<memory_id>/archive", tags=["Memories"])
+def archive_memory(memory_id: PathMemoryId) -> Response[Memory]:
+    """Archive a memory: searches leave it out unless they ask for it."""
+    return _set_status(memory_id, ARCHIVED)
+
+
+@app.post("/v1/memories/<memory_id>/restore", tags=["Memories"])
+def restore_memory(memory_id: PathMemoryId) -> Response[Memory]:
+    """Restore an archived memory as it was."""
+    return _set_status(memory_id, ACTIVE)
+
+
+def _set_status(memory_id: str, status: str) -> Response[Memory]:
+    caller = app.caller.require("write")
+    memory = memories.set_status(memories.find_memory(caller, memory_id), status)
+    return reply(show_memory(memory), etag=memory.version)

@@ -1,0 +1,118 @@
+"""Memories as items of the state table: the explicit ones, and raw ones that were changed.
+
+A raw memory is its message until it is changed; then an item beside its conversation's head speaks for it. Previous
+versions are items of their own, so that a memory never outgrows one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from annals.dynamodb import Item, client, from_item, to_item
+from annals.json_text import dump
+from annals.ledger.keys import conversation_pk, escape
+from annals.settings import settings
+from annals.state import read_partition
+
+RAW_PREFIX = "mem:"
+
+ACTIVE, ARCHIVED, DELETED = "active", "archived", "deleted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredMemory:
+    """A memory. Times are Unix milliseconds; ``message_ids`` name the original words in the ledger."""
+
+    tenant: str
+    memory_id: str
+    memory_space_id: str
+    content: str
+    content_type: str = "raw"
+    source_type: str = "conversation"
+    user_id: str | None = None
+    agent_id: str | None = None
+    participant_id: str | None = None
+    importance: int = 50
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    conversation_id: str | None = None
+    message_ids: tuple[str, ...] = ()
+    version: int = 1
+    created_at: int
+    updated_at: int
+    status: str = ACTIVE
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a memory's items are: the current one, and the previous versions in front of it."""
+
+    pk: str
+    name: str
+
+    @staticmethod
+    def of(tenant: str, memory_id: str) -> Address:
+        """The address of a memory; a raw one's is beside its conversation, and goes when that is erased."""
+        if raw := split_raw_id(memory_id):
+            return Address(conversation_pk(tenant, raw[0]), f"{raw[1]:012d}")
+        return Address(f"T#{escape(tenant)}#M#{escape(memory_id)}", "")
+
+    @property
+    def current(self) -> Item:
+        return {"pk": {"S": self.pk}, "sk": {"S": f"M#{self.name}"}}
+
+    def version(self, number: int) -> Item:
+        return {"pk": {"S": self.pk}, "sk": {"S": f"V#{self.name}#{number:06d}"}}
+
+
+def split_raw_id(memory_id: str) -> tuple[str, int] | None:
+    """The conversation and seq of a raw memory's id, or None for any other id."""
+    conversation_id, _, seq = memory_id.removeprefix(RAW_PREFIX).rpartition(":")
+    if not memory_id.startswith(RAW_PREFIX) or not conversation_id or not (seq.isascii() and seq.isdigit()):
+        return None
+    return (conversation_id, int(seq)) if len(seq) <= 12 and str(int(seq)) == seq else None
+
+
+def to_memory_item(key: Item, memory: StoredMemory) -> Item:
+    """The item of a memory, or of one of its versions."""
+    values = {"memory": dump(asdict(memory)), "version": memory.version, "status": memory.status}
+    return {**key, **to_item(values)}
+
+
+def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:
+    """The memory of a stored item."""
+    values = json.loads(from_item(item)["memory"])
+    return StoredMemory(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})
+
+
+def read_item(key: Item) -> StoredMemory | None:
+    """The memory that is stored under a key, deleted ones too, or None."""
+    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    return from_memory_item(item) if item else None
+
+
+def read_versions(address: Address) -> Iterator[StoredMemory]:
+    """The previous versions that are kept, the newest first."""
+    return map(from_memory_item, read_partition(address.pk, f"V#{address.name}#", ScanIndexForward=False))
+
+
+def read_changed(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
+    """The raw memories of a conversation's seqs that were changed, archived or deleted, by seq."""
+    pages = (
+        client()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings().state_table,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":pk": {"S": pk},
+                ":first": {"S": f"M#{first:012d}"},
+                ":last": {"S": f"M#{last:012d}"},
+            },
+            ConsistentRead=True,
+        )
+    )
+    return {int(item["sk"]["S"][2:]): from_memory_item(item) for page in pages for item in page["Items"]}

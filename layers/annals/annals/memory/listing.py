@@ -1,0 +1,109 @@
+"""Lists of memories, which the search index serves: by time, newest first, eventually consistent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from annals.access.caller import Caller
+from annals.errors import DeleteManyThresholdExceeded, InvalidInput
+from annals.http.cursors import read_cursor, write_cursor
+from annals.http.problems import from_validation
+from annals.http.query import read_words
+from annals.memory import ports
+from annals.memory.memories import delete_memory, find_memory
+from annals.memory.models import Memory, MemoryList, SearchFilter
+from annals.memory.searching import to_filters
+from annals.memory.shown import show_document
+from annals.search.documents import Document
+from annals.search.port import Scope
+
+PAGING = ("limit", "cursor", "memorySpaceId")
+LISTS = ("tags", "tagsAll")
+NUMBERS = ("importanceMin", "importanceMax")
+
+UNCONFIRMED = 10
+"""How many memories one request may delete without being told to twice."""
+
+MAX_MANY = 1_000
+
+
+def read_filter(query: Mapping[str, str]) -> SearchFilter:
+    """The filter that query parameters make: the search's own names, and ``metadata.<path>``. Raises InvalidInput."""
+    said: dict[str, Any] = {name: value for name, value in query.items() if name not in PAGING}
+    metadata = {name.removeprefix("metadata."): said.pop(name) for name in list(said) if name.startswith("metadata.")}
+    for name in LISTS:
+        if name in said:
+            said[name] = read_words(query, name)
+    for name in NUMBERS:
+        if name in said and said[name].isascii() and said[name].isdigit():
+            said[name] = int(said[name])
+    try:
+        found = SearchFilter.model_validate(said)
+    except ValidationError as error:
+        raise from_validation(error.errors()) from None
+    return found.model_copy(update={"metadata": {name: _meanings(word) for name, word in metadata.items()}})
+
+
+def _meanings(word: str) -> tuple[Any, ...]:
+    """What a word in a query can mean: itself, or the number or truth value that it spells."""
+    try:
+        value = json.loads(word)
+    except ValueError:
+        return (word,)
+    return (word, value) if isinstance(value, int | float) else (word,)
+
+
+def scope_of(caller: Caller, memory_space_id: str | None, said: SearchFilter) -> Scope:
+    """What a list may show: the spaces that the caller may see, or the one it names among them."""
+    spaces = caller.spaces
+    if memory_space_id is not None:
+        named = frozenset({memory_space_id})
+        spaces = named if spaces is None else spaces & named
+    return Scope(tenant=caller.tenant, spaces=spaces, filters=to_filters(said))
+
+
+def list_memories(scope: Scope, limit: int, cursor: str | None) -> MemoryList:
+    """A page of memories. Raises SearchUnavailable, and InvalidInput for a cursor that is damaged."""
+    after = None
+    if cursor:
+        at, memory_id = read_cursor("memories", cursor)
+        after = (at, memory_id)
+    found = ports.index().page(scope, limit=limit + 1, after=after)
+    page = MemoryList(items=[show_document(document) for document in found[:limit]])
+    if len(found) > limit:
+        last = found[limit - 1]
+        page["nextCursor"] = write_cursor("memories", last.at, last.memory_id)
+    return page
+
+
+def every_memory(scope: Scope) -> Iterator[Document]:
+    """All memories of a scope, the newest first, read as they are asked for."""
+    after = None
+    while page := ports.index().page(scope, limit=500, after=after):
+        yield from page
+        after = (page[-1].at, page[-1].memory_id)
+
+
+def delete_memories(caller: Caller, scope: Scope, *, dry_run: bool, confirmed: bool) -> list[str]:
+    """Delete every memory of a scope and return their ids; a dry run only returns them.
+
+    Raises
+    ------
+    DeleteManyThresholdExceeded : more than ten match, and that was not confirmed
+    InvalidInput : TOO_MANY_MATCHES for one request
+    """
+    found: list[Memory] = list_memories(scope, MAX_MANY, None)["items"]
+    if ports.index().count(scope) > MAX_MANY:
+        raise InvalidInput("TOO_MANY_MATCHES", f"More than {MAX_MANY} memories match; filter further.", field="filter")
+    ids = [memory["memoryId"] for memory in found]
+    if dry_run:
+        return ids
+    if len(ids) > UNCONFIRMED and not confirmed:
+        raise DeleteManyThresholdExceeded(len(ids), UNCONFIRMED)
+    for memory_id in ids:
+        delete_memory(find_memory(caller, memory_id))
+    return ids
