@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from annals.ledger.items import MAX_ENTRY_BYTES
 from annals.ledger.keys import conversation_pk
+from annals.ledger.read import walk
 from tests.support.api import Api, Reply
 from tests.support.ledgers import new_conversation, tamper
 from tests.support.strategies import json_objects, json_values, texts
@@ -281,6 +282,35 @@ def test_a_history_is_filtered_by_role_thread_run_and_time(api: Api) -> None:
         ("roles=user&limit=1", "5"),
     ]:
         assert _contents(api.get(f"{MESSAGES}?{query}")) == expected.split(), query
+
+
+def test_an_archive_mark_in_the_middle_of_an_entry_leaves_its_later_messages(api: Api) -> None:
+    api.post(MESSAGES, {"messages": [{**HELLO, "content": text} for text in "abc"]})
+    _say(api, "d")
+    assert api.post("/v1/conversations/conv-1/archive", {"before": 3}).status == 200
+    for query, expected in [("", "cd"), ("lastRuns=9", "cd"), ("includeArchived=true", "abcd"), ("order=asc", "cd")]:
+        assert _contents(api.get(f"{MESSAGES}?{query}")) == list(expected), query
+    assert api.get("/v1/conversations/conv-1/verify").json["valid"]
+
+
+def test_an_offset_beyond_all_messages_leaves_no_preamble_either(api: Api) -> None:
+    _say(api, "1", "2")
+    api.post("/v1/conversations/conv-1/preamble", {"content": "before"})
+    for query, expected in [("", "before 1 2"), ("offset=2", "before"), ("offset=3", ""), ("order=desc", "2 1 before")]:
+        assert _contents(api.get(f"{MESSAGES}?{query}")) == expected.split(), query
+
+
+def test_redaction_and_erasure_leave_the_chain_valid(api: Api) -> None:
+    _say(api, "1", "the same again " * 200, "3")
+    before = api.get("/v1/conversations/conv-1/verify").json
+    assert api.post(f"{MESSAGES}/msg-002/redact", {"reason": "private"}).status == 200
+    redacted = api.get("/v1/conversations/conv-1/verify").json
+    assert (redacted["valid"], redacted["messageCount"], redacted["entries"]) == (True, 3, before["entries"] + 1)
+    assert api.delete("/v1/conversations/conv-1").status == 200
+    erased = api.get("/v1/conversations/conv-1/verify").json
+    assert (erased["valid"], erased["messageCount"], erased["entries"]) == (True, 3, before["entries"] + 2)
+    bodies = [record.body for entry in walk(conversation_pk(api.caller.tenant, "conv-1")) for record in entry.records]
+    assert bodies[:-1] == [None] * 5
 
 
 def test_a_message_that_there_is_not_is_not_found(api: Api) -> None:

@@ -68,7 +68,7 @@ def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
         next_seq = 0 if next_seq is not None and not rest else next_seq
     else:
         found, next_seq, offset = _read(*_start(pk, tail, span, limit), tail, span, limit)
-        if preamble and next_seq is None:
+        if preamble and next_seq is None and not offset:
             found, next_seq = (found, found[-1]["seq"]) if len(found) == limit else ([*found, preamble], None)
     if not span.forward and not span.newest_first:
         found.reverse()
@@ -109,7 +109,7 @@ def _read(
                 found.append(message)
         if read_bytes > settings().max_page_bytes:
             return found, record.seq, skip
-    return found, None, 0
+    return found, None, skip
 
 
 def _records(entries: Iterator[Entry], span: Span, floor: int) -> Iterator[tuple[Record, Entry]]:

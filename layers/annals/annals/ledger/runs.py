@@ -52,10 +52,11 @@ def _with_runs(newest_first: Iterator[Message]) -> Iterator[tuple[str, Message]]
 
 def _newest_first(pk: str, tail: Tail, *, archived: bool) -> Iterator[Message]:
     read_bytes = 0
-    for entry in walk(pk, first=0 if archived else tail.archived + 1, newest_first=True, page=100):
+    floor = 0 if archived else tail.archived
+    for entry in walk(pk, newest_first=True, page=100):
         for record in reversed(entry.records):
             read_bytes += len(record.body or b"")
-            if record.kind == MESSAGE:
+            if record.kind == MESSAGE and record.seq > floor:
                 yield show(record, entry, tail.archived)
-        if read_bytes > settings().max_page_bytes:
+        if read_bytes > settings().max_page_bytes or entry.seq <= floor:
             return
