@@ -18,7 +18,13 @@ from scripts.events import CALLER, FOLDER, samples
 from tests.support import stack
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-REFUSED = {"fallback-root": 404, "fallback-unknown": 404, "keys-revoke": 404, "erase-receipt": 404, "memories-restore": 409}
+REFUSED = {
+    "fallback-root": 404,
+    "fallback-unknown": 404,
+    "keys-revoke": 404,
+    "erase-receipt": 404,
+    "memories-restore": 409,
+}
 
 
 def sample(name: str) -> dict[str, Any]:
