@@ -66,7 +66,7 @@ class MessageLine(NewMessage):
     message_id: str | None = None
     seq: int | None = None
     kind: Literal["message", "preamble"] = "message"
-    status: Literal["incomplete", "archived"] | None = None
+    status: Literal["incomplete", "archived"] | None = None  # type: ignore[assignment] # an export says more
 
     def said(self) -> dict[str, Any]:
         """What is stored: all that the line says of the message itself."""

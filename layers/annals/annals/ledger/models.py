@@ -24,7 +24,10 @@ Role = Annotated[Literal["user", "assistant", "system", "tool"], BeforeValidator
 
 
 class NewMessage(Model):
-    """A message as a caller sends it. ``content`` is the text that is searched; ``parts`` is any JSON."""
+    """A message as a caller sends it. ``content`` is the text that is searched; ``parts`` is any JSON.
+
+    ``status`` is ``incomplete`` for what came of a reply that broke off.
+    """
 
     role: Role
     parts: Any = None
@@ -38,6 +41,7 @@ class NewMessage(Model):
     run_id: Id | None = None
     metadata: Json | None = None
     timestamp: Time | None = None
+    status: Literal["incomplete"] | None = None
 
     @field_validator("content")
     @classmethod
