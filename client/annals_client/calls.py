@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from annals_client import wire
 from annals_client.errors import AnnalsError, Problem, refusal
+from annals_client.files import JSON_LINES
 
 T = TypeVar("T")
 
@@ -43,11 +44,12 @@ class Route:
 
 @dataclass(frozen=True)
 class Said:
-    """What the caller says in a request. ``ids`` are for the path; ``body`` is JSON; None says nothing."""
+    """What the caller says in a request. ``ids`` are for the path; ``body`` is JSON, ``lines`` are JSON lines."""
 
     ids: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    lines: bytes | None = None
     if_match: int | None = None
     key: str | None = None
 
@@ -56,6 +58,8 @@ class Said:
         headers = {"If-Match": f'"{self.if_match}"'} if self.if_match is not None else {}
         if repeat is Repeat.WITH_KEY:
             headers[KEY_HEADER] = self.key or str(uuid4())
+        if self.lines is not None:
+            headers["Content-Type"] = JSON_LINES
         return headers
 
 
@@ -68,6 +72,7 @@ class Call(Generic[T]):
     read: Callable[[httpx.Response], T]
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    lines: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeat: Repeat = Repeat.SAFELY
     patience_s: float | None = None
@@ -76,7 +81,7 @@ class Call(Generic[T]):
     def of(route: Route, said: Said, read: Callable[[httpx.Response], T], repeat: Repeat) -> Call[T]:
         """The call of a route that says this."""
         path = wire.path(route.template, said.ids)
-        return Call(route.method, path, read, said.query, said.body, said.headers(repeat), repeat)
+        return Call(route.method, path, read, said.query, said.body, said.lines, said.headers(repeat), repeat)
 
     def with_header(self, name: str, value: str) -> Call[T]:
         """The same call with a header more."""

@@ -45,7 +45,7 @@ class Followed:
         if self._start is None:
             return self._begin
         resumed = stream_call(RESUME, Said({"stream_id": self._start.stream_id}), Repeat.SAFELY)
-        return resumed.with_header("Last-Event-ID", str(self._number))
+        return resumed.with_header("Last-Event-ID", str(self._number)) if self._number else resumed
 
     def read(self, chunk: bytes) -> Iterator[Event]:
         """The events that end in this chunk and were not told before. Raises StreamFailed."""
@@ -60,6 +60,8 @@ class Followed:
             raise stream_error(frame.data, self.text)
         if frame.name == "delta":
             return self._delta(Delta(text=frame.data["text"], number=int(frame.id)))
+        if frame.name == "start" and self._pieces:
+            self._told, self._pieces = set(), []
         if frame.name in self._told or frame.name not in KINDS:
             return None
         self._told.add(frame.name)
@@ -103,8 +105,9 @@ def stream_call(route: Route, said: Said, repeat: Repeat) -> Call[None]:
 class TurnStream:
     """A turn that the server's model answers: iterate it for its events.
 
-    A broken connection is taken up again behind the last piece. The turn is stored by the server, whether it is
-    followed to its end or not. Iterating raises StreamFailed, and what the call itself may raise.
+    A broken connection is taken up again behind the last piece. A second Start says that the reply begins anew: the
+    server's process died before any of it was stored. The turn is stored by the server, whether it is followed to its
+    end or not. Iterating raises StreamFailed, and what the call itself may raise.
     """
 
     def __init__(self, sender: Sender, said: Said) -> None:

@@ -6,6 +6,7 @@ Of the synchronous client, a method returns its result; of the asynchronous one,
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
 from types import MethodType
@@ -14,6 +15,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 import httpx
 
 from annals_client.calls import Call, Repeat, Route, Said, Steps, reader
+from annals_client.files import Destination
 from annals_client.listing import AsyncListing, Listing, Walk, Wanted, page_reader
 from annals_client.senders import AsyncSender, Sender
 
@@ -27,6 +29,14 @@ class Resource(Generic[S]):
 
     def __init__(self, sender: S) -> None:
         self.sender = sender
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that is wanted, and where it is to be written."""
+
+    said: Said
+    to: Destination
 
 
 class Method(Generic[P, T]):
@@ -117,6 +127,34 @@ class StepsMethod(Generic[P, T]):
     def __get__(self, resource: Resource[AsyncSender], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
     def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
         return self if resource is None else MethodType(self._method, resource)
+
+
+class SaveMethod(Generic[P]):
+    """A call whose answer is written into a file, as a method of a resource that returns the file's size."""
+
+    def __init__(self, describe: Callable[Concatenate[Any, P], Download], route: Route) -> None:
+        self.route = route
+        self._describe = describe
+        self._method = _method(describe, self._save)
+        self.__doc__ = describe.__doc__
+
+    def _save(self, sender: Sender | AsyncSender, *said: P.args, **named: P.kwargs) -> int | Coroutine[Any, Any, int]:
+        wanted = self._describe(None, *said, **named)
+        return sender.save(Call.of(self.route, wanted.said, lambda _: None, Repeat.SAFELY), wanted.to)
+
+    @overload
+    def __get__(self, resource: None, owner: type) -> SaveMethod[P]: ...
+    @overload
+    def __get__(self, resource: Resource[Sender], owner: type) -> Callable[P, int]: ...
+    @overload
+    def __get__(self, resource: Resource[AsyncSender], owner: type) -> Callable[P, Coroutine[Any, Any, int]]: ...
+    def __get__(self, resource: Resource[Any] | None, owner: type) -> Any:
+        return self if resource is None else MethodType(self._method, resource)
+
+
+def saving(route: str) -> Callable[[Callable[Concatenate[Any, P], Download]], SaveMethod[P]]:
+    """Make a method of what says which file is wanted."""
+    return lambda describe: SaveMethod(describe, Route.of(route))
 
 
 def call(

@@ -246,6 +246,14 @@ class CreatedKey(Key):
     tenant: str
 
 
+class Imported(Model):
+    """What an import did to a conversation: messages that it appended, and those that were there before."""
+
+    conversation_id: str
+    imported: int
+    skipped: int
+
+
 class Health(Model):
     """That the service answers, and which version it is."""
 

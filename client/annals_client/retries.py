@@ -49,12 +49,12 @@ class Tries:
         self._failed = 0
         self._begun_at = time.monotonic()
 
-    def pause_after(self, failure: httpx.RequestError | AnnalsError) -> float:
+    def pause_after(self, failure: httpx.RequestError | AnnalsError, *, last: bool = False) -> float:
         """The seconds to wait before the next try. Raises AnnalsError, the failure, where there is to be none."""
         error = failure if isinstance(failure, AnnalsError) else ConnectionFailed(failure)
         cause = failure if error is not failure else failure.__cause__
         self._failed += 1
-        if self._failed >= self._retries.tries or not self._may_repeat(error):
+        if last or self._failed >= self._retries.tries or not self._may_repeat(error):
             raise error from cause
         pause_s = self._pause_s(error)
         if time.monotonic() + pause_s > self._begun_at + self._retries.total_s:

@@ -14,6 +14,7 @@ import httpx
 
 from annals_client.calls import Call, Steps, demand_success
 from annals_client.errors import AnnalsError
+from annals_client.files import Destination, Target
 from annals_client.retries import Retries, Tries
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class Connection:
             self.url + call.path,
             params=call.query or None,
             json=call.body,
+            content=call.lines,
             headers=headers,
             timeout=call.patience_s or self.timeout_s,
         )
@@ -91,6 +93,20 @@ class Sender:
         finally:
             response.close()
 
+    def save(self, call: Call[Any], to: Destination) -> int:
+        """Write the answer to a call into a file; how many bytes it has. Raises AnnalsError."""
+        tries = self.connection.tries(call)
+        with Target(to) as file:
+            while True:
+                try:
+                    with self.open(call) as response:
+                        for chunk in response.iter_bytes():
+                            file.write(chunk)
+                    return file.size
+                except (httpx.RequestError, AnnalsError) as failure:
+                    pause_s = tries.pause_after(failure, last=not file.restart())
+                self.pause(pause_s)
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -140,6 +156,20 @@ class AsyncSender:
             yield response
         finally:
             await response.aclose()
+
+    async def save(self, call: Call[Any], to: Destination) -> int:
+        """Write the answer to a call into a file; how many bytes it has. Raises AnnalsError."""
+        tries = self.connection.tries(call)
+        with Target(to) as file:
+            while True:
+                try:
+                    async with self.open(call) as response:
+                        async for chunk in response.aiter_bytes():
+                            file.write(chunk)
+                    return file.size
+                except (httpx.RequestError, AnnalsError) as failure:
+                    pause_s = tries.pause_after(failure, last=not file.restart())
+                await self.pause(pause_s)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, Unpack
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said
+from annals_client.calls import Repeat, Said, Steps
+from annals_client.files import Destination, Source, parts_of
 from annals_client.filters import ConversationFilter, conversation_body, conversation_query
 from annals_client.listing import Wanted
-from annals_client.methods import Resource, S, call, listing
+from annals_client.methods import Download, Resource, S, StepsMethod, call, listing, saving
 from annals_client.models import (
     Analytics,
     ContextWindow,
     Conversation,
     ConversationHit,
     DeletedMany,
+    Imported,
     Message,
     Receipt,
     Verified,
@@ -25,6 +27,8 @@ from annals_client.wire import Time
 CONVERSATION = "/v1/conversations/{conversationId}"
 
 Hits = list[ConversationHit]
+Imports = list[Imported]
+Format = Literal["json", "jsonl", "csv", "openai-chat", "ledger"]
 
 
 class Participants(TypedDict, total=False):
@@ -155,6 +159,64 @@ class Conversations(Resource[S]):
         said = wire.body(query=query, limit=limit, consistent=consistent)
         return Said(body={**said, "filter": conversation_body(**wanted)})
 
+    @saving(f"GET {CONVERSATION}/export")
+    def export(
+        self,
+        conversation_id: str,
+        to: Destination,
+        *,
+        format: Format = "jsonl",  # noqa: A002 - the API's word
+        include_metadata: bool | None = None,
+    ) -> Download:
+        """Write a conversation with all its messages into a file; how many bytes it has.
+
+        ``to`` is a path, whose file is there when it is complete, or a binary file.
+        """
+        options = wire.query(format=format, include_metadata=include_metadata)
+        return Download(Said(_of(conversation_id), query=options), to)
+
+    @saving("GET /v1/conversations/export")
+    def export_many(
+        self,
+        to: Destination,
+        *,
+        format: Format = "jsonl",  # noqa: A002 - the API's word
+        include_metadata: bool | None = None,
+        **wanted: Unpack[ConversationFilter],
+    ) -> Download:
+        """Write all conversations that a filter matches into one file, the oldest first; how many bytes it has."""
+        options = wire.query(format=format, include_metadata=include_metadata)
+        return Download(Said(query={**conversation_query(**wanted), **options}), to)
+
+    @call("POST /v1/conversations/import", Imports, inside="conversations")
+    def _import(self, lines: bytes, owners: Mapping[str, str]) -> Said:
+        return Said(lines=lines, query=owners)
+
+    @StepsMethod
+    def import_(self, source: Source, **owners: Unpack[Participants]) -> Steps[Imports]:
+        """Bring conversations in from JSON lines: an export as ``jsonl``, or one of OpenAI's conversations per line.
+
+        A large file is sent in parts. What is there already is left, so that an import that broke off is completed by
+        sending the file again.
+
+        Parameters
+        ----------
+        source : a path, or the lines
+        owners : whose the conversations of OpenAI's format are; an export says that itself
+
+        Raises
+        ------
+        Conflict : a conversation holds other messages than the file
+        ValidationFailed : ``field`` names the line, of the part that was refused
+        """
+        found: dict[str, Imported] = {}
+        for part in parts_of(source):
+            for each in (yield Conversations._import.call(part, _owners(owners))):
+                before = found.get(each.conversation_id, Imported(conversation_id="", imported=0, skipped=0))
+                sums = {"imported": before.imported + each.imported, "skipped": before.skipped + each.skipped}
+                found[each.conversation_id] = each.model_copy(update=sums)
+        return [*found.values()]
+
     @call(f"GET {CONVERSATION}/verify", Verified)
     def verify(self, conversation_id: str) -> Said:
         """Have the server read a conversation's whole chain, and say whether it is what was appended."""
@@ -173,6 +235,13 @@ class Conversations(Resource[S]):
 
 def _of(conversation_id: str) -> dict[str, str]:
     return {"conversation_id": conversation_id}
+
+
+def _owners(participants: Participants) -> dict[str, str]:
+    said: dict[str, Any] = dict(participants)
+    if agents := said.pop("agents", None):
+        said |= {"type": "agent-agent", "agent1": agents[0], "agent2": agents[1]}
+    return wire.query(**said)
 
 
 def _between(participants: Participants) -> dict[str, Any]:
