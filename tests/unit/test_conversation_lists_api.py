@@ -88,7 +88,7 @@ def _matches(conversation: dict[str, Any], chosen: dict[str, str]) -> bool:
     return all(checks[name](wanted) for name, wanted in chosen.items())
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(chosen=st.sampled_from(FILTERS), limit=st.integers(1, 16))
 def test_pages_walk_what_matches_once_the_newest_activity_first(
     made: list[dict[str, Any]], chosen: dict[str, str], limit: int
@@ -100,7 +100,7 @@ def test_pages_walk_what_matches_once_the_newest_activity_first(
     assert activity == sorted(activity, reverse=True)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     chosen=st.sampled_from(FILTERS),
     limit=st.integers(1, 16),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
@@ -59,6 +59,10 @@ def _items(said: list[list[bytes]]) -> list[Values]:
     return [to_values(entry) for entry in chain(said)]
 
 
+def _body(place: Place) -> bytes | None:
+    return from_values(place.values).records[place.record].body
+
+
 def _other_bytes(data: Draw, value: bytes) -> bytes:
     at = data.draw(st.integers(0, len(value) - 1))
     return value[:at] + bytes([value[at] ^ data.draw(st.integers(1, 255))]) + value[at + 1 :]
@@ -94,7 +98,10 @@ RECORD_CHANGES: dict[str, Callable[[Draw, Values], Values]] = {
 @given(batches, st.data())
 def test_a_changed_record_is_named(change: str, said: list[list[bytes]], data: Draw) -> None:
     place = _draw_place(data, _items(said))
+    before = _body(place)
     place.values["records"][place.record] = RECORD_CHANGES[change](data, place.said)
+    # A deflated body may end in a few bits that say nothing: it still is what was appended.
+    assume(change != "body" or _body(place) != before)
     assert _verify(place.items).first_bad_seq == place.seq + place.record
 
 

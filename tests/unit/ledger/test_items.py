@@ -117,8 +117,10 @@ def test_a_deflated_body_with_one_byte_changed_is_read_as_not_what_was_appended(
     stored = bytearray(values["records"][0]["body"])
     at = data.draw(st.integers(0, len(stored) - 1))
     stored[at] ^= data.draw(st.integers(1, 255))
+    before = from_values(values).records[0].body
     values["records"][0]["body"] = bytes(stored)
-    assert not from_values(values).records[0].matches_digest()
+    changed = from_values(values).records[0]
+    assert changed.matches_digest() == (changed.body == before)
 
 
 @pytest.mark.parametrize("change", [lambda body: body[:-1], lambda body: body + b"\0", lambda _: b""])
