@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from starlette.testclient import TestClient
+
 from annals.access.caller import Caller
 from local import events
 from local.workers import Context
@@ -84,8 +86,19 @@ class Api:
         assert found, f"the template has no route for {method} {plain}"
         context = events.caller_context({"context": self.caller.to_authorizer(), "principalId": self.caller.key_id})
         name = found.route.function
+        if found.route.streams:
+            return _streamed(name, request, events.request_context(request, found, context))
         answer = events.answer_of(function(name).handler(events.proxy_event(request, found, context), Context(name)))
         return Reply(answer.status, {name.lower(): value for name, value in answer.headers}, answer.body)
+
+
+def _streamed(name: str, request: events.Request, context: Mapping[str, Any]) -> Reply:
+    """The answer of an ASGI app, which is called in this process; what breaks in the middle of it is raised."""
+    headers = {**dict(request.headers), "x-amzn-request-context": json.dumps(context)}
+    path = f"{request.path}?{request.query}" if request.query else request.path
+    client = TestClient(function(name).app)
+    answer = client.request(request.method, path, content=request.body or None, headers=headers)
+    return Reply(answer.status_code, dict(answer.headers), answer.content)
 
 
 def _json(body: Any) -> bytes:

@@ -24,8 +24,8 @@ from annals.http.model import Id, Json, Model, Time
 from annals.http.problems import from_validation
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
+from annals.ledger.entry import PREAMBLE
 from annals.ledger.items import demand_size
-from annals.ledger.marks import preamble_record
 from annals.ledger.messages import new_message
 from annals.ledger.models import NewMessage
 from annals.times import to_rfc3339
@@ -183,7 +183,7 @@ class _Lines:
         if line.kind == "message":
             brought.messages.append(_message(line.said(), archived=line.status == "archived"))
         elif isinstance(line, MessageLine):
-            brought.preamble = preamble_record(line.content, line.metadata)
+            brought.preamble = NewRecord(PREAMBLE, dump({**line.said(), "role": "system"}).encode())
             demand_size(brought.preamble.body)
 
     def _take_openai(self, said: dict[str, Any], line: str) -> None:

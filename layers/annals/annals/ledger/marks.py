@@ -25,13 +25,8 @@ def add_preamble(
     request: IdempotentRequest | None = None,
 ) -> Appended:
     """Put a text in front of the first message. It is not counted, and takes the place of an earlier preamble."""
-    return append(tenant, conversation_id, [preamble_record(content, metadata)], request=request)
-
-
-def preamble_record(content: str, metadata: Mapping[str, Any] | None) -> NewRecord:
-    """The record of a preamble."""
-    said = {"metadata": dict(metadata)} if metadata is not None else {}
-    return _record(PREAMBLE, {"role": "system", "content": content, **said})
+    body = {"role": "system", "content": content, **({"metadata": dict(metadata)} if metadata is not None else {})}
+    return append(tenant, conversation_id, [_record(PREAMBLE, body)], request=request)
 
 
 def archive(
