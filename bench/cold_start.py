@@ -1,8 +1,7 @@
 """What a cold start costs in imports: each function's app.py in a fresh interpreter, beside a bare client.
 
-Every round starts one interpreter per function and one that makes ``boto3.client("dynamodb")``, in turns, so that a
-busy machine slows all of them alike. Functions that use DynamoDB make their client, too. Figures are medians over the
-rounds; the ratio is what to look at.
+Each start of a function follows one that makes ``boto3.client("dynamodb")`` and nothing else, so that a busy machine
+slows both alike. Functions that use DynamoDB make their client, too. Figures are medians; the ratio is what to look at.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -58,35 +57,42 @@ def seconds(statement: str, env: Mapping[str, str]) -> float:
     return float(done.stdout)
 
 
-def measure(rounds: int) -> dict[str, float]:
-    """Median seconds by name."""
+def measure(names: Sequence[str], rounds: int) -> dict[str, tuple[float, float]]:
+    """Median seconds and median ratio by name; each start is compared with a bare one just before it."""
     env, timed = environment(), statements()
+    chosen = {name: timed[name] for name in names or timed if name != BARE}
+    took: dict[str, list[float]] = {name: [] for name in [BARE, *chosen]}
+    ratios: dict[str, list[float]] = {name: [] for name in chosen}
     for statement in timed.values():
         seconds(statement, env)
-    took: dict[str, list[float]] = {name: [] for name in timed}
     for _ in trange(rounds, desc="rounds", leave=False):
-        for name, statement in timed.items():
-            took[name].append(seconds(statement, env))
-    return {name: statistics.median(values) for name, values in took.items()}
+        for name, statement in chosen.items():
+            bare, value = seconds(timed[BARE], env), seconds(statement, env)
+            took[BARE].append(bare)
+            took[name].append(value)
+            ratios[name].append(value / bare)
+    return {name: (statistics.median(took[name]), statistics.median(ratios.get(name, [1.0]))) for name in took}
 
 
-def shown(took: Mapping[str, float]) -> Table:
+def shown(measured: Mapping[str, tuple[float, float]]) -> Table:
     """The table, the fastest first."""
     table = Table(title="Cold start: imports and a DynamoDB client")
     table.add_column("function")
     for column in ("ms", "ratio", "limit"):
         table.add_column(column, justify="right")
-    for name, value in sorted(took.items(), key=lambda pair: pair[1]):
+    for name, (took_s, ratio) in sorted(measured.items(), key=lambda pair: pair[1][1]):
         limit = f"≤ {LIMITS[name]}" if name in LIMITS else ""
-        table.add_row(name, f"{1000 * value:.0f}", f"{value / took[BARE]:.2f}", limit)
+        table.add_row(name, f"{1000 * took_s:.0f}", f"{ratio:.2f}", limit)
     return table
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="starts of each function (%(default)s)")
-    Console().print(shown(measure(parser.parse_args().rounds)))
+    parser.add_argument("functions", nargs="*", help="names (all)")
+    parser.add_argument("--rounds", type=int, default=5, help="starts of each function (%(default)s)")
+    arguments = parser.parse_args()
+    Console().print(shown(measure(arguments.functions, arguments.rounds)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import httpx
 DEFAULT = Path("../shared/data/locomo-dev.json")
 BATCH = 25
 TURN_S = 30
-INDEXING_TIMEOUT_S = 1800
+INDEXING_TIMEOUT_S = 3600
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,22 @@ def _create(client: httpx.Client, dialogue: Dialogue, space: str) -> int:
 def await_indexed(client: httpx.Client, dialogue: Dialogue, space: str, waiting: Callable[[], object]) -> None:
     """Wait until search finds the dialogue's last turn. Raises TimeoutError."""
     deadline = time.monotonic() + INDEXING_TIMEOUT_S
-    last = text_of(dialogue.turns[-1])
-    while last not in [hit["content"] for hit in search(client, dialogue, space, last, limit=20)]:
+    while not _finds_last_turn(client, dialogue, space):
         if time.monotonic() > deadline:
             raise TimeoutError(f"The dialogue {dialogue.name} was not indexed within {INDEXING_TIMEOUT_S} s.")
         waiting()
-        time.sleep(0.5)
+        time.sleep(1)
+
+
+def _finds_last_turn(client: httpx.Client, dialogue: Dialogue, space: str) -> bool:
+    """Whether search finds it; while the embedding model is busy with the index, search may be out of service."""
+    last = text_of(dialogue.turns[-1])
+    try:
+        return last in [hit["content"] for hit in search(client, dialogue, space, last, limit=20)]
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+            raise
+        return False
 
 
 def search(client: httpx.Client, dialogue: Dialogue, space: str, query: str, limit: int) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from local.emulator import free_port
 from local.template import ROOT
 
 START_S = 60
-STOP_S = 120
+STOP_S = 600
 
 
 class DidNotStart(Exception):
