@@ -17,7 +17,13 @@ places = st.lists(st.booleans() | st.integers() | st.none() | texts, max_size=5)
 
 @given(places)
 def test_a_cursor_names_the_place_it_was_written_for(place: list[object]) -> None:
-    assert read_cursor("history", write_cursor("history", *place)) == place
+    assert read_cursor("history", write_cursor("history", *place), *map(type, place)) == place
+
+
+@pytest.mark.parametrize("place", [[], ["1"], [1, 2], [None], [1.5]])
+def test_a_cursor_whose_parts_have_other_types_is_refused(place: list[object]) -> None:
+    with pytest.raises(InvalidInput):
+        read_cursor("history", write_cursor("history", *place), int)
 
 
 @given(places)

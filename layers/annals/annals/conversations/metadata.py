@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from annals.conversations.heads import Head, head_key, metadata_text, project, read_head
 from annals.conversations.read import read_conversation
-from annals.dynamodb import client, to_item
+from annals.dynamodb import client, from_item, to_item
 from annals.errors import AppendConflict, PreconditionFailed
 from annals.ledger.keys import conversation_pk
 from annals.ledger.retry import tries
@@ -30,13 +31,13 @@ def patch_metadata(
     RequestTooLarge : the merged metadata are over the limit
     AppendConflict : others kept changing the metadata
     """
-    pk = conversation_pk(tenant, conversation_id)
+    pk, change_id = conversation_pk(tenant, conversation_id), secrets.token_hex(8)
     for _ in tries(settings().append_patience_s):
         head = read_conversation(tenant, conversation_id)
         if expected_version is not None and head.version != expected_version:
             raise PreconditionFailed(expected_version, head.version)
         changed = replace(head, metadata=merged(head.metadata, patch), version=head.version + 1, changed_at=now_ms())
-        if _write(pk, changed):
+        if _write(pk, changed, change_id):
             return changed
         if read_head(pk) is None:
             project(pk)
@@ -57,24 +58,28 @@ def merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def _write(pk: str, head: Head) -> bool:
-    """Store the metadata of a head, if its version is still the one before."""
+def _write(pk: str, head: Head, change_id: str) -> bool:
+    """Store the metadata of a head, if its version is still the one before, or this very change made it already."""
     values = {
         ":metadata": metadata_text(head.metadata),
         ":version": head.version,
         ":before": head.version - 1,
         ":at": head.changed_at,
+        ":change": change_id,
     }
     try:
         client().update_item(
             TableName=settings().state_table,
             Key=head_key(pk),
-            UpdateExpression="SET metadata = :metadata, version = :version, changedAt = :at",
+            UpdateExpression="SET metadata = :metadata, version = :version, changedAt = :at, changeId = :change",
             ConditionExpression="version = :before",
             ExpressionAttributeValues=to_item(values),
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise
-        return False
+        # A change whose reply was lost is sent again by the client library, and finds itself.
+        found: Any = error.response.get("Item", {})
+        return from_item(found).get("changeId") == change_id
     return True

@@ -25,7 +25,7 @@ def read_order(query: Mapping[str, str]) -> Order:
 
 def read_place(cursor: str | None, order: Order) -> Place | None:
     """The place from which a cursor goes on, in the order in which it was given."""
-    return Place(*read_cursor(_kind(order), cursor)) if cursor else None
+    return Place(*read_cursor(_kind(order), cursor, int, str)) if cursor else None
 
 
 def next_cursor(page: ConversationPage, order: Order) -> dict[str, Any]:

@@ -75,6 +75,12 @@ def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
     return Page(found, next_seq, offset)
 
 
+def weight(record: Record) -> int:
+    """The bytes that a record takes in an answer, which is a text in Lambda's JSON: quotes are escaped once more."""
+    body = record.body or b""
+    return len(body) + body.count(b'"') + body.count(b"\\")
+
+
 def _preamble(pk: str, tail: Tail, span: Span) -> Message | None:
     """The preamble in force, where the span reaches from or to the very beginning."""
     if span.after >= 0 or (span.forward and span.offset):
@@ -98,7 +104,7 @@ def _read(
     found: list[Message] = []
     read_bytes = 0
     for record, entry in _records(entries, span, span.floor(tail)):
-        read_bytes += len(record.body or b"")
+        read_bytes += weight(record)
         message = show(record, entry, tail.archived)
         if span.keep is None or span.keep(message):
             if skip:

@@ -8,11 +8,11 @@ from typing import Any
 from annals.errors import ConversationErased, ConversationNotFound
 from annals.json_text import dump
 from annals.ledger.append import Appended, NewRecord, append
-from annals.ledger.entry import ARCHIVE, ERASED, MESSAGE, PREAMBLE, SEAL, SEALED, Tail
+from annals.ledger.entry import ARCHIVE, ERASED, PREAMBLE, SEAL, SEALED, Tail
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import messages_of
-from annals.ledger.read import walk
+from annals.ledger.read import walk_records_from
 from annals.ledger.tail import read_tail
 from annals.times import from_rfc3339
 
@@ -56,12 +56,11 @@ def seal(tenant: str, conversation_id: str, by: str) -> None:
 def last_seq_before(pk: str, tail: Tail, moment: int) -> int:
     """The seq up to which all messages were said before a moment in Unix milliseconds, from the beginning on."""
     up_to = tail.archived
-    for entry in walk(pk, first=tail.archived + 1):
-        if entry.records[0].kind != MESSAGE:
-            continue
-        if any(from_rfc3339(message["timestamp"]) >= moment for message in messages_of(entry)):
-            break
-        up_to = entry.last_seq
+    for entry in walk_records_from(pk, tail.archived + 1):
+        for message in messages_of(entry):
+            if message["seq"] > tail.archived and from_rfc3339(message["timestamp"]) >= moment:
+                return up_to
+            up_to = max(up_to, message["seq"])
     return up_to
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import Any
 
 from annals.errors import InvalidInput
@@ -24,7 +25,9 @@ def read_span(
     """The span that a request asks for. A cursor brings its own direction and bounds. Raises InvalidInput."""
     keep, archived = _read_keep(query), read_flag(query, "includeArchived")
     if cursor:
-        forward, newest_first, after, before, offset = read_cursor("history", cursor)
+        forward, newest_first, after, before, offset = read_cursor(
+            "history", cursor, bool, bool, int, (int, NoneType), int
+        )
         return Span(forward, newest_first, after, before, offset, keep, archived)
     forward = order == "asc" or (order is None and after is not None)
     start = -1 if after is None else after

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from annals.ledger.entry import MESSAGE, Tail
+from annals.ledger.history import weight
 from annals.ledger.messages import show
 from annals.ledger.read import walk
 from annals.settings import settings
@@ -55,7 +56,7 @@ def _newest_first(pk: str, tail: Tail, *, archived: bool) -> Iterator[Message]:
     floor = 0 if archived else tail.archived
     for entry in walk(pk, newest_first=True, page=100):
         for record in reversed(entry.records):
-            read_bytes += len(record.body or b"")
+            read_bytes += weight(record)
             if record.kind == MESSAGE and record.seq > floor:
                 yield show(record, entry, tail.archived)
         if read_bytes > settings().max_page_bytes or entry.seq <= floor:

@@ -70,7 +70,7 @@ def list_memories(scope: Scope, limit: int, cursor: str | None) -> MemoryList:
     """A page of memories. Raises SearchUnavailable, and InvalidInput for a cursor that is damaged."""
     after = None
     if cursor:
-        at, memory_id = read_cursor("memories", cursor)
+        at, memory_id = read_cursor("memories", cursor, int, str)
         after = (at, memory_id)
     found = ports.index().page(scope, limit=limit + 1, after=after)
     page = MemoryList(items=[show_document(document) for document in found[:limit]])
