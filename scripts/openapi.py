@@ -48,6 +48,18 @@ SECURITY_SCHEMES = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
 EVENTS = "Server-sent events: start, context, delta (its SSE id is its number), and at last result or error."
+REPEATED = (
+    "Sent again with its Idempotency-Key, a request is told what the first one led to, while that is under way, too. "
+    "The model is asked again only where no reply was stored."
+)
+IDEMPOTENCY_KEY = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}}
+STREAM_ID = {"name": "streamId", "in": "path", "required": True, "schema": {"type": "string"}}
+LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The number of the last delta that the client has; without it, the whole stream is told",
+    "schema": {"type": "integer", "minimum": 0},
+}
 EXPORT = "The file. Where it cannot be finished, the connection breaks off: no half of a file passes for a whole one."
 IMPORT_BODY = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in JSON_LINES}}
 IMPORT_QUERY = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in PARTICIPANTS]
@@ -88,19 +100,32 @@ def _of_resolver(module: ModuleType) -> dict[str, Any]:
 
 
 def _of_stream() -> dict[str, Any]:
-    """The route that streams: it is no resolver's."""
+    """The routes of streamed replies: they are no resolver's."""
     model = RememberStream.model_json_schema(by_alias=True, ref_template=REFERENCE)
     schemas = {**model.pop("$defs", {}), "RememberStream": model}
     body = {"application/json": {"schema": {"$ref": REFERENCE.format(model="RememberStream")}}}
     events = {"description": EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
-    operation = {
+    begin = {
         "tags": ["Memory"],
         "operationId": "rememberStream",
         "summary": "Store the user's message, then stream the model's reply while it is made.",
+        "description": REPEATED,
+        "parameters": [IDEMPOTENCY_KEY],
         "requestBody": {"required": True, "content": body},
         "responses": {"200": events},
     }
-    return {"paths": {"/v1/memory/remember-stream": {"post": operation}}, "components": {"schemas": schemas}}
+    follow = {
+        "tags": ["Memory"],
+        "operationId": "followStream",
+        "summary": "Stream the rest of a reply, from the delta behind Last-Event-ID on.",
+        "parameters": [STREAM_ID, LAST_EVENT_ID],
+        "responses": {"200": events},
+    }
+    path = "/v1/memory/remember-stream"
+    return {
+        "paths": {path: {"post": begin}, f"{path}/{{streamId}}": {"get": follow}},
+        "components": {"schemas": schemas},
+    }
 
 
 def _of_exports() -> dict[str, Any]:

@@ -12,15 +12,20 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from annals import json_text
+from annals.errors import InvalidInput
 from annals.http import asgi, problems, requests, sse
 from annals.memory import ports
+from annals.memory.draft_table import DraftTable
+from annals.memory.following import Told
 from annals.memory.models import RememberStream
-from annals.memory.streaming import Limits, StreamedTurns, StreamRequest, Turn
+from annals.memory.streaming import Limits, StreamedTurns
 from annals.memory.turn_store import LedgerTurnStore
+from annals.memory.turns import StreamRequest
 from annals.settings import settings
 
 KEEP_ALIVE_S = 15.0
 SHUTDOWN_PATIENCE_S = 5.0
+PATH = "/v1/memory/remember-stream"
 
 
 async def remember_stream(request: Request) -> Response:
@@ -36,13 +41,22 @@ async def remember_stream(request: Request) -> Response:
         ),
         request_id=asgi.request_id(request),
     )
-    turn = await request.app.state.turns.begin(asked)
-    replayed = {"Idempotent-Replayed": "true"} if turn.is_repeated else {}
-    return StreamingResponse(_frames(turn), media_type=sse.CONTENT_TYPE, headers={**sse.HEADERS, **replayed})
+    told = await request.app.state.turns.begin(asked)
+    replayed = {"Idempotent-Replayed": "true"} if told.is_repeated else {}
+    return sse.UnbrokenStream(_frames(told), headers={**sse.HEADERS, **replayed})
 
 
-async def _frames(turn: Turn) -> AsyncIterator[bytes]:
-    async for event in turn.events(idle_s=KEEP_ALIVE_S):
+async def follow_stream(request: Request) -> Response:
+    """Stream the rest of a reply, from the delta behind Last-Event-ID on."""
+    caller = asgi.caller(request).require("read")
+    after = _after(request.headers.get("last-event-id"))
+    stream_id = request.path_params["stream_id"]
+    told = await request.app.state.turns.follow(caller, stream_id, after, asgi.request_id(request))
+    return StreamingResponse(_frames(told), media_type=sse.CONTENT_TYPE, headers=sse.HEADERS)
+
+
+async def _frames(told: Told) -> AsyncIterator[bytes]:
+    async for event in told.events(idle_s=KEEP_ALIVE_S):
         yield sse.frame(event.name, event.data, event.number) if event else sse.KEEP_ALIVE
 
 
@@ -51,6 +65,16 @@ def _turn(body: bytes) -> RememberStream:
         return RememberStream.model_validate(json_text.parse(body))
     except ValidationError as error:
         raise problems.from_validation(error.errors()) from None
+
+
+def _after(last_event_id: str | None) -> int | None:
+    """The number of the last delta that a client has; None for one that has nothing."""
+    if not last_event_id:
+        return None
+    if not (last_event_id.isascii() and last_event_id.isdigit()) or len(last_event_id) > 12:
+        detail = f"Last-Event-ID must be the number of a delta, not {last_event_id!r}."
+        raise InvalidInput("INVALID_FORMAT", detail, field="Last-Event-ID")
+    return int(last_event_id)
 
 
 def create_app(turns: Callable[[], StreamedTurns]) -> Starlette:
@@ -62,13 +86,17 @@ def create_app(turns: Callable[[], StreamedTurns]) -> Starlette:
         yield
         await app.state.turns.finish(SHUTDOWN_PATIENCE_S)
 
-    return asgi.application([Route("/v1/memory/remember-stream", remember_stream, methods=["POST"])], lifespan)
+    routes = [
+        Route(PATH, remember_stream, methods=["POST"]),
+        Route(f"{PATH}/{{stream_id}}", follow_stream, methods=["GET"]),
+    ]
+    return asgi.application(routes, lifespan)
 
 
 def turns_from_settings() -> StreamedTurns:
     """The turns of this process, kept in the ledger, answered by the chat model of the settings."""
     limits = Limits(stall_s=settings().chat_stall_s, total_s=settings().chat_timeout_s)
-    return StreamedTurns(LedgerTurnStore(), ports.chat(), limits)
+    return StreamedTurns(LedgerTurnStore(), DraftTable(), ports.chat(), limits)
 
 
 app = create_app(turns_from_settings)

@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
 CONTENT_TYPE = "text/event-stream"
 
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -13,6 +16,19 @@ HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 KEEP_ALIVE = b": keep-alive\n\n"
 """A comment; it says only that the stream goes on."""
+
+
+class UnbrokenStream(StreamingResponse):
+    """An event stream that goes on to its end when the client is gone, so that its request lasts as long as its work.
+
+    On Lambda the request's end is the invocation's, and what is not done by then is frozen.
+    """
+
+    media_type = CONTENT_TYPE
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the frames; to a client that is gone the server sends nothing."""
+        await self.stream_response(send)
 
 
 def frame(name: str, data: Mapping[str, Any], number: int | None = None) -> bytes:

@@ -35,6 +35,22 @@ class Prompt:
     instructions: str | None
 
 
+@dataclass(frozen=True)
+class Section:
+    """One kind of what was recalled: a heading, and a line for each find."""
+
+    heading: str
+    lines: Sequence[str]
+
+
+def context_text(sections: Sequence[Section]) -> str:
+    """What was recalled as text for a prompt; sections without lines are left out."""
+    shown = [
+        "\n".join([section.heading, *(f"- {line}" for line in section.lines)]) for section in sections if section.lines
+    ]
+    return "\n\n".join(shown)
+
+
 def prompt(instructions: str | None, recalled: Recalled, user_message: str) -> Prompt:
     """Put together what the model gets.
 

@@ -1,88 +1,45 @@
 """A turn whose reply a model streams: the user's message is stored before the first word, the reply after the last.
 
 The model is listened to by a task of its own. Whoever follows the turn may go away; the turn is stored all the same.
+What is told goes into a draft as well, from which others can follow the turn, and end it if this process dies.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Protocol
 
 from anyio.to_thread import run_sync
 
 from annals.access.caller import Caller
-from annals.errors import AnnalsError, ChatUnavailable, StreamEmpty, StreamFailed
+from annals.errors import (
+    AnnalsError,
+    ChatUnavailable,
+    ConversationErased,
+    EntryTooLarge,
+    ReplyTooLarge,
+    StreamEmpty,
+    StreamFailed,
+    StreamNotFound,
+)
 from annals.http import problems
-from annals.ledger.idempotency import IdempotentRequest
-from annals.memory.models import Remembered, RememberStream
-from annals.memory.prompt import Prompt, Recalled, prompt
-from annals.models.chat import ChatModel, Finished, Usage, paced
+from annals.ledger.items import MAX_ENTRY_BYTES
+from annals.memory import turns
+from annals.memory.drafts import STREAM_ID, Drafts, End, News
+from annals.memory.following import Followed, Retold, Source, Told, cut
+from annals.memory.prompt import Prompt, prompt
+from annals.memory.recording import Recorder, Reply
+from annals.memory.turns import Begun, Event, StoredReply, StreamRequest, TurnStore
+from annals.models.chat import ChatModel, Finished, paced
 
 logger = logging.getLogger("annals")
 
-
-@dataclass(frozen=True)
-class StreamRequest:
-    """A turn to be streamed, and for whom. ``request_id`` is what problem details name."""
-
-    caller: Caller
-    turn: RememberStream
-    idempotent: IdempotentRequest | None = None
-    request_id: str = ""
-
-
-@dataclass(frozen=True)
-class StoredReply:
-    """A reply in the ledger, and what is stored of its whole turn, both messages."""
-
-    text: str
-    incomplete: bool
-    remembered: Remembered
-
-
-@dataclass(frozen=True)
-class StoredUserMessage:
-    """The user's message, in the ledger, as the API shows it.
-
-    ``answer`` is the reply that an earlier request with the same Idempotency-Key led to; the model is not asked again.
-    """
-
-    conversation_id: str
-    message: Mapping[str, Any]
-    answer: StoredReply | None = None
-
-
-class TurnStore(Protocol):
-    """Where turns are kept. Its methods block; they are called in threads, one after another for one turn."""
-
-    def begin(self, request: StreamRequest) -> StoredUserMessage:
-        """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
-        ...
-
-    def recall(self, request: StreamRequest, begun: StoredUserMessage) -> Recalled:
-        """Find what the model should know. A search that is out of order is no reason to fail."""
-        ...
-
-    def commit(
-        self, request: StreamRequest, begun: StoredUserMessage, text: str, *, incomplete: bool, usage: Usage | None
-    ) -> Remembered:
-        """Store the reply; what is now stored of the whole turn, both messages. Raises AnnalsError."""
-        ...
-
-
-@dataclass(frozen=True)
-class Event:
-    """What the followers of a turn are told. Deltas have numbers, from 1."""
-
-    name: Literal["start", "context", "delta", "result", "error"]
-    data: Mapping[str, Any]
-    number: int | None = None
+FILTERED = {"content_filter", "content_filtered"}
+"""Why a reply ended whose rest a content filter held back, in the words of OpenAI and Bedrock."""
 
 
 @dataclass(frozen=True)
@@ -94,34 +51,57 @@ class Limits:
 
 
 class StreamedTurns:
-    """The turns under way in this process.
+    """The turns under way in this process, and a way to follow those of others.
 
     Parameters
     ----------
     store : where turns are kept
+    drafts : where their drafts are kept
     model : who replies
     limits : how long a model may take
     """
 
-    def __init__(self, store: TurnStore, model: ChatModel, limits: Limits = Limits()) -> None:
+    def __init__(self, store: TurnStore, drafts: Drafts, model: ChatModel, limits: Limits = Limits()) -> None:
         self._store = store
+        self._drafts = drafts
         self._model = model
         self._limits = limits
         self._under_way: dict[asyncio.Task[None], Turn] = {}
 
-    async def begin(self, request: StreamRequest) -> Turn:
+    async def begin(self, request: StreamRequest) -> Told:
         """Store the user's message and let the model answer it.
+
+        Sent again with its Idempotency-Key, a request is told what the first one led to, while that is under way, too;
+        the model is asked again only where no reply is stored and nobody is at it.
 
         Raises
         ------
         AnnalsError : the message was refused; nothing is stored, and there is no turn to follow
         """
         begun = await run_sync(self._store.begin, request)
-        turn = Turn(self._store, self._model, self._limits, request, begun)
-        task = asyncio.create_task(turn.run())
-        self._under_way[task] = turn
-        task.add_done_callback(self._under_way.pop)
-        return turn
+        if begun.is_repeated and (told := await self._earlier(request, begun)):
+            return told
+        if await run_sync(self._drafts.claim, begun.draft):
+            return self._start(request, begun)
+        return await self._others(request, begun)
+
+    async def follow(self, caller: Caller, stream_id: str, after: int | None, request_id: str) -> Told:
+        """Follow a stream, whoever tells it: all of it, or what comes after delta ``after``.
+
+        Raises
+        ------
+        StreamNotFound : there is none, it is not for the caller, it is too old, or its reply was redacted
+        ConversationErased
+        """
+        is_id = STREAM_ID.fullmatch(stream_id)
+        news = await run_sync(self._drafts.read, caller.tenant, stream_id) if is_id else None
+        if news is None or not caller.may_see(news.draft.memory_space_id):
+            raise StreamNotFound(stream_id)
+        message = await run_sync(self._store.message, news.draft)
+        reply = await run_sync(self._store.find_reply, news.draft)
+        if reply and reply.text is None:
+            raise StreamNotFound(stream_id)
+        return Followed(Source(self._store, self._drafts, request_id), news, message, after=after)
 
     async def finish(self, patience_s: float) -> None:
         """Wait until all turns are stored; after ``patience_s`` seconds, models are cut short."""
@@ -132,43 +112,94 @@ class StreamedTurns:
         if self._under_way:
             await asyncio.wait(self._under_way)
 
+    def _start(self, request: StreamRequest, begun: Begun) -> Turn:
+        turn = Turn(self._store, self._drafts, self._model, self._limits, request, begun)
+        task = asyncio.create_task(turn.run())
+        self._under_way[task] = turn
+        task.add_done_callback(self._under_way.pop)
+        return turn
+
+    async def _earlier(self, request: StreamRequest, begun: Begun) -> Told | None:
+        """What an earlier request with the same Idempotency-Key led to; None where it left nothing behind."""
+        draft = begun.draft
+        reply = await run_sync(self._store.find_reply, draft)
+        news = await run_sync(self._drafts.read, draft.tenant, draft.stream_id)
+        if reply and (news is None or reply.text is None):
+            return Retold(draft, begun.message, reply, request.request_id)
+        if news is None:
+            return None
+        if news.end and not news.end.stored:
+            return await self._take_over(request, begun, news) or await self._others(request, begun)
+        return self._followed(request, begun, news)
+
+    async def _others(self, request: StreamRequest, begun: Begun) -> Told:
+        """The same turn, told by somebody who was faster."""
+        news = await run_sync(self._drafts.read, begun.draft.tenant, begun.draft.stream_id)
+        if news is None:
+            raise StreamNotFound(begun.draft.stream_id)
+        return self._followed(request, begun, news)
+
+    def _followed(self, request: StreamRequest, begun: Begun, news: News) -> Followed:
+        source = Source(self._store, self._drafts, request.request_id)
+        return Followed(source, news, begun.message, take_over=partial(self._take_over, request, begun))
+
+    async def _take_over(self, request: StreamRequest, begun: Begun, news: News) -> Turn | None:
+        """Ask the model again where the earlier answer left nothing behind, unless somebody else does already."""
+        draft = begun.draft.taken_over(news.end.last if news.end else news.last)
+        if await run_sync(self._drafts.claim, draft, news.draft.owner):
+            return self._start(request, replace(begun, draft=draft))
+        return None
+
 
 class Turn:
     """One turn: what happened so far, and what happens next. Any number may follow it, from the beginning."""
 
+    is_repeated = False
+
     def __init__(
-        self, store: TurnStore, model: ChatModel, limits: Limits, request: StreamRequest, begun: StoredUserMessage
+        self,
+        store: TurnStore,
+        drafts: Drafts,
+        model: ChatModel,
+        limits: Limits,
+        request: StreamRequest,
+        begun: Begun,
     ) -> None:
-        self.stream_id = f"stream-{secrets.token_hex(12)}"
         self._store = store
         self._model = model
         self._limits = limits
         self._request = request
+        self._draft = begun.draft
         self._begun = begun
         self._stored_ids = [begun.message["messageId"]]
-        self._events: list[Event] = []
-        self._news = asyncio.Event()
-        self._is_over = False
+        self._reply = Reply(begun.draft.first)
+        self._finished = Finished("unknown")
+        self._recorder = Recorder(drafts, begun.draft, self._reply)
+        self._opening = [turns.start(begun.draft, begun.message)]
+        self._closing: Event | None = None
+        self._news: asyncio.Event | None = None
+        self._is_over = asyncio.Event()
         self._is_cut_short = False
         self._listening: asyncio.Timeout | None = None
 
-    @property
-    def is_repeated(self) -> bool:
-        """Whether an earlier request stored all of it."""
-        return self._begun.answer is not None
-
     async def events(self, idle_s: float) -> AsyncIterator[Event | None]:
-        """The turn's events, from first to last, as they happen; None after ``idle_s`` seconds without one."""
-        told = 0
-        while told < len(self._events) or not self._is_over:
-            if told < len(self._events):
-                yield self._events[told]
+        """The turn's events, from first to last, as they happen; None after ``idle_s`` seconds without one.
+
+        The last one is told as soon as it is known; the iteration ends when all of the turn is stored, its draft too.
+        """
+        opened = told = 0
+        while True:
+            while opened < len(self._opening):
+                opened += 1
+                yield self._opening[opened - 1]
+            while told < len(self._reply.pieces):
                 told += 1
-                continue
-            try:
-                async with asyncio.timeout(idle_s):
-                    await self._news.wait()
-            except TimeoutError:
+                yield turns.delta(self._reply.pieces[told - 1], self._reply.first + told - 1)
+            if self._closing:
+                yield self._closing
+                await self._is_over.wait()
+                return
+            if not await self._wait(idle_s):
                 yield None
 
     def cut_short(self) -> None:
@@ -179,124 +210,121 @@ class Turn:
 
     async def run(self) -> None:
         """Recall, listen, store. Whatever happens, the last event says what is stored."""
+        recording = asyncio.create_task(self._recorder.run())
         try:
-            await self._answer()
+            closing = await self._answer()
         except AnnalsError as refusal:
-            self._refuse(refusal)
+            closing = self._refused(refusal)
         except Exception as failure:
-            logger.exception("Stream %s failed", self.stream_id)
-            self._refuse(problems.from_aws(failure))
-        finally:
-            self._is_over = True
-            self._news.set()
+            logger.exception("Stream %s failed", self._draft.stream_id)
+            closing = self._refused(problems.from_aws(failure))
+        self._closing = closing
+        self._tell()
+        await self._recorder.finish(recording, self._end(closing))
+        self._is_over.set()
 
-    async def _answer(self) -> None:
-        turn, conversation_id = self._request.turn, self._begun.conversation_id
-        start = {"streamId": self.stream_id, "conversationId": conversation_id, "message": self._begun.message}
-        self._tell(Event("start", start))
-        if self._begun.answer:
-            self._repeat(self._begun.answer)
-            return
+    async def _answer(self) -> Event:
         recalled = await run_sync(self._store.recall, self._request, self._begun)
-        self._tell(Event("context", _context(recalled)))
-        reply = await self._listen(prompt(turn.instructions, recalled, turn.user_message))
-        if reply.failure:
-            raise await self._failed(reply, reply.failure)
-        if not reply.says_something:
-            raise StreamEmpty(f"The chat model's reply was empty ({reply.reason}). The user's message is kept.")
-        stored = await self._commit(reply, incomplete=False)
-        self._tell(Event("result", _result(reply, stored)))
+        context = turns.context(recalled)
+        self._opening.append(context)
+        self._recorder.note_context(context.data)
+        self._tell()
+        failure = await self._listen(prompt(self._request.turn.instructions, recalled, self._request.turn.user_message))
+        if failure:
+            raise await self._failed(failure)
+        if not self._reply.says_something:
+            reason = self._finished.reason
+            raise StreamEmpty(f"The chat model's reply was empty ({reason}). The user's message is kept.")
+        try:
+            stored = await self._commit(incomplete=False)
+        except EntryTooLarge:
+            raise await self._failed(_too_large()) from None
+        return turns.result(stored, self._usage, self._finished.reason)
 
-    def _repeat(self, answer: StoredReply) -> None:
-        """Tell again what an earlier request was told, the reply in one piece."""
-        self._tell(Event("context", _context(Recalled())))
-        self._tell(Event("delta", {"text": answer.text}, number=1))
-        self._stored_ids = answer.remembered["conversation"]["messageIds"]
-        if answer.incomplete:
-            raise StreamFailed("The first request with this Idempotency-Key failed. What came of the reply is kept.")
-        self._tell(Event("result", _result(_Reply([answer.text]), answer.remembered)))
-
-    async def _listen(self, shown: Prompt) -> _Reply:
-        """Listen to the model until it ends, fails, or is cut short."""
-        reply = _Reply()
+    async def _listen(self, shown: Prompt) -> AnnalsError | None:
+        """Listen to the model until it ends, fails, or is cut short; what went wrong, if anything did."""
         try:
             async with asyncio.timeout(0 if self._is_cut_short else None) as self._listening:
-                await self._pass_on(shown, reply)
+                return await self._pass_on(shown)
         except ChatUnavailable as failure:
-            reply.failure = failure
+            return StreamFailed(failure.detail)
         except TimeoutError:
-            reply.failure = ChatUnavailable("Annals was stopped before the reply's end.")
+            return StreamFailed("Annals was stopped before the reply's end.")
+        except Exception as failure:
+            logger.exception("The chat model of stream %s failed", self._draft.stream_id)
+            return StreamFailed(f"The chat model failed in an unknown way ({type(failure).__name__}).")
         finally:
             self._listening = None
-        return reply
 
-    async def _pass_on(self, shown: Prompt, reply: _Reply) -> None:
+    async def _pass_on(self, shown: Prompt) -> AnnalsError | None:
         """Collect what the model says, and tell it at once."""
         pieces = self._model.stream(shown.messages, instructions=shown.instructions, model=self._request.turn.model)
-        limits = self._limits
+        limits, characters = self._limits, 0
         async with aclosing(paced(pieces, stall_s=limits.stall_s, total_s=limits.total_s)) as timely:
             async for piece in timely:
                 if isinstance(piece, Finished):
-                    reply.finished = piece
-                elif piece:
-                    reply.pieces.append(piece)
-                    self._tell(Event("delta", {"text": piece}, number=len(reply.pieces)))
+                    self._finished = piece
+                    continue
+                characters += len(piece)
+                for part in cut(piece):
+                    self._reply.add(part)
+                self._tell()
+                if characters > MAX_ENTRY_BYTES:
+                    return _too_large()
+        filtered = self._finished.reason in FILTERED and self._reply.says_something
+        return StreamFailed("The chat model's content filter ended the reply.") if filtered else None
 
-    async def _failed(self, reply: _Reply, failure: ChatUnavailable) -> StreamFailed:
+    async def _failed(self, failure: AnnalsError) -> AnnalsError:
         """Keep what came, if the caller wants that and anything did; the error to tell."""
-        if self._request.turn.on_failure == "keep" and reply.says_something:
-            await self._commit(reply, incomplete=True)
-            return StreamFailed(f"{failure.detail} What came of the reply is kept, marked incomplete.")
-        return StreamFailed(f"{failure.detail} The user's message is kept, the reply is not.")
+        if self._request.turn.on_failure == "keep" and self._reply.says_something:
+            await self._commit(incomplete=True)
+            return type(failure)(f"{failure.detail} What came of the reply is kept, marked incomplete.")
+        return type(failure)(f"{failure.detail} The user's message is kept, the reply is not.")
 
-    async def _commit(self, reply: _Reply, *, incomplete: bool) -> Remembered:
-        store = partial(self._store.commit, incomplete=incomplete, usage=reply.usage)
-        stored = await run_sync(store, self._request, self._begun, reply.text)
-        self._stored_ids = stored["conversation"]["messageIds"]
+    async def _commit(self, *, incomplete: bool) -> StoredReply:
+        """Store the reply. Raises StreamFailed where another request ended the turn, in the belief that we are dead."""
+        text = self._reply.text
+        stored = await run_sync(partial(self._store.commit, incomplete=incomplete), self._draft, text)
+        self._stored_ids = stored.remembered["conversation"]["messageIds"]
+        if not incomplete and (stored.incomplete or stored.text != text):
+            raise StreamFailed("The reply took so long that another request ended it. What came until then is kept.")
         return stored
 
-    def _refuse(self, refusal: AnnalsError) -> None:
-        stored = {"conversationId": self._begun.conversation_id, "messageIds": self._stored_ids}
-        details = problems.problem(refusal, self._request.request_id)
-        self._tell(Event("error", {**details, "stored": stored}))
-
-    def _tell(self, event: Event) -> None:
-        self._events.append(event)
-        news, self._news = self._news, asyncio.Event()
-        news.set()
-
-
-@dataclass
-class _Reply:
-    """What came of a reply. ``failure`` is why it broke off, if it did."""
-
-    pieces: list[str] = field(default_factory=list)
-    finished: Finished | None = None
-    failure: ChatUnavailable | None = None
+    def _refused(self, refusal: AnnalsError) -> Event:
+        if isinstance(refusal, ConversationErased):
+            self._stored_ids = []
+        return turns.error(refusal, self._request.request_id, self._draft.conversation_id, self._stored_ids)
 
     @property
-    def text(self) -> str:
-        return "".join(self.pieces)
+    def _usage(self) -> dict[str, int] | None:
+        usage = self._finished.usage
+        return {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens} if usage else None
 
-    @property
-    def says_something(self) -> bool:
-        return any(not piece.isspace() for piece in self.pieces)
+    def _end(self, closing: Event) -> End:
+        failed = closing.name == "error"
+        return End(
+            last=self._reply.last,
+            error=closing.data if failed else None,
+            stored=len(self._stored_ids) > 1,
+            usage=self._usage,
+            reason=self._finished.reason,
+        )
 
-    @property
-    def reason(self) -> str:
-        return self.finished.reason if self.finished else "unknown"
+    async def _wait(self, patience_s: float) -> bool:
+        """Wait for something to tell; whether there is anything before the patience ends."""
+        self._news = self._news or asyncio.Event()
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._news.wait()
+        except TimeoutError:
+            return False
 
-    @property
-    def usage(self) -> Usage | None:
-        return self.finished.usage if self.finished else None
+    def _tell(self) -> None:
+        """Wake those who wait for news."""
+        if self._news:
+            self._news.set()
+            self._news = None
 
 
-def _context(recalled: Recalled) -> dict[str, Any]:
-    ids = list(recalled.memory_ids)
-    return {"memoryIds": ids, "historyCount": len(recalled.history), "tokenEstimate": recalled.tokens}
-
-
-def _result(reply: _Reply, stored: Remembered) -> dict[str, Any]:
-    usage = reply.usage
-    tokens = {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens} if usage else None
-    return {**stored, "fullResponse": reply.text, "usage": tokens, "finishReason": reply.reason}
+def _too_large() -> ReplyTooLarge:
+    return ReplyTooLarge(f"The reply is longer than the {MAX_ENTRY_BYTES} bytes that an entry holds.")

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from annals.conversations.genesis import read_genesis
+from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.read import demand_tail
-from annals.errors import SearchUnavailable
+from annals.errors import EntryTooLarge, SearchUnavailable
+from annals.json_text import dump
 from annals.ledger.append import Appended, append
 from annals.ledger.history import Span, read_page
 from annals.ledger.idempotency import IdempotentRequest, find_result
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import messages_of
+from annals.ledger.messages import messages_of, new_message
 from annals.ledger.read import read_entry
-from annals.memory.models import Hit, Remembered, RememberStream, Search, SearchFilter
-from annals.memory.prompt import Recalled
-from annals.memory.remember import Stored, reply, store, user_message
+from annals.memory.drafts import Draft, new_owner, new_stream_id
+from annals.memory.models import Hit, Remembered, Search
+from annals.memory.prompt import Recalled, Section, context_text
+from annals.memory.remember import Stored, said_beside, store, user_message
 from annals.memory.searching import search_memories
-from annals.memory.streaming import StoredReply, StoredUserMessage, StreamRequest
+from annals.memory.turns import Begun, StoredReply, StreamRequest
 from annals.tokens import estimate, estimate_message
-from annals.models.chat import Usage
 
 logger = logging.getLogger("annals")
 
@@ -34,21 +36,27 @@ HISTORY_TOKENS = 6_000
 
 
 class LedgerTurnStore:
-    """The turn store of the product; see ``memory.streaming.TurnStore``."""
+    """The turn store of the product; see ``memory.turns.TurnStore``."""
 
-    def begin(self, request: StreamRequest) -> StoredUserMessage:
+    def begin(self, request: StreamRequest) -> Begun:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         stored = store(request.caller, request.turn, [user_message(request.turn)], request.idempotent)
         (message,) = messages_of(stored.appended.entry)
-        begun = StoredUserMessage(stored.genesis.conversation_id, message)
-        return replace(begun, answer=_earlier_answer(request, begun)) if stored.appended.replayed else begun
+        draft = _draft(request, stored.genesis, message["seq"])
+        return Begun(draft, message, is_repeated=stored.appended.replayed)
 
-    def recall(self, request: StreamRequest, begun: StoredUserMessage) -> Recalled:
+    def message(self, draft: Draft) -> Mapping[str, Any]:
+        """The user's message of a turn, as the API shows it. Raises ConversationErased."""
+        demand_tail(draft.tenant, draft.conversation_id)
+        (message,) = messages_of(read_entry(conversation_pk(draft.tenant, draft.conversation_id), draft.seq))
+        return message
+
+    def recall(self, request: StreamRequest, begun: Begun) -> Recalled:
         """What the conversation said last, and what the memory space holds about the user's message beyond that."""
         history = _history(request, begun)
         known = {begun.message["messageId"]} | {message["messageId"] for message in history}
-        hits = list(_within(_memories(request, begun, known), CONTEXT_TOKENS))
-        context = _context(hits)
+        hits = list(_fitting(_memories(request, begun, known), CONTEXT_TOKENS))
+        context = context_text([_remembered(hits)])
         return Recalled(
             context=context,
             memory_ids=[hit["memoryId"] for hit in hits],
@@ -56,37 +64,73 @@ class LedgerTurnStore:
             tokens=estimate(context) + sum(map(estimate_message, history)),
         )
 
-    def commit(
-        self, request: StreamRequest, begun: StoredUserMessage, text: str, *, incomplete: bool, usage: Usage | None
-    ) -> Remembered:
-        """Store the reply and return what is stored of the turn. Raises AnnalsError."""
-        said = [reply(request.turn, text, incomplete=incomplete)]
-        appended = append(request.caller.tenant, begun.conversation_id, said, request=_idempotent_reply(request))
-        return _whole_turn(request, begun, appended)
+    def commit(self, draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
+        """Store the reply, once; see ``TurnStore.commit``. Raises AnnalsError."""
+        try:
+            return _append_reply(draft, text, incomplete=incomplete)
+        except EntryTooLarge as refusal:
+            fitting = _shortened(text, refusal.excess)
+            if not incomplete or not fitting.strip():
+                raise
+        return _append_reply(draft, fitting, incomplete=True)
+
+    def find_reply(self, draft: Draft) -> StoredReply | None:
+        """The turn's reply, if one is stored. Raises ConversationErased."""
+        place = find_result(draft.once)
+        if place is None:
+            return None
+        demand_tail(draft.tenant, draft.conversation_id)
+        return _stored_reply(draft, Appended(read_entry(place["pk"], place["seq"]), replayed=True))
 
 
-def _idempotent_reply(request: StreamRequest) -> IdempotentRequest | None:
+def _draft(request: StreamRequest, genesis: Genesis, seq: int) -> Draft:
+    stream_id = new_stream_id(request.idempotent)
+    return Draft(
+        tenant=request.caller.tenant,
+        stream_id=stream_id,
+        conversation_id=genesis.conversation_id,
+        memory_space_id=request.turn.memory_space_id,
+        seq=seq,
+        on_failure=request.turn.on_failure,
+        said=said_beside(request.turn),
+        once=_once(request, stream_id),
+        owner=new_owner(),
+    )
+
+
+def _once(request: StreamRequest, stream_id: str) -> IdempotentRequest:
     """The idempotency of the turn's second append."""
-    return replace(request.idempotent, route="remember-stream-reply") if request.idempotent else None
+    if request.idempotent:
+        return replace(request.idempotent, route="remember-stream-reply")
+    return IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id)
 
 
-def _earlier_answer(request: StreamRequest, begun: StoredUserMessage) -> StoredReply | None:
-    """The reply that an earlier request with the same key stored; None where it stored none."""
-    idempotent = _idempotent_reply(request)
-    place = find_result(idempotent) if idempotent else None
-    if place is None:
-        return None
-    entry = read_entry(place["pk"], place["seq"])
-    (message,) = messages_of(entry)
-    remembered = _whole_turn(request, begun, Appended(entry, replayed=True))
-    return StoredReply(message.get("content", ""), message.get("status") == "incomplete", remembered)
+def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
+    status = {"status": "incomplete"} if incomplete else {}
+    said = new_message({"role": "assistant", "content": text, **draft.said, **status})
+    return _stored_reply(draft, append(draft.tenant, draft.conversation_id, [said], request=draft.once))
 
 
-def _whole_turn(request: StreamRequest, begun: StoredUserMessage, answer: Appended) -> Remembered:
+def _shortened(text: str, excess: int) -> str:
+    """The longest beginning of a text whose JSON takes ``excess`` bytes less than that of the whole text."""
+    room = _json_bytes(text) - excess
+    fitting = bisect_right(range(len(text) + 1), room, key=lambda length: _json_bytes(text[:length]))
+    return text[: max(0, fitting - 1)]
+
+
+def _json_bytes(text: str) -> int:
+    return len(dump(text).encode())
+
+
+def _stored_reply(draft: Draft, appended: Appended) -> StoredReply:
+    (message,) = messages_of(appended.entry)
+    return StoredReply(message.get("content"), message.get("status") == "incomplete", _whole_turn(draft, appended))
+
+
+def _whole_turn(draft: Draft, answer: Appended) -> Remembered:
     """What is stored of the turn, both messages."""
-    tenant, conversation_id = request.caller.tenant, begun.conversation_id
-    genesis = read_genesis(tenant, conversation_id)
-    asked = read_entry(conversation_pk(tenant, conversation_id), begun.message["seq"])
+    genesis = read_genesis(draft.tenant, draft.conversation_id)
+    asked = read_entry(conversation_pk(draft.tenant, draft.conversation_id), draft.seq)
     question = Stored(genesis, replace(answer, entry=asked)).show()
     answered = Stored(genesis, answer).show()
     message_ids = question["conversation"]["messageIds"] + answered["conversation"]["messageIds"]
@@ -97,31 +141,28 @@ def _whole_turn(request: StreamRequest, begun: StoredUserMessage, answer: Append
     }
 
 
-def _history(request: StreamRequest, begun: StoredUserMessage) -> list[Mapping[str, Any]]:
+def _history(request: StreamRequest, begun: Begun) -> list[Mapping[str, Any]]:
     """The conversation's newest messages before the turn, as many as were asked for and fit the budget."""
-    seq = begun.message["seq"]
+    seq = begun.draft.seq
     if not request.turn.history or seq == 1:
         return []
-    tenant, conversation_id = request.caller.tenant, begun.conversation_id
-    tail = demand_tail(tenant, conversation_id)
+    tail = demand_tail(begun.draft.tenant, begun.draft.conversation_id)
     span = Span(newest_first=True, before=seq)
-    page = read_page(conversation_pk(tenant, conversation_id), tail, span, request.turn.history)
-    newest: Iterable[Mapping[str, Any]] = page.messages
-    return list(_within(newest, HISTORY_TOKENS))[::-1]
+    pk = conversation_pk(begun.draft.tenant, begun.draft.conversation_id)
+    newest: Iterable[Mapping[str, Any]] = read_page(pk, tail, span, request.turn.history).messages
+    return list(_newest_within(newest, HISTORY_TOKENS))[::-1]
 
 
-def _memories(request: StreamRequest, begun: StoredUserMessage, known: set[str]) -> list[Hit]:
+def _memories(request: StreamRequest, begun: Begun, known: set[str]) -> list[Hit]:
     """The memories that the user's message brings up, without those that the history shows anyway."""
-    turn: RememberStream = request.turn
-    asked = Search(
-        query=turn.user_message, memory_space_id=turn.memory_space_id, limit=RECALLED_HITS, filter=SearchFilter()
-    )
+    turn = request.turn
+    asked = Search(query=turn.user_message, memorySpaceId=turn.memory_space_id, limit=RECALLED_HITS)
     try:
         hits = search_memories(request.caller, asked)
     except SearchUnavailable:
         logger.warning("Nothing was recalled: the search is unavailable", exc_info=True)
         return []
-    return [hit for hit in hits if not _is_known(hit, begun.conversation_id, known)]
+    return [hit for hit in hits if not _is_known(hit, begun.draft.conversation_id, known)]
 
 
 def _is_known(hit: Hit, conversation_id: str, known: set[str]) -> bool:
@@ -129,8 +170,8 @@ def _is_known(hit: Hit, conversation_id: str, known: set[str]) -> bool:
     return ref is not None and ref["conversationId"] == conversation_id and not known.isdisjoint(ref["messageIds"])
 
 
-def _within(messages: Iterable[T], budget: int) -> Iterable[T]:
-    """The first ones whose tokens together stay within a budget."""
+def _newest_within(messages: Iterable[T], budget: int) -> Iterator[T]:
+    """The first ones whose tokens together stay within a budget; none behind one that does not fit."""
     for message in messages:
         budget -= estimate_message(message)
         if budget < 0:
@@ -138,12 +179,19 @@ def _within(messages: Iterable[T], budget: int) -> Iterable[T]:
         yield message
 
 
-def _context(hits: list[Hit]) -> str:
-    """The recalled memories as text for a prompt, in the order in which they were said."""
-    if not hits:
-        return ""
+def _fitting(hits: Iterable[T], budget: int) -> Iterator[T]:
+    """The best ones whose tokens together stay within a budget; one that does not fit is passed over."""
+    for hit in hits:
+        taken = estimate_message(hit)
+        if taken <= budget:
+            budget -= taken
+            yield hit
+
+
+def _remembered(hits: list[Hit]) -> Section:
+    """The recalled memories, in the order in which they were said."""
     lines = [
-        f"- [{hit['createdAt'][:10]}] {hit.get('name') or hit.get('role') or 'memory'}: {hit['content']}"
+        f"[{hit['createdAt'][:10]}] {hit.get('name') or hit.get('role') or 'memory'}: {hit['content']}"
         for hit in sorted(hits, key=lambda hit: hit["createdAt"])
     ]
-    return "\n".join(["What is remembered from earlier, oldest first:", *lines])
+    return Section("What is remembered from earlier, oldest first:", lines)

@@ -1,0 +1,165 @@
+"""Drafts as items of StateTable: one small item per batch of deltas, none of which is ever read back to be extended.
+
+The sort keys stand in the order in which a follower needs them, so that one query brings all the news: ``B#<number>``
+batches, ``H`` the draft itself, ``P`` its owner's last sign of life, ``Z`` the end. Each item names its owner; what a
+former one left behind, or still writes, is passed over.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from itertools import accumulate, pairwise
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from annals.dynamodb import Item, client, from_item, to_item
+from annals.json_text import dump, parse
+from annals.ledger.idempotency import IdempotentRequest
+from annals.ledger.keys import escape
+from annals.memory.drafts import Batch, Draft, End, News
+from annals.settings import settings
+from annals.times import now_ms
+
+HEAD, PULSE, END = "H", "P", "Z"
+
+
+class DraftTable:
+    """The drafts of the product; see ``memory.drafts.Drafts``."""
+
+    @property
+    def lease_s(self) -> float:
+        """How long a draft that gives no sign of life counts as alive, in seconds."""
+        return settings().draft_lease_s
+
+    def claim(self, draft: Draft, instead_of: str | None = None) -> bool:
+        """Make the draft's owner the one who tells the stream, if nobody does, or if ``instead_of`` did."""
+        free = "attribute_not_exists(pk) OR expiresAt < :now"
+        holds = {":now": now_ms() // 1000}
+        return _put_if(
+            self._item(draft, HEAD, **_of_draft(draft)),
+            f"{free} OR #owner = :former" if instead_of else free,
+            holds | {":former": instead_of} if instead_of else holds,
+        )
+
+    def pulse(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
+        """Give a sign of life, with the data of the context event as soon as there are any."""
+        said = {"context": dump(context)} if context is not None else {}
+        _put(self._item(draft, f"{PULSE}#{draft.owner}", **said))
+
+    def add(self, draft: Draft, batch: Batch) -> None:
+        """Add deltas, which are a sign of life, too."""
+        lengths = array("H", map(len, batch.texts)).tobytes()
+        text = "".join(batch.texts)
+        _put(self._item(draft, f"{_batch_sk(batch.number)}#{draft.owner}", text=text, lengths=lengths))
+
+    def end(self, draft: Draft, end: End) -> None:
+        """Say how the stream ended; the first who says it of an owner's deltas is right."""
+        unsaid = "attribute_not_exists(pk) OR #owner <> :owner"
+        _put_if(self._item(draft, END, said=dump(asdict(end))), unsaid, {":owner": draft.owner})
+
+    def read(self, tenant: str, stream_id: str, first: int = 1) -> News | None:
+        """The stream's draft from delta ``first`` on, as it is now; None where there is no such stream."""
+        items = list(_query(_draft_pk(tenant, stream_id), _batch_sk(first)))
+        head = next((item for item in items if item["sk"] == HEAD and item["expiresAt"] >= now_ms() // 1000), None)
+        if head is None:
+            return None
+        own = {item["sk"]: item for item in items if item["owner"] == head["owner"]}
+        context = own.get(f"{PULSE}#{head['owner']}", {}).get("context")
+        return News(
+            draft=_to_draft(tenant, stream_id, head),
+            context=parse(context) if context else None,
+            batches=[_to_batch(item) for sk, item in own.items() if sk.startswith("B#")],
+            end=End(**parse(own[END]["said"])) if END in own else None,
+            until=max(item["until"] for item in own.values()),
+        )
+
+    def _item(self, draft: Draft, sk: str, **values: Any) -> Item:
+        """An item of a draft: whose it is, until when it shows that this one lives, and when it may go."""
+        now = now_ms()
+        shared = {
+            "pk": _draft_pk(draft.tenant, draft.stream_id),
+            "sk": sk,
+            "owner": draft.owner,
+            "until": now + round(self.lease_s * 1000),
+            "expiresAt": now // 1000 + settings().draft_retention_s,
+        }
+        return to_item(shared | values)
+
+
+def _draft_pk(tenant: str, stream_id: str) -> str:
+    return f"T#{escape(tenant)}#D#{escape(stream_id)}"
+
+
+def _batch_sk(number: int) -> str:
+    return f"B#{number:012d}"
+
+
+def _put(item: Item) -> None:
+    client().put_item(TableName=settings().state_table, Item=item)
+
+
+def _put_if(item: Item, condition: str, values: Mapping[str, Any]) -> bool:
+    try:
+        client().put_item(
+            TableName=settings().state_table,
+            Item=item,
+            ConditionExpression=condition,
+            ExpressionAttributeValues=to_item(values),
+            **({"ExpressionAttributeNames": {"#owner": "owner"}} if "#owner" in condition else {}),  # type: ignore[arg-type]
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
+
+
+def _query(pk: str, first_sk: str) -> Iterator[Item]:
+    query: dict[str, Any] = {
+        "TableName": settings().state_table,
+        "KeyConditionExpression": "pk = :pk AND sk >= :first",
+        "ExpressionAttributeValues": to_item({":pk": pk, ":first": first_sk}),
+        "ConsistentRead": True,
+    }
+    while True:
+        answer = client().query(**query)
+        yield from map(from_item, answer["Items"])
+        if "LastEvaluatedKey" not in answer:
+            return
+        query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _of_draft(draft: Draft) -> dict[str, Any]:
+    return {
+        "conversationId": draft.conversation_id,
+        "memorySpaceId": draft.memory_space_id,
+        "seq": draft.seq,
+        "onFailure": draft.on_failure,
+        "said": dump(draft.said),
+        "once": {"route": draft.once.route, "key": draft.once.key, "digest": draft.once.digest},
+        "first": draft.first,
+    }
+
+
+def _to_draft(tenant: str, stream_id: str, head: Item) -> Draft:
+    return Draft(
+        tenant=tenant,
+        stream_id=stream_id,
+        conversation_id=head["conversationId"],
+        memory_space_id=head["memorySpaceId"],
+        seq=head["seq"],
+        on_failure=head["onFailure"],
+        said=parse(head["said"]),
+        once=IdempotentRequest(tenant, **head["once"]),
+        owner=head["owner"],
+        first=head["first"],
+    )
+
+
+def _to_batch(item: Item) -> Batch:
+    lengths = array("H", item["lengths"])
+    ends = accumulate(lengths, initial=0)
+    return Batch(int(item["sk"].split("#")[1]), [item["text"][start:end] for start, end in pairwise(ends)])

@@ -1,0 +1,142 @@
+"""Drafts: what a stream has told so far, kept so that anybody can follow it, or end it if its process dies.
+
+A stream is told by one owner at a time. Another may take it over where nothing of it was stored; it numbers its deltas
+on, so that a number never stands for two texts.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Protocol
+
+from annals.ledger.idempotency import IdempotentRequest
+
+STREAM_ID = re.compile(r"stream-[0-9a-f]{24}")
+
+
+def new_stream_id(request: IdempotentRequest | None) -> str:
+    """A new id; the same one again for the same idempotent request."""
+    return f"stream-{sha256(request.pk.encode()).hexdigest()[:24] if request else secrets.token_hex(12)}"
+
+
+def new_owner() -> str:
+    """A name for somebody who tells a stream."""
+    return secrets.token_hex(4)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a stream is, for whoever has to follow or end it.
+
+    Parameters
+    ----------
+    seq : the place of the user's message in its conversation
+    on_failure : ``keep`` or ``discard``, what is to be done with a part of a reply
+    said : what the reply says beside its text, as a message's body has it
+    once : the idempotency of storing the reply: there is at most one, whoever stores it
+    owner : who tells it
+    first : the number of the owner's first delta
+    """
+
+    tenant: str
+    stream_id: str
+    conversation_id: str
+    memory_space_id: str
+    seq: int
+    on_failure: str
+    said: Mapping[str, Any]
+    once: IdempotentRequest
+    owner: str
+    first: int = 1
+
+    def taken_over(self, after: int) -> Draft:
+        """The same stream told by somebody else, whose deltas are numbered on after ``after``."""
+        return replace(self, owner=new_owner(), first=after + 1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Deltas in a row; ``number`` is the first one's."""
+
+    number: int
+    texts: Sequence[str]
+
+    @property
+    def last(self) -> int:
+        """The last one's number."""
+        return self.number + len(self.texts) - 1
+
+
+@dataclass(frozen=True)
+class End:
+    """How a stream ended.
+
+    Parameters
+    ----------
+    last : the number of the last delta
+    error : the data of the error event; None where the reply is stored whole
+    stored : whether the ledger holds a reply, whole or incomplete
+    died : whether the owner fell silent, and somebody else ended the stream
+    usage, reason : what the model said of its reply's end
+    """
+
+    last: int
+    error: Mapping[str, Any] | None = None
+    stored: bool = True
+    died: bool = False
+    usage: Mapping[str, int] | None = None
+    reason: str = "unknown"
+
+
+@dataclass(frozen=True)
+class News:
+    """A draft from some delta on. ``until`` is when it counts as dead unless it gives another sign, in Unix ms."""
+
+    draft: Draft
+    context: Mapping[str, Any] | None
+    batches: Sequence[Batch]
+    end: End | None
+    until: int
+
+    @property
+    def text(self) -> str:
+        """The text of all these deltas."""
+        return "".join(text for batch in self.batches for text in batch.texts)
+
+    @property
+    def last(self) -> int:
+        """The number of the last of these deltas."""
+        return self.batches[-1].last if self.batches else self.draft.first - 1
+
+
+class Drafts(Protocol):
+    """Where drafts are kept. The methods block; those of one owner are called one after another."""
+
+    @property
+    def lease_s(self) -> float:
+        """How long a draft that gives no sign of life counts as alive, in seconds."""
+        ...
+
+    def claim(self, draft: Draft, instead_of: str | None = None) -> bool:
+        """Make the draft's owner the one who tells the stream, if nobody does, or if ``instead_of`` did."""
+        ...
+
+    def pulse(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
+        """Give a sign of life, with the data of the context event as soon as there are any."""
+        ...
+
+    def add(self, draft: Draft, batch: Batch) -> None:
+        """Add deltas, which are a sign of life, too."""
+        ...
+
+    def end(self, draft: Draft, end: End) -> None:
+        """Say how the stream ended; the first who says it of an owner's deltas is right."""
+        ...
+
+    def read(self, tenant: str, stream_id: str, first: int = 1) -> News | None:
+        """The stream's draft from delta ``first`` on, as it is now; None where there is no such stream."""
+        ...

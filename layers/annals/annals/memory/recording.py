@@ -1,0 +1,127 @@
+"""Recording: a reply while it grows, and the task that writes it into its draft, batch by batch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from annals.memory.drafts import Batch, Draft, Drafts, End
+
+logger = logging.getLogger("annals")
+
+BATCH_S = 0.25
+"""How long a delta may wait until it is written into the draft."""
+
+BATCH_CHARS = 4096
+"""How much one item of a draft holds."""
+
+
+class Reply:
+    """What came of a reply. To take in a piece costs what appending to a list costs; all else is done batch by batch.
+
+    Parameters
+    ----------
+    first : the number of the first piece
+
+    Attributes
+    ----------
+    pieces : what came, one piece for each delta; none is longer than 65,535 characters
+    add : takes in a piece
+    """
+
+    def __init__(self, first: int = 1) -> None:
+        self.pieces: list[str] = []
+        self.add: Callable[[str], None] = self.pieces.append
+        self.first = first
+        self._drained = 0
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(self.pieces)
+
+    @property
+    def last(self) -> int:
+        """The number of the last piece."""
+        return self.first + len(self.pieces) - 1
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is more to it than whitespace."""
+        return any(not piece.isspace() for piece in self.pieces)
+
+    def drain(self) -> Iterator[Batch]:
+        """What came since this was last asked for, in batches."""
+        begin = self._drained
+        self._drained = len(self.pieces)
+        ends = list(accumulate(map(len, self.pieces[begin:]), initial=0))
+        start = 0
+        while start < len(ends) - 1:
+            stop = max(start + 1, bisect_right(ends, ends[start] + BATCH_CHARS, lo=start) - 1)
+            yield Batch(self.first + begin + start, self.pieces[begin + start : begin + stop])
+            start = stop
+
+
+class Recorder:
+    """Writes a reply into its draft while it comes, so that others can follow it.
+
+    A draft is a help, not the ledger: one that cannot be written delays and fails nothing.
+    """
+
+    def __init__(self, drafts: Drafts, draft: Draft, reply: Reply) -> None:
+        self._drafts = drafts
+        self._draft = draft
+        self._reply = reply
+        self._waiting: deque[Batch] = deque()
+        self._context: Mapping[str, Any] | None = None
+        self._is_context_new = False
+        self._pulse_at = self._next_pulse()
+        self._ended = asyncio.Event()
+
+    def note_context(self, context: Mapping[str, Any]) -> None:
+        """Take in the data of the context event."""
+        self._context, self._is_context_new = context, True
+
+    async def run(self) -> None:
+        """Write every quarter of a second what came, until ``finish`` is called."""
+        while not self._ended.is_set():
+            try:
+                async with asyncio.timeout(BATCH_S):
+                    await self._ended.wait()
+            except TimeoutError:
+                await self._catch_up()
+
+    async def finish(self, task: asyncio.Task[None], end: End) -> None:
+        """End ``run``, which is this task, and then the draft."""
+        self._ended.set()
+        await task
+        await self._catch_up(end)
+
+    async def _catch_up(self, end: End | None = None) -> None:
+        try:
+            await self._write()
+            if end:
+                await run_sync(self._drafts.end, self._draft, end)
+        except Exception:
+            logger.exception("The draft of %s is behind", self._draft.stream_id)
+
+    async def _write(self) -> None:
+        self._waiting.extend(self._reply.drain())
+        if self._is_context_new or (not self._waiting and asyncio.get_running_loop().time() > self._pulse_at):
+            await run_sync(self._drafts.pulse, self._draft, self._context)
+            self._is_context_new = False
+            self._pulse_at = self._next_pulse()
+        while self._waiting:
+            await run_sync(self._drafts.add, self._draft, self._waiting[0])
+            self._waiting.popleft()
+            self._pulse_at = self._next_pulse()
+
+    def _next_pulse(self) -> float:
+        return asyncio.get_running_loop().time() + self._drafts.lease_s / 3
