@@ -17,6 +17,9 @@
 | ``stall`` | says two words, then nothing |
 | ``malformed``, ``list``, ``shape``, ``latin-1`` | sends a chunk that is no JSON, object, delta, UTF-8 |
 | ``filter`` | stops after two words with reason ``content_filter`` |
+| ``huge`` | streams 500,000 characters, which is more than an entry holds |
+| ``hold`` | says two words, then the rest as soon as ``may_go_on`` is set |
+| ``mute`` | says nothing until ``may_go_on`` is set, then as ``words`` |
 
 Run by itself, ``python -m tests.fakes.chat_server --port 8902``, it serves a system that is tried by hand.
 """
@@ -27,6 +30,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 from tests.fakes.servers import Handler, Server
@@ -112,9 +116,13 @@ class ChatHandler(Handler):
             "shape": [*two, event({"choices": [{"delta": {"content": {"no": "text"}}}]})],
             "latin-1": [*two, delta("café").decode().encode("latin-1")],
             "filter": [*two, *ending("content_filter", 11, 2)],
+            "huge": [*[delta("memory " * 500)] * 143, *ending("stop", 11, 71_500)],
         }
         first = model == "broken-once" and sum(past["model"] == model for past in self.server.requests) == 1
-        for part in two if first else scripts.get(model, whole(REPLY)):
+        held = {"mute": 1, "hold": 4}.get(model)
+        for place, part in enumerate(two if first else scripts.get(model, whole(REPLY))):
+            if place == held:
+                self.server.may_go_on.wait(STALL_S)
             self.chunk(part)
             time.sleep(0.05 if model == "slow" else 0)
         if model == "stall":
@@ -127,6 +135,7 @@ class ChatServer(Server):
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(ChatHandler, port)
+        self.may_go_on = Event()
 
 
 def main() -> None:

@@ -1,26 +1,32 @@
-"""A turn store in memory and a chat model that says what it is told to, for tests of the streaming core."""
+"""Turns and drafts in memory, and a chat model that says what it is told to, for tests of the streaming core."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 from threading import Lock
+from typing import Any
 
 from annals.access.caller import Caller
 from annals.errors import ChatUnavailable
+from annals.ledger.idempotency import IdempotentRequest
+from annals.memory.drafts import Batch, Draft, End, News, new_owner, new_stream_id
 from annals.memory.models import Remembered, RememberStream
 from annals.memory.prompt import Recalled
-from annals.memory.streaming import StoredReply, StoredUserMessage, StreamRequest
+from annals.memory.turns import Begun, StoredReply, StreamRequest
 from annals.models.chat import ChatMessage, Finished, Pieces, Usage
+from annals.times import now_ms
 
 CALLER = Caller("t", "key", frozenset({"read", "write"}))
 
 
-def request(message: str = "Where is my cat?", **more: object) -> StreamRequest:
-    """A turn to be streamed."""
+def request(message: str = "Where is my cat?", key: str | None = None, **more: object) -> StreamRequest:
+    """A turn to be streamed, with an Idempotency-Key or without."""
     said = {"memorySpaceId": "s", "conversationId": "c", "userId": "u", "userMessage": message, **more}
-    return StreamRequest(CALLER, RememberStream.model_validate(said), request_id="req-1")
+    idempotent = IdempotentRequest.of("t", "remember-stream", key, message.encode()) if key else None
+    return StreamRequest(CALLER, RememberStream.model_validate(said), idempotent, request_id="req-1")
 
 
 @dataclass
@@ -29,37 +35,58 @@ class MemoryTurnStore:
 
     recalled: Recalled = field(default_factory=Recalled)
     refuse: dict[str, Exception] = field(default_factory=dict)
-    answer: StoredReply | None = None
     conversations: dict[str, list[dict]] = field(default_factory=dict)
-    usages: list[Usage | None] = field(default_factory=list)
-    lock: Lock = field(default_factory=Lock)
+    begun: dict[str, Begun] = field(default_factory=dict)
+    replies: dict[IdempotentRequest, StoredReply] = field(default_factory=dict)
+    lock: Any = field(default_factory=Lock)
 
-    def begin(self, request: StreamRequest) -> StoredUserMessage:
+    def begin(self, request: StreamRequest) -> Begun:
         self._maybe_refuse("begin")
+        with self.lock:
+            key = request.idempotent.key if request.idempotent else None
+            if key in self.begun:
+                earlier = self.begun[key]
+                return replace(earlier, draft=replace(earlier.draft, owner=new_owner()), is_repeated=True)
+            begun = self._begin(request)
+            return self.begun.setdefault(key, begun) if key else begun
+
+    def _begin(self, request: StreamRequest) -> Begun:
         conversation_id = request.turn.conversation_id or "conv-new"
         message = self._append(conversation_id, "user", request.turn.user_message)
-        return StoredUserMessage(conversation_id, message, self.answer)
+        stream_id = new_stream_id(request.idempotent)
+        once = IdempotentRequest.of("t", "reply", stream_id)
+        on_failure = request.turn.on_failure
+        return Begun(
+            Draft("t", stream_id, conversation_id, "s", message["seq"], on_failure, {}, once, new_owner()), message
+        )
 
-    def recall(self, request: StreamRequest, begun: StoredUserMessage) -> Recalled:
+    def message(self, draft: Draft) -> Mapping[str, Any]:
+        self._maybe_refuse("message")
+        return self.conversations[draft.conversation_id][draft.seq - 1]
+
+    def recall(self, request: StreamRequest, begun: Begun) -> Recalled:
         self._maybe_refuse("recall")
         return self.recalled
 
-    def commit(
-        self, request: StreamRequest, begun: StoredUserMessage, text: str, *, incomplete: bool, usage: Usage | None
-    ) -> Remembered:
+    def commit(self, draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
         self._maybe_refuse("commit")
-        reply = self._append(
-            begun.conversation_id, "assistant", text, **({"status": "incomplete"} if incomplete else {})
-        )
-        self.usages.append(usage)
-        return remembered(begun.conversation_id, [begun.message["messageId"], reply["messageId"]])
+        with self.lock:
+            if draft.once not in self.replies:
+                status = {"status": "incomplete"} if incomplete else {}
+                message = self._append(draft.conversation_id, "assistant", text, **status)
+                turn = remembered(draft.conversation_id, [f"msg-{draft.seq:03d}", message["messageId"]])
+                self.replies[draft.once] = StoredReply(text, incomplete, turn)
+            return self.replies[draft.once]
+
+    def find_reply(self, draft: Draft) -> StoredReply | None:
+        self._maybe_refuse("find_reply")
+        return self.replies.get(draft.once)
 
     def _append(self, conversation_id: str, role: str, content: str, **more: str) -> dict:
-        with self.lock:
-            messages = self.conversations.setdefault(conversation_id, [])
-            seq = len(messages) + 1
-            messages.append({"messageId": f"msg-{seq:03d}", "seq": seq, "role": role, "content": content, **more})
-            return messages[-1]
+        messages = self.conversations.setdefault(conversation_id, [])
+        seq = len(messages) + 1
+        messages.append({"messageId": f"msg-{seq:03d}", "seq": seq, "role": role, "content": content, **more})
+        return messages[-1]
 
     def _maybe_refuse(self, method: str) -> None:
         if method in self.refuse:
@@ -68,6 +95,66 @@ class MemoryTurnStore:
     def said(self, conversation_id: str = "c") -> list[tuple[str, str]]:
         """Role and content of all messages."""
         return [(message["role"], message["content"]) for message in self.conversations.get(conversation_id, [])]
+
+
+@dataclass
+class Kept:
+    """One draft in memory."""
+
+    draft: Draft
+    until: int
+    context: Mapping[str, Any] | None = None
+    batches: list[Batch] = field(default_factory=list)
+    end: End | None = None
+
+
+@dataclass
+class MemoryDrafts:
+    """Keeps drafts in a dictionary, and counts what is written. ``fails`` lets every write of deltas fail."""
+
+    lease_s: float = 20.0
+    fails: bool = False
+    kept: dict[str, Kept] = field(default_factory=dict)
+    written: Any = field(default_factory=lambda: count(1))
+    lock: Any = field(default_factory=Lock)
+
+    def claim(self, draft: Draft, instead_of: str | None = None) -> bool:
+        with self.lock:
+            kept = self.kept.get(draft.stream_id)
+            if kept and kept.draft.owner != instead_of:
+                return False
+            self.kept[draft.stream_id] = Kept(draft, self._until())
+            return True
+
+    def pulse(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
+        if kept := self._own(draft):
+            kept.context, kept.until = context, self._until()
+
+    def add(self, draft: Draft, batch: Batch) -> None:
+        if self.fails:
+            raise OSError("no drafts today")
+        if kept := self._own(draft):
+            next(self.written)
+            kept.batches.append(batch)
+            kept.until = self._until()
+
+    def end(self, draft: Draft, end: End) -> None:
+        if kept := self._own(draft):
+            kept.end = kept.end or end
+
+    def read(self, tenant: str, stream_id: str, first: int = 1) -> News | None:
+        kept = self.kept.get(stream_id)
+        if kept is None or tenant != kept.draft.tenant:
+            return None
+        batches = [batch for batch in kept.batches if batch.number >= first]
+        return News(kept.draft, kept.context, batches, kept.end, kept.until)
+
+    def _own(self, draft: Draft) -> Kept | None:
+        kept = self.kept.get(draft.stream_id)
+        return kept if kept and kept.draft.owner == draft.owner else None
+
+    def _until(self) -> int:
+        return now_ms() + round(self.lease_s * 1000)
 
 
 def remembered(conversation_id: str, message_ids: list[str]) -> Remembered:

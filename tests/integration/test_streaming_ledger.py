@@ -1,68 +1,16 @@
-"""remember-stream with the real ledger, index and chat adapter: the database is MiniStack, the model a local server."""
+"""Streamed turns in the ledger: what is stored of a reply that ends well, badly, or not at all."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from annals.memory import ports
-from annals.settings import settings
 from tests.fakes.chat_server import EMOJI, REPLY, ChatServer
-from tests.fakes.servers import serving
-from tests.fakes.uvicorn_server import Connection, Told, serving_app
 from tests.support.api import Api
-from tests.support.stack import function
-
-Stream = Callable[..., Connection]
-
-
-@pytest.fixture(scope="module")
-def chat() -> Iterator[ChatServer]:
-    with serving(ChatServer()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def port(ministack: object, chat: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of the function's own app."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHAT_URL", f"{chat.url}/v1")
-        patch.setenv("CHAT_MODEL", "words")
-        patch.setenv("CHAT_STALL_S", "1")
-        patch.setenv("EMBEDDINGS_URL", "offline")
-        patch.setenv("EMBEDDED_INDEX", str(Path(tmp_path_factory.mktemp("index")) / "index.sqlite3"))
-        forget()
-        with serving_app(function("remember_stream").app) as port:
-            yield port
-    forget()
-
-
-def forget() -> None:
-    for cached in (settings, ports.index, ports.embedder, ports.chat):
-        cached.cache_clear()
-
-
-@pytest.fixture
-def stream(port: int, api: Api) -> Stream:
-    """Posts a turn for the test's own tenant."""
-
-    def post(message: str = "Where is my cat?", headers: dict[str, str] | None = None, **more: Any) -> Connection:
-        turn = {"memorySpaceId": "s", "conversationId": "c", "userId": "u", "userMessage": message, **more}
-        context = {"requestId": "r", "authorizer": api.caller.to_authorizer()}
-        own = {"Content-Type": "application/json", "x-amzn-request-context": json.dumps(context)}
-        return Connection(port, "POST", "/v1/memory/remember-stream", json.dumps(turn).encode(), own | (headers or {}))
-
-    return post
-
-
-def events(connection: Connection) -> list[Told]:
-    assert connection.status == 200, connection.json()
-    return [event for event in connection.events() if isinstance(event, Told)]
+from tests.support.streaming import Streams, events, forget_draft, shown
 
 
 def messages(api: Api) -> list[dict]:
@@ -77,7 +25,7 @@ def is_valid(api: Api) -> bool:
     return api.get("/v1/conversations/c/verify").json["valid"]
 
 
-def test_a_turn_is_in_the_ledger_with_both_messages(stream: Stream, api: Api):
+def test_a_turn_is_in_the_ledger_with_both_messages(stream: Streams, api: Api):
     told = events(stream())
     result = told[-1].data
     assert told[0].data["message"]["content"] == "Where is my cat?"
@@ -91,19 +39,19 @@ def test_a_turn_is_in_the_ledger_with_both_messages(stream: Stream, api: Api):
 
 
 @pytest.mark.parametrize("model", ["bytes", "halves"])
-def test_an_emoji_that_the_model_splits_is_stored_whole(stream: Stream, api: Api, model: str):
+def test_an_emoji_that_the_model_splits_is_stored_whole(stream: Streams, api: Api, model: str):
     assert events(stream(model=model))[-1].data["fullResponse"] == EMOJI
     assert said(api)[1] == ("assistant", EMOJI)
 
 
-def test_the_users_message_is_in_the_ledger_before_the_first_delta(stream: Stream, api: Api):
+def test_the_users_message_is_in_the_ledger_before_the_first_delta(stream: Streams, api: Api):
     coming = stream(model="slow").events()
     assert next(coming).name == "start"
     assert said(api) == [("user", "Where is my cat?")]
     assert [event.name for event in coming][-1] == "result"
 
 
-def test_the_model_gets_the_history_and_last_the_users_message(stream: Stream):
+def test_the_model_gets_the_history_and_last_the_users_message(stream: Streams):
     events(stream("First?"))
     shown = json.loads(events(stream("Second? ", model="echo", instructions="Be brief."))[-1].data["fullResponse"])
     assert shown[0] == {"role": "system", "content": "Be brief."}
@@ -111,31 +59,68 @@ def test_the_model_gets_the_history_and_last_the_users_message(stream: Stream):
 
 
 @pytest.mark.parametrize("model", ["empty", "blank"])
-def test_an_empty_reply_keeps_the_users_message(stream: Stream, api: Api, model: str):
+def test_an_empty_reply_keeps_the_users_message(stream: Streams, api: Api, model: str):
     assert events(stream(model=model))[-1].data["code"] == "STREAM_EMPTY"
     assert said(api) == [("user", "Where is my cat?")]
 
 
-@pytest.mark.parametrize("model", ["break", "error", "malformed", "stall", "cut"])
-def test_a_reply_that_breaks_off_is_kept_marked_incomplete(stream: Stream, api: Api, model: str):
+@pytest.mark.parametrize("model", ["break", "error", "malformed", "list", "shape", "latin-1", "stall", "cut", "filter"])
+def test_a_reply_that_breaks_off_is_kept_marked_incomplete(stream: Streams, api: Api, model: str):
     problem = events(stream(model=model))[-1].data
     assert (problem["code"], problem["stored"]["messageIds"]) == ("STREAM_FAILED", ["msg-001", "msg-002"])
     assert said(api)[1] == ("assistant", "Memory is")
     assert messages(api)[1]["status"] == "incomplete"
 
 
-def test_a_reply_that_breaks_off_is_discarded_where_the_caller_says_so(stream: Stream, api: Api):
+def test_a_reply_that_breaks_off_is_discarded_where_the_caller_says_so(stream: Streams, api: Api):
     problem = events(stream(model="break", onFailure="discard"))[-1].data
     assert (problem["code"], problem["stored"]["messageIds"]) == ("STREAM_FAILED", ["msg-001"])
     assert said(api) == [("user", "Where is my cat?")]
 
 
-def test_a_model_that_refuses_fails_the_stream(stream: Stream, api: Api):
+def test_of_a_reply_beyond_what_an_entry_holds_what_fits_is_kept(stream: Streams, api: Api):
+    problem = events(stream(model="huge", metadata={"quoted": '"' * 1000}))[-1].data
+    assert (problem["status"], problem["code"]) == (413, "ENTRY_TOO_LARGE")
+    assert problem["stored"]["messageIds"] == ["msg-001", "msg-002"]
+    kept = messages(api)[1]
+    assert (kept["status"], len(kept["content"]) > 380_000) == ("incomplete", True)
+    assert ("memory " * 71_500).startswith(kept["content"])
+    assert is_valid(api)
+
+
+def test_a_reply_beyond_what_an_entry_holds_is_discarded_where_the_caller_says_so(stream: Streams, api: Api):
+    problem = events(stream(model="huge", onFailure="discard"))[-1].data
+    assert (problem["code"], problem["stored"]["messageIds"]) == ("ENTRY_TOO_LARGE", ["msg-001"])
+    assert len(messages(api)) == 1
+
+
+def test_of_a_turn_whose_conversation_is_sealed_meanwhile_the_users_message_is_kept(stream: Streams, api: Api):
+    coming = stream(model="slow").events()
+    assert next(coming).name == "start"
+    assert api.post("/v1/conversations/c/seal").status == 200
+    problem = list(coming)[-1].data
+    assert (problem["status"], problem["code"]) == (409, "CONVERSATION_SEALED")
+    assert problem["stored"]["messageIds"] == ["msg-001"]
+    assert len(messages(api)) == 1
+
+
+def test_of_a_turn_whose_conversation_is_erased_meanwhile_nothing_is_kept(stream: Streams, api: Api):
+    coming = stream(model="slow").events()
+    stream_id = next(coming).data["streamId"]
+    assert api.delete("/v1/conversations/c").status == 200
+    problem = list(coming)[-1].data
+    assert (problem["status"], problem["code"]) == (410, "CONVERSATION_ERASED")
+    assert problem["stored"]["messageIds"] == []
+    refused = stream.follow(stream_id)
+    assert (refused.status, refused.json()["code"]) == (410, "CONVERSATION_ERASED")
+
+
+def test_a_model_that_refuses_fails_the_stream(stream: Streams, api: Api):
     assert events(stream(model="status-500"))[-1].data["code"] == "STREAM_FAILED"
     assert said(api) == [("user", "Where is my cat?")]
 
 
-def test_a_client_gone_in_the_middle_leaves_a_whole_turn(stream: Stream, api: Api):
+def test_a_client_gone_in_the_middle_leaves_a_whole_turn(stream: Streams, api: Api):
     connection = stream(model="slow")
     next(event for event in connection.events() if event.name == "delta")
     connection.leave()
@@ -146,38 +131,80 @@ def test_a_client_gone_in_the_middle_leaves_a_whole_turn(stream: Stream, api: Ap
     assert said(api)[1] == ("assistant", REPLY)
 
 
-def test_two_streams_into_one_conversation_leave_four_messages_and_a_chain_that_verifies(stream: Stream, api: Api):
+def test_two_streams_into_one_conversation_leave_four_messages_and_a_chain_that_verifies(stream: Streams, api: Api):
     first, second = stream("one", model="slow"), stream("two", model="slow")
     assert [events(first)[-1].name, events(second)[-1].name] == ["result", "result"]
     assert sorted(said(api)) == sorted([("user", "one"), ("user", "two"), ("assistant", REPLY), ("assistant", REPLY)])
     assert is_valid(api)
 
 
-def test_a_request_sent_again_gets_the_same_reply_and_stores_nothing(stream: Stream, api: Api, chat: ChatServer):
-    first = events(stream(headers={"Idempotency-Key": "k"}))[-1].data
+def test_a_request_sent_again_is_told_the_same_events_and_stores_nothing(stream: Streams, api: Api, chat: ChatServer):
+    first = events(stream(headers={"Idempotency-Key": "k"}))
     asked = len(chat.requests)
     again = stream(headers={"Idempotency-Key": "k"})
     told = events(again)
     assert again.headers["idempotent-replayed"] == "true"
-    assert [event.name for event in told] == ["start", "context", "delta", "result"]
-    assert {**told[-1].data, "usage": 0, "finishReason": 0} == {**first, "usage": 0, "finishReason": 0}
+    assert shown(told) == shown(first)
     assert (len(chat.requests), len(messages(api))) == (asked, 2)
 
 
-def test_a_request_whose_reply_was_discarded_is_answered_when_it_is_sent_again(stream: Stream, api: Api):
+def test_a_request_sent_again_when_its_draft_is_gone_is_told_the_reply_of_the_ledger(
+    stream: Streams, api: Api, chat: ChatServer
+):
+    first = events(stream(headers={"Idempotency-Key": "k"}))
+    asked = len(chat.requests)
+    forget_draft(api.caller.tenant, first[0].data["streamId"])
+    told = events(stream(headers={"Idempotency-Key": "k"}))
+    assert [event.name for event in told] == ["start", "context", "delta", "result"]
+    assert told[2].data["text"] == told[3].data["fullResponse"] == REPLY
+    assert told[3].data["memories"] == first[-1].data["memories"]
+    assert (len(chat.requests), len(messages(api))) == (asked, 2)
+
+
+def test_a_request_sent_again_whose_reply_broke_off_is_told_so_and_no_model_is_asked(
+    stream: Streams, api: Api, chat: ChatServer
+):
+    turn = {"headers": {"Idempotency-Key": "k"}, "model": "break"}
+    first = events(stream(**turn))
+    asked = len(chat.requests)
+    assert shown(events(stream(**turn))) == shown(first)
+    forget_draft(api.caller.tenant, first[0].data["streamId"])
+    told = events(stream(**turn))
+    assert (told[-1].data["code"], told[-1].data["stored"]["messageIds"]) == ("STREAM_FAILED", ["msg-001", "msg-002"])
+    assert (len(chat.requests), len(messages(api))) == (asked, 2)
+
+
+def test_the_same_key_with_another_body_is_refused_before_any_stream(stream: Streams, api: Api):
+    events(stream("one", headers={"Idempotency-Key": "k"}))
+    refused = stream("two", headers={"Idempotency-Key": "k"})
+    assert (refused.status, refused.json()["code"]) == (409, "IDEMPOTENCY_KEY_REUSED")
+    assert len(messages(api)) == 2
+
+
+def test_ten_at_once_with_one_key_ask_the_model_once_and_are_told_the_same(stream: Streams, api: Api, chat: ChatServer):
+    asked = len(chat.requests)
+    with ThreadPoolExecutor(10) as pool:
+        turn = {"headers": {"Idempotency-Key": "k"}, "model": "slow"}
+        told = list(pool.map(lambda _: shown(events(stream(**turn))), range(10)))
+    assert all(each == told[0] for each in told)
+    assert (len(chat.requests), len(messages(api))) == (asked + 1, 2)
+    assert is_valid(api)
+
+
+def test_a_request_whose_reply_was_discarded_is_answered_when_it_is_sent_again(stream: Streams, api: Api):
     turn = {"headers": {"Idempotency-Key": "k"}, "model": "broken-once", "onFailure": "discard"}
     assert events(stream(**turn))[-1].data["code"] == "STREAM_FAILED"
     assert events(stream(**turn))[-1].data["fullResponse"] == REPLY
     assert said(api) == [("user", "Where is my cat?"), ("assistant", REPLY)]
 
 
-def test_a_space_of_somebody_else_is_refused_before_any_stream(stream: Stream, api: Api):
+def test_a_space_of_somebody_else_is_refused_before_any_stream(stream: Streams, api: Api):
     events(stream())
     refused = stream(memorySpaceId="other")
     assert (refused.status, refused.json()["code"]) == (409, "MEMORY_SPACE_MISMATCH")
     assert len(messages(api)) == 2
 
 
-def test_a_turn_without_an_owner_is_refused_before_any_stream(stream: Stream):
+def test_a_turn_without_an_owner_is_refused_before_any_stream(stream: Streams):
     refused = stream(userId=None)
     assert (refused.status, refused.json()["code"]) == (422, "OWNER_REQUIRED")

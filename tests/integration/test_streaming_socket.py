@@ -12,7 +12,7 @@ import pytest
 
 from annals.errors import MemorySpaceMismatch
 from annals.memory.streaming import Limits, StreamedTurns
-from tests.fakes.turns import BROKEN, END, MemoryTurnStore, ScriptedModel
+from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel
 from tests.fakes.uvicorn_server import Connection, Told, serving_app
 from tests.support.stack import function
 
@@ -26,7 +26,7 @@ Post = Callable[..., Connection]
 @contextmanager
 def serving(store: MemoryTurnStore, model: ScriptedModel) -> Iterator[Post]:
     """The function's app; the function that posts to it."""
-    app = function("remember_stream").create_app(lambda: StreamedTurns(store, model, Limits(stall_s=5)))
+    app = function("remember_stream").create_app(lambda: StreamedTurns(store, MemoryDrafts(), model, Limits(stall_s=5)))
 
     with serving_app(app) as port:
 

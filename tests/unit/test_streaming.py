@@ -8,18 +8,19 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from annals.errors import ConversationSealed, MemorySpaceMismatch
+from annals.errors import ConversationErased, ConversationSealed, EntryTooLarge, MemorySpaceMismatch
 from annals.memory.prompt import Recalled, prompt
-from annals.memory.streaming import Event, Limits, StoredReply, StreamedTurns, StreamRequest
-from annals.models.chat import ChatMessage, Finished, Usage
-from tests.fakes.turns import BROKEN, END, MemoryTurnStore, ScriptedModel, remembered, request
+from annals.memory.streaming import Limits, StreamedTurns
+from annals.memory.turns import Event, StreamRequest
+from annals.models.chat import ChatMessage, Finished
+from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
 
 
 def follow(store: MemoryTurnStore, model: ScriptedModel, asked: StreamRequest, **limits: float) -> list[Event]:
     """All events of a turn."""
 
     async def following() -> list[Event]:
-        turn = await StreamedTurns(store, model, Limits(**limits)).begin(asked)
+        turn = await StreamedTurns(store, MemoryDrafts(), model, Limits(**limits)).begin(asked)
         return [event async for event in turn.events(idle_s=9) if event]
 
     return asyncio.run(following())
@@ -48,14 +49,13 @@ def test_a_turn_is_told_in_order_and_stored_whole():
     assert result["usage"] == {"inputTokens": 5, "outputTokens": 2}
     assert result["finishReason"] == "stop"
     assert store.said() == [("user", "Where is my cat?"), ("assistant", "On the roof 👩‍🚀")]
-    assert store.usages == [Usage(5, 2)]
 
 
 def test_the_users_message_is_stored_before_the_model_is_asked_and_the_reply_after_its_end():
     async def test() -> None:
         store, may_end = MemoryTurnStore(), asyncio.Event()
         model = ScriptedModel("word", may_end, END)
-        turn = await StreamedTurns(store, model).begin(request())
+        turn = await StreamedTurns(store, MemoryDrafts(), model).begin(request())
         assert store.said() == [("user", "Where is my cat?")]
         assert model.asked == []
         events = turn.events(idle_s=9)
@@ -104,7 +104,7 @@ def test_without_anything_to_say_first_there_are_no_instructions():
     assert prompt(None, Recalled(), "hi").messages == [ChatMessage("user", "hi")]
 
 
-@pytest.mark.parametrize("script", [[END], ["", END], ["  ", "\n", END], [Finished("content_filter")]])
+@pytest.mark.parametrize("script", [[END], ["", END], ["  ", "\n", END], [Finished("content_filter")], []])
 def test_an_empty_reply_is_an_error_and_the_users_message_is_kept(script: list):
     store = MemoryTurnStore()
     events = follow(store, ScriptedModel(*script), request())
@@ -138,6 +138,56 @@ def test_a_reply_that_breaks_off_is_not_kept_where_nobody_wants_it_or_there_is_n
     assert store.said() == [("user", "Where is my cat?")]
 
 
+@pytest.mark.parametrize("reason", ["content_filter", "content_filtered"])
+def test_a_reply_that_a_content_filter_ends_is_kept_as_incomplete(reason: str):
+    store = MemoryTurnStore()
+    events = follow(store, ScriptedModel("On ", Finished(reason)), request())
+    assert (events[-1].data["code"], "content filter" in events[-1].data["detail"]) == ("STREAM_FAILED", True)
+    assert store.conversations["c"][1]["status"] == "incomplete"
+
+
+@pytest.mark.parametrize(("on_failure", "kept"), [("keep", ["msg-001", "msg-002"]), ("discard", ["msg-001"])])
+def test_what_came_before_an_adapter_fails_in_an_unknown_way_is_kept_or_discarded(on_failure: str, kept: list[str]):
+    events = follow(MemoryTurnStore(), ScriptedModel("On ", ZeroDivisionError()), request(onFailure=on_failure))
+    assert (events[-1].data["code"], "ZeroDivisionError" in events[-1].data["detail"]) == ("STREAM_FAILED", True)
+    assert events[-1].data["stored"]["messageIds"] == kept
+
+
+def test_a_model_that_never_ends_is_cut_off_at_what_an_entry_holds():
+    store, model = MemoryTurnStore(), ScriptedModel(*["x" * 50_000] * 20, END)
+    problem = follow(store, model, request())[-1].data
+    assert (problem["status"], problem["code"]) == (413, "ENTRY_TOO_LARGE")
+    assert problem["stored"]["messageIds"] == ["msg-001", "msg-002"]
+    assert store.conversations["c"][1]["status"] == "incomplete"
+    assert len(model.said) == 8
+
+
+def test_a_whole_reply_that_no_entry_holds_is_kept_as_incomplete():
+    class SmallStore(MemoryTurnStore):
+        def commit(self, draft, text, *, incomplete):
+            if not incomplete:
+                raise EntryTooLarge(len(text), 3)
+            return super().commit(draft, text[:3], incomplete=True)
+
+    store = SmallStore()
+    problem = follow(store, ScriptedModel("On the roof", END), request())[-1].data
+    assert (problem["code"], problem["stored"]["messageIds"]) == ("ENTRY_TOO_LARGE", ["msg-001", "msg-002"])
+    assert store.said()[1] == ("assistant", "On ")
+
+
+def test_a_piece_of_any_length_is_told_in_deltas_that_a_draft_can_hold():
+    events = follow(MemoryTurnStore(), ScriptedModel("ä" * 100_000, END), request())
+    deltas = [event.data["text"] for event in events if event.name == "delta"]
+    assert "".join(deltas) == "ä" * 100_000
+    assert max(map(len, deltas)) < 20_000
+
+
+def test_of_a_turn_whose_conversation_is_erased_meanwhile_nothing_is_stored():
+    store = MemoryTurnStore(refuse={"commit": ConversationErased("c")})
+    problem = follow(store, ScriptedModel("x", END), request())[-1].data
+    assert (problem["status"], problem["stored"]["messageIds"]) == (410, [])
+
+
 def test_a_silent_model_fails_the_stream():
     events = follow(MemoryTurnStore(), ScriptedModel("On ", 9.0, END), request(), stall_s=0.05)
     assert events[-1].data["code"] == "STREAM_FAILED"
@@ -162,7 +212,7 @@ def test_a_fault_of_ours_is_told_and_logged(caplog: pytest.LogCaptureFixture):
 def test_nobody_following_does_not_keep_a_turn_from_being_stored():
     async def test() -> None:
         store = MemoryTurnStore()
-        turns = StreamedTurns(store, ScriptedModel("one ", 0.05, "two", END))
+        turns = StreamedTurns(store, MemoryDrafts(), ScriptedModel("one ", 0.05, "two", END))
         turn = await turns.begin(request())
         events = turn.events(idle_s=9)
         await anext(events)
@@ -177,7 +227,7 @@ def test_nobody_following_does_not_keep_a_turn_from_being_stored():
 def test_at_shutdown_a_model_that_takes_too_long_is_cut_short(on_failure: str, kept: int):
     async def test() -> None:
         store = MemoryTurnStore()
-        turns = StreamedTurns(store, ScriptedModel("one ", 60.0, END))
+        turns = StreamedTurns(store, MemoryDrafts(), ScriptedModel("one ", 60.0, END))
         turn = await turns.begin(request(onFailure=on_failure))
         await turns.finish(patience_s=0.05)
         events = [event async for event in turn.events(idle_s=9)]
@@ -189,7 +239,7 @@ def test_at_shutdown_a_model_that_takes_too_long_is_cut_short(on_failure: str, k
 
 def test_a_turn_that_is_cut_short_before_the_model_was_asked_ends_too():
     async def test() -> None:
-        turns = StreamedTurns(MemoryTurnStore(), ScriptedModel(60.0, END))
+        turns = StreamedTurns(MemoryTurnStore(), MemoryDrafts(), ScriptedModel(60.0, END))
         turn = await turns.begin(request())
         await turns.finish(patience_s=0)
         assert names([event async for event in turn.events(idle_s=9)]) == "start context error"
@@ -199,7 +249,7 @@ def test_a_turn_that_is_cut_short_before_the_model_was_asked_ends_too():
 
 def test_silence_is_told_as_none():
     async def test() -> None:
-        turn = await StreamedTurns(MemoryTurnStore(), ScriptedModel(0.2, "x", END)).begin(request())
+        turn = await StreamedTurns(MemoryTurnStore(), MemoryDrafts(), ScriptedModel(0.2, "x", END)).begin(request())
         events = [event async for event in turn.events(idle_s=0.03)]
         assert 3 <= events.count(None) <= 7
         assert names([event for event in events if event]) == "start context delta result"
@@ -209,7 +259,9 @@ def test_silence_is_told_as_none():
 
 def test_many_may_follow_a_turn_and_each_is_told_everything():
     async def test() -> None:
-        turn = await StreamedTurns(MemoryTurnStore(), ScriptedModel("a", 0.01, "b", 0.01, "c", END)).begin(request())
+        turn = await StreamedTurns(
+            MemoryTurnStore(), MemoryDrafts(), ScriptedModel("a", 0.01, "b", 0.01, "c", END)
+        ).begin(request())
 
         async def told() -> list[Event | None]:
             return [event async for event in turn.events(idle_s=9)]
@@ -224,29 +276,12 @@ def test_many_may_follow_a_turn_and_each_is_told_everything():
 def test_two_turns_into_one_conversation_leave_four_messages():
     async def test() -> None:
         store = MemoryTurnStore()
-        turns = StreamedTurns(store, ScriptedModel("a", 0.01, "b", END))
+        turns = StreamedTurns(store, MemoryDrafts(), ScriptedModel("a", 0.01, "b", END))
         await asyncio.gather(turns.begin(request("one")), turns.begin(request("two")))
         await turns.finish(patience_s=5)
         assert sorted(content for _, content in store.said()) == ["ab", "ab", "one", "two"]
 
     run(test)
-
-
-def test_a_request_sent_again_is_told_the_first_ones_reply_and_no_model_is_asked():
-    turn = remembered("c", ["msg-001", "msg-002"])
-    model = ScriptedModel("other words", END)
-    events = follow(MemoryTurnStore(answer=StoredReply("first words", False, turn)), model, request())
-    assert names(events) == "start context delta result"
-    assert events[-1].data["fullResponse"] == "first words"
-    assert events[-1].data["conversation"]["messageIds"] == ["msg-001", "msg-002"]
-    assert model.asked == []
-
-
-def test_a_request_sent_again_whose_reply_broke_off_is_told_so():
-    turn = remembered("c", ["msg-001", "msg-002"])
-    events = follow(MemoryTurnStore(answer=StoredReply("first wo", True, turn)), ScriptedModel(), request())
-    assert names(events) == "start context delta error"
-    assert events[-1].data["stored"]["messageIds"] == ["msg-001", "msg-002"]
 
 
 def test_time_grows_linearly_with_the_replys_length():

@@ -1,0 +1,53 @@
+"""remember-stream with the real ledger, index and chat adapter: the database is MiniStack, the model a local server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from annals.memory import ports
+from annals.settings import settings
+from tests.fakes.chat_server import ChatServer
+from tests.fakes.servers import serving
+from tests.fakes.uvicorn_server import serving_app
+from tests.support.api import Api
+from tests.support.stack import function
+from tests.support.streaming import Streams
+
+LEASE_S = 3
+
+
+@pytest.fixture(scope="module")
+def chat() -> Iterator[ChatServer]:
+    """The chat model's server."""
+    with serving(ChatServer()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def streaming_port(ministack: object, chat: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of the function's own app; other processes find the same settings in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHAT_URL", f"{chat.url}/v1")
+        patch.setenv("CHAT_MODEL", "words")
+        patch.setenv("CHAT_STALL_S", "1")
+        patch.setenv("DRAFT_LEASE_S", str(LEASE_S))
+        patch.setenv("EMBEDDINGS_URL", "offline")
+        patch.setenv("EMBEDDED_INDEX", str(tmp_path_factory.mktemp("index") / "index.sqlite3"))
+        _forget()
+        with serving_app(function("remember_stream").app) as port:
+            yield port
+    _forget()
+
+
+@pytest.fixture
+def stream(streaming_port: int, chat: ChatServer, api: Api) -> Streams:
+    """A client of that app, for the test's own tenant."""
+    chat.may_go_on.clear()
+    return Streams(streaming_port, api.caller)
+
+
+def _forget() -> None:
+    for cached in (settings, ports.index, ports.embedder, ports.chat):
+        cached.cache_clear()
