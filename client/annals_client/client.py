@@ -14,7 +14,8 @@ from annals_client.models import Health
 from annals_client.resources.agents import AgentMessages
 from annals_client.resources.conversations import Conversations
 from annals_client.resources.keys import Keys, Receipts
-from annals_client.resources.memory import Memories
+from annals_client.resources.memories import Memories
+from annals_client.resources.memory import Remembering
 from annals_client.resources.messages import Messages
 from annals_client.retries import Retries
 from annals_client.senders import AsyncSender, Connection, Sender
@@ -30,7 +31,8 @@ class Service(Resource[S]):
         super().__init__(sender)
         self.conversations: Conversations[S] = Conversations(sender)
         self.messages: Messages[S] = Messages(sender)
-        self.memory: Memories[S] = Memories(sender)
+        self.memory: Remembering[S] = Remembering(sender)
+        self.memories: Memories[S] = Memories(sender)
         self.a2a: AgentMessages[S] = AgentMessages(sender)
         self.keys: Keys[S] = Keys(sender)
         self.receipts: Receipts[S] = Receipts(sender)

@@ -57,6 +57,7 @@ class MemoryFilter(TypedDict, total=False):
     thread_id: str
     run_id: str
     role: str
+    status: Literal["active", "archived"]
     source_type: str
     content_type: str
     tags: Sequence[str]
@@ -78,6 +79,13 @@ def conversation_query(**wanted: Unpack[ConversationFilter]) -> dict[str, str]:
     metadata = said.pop("metadata", {})
     named = {f"participants.{wire.camel(name)}": said.pop(name) for name in PARTICIPANTS if name in said}
     return {**wire.query(**said), **named, **dict(_paths("metadata", metadata))}
+
+
+def memory_query(memory_space_id: str | None = None, **wanted: Unpack[MemoryFilter]) -> dict[str, str]:
+    """A filter as query parameters. Raises ValueError for a condition, which they cannot say."""
+    said: dict[str, Any] = dict(wanted)
+    metadata = said.pop("metadata", {})
+    return {**wire.query(memory_space_id=memory_space_id, **said), **dict(_paths("metadata", metadata))}
 
 
 def conversation_body(**wanted: Unpack[ConversationFilter]) -> dict[str, Any]:

@@ -120,6 +120,11 @@ class TurnStream:
         """What is stored of the turn, once it is over."""
         return self._followed.result
 
+    @property
+    def text(self) -> str:
+        """What came of the reply so far."""
+        return self._followed.text
+
     def __iter__(self) -> Iterator[Event]:
         return self._events
 
@@ -163,6 +168,11 @@ class AsyncTurnStream:
     def result(self) -> Result | None:
         """What is stored of the turn, once it is over."""
         return self._followed.result
+
+    @property
+    def text(self) -> str:
+        """What came of the reply so far."""
+        return self._followed.text
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._events

@@ -201,6 +201,20 @@ class Memory(Model):
     status: str
 
 
+class MemoryWithVersions(Memory):
+    """A memory with the previous versions that are kept, the newest first."""
+
+    previous_versions: list[Memory]
+
+
+class DeletedMemories(Model):
+    """The memories that were deleted, or would be."""
+
+    count: int
+    memory_ids: list[str]
+    dry_run: bool
+
+
 class Hit(Memory):
     """A memory that a search found. ``snippet`` marks the words that matched."""
 

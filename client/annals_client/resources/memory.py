@@ -73,7 +73,7 @@ class RelayedTurn(BareTurn, total=False):
     on_complete: Callable[[StoredTurn], Any] | None
 
 
-class Memories(Resource[S]):
+class Remembering(Resource[S]):
     """Remember turns, stream replies, search."""
 
     @call("POST /v1/memory/remember", Remembered, Repeat.WITH_KEY)
@@ -111,7 +111,7 @@ class Memories(Resource[S]):
         """
         said = wire.body(
             query=query,
-            embedding=embedding,
+            embedding=None if embedding is None else [*map(float, embedding)],
             memory_space_id=memory_space_id,
             limit=limit,
             min_score=min_score,
@@ -121,16 +121,16 @@ class Memories(Resource[S]):
         return Said(body={**said, "filter": wire.body(**wanted)})
 
     @overload
-    def remember_stream(self: Memories[Sender], **turn: Unpack[AskedTurn]) -> TurnStream: ...
+    def remember_stream(self: Remembering[Sender], **turn: Unpack[AskedTurn]) -> TurnStream: ...
     @overload
-    def remember_stream(self: Memories[AsyncSender], **turn: Unpack[AskedTurn]) -> AsyncTurnStream: ...
+    def remember_stream(self: Remembering[AsyncSender], **turn: Unpack[AskedTurn]) -> AsyncTurnStream: ...
     @overload
     def remember_stream(
-        self: Memories[Sender], *, response_stream: Iterable[C], **turn: Unpack[RelayedTurn]
+        self: Remembering[Sender], *, response_stream: Iterable[C], **turn: Unpack[RelayedTurn]
     ) -> Relay[C]: ...
     @overload
     def remember_stream(
-        self: Memories[AsyncSender], *, response_stream: AsyncIterable[C] | Iterable[C], **turn: Unpack[RelayedTurn]
+        self: Remembering[AsyncSender], *, response_stream: AsyncIterable[C] | Iterable[C], **turn: Unpack[RelayedTurn]
     ) -> AsyncRelay[C]: ...
     def remember_stream(self, *, response_stream: Any = ABSENT, **turn: Any) -> Any:
         """Store a turn while its reply streams: the user's message before the first word, the reply behind the last.

@@ -1,0 +1,150 @@
+"""Memories as resources: what was made of messages, or by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any, Literal, Unpack
+
+from annals_client import wire
+from annals_client.calls import Repeat, Said
+from annals_client.filters import MemoryFilter, memory_query
+from annals_client.listing import Wanted
+from annals_client.methods import Resource, S, call, listing
+from annals_client.models import ConversationRef, DeletedMemories, Memory, MemoryWithVersions
+from annals_client.wire import Time
+
+MEMORY = "/v1/memories/{memoryId}"
+
+MemoryList = list[Memory]
+
+
+class Memories(Resource[S]):
+    """Make, read, change, archive, delete and list memories."""
+
+    @call("POST /v1/memories", Memory, Repeat.WITH_KEY)
+    def create(
+        self,
+        content: str,
+        *,
+        memory_space_id: str,
+        content_type: Literal["raw", "summarized", "fact", "custom"] | None = None,
+        source_type: Literal["conversation", "system", "tool", "a2a"] | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        participant_id: str | None = None,
+        importance: int | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        conversation_ref: ConversationRef | None = None,
+        idempotency_key: str | None = None,
+    ) -> Said:
+        """Make a memory by hand; ``importance`` is from 0 to 100.
+
+        Raises
+        ------
+        ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
+        """
+        said = wire.body(
+            content=content,
+            memory_space_id=memory_space_id,
+            content_type=content_type,
+            source_type=source_type,
+            user_id=user_id,
+            agent_id=agent_id,
+            participant_id=participant_id,
+            importance=importance,
+            tags=tags,
+            metadata=metadata,
+            conversation_ref=conversation_ref and conversation_ref.model_dump(by_alias=True),
+        )
+        return Said(body=said, key=idempotency_key)
+
+    @call(f"GET {MEMORY}", MemoryWithVersions)
+    def get(self, memory_id: str, *, at: Time | None = None) -> Said:
+        """A memory with its previous versions, or as it was at a time. Raises NotFound."""
+        return Said(_of(memory_id), query=wire.query(at=at))
+
+    @listing("GET /v1/memories", Memory)
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        page_size: int = 100,
+        memory_space_id: str | None = None,
+        **wanted: Unpack[MemoryFilter],
+    ) -> Wanted:
+        """The memories that a filter matches, the newest first, ``limit`` at most. Raises Unavailable."""
+        return Wanted(Said(query=memory_query(memory_space_id, **wanted)), limit, page_size)
+
+    @call("GET /v1/memories/count", int, inside="count")
+    def count(self, *, memory_space_id: str | None = None, **wanted: Unpack[MemoryFilter]) -> Said:
+        """How many memories a filter matches. Raises Unavailable."""
+        return Said(query=memory_query(memory_space_id, **wanted))
+
+    @call(f"PATCH {MEMORY}", MemoryWithVersions, Repeat.NEVER)
+    def update(
+        self,
+        memory_id: str,
+        *,
+        content: str | None = None,
+        importance: int | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        if_match: int | None = None,
+    ) -> Said:
+        """Give a memory a new version. ``metadata`` is merged; None removes a key.
+
+        Raises
+        ------
+        PreconditionFailed : the memory's version is not ``if_match``
+        """
+        said = wire.body(content=content, importance=importance, tags=tags, metadata=metadata)
+        return Said(_of(memory_id), body=said, if_match=if_match)
+
+    @call(f"DELETE {MEMORY}", NoneType)
+    def delete(self, memory_id: str) -> Said:
+        """Delete a memory. The words that it came from stay in the ledger."""
+        return Said(_of(memory_id))
+
+    @call("POST /v1/memories/delete-many", DeletedMemories, Repeat.NEVER)
+    def delete_many(
+        self,
+        *,
+        memory_space_id: str | None = None,
+        dry_run: bool = False,
+        confirm: bool = False,
+        **wanted: Unpack[MemoryFilter],
+    ) -> Said:
+        """Delete all memories that a filter matches, or only say which they are.
+
+        Raises
+        ------
+        Conflict : DELETE_MANY_THRESHOLD_EXCEEDED, more than ten match and that is not confirmed
+        """
+        said = wire.body(memory_space_id=memory_space_id, dry_run=dry_run, confirm=confirm)
+        return Said(body={**said, "filter": wire.body(**wanted)})
+
+    @call(f"GET {MEMORY}/versions", MemoryList, inside="items")
+    def versions(self, memory_id: str) -> Said:
+        """All versions of a memory that are kept, the newest first."""
+        return Said(_of(memory_id))
+
+    @call(f"GET {MEMORY}/versions/{{number}}", Memory)
+    def version(self, memory_id: str, number: int) -> Said:
+        """One version of a memory. Raises NotFound."""
+        return Said({**_of(memory_id), "number": str(number)})
+
+    @call(f"POST {MEMORY}/archive", Memory)
+    def archive(self, memory_id: str) -> Said:
+        """Archive a memory: searches leave it out unless they ask for it."""
+        return Said(_of(memory_id))
+
+    @call(f"POST {MEMORY}/restore", Memory, Repeat.NEVER)
+    def restore(self, memory_id: str) -> Said:
+        """Restore an archived memory as it was. Raises Conflict, MEMORY_NOT_ARCHIVED."""
+        return Said(_of(memory_id))
+
+
+def _of(memory_id: str) -> dict[str, str]:
+    return {"memory_id": memory_id}

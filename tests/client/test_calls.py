@@ -1,0 +1,182 @@
+"""What goes over the wire for what is said in Python, and what comes back for what came."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from annals_client import (
+    NO_RETRIES,
+    Annals,
+    AnnalsError,
+    AsyncAnnals,
+    Conflict,
+    Erased,
+    Forbidden,
+    NotFound,
+    PreconditionFailed,
+    RateLimited,
+    StreamEmpty,
+    Unauthorized,
+    ValidationFailed,
+)
+from annals_client.resources.conversations import Conversations
+from annals_client.resources.memories import Memories
+from annals_client.resources.memory import Remembering
+from annals_client.resources.messages import Messages
+from tests.client.conftest import Ask
+from tests.client.scripted import UP, Answer, refused, scripted
+
+NOON = datetime(2026, 5, 3, 14, 0, 0, 123_000, timezone(timedelta(hours=2)))
+
+
+def test_names_are_the_apis_and_what_is_none_is_not_said() -> None:
+    call = Messages.append.call("c", role="user", content="hi", thread_id="t", from_="a", name=None, timestamp=NOON)
+    said = {"role": "user", "content": "hi", "threadId": "t", "from": "a", "timestamp": "2026-05-03T12:00:00.123Z"}
+    assert call.body == said
+
+
+def test_what_callers_keep_goes_through_unchanged() -> None:
+    kept = {"snake_case": {"_private": None, "camelCase": [1.5, None]}}
+    call = Messages.append.call("c", role="user", parts=kept, metadata=kept)
+    assert call.body == {"role": "user", "parts": kept, "metadata": kept}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("a b", "a%20b"), ("x/../y", "x%2F..%2Fy"), ("50%", "50%25"), ("Ü#?", "%C3%9C%23%3F")]
+)
+def test_an_id_is_one_segment_of_the_path(ask: Ask, name: str, path: str) -> None:
+    with scripted(refused(404, "CONVERSATION_NOT_FOUND")) as server, pytest.raises(NotFound):
+        ask(f"{server.url}/stage/", lambda client: client.conversations.get(name))
+    assert server.asked[0].path == f"/stage/v1/conversations/{path}"
+
+
+@pytest.mark.parametrize("name", ["", "  ", ".", ".."])
+def test_an_id_that_would_be_another_path_is_refused_at_once(name: str) -> None:
+    with pytest.raises(ValueError, match="conversation_id"):
+        Conversations.erase.call(name)
+
+
+def test_a_time_without_zone_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        Conversations.archive.call("c", before=datetime(2026, 1, 1))
+
+
+def test_a_seq_to_go_behind_is_an_if_match() -> None:
+    call = Messages.append_many.call("c", [{"role": "user", "content": "a"}], if_match=0)
+    assert call.headers["If-Match"] == '"0"'
+    assert call.body == {"messages": [{"role": "user", "content": "a"}]}
+
+
+def test_participants_decide_the_type() -> None:
+    user = Conversations.create.call(user_id="ada", memory_space_id="demo").body
+    assert user == {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
+    agents = Conversations.get_or_create.call(agents=("a", "b"), metadata={}).body
+    assert agents == {"type": "agent-agent", "participants": {"agents": ["a", "b"]}, "metadata": {}}
+
+
+def test_a_filter_is_written_for_query_and_body() -> None:
+    wanted: Any = {"user_id": "ada", "contains": "bot", "created_after": NOON, "metadata": {"a": {"b_c": True}}}
+    assert Conversations.count.call(**wanted).query == {
+        "participants.userId": "ada",
+        "participants.contains": "bot",
+        "createdAfter": "2026-05-03T12:00:00.123Z",
+        "metadata.a.b_c": "true",
+    }
+    assert Conversations.delete_many.call(**wanted).body == {
+        "filter": {
+            "participants": {"userId": "ada", "$contains": "bot"},
+            "createdAfter": "2026-05-03T12:00:00.123Z",
+            "metadata": {"a": {"b_c": True}},
+        },
+        "dryRun": False,
+        "confirm": False,
+    }
+
+
+def test_a_condition_cannot_be_said_in_a_list() -> None:
+    with pytest.raises(ValueError, match="search"):
+        Conversations.count.call(metadata={"topic": {"$in": ["a"]}})
+
+
+def test_memories_are_filtered_alike() -> None:
+    call = Memories.count.call(memory_space_id="demo", tags=["a", "b"], importance_min=3, metadata={"x": 1})
+    assert call.query == {"memorySpaceId": "demo", "tags": "a,b", "importanceMin": "3", "metadata.x": "1"}
+    found = Remembering.search.call("q", embedding=(1, 2.5), tags_all=("a",))
+    assert found.body == {"query": "q", "embedding": [1.0, 2.5], "filter": {"tagsAll": ["a"]}}
+
+
+def test_every_request_says_who_asks(ask: Ask) -> None:
+    with scripted(UP) as server:
+        ask(server.url, lambda client: client.health())
+    headers = server.asked[0].headers
+    assert (headers["authorization"], headers["user-agent"]) == ("Bearer a-key", "annals-client/0.1.0")
+
+
+@pytest.mark.parametrize("client", [Annals, AsyncAnnals])
+def test_url_and_key_come_from_the_environment(client: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ANNALS_URL": "", "ANNALS_KEY": ""}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match="ANNALS_URL"):
+        client()
+    monkeypatch.setenv("ANNALS_URL", "https://annals.example")
+    with pytest.raises(ValueError, match="ANNALS_KEY"):
+        client()
+    monkeypatch.setenv("ANNALS_KEY", "secret")
+    connection = client().sender.connection
+    assert connection.url == "https://annals.example"
+    assert "secret" not in repr(connection)
+
+
+def test_a_newer_servers_fields_are_kept(ask: Ask) -> None:
+    with scripted(Answer(body={"status": "ok", "version": "9", "newField": [1]})) as server:
+        assert ask(server.url, lambda client: client.health()).newField == [1]
+
+
+def test_times_have_their_zone(ask: Ask) -> None:
+    found = {"messageId": "msg-001", "seq": 1, "role": "user", "content": "x", "timestamp": "2026-05-03T12:00:00.123Z"}
+    with scripted(Answer(body=found)) as server:
+        message = ask(server.url, lambda client: client.messages.get("c", "msg-001"))
+    assert (message.timestamp, message.timestamp.tzinfo is not None) == (NOON.astimezone(UTC), True)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "INVALID_JSON", ValidationFailed),
+        (401, "UNAUTHORIZED", Unauthorized),
+        (403, "FORBIDDEN", Forbidden),
+        (404, "MESSAGE_NOT_FOUND", NotFound),
+        (409, "CONVERSATION_SEALED", Conflict),
+        (410, "CONVERSATION_ERASED", Erased),
+        (410, "CONVERSATION_ERASED", NotFound),
+        (412, "PRECONDITION_FAILED", PreconditionFailed),
+        (413, "ENTRY_TOO_LARGE", ValidationFailed),
+        (418, "TEAPOT", AnnalsError),
+        (422, "INVALID_TYPE", ValidationFailed),
+        (502, "STREAM_EMPTY", StreamEmpty),
+    ],
+)
+def test_a_refusal_is_an_exception_that_says_all_of_it(ask: Ask, status: int, code: str, kind: type[Exception]) -> None:
+    problem = {"code": code, "title": "T", "detail": "D.", "field": "f", "requestId": "r", "current": 3}
+    with scripted(Answer(status, problem)) as server, pytest.raises(kind) as raised:
+        ask(server.url, lambda client: client.keys.create("k", ["read"]))
+    error: Any = raised.value
+    assert (error.status, error.code, error.title, error.detail) == (status, code, "T", "D.")
+    assert (error.field, error.request_id, error.problem.current) == ("f", "r", 3)
+    assert str(error) == f"D. ({code}, request r)"
+
+
+def test_a_refusal_without_details_has_its_status(ask: Ask) -> None:
+    with scripted(Answer(429, "slow down")) as server, pytest.raises(RateLimited) as raised:
+        ask(server.url, lambda client: client.conversations.get("c"), retries=NO_RETRIES)
+    assert (raised.value.status, raised.value.code) == (429, "HTTP_429")
+
+
+@pytest.mark.parametrize("body", [None, "hello", ["a"], {"items": 3}, {"count": "many"}])
+def test_another_servers_answer_is_named_as_one(ask: Ask, body: Any) -> None:
+    with scripted(Answer(200, body)) as server, pytest.raises(AnnalsError) as raised:
+        ask(server.url, lambda client: client.conversations.count())
+    assert raised.value.code == "UNEXPECTED_ANSWER"

@@ -1,0 +1,195 @@
+"""A streamed turn is followed to its end, over as many connections as that takes, and nothing is told twice."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from annals_client import (
+    Annals,
+    Context,
+    Delta,
+    Forbidden,
+    Result,
+    Start,
+    StreamEmpty,
+    StreamFailed,
+    Unavailable,
+)
+from tests.client.conftest import QUICK, Ask
+from tests.client.scripted import DROPPED, Answer, ScriptedServer, refused, scripted
+
+MESSAGE = {"messageId": "msg-001", "seq": 1, "role": "user", "content": "hi", "timestamp": "2026-01-01T00:00:00.000Z"}
+
+
+def _frame(name: str, data: Any, number: int | None = None) -> bytes:
+    identified = f"id: {number}\n" if number else ""
+    return f"{identified}event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+START = _frame("start", {"streamId": "stream-1", "conversationId": "c", "message": MESSAGE})
+CONTEXT = _frame("context", {"memoryIds": [], "historyCount": 0, "tokenEstimate": 0})
+KEEP_ALIVE = b": keep-alive\n\n"
+WORDS = ("Naïve ", "👩‍🚀 ", "end\n\nid: 9")
+DELTAS = [_frame("delta", {"text": text}, number) for number, text in enumerate(WORDS, 1)]
+RESULT = _frame(
+    "result",
+    {
+        "conversation": {"conversationId": "c", "messageIds": ["msg-001", "msg-002"], "messageCount": 2},
+        "memories": [],
+        "facts": [],
+        "fullResponse": "".join(WORDS),
+        "usage": {"inputTokens": 3, "outputTokens": 4},
+        "finishReason": "stop",
+    },
+)
+WHOLE = [START, KEEP_ALIVE, CONTEXT, *DELTAS, RESULT]
+
+
+def _streamed(*chunks: bytes, cut: bool = False) -> Answer:
+    return Answer(chunks=chunks, cut=cut)
+
+
+def _remember(client: Any) -> Any:
+    return client.memory.remember_stream(memory_space_id="demo", user_id="ada", user_message="hi", history=3)
+
+
+def _kinds(events: list[Any]) -> list[type]:
+    return [type(event) for event in events]
+
+
+def _resumed(server: ScriptedServer) -> list[tuple[str, str | None]]:
+    return [(f"{asked.method} {asked.path}", asked.headers.get("last-event-id")) for asked in server.asked[1:]]
+
+
+def test_a_stream_is_typed_events_with_the_result_last(ask: Ask) -> None:
+    with scripted(_streamed(*WHOLE)) as server:
+        events = ask(server.url, _remember)
+    assert _kinds(events) == [Start, Context, Delta, Delta, Delta, Result]
+    assert [event.text for event in events[2:5]] == list(WORDS)
+    result = events[-1]
+    assert (result.full_response, result.usage.output_tokens) == ("".join(WORDS), 4)
+    asked = server.asked[0]
+    said = {"memorySpaceId": "demo", "userId": "ada", "userMessage": "hi", "history": 3}
+    assert (asked.json, asked.path) == (said, "/v1/memory/remember-stream")
+    assert asked.headers["idempotency-key"]
+
+
+def test_bytes_may_be_cut_anywhere(ask: Ask) -> None:
+    whole = b"".join(WHOLE).replace(b"\n", b"\r\n").replace(b"\\n", b"\\n")
+    with scripted(_streamed(*(whole[at : at + 1] for at in range(len(whole))))) as server:
+        assert len(ask(server.url, _remember)) == 6
+
+
+@pytest.mark.parametrize("told", range(3, 6))
+def test_a_broken_connection_is_taken_up_behind_the_last_piece(ask: Ask, told: int) -> None:
+    number = told - 2
+    with scripted(
+        _streamed(*[START, CONTEXT, *DELTAS][:told], cut=True),
+        DROPPED,
+        refused(503, "UNAVAILABLE"),
+        _streamed(*DELTAS[number:], RESULT),
+    ) as server:
+        events = ask(server.url, _remember)
+    assert _kinds(events) == [Start, Context, Delta, Delta, Delta, Result]
+    assert _resumed(server) == [("GET /v1/memory/remember-stream/stream-1", str(number))] * 3
+
+
+@pytest.mark.parametrize("told", [1, 2])
+def test_before_the_first_piece_everything_is_asked_for_again_and_told_once(ask: Ask, told: int) -> None:
+    with scripted(_streamed(*[START, CONTEXT][:told], cut=True), _streamed(*WHOLE)) as server:
+        events = ask(server.url, _remember)
+    assert _kinds(events) == [Start, Context, Delta, Delta, Delta, Result]
+    assert _resumed(server) == [("GET /v1/memory/remember-stream/stream-1", None)]
+
+
+def test_before_the_start_the_turn_is_sent_again_under_its_key(ask: Ask) -> None:
+    with scripted(DROPPED, _streamed(KEEP_ALIVE, cut=True), _streamed(*WHOLE)) as server:
+        assert len(ask(server.url, _remember)) == 6
+    assert len({(asked.path, asked.headers["idempotency-key"], asked.body) for asked in server.asked}) == 1
+
+
+def test_pieces_that_are_told_again_are_passed_over(ask: Ask) -> None:
+    with scripted(_streamed(START, CONTEXT, *DELTAS[:2], cut=True), _streamed(*WHOLE[2:])) as server:
+        events = ask(server.url, _remember)
+    assert [event.text for event in events if isinstance(event, Delta)] == list(WORDS)
+
+
+def test_a_stream_that_ends_without_an_end_is_taken_up_too(ask: Ask) -> None:
+    with scripted(_streamed(START, CONTEXT, DELTAS[0]), _streamed(*DELTAS[1:], RESULT)) as server:
+        assert len(ask(server.url, _remember)) == 6
+
+
+def test_a_reply_that_begins_anew_says_so() -> None:
+    anew = [_frame("delta", {"text": text}, number) for number, text in enumerate(WORDS, 2)]
+    with (
+        scripted(
+            _streamed(START, CONTEXT, DELTAS[0], cut=True),
+            _streamed(START, CONTEXT, anew[0], cut=True),
+            _streamed(*anew[1:], RESULT),
+        ) as server,
+        Annals(server.url, "k", retries=QUICK) as client,
+    ):
+        stream = _remember(client)
+        events = list(stream)
+    assert _kinds(events) == [Start, Context, Delta, Start, Context, Delta, Delta, Delta, Result]
+    assert stream.text == stream.result.full_response
+
+
+def test_progress_renews_the_tries(ask: Ask) -> None:
+    pieces = [_frame("delta", {"text": "x"}, number) for number in range(1, 10)]
+    answers = [_streamed(piece, cut=True) for piece in pieces]
+    with scripted(_streamed(START, cut=True), *answers, _streamed(RESULT)) as server:
+        events = ask(server.url, _remember)
+    assert len(events) == 11
+
+
+def test_when_there_is_no_going_on_what_is_stored_is_said(ask: Ask) -> None:
+    busy = [refused(503, "UNAVAILABLE")] * (QUICK.tries - 1)
+    broken = _streamed(START, CONTEXT, DELTAS[0], cut=True)
+    with scripted(broken, *busy) as server, pytest.raises(StreamFailed) as failed:
+        ask(server.url, _remember)
+    error = failed.value
+    assert error.stored
+    assert (error.status, error.stored.conversation_id, error.stored.message_ids) == (503, "c", ("msg-001",))
+    assert error.text == WORDS[0]
+    assert isinstance(error.__cause__, Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("STREAM_FAILED", StreamFailed), ("STREAM_EMPTY", StreamEmpty), ("CONVERSATION_SEALED", StreamFailed)],
+)
+def test_an_error_in_the_stream_is_raised_with_what_is_stored(ask: Ask, code: str, kind: type[StreamFailed]) -> None:
+    stored = {"conversationId": "c", "messageIds": ["msg-001", "msg-002"]}
+    error = _frame("error", {"status": 502, "code": code, "title": "T", "detail": "D.", "stored": stored})
+    with scripted(_streamed(START, CONTEXT, *DELTAS[:2], error)) as server, pytest.raises(kind) as failed:
+        ask(server.url, _remember)
+    assert failed.value.stored
+    assert (failed.value.code, failed.value.stored.message_ids) == (code, ("msg-001", "msg-002"))
+    assert failed.value.text == WORDS[0] + WORDS[1]
+
+
+def test_a_refusal_before_the_stream_is_a_refusal(ask: Ask) -> None:
+    with scripted(refused(403, "FORBIDDEN")) as server, pytest.raises(Forbidden):
+        ask(server.url, _remember)
+
+
+def test_texts_are_the_pieces(ask: Ask) -> None:
+    with scripted(_streamed(*WHOLE)) as server:
+        assert ask(server.url, lambda client: _remember(client).texts()) == list(WORDS)
+
+
+def test_nobody_is_asked_before_the_first_step() -> None:
+    with scripted() as server, Annals(server.url, "k") as client, _remember(client) as stream:
+        assert stream.result is None
+    assert server.asked == []
+
+
+def test_who_leaves_closes_the_connection() -> None:
+    with scripted(_streamed(*WHOLE)) as server, Annals(server.url, "k") as client:
+        with _remember(client) as stream:
+            assert isinstance(next(iter(stream)), Start)
+        assert list(stream) == []
