@@ -1,0 +1,81 @@
+"""Imports of the same file at once, against a database that races for real: every message is there once, in order."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from annals.conversations import importing
+from annals.conversations.import_lines import read_lines
+from annals.conversations.importing import Imported, import_all
+from annals.errors import ConversationDiffers
+from annals.ledger.append import append
+from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import new_message, numbered_messages
+from annals.ledger.read import walk
+from annals.ledger.tail import read_tail
+from annals.ledger.verify import verify
+from tests.support.api import Api
+
+pytestmark = pytest.mark.usefixtures("ministack")
+
+MESSAGES = 400
+CONTENTS = [f"message {number}" for number in range(MESSAGES)]
+
+
+@pytest.fixture(autouse=True)
+def small_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries of a few messages, so that there are many places to race for."""
+    monkeypatch.setattr(importing, "MAX_BATCH_BYTES", 500)
+
+
+def file() -> str:
+    own = {"type": "conversation", "conversationType": "user-agent", "conversationId": "c"}
+    lines = [{**own, "participants": {"userId": "ada", "memorySpaceId": "s"}}]
+    for content in CONTENTS:
+        lines.append({"type": "message", "conversationId": "c", "role": "user", "content": content})
+    lines.append({"type": "message", "conversationId": "c", "role": "system", "content": "p", "kind": "preamble"})
+    return "\n".join(map(json.dumps, lines))
+
+
+def contents(api: Api) -> list[str]:
+    pk = conversation_pk(api.caller.tenant, "c")
+    return [json.loads(record.body or b"")["content"] for _, record, _ in numbered_messages(pk)]
+
+
+def test_imports_at_once_store_every_message_once(api: Api) -> None:
+    def bring(_: int) -> Imported:
+        [imported] = import_all(api.caller, read_lines(file(), {}))
+        return imported
+
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(bring, range(6)))
+    assert contents(api) == CONTENTS
+    assert sum(each.imported for each in done) == MESSAGES
+    assert {each.imported + each.skipped for each in done} == {MESSAGES}
+    pk = conversation_pk(api.caller.tenant, "c")
+    entries = list(walk(pk))
+    assert [record.kind for entry in entries for record in entry.records].count("preamble") == 1
+    assert verify(entries, pk).valid
+
+
+def test_a_message_that_comes_in_between_is_noticed_and_not_written_over(api: Api) -> None:
+    def interrupt() -> None:
+        deadline = time.monotonic() + 20
+        while read_tail(conversation_pk(api.caller.tenant, "c")) is None:
+            assert time.monotonic() < deadline
+        for number in range(5):
+            append(api.caller.tenant, "c", [new_message({"role": "user", "content": f"in between {number}"})])
+
+    with ThreadPoolExecutor(1) as pool:
+        interrupting = pool.submit(interrupt)
+        with pytest.raises(ConversationDiffers):
+            import_all(api.caller, read_lines(file(), {}))
+        interrupting.result()
+    found = contents(api)
+    ours = [content for content in found if not content.startswith("in between")]
+    assert found[: len(ours)] == ours == CONTENTS[: len(ours)]
+    assert len(found) == len(ours) + 5
