@@ -21,7 +21,7 @@ RESERVED_IDS = frozenset({"by-participants", "count", "delete-many", "export", "
 class Model(BaseModel):
     """A request or response: camelCase outside, no field that is not named, no value of another type."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True)
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
 
 
 def refusal(code: str, text: str) -> PydanticCustomError:
