@@ -12,6 +12,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
 from annals.ledger.messages import show
 from annals.ledger.models import Message
+from annals.ledger.tail import last_message
 
 app = Api()
 handler = app.handler
@@ -36,8 +37,9 @@ def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversatio
     point = body.before
     pk = conversation_pk(caller.tenant, conversation_id)
     up_to = point.seq - 1 if point.seq is not None else last_seq_before(pk, tail, point.at)
-    if up_to > tail.archived:
-        archive(caller.tenant, conversation_id, min(up_to, tail.seq), caller.key_id)
+    newest = last_message(pk, tail)
+    if newest and min(up_to, newest.seq) > tail.archived:
+        archive(caller.tenant, conversation_id, min(up_to, newest.seq), caller.key_id)
     return _show(caller.tenant, conversation_id)
 
 

@@ -7,22 +7,25 @@ counted anew where it is missing.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from annals.conversations.heads import FIGURES
+from annals.conversations.heads import FIGURES, head_key
 from annals.conversations.models import Analytics
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.json_text import dump
-from annals.ledger.entry import MESSAGE, Entry
+from annals.ledger.entry import MESSAGE, REDACTION, Entry
 from annals.ledger.messages import messages_of
 from annals.ledger.read import walk
 from annals.settings import settings
 from annals.times import from_rfc3339, to_rfc3339
 from annals.tokens import estimate_message
+
+logger = logging.getLogger("annals")
 
 BUCKETS_PER_DOUBLING = 8
 """Response times are counted in buckets, eight to a doubling: a percentile is exact within nine per cent."""
@@ -77,13 +80,33 @@ class Figures:
 
 def analyse(pk: str) -> Analytics:
     """The figures of a conversation as it is now."""
-    figures = _read(pk)
+    kept = _read(pk)
+    reached = kept.seq
+    figures = _count_on(kept, pk)
+    if figures.seq > reached:
+        _keep(pk, figures)
+    return _show(figures)
+
+
+def _count_on(figures: Figures, pk: str) -> Figures:
+    """Count what was said since; all of it anew where something that was counted may have been withdrawn."""
     reached = figures.seq
     for entry in walk(pk, first=reached + 1):
+        if reached and entry.records[0].kind == REDACTION:
+            return _count_on(Figures(), pk)
         figures.add(entry)
-    if figures.seq > reached:
-        client().put_item(TableName=settings().state_table, Item=_to_figures_item(pk, figures))
-    return _show(figures)
+    return figures
+
+
+def _keep(pk: str, figures: Figures) -> None:
+    """Store the figures, unless the conversation was erased meanwhile: with its head goes all that is kept of it."""
+    table = settings().state_table
+    has_head = {"TableName": table, "Key": head_key(pk), "ConditionExpression": "attribute_exists(pk)"}
+    put = {"TableName": table, "Item": _to_figures_item(pk, figures)}
+    try:
+        client().transact_write_items(TransactItems=[{"ConditionCheck": has_head}, {"Put": put}])  # type: ignore[typeddict-item]
+    except client().exceptions.TransactionCanceledException:
+        logger.info("The figures of a conversation were not kept")
 
 
 def _figures_key(pk: str) -> Item:

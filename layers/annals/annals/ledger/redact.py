@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from annals.dynamodb import client, to_item
 from annals.errors import MessageNotFound
 from annals.json_text import dump
@@ -30,11 +32,21 @@ def redact(tenant: str, conversation_id: str, message_id: str, reason: str, by: 
         "Update": {
             **_address(entry),
             "UpdateExpression": f"REMOVE records[{place}].body, records[{place}].salt",
-            "ConditionExpression": f"records[{place}].digest = :digest",
+            "ConditionExpression": f"records[{place}].digest = :digest AND attribute_exists(records[{place}].body)",
             "ExpressionAttributeValues": {":digest": {"B": record.digest}},
         }
     }
-    append(tenant, conversation_id, [NewRecord(REDACTION, dump(body).encode())], also=[scrub])
+    try:
+        append(tenant, conversation_id, [NewRecord(REDACTION, dump(body).encode())], also=[scrub])
+    except ClientError as error:
+        if not _was_faster(error):
+            raise
+
+
+def _was_faster(error: ClientError) -> bool:
+    """Whether a redaction failed because another one of the same message came first."""
+    reasons: Any = error.response.get("CancellationReasons", [])
+    return len(reasons) > 1 and reasons[1]["Code"] == "ConditionalCheckFailed"
 
 
 def scrub_entry(entry: Entry) -> None:

@@ -39,16 +39,24 @@ def last_runs(pk: str, tail: Tail, wanted: int, *, archived: bool = False) -> li
 
 
 def _with_runs(newest_first: Iterator[Message]) -> Iterator[tuple[str, Message]]:
-    """Each message with its run's name. A turn without one is named for the seq at which it ends."""
+    """Each message with its run's name. A turn without one is named for the seq at which it ends.
+
+    A tool's result that names no run belongs to the run of the call before it.
+    """
     turn = None
+    results: list[Message] = []
     for message in newest_first:
-        if "runId" in message:
-            yield f"run {message['runId']}", message
-            continue
-        turn = turn or f"turn {message['seq']}"
-        yield turn, message
+        if "runId" not in message:
+            turn = turn or f"turn {message['seq']}"
+            if message.get("role") == "tool":
+                results.append(message)
+                continue
+        run = f"run {message['runId']}" if "runId" in message else turn or ""
+        yield from ((run, each) for each in (*results, message))
+        results = []
         if message.get("role") == "user":
             turn = None
+    yield from ((turn or "", each) for each in results)
 
 
 def _newest_first(pk: str, tail: Tail, *, archived: bool) -> Iterator[Message]:

@@ -25,20 +25,26 @@ def context_window(pk: str, tail: Tail, max_tokens: int, *, preamble: Message | 
     """The newest messages that fit ``max_tokens``, in chronological order, behind the preamble where one is given.
 
     A message that alone is over the budget is left out; older ones may still fit. At the first other one that does not
-    fit, the window ends. It never begins with a tool's result, whose call would be missing.
+    fit, the window ends. A tool's result whose call is left out is left out, too.
     """
     window = Window()
     if preamble and (taken := estimate_message(preamble)) <= max_tokens:
         window.tokens = taken
-    else:
+    elif preamble:
+        window.too_large.append(preamble["messageId"])
         preamble = None
     _fill(window, pk, tail, max_tokens)
+    _drop_results(window)
     window.messages.reverse()
-    while window.messages and window.messages[0].get("role") == "tool":
-        window.tokens -= estimate_message(window.messages.pop(0))
     if preamble:
         window.messages.insert(0, preamble)
     return window
+
+
+def _drop_results(window: Window) -> None:
+    """Take back a tool's results that were taken last, the oldest so far: their call is not going to be shown."""
+    while window.messages and window.messages[-1].get("role") == "tool":
+        window.tokens -= estimate_message(window.messages.pop())
 
 
 def _fill(window: Window, pk: str, tail: Tail, max_tokens: int) -> None:
@@ -49,10 +55,12 @@ def _fill(window: Window, pk: str, tail: Tail, max_tokens: int) -> None:
         before = page.next_seq
         for message in page.messages:
             if message.get("status") == "redacted":
+                _drop_results(window)
                 continue
             taken = estimate_message(message)
             if taken > max_tokens:
                 window.too_large.append(message["messageId"])
+                _drop_results(window)
             elif window.tokens + taken > max_tokens:
                 return
             else:
