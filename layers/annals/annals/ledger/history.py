@@ -140,7 +140,8 @@ def _start(pk: str, tail: Tail, span: Span, limit: int) -> tuple[Iterator[Entry]
         entries = walk_records_from(pk, span.floor(tail) + 1 + jump)
     else:
         last = tail.seq if span.before is None else span.before - 1
-        page = limit + 1 if span.keep is None else None
+        # Most entries are turns of two messages; where they are not, one more query reads the rest.
+        page = limit // 2 + 1 if span.keep is None else None
         entries = walk(pk, last=max(last - jump, 0), newest_first=True, page=page)
     if not jump:
         return entries, span.offset
