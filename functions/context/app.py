@@ -12,10 +12,9 @@ from annals.conversations.read import demand_space, demand_tail
 from annals.http.app import Api
 from annals.http.model import PathId
 from annals.http.query import read_flag
-from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk
 from annals.memory.models import ContextWindow
-from annals.memory.window import context_window
+from annals.memory.window import context_window, opening
 
 app = Api()
 handler = app.handler
@@ -27,17 +26,16 @@ def get_context(
     max_tokens: Annotated[int, Query(alias="maxTokens", ge=1, le=10_000_000)],
     include_summary: Annotated[str, Query(alias="includeSummary")] = "false",
 ) -> ContextWindow:
-    """The newest messages that fit a budget of tokens, oldest first, behind the preamble where that is asked for."""
+    """The newest messages that fit a budget of tokens, oldest first; preamble and summary before them if asked for."""
     caller = app.caller.require("read")
     app.demand_known_query("maxTokens", "includeSummary")
     demand_space(caller.tenant, conversation_id, caller.spaces)
     tail = demand_tail(caller.tenant, conversation_id)
     pk = conversation_pk(caller.tenant, conversation_id)
-    preamble = read_preamble(pk, tail) if read_flag({"includeSummary": include_summary}, "includeSummary") else None
-    window = context_window(pk, tail, max_tokens, preamble=preamble)
-    shown = len(window.messages) - (1 if preamble and preamble in window.messages else 0)
-    omitted = {"count": tail.count - shown, "tooLarge": window.too_large}
-    return {"messages": window.messages, "tokens": window.tokens, "omitted": omitted}
+    opens = read_flag({"includeSummary": include_summary}, "includeSummary")
+    window = context_window(pk, tail, max_tokens, opening=opening(pk, tail) if opens else ())
+    omitted = {"count": tail.count - len(window.messages), "tooLarge": window.too_large}
+    return {"messages": [*window.opening, *window.messages], "tokens": window.tokens, "omitted": omitted}
 
 
 @app.get("/v1/conversations/<conversation_id>/analytics", tags=["Conversations"])

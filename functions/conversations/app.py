@@ -9,12 +9,14 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.conversations.create import create, get_or_create
 from annals.conversations.filters import from_query
+from annals.conversations.include import demand_parts, included
 from annals.conversations.lists import Selection, count_conversations, list_conversations
 from annals.conversations.metadata import patch_metadata
 from annals.conversations.models import (
     Conversation,
     ConversationCount,
     ConversationList,
+    ConversationWithMore,
     CreateConversation,
     GetOrCreateConversation,
     PatchConversation,
@@ -23,6 +25,7 @@ from annals.conversations.query import PAGING, next_cursor, read_order, read_pla
 from annals.conversations.read import demand_space, read_conversation, show_conversation
 from annals.http.app import Api, reply
 from annals.http.model import PathId
+from annals.http.query import read_words
 
 app = Api()
 handler = app.handler
@@ -69,13 +72,17 @@ def count_them() -> ConversationCount:
 
 
 @app.get("/v1/conversations/<conversation_id>", tags=["Conversations"])
-def get_conversation(conversation_id: PathId) -> Response[Conversation]:
-    """A conversation."""
+def get_conversation(
+    conversation_id: PathId, include: Annotated[str | None, Query()] = None
+) -> Response[ConversationWithMore]:
+    """A conversation. ``include`` is a list of ``messages`` (the newest 50) and ``summary``."""
     caller = app.caller.require("read")
-    app.demand_known_query()
+    app.demand_known_query("include")
+    wanted = read_words(app.query, "include")
+    demand_parts(wanted)
     demand_space(caller.tenant, conversation_id, caller.spaces)
     head = read_conversation(caller.tenant, conversation_id)
-    return reply(show_conversation(head), etag=head.version)
+    return reply({**show_conversation(head), **included(head, wanted)}, etag=head.version)
 
 
 @app.patch("/v1/conversations/<conversation_id>", tags=["Conversations"])

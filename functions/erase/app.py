@@ -10,6 +10,7 @@ from annals.conversations.lists import Selection
 from annals.conversations.models import DeletedMany, DeleteMany, Redact, ShownReceipt, show_receipt
 from annals.conversations.read import demand_space, demand_tail
 from annals.conversations.receipts import read_receipt
+from annals.conversations.summaries import summary_delete
 from annals.errors import InvalidInput, ReceiptNotFound
 from annals.http.app import Api, reply
 from annals.http.model import PathId
@@ -27,12 +28,13 @@ handler = app.handler
 
 @app.post("/v1/conversations/<conversation_id>/messages/<message_id>/redact", tags=["Messages"])
 def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) -> Message:
-    """Withdraw a message's content. Its place, its digest and the chain stay."""
+    """Withdraw a message's content. Its place, its digest and the chain stay; a summary of the conversation goes."""
     caller = app.caller.require("erase")
     demand_space(caller.tenant, conversation_id, caller.spaces)
     tail = demand_tail(caller.tenant, conversation_id)
-    redact(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
-    (message,) = read_messages(conversation_pk(caller.tenant, conversation_id), [message_id], tail.archived)
+    pk = conversation_pk(caller.tenant, conversation_id)
+    redact(caller.tenant, conversation_id, message_id, body.reason, caller.key_id, also=[summary_delete(pk)])
+    (message,) = read_messages(pk, [message_id], tail.archived)
     forget_memory(caller.tenant, memory_id(conversation_id, message["seq"]))
     return message
 

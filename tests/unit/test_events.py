@@ -45,6 +45,7 @@ def conversation(tmp_path: Path) -> Iterator[None]:
     with stack.on_moto(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDED_INDEX", str(tmp_path / "index.sqlite3"))
         patch.setenv("EMBEDDINGS_URL", "offline")
+        patch.setenv("CHAT_URL", "offline")
         patch.setenv("ROOT_KEY", "local")
         stack.forget()
         turn = Remember.model_validate(
@@ -58,7 +59,7 @@ def conversation(tmp_path: Path) -> Iterator[None]:
         )
         remember(Caller.from_authorizer(CALLER), turn)
         yield
-        for port in (ports.index, ports.embedder):
+        for port in (ports.index, ports.embedder, ports.summarizer):
             port.cache_clear()
 
 

@@ -151,6 +151,13 @@ class MemoryNotArchived(Conflict):
         super().__init__(f"Memory {memory_id!r} is not archived.")
 
 
+class NothingToSummarize(Conflict):
+    code, title = "NOTHING_TO_SUMMARIZE", "Nothing to summarise"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Nothing was said in conversation {conversation_id!r} that could be summarised.")
+
+
 class AppendConflict(Conflict):
     code, title = "APPEND_CONFLICT", "Append conflict"
 

@@ -19,6 +19,7 @@ class Settings:
     the search index. Keys may be given as the ARN of a Secrets Manager secret. ``chat_stall_s`` is the longest silence
     of a chat model, ``chat_timeout_s`` the longest that one reply may take. ``draft_retention_s`` is how long a streamed
     reply can be followed, at most a day; ``draft_lease_s`` how long one whose process is silent counts as under way.
+    ``summarize_every`` is how many new messages bring a conversation a new summary, 0 for none.
     """
 
     ledger_table: str = "annals-ledger"
@@ -44,6 +45,8 @@ class Settings:
 
     draft_retention_s: int = 3600
     draft_lease_s: float = 20.0
+
+    summarize_every: int = 0
 
     root_key: str = ""
     root_tenant: str = "default"

@@ -10,12 +10,13 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from annals.conversations.heads import FIGURES, head_key
 from annals.conversations.models import Analytics
+from annals.conversations.summaries import read_summary
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.json_text import dump
 from annals.ledger.entry import MESSAGE, REDACTION, Entry
@@ -85,7 +86,8 @@ def analyse(pk: str) -> Analytics:
     figures = _count_on(kept, pk)
     if figures.seq > reached:
         _keep(pk, figures)
-    return _show(figures)
+    summary = read_summary(pk)
+    return _show(figures, summary.topics if summary else ())
 
 
 def _count_on(figures: Figures, pk: str) -> Figures:
@@ -126,7 +128,9 @@ def _to_figures_item(pk: str, figures: Figures) -> Item:
     return {**_figures_key(pk), **to_item({"figures": dump(vars(figures))})}
 
 
-def _show(figures: Figures) -> Analytics:
+def _show(figures: Figures, summarized: Sequence[str]) -> Analytics:
+    """The API's analytics. The topics of the summary come first, then those that messages name most often."""
+    topics = dict.fromkeys([*summarized, *(topic for topic, _ in figures.topics.most_common(TOPICS))])
     return {
         "messageCount": figures.roles.total(),
         "byRole": dict(figures.roles),
@@ -139,7 +143,7 @@ def _show(figures: Figures) -> Analytics:
             "p95": _percentile(figures.response_buckets, 0.95),
         },
         "turnsPerDay": dict(sorted(figures.days.items())),
-        "topics": [topic for topic, _ in figures.topics.most_common(TOPICS)],
+        "topics": list(topics)[:TOPICS],
     }
 
 

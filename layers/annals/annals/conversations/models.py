@@ -173,6 +173,23 @@ def show_receipt(receipt: Receipt) -> ShownReceipt:
     )
 
 
+class ShownSummary(TypedDict):
+    """A conversation's summary: what was said from seq ``fromSeq`` to ``toSeq``."""
+
+    summary: str
+    topics: list[str]
+    fromSeq: int
+    toSeq: int
+    updatedAt: str
+    model: str
+
+
+class Summarize(Model):
+    """Who is to summarise: another model of the same provider than the one that is set."""
+
+    model: Text | None = None
+
+
 class Conversation(TypedDict):
     """A conversation. ``version`` counts the changes of its metadata and is its ETag."""
 
@@ -187,6 +204,13 @@ class Conversation(TypedDict):
     lastMessageAt: str | None
     status: Literal["active", "sealed", "archived"]
     headHash: str
+
+
+class ConversationWithMore(Conversation):
+    """A conversation with what ``include`` asks for: its newest 50 messages, its summary (null where none is)."""
+
+    messages: NotRequired[list[Message]]
+    summary: NotRequired[ShownSummary | None]
 
 
 class ConversationList(TypedDict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,10 +19,18 @@ from annals.ledger.read import read_records
 from annals.settings import settings
 
 
-def redact(tenant: str, conversation_id: str, message_id: str, reason: str, by: str) -> None:
+def redact(
+    tenant: str,
+    conversation_id: str,
+    message_id: str,
+    reason: str,
+    by: str,
+    *,
+    also: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Withdraw a message's content. Doing it again changes nothing.
 
-    The record and the scrub are one transaction. Raises MessageNotFound, and what ``append`` raises.
+    The record, the scrub and ``also`` are one transaction. Raises MessageNotFound, and what ``append`` raises.
     """
     entry, place = _find(conversation_pk(tenant, conversation_id), message_id)
     record = entry.records[place]
@@ -37,7 +46,7 @@ def redact(tenant: str, conversation_id: str, message_id: str, reason: str, by: 
         }
     }
     try:
-        append(tenant, conversation_id, [NewRecord(REDACTION, dump(body).encode())], also=[scrub])
+        append(tenant, conversation_id, [NewRecord(REDACTION, dump(body).encode())], also=[scrub, *also])
     except ClientError as error:
         if not _was_faster(error):
             raise

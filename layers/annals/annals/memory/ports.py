@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from annals import models, search
 from annals.models.chat import ChatModel
 from annals.models.embedding import Embedder
 from annals.search.port import SearchIndex
 from annals.settings import settings
+
+if TYPE_CHECKING:
+    from annals.memory.summarizers import Summarizer
 
 
 @cache
@@ -21,6 +25,16 @@ def index() -> SearchIndex:
 def embedder() -> Embedder:
     """The embedding model of the settings."""
     return models.embedder_from_settings(settings())
+
+
+@cache
+def summarizer() -> Summarizer:
+    """Who makes summaries: the chat model of the settings, or nobody's model where that is the offline one."""
+    from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer
+
+    if settings().chat_url == models.OFFLINE:
+        return OfflineSummarizer()
+    return ModelSummarizer(chat(), settings().chat_stall_s)
 
 
 @cache

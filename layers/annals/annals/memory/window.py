@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from annals.conversations.summaries import as_message, read_summary
 from annals.ledger.entry import Tail
-from annals.ledger.history import Span, read_page
+from annals.ledger.history import Span, read_page, read_preamble
 from annals.ledger.models import Message
 from annals.tokens import estimate_message
 
@@ -14,30 +16,30 @@ PAGE = 200
 
 @dataclass
 class Window:
-    """Messages that fit, oldest first, what they take, and which ones alone were over the whole budget."""
+    """What fits: an opening, then messages, oldest first; what all take; what alone was over the whole budget."""
 
+    opening: list[Message] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     tokens: int = 0
     too_large: list[str] = field(default_factory=list)
 
 
-def context_window(pk: str, tail: Tail, max_tokens: int, *, preamble: Message | None = None) -> Window:
-    """The newest messages that fit ``max_tokens``, in chronological order, behind the preamble where one is given.
+def context_window(pk: str, tail: Tail, max_tokens: int, *, opening: Sequence[Message] = ()) -> Window:
+    """The newest messages that fit ``max_tokens``, in chronological order, behind what of an opening fits.
 
     A message that alone is over the budget is left out; older ones may still fit. At the first other one that does not
     fit, the window ends. A tool's result whose call is left out is left out, too.
     """
     window = Window()
-    if preamble and (taken := estimate_message(preamble)) <= max_tokens:
-        window.tokens = taken
-    elif preamble:
-        window.too_large.append(preamble["messageId"])
-        preamble = None
+    for message in opening:
+        if window.tokens + (taken := estimate_message(message)) <= max_tokens:
+            window.tokens += taken
+            window.opening.append(message)
+        else:
+            window.too_large.append(message["messageId"])
     _fill(window, pk, tail, max_tokens)
     _drop_results(window)
     window.messages.reverse()
-    if preamble:
-        window.messages.insert(0, preamble)
     return window
 
 
@@ -45,6 +47,12 @@ def _drop_results(window: Window) -> None:
     """Take back a tool's results that were taken last, the oldest so far: their call is not going to be shown."""
     while window.messages and window.messages[-1].get("role") == "tool":
         window.tokens -= estimate_message(window.messages.pop())
+
+
+def opening(pk: str, tail: Tail) -> list[Message]:
+    """What stands for all that was said: the preamble in force, then the summary, where there are such."""
+    preamble, summary = read_preamble(pk, tail), read_summary(pk)
+    return [*([preamble] if preamble else []), *([as_message(summary)] if summary else [])]
 
 
 def _fill(window: Window, pk: str, tail: Tail, max_tokens: int) -> None:

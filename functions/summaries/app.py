@@ -1,0 +1,25 @@
+"""Summarise conversations."""
+
+from __future__ import annotations
+
+from annals.conversations.models import ShownSummary, Summarize
+from annals.conversations.read import demand_space
+from annals.conversations.summaries import show_summary
+from annals.http.app import Api
+from annals.http.model import PathId
+from annals.memory.summaries import summarize
+
+app = Api()
+handler = app.handler
+
+
+@app.post("/v1/conversations/<conversation_id>/summarize", tags=["Conversations"])
+def summarize_conversation(conversation_id: PathId, body: Summarize) -> ShownSummary:
+    """Bring a conversation's summary up to its newest message; the one there is where nothing new was said.
+
+    It is made of the summary before and the messages behind that one. Of a long conversation, one request may cover a
+    part only: ``toSeq`` says how far it came, and the next request goes on.
+    """
+    caller = app.caller.require("write")
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    return show_summary(summarize(caller.tenant, conversation_id, model=body.model))

@@ -1,0 +1,78 @@
+"""Summaries of conversations: what is stored of one, beside its conversation's head, and how the API shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from annals.conversations.models import ShownSummary
+from annals.dynamodb import Item, client, from_item, to_item
+from annals.ledger.models import Message
+from annals.settings import settings
+from annals.times import to_rfc3339
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was said in a conversation from seq ``from_seq`` to ``to_seq``, in short.
+
+    ``count`` is the conversation's messages up to there, ``updated_at`` in Unix milliseconds, ``model`` who wrote it.
+    """
+
+    summary: str
+    topics: tuple[str, ...]
+    from_seq: int
+    to_seq: int
+    count: int
+    updated_at: int
+    model: str
+
+
+def summary_key(pk: str) -> Item:
+    """The key of a conversation's one summary; it goes when the conversation's state does."""
+    return {"pk": {"S": pk}, "sk": {"S": "SUMMARY"}}
+
+
+def read_summary(pk: str) -> Summary | None:
+    """A conversation's summary, or None."""
+    item = client().get_item(TableName=settings().state_table, Key=summary_key(pk), ConsistentRead=True).get("Item")
+    if item is None:
+        return None
+    values = from_item(item)
+    kept: Mapping[str, Any] = {name: values[name] for name in Summary.__dataclass_fields__}
+    return Summary(**{**kept, "topics": tuple(kept["topics"])})
+
+
+def to_summary_item(pk: str, summary: Summary) -> Item:
+    """The item of a summary."""
+    return {**summary_key(pk), **to_item({**asdict(summary), "topics": list(summary.topics)})}
+
+
+def summary_delete(pk: str) -> dict[str, Any]:
+    """The part of a transaction that drops a conversation's summary, if it has one."""
+    return {"Delete": {"TableName": settings().state_table, "Key": summary_key(pk)}}
+
+
+def show_summary(summary: Summary) -> ShownSummary:
+    """The API's summary."""
+    return {
+        "summary": summary.summary,
+        "topics": list(summary.topics),
+        "fromSeq": summary.from_seq,
+        "toSeq": summary.to_seq,
+        "updatedAt": to_rfc3339(summary.updated_at),
+        "model": summary.model,
+    }
+
+
+def as_message(summary: Summary) -> Message:
+    """A summary as a context window shows it: in front of the messages, marked system, with the last seq it covers."""
+    return {
+        "messageId": "summary",
+        "seq": summary.to_seq,
+        "role": "system",
+        "content": summary.summary,
+        "metadata": {"summary": {"fromSeq": summary.from_seq, "toSeq": summary.to_seq}},
+        "timestamp": to_rfc3339(summary.updated_at),
+    }

@@ -1,0 +1,196 @@
+"""Summarising a conversation: each summary is made of the one before and only the messages behind it.
+
+A summary is stored on the condition that the ledger has not grown since it was read, so that what is redacted or erased
+while a model writes can never come back in one. A redaction drops the summary in its own transaction: the next one is
+made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from annals.conversations.read import demand_tail
+from annals.conversations.summaries import Summary, read_summary, to_summary_item
+from annals.dynamodb import client
+from annals.errors import AnnalsError, AppendConflict, NothingToSummarize
+from annals.ledger.append import RETRIED_REASONS
+from annals.ledger.entry import MESSAGE, Tail
+from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
+from annals.ledger.messages import messages_of
+from annals.ledger.models import Message
+from annals.ledger.read import read_records
+from annals.ledger.retry import tries
+from annals.ledger.tail import read_tail
+from annals.memory import ports
+from annals.memory.summarizers import Summarizer
+from annals.settings import settings
+from annals.times import now_ms
+from annals.tokens import estimate_message
+
+BATCH_TOKENS = 12_000
+"""How much a model reads at once, estimated; a single longer message is cut."""
+
+BUDGET_S = 24.0
+"""How long one request may summarise, so that its answer comes within API Gateway's 29 seconds."""
+
+logger = logging.getLogger("annals")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Messages that a model reads at once, with the place that they reach: the last seq, and its number."""
+
+    messages: list[Message]
+    to_seq: int
+    count: int
+
+
+def summarize(tenant: str, conversation_id: str, *, model: str | None = None, budget_s: float = BUDGET_S) -> Summary:
+    """Bring a conversation's summary up to its newest message, or as far as the time goes; ``to_seq`` says how far.
+
+    Raises
+    ------
+    ConversationNotFound, ConversationErased
+    NothingToSummarize : nothing was said
+    ChatUnavailable : no model wrote a summary; the one before stays
+    AppendConflict : something was redacted meanwhile, or others kept writing
+    """
+    tail, pk = demand_tail(tenant, conversation_id), conversation_pk(tenant, conversation_id)
+    deadline = time.monotonic() + budget_s
+    found = read_summary(pk)
+    for batch in _batches(pk, found.to_seq if found else 0, tail):
+        if found and time.monotonic() > deadline - budget_s / 2:
+            break
+        found = _store(pk, tail, _extended(ports.summarizer(), found, batch, model, deadline))
+        if found.to_seq != batch.to_seq:
+            # Somebody else's summary covers more than this one would.
+            break
+    if found is None:
+        raise NothingToSummarize(conversation_id)
+    return found
+
+
+def summarize_due(pks: Collection[str], every: int, budget_s: float) -> None:
+    """Summarise those conversations that grew by ``every`` messages since their summaries, as far as the time goes.
+
+    What fails is logged and no more: the conversation's next message is another occasion.
+    """
+    deadline = time.monotonic() + budget_s
+    for pk in pks:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        try:
+            if _is_due(pk, every):
+                summarize(*split_conversation_pk(pk), budget_s=left)
+        except AnnalsError as error:
+            logger.warning("A conversation was not summarised: %s", error.code)
+
+
+def _is_due(pk: str, every: int) -> bool:
+    tail = read_tail(pk)
+    if tail is None or tail.count < every:
+        return False
+    found = read_summary(pk)
+    return tail.count - (found.count if found else 0) >= every
+
+
+def _batches(pk: str, behind: int, tail: Tail) -> Iterator[Batch]:
+    """The messages with words behind a seq, up to a tail, in batches that a model can read."""
+    messages: list[Message] = []
+    tokens, reached, count = 0, behind, 0
+    for entry in read_records(pk, behind + 1, tail.seq):
+        if entry.last_seq <= behind or entry.records[0].kind != MESSAGE:
+            continue
+        said = [_bounded(each) for each in messages_of(entry) if str(each.get("content") or "").strip()]
+        weight = sum(map(estimate_message, said))
+        if messages and tokens + weight > BATCH_TOKENS:
+            yield Batch(messages, reached, count)
+            messages, tokens = [], 0
+        messages, tokens, reached, count = messages + said, tokens + weight, entry.last_seq, entry.count
+    if messages:
+        yield Batch(messages, reached, count)
+
+
+def _bounded(message: Message) -> Message:
+    content = str(message["content"])
+    return message if len(content) <= 4 * BATCH_TOKENS else {**message, "content": content[: 4 * BATCH_TOKENS]}
+
+
+def _extended(
+    summarizer: Summarizer, before: Summary | None, batch: Batch, model: str | None, deadline: float
+) -> Summary:
+    """The summary that covers what the one before does, and a batch."""
+    left = deadline - time.monotonic()
+    earlier = before.summary if before else None
+    written = summarizer.write(earlier, batch.messages, model=model, within_s=left)
+    return Summary(
+        summary=written.summary,
+        topics=tuple(dict.fromkeys(written.topics)),
+        from_seq=before.from_seq if before else batch.messages[0]["seq"],
+        to_seq=batch.to_seq,
+        count=batch.count,
+        updated_at=now_ms(),
+        model=summarizer.writer(model),
+    )
+
+
+def _store(pk: str, tail: Tail, summary: Summary) -> Summary:
+    """Store a summary if nothing was withdrawn since the tail that it was made at; another's that covers more stays."""
+    for _ in tries(settings().append_patience_s):
+        try:
+            client().transact_write_items(TransactItems=[_still_at(pk, tail), _put(pk, summary)])
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionCanceledException":
+                raise
+            grown, overtaken = (reason["Code"] for reason in error.response["CancellationReasons"])
+            if overtaken == "ConditionalCheckFailed":
+                return read_summary(pk) or summary
+            if not {grown, overtaken} <= RETRIED_REASONS | {"ConditionalCheckFailed"}:
+                raise
+            tail = _tail_of_messages(pk, tail)
+        else:
+            return summary
+    raise AppendConflict(split_conversation_pk(pk)[1])
+
+
+def _tail_of_messages(pk: str, since: Tail) -> Tail:
+    """The tail as it is now, where nothing but messages came since another one.
+
+    Raises ConversationErased, and AppendConflict where something else came: it may have been a redaction.
+    """
+    tenant, conversation_id = split_conversation_pk(pk)
+    tail = demand_tail(tenant, conversation_id)
+    if any(
+        entry.seq > since.seq and entry.records[0].kind != MESSAGE
+        for entry in read_records(pk, since.seq + 1, tail.seq)
+    ):
+        raise AppendConflict(conversation_id)
+    return tail
+
+
+def _still_at(pk: str, tail: Tail) -> Any:
+    return {
+        "ConditionCheck": {
+            "TableName": settings().ledger_table,
+            "Key": {"pk": {"S": pk}, "sk": {"S": entry_sk(tail.seq + 1)}},
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+    }
+
+
+def _put(pk: str, summary: Summary) -> Any:
+    return {
+        "Put": {
+            "TableName": settings().state_table,
+            "Item": to_summary_item(pk, summary),
+            "ConditionExpression": "attribute_not_exists(pk) OR to_seq < :to_seq",
+            "ExpressionAttributeValues": {":to_seq": {"N": str(summary.to_seq)}},
+        }
+    }

@@ -1,0 +1,36 @@
+"""A chat model that gives the replies that it was told to, one after the other, and notes what it was asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from annals.errors import ChatUnavailable
+from annals.models.chat import ChatMessage, Finished, Pieces
+
+
+def summary_of(text: str, *topics: str) -> str:
+    """The reply of a model that does what it was asked for."""
+    return json.dumps({"summary": text, "topics": topics})
+
+
+class Writer:
+    """See the module. A reply of None is a model that does not answer."""
+
+    model = "writer"
+
+    def __init__(self, *replies: str | None) -> None:
+        self.replies = list(replies)
+        self.asked: list[str] = []
+
+    async def stream(
+        self, messages: Sequence[ChatMessage], *, instructions: str | None = None, model: str | None = None
+    ) -> Pieces:
+        """Stream the next reply; see ChatModel.stream."""
+        self.asked.append(messages[-1].content)
+        reply = self.replies.pop(0)
+        if reply is None:
+            raise ChatUnavailable("The model does not answer.")
+        yield reply[:5]
+        yield reply[5:]
+        yield Finished("stop")
