@@ -28,6 +28,7 @@ PLACES = {
     "keyId": "key-0123456789abcdef",
     "receiptId": "receipt-0123456789abcdef",
     "memoryId": "mem:lisbon:1",
+    "factId": "fact-0123456789abcdef0123",
     "streamId": "stream-0123456789abcdef01234567",
     "userId": "ada",
     "number": "1",
@@ -35,6 +36,8 @@ PLACES = {
 }
 TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", "userMessage": "What may I not eat?"}
 PARTICIPANTS = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
+ALLERGY = {"subject": "Ada", "predicate": "is allergic to", "object": "peanuts"}
+FACT = {"fact": "Ada is allergic to peanuts.", "factType": "health", "confidence": 95, **ALLERGY}
 IMPORTED = {"messages": [{"role": "user", "content": "I am allergic to peanuts."}]}
 BODIES: Mapping[str, Any] = {
     "POST /v1/keys": {"name": "assistant", "scopes": ["read", "write"], "memorySpaces": ["demo"]},
@@ -52,6 +55,7 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/conversations/{conversationId}/summarize": {},
     "POST /v1/memories": {"memorySpaceId": "demo", "userId": "ada", "content": "Ada is allergic to peanuts."},
     "POST /v1/memories/delete-many": {"filter": {"userId": "ada"}, "dryRun": True},
+    "POST /v1/facts": {"memorySpaceId": "demo", "userId": "ada", **FACT},
     "PATCH /v1/memories/{memoryId}": {"importance": 90},
     "POST /v1/a2a/messages": {"from": "planner", "to": "booker", "text": "Book the flight of 3 May."},
     "POST /v1/memory/remember": {**TURN, "agentResponse": "Peanuts."},

@@ -18,6 +18,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import read_messages
 from annals.ledger.models import Message
 from annals.ledger.redact import redact
+from annals.memory.facts import forget_facts_of
 from annals.memory.memories import forget_memory
 from annals.search.turns import memory_id
 from annals.settings import settings
@@ -36,6 +37,7 @@ def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) ->
     redact(caller.tenant, conversation_id, message_id, body.reason, caller.key_id, also=[summary_delete(pk)])
     (message,) = read_messages(pk, [message_id], tail.archived)
     forget_memory(caller.tenant, memory_id(conversation_id, message["seq"]))
+    forget_facts_of(caller.tenant, conversation_id, message_id)
     return message
 
 

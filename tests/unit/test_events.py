@@ -23,6 +23,8 @@ REFUSED = {
     "fallback-unknown": 404,
     "keys-revoke": 404,
     "erase-receipt": 404,
+    "facts-get": 404,
+    "facts-delete": 404,
     "memories-restore": 409,
 }
 

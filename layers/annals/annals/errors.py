@@ -78,6 +78,13 @@ class MemoryNotFound(NotFound):
         super().__init__(f"There is no memory {memory_id!r}.")
 
 
+class FactNotFound(NotFound):
+    code, title = "FACT_NOT_FOUND", "Fact not found"
+
+    def __init__(self, fact_id: str) -> None:
+        super().__init__(f"There is no fact {fact_id!r}.")
+
+
 class VersionNotFound(NotFound):
     code, title = "VERSION_NOT_FOUND", "Version not found"
 

@@ -49,6 +49,13 @@ class Caller:
         """Whether a memory space is open to this caller."""
         return self.spaces is None or space in self.spaces
 
+    def spaces_among(self, space: str | None) -> frozenset[str] | None:
+        """The memory spaces open to this caller, or of them only the one that is named; None stands for all."""
+        if space is None:
+            return self.spaces
+        named = frozenset({space})
+        return named if self.spaces is None else self.spaces & named
+
     def covers(self, spaces: frozenset[str] | None) -> bool:
         """Whether this caller may see all of these memory spaces; None stands for all there are."""
         return self.spaces is None or (spaces is not None and spaces <= self.spaces)

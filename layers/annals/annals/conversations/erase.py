@@ -16,7 +16,15 @@ from annals.conversations.genesis import read_genesis
 from annals.conversations.heads import drop_state
 from annals.conversations.holders import release_holder
 from annals.conversations.lists import Selection, every_match
-from annals.conversations.receipts import Receipt, find_receipt, read_receipt, receipt_id, receipt_put, store_receipt
+from annals.conversations.receipts import (
+    Receipt,
+    find_receipt,
+    read_receipt,
+    receipt_id,
+    receipt_put,
+    store_fact_count,
+    store_receipt,
+)
 from annals.errors import ConversationErased, ConversationNotFound, DeleteManyThresholdExceeded, InvalidInput
 from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
@@ -25,6 +33,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
 from annals.ledger.redact import scrub_entry
 from annals.ledger.tail import read_tail
+from annals.memory.facts import count_facts_of, forget_facts_of
 from annals.times import now_ms
 
 UNCONFIRMED = 10
@@ -92,7 +101,7 @@ def proceed(receipt: Receipt, budget_s: float) -> Receipt:
         return receipt
     deadline = time.monotonic() + budget_s
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
-    _forget_state(receipt)
+    receipt = _forget_state(receipt)
     # The genesis comes last: until then it tells whoever goes on what else has to be forgotten.
     entries = walk(pk, first=max(receipt.next_seq, 1))
     with ThreadPoolExecutor(WRITERS) as writers:
@@ -105,12 +114,18 @@ def proceed(receipt: Receipt, budget_s: float) -> Receipt:
     return _finish(receipt, pk)
 
 
-def _forget_state(receipt: Receipt) -> None:
-    """Take the conversation out of the lists, and out of what finds it by its participants."""
+def _forget_state(receipt: Receipt) -> Receipt:
+    """Take the conversation out of the lists, and out of what finds it by its participants; its facts go with it."""
+    if receipt.facts is None:
+        # Counted before any goes, so that whoever finishes a broken-off erasure still knows how many there were.
+        count = count_facts_of(receipt.tenant, receipt.conversation_id)
+        receipt = store_fact_count(replace(receipt, facts=count))
+    forget_facts_of(receipt.tenant, receipt.conversation_id)
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
     drop_state(pk)
     with suppress(ConversationNotFound):
         release_holder(read_genesis(receipt.tenant, receipt.conversation_id))
+    return receipt
 
 
 def _finish(receipt: Receipt, pk: str) -> Receipt:

@@ -141,6 +141,7 @@ class Removed(TypedDict):
 
     messages: int
     memories: int
+    facts: int
 
 
 class ShownReceipt(TypedDict):
@@ -168,7 +169,7 @@ def show_receipt(receipt: Receipt) -> ShownReceipt:
     return shown | ShownReceipt(  # type: ignore[typeddict-item]
         status="erased",
         erasedAt=to_rfc3339(receipt.erased_at),
-        removed={"messages": receipt.messages, "memories": receipt.messages},
+        removed={"messages": receipt.messages, "memories": receipt.messages, "facts": receipt.facts or 0},
         headHash=receipt.head_hash.hex(),
     )
 

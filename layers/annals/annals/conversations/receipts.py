@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import ReceiptNotFound
-from annals.ledger.keys import escape
+from annals.ledger.keys import conversation_pk, escape
 from annals.settings import settings
 
 
@@ -30,6 +30,7 @@ class Receipt:
     handed_over: bool = False
     erased_at: int | None = None
     messages: int = 0
+    facts: int | None = None
     head_hash: bytes = b""
 
 
@@ -61,13 +62,32 @@ def receipt_put(receipt: Receipt) -> dict[str, object]:
     return {"Put": {"TableName": settings().state_table, "Item": _to_receipt_item(receipt)}}
 
 
+def not_erased_check(tenant: str, conversation_id: str) -> dict[str, object]:
+    """The part of a transaction that demands that no erasure of a conversation has begun."""
+    return {
+        "ConditionCheck": {
+            "TableName": settings().state_table,
+            "Key": _receipt_key(tenant, receipt_id(conversation_pk(tenant, conversation_id))),
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+    }
+
+
+def store_fact_count(receipt: Receipt) -> Receipt:
+    """Store how many facts go with a conversation; the first count stays: later ones find fewer."""
+    return _store(receipt, "attribute_not_exists(facts)")
+
+
 def store_receipt(receipt: Receipt) -> Receipt:
     """Store how far an erasure is; once one says that it is done, it stays, and is returned instead."""
+    return _store(receipt, "attribute_not_exists(erased_at)")
+
+
+def _store(receipt: Receipt, condition: str) -> Receipt:
+    """Store a receipt on a condition; where it does not hold, the stored one is returned instead."""
     try:
         client().put_item(
-            TableName=settings().state_table,
-            Item=_to_receipt_item(receipt),
-            ConditionExpression="attribute_not_exists(erased_at)",
+            TableName=settings().state_table, Item=_to_receipt_item(receipt), ConditionExpression=condition
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":

@@ -76,7 +76,7 @@ def _grouped(hits: list[engine.Hit], limit: int) -> dict[str, list[engine.Hit]]:
     groups: dict[str, list[engine.Hit]] = {}
     for hit in hits:
         conversation_id = hit.document.conversation_id
-        if conversation_id and (conversation_id in groups or len(groups) < limit):
+        if conversation_id and hit.document.content_type == "raw" and (conversation_id in groups or len(groups) < limit):
             groups.setdefault(conversation_id, []).append(hit)
     return groups
 

@@ -11,6 +11,8 @@ from annals.ledger.entry import ERASED, Entry
 from annals.ledger.keys import is_conversation_pk, split_conversation_pk, unescape
 from annals.ledger.read import read_records
 from annals.ledger.tail import read_tail
+from annals.memory.fact_documents import fact_document
+from annals.memory.fact_items import is_facts_pk, read_around, split_fact_key
 from annals.memory.items import DELETED, Address, StoredMemory, read_changed, read_item
 from annals.memory.raw import conversation_of, turns_of
 from annals.models.embedding import Embedder
@@ -77,16 +79,28 @@ def catch_up(index: SearchIndex, embedder: Embedder, pk: str) -> None:
 
 
 def index_changed(index: SearchIndex, embedder: Embedder, pk: str, sk: str) -> None:
-    """Index the memory whose item has changed; items of other kinds are passed over. Raises SearchUnavailable."""
+    """Index the memory or fact whose item has changed; other items are passed over. Raises SearchUnavailable."""
     if not sk.startswith("M#"):
         return
-    if is_conversation_pk(pk):
+    if is_facts_pk(pk):
+        _index_lineage(index, embedder, pk, sk)
+    elif is_conversation_pk(pk):
         seq = int(sk.removeprefix("M#"))
         if index_range(index, embedder, pk, seq, seq):
             raise SearchUnavailable(f"Message {seq} of a conversation could not be indexed.")
     else:
         _, tenant, _, memory_id = map(unescape, pk.split("#"))
         _index_memory(index, embedder, tenant, memory_id)
+
+
+def _index_lineage(index: SearchIndex, embedder: Embedder, pk: str, sk: str) -> None:
+    """Index a fact as it is stored now, take it out where it is not; the one in front of it holds otherwise now."""
+    tenant, fact_id = split_fact_key(pk, sk)
+    around = read_around(pk, sk)
+    if all(known.fact.sk != sk for known in around):
+        index.delete(tenant, [fact_id])
+    if failures := index_documents(index, embedder, [fact_document(known) for known in around]):
+        raise SearchUnavailable(f"Fact {failures[0].memory_id!r} could not be indexed: {failures[0].reason}")
 
 
 def _index_memory(index: SearchIndex, embedder: Embedder, tenant: str, memory_id: str) -> None:

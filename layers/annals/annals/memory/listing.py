@@ -14,6 +14,7 @@ from annals.http.cursors import read_cursor, write_cursor
 from annals.http.problems import from_validation
 from annals.http.query import read_words
 from annals.memory import ports
+from annals.memory.facts import delete_fact, find_fact, is_fact_id
 from annals.memory.memories import delete_memory, find_memory
 from annals.memory.models import Memory, MemoryList, SearchFilter
 from annals.memory.searching import to_filters
@@ -59,11 +60,7 @@ def _meanings(word: str) -> tuple[Any, ...]:
 
 def scope_of(caller: Caller, memory_space_id: str | None, said: SearchFilter) -> Scope:
     """What a list may show: the spaces that the caller may see, or the one it names among them."""
-    spaces = caller.spaces
-    if memory_space_id is not None:
-        named = frozenset({memory_space_id})
-        spaces = named if spaces is None else spaces & named
-    return Scope(tenant=caller.tenant, spaces=spaces, filters=to_filters(said))
+    return Scope(tenant=caller.tenant, spaces=caller.spaces_among(memory_space_id), filters=to_filters(said))
 
 
 def list_memories(scope: Scope, limit: int, cursor: str | None) -> MemoryList:
@@ -105,5 +102,8 @@ def delete_memories(caller: Caller, scope: Scope, *, dry_run: bool, confirmed: b
     if len(ids) > UNCONFIRMED and not confirmed:
         raise DeleteManyThresholdExceeded(len(ids), UNCONFIRMED)
     for memory_id in ids:
-        delete_memory(find_memory(caller, memory_id))
+        if is_fact_id(memory_id):
+            delete_fact(find_fact(caller, memory_id).fact)
+        else:
+            delete_memory(find_memory(caller, memory_id))
     return ids

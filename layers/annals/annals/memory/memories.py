@@ -42,7 +42,7 @@ from annals.memory.items import (
 )
 from annals.memory.raw import raw_memory
 from annals.settings import settings
-from annals.state import delete_partition
+from annals.state import cancellation_reasons, delete_partition
 from annals.times import now_ms
 
 Change = Mapping[str, Any]
@@ -58,7 +58,7 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
         try:
             client().transact_write_items(TransactItems=writes)
         except ClientError as error:
-            reasons = _reasons(error)
+            reasons = cancellation_reasons(error)
             if request and reasons[1]["Code"] == "ConditionalCheckFailed":
                 earlier = result_of(request, reasons[1]["Item"])["memoryId"]
                 return read_memory(memory.tenant, earlier), True
@@ -208,14 +208,8 @@ def _written(writes: list[Any]) -> bool:
     try:
         client().transact_write_items(TransactItems=writes)
     except ClientError as error:
-        if not {reason["Code"] for reason in _reasons(error)} <= RETRIED_REASONS | {"ConditionalCheckFailed"}:
+        codes = {reason["Code"] for reason in cancellation_reasons(error)}
+        if not codes <= RETRIED_REASONS | {"ConditionalCheckFailed"}:
             raise
         return False
     return True
-
-
-def _reasons(error: ClientError) -> list[Any]:
-    if error.response["Error"]["Code"] != "TransactionCanceledException":
-        raise error
-    reasons: list[Any] = error.response["CancellationReasons"]
-    return reasons

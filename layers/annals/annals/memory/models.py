@@ -24,6 +24,13 @@ def _check_tag(value: str) -> str:
     return value
 
 
+def _check_confidence(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
+        raise refusal("INVALID_CONFIDENCE", "must be a whole number from 0 to 100")
+    return value
+
+
+Confidence = Annotated[int, BeforeValidator(_check_confidence), Field(json_schema_extra={"minimum": 0, "maximum": 100})]
 Importance = Annotated[int, BeforeValidator(_check_importance), Field(json_schema_extra={"minimum": 0, "maximum": 100})]
 Tag = Annotated[str, AfterValidator(_check_tag)]
 
@@ -95,6 +102,33 @@ class PatchMemory(Model):
     metadata: Json | None = None
 
 
+class NewFact(Model):
+    """A fact: a sentence, and what it says as subject, predicate and object.
+
+    ``validFrom`` is since when it holds; without it, since it was said. Until when it holds is not said but follows
+    from the next fact of the same subject and predicate.
+    """
+
+    fact: Annotated[Text, Field(max_length=10_000)]
+    fact_type: Annotated[Text, Field(max_length=128)] = "custom"
+    confidence: Confidence = 100
+    subject: Annotated[Text, Field(max_length=1_000)]
+    predicate: Annotated[Text, Field(max_length=1_000)]
+    object: Annotated[Text, Field(max_length=1_000)]
+    valid_from: Time | None = None
+    tags: list[Tag] = Field(default_factory=list, max_length=100)
+    metadata: Json = Field(default_factory=dict)
+
+
+class CreateFact(NewFact):
+    """A fact to be stored. One that is a user's is superseded by newer facts of that user only."""
+
+    memory_space_id: Id
+    user_id: Id | None = None
+    participant_id: Id | None = None
+    source_ref: NewConversationRef | None = None
+
+
 class ConversationRef(TypedDict):
     """Where in the ledger a memory comes from."""
 
@@ -102,8 +136,37 @@ class ConversationRef(TypedDict):
     messageIds: list[str]
 
 
+class Fact(TypedDict):
+    """A fact. ``validTo`` and ``supersededBy`` are there where a newer one of its subject and predicate is."""
+
+    factId: str
+    memorySpaceId: str
+    fact: str
+    factType: str
+    confidence: int
+    subject: str
+    predicate: str
+    object: str
+    validFrom: str
+    validTo: NotRequired[str]
+    supersededBy: NotRequired[str]
+    sourceRef: NotRequired[ConversationRef]
+    userId: NotRequired[str]
+    participantId: NotRequired[str]
+    tags: list[str]
+    metadata: Json
+    createdAt: str
+
+
+class FactList(TypedDict):
+    """A page of facts, those that began to hold last first."""
+
+    items: list[Fact]
+    nextCursor: NotRequired[str]
+
+
 class Memory(TypedDict):
-    """A memory."""
+    """A memory. One that is a fact says in ``fact`` what it is as such."""
 
     memoryId: str
     memorySpaceId: str
@@ -117,6 +180,7 @@ class Memory(TypedDict):
     tags: list[str]
     metadata: Json
     conversationRef: NotRequired[ConversationRef]
+    fact: NotRequired[Fact]
     version: int
     createdAt: str
     updatedAt: str
@@ -178,7 +242,7 @@ class Remembered(TypedDict):
 
     conversation: RememberedConversation
     memories: list[Memory]
-    facts: list[Json]
+    facts: list[Fact]
 
 
 class SearchFilter(Model):
@@ -191,7 +255,7 @@ class SearchFilter(Model):
     thread_id: Id | None = None
     run_id: Id | None = None
     role: Text | None = None
-    status: Literal["active", "archived"] = "active"
+    status: Literal["active", "archived", "superseded"] = "active"
     source_type: Text | None = None
     content_type: Text | None = None
     tags: list[Tag] | None = None

@@ -1,11 +1,13 @@
-"""Memories as the API shows them."""
+"""Memories and facts as the API shows them."""
 
 from __future__ import annotations
 
 from typing import cast
 
+from annals.memory.fact_documents import is_fact, known_of, without_fact
+from annals.memory.fact_items import Known, StoredFact
 from annals.memory.items import StoredMemory
-from annals.memory.models import Memory
+from annals.memory.models import Fact, Memory
 from annals.search.documents import Document
 from annals.times import to_rfc3339
 
@@ -33,8 +35,43 @@ def show_memory(memory: StoredMemory) -> Memory:
     return cast("Memory", {name: value for name, value in shown.items() if value is not None})
 
 
+def show_fact(known: Known) -> Fact:
+    """The API's fact."""
+    return _fact(known.fact, known.valid_to, known.superseded_by)
+
+
+def show_fact_document(found: Document) -> Fact:
+    """A fact as the search index holds it."""
+    return _fact(*known_of(found))
+
+
+def _fact(fact: StoredFact, valid_to: int | None, superseded_by: str | None) -> Fact:
+    shown: dict[str, object] = {
+        "factId": fact.fact_id,
+        "memorySpaceId": fact.memory_space_id,
+        "fact": fact.fact,
+        "factType": fact.fact_type,
+        "confidence": fact.confidence,
+        "subject": fact.subject,
+        "predicate": fact.predicate,
+        "object": fact.object,
+        "validFrom": to_rfc3339(fact.valid_from),
+        "validTo": None if valid_to is None else to_rfc3339(valid_to),
+        "supersededBy": superseded_by,
+        "sourceRef": show_ref(fact.conversation_id, fact.message_ids),
+        "userId": fact.user_id,
+        "participantId": fact.participant_id,
+        "tags": list(fact.tags),
+        "metadata": dict(fact.metadata),
+        "createdAt": to_rfc3339(fact.created_at),
+    }
+    return cast("Fact", {name: value for name, value in shown.items() if value is not None})
+
+
 def show_document(found: Document) -> Memory:
-    """A memory as the search index holds it."""
+    """A memory as the search index holds it; one that is a fact with what it is as such."""
+    if is_fact(found):
+        return {**show_document(without_fact(found)), "fact": show_fact_document(found)}
     return show_memory(
         StoredMemory(
             tenant=found.tenant,

@@ -1,0 +1,85 @@
+"""Facts: stored, read, listed, deleted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from annals.http.app import Api, reply
+from annals.http.model import PathId
+from annals.http.query import read_flag, read_time
+from annals.memory import facts
+from annals.memory.fact_lists import FactFilter, list_facts
+from annals.memory.fact_making import new_fact
+from annals.memory.models import CreateFact, Fact, FactList
+from annals.memory.shown import show_fact
+
+app = Api()
+handler = app.handler
+
+Word = Annotated[str | None, Query()]
+
+
+@app.post("/v1/facts", status_code=201, tags=["Facts"])
+def create_fact(body: CreateFact) -> Response[Fact]:
+    """Store a fact; the one of its subject and predicate that held before holds until then."""
+    caller = app.caller.require("write")
+    known, replayed = facts.create_fact(new_fact(caller, body), app.idempotent_request("facts"))
+    return reply(show_fact(known), 201, replayed=replayed)
+
+
+@app.get("/v1/facts", tags=["Facts"])
+def list_them(
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Word = None,
+    memory_space_id: Annotated[str | None, Query(alias="memorySpaceId")] = None,
+    user_id: Annotated[str | None, Query(alias="userId")] = None,
+    participant_id: Annotated[str | None, Query(alias="participantId")] = None,
+    subject: Word = None,
+    predicate: Word = None,
+    object_: Annotated[str | None, Query(alias="object")] = None,
+    fact_type: Annotated[str | None, Query(alias="factType")] = None,
+    at: Word = None,
+    include_superseded: Annotated[str, Query(alias="includeSuperseded")] = "false",
+) -> FactList:
+    """List facts, those that began to hold last first.
+
+    Without ``at`` these are the facts that nothing has superseded, with it those that held then. Names are compared
+    whatever their case and spaces. Lists follow what is stored a moment later.
+    """
+    caller = app.caller.require("read")
+    app.demand_known_query(*LISTED)
+    asked = FactFilter(
+        memory_space_id=memory_space_id,
+        user_id=user_id,
+        participant_id=participant_id,
+        named={"subject": subject, "predicate": predicate, "object": object_, "fact_type": fact_type},
+        at=read_time(app.query, "at"),
+        include_superseded=read_flag(app.query, "includeSuperseded"),
+    )
+    return list_facts(caller, asked, limit, cursor)
+
+
+LISTED = (
+    "limit", "cursor", "memorySpaceId", "userId", "participantId", "subject", "predicate", "object", "factType", "at",
+    "includeSuperseded",
+)  # fmt: skip
+
+
+@app.get("/v1/facts/<fact_id>", tags=["Facts"])
+def get_fact(fact_id: PathId) -> Fact:
+    """A fact, and until when it held if a newer one superseded it."""
+    caller = app.caller.require("read")
+    app.demand_known_query()
+    return show_fact(facts.find_fact(caller, fact_id))
+
+
+@app.delete("/v1/facts/<fact_id>", status_code=204, tags=["Facts"])
+def delete_fact(fact_id: PathId) -> Response[None]:
+    """Delete a fact. The one in front of it holds on, then."""
+    caller = app.caller.require("erase")
+    app.demand_known_query()
+    facts.delete_fact(facts.find_fact(caller, fact_id).fact)
+    return reply(None, 204)

@@ -1,0 +1,89 @@
+"""Facts in the search index: the sentence is what is searched, the rest is found by filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from annals.memory.fact_items import Known, StoredFact, normalised
+from annals.search.documents import Document
+
+FACT = "annals:fact"
+"""Under this name a document's metadata hold what makes it a fact; a caller's own metadata stand beside it."""
+
+NAMED = ("subject", "predicate", "object", "fact_type")
+
+
+def fact_document(known: Known) -> Document:
+    """What the index holds of a fact; one that is superseded has that as its status."""
+    fact = known.fact
+    about = {
+        **{name: getattr(fact, name) for name in NAMED},
+        "confidence": fact.confidence,
+        "created_at": fact.created_at,
+        "named": {name: normalised(getattr(fact, name)) for name in NAMED},
+        "valid_to": known.valid_to,
+        "superseded_by": known.superseded_by,
+    }
+    return Document(
+        tenant=fact.tenant,
+        memory_id=fact.fact_id,
+        memory_space_id=fact.memory_space_id,
+        content=fact.fact,
+        window=fact.fact,
+        content_type="fact",
+        source_type="conversation" if fact.conversation_id else "system",
+        user_id=fact.user_id,
+        participant_id=fact.participant_id,
+        tags=fact.tags,
+        metadata={FACT: about, **{name: value for name, value in fact.metadata.items() if name != FACT}},
+        conversation_id=fact.conversation_id,
+        message_ids=fact.message_ids,
+        at=fact.valid_from,
+        updated_at=fact.created_at,
+        status=known.status,
+    )
+
+
+def is_fact(found: Document) -> bool:
+    """Whether a document is a fact's; an explicit memory may call its content one, too."""
+    return FACT in found.metadata
+
+
+def without_fact(found: Document) -> Document:
+    """The document with the caller's own metadata alone."""
+    return replace(found, metadata={name: value for name, value in found.metadata.items() if name != FACT})
+
+
+def valid_to(found: Document) -> int | None:
+    """Until when a fact held, as the index knows it."""
+    until: int | None = found.metadata[FACT]["valid_to"]
+    return until
+
+
+def known_of(found: Document) -> tuple[StoredFact, int | None, str | None]:
+    """A fact as the index holds it, until when it held, and the id of the one that followed it."""
+    about: Mapping[str, Any] = found.metadata[FACT]
+    fact = StoredFact(
+        tenant=found.tenant,
+        fact_id=found.memory_id,
+        memory_space_id=found.memory_space_id,
+        fact=found.content,
+        **{name: about[name] for name in NAMED},
+        confidence=about["confidence"],
+        created_at=about["created_at"],
+        valid_from=found.at,
+        user_id=found.user_id,
+        participant_id=found.participant_id,
+        tags=found.tags,
+        metadata=without_fact(found).metadata,
+        conversation_id=found.conversation_id,
+        message_ids=found.message_ids,
+    )
+    return fact, about["valid_to"], about["superseded_by"]
+
+
+def filter_terms(said: Mapping[str, str | None]) -> dict[str, str]:
+    """What the index is asked for facts with these names, whatever their case and spaces."""
+    return {f"{FACT}.named.{name}": normalised(value) for name, value in said.items() if value is not None}

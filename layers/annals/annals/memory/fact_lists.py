@@ -1,0 +1,67 @@
+"""Lists of facts, which the search index serves: by when they began to hold, newest first, eventually consistent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from annals.access.caller import Caller
+from annals.http.cursors import read_cursor, write_cursor
+from annals.memory import ports
+from annals.memory.fact_documents import filter_terms, is_fact, valid_to
+from annals.memory.fact_items import ACTIVE, SUPERSEDED
+from annals.memory.models import FactList
+from annals.memory.shown import show_fact_document
+from annals.search.port import Filters, Scope
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactFilter:
+    """Which facts a list shows.
+
+    Parameters
+    ----------
+    named : subject, predicate, object and fact_type, where they are given
+    at : a moment in Unix milliseconds: the facts that held then; without it, those that nothing has superseded
+    """
+
+    memory_space_id: str | None = None
+    user_id: str | None = None
+    participant_id: str | None = None
+    named: Mapping[str, str | None] = field(default_factory=dict)
+    at: int | None = None
+    include_superseded: bool = False
+
+    def scope(self, caller: Caller) -> Scope:
+        """What the index is asked for."""
+        return Scope(
+            tenant=caller.tenant,
+            spaces=caller.spaces_among(self.memory_space_id),
+            filters=Filters(
+                content_type="fact",
+                status=(ACTIVE, SUPERSEDED) if self.at is not None or self.include_superseded else ACTIVE,
+                user_id=self.user_id,
+                participant_id=self.participant_id,
+                until=self.at,
+                metadata=filter_terms(self.named),
+            ),
+        )
+
+    def holds_for(self, until: int | None) -> bool:
+        """Whether a fact that began in time, and held until then, is shown."""
+        return self.at is None or until is None or until > self.at
+
+
+def list_facts(caller: Caller, asked: FactFilter, limit: int, cursor: str | None) -> FactList:
+    """A page of facts; it may be short. Raises SearchUnavailable, and InvalidInput for a cursor that is damaged."""
+    after = None
+    if cursor:
+        at, fact_id = read_cursor("facts", cursor, int, str)
+        after = (at, fact_id)
+    found = ports.index().page(asked.scope(caller), limit=limit + 1, after=after)
+    shown = [each for each in found[:limit] if is_fact(each) and asked.holds_for(valid_to(each))]
+    page = FactList(items=[show_fact_document(each) for each in shown])
+    if len(found) > limit:
+        last = found[limit - 1]
+        page["nextCursor"] = write_cursor("facts", last.at, last.memory_id)
+    return page

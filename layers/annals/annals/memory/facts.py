@@ -1,0 +1,185 @@
+"""Facts: stored with what leads to them, found, deleted; all items of a fact are written and deleted together."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from annals.access.caller import Caller
+from annals.conversations.receipts import not_erased_check
+from annals.dynamodb import Item, client, from_item, to_item
+from annals.errors import AppendConflict, ConversationErased, FactNotFound, RequestTooLarge
+from annals.ledger.append import RETRIED_REASONS
+from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
+from annals.ledger.retry import tries
+from annals.memory.fact_items import (
+    FACT_PREFIX,
+    Known,
+    StoredFact,
+    batch_key,
+    items_of,
+    keys_of,
+    read_known,
+    read_place,
+    sources_pk,
+)
+from annals.settings import settings
+from annals.state import cancellation_reasons, delete_partition, read_partition
+
+MAX_TOGETHER = 25
+"""How many facts are stored at once: DynamoDB takes a hundred writes in one transaction."""
+
+MAX_FACT_BYTES = 380_000
+
+WRITERS = 8
+"""How many facts are deleted side by side."""
+
+
+def new_fact_id() -> str:
+    """A new fact's id."""
+    return f"{FACT_PREFIX}{secrets.token_hex(10)}"
+
+
+def is_fact_id(memory_id: str) -> bool:
+    """Whether an id in the search index is a fact's."""
+    return memory_id.startswith(FACT_PREFIX)
+
+
+def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> tuple[Known, bool]:
+    """Store a fact, and say whether an earlier try of the request had stored it.
+
+    Raises
+    ------
+    ConversationErased : the conversation that it comes from
+    RequestTooLarge, IdempotencyKeyReused, AppendConflict
+    """
+    earlier = _write([fact], marker_put(request, {"factId": fact.fact_id}) if request else None)
+    if request and earlier:
+        return read_fact(fact.tenant, result_of(request, earlier)["factId"]), True
+    return read_fact(fact.tenant, fact.fact_id), False
+
+
+def keep_batch(facts: Sequence[StoredFact], batch: tuple[str, str, str]) -> list[Known]:
+    """Store the facts of a turn together, once: where they are stored already, those are the answer.
+
+    Parameters
+    ----------
+    batch : tenant, conversation and the name under which the turn's facts are marked as stored
+    """
+    mark = {
+        "TableName": settings().state_table,
+        "Item": {**batch_key(*batch), **to_item({"factIds": [fact.fact_id for fact in facts]})},
+        "ConditionExpression": "attribute_not_exists(pk)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    if facts and (earlier := _write(facts, {"Put": mark})):
+        return list(_still_there(batch[0], from_item(earlier)["factIds"]))
+    return [read_fact(fact.tenant, fact.fact_id) for fact in facts]
+
+
+def find_batch(batch: tuple[str, str, str]) -> list[Known] | None:
+    """The facts of a turn that are stored; None where none were."""
+    item = client().get_item(TableName=settings().state_table, Key=batch_key(*batch), ConsistentRead=True).get("Item")
+    return None if item is None else list(_still_there(batch[0], from_item(item)["factIds"]))
+
+
+def find_fact(caller: Caller, fact_id: str) -> Known:
+    """A fact that the caller may see. Raises FactNotFound."""
+    known = read_fact(caller.tenant, fact_id)
+    if not caller.may_see(known.fact.memory_space_id):
+        raise FactNotFound(fact_id)
+    return known
+
+
+def read_fact(tenant: str, fact_id: str) -> Known:
+    """A fact with what followed it. Raises FactNotFound."""
+    place = read_place(tenant, fact_id)
+    known = read_known(*place) if place else None
+    if known is None:
+        raise FactNotFound(fact_id)
+    return known
+
+
+def delete_fact(fact: StoredFact) -> None:
+    """Delete a fact; the one in front of it holds for longer then."""
+    _delete(keys_of(fact))
+
+
+def count_facts_of(tenant: str, conversation_id: str) -> int:
+    """How many facts come from a conversation."""
+    return sum(1 for _ in read_partition(sources_pk(tenant, conversation_id), "F#", ProjectionExpression="pk"))
+
+
+def forget_facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
+    """Delete the facts that come from a conversation, all or those of one message."""
+    sources = read_partition(sources_pk(tenant, conversation_id), "F#")
+    facts = [
+        known.fact
+        for source in map(from_item, sources)
+        if (message_id is None or message_id in source["messageIds"]) and (known := read_known(*source["place"]))
+    ]
+    with ThreadPoolExecutor(WRITERS) as writers:
+        list(writers.map(delete_fact, facts))
+    if message_id is None:
+        delete_partition(sources_pk(tenant, conversation_id))
+
+
+def _still_there(tenant: str, fact_ids: Sequence[str]) -> Iterator[Known]:
+    for fact_id in fact_ids:
+        place = read_place(tenant, fact_id)
+        if place and (known := read_known(*place)):
+            yield known
+
+
+def _write(facts: Sequence[StoredFact], once: Mapping[str, Any] | None) -> Item | None:
+    """Write facts together, on condition that their conversation is not erased.
+
+    Returns
+    -------
+    Item or None
+        What stood in the place of ``once`` already: then nothing was written.
+    """
+    writes: list[Any] = [_put(item) for fact in facts for item in items_of(fact)]
+    source = facts[0].conversation_id
+    guards: list[Any] = [once] if once else []
+    if source is not None:
+        guards.append(not_erased_check(facts[0].tenant, source))
+    for _ in tries(settings().append_patience_s):
+        try:
+            client().transact_write_items(TransactItems=guards + writes)
+        except ClientError as error:
+            reasons = cancellation_reasons(error)
+            codes = [reason["Code"] for reason in reasons]
+            if once and codes[0] == "ConditionalCheckFailed":
+                found: Item = reasons[0]["Item"]
+                return found
+            if "ConditionalCheckFailed" in codes:
+                raise ConversationErased(source or "") from None
+            if not set(codes) <= RETRIED_REASONS:
+                raise
+        else:
+            return None
+    raise AppendConflict(facts[0].fact_id)
+
+
+def _put(item: Item) -> dict[str, Any]:
+    if "fact" in item and len(item["fact"]["S"].encode()) > MAX_FACT_BYTES:
+        raise RequestTooLarge(f"A fact takes at most {MAX_FACT_BYTES} bytes, its metadata with it.")
+    return {"Put": {"TableName": settings().state_table, "Item": item}}
+
+
+def _delete(keys: Sequence[Item]) -> None:
+    writes: list[Any] = [{"Delete": {"TableName": settings().state_table, "Key": key}} for key in keys]
+    for _ in tries(settings().append_patience_s):
+        try:
+            client().transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            if not {reason["Code"] for reason in cancellation_reasons(error)} <= RETRIED_REASONS:
+                raise
+        else:
+            return
+    raise AppendConflict("facts")

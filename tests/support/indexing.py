@@ -1,0 +1,55 @@
+"""The state table's stream for unit tests: what changed reaches the index when the test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annals.dynamodb import client
+from annals.memory import ports
+from annals.settings import settings
+from local.workers import Context
+from tests.support.stack import function
+
+
+@dataclass
+class Stream:
+    """Tells the index function of every memory and fact that is there, or was when it was last asked."""
+
+    seen: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def deliver(self) -> None:
+        """Bring the index up to the table."""
+        for item in client().scan(TableName=settings().state_table, ConsistentRead=True)["Items"]:
+            if item["sk"]["S"].startswith("M#"):
+                self.seen[item["pk"]["S"], item["sk"]["S"]] = {name: item[name] for name in ("pk", "sk")}
+        records = [
+            {"dynamodb": {"Keys": keys, "SequenceNumber": str(number)}}
+            for number, keys in enumerate(self.seen.values())
+        ]
+        if records:
+            answer = function("index").handler({"Records": records}, Context("index"))
+            assert answer == {"batchItemFailures": []}
+
+
+@contextmanager
+def embedded_index(folder: Path) -> Iterator[Stream]:
+    """An index in a file, with embeddings that need no network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBEDDED_INDEX", str(folder / "index.sqlite3"))
+        patch.setenv("EMBEDDINGS_URL", "offline")
+        _forget()
+        try:
+            yield Stream()
+        finally:
+            _forget()
+
+
+def _forget() -> None:
+    for cached in (settings, ports.index, ports.embedder):
+        cached.cache_clear()
