@@ -26,7 +26,7 @@ from annals_client.resources.conversations import Conversations
 from annals_client.resources.memories import Memories
 from annals_client.resources.memory import Remembering
 from annals_client.resources.messages import Messages
-from tests.client.conftest import Ask
+from tests.client.asking import Ask
 from tests.client.scripted import UP, Answer, refused, scripted
 
 NOON = datetime(2026, 5, 3, 14, 0, 0, 123_000, timezone(timedelta(hours=2)))

@@ -10,7 +10,7 @@ import pytest
 
 from annals_client import ConnectionFailed, NotFound
 from annals_client.files import parts_of
-from tests.client.conftest import QUICK, Ask
+from tests.client.asking import QUICK, Ask
 from tests.client.scripted import Answer, refused, scripted
 
 WHOLE = Answer(chunks=[b'{"a":1}\n', b'{"b":2}\n'])

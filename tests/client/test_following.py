@@ -18,7 +18,7 @@ from annals_client import (
     StreamFailed,
     Unavailable,
 )
-from tests.client.conftest import QUICK, Ask
+from tests.client.asking import QUICK, Ask
 from tests.client.scripted import DROPPED, Answer, ScriptedServer, refused, scripted
 
 MESSAGE = {"messageId": "msg-001", "seq": 1, "role": "user", "content": "hi", "timestamp": "2026-01-01T00:00:00.000Z"}

@@ -9,7 +9,7 @@ import pytest
 
 from annals_client.calls import Said
 from annals_client.listing import Wanted
-from tests.client.conftest import Ask
+from tests.client.asking import Ask
 from tests.client.scripted import DROPPED, Answer, Asked, scripted
 
 

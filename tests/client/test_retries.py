@@ -21,7 +21,7 @@ from annals_client import (
 from annals_client.calls import Repeat
 from annals_client.errors import Problem
 from annals_client.retries import Tries
-from tests.client.conftest import QUICK, Ask
+from tests.client.asking import QUICK, Ask
 from tests.client.scripted import DROPPED, UP, Answer, refused, scripted
 
 APPENDED = Answer(

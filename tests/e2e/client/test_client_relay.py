@@ -1,0 +1,366 @@
+"""A reply that the caller's own model streams, stored on its way: against the development server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from annals_client import (
+    Annals,
+    AsyncAnnals,
+    Conflict,
+    Forbidden,
+    Progress,
+    StoredTurn,
+    StreamEmpty,
+    StreamFailed,
+)
+from tests.client.asking import QUICK, Ask
+from tests.e2e.asking import unique
+from tests.e2e.client.faults import harmed
+from tests.e2e.servers import Server
+from tests.fakes.chat_server import REPLY, ChatServer
+from tests.fakes.servers import serving
+
+WORDS = ("To be, ", "or not ", "to be")
+
+
+class Overloaded(Exception):
+    """What a model's own library raises."""
+
+
+def _breaking(*chunks: Any) -> Iterator[Any]:
+    yield from chunks
+    raise Overloaded("too many tokens")
+
+
+class Story:
+    """A conversation that does not exist yet, and what is in it afterwards."""
+
+    def __init__(self, server: Server, annals: Annals) -> None:
+        self.url = server.url
+        self.key = server.key
+        self.name = unique("story")
+        self.annals = annals
+        self.turn: dict[str, Any] = {
+            "memory_space_id": "stage",
+            "conversation_id": self.name,
+            "user_id": "ada",
+            "user_message": "What does he say?",
+        }
+
+    def relay(self, ask: Ask, chunks: Any, *, url: str | None = None, **more: Any) -> list[Any]:
+        """What a client hands on of these chunks."""
+        turn = {**self.turn, **more}
+        return list(
+            ask(
+                url or self.url,
+                lambda client: client.memory.remember_stream(response_stream=chunks, **turn),
+                key=self.key,
+            )
+        )
+
+    @property
+    def told(self) -> list[tuple[str | None, str, str | None]]:
+        """Role, content and status of what is stored."""
+        return [(each.role, each.content, each.status) for each in self.annals.messages.list(self.name)]
+
+
+ASKED = ("user", "What does he say?", None)
+
+
+@pytest.fixture
+def story(server: Server) -> Iterator[Story]:
+    with Annals(server.url, server.key, retries=QUICK) as client:
+        yield Story(server, client)
+
+
+def test_the_chunks_come_through_unchanged_and_the_turn_is_stored(ask: Ask, story: Story) -> None:
+    chunks = [{"contentBlockDelta": {"delta": {"text": word}}} for word in WORDS]
+    found = story.relay(ask, iter(chunks), thread_id="t", run_id="r", participant_id="hamlet", metadata={"a_b": 1})
+    assert [id(chunk) for chunk in found] == [id(chunk) for chunk in chunks]
+    assert story.told == [ASKED, ("assistant", "To be, or not to be", None)]
+    for message in story.annals.messages.list(story.name):
+        kept = (message.thread_id, message.run_id, message.participant_id, message.metadata)
+        assert kept == ("t", "r", "hamlet", {"a_b": 1})
+    assert story.annals.conversations.get(story.name).participants["memorySpaceId"] == "stage"
+
+
+def test_what_was_streamed_is_a_memory(ask: Ask, story: Story) -> None:
+    story.relay(ask, WORDS)
+    hits = story.annals.memory.search("to be or not", conversation_id=story.name, consistent=True)
+    assert hits[0].conversation_ref
+    assert hits[0].conversation_ref.message_ids == ["msg-002"]
+
+
+def test_the_users_message_is_stored_before_the_first_chunk_is_asked_for(ask: Ask, story: Story) -> None:
+    seen = []
+
+    def source() -> Iterator[str]:
+        seen.append(story.told)
+        yield "Words."
+
+    story.relay(ask, source())
+    assert seen == [[ASKED]]
+
+
+def test_bytes_may_be_cut_inside_a_character(ask: Ask, story: Story) -> None:
+    said = "Naïve 👩‍🚀"
+    story.relay(ask, [bytes([byte]) for byte in said.encode()])
+    assert story.told[1][1] == said
+
+
+@pytest.mark.parametrize(
+    ("chunks", "more", "reply"),
+    [
+        (WORDS[:2], {}, [("assistant", "To be, or not ", "incomplete")]),
+        (WORDS[:2], {"on_failure": "discard"}, []),
+        ((" ", "\n"), {}, []),
+        ((), {}, []),
+    ],
+)
+def test_of_a_reply_that_breaks_off_what_came_is_kept_if_wanted(
+    ask: Ask, story: Story, chunks: tuple[str, ...], more: dict[str, Any], reply: list[Any]
+) -> None:
+    with pytest.raises(StreamFailed, match="too many tokens") as failed:
+        story.relay(ask, _breaking(*chunks), **more)
+    assert story.told == [ASKED, *reply]
+    error = failed.value
+    assert isinstance(error.__cause__, Overloaded)
+    assert (error.code, error.text) == ("STREAM_FAILED", "".join(chunks))
+    assert error.stored
+    assert error.stored.message_ids == ("msg-001", "msg-002")[: 1 + len(reply)]
+
+
+@pytest.mark.parametrize("bad", [{"type": "error", "error": {"message": "no"}}, 3, b"\xff"])
+def test_a_chunk_that_says_that_it_failed_or_is_none_breaks_the_reply_off(ask: Ask, story: Story, bad: Any) -> None:
+    with pytest.raises(StreamFailed):
+        story.relay(ask, ["To be", bad, "!"])
+    assert story.told == [ASKED, ("assistant", "To be", "incomplete")]
+
+
+@pytest.mark.parametrize("chunks", [[], ["", " \n"]])
+def test_an_empty_reply_is_an_error_and_the_users_message_stays(ask: Ask, story: Story, chunks: list[str]) -> None:
+    with pytest.raises(StreamEmpty) as failed:
+        story.relay(ask, chunks)
+    assert story.told == [ASKED]
+    assert failed.value.stored
+    assert failed.value.stored.message_ids == ("msg-001",)
+
+
+@pytest.mark.parametrize("source", ["text", None, b"bytes", {"a": 1}, 3, ...])
+@pytest.mark.parametrize("client", [Annals, AsyncAnnals])
+def test_what_is_no_stream_is_refused_when_it_is_handed_over(client: Any, source: Any, server: Server) -> None:
+    with pytest.raises(TypeError, match="response_stream"):
+        client(server.url, "k").memory.remember_stream(
+            response_stream=source, memory_space_id="s", user_id="u", user_message="m"
+        )
+
+
+def test_a_client_that_waits_takes_nothing_that_has_to_be_awaited(story: Story) -> None:
+    async def source() -> AsyncIterator[str]:
+        yield "x"
+
+    async def hook(_: Any) -> None: ...
+
+    remember: Any = story.annals.memory.remember_stream
+    with pytest.raises(TypeError, match="response_stream"):
+        remember(response_stream=source(), **story.turn)
+    with pytest.raises(TypeError, match="AsyncAnnals"):
+        remember(response_stream=["x"], on_chunk=hook, **story.turn)
+    for turn in ({**story.turn, "typo": 1}, {"user_message": "no space"}):
+        with pytest.raises(TypeError):
+            remember(response_stream=["x"], **turn)
+
+
+def test_hooks_are_told_in_order_and_what_they_raise_changes_nothing(
+    ask: Ask, story: Story, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Any] = []
+
+    def hook(news: Any) -> None:
+        told.append(news)
+        raise RuntimeError("the hook fell over")
+
+    hooks = dict.fromkeys(("on_chunk", "on_progress", "on_error", "on_complete"), hook)
+    assert story.relay(ask, ["ab", "c"], **hooks) == ["ab", "c"]
+    assert told[:4] == ["ab", Progress(1, 2), "c", Progress(2, 3)]
+    assert isinstance(told[4], StoredTurn)
+    assert (told[4].full_response, told[4].reply.message_id) == ("abc", "msg-002")
+    assert [record.exc_text is not None for record in caplog.records] == [True] * 5
+    told.clear()
+    with pytest.raises(StreamFailed) as failed:
+        story.relay(ask, _breaking(), **hooks)
+    assert told == [failed.value]
+
+
+def test_with_asyncio_a_hook_may_be_a_coroutine(story: Story) -> None:
+    told = []
+
+    async def hook(chunk: str) -> None:
+        await asyncio.sleep(0)
+        told.append(chunk)
+
+    async def main() -> StoredTurn | None:
+        async with AsyncAnnals(story.url, story.key) as client:
+            relay = client.memory.remember_stream(response_stream=WORDS, on_chunk=hook, **story.turn)
+            assert [chunk async for chunk in relay] == told
+            return relay.result
+
+    result = asyncio.run(main())
+    assert result
+    assert (tuple(told), result.full_response) == (WORDS, "".join(WORDS))
+
+
+def test_asyncio_takes_asynchronous_sources_and_waits_for_others_in_a_thread(story: Story) -> None:
+    async def source() -> AsyncIterator[str]:
+        for word in WORDS:
+            await asyncio.sleep(0)
+            yield word
+
+    def slow() -> Iterator[str]:
+        time.sleep(0.5)
+        yield "Slow."
+
+    async def main() -> int:
+        async with AsyncAnnals(story.url, story.key) as client:
+            relay = client.memory.remember_stream(response_stream=source(), **story.turn)
+            assert [chunk async for chunk in relay] == list(WORDS)
+            waiting = asyncio.ensure_future(_all(client.memory.remember_stream(response_stream=slow(), **story.turn)))
+            ticks = 0
+            while not waiting.done():
+                await asyncio.sleep(0.01)
+                ticks += 1
+            assert waiting.result() == ["Slow."]
+            return ticks
+
+    assert asyncio.run(main()) > 20
+    assert [content for _, content, _ in story.told][1::2] == ["".join(WORDS), "Slow."]
+
+
+async def _all(chunks: AsyncIterator[Any]) -> list[Any]:
+    return [chunk async for chunk in chunks]
+
+
+class Source(Iterator[str]):
+    """An endless source that knows whether it was closed."""
+
+    closed = False
+
+    def __next__(self) -> str:
+        return "on and "
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_who_leaves_in_the_middle_leaves_what_came(story: Story) -> None:
+    source = Source()
+    with story.annals.memory.remember_stream(response_stream=source, **story.turn) as relay:
+        assert (next(relay), next(relay)) == ("on and ", "on and ")
+    assert source.closed
+    assert story.told == [ASKED, ("assistant", "on and on and ", "incomplete")]
+    assert relay.result is None
+
+
+def test_a_task_that_is_cancelled_leaves_what_came(story: Story) -> None:
+    async def source() -> AsyncIterator[str]:
+        yield "Half"
+        await asyncio.sleep(60)
+
+    async def main() -> None:
+        async with AsyncAnnals(story.url, story.key) as client:
+            relay = client.memory.remember_stream(response_stream=source(), **story.turn)
+            task = asyncio.ensure_future(_all(relay))
+            while not relay.text:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    assert story.told == [ASKED, ("assistant", "Half", "incomplete")]
+
+
+def test_a_turn_in_anothers_space_is_refused_before_the_model_is_asked(ask: Ask, story: Story) -> None:
+    story.relay(ask, WORDS)
+    with pytest.raises(Conflict) as failed:
+        story.relay(ask, _breaking(), memory_space_id="elsewhere")
+    assert (failed.value.code, failed.value.field) == ("MEMORY_SPACE_MISMATCH", "memorySpaceId")
+    assert len(story.told) == 2
+
+
+def test_who_may_not_write_asks_no_model(ask: Ask, story: Story) -> None:
+    reader = story.annals.keys.create("reader", ["read"]).key
+    story.key = reader
+    with pytest.raises(Forbidden):
+        story.relay(ask, _breaking())
+
+
+def test_a_reply_that_cannot_be_stored_is_not_lost(ask: Ask, story: Story) -> None:
+    def source() -> Iterator[str]:
+        yield "Too late."
+        story.annals.conversations.seal(story.name)
+
+    with pytest.raises(StreamFailed) as failed:
+        story.relay(ask, source())
+    assert (failed.value.code, failed.value.text) == ("CONVERSATION_SEALED", "Too late.")
+    assert isinstance(failed.value.__cause__, Conflict)
+    assert story.told == [ASKED]
+
+
+@pytest.mark.parametrize("faults", [(0,), (None, 0), (None, None, 0), (None, None, None, 0), (0, 0, None, 0)])
+def test_lost_answers_store_nothing_twice(ask: Ask, story: Story, faults: tuple[int | None, ...]) -> None:
+    with harmed(story.url, *faults) as proxy:
+        story.relay(ask, WORDS, url=proxy.url)
+    assert story.told == [ASKED, ("assistant", "".join(WORDS), None)]
+    assert story.annals.conversations.verify(story.name).valid
+
+
+def test_a_turn_that_is_sent_again_under_its_key_is_stored_once(ask: Ask, story: Story) -> None:
+    without_id = {"conversation_id": None, "idempotency_key": unique("turn")}
+    found: list[StoredTurn] = []
+    for _ in range(2):
+        story.relay(ask, WORDS, on_complete=found.append, **without_id)
+    assert found[0] == found[1]
+    assert story.annals.conversations.get(found[0].conversation_id).message_count == 2
+
+
+def test_a_long_reply_takes_time_in_proportion(ask: Ask, story: Story) -> None:
+    def took(count: int) -> float:
+        begun = time.monotonic()
+        story.relay(ask, ["abcd"] * count)
+        return time.monotonic() - begun
+
+    took(100)
+    short, long = took(12_500), took(50_000)
+    assert long < max(8 * short, 2)
+
+
+@pytest.mark.parametrize("model", ["words", "break"])
+def test_the_stream_of_a_real_sdk_is_handed_on(story: Story, model: str) -> None:
+    asked: Any = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+    def answer(url: str) -> None:
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0) as client:
+            chunks = client.chat.completions.create(**asked)
+            for chunk in story.annals.memory.remember_stream(response_stream=chunks, **story.turn):
+                assert type(chunk).__name__ == "ChatCompletionChunk"
+
+    with serving(ChatServer()) as server:
+        _outcome(lambda: answer(server.url), model)
+    expected = {"words": (REPLY, None), "break": ("Memory is", "incomplete")}[model]
+    assert story.told == [ASKED, ("assistant", *expected)]
+
+
+def _outcome(answer: Callable[[], None], model: str) -> None:
+    if model == "words":
+        answer()
+    else:
+        with pytest.raises(StreamFailed):
+            answer()
