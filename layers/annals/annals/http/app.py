@@ -44,8 +44,10 @@ class Api(APIGatewayRestResolver):
         self.exception_handler(Exception)(self._fail)
 
     def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        """The function's entry point."""
-        return self.resolve(event, context)
+        """The function's entry point. Nobody between us and the caller may keep an answer."""
+        answer = self.resolve(event, context)
+        answer["multiValueHeaders"].setdefault("Cache-Control", ["no-store"])
+        return answer
 
     @property
     def caller(self) -> Caller:
@@ -99,7 +101,9 @@ class Api(APIGatewayRestResolver):
     def _call_route(self, route: Any, route_arguments: dict[str, str]) -> Any:
         try:
             self.demand_json()
-        except (UnsupportedMediaType, InvalidJson) as error:
+            if self.current_event.http_method != "GET":
+                self.demand_known_query(*(parameter.alias for parameter in route.dependant.query_params))
+        except (UnsupportedMediaType, InvalidJson, InvalidInput) as error:
             return self._response_builder_class(response=self._refuse(error), serializer=self._serializer, route=route)
         return super()._call_route(route, route_arguments)
 
@@ -138,7 +142,7 @@ def from_request(error: RequestValidationError) -> AnnalsError:
 
 def reply(body: Any, status: int = 200, *, etag: int | None = None, replayed: bool = False) -> Response[Any]:
     """An answer with the headers that the API documents."""
-    headers = {"Cache-Control": "no-store"}
+    headers = {}
     if etag is not None:
         headers["ETag"] = f'"{etag}"'
     if replayed:
