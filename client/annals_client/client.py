@@ -13,6 +13,7 @@ from annals_client.methods import Resource, S, call
 from annals_client.models import Health
 from annals_client.resources.agents import AgentMessages
 from annals_client.resources.conversations import Conversations
+from annals_client.resources.facts import Facts
 from annals_client.resources.keys import Keys, Receipts
 from annals_client.resources.memories import Memories
 from annals_client.resources.memory import Remembering
@@ -33,6 +34,7 @@ class Service(Resource[S]):
         self.messages: Messages[S] = Messages(sender)
         self.memory: Remembering[S] = Remembering(sender)
         self.memories: Memories[S] = Memories(sender)
+        self.facts: Facts[S] = Facts(sender)
         self.a2a: AgentMessages[S] = AgentMessages(sender)
         self.keys: Keys[S] = Keys(sender)
         self.receipts: Receipts[S] = Receipts(sender)

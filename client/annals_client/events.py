@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from annals_client.models import Json, Memory, Message, Model, RememberedConversation, Usage
+from annals_client.models import Fact, Memory, Message, Model, RememberedConversation, Usage
 
 
 class Start(Model):
@@ -38,7 +38,7 @@ class Result(Model):
 
     conversation: RememberedConversation
     memories: list[Memory]
-    facts: list[Json]
+    facts: list[Fact]
     full_response: str
     usage: Usage | None = None
     finish_reason: str | None = None

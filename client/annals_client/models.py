@@ -68,8 +68,22 @@ class Appended(Model):
         return self.messages[-1].seq
 
 
+class Summary(Model):
+    """What was said in a conversation from seq ``from_seq`` to ``to_seq``."""
+
+    summary: str
+    topics: list[str]
+    from_seq: int
+    to_seq: int
+    updated_at: datetime
+    model: str
+
+
 class Conversation(Model):
-    """A conversation. ``version`` counts the changes of its metadata."""
+    """A conversation. ``version`` counts the changes of its metadata.
+
+    ``messages``, the newest ones, and ``summary`` are there where they were asked for.
+    """
 
     conversation_id: str
     type: str
@@ -82,6 +96,8 @@ class Conversation(Model):
     last_message_at: datetime | None = None
     status: str
     head_hash: str
+    messages: list[Message] | None = None
+    summary: Summary | None = None
 
 
 class Removed(Model):
@@ -89,6 +105,7 @@ class Removed(Model):
 
     messages: int
     memories: int
+    facts: int = 0
 
 
 class Receipt(Model):
@@ -225,6 +242,28 @@ class Hit(Memory):
     explanation: dict[str, float] | None = None
 
 
+class Fact(Model):
+    """A fact, with its source. ``valid_to`` and ``superseded_by`` are there where a newer one took its place."""
+
+    fact_id: str
+    memory_space_id: str
+    fact: str
+    fact_type: str
+    confidence: int
+    subject: str
+    predicate: str
+    object: str
+    valid_from: datetime
+    valid_to: datetime | None = None
+    superseded_by: str | None = None
+    source_ref: ConversationRef | None = None
+    user_id: str | None = None
+    participant_id: str | None = None
+    tags: list[str]
+    metadata: Json
+    created_at: datetime
+
+
 class RememberedConversation(Model):
     """The conversation of a remembered turn."""
 
@@ -238,7 +277,7 @@ class Remembered(Model):
 
     conversation: RememberedConversation
     memories: list[Memory]
-    facts: list[Json]
+    facts: list[Fact]
 
 
 class Key(Model):

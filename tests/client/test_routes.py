@@ -9,7 +9,7 @@ from annals_client import following
 from annals_client.calls import Route
 from annals_client.client import Service
 from annals_client.methods import ListMethod, Method, Resource, SaveMethod
-from annals_client.resources import agents, conversations, keys, memories, memory, messages
+from annals_client.resources import agents, conversations, facts, keys, memories, memory, messages
 from tests.e2e.servers import ROOT
 
 UNDER_WAY: set[str] = set()
@@ -18,7 +18,7 @@ UNDER_WAY: set[str] = set()
 
 def _of_client() -> set[str]:
     groups = [Service]
-    for module in (agents, conversations, keys, memories, memory, messages):
+    for module in (agents, conversations, facts, keys, memories, memory, messages):
         groups += [each for _, each in inspect.getmembers(module, inspect.isclass) if issubclass(each, Resource)]
     found: list[Route] = [following.BEGIN, following.RESUME]
     for group in groups:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
 from annals_client import wire
@@ -20,6 +20,7 @@ from annals_client.models import (
     Imported,
     Message,
     Receipt,
+    Summary,
     Verified,
 )
 from annals_client.wire import Time
@@ -70,9 +71,9 @@ class Conversations(Resource[S]):
         return Said(body={**_between(participants), **wire.body(metadata=metadata)})
 
     @call(f"GET {CONVERSATION}", Conversation)
-    def get(self, conversation_id: str) -> Said:
-        """A conversation. Raises NotFound, or Erased."""
-        return Said(_of(conversation_id))
+    def get(self, conversation_id: str, *, include: Sequence[Literal["messages", "summary"]] = ()) -> Said:
+        """A conversation, with its newest messages and summary if they are asked for. Raises NotFound, or Erased."""
+        return Said(_of(conversation_id), query=wire.query(include=[*include] or None))
 
     @listing("GET /v1/conversations", Conversation)
     def list(
@@ -132,6 +133,16 @@ class Conversations(Resource[S]):
     ) -> Said:
         """Put a text in front of the first message, in the place of an earlier one. It is not counted."""
         return Said(_of(conversation_id), body=wire.body(content=content, metadata=metadata), key=idempotency_key)
+
+    @call(f"POST {CONVERSATION}/summarize", Summary)
+    def summarize(self, conversation_id: str, *, model: str | None = None) -> Said:
+        """Bring a conversation's summary up to its newest message. Of a long one, ``to_seq`` says how far it came.
+
+        Raises
+        ------
+        Unavailable : MODEL_UNAVAILABLE
+        """
+        return Said(_of(conversation_id), body=wire.body(model=model))
 
     @call("POST /v1/conversations/delete-many", DeletedMany, Repeat.NEVER)
     def delete_many(

@@ -1,0 +1,101 @@
+"""Facts: what is known, from when to when, and from which messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any
+
+from annals_client import wire
+from annals_client.calls import Repeat, Said
+from annals_client.listing import Wanted
+from annals_client.methods import Resource, S, call, listing
+from annals_client.models import ConversationRef, Fact
+from annals_client.wire import Time
+
+
+class Facts(Resource[S]):
+    """Store, read, list and delete facts."""
+
+    @call("POST /v1/facts", Fact, Repeat.WITH_KEY)
+    def create(
+        self,
+        fact: str,
+        *,
+        memory_space_id: str,
+        subject: str,
+        predicate: str,
+        object: str,  # noqa: A002 - the API's word
+        fact_type: str | None = None,
+        confidence: int | None = None,
+        valid_from: Time | None = None,
+        user_id: str | None = None,
+        participant_id: str | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        source_ref: ConversationRef | None = None,
+        idempotency_key: str | None = None,
+    ) -> Said:
+        """Store a fact; the one of its subject and predicate that held before holds until then.
+
+        ``confidence`` is from 0 to 100; ``source_ref`` names the messages that it comes from.
+        """
+        said = wire.body(
+            fact=fact,
+            memory_space_id=memory_space_id,
+            subject=subject,
+            predicate=predicate,
+            object=object,
+            fact_type=fact_type,
+            confidence=confidence,
+            valid_from=valid_from,
+            user_id=user_id,
+            participant_id=participant_id,
+            tags=tags,
+            metadata=metadata,
+            source_ref=source_ref and source_ref.model_dump(by_alias=True),
+        )
+        return Said(body=said, key=idempotency_key)
+
+    @listing("GET /v1/facts", Fact)
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        page_size: int = 100,
+        memory_space_id: str | None = None,
+        user_id: str | None = None,
+        participant_id: str | None = None,
+        subject: str | None = None,
+        predicate: str | None = None,
+        object: str | None = None,  # noqa: A002 - the API's word
+        fact_type: str | None = None,
+        at: Time | None = None,
+        include_superseded: bool | None = None,
+    ) -> Wanted:
+        """Facts, those that began to hold last first, ``limit`` at most.
+
+        Without ``at`` these are the facts that nothing has superseded, with it those that held then.
+        """
+        wanted = wire.query(
+            memory_space_id=memory_space_id,
+            user_id=user_id,
+            participant_id=participant_id,
+            subject=subject,
+            predicate=predicate,
+            object=object,
+            fact_type=fact_type,
+            at=at,
+            include_superseded=include_superseded,
+        )
+        return Wanted(Said(query=wanted), limit, page_size)
+
+    @call("GET /v1/facts/{factId}", Fact)
+    def get(self, fact_id: str) -> Said:
+        """A fact, and until when it held if a newer one superseded it. Raises NotFound."""
+        return Said({"fact_id": fact_id})
+
+    @call("DELETE /v1/facts/{factId}", NoneType)
+    def delete(self, fact_id: str) -> Said:
+        """Delete a fact. The one in front of it holds on, then."""
+        return Said({"fact_id": fact_id})
