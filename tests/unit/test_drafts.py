@@ -136,8 +136,7 @@ def test_a_stream_has_the_same_id_again_for_the_same_request() -> None:
 def test_batches_hold_every_piece_once_in_order_and_no_more_than_an_item_should(rounds: list, first: int) -> None:
     reply, batches = Reply(first), []
     for pieces in rounds:
-        for piece in pieces:
-            reply.add(piece)
+        reply.pieces.extend(pieces)
         batches += reply.drain()
     told = [text for batch in batches for text in batch.texts]
     assert told == [piece for pieces in rounds for piece in pieces]

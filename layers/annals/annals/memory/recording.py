@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -24,7 +22,7 @@ BATCH_CHARS = 4096
 
 
 class Reply:
-    """What came of a reply. To take in a piece costs what appending to a list costs; all else is done batch by batch.
+    """What came of a reply. To take in a piece is to append it to ``pieces``; all else is done batch by batch.
 
     Parameters
     ----------
@@ -33,12 +31,10 @@ class Reply:
     Attributes
     ----------
     pieces : what came, one piece for each delta; none is longer than 65,535 characters
-    add : takes in a piece
     """
 
     def __init__(self, first: int = 1) -> None:
         self.pieces: list[str] = []
-        self.add: Callable[[str], None] = self.pieces.append
         self.first = first
         self._drained = 0
 
@@ -59,14 +55,18 @@ class Reply:
 
     def drain(self) -> Iterator[Batch]:
         """What came since this was last asked for, in batches."""
-        begin = self._drained
-        self._drained = len(self.pieces)
-        ends = list(accumulate(map(len, self.pieces[begin:]), initial=0))
-        start = 0
-        while start < len(ends) - 1:
-            stop = max(start + 1, bisect_right(ends, ends[start] + BATCH_CHARS, lo=start) - 1)
-            yield Batch(self.first + begin + start, self.pieces[begin + start : begin + stop])
-            start = stop
+        begin, self._drained = self._drained, len(self.pieces)
+        return _batches(self.first + begin, self.pieces[begin:])
+
+
+def _batches(number: int, texts: list[str]) -> Iterator[Batch]:
+    """Texts in batches that an item holds, found by halves: looking at each text alone would take longer."""
+    if len(texts) > 1 and len("".join(texts)) > BATCH_CHARS:
+        half = len(texts) // 2
+        yield from _batches(number, texts[:half])
+        yield from _batches(number + half, texts[half:])
+    elif texts:
+        yield Batch(number, texts)
 
 
 class Recorder:

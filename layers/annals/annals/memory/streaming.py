@@ -266,8 +266,7 @@ class Turn:
                     self._finished = piece
                     continue
                 characters += len(piece)
-                for part in cut(piece):
-                    self._reply.add(part)
+                self._reply.pieces.extend(cut(piece))
                 self._tell()
                 if characters > MAX_ENTRY_BYTES:
                     return _too_large()
