@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.conversations.heads import STATUSES, Head
 from annals.errors import InvalidInput
-from annals.http.model import Time
+from annals.http.model import MAX_ID_CHARS, Time
 
 CREATED, LAST_MESSAGE, UPDATED, COUNT = "createdAt", "lastMessageAt", "updatedAt", "messageCount"
 
@@ -99,7 +99,7 @@ def from_query(query: Mapping[str, str], *reserved: str) -> Conditions:
 
 def from_json(said: Mapping[str, Any], field: str = "filter") -> Conditions:
     """The conditions of a filter in a JSON body. Raises InvalidInput."""
-    return _checked(_nested(said, "", field))
+    return _checked(_nested(said, "", field), f"{field}.")
 
 
 def _typed(name: str, value: str) -> Any:
@@ -113,16 +113,19 @@ def _typed(name: str, value: str) -> Any:
 
 def _nested(said: Mapping[str, Any], path: str, field: str) -> Iterator[Condition]:
     for name, value in said.items():
+        whole = f"{path}.{name}" if path else name
         if name.startswith("$"):
             if name not in PUBLIC_OPERATORS:
-                detail = f"{field}.{path} knows {', '.join(PUBLIC_OPERATORS)}, not {name}."
-                raise InvalidInput("INVALID_FILTER", detail, field=f"{field}.{path}")
-            yield _condition(path, name, value, f"{field}.{path}")
+                detail = f"{field} knows {', '.join(PUBLIC_OPERATORS)}, not {name}."
+                raise InvalidInput("INVALID_FILTER", detail, field=field)
+            yield _condition(path, name, value, field)
+        elif isinstance(value, Mapping) and value:
+            yield from _nested(value, whole, f"{field}.{name}")
         elif isinstance(value, Mapping):
-            yield from _nested(value, f"{path}.{name}" if path else name, field)
+            # Else a filter that says nothing would match everything.
+            raise InvalidInput("INVALID_FILTER", f"{field}.{name} says nothing.", field=f"{field}.{name}")
         else:
-            whole = f"{path}.{name}" if path else name
-            yield _condition(whole, "$eq", value, f"{field}.{whole}")
+            yield _condition(whole, "$eq", value, f"{field}.{name}")
 
 
 def _condition(path: str, operator: str, value: Any, field: str) -> Condition:
@@ -133,6 +136,8 @@ def _condition(path: str, operator: str, value: Any, field: str) -> Condition:
     _demand_known(path, field)
     if operator == "$in" and not isinstance(value, list):
         raise InvalidInput("INVALID_FILTER", f"{field}: $in takes a list.", field=field)
+    if path in MEMBERS or path == SPACE:
+        _demand_ids(value if operator == "$in" else [value], field)
     if path in (CREATED, LAST_MESSAGE):
         value = _read_time(value, field)
     if path in WORDS:
@@ -149,6 +154,12 @@ def _demand_known(path: str, field: str) -> None:
         raise InvalidInput("INVALID_FILTER", f"There is no filter {path!r}.", field=field)
 
 
+def _demand_ids(values: Collection[Any], field: str) -> None:
+    if not all(isinstance(value, str) and len(value) <= MAX_ID_CHARS for value in values):
+        detail = f"{field} must be text of at most {MAX_ID_CHARS} characters."
+        raise InvalidInput("INVALID_FILTER", detail, field=field)
+
+
 def _demand_among(code: str, values: Collection[Any], allowed: tuple[str, ...], field: str) -> None:
     if not all(value in allowed for value in values):
         raise InvalidInput(code, f"{field} must be one of {', '.join(allowed)}.", field=field)
@@ -161,8 +172,8 @@ def _read_time(value: Any, field: str) -> int:
         raise InvalidInput("INVALID_FORMAT", f"{field} {error.errors()[0]['msg']}.", field=field) from None
 
 
-def _checked(conditions: Iterator[Condition]) -> Conditions:
-    """The conditions, if no two of them leave a range empty. Raises InvalidInput INVALID_DATE_RANGE."""
+def _checked(conditions: Iterator[Condition], prefix: str = "") -> Conditions:
+    """The conditions, if no two of them leave a range empty; ``prefix`` stands before their names. Raises InvalidInput INVALID_DATE_RANGE."""
     found = Conditions(tuple(conditions))
     for what in (CREATED, LAST_MESSAGE):
         after = [each.value for each in found.all if (each.path, each.operator) == (what, "$gt")]
@@ -170,7 +181,7 @@ def _checked(conditions: Iterator[Condition]) -> Conditions:
         if after and before and max(after) >= min(before):
             name = what.removesuffix("At")
             detail = f"{name}After must be before {name}Before."
-            raise InvalidInput("INVALID_DATE_RANGE", detail, field=f"{name}After")
+            raise InvalidInput("INVALID_DATE_RANGE", detail, field=f"{prefix}{name}After")
     return found
 
 

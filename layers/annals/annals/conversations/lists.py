@@ -113,15 +113,15 @@ def every_match(chosen: Selection, order: Order | None = None) -> Iterator[Head]
 
 
 def _sorted_page(chosen: Selection, limit: int, order: Order, start: Place | None) -> ConversationPage:
-    heads = list(islice(every_match(chosen), MAX_SORTED + 1))
+    heads = {head.pk: head for head in islice(every_match(chosen), MAX_SORTED + 1)}
     if len(heads) > MAX_SORTED:
         detail = f"More than {MAX_SORTED} conversations match; sort by lastMessageAt or createdAt, or filter further."
         raise InvalidInput("TOO_MANY_MATCHES", detail, field="sortBy")
     sign = -1 if order.descending else 1
-    places = sorted((Place(sign * value_of(head, order.key), head.pk), head) for head in heads)
-    behind = [each for each in places if start is None or each[0] > start]
+    places = sorted(Place(sign * value_of(head, order.key), pk) for pk, head in heads.items())
+    behind = [place for place in places if start is None or place > start]
     page = behind[:limit]
-    return ConversationPage([head for _, head in page], page[-1][0] if len(behind) > limit else None)
+    return ConversationPage([heads[place.pk] for place in page], page[-1] if len(behind) > limit else None)
 
 
 def _matches(chosen: Selection, order: Order, start: Place | None, page: int) -> Iterator[tuple[Place, Head | None]]:
