@@ -12,6 +12,7 @@ import pytest
 from annals.errors import ChatUnavailable, ConversationErased
 from annals.ledger.keys import conversation_pk
 from annals.memory import ports, summaries
+from annals.memory.asking import Asker
 from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer, Written
 from annals.models.chat import ChatMessage, Pieces
 from tests.conftest import Setting
@@ -31,7 +32,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Write:
 
     def begin(*replies: str | None) -> Writer:
         writer = Writer(*replies)
-        monkeypatch.setattr(ports, "summarizer", lambda: ModelSummarizer(writer, 5))
+        monkeypatch.setattr(ports, "summarizer", lambda: ModelSummarizer(Asker(writer, 5)))
         return writer
 
     return begin
@@ -132,7 +133,7 @@ def test_a_silent_model_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
             yield "late"
 
     with pytest.raises(ChatUnavailable):
-        ModelSummarizer(Silent(), 0.05).write(None, [], model=None, within_s=1)  # type: ignore[arg-type]
+        ModelSummarizer(Asker(Silent(), 0.05)).write(None, [], model=None, within_s=1)  # type: ignore[arg-type]
 
 
 def test_a_conversation_shows_its_newest_messages_and_summary_where_they_are_asked_for(

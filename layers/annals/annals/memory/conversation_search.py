@@ -75,8 +75,8 @@ def _grouped(hits: list[engine.Hit], limit: int) -> dict[str, list[engine.Hit]]:
     """The hits of each of the best conversations, best first."""
     groups: dict[str, list[engine.Hit]] = {}
     for hit in hits:
-        conversation_id = hit.document.conversation_id
-        if conversation_id and hit.document.content_type == "raw" and (conversation_id in groups or len(groups) < limit):
+        conversation_id = hit.document.conversation_id if hit.document.content_type == "raw" else None
+        if conversation_id and (conversation_id in groups or len(groups) < limit):
             groups.setdefault(conversation_id, []).append(hit)
     return groups
 

@@ -30,9 +30,6 @@ from annals.memory.fact_items import (
 from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition, read_partition
 
-MAX_TOGETHER = 25
-"""How many facts are stored at once: DynamoDB takes a hundred writes in one transaction."""
-
 MAX_FACT_BYTES = 380_000
 
 WRITERS = 8
@@ -57,34 +54,42 @@ def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> t
     ConversationErased : the conversation that it comes from
     RequestTooLarge, IdempotencyKeyReused, AppendConflict
     """
-    earlier = _write([fact], marker_put(request, {"factId": fact.fact_id}) if request else None)
+    once = marker_put(request, {"factId": fact.fact_id}) if request else None
+    check = not_erased_check(fact.tenant, fact.conversation_id) if fact.conversation_id else None
+    earlier = _write([fact], fact.conversation_id, once=once, check=check)
     if request and earlier:
         return read_fact(fact.tenant, result_of(request, earlier)["factId"]), True
     return read_fact(fact.tenant, fact.fact_id), False
 
 
-def keep_batch(facts: Sequence[StoredFact], batch: tuple[str, str, str]) -> list[Known]:
-    """Store the facts of a turn together, once: where they are stored already, those are the answer.
+def keep_batch(tenant: str, conversation_id: str, batch: str, facts: Sequence[StoredFact]) -> list[Known]:
+    """Store facts of a turn together, once: where that was done already, what is there of them is the answer.
 
     Parameters
     ----------
-    batch : tenant, conversation and the name under which the turn's facts are marked as stored
+    batch : the name under which they are marked as stored
+    facts : up to 25 of the conversation; none is an answer to be kept, too
+
+    Raises
+    ------
+    ConversationErased, AppendConflict
     """
     mark = {
         "TableName": settings().state_table,
-        "Item": {**batch_key(*batch), **to_item({"factIds": [fact.fact_id for fact in facts]})},
+        "Item": {**batch_key(tenant, conversation_id, batch), **to_item({"factIds": [fact.fact_id for fact in facts]})},
         "ConditionExpression": "attribute_not_exists(pk)",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
-    if facts and (earlier := _write(facts, {"Put": mark})):
-        return list(_still_there(batch[0], from_item(earlier)["factIds"]))
-    return [read_fact(fact.tenant, fact.fact_id) for fact in facts]
+    earlier = _write(facts, conversation_id, once={"Put": mark}, check=not_erased_check(tenant, conversation_id))
+    ids = from_item(earlier)["factIds"] if earlier else [fact.fact_id for fact in facts]
+    return list(_still_there(tenant, ids))
 
 
-def find_batch(batch: tuple[str, str, str]) -> list[Known] | None:
-    """The facts of a turn that are stored; None where none were."""
-    item = client().get_item(TableName=settings().state_table, Key=batch_key(*batch), ConsistentRead=True).get("Item")
-    return None if item is None else list(_still_there(batch[0], from_item(item)["factIds"]))
+def find_batch(tenant: str, conversation_id: str, batch: str) -> list[Known] | None:
+    """What is there of facts that were stored together; None where that was not done."""
+    key = batch_key(tenant, conversation_id, batch)
+    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    return None if item is None else list(_still_there(tenant, from_item(item)["factIds"]))
 
 
 def find_fact(caller: Caller, fact_id: str) -> Known:
@@ -135,19 +140,22 @@ def _still_there(tenant: str, fact_ids: Sequence[str]) -> Iterator[Known]:
             yield known
 
 
-def _write(facts: Sequence[StoredFact], once: Mapping[str, Any] | None) -> Item | None:
-    """Write facts together, on condition that their conversation is not erased.
+def _write(
+    facts: Sequence[StoredFact],
+    conversation_id: str | None,
+    *,
+    once: Mapping[str, Any] | None,
+    check: Mapping[str, Any] | None,
+) -> Item | None:
+    """Write facts together, and ``once`` with them, if ``check`` says that their conversation is not erased.
 
     Returns
     -------
     Item or None
         What stood in the place of ``once`` already: then nothing was written.
     """
+    guards: list[Any] = [guard for guard in (once, check) if guard]
     writes: list[Any] = [_put(item) for fact in facts for item in items_of(fact)]
-    source = facts[0].conversation_id
-    guards: list[Any] = [once] if once else []
-    if source is not None:
-        guards.append(not_erased_check(facts[0].tenant, source))
     for _ in tries(settings().append_patience_s):
         try:
             client().transact_write_items(TransactItems=guards + writes)
@@ -158,12 +166,12 @@ def _write(facts: Sequence[StoredFact], once: Mapping[str, Any] | None) -> Item 
                 found: Item = reasons[0]["Item"]
                 return found
             if "ConditionalCheckFailed" in codes:
-                raise ConversationErased(source or "") from None
+                raise ConversationErased(conversation_id or "") from None
             if not set(codes) <= RETRIED_REASONS:
                 raise
         else:
             return None
-    raise AppendConflict(facts[0].fact_id)
+    raise AppendConflict(conversation_id or facts[0].fact_id)
 
 
 def _put(item: Item) -> dict[str, Any]:

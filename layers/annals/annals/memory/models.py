@@ -55,7 +55,41 @@ class NewTurn(Model):
             raise InvalidInput("OWNER_REQUIRED", "A turn needs a userId or an agentId.", field="userId")
 
 
-class Remember(NewTurn):
+MAX_FACTS = 25
+"""How many facts one turn may bring."""
+
+
+class SaidFact(Model):
+    """A fact: a sentence, and what it says as subject, predicate and object.
+
+    ``validFrom`` is since when it holds; without it, since it was said. Until when it holds is not said but follows
+    from the next fact of the same subject and predicate.
+    """
+
+    fact: Annotated[Text, Field(max_length=10_000)]
+    fact_type: Annotated[Text, Field(max_length=128)] = "custom"
+    confidence: Confidence = 100
+    subject: Annotated[Text, Field(max_length=1_000)]
+    predicate: Annotated[Text, Field(max_length=1_000)]
+    object: Annotated[Text, Field(max_length=1_000)]
+    valid_from: Time | None = None
+
+
+class NewFact(SaidFact):
+    """A fact that a caller brings."""
+
+    tags: list[Tag] = Field(default_factory=list, max_length=100)
+    metadata: Json = Field(default_factory=dict)
+
+
+class TurnWithFacts(NewTurn):
+    """A turn that may bring facts, and may have those extracted that it states."""
+
+    facts: list[NewFact] = Field(default_factory=list, max_length=MAX_FACTS)
+    extract_facts: bool = False
+
+
+class Remember(TurnWithFacts):
     """A turn to be remembered: what the user said, and what the agent answered."""
 
     agent_response: Text
@@ -100,24 +134,6 @@ class PatchMemory(Model):
     importance: Importance | None = None
     tags: list[Tag] | None = Field(default=None, max_length=100)
     metadata: Json | None = None
-
-
-class NewFact(Model):
-    """A fact: a sentence, and what it says as subject, predicate and object.
-
-    ``validFrom`` is since when it holds; without it, since it was said. Until when it holds is not said but follows
-    from the next fact of the same subject and predicate.
-    """
-
-    fact: Annotated[Text, Field(max_length=10_000)]
-    fact_type: Annotated[Text, Field(max_length=128)] = "custom"
-    confidence: Confidence = 100
-    subject: Annotated[Text, Field(max_length=1_000)]
-    predicate: Annotated[Text, Field(max_length=1_000)]
-    object: Annotated[Text, Field(max_length=1_000)]
-    valid_from: Time | None = None
-    tags: list[Tag] = Field(default_factory=list, max_length=100)
-    metadata: Json = Field(default_factory=dict)
 
 
 class CreateFact(NewFact):
@@ -238,11 +254,16 @@ class RememberedConversation(TypedDict):
 
 
 class Remembered(TypedDict):
-    """What remembering a turn stored."""
+    """What remembering a turn stored.
+
+    Where facts were to be extracted, ``factsExtracted`` says whether they were, and ``factsProblem`` why not.
+    """
 
     conversation: RememberedConversation
     memories: list[Memory]
     facts: list[Fact]
+    factsExtracted: NotRequired[bool]
+    factsProblem: NotRequired[str]
 
 
 class SearchFilter(Model):

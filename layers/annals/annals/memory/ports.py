@@ -12,6 +12,7 @@ from annals.search.port import SearchIndex
 from annals.settings import settings
 
 if TYPE_CHECKING:
+    from annals.memory.extraction import Extractor
     from annals.memory.summarizers import Summarizer
 
 
@@ -30,11 +31,23 @@ def embedder() -> Embedder:
 @cache
 def summarizer() -> Summarizer:
     """Who makes summaries: the chat model of the settings, or nobody's model where that is the offline one."""
+    from annals.memory.asking import Asker
     from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer
 
     if settings().chat_url == models.OFFLINE:
         return OfflineSummarizer()
-    return ModelSummarizer(chat(), settings().chat_stall_s)
+    return ModelSummarizer(Asker(chat(), settings().chat_stall_s))
+
+
+@cache
+def extractor() -> Extractor | None:
+    """Who extracts facts: the chat model of the settings; nobody where that is the offline one."""
+    from annals.memory.asking import Asker
+    from annals.memory.extraction import ModelExtractor
+
+    if settings().chat_url == models.OFFLINE:
+        return None
+    return ModelExtractor(Asker(chat(), settings().chat_stall_s))
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from annals.access.caller import Caller
@@ -14,45 +14,65 @@ from annals.errors import ConversationAlreadyExists, ConversationNotFound, Memor
 from annals.ledger.append import Appended, NewRecord, append
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.messages import MARKS, message_id, new_message
+from annals.memory.extraction import Line
 from annals.memory.models import NewTurn, Remember, Remembered
 from annals.memory.raw import DEFAULT_IMPORTANCE, memories_of
-from annals.memory.shown import show_memory
+from annals.memory.shown import show_fact, show_memory
+from annals.memory.turn_facts import Kept, Source, demand_fitting, keep_facts
 from annals.times import to_rfc3339
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The entry of a turn, or of a part of it, in its conversation."""
+    """The entry of a turn, or of a part of it, in its conversation, and the turn's facts."""
 
     genesis: Genesis
     appended: Appended
+    kept: Kept = field(default_factory=Kept)
+
+    @property
+    def source(self) -> Source:
+        """Where the turn's facts come from."""
+        entry = self.appended.entry
+        ids = tuple(message_id(record.seq) for record in entry.records)
+        return Source(self.genesis, ids, entry.at, self.appended.replayed)
 
     def show(self) -> Remembered:
         """What the API says of it."""
         entry = self.appended.entry
-        return {
+        shown: Remembered = {
             "conversation": {
                 "conversationId": self.genesis.conversation_id,
                 "messageIds": [message_id(record.seq) for record in entry.records],
                 "messageCount": entry.count,
             },
             "memories": [show_memory(memory) for memory in memories_of(entry, self.genesis)],
-            "facts": [],
+            "facts": [show_fact(known) for known in self.kept.known],
         }
+        if self.kept.extracted is not None:
+            shown["factsExtracted"] = self.kept.extracted
+        if self.kept.problem is not None:
+            shown["factsProblem"] = self.kept.problem
+        return shown
 
 
 def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None = None) -> Stored:
-    """Store a turn, both messages or neither.
+    """Store a turn, both messages or neither, then its facts.
+
+    Sent again with its Idempotency-Key, it finds what is stored of it, and stores what is missing.
 
     Raises
     ------
     InvalidInput : OWNER_REQUIRED
     NotFound : the memory space, or the conversation's, is not open to the caller
     MemorySpaceMismatch : the conversation belongs to another space
+    RequestTooLarge : its facts
     and what ``ledger.append`` raises
     """
-    said = [user_message(turn), reply(turn, turn.agent_response)]
-    return store(caller, turn, said, request)
+    demand_fitting(turn.facts)
+    stored = store(caller, turn, [user_message(turn), reply(turn, turn.agent_response)], request)
+    lines = [Line(turn.user_id or "user", turn.user_message), Line(turn.agent_id or "agent", turn.agent_response)]
+    return replace(stored, kept=keep_facts(stored.source, turn, lines))
 
 
 def store(caller: Caller, turn: NewTurn, said: Sequence[NewRecord], request: IdempotentRequest | None) -> Stored:

@@ -1,0 +1,232 @@
+"""Turns with facts: brought by the caller, or extracted by a chat model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from annals.dynamodb import client
+from annals.memory import ports
+from annals.memory.asking import Asker
+from annals.memory.extraction import ModelExtractor
+from annals.memory.models import MAX_FACTS
+from annals.memory.turn_facts import MAX_SAID_BYTES
+from annals.settings import settings
+from tests.conftest import Setting
+from tests.fakes.writer import Writer
+from tests.support.api import Api
+
+pytestmark = pytest.mark.usefixtures("moto")
+
+REMEMBER = "/v1/memory/remember"
+LIVES = {
+    "fact": "Ada lives in Paris.",
+    "factType": "place",
+    "confidence": 90,
+    "subject": "Ada",
+    "predicate": "lives in",
+    "object": "Paris",
+}
+LIKES = {**LIVES, "fact": "Ada likes tea.", "factType": "preference", "predicate": "likes", "object": "tea"}
+TURN = {
+    "memorySpaceId": "home",
+    "conversationId": "chat",
+    "userId": "ada",
+    "participantId": "tablet",
+    "userMessage": "I live in Paris now, and I like tea.",
+    "agentResponse": "Noted.",
+}
+WITH_FACTS = {**TURN, "facts": [LIVES, LIKES]}
+EXTRACTED = {**TURN, "extractFacts": True}
+
+Write = Callable[..., Writer]
+
+
+@pytest.fixture
+def write(monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Has a chat model give these replies."""
+
+    def begin(*replies: str | None) -> Writer:
+        writer = Writer(*replies)
+        monkeypatch.setattr(ports, "extractor", lambda: ModelExtractor(Asker(writer, 5)))
+        return writer
+
+    return begin
+
+
+def facts_reply(*facts: dict[str, Any]) -> str:
+    return json.dumps({"facts": facts})
+
+
+def remembered(api: Api, turn: dict[str, Any], **headers: str) -> dict[str, Any]:
+    answer = api.post(REMEMBER, turn, **headers)
+    assert answer.status == 201, answer.body
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def stored_facts(tenant: str) -> list[str]:
+    items = client().scan(TableName=settings().state_table)["Items"]
+    return [item["sk"]["S"] for item in items if item["pk"]["S"].startswith(f"T#{tenant}#F#")]
+
+
+def history(api: Api) -> int:
+    total: int = api.get("/v1/conversations/chat/messages").json["total"]
+    return total
+
+
+def test_a_turn_s_facts_are_stored_with_its_messages_as_their_source(api: Api) -> None:
+    answer = remembered(api, WITH_FACTS)
+
+    assert [{name: fact[name] for name in LIVES} for fact in answer["facts"]] == [LIVES, LIKES]
+    for fact in answer["facts"]:
+        assert fact["sourceRef"] == {"conversationId": "chat", "messageIds": ["msg-001", "msg-002"]}
+        assert (fact["memorySpaceId"], fact["userId"], fact["participantId"]) == ("home", "ada", "tablet")
+        assert api.get(f"/v1/facts/{fact['factId']}").json == fact
+    assert "factsExtracted" not in answer
+
+
+def test_a_turn_without_facts_costs_no_write_beyond_its_entry(api: Api) -> None:
+    remembered(api, TURN)
+    written: list[str] = []
+    client().meta.events.register("before-call.dynamodb", lambda model, **_: written.append(model.name))
+    answer = remembered(api, TURN)
+
+    assert answer["facts"] == []
+    assert [name for name in written if name not in ("Query", "GetItem")] == ["PutItem"]
+
+
+def test_facts_hold_since_the_turn_s_time_unless_they_say_otherwise(api: Api) -> None:
+    then, before = "2025-06-01T00:00:00.000Z", "2024-01-01T00:00:00.000Z"
+    turn = {**WITH_FACTS, "timestamp": then, "facts": [LIVES, {**LIKES, "validFrom": before}]}
+
+    assert [fact["validFrom"] for fact in remembered(api, turn)["facts"]] == [then, before]
+
+
+def test_a_turn_s_fact_supersedes_that_of_an_earlier_turn(api: Api) -> None:
+    (older,) = remembered(api, {**TURN, "facts": [{**LIVES, "object": "London"}]})["facts"]
+    (newer,) = remembered(api, {**TURN, "facts": [LIVES]})["facts"]
+
+    assert api.get(f"/v1/facts/{older['factId']}").json["supersededBy"] == newer["factId"]
+
+
+@pytest.mark.parametrize(
+    ("fact", "code", "field"),
+    [
+        ({**LIVES, "confidence": 101}, "INVALID_CONFIDENCE", "facts[1].confidence"),
+        ({**LIVES, "subject": " "}, "MISSING_REQUIRED_FIELD", "facts[1].subject"),
+        ({"fact": "x"}, "MISSING_REQUIRED_FIELD", "facts[1].subject"),
+        ({**LIVES, "factId": "mine"}, "UNKNOWN_FIELD", "facts[1].factId"),
+    ],
+)
+def test_a_fact_that_cannot_be_leaves_nothing_of_the_turn(api: Api, fact: Any, code: str, field: str) -> None:
+    assert api.post(REMEMBER, {**TURN, "facts": [LIKES, fact]}).problem == (422, code, field)
+    assert api.get("/v1/conversations/chat").status == 404
+
+
+def test_too_many_facts_or_too_large_ones_leave_nothing_of_the_turn(api: Api) -> None:
+    assert api.post(REMEMBER, {**TURN, "facts": [LIVES] * (MAX_FACTS + 1)}).problem[2] == "facts"
+    large = {**LIVES, "metadata": {"x": "y" * MAX_SAID_BYTES}}
+    assert api.post(REMEMBER, {**TURN, "facts": [large]}).problem[:2] == (413, "REQUEST_TOO_LARGE")
+    assert api.get("/v1/conversations/chat").status == 404
+
+
+def test_as_many_facts_as_a_turn_may_bring_are_stored(api: Api) -> None:
+    facts = [{**LIVES, "predicate": f"p{number}"} for number in range(MAX_FACTS)]
+
+    assert len(remembered(api, {**TURN, "facts": facts})["facts"]) == MAX_FACTS
+
+
+def test_a_retried_turn_has_its_facts_once(api: Api, tenant: str) -> None:
+    first = remembered(api, WITH_FACTS, idempotency_key="once")
+    again = remembered(api, WITH_FACTS, idempotency_key="once")
+
+    assert again == first
+    assert (history(api), len(stored_facts(tenant))) == (2, 2)
+
+
+def test_a_deleted_fact_does_not_come_back_with_a_retry(api: Api) -> None:
+    first = remembered(api, WITH_FACTS, idempotency_key="once")["facts"]
+    api.delete(f"/v1/facts/{first[0]['factId']}")
+
+    assert remembered(api, WITH_FACTS, idempotency_key="once")["facts"] == first[1:]
+
+
+def test_a_chat_model_extracts_what_a_turn_states(api: Api, write: Write) -> None:
+    writer = write(f"Here they are:\n```json\n{facts_reply(LIVES)}\n```")
+
+    answer = remembered(api, EXTRACTED)
+
+    (fact,) = answer["facts"]
+    assert {name: fact[name] for name in LIVES} == LIVES
+    assert answer["factsExtracted"] is True
+    assert "ada: I live in Paris now, and I like tea.\nagent: Noted." in writer.asked[0]
+
+
+def test_extracted_facts_stand_behind_those_that_were_brought(api: Api, write: Write) -> None:
+    write(facts_reply(LIKES))
+    answer = remembered(api, {**EXTRACTED, "facts": [LIVES]})
+
+    assert [fact["object"] for fact in answer["facts"]] == ["Paris", "tea"]
+
+
+BAD = ["no JSON", '{"facts": [', facts_reply({"fact": "half"}), facts_reply({**LIVES, "confidence": 101}), "[]"]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_an_answer_in_another_form_is_asked_for_once_more(api: Api, write: Write, bad: str) -> None:
+    writer = write(bad, facts_reply(LIVES))
+
+    assert len(remembered(api, EXTRACTED)["facts"]) == 1
+    assert len(writer.asked) == 2
+
+
+@pytest.mark.parametrize("replies", [[facts_reply(LIVES, {"fact": "half"})] * 2, [None]])
+def test_an_extraction_that_fails_is_told_and_nothing_of_it_stored(
+    api: Api, tenant: str, write: Write, replies: list[str | None]
+) -> None:
+    write(*replies)
+    answer = remembered(api, EXTRACTED)
+
+    assert (answer["facts"], answer["factsExtracted"]) == ([], False)
+    assert answer["factsProblem"].startswith("No facts were extracted: ")
+    assert (history(api), stored_facts(tenant)) == (2, [])
+
+
+def test_a_retry_extracts_what_could_not_be_extracted_and_never_twice(api: Api, tenant: str, write: Write) -> None:
+    writer = write(None, facts_reply(LIVES))
+    assert not remembered(api, EXTRACTED, idempotency_key="once")["factsExtracted"]
+    second = remembered(api, EXTRACTED, idempotency_key="once")
+    third = remembered(api, EXTRACTED, idempotency_key="once")
+
+    assert third == second
+    assert (len(second["facts"]), len(writer.asked), len(stored_facts(tenant))) == (1, 2, 1)
+
+
+def test_that_a_turn_states_no_fact_is_an_answer_to_keep(api: Api, write: Write) -> None:
+    writer = write(facts_reply())
+    first = remembered(api, EXTRACTED, idempotency_key="once")
+
+    assert (first["facts"], first["factsExtracted"]) == ([], True)
+    assert remembered(api, EXTRACTED, idempotency_key="once") == first
+    assert len(writer.asked) == 1
+
+
+def test_without_a_chat_model_nothing_is_extracted_and_the_answer_says_so(api: Api, setting: Setting) -> None:
+    setting("CHAT_URL", "offline")
+    ports.extractor.cache_clear()
+    answer = remembered(api, EXTRACTED)
+    ports.extractor.cache_clear()
+
+    assert (answer["facts"], answer["factsExtracted"]) == ([], False)
+    assert "CHAT_URL" in answer["factsProblem"]
+
+
+def test_erasing_the_conversation_takes_its_turns_facts(api: Api, tenant: str) -> None:
+    remembered(api, WITH_FACTS)
+
+    assert api.delete("/v1/conversations/chat").json["removed"] == {"messages": 2, "memories": 2, "facts": 2}
+    assert stored_facts(tenant) == []
