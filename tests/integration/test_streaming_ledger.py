@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from annals.memory import ports
+from annals.search.documents import Document
+from annals.search.pipeline import index_documents
 from tests.fakes.chat_server import EMOJI, REPLY, ChatServer
 from tests.support.api import Api
 from tests.support.streaming import Streams, events, forget_draft, shown
@@ -56,6 +59,40 @@ def test_the_model_gets_the_history_and_last_the_users_message(stream: Streams):
     shown = json.loads(events(stream("Second? ", model="echo", instructions="Be brief."))[-1].data["fullResponse"])
     assert shown[0] == {"role": "system", "content": "Be brief."}
     assert [message["content"] for message in shown[1:]] == ["First?", REPLY, "Second? "]
+
+
+def test_the_model_gets_facts_and_memories_of_the_space_within_a_budget_and_the_caller_is_told_which(
+    stream: Streams, api: Api
+):
+    about = {"tenant": api.caller.tenant, "memory_space_id": "s", "at": 1_750_000_000_000}
+    known = [
+        Document(**about, memory_id="fact-1", content="My cat is called Byron.", content_type="fact"),
+        Document(**about, memory_id="mem:x:1", content="The cat sleeps on the roof.", role="user"),
+        Document(**about, memory_id="mem:x:2", content="cat " * 3000, role="user"),
+        Document(**{**about, "memory_space_id": "other"}, memory_id="mem:y:1", content="Where is my cat?"),
+    ]
+    assert not index_documents(ports.index(), ports.embedder(), known)
+    told = events(stream(model="echo"))
+    assert set(told[1].data["memoryIds"]) == {"fact-1", "mem:x:1"}
+    assert (told[1].data["historyCount"], 30 < told[1].data["tokenEstimate"] < 60) == (0, True)
+    assert json.loads(told[-1].data["fullResponse"])[0] == {
+        "role": "system",
+        "content": (
+            "What is known:\n- [2025-06-15] My cat is called Byron.\n\n"
+            "What is remembered from earlier, oldest first:\n- [2025-06-15] user: The cat sleeps on the roof."
+        ),
+    }
+
+
+def test_of_the_history_the_newest_are_shown_as_many_as_are_asked_for_and_fit(stream: Streams, api: Api):
+    for number in range(4):
+        events(stream(f"Message {number}"))
+    told = events(stream(model="echo", history=3))
+    shown_to_model = [message["content"] for message in json.loads(told[-1].data["fullResponse"])]
+    assert (told[1].data["historyCount"], shown_to_model) == (3, [REPLY, "Message 3", REPLY, "Where is my cat?"])
+    assert events(stream(model="echo", history=0))[1].data["historyCount"] == 0
+    events(stream("long " * 5000))
+    assert events(stream(model="echo", history=3))[1].data["historyCount"] == 1
 
 
 @pytest.mark.parametrize("model", ["empty", "blank"])

@@ -56,7 +56,7 @@ class LedgerTurnStore:
         history = _history(request, begun)
         known = {begun.message["messageId"]} | {message["messageId"] for message in history}
         hits = list(_fitting(_memories(request, begun, known), CONTEXT_TOKENS))
-        context = context_text([_remembered(hits)])
+        context = context_text(_sections(hits))
         return Recalled(
             context=context,
             memory_ids=[hit["memoryId"] for hit in hits],
@@ -188,10 +188,17 @@ def _fitting(hits: Iterable[T], budget: int) -> Iterator[T]:
             yield hit
 
 
-def _remembered(hits: list[Hit]) -> Section:
-    """The recalled memories, in the order in which they were said."""
-    lines = [
-        f"[{hit['createdAt'][:10]}] {hit.get('name') or hit.get('role') or 'memory'}: {hit['content']}"
-        for hit in sorted(hits, key=lambda hit: hit["createdAt"])
+def _sections(hits: list[Hit]) -> list[Section]:
+    """What was recalled: the facts, then the other memories, both in the order in which they were said."""
+    ordered = sorted(hits, key=lambda hit: hit["createdAt"])
+    facts = [_dated(hit, hit["content"]) for hit in ordered if hit["contentType"] == "fact"]
+    memories = [
+        _dated(hit, f"{hit.get('name') or hit.get('role') or 'memory'}: {hit['content']}")
+        for hit in ordered
+        if hit["contentType"] != "fact"
     ]
-    return Section("What is remembered from earlier, oldest first:", lines)
+    return [Section("What is known:", facts), Section("What is remembered from earlier, oldest first:", memories)]
+
+
+def _dated(hit: Hit, text: str) -> str:
+    return f"[{hit['createdAt'][:10]}] {text}"
