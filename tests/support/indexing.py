@@ -28,13 +28,19 @@ class Stream:
         for item in client().scan(TableName=settings().state_table, ConsistentRead=True)["Items"]:
             if item["sk"]["S"].startswith("M#"):
                 self.seen[item["pk"]["S"], item["sk"]["S"]] = {name: item[name] for name in ("pk", "sk")}
-        records = [
-            {"dynamodb": {"Keys": keys, "SequenceNumber": str(number)}}
-            for number, keys in enumerate(self.seen.values())
-        ]
-        if records:
-            answer = function("index").handler({"Records": records}, Context("index"))
-            assert answer == {"batchItemFailures": []}
+        _hand_over(list(self.seen.values()))
+
+    def deliver_ledger(self) -> None:
+        """Bring the index up to the ledger."""
+        items = client().scan(TableName=settings().ledger_table, ConsistentRead=True)["Items"]
+        _hand_over([{name: item[name] for name in ("pk", "sk")} for item in items])
+
+
+def _hand_over(keys: list[dict[str, Any]]) -> None:
+    records = [{"dynamodb": {"Keys": key, "SequenceNumber": str(number)}} for number, key in enumerate(keys)]
+    if records:
+        answer = function("index").handler({"Records": records}, Context("index"))
+        assert answer == {"batchItemFailures": []}
 
 
 @contextmanager

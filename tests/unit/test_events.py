@@ -26,6 +26,8 @@ REFUSED = {
     "facts-get": 404,
     "facts-delete": 404,
     "memories-restore": 409,
+    "users-patch": 404,
+    "users-delete": 404,
 }
 
 

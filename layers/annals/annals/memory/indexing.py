@@ -8,12 +8,12 @@ from dataclasses import replace
 from annals.conversations.genesis import read_genesis
 from annals.errors import ConversationNotFound, SearchUnavailable
 from annals.ledger.entry import ERASED, Entry
-from annals.ledger.keys import is_conversation_pk, split_conversation_pk, unescape
+from annals.ledger.keys import is_conversation_pk, split_conversation_pk
 from annals.ledger.read import read_records
 from annals.ledger.tail import read_tail
 from annals.memory.fact_documents import fact_document
 from annals.memory.fact_items import is_facts_pk, read_around, split_fact_key
-from annals.memory.items import DELETED, Address, StoredMemory, read_changed, read_item
+from annals.memory.items import DELETED, Address, StoredMemory, read_changed, read_item, split_memory_key
 from annals.memory.raw import conversation_of, turns_of
 from annals.models.embedding import Embedder
 from annals.search.documents import Document
@@ -89,7 +89,7 @@ def index_changed(index: SearchIndex, embedder: Embedder, pk: str, sk: str) -> N
         if index_range(index, embedder, pk, seq, seq):
             raise SearchUnavailable(f"Message {seq} of a conversation could not be indexed.")
     else:
-        _, tenant, _, memory_id = map(unescape, pk.split("#"))
+        tenant, memory_id = split_memory_key(pk, sk)
         _index_memory(index, embedder, tenant, memory_id)
 
 

@@ -13,18 +13,22 @@ from typing import Any
 
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.json_text import dump
-from annals.ledger.keys import conversation_pk, escape
+from annals.ledger.keys import conversation_pk, escape, unescape
 from annals.settings import settings
 from annals.state import read_partition
 
 RAW_PREFIX = "mem:"
+USER_PREFIX = "um:"
 
 ACTIVE, ARCHIVED, DELETED = "active", "archived", "deleted"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredMemory:
-    """A memory. Times are Unix milliseconds; ``message_ids`` name the original words in the ledger."""
+    """A memory. Times are Unix milliseconds; ``message_ids`` name the original words in the ledger.
+
+    ``input`` is what a user memory was made of, where the caller said it.
+    """
 
     tenant: str
     memory_id: str
@@ -40,6 +44,7 @@ class StoredMemory:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     conversation_id: str | None = None
     message_ids: tuple[str, ...] = ()
+    input: str | None = None
     version: int = 1
     created_at: int
     updated_at: int
@@ -55,9 +60,11 @@ class Address:
 
     @staticmethod
     def of(tenant: str, memory_id: str) -> Address:
-        """The address of a memory; a raw one's is beside its conversation, and goes when that is erased."""
+        """The address of a memory; a raw one's is beside its conversation, a user's among all of that user."""
         if raw := split_raw_id(memory_id):
             return Address(conversation_pk(tenant, raw[0]), f"{raw[1]:012d}")
+        if user := split_user_memory_id(memory_id):
+            return Address(user_memories_pk(tenant, user[0]), user[1])
         return Address(f"T#{escape(tenant)}#M#{escape(memory_id)}", "")
 
     @property
@@ -74,6 +81,30 @@ def split_raw_id(memory_id: str) -> tuple[str, int] | None:
     if not memory_id.startswith(RAW_PREFIX) or not conversation_id or not (seq.isascii() and seq.isdigit()):
         return None
     return (conversation_id, int(seq)) if len(seq) <= 12 and str(int(seq)) == seq else None
+
+
+def user_memory_id(user_id: str, name: str) -> str:
+    """The id of a user's memory; the names of one user's memories sort by when they were made."""
+    return f"{USER_PREFIX}{user_id}:{name}"
+
+
+def split_user_memory_id(memory_id: str) -> tuple[str, str] | None:
+    """The user and the name of a user memory's id, or None for any other id."""
+    user_id, _, name = memory_id.removeprefix(USER_PREFIX).rpartition(":")
+    if not memory_id.startswith(USER_PREFIX) or not user_id or not name.isalnum():
+        return None
+    return user_id, name
+
+
+def user_memories_pk(tenant: str, user_id: str) -> str:
+    """The partition of all memories of a user."""
+    return f"T#{escape(tenant)}#UM#{escape(user_id)}"
+
+
+def split_memory_key(pk: str, sk: str) -> tuple[str, str]:
+    """The tenant and the memory id of the key of an explicit memory, or of a user's."""
+    _, tenant, kind, name = map(unescape, pk.split("#"))
+    return (tenant, user_memory_id(name, sk.removeprefix("M#"))) if kind == "UM" else (tenant, name)
 
 
 def to_memory_item(key: Item, memory: StoredMemory) -> Item:

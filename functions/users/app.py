@@ -1,0 +1,103 @@
+"""What is remembered of users."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from annals.http.app import Api, reply
+from annals.http.model import PathId, PathMemoryId
+from annals.memory.memories import change_memory, create_memory, delete_memory
+from annals.memory.user_memories import (
+    Wanted,
+    clear_user_memories,
+    find_user_memory,
+    list_user_memories,
+    new_user_memory,
+    search_user_memories,
+    show_user_memory,
+    to_user_change,
+    topics_of,
+)
+from annals.memory.user_models import (
+    NewUserMemory,
+    PatchUserMemory,
+    SearchUserMemories,
+    TopicList,
+    UserMemoriesCleared,
+    UserMemoriesFound,
+    UserMemory,
+    UserMemoryList,
+)
+
+app = Api()
+handler = app.handler
+
+
+@app.post("/v1/users/<user_id>/memories", status_code=201, tags=["Users"])
+def create_user_memory(user_id: PathId, body: NewUserMemory) -> Response[UserMemory]:
+    """Remember something of a user."""
+    caller = app.caller.require("write")
+    caller.demand_space(body.memory_space_id)
+    new = new_user_memory(caller, user_id, body)
+    memory, replayed = create_memory(new, app.idempotent_request("user-memories"))
+    return reply(show_user_memory(memory), 201, etag=memory.version, replayed=replayed)
+
+
+@app.get("/v1/users/<user_id>/memories", tags=["Users"])
+def list_them(
+    user_id: PathId,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[str | None, Query()] = None,
+    order: Annotated[Literal["asc", "desc"], Query()] = "desc",
+    agent_id: Annotated[str | None, Query(alias="agentId")] = None,
+    topic: Annotated[str | None, Query()] = None,
+    memory_space_id: Annotated[str | None, Query(alias="memorySpaceId")] = None,
+) -> UserMemoryList:
+    """List what is remembered of a user, the newest first unless said otherwise. Strongly consistent."""
+    caller = app.caller.require("read")
+    app.demand_known_query("limit", "cursor", "order", "agentId", "topic", "memorySpaceId")
+    wanted = Wanted(agent_id, topic, memory_space_id)
+    return list_user_memories(caller, user_id, wanted, limit, newest_first=order == "desc", cursor=cursor)
+
+
+@app.delete("/v1/users/<user_id>/memories", tags=["Users"])
+def clear_them(user_id: PathId) -> UserMemoriesCleared:
+    """Delete all that is remembered of this one user; what was said in conversations stays."""
+    caller = app.caller.require("erase")
+    app.demand_known_query()
+    return {"count": clear_user_memories(caller, user_id)}
+
+
+@app.get("/v1/users/<user_id>/memories/topics", tags=["Users"])
+def list_topics(user_id: PathId) -> TopicList:
+    """The topics of a user's memories."""
+    caller = app.caller.require("read")
+    app.demand_known_query()
+    return {"items": topics_of(caller, user_id)}
+
+
+@app.post("/v1/users/<user_id>/memories/search", tags=["Users"])
+def search_them(user_id: PathId, body: SearchUserMemories) -> UserMemoriesFound:
+    """Find memories of a user: the newest, the oldest, by words, or by meaning."""
+    caller = app.caller.require("read")
+    return {"items": search_user_memories(caller, user_id, body)}
+
+
+@app.patch("/v1/users/<user_id>/memories/<memory_id>", tags=["Users"])
+def patch_user_memory(user_id: PathId, memory_id: PathMemoryId, body: PatchUserMemory) -> Response[UserMemory]:
+    """Change a user's memory; its versions before are kept, and are found as any memory's."""
+    caller = app.caller.require("write")
+    memory = find_user_memory(caller, user_id, memory_id)
+    changed = change_memory(memory, to_user_change(memory, body), app.if_match())
+    return reply(show_user_memory(changed), etag=changed.version)
+
+
+@app.delete("/v1/users/<user_id>/memories/<memory_id>", status_code=204, tags=["Users"])
+def delete_user_memory(user_id: PathId, memory_id: PathMemoryId) -> Response[None]:
+    """Delete a user's memory."""
+    caller = app.caller.require("erase")
+    delete_memory(find_user_memory(caller, user_id, memory_id))
+    return reply(None, 204)

@@ -1,0 +1,221 @@
+"""What is remembered of users: memories of their own, in one partition a user, in the order of time.
+
+They are memories like all others, with versions and in the search index; and their lists are strongly consistent.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, cast
+
+from annals.access.caller import Caller
+from annals.conversations.metadata import merged
+from annals.errors import InvalidInput, MemoryNotFound
+from annals.http.cursors import read_cursor, write_cursor
+from annals.memory import ports
+from annals.memory.items import (
+    ACTIVE,
+    Address,
+    StoredMemory,
+    from_memory_item,
+    split_user_memory_id,
+    user_memories_pk,
+    user_memory_id,
+)
+from annals.memory.memories import delete_memory, find_memory
+from annals.memory.user_models import (
+    NewUserMemory,
+    PatchUserMemory,
+    SearchUserMemories,
+    Topic,
+    UserMemory,
+    UserMemoryList,
+)
+from annals.search import engine
+from annals.search.port import Filters
+from annals.state import read_partition
+from annals.times import now_ms, to_rfc3339
+
+SOURCE = "user"
+"""The source type of users' memories, by which searches tell them from other ones."""
+
+NAME_CHARS = 20
+"""How long a memory's name is: the microsecond when it was made, then what tells it from another one of that."""
+
+WRITERS = 8
+"""How many memories are deleted side by side."""
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which memories of a user are meant; each restricts on its own."""
+
+    agent_id: str | None = None
+    topic: str | None = None
+    memory_space_id: str | None = None
+
+    def keeps(self, memory: StoredMemory) -> bool:
+        """Whether a memory is one of them."""
+        return (
+            self.agent_id in (None, memory.agent_id)
+            and self.memory_space_id in (None, memory.memory_space_id)
+            and (self.topic is None or self.topic in memory.tags)
+        )
+
+
+def new_user_memory(caller: Caller, user_id: str, said: NewUserMemory) -> StoredMemory:
+    """A new memory of a user."""
+    at = now_ms()
+    name = f"{time.time_ns() // 1_000:014x}{secrets.token_hex(3)}"
+    return StoredMemory(
+        tenant=caller.tenant,
+        memory_id=user_memory_id(user_id, name),
+        memory_space_id=said.memory_space_id or "",
+        content=said.memory,
+        content_type="custom",
+        source_type=SOURCE,
+        user_id=user_id,
+        agent_id=said.agent_id,
+        tags=tuple(said.topics),
+        metadata=said.metadata,
+        input=said.input,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+def find_user_memory(caller: Caller, user_id: str, memory_id: str) -> StoredMemory:
+    """A user's memory that the caller may see. Raises MemoryNotFound, for another user's, too."""
+    named = split_user_memory_id(memory_id)
+    if named is None or named[0] != user_id:
+        raise MemoryNotFound(memory_id)
+    return find_memory(caller, memory_id)
+
+
+def to_user_change(memory: StoredMemory, said: PatchUserMemory) -> dict[str, Any]:
+    """What a patch changes of a memory. Raises InvalidInput MISSING_REQUIRED_FIELD where it says nothing."""
+    change = {
+        "content": said.memory,
+        "tags": tuple(said.topics) if said.topics is not None else None,
+        "input": said.input,
+        "agent_id": said.agent_id,
+        "metadata": merged(memory.metadata, said.metadata) if said.metadata is not None else None,
+    }
+    made = {name: value for name, value in change.items() if value is not None}
+    if not made:
+        detail = "A change names memory, topics, input, agentId or metadata."
+        raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="memory")
+    return made
+
+
+def walk_user_memories(
+    caller: Caller, user_id: str, wanted: Wanted | None = None, *, newest_first: bool = False, behind: str | None = None
+) -> Iterator[StoredMemory]:
+    """A user's memories that the caller may see, by time, those behind the one of a name. Strongly consistent."""
+    pk = user_memories_pk(caller.tenant, user_id)
+    start = {"ExclusiveStartKey": {"pk": {"S": pk}, "sk": {"S": f"M#{behind[:NAME_CHARS]}"}}} if behind else {}
+    chosen = wanted or Wanted()
+    for memory in map(from_memory_item, read_partition(pk, "M#", ScanIndexForward=not newest_first, **start)):
+        if memory.status == ACTIVE and caller.may_see(memory.memory_space_id) and chosen.keeps(memory):
+            yield memory
+
+
+def list_user_memories(
+    caller: Caller, user_id: str, wanted: Wanted, limit: int, *, newest_first: bool, cursor: str | None
+) -> UserMemoryList:
+    """A page of a user's memories. Raises InvalidInput for a cursor that is damaged, or another list's."""
+    kind = f"memories of {user_id}"
+    behind = read_cursor(kind, cursor, str)[0] if cursor else None
+    walked = walk_user_memories(caller, user_id, wanted, newest_first=newest_first, behind=behind)
+    found = list(islice(walked, limit + 1))
+    page = UserMemoryList(items=[show_user_memory(memory) for memory in found[:limit]])
+    if len(found) > limit:
+        page["nextCursor"] = write_cursor(kind, _name_of(found[limit - 1]))
+    return page
+
+
+def search_user_memories(caller: Caller, user_id: str, asked: SearchUserMemories) -> list[UserMemory]:
+    """The memories of a user that a search wants. Raises InvalidInput, and SearchUnavailable for a semantic one."""
+    wanted = Wanted(asked.agent_id, asked.topic, asked.memory_space_id)
+    if asked.method == "semantic":
+        return _nearest(caller, user_id, asked)
+    if asked.method == "text":
+        words = set(_words(asked.demand_query()))
+        walked = walk_user_memories(caller, user_id, wanted, newest_first=True)
+        found = list(islice((each for each in walked if words <= set(_words(each.content))), asked.limit))
+    else:
+        last = asked.method == "last_n"
+        found = list(islice(walk_user_memories(caller, user_id, wanted, newest_first=last), asked.limit))
+        found = found[::-1] if last else found
+    return [show_user_memory(memory) for memory in found]
+
+
+def _nearest(caller: Caller, user_id: str, asked: SearchUserMemories) -> list[UserMemory]:
+    """What the search index finds, shown as it is stored now."""
+    request = engine.SearchRequest(
+        tenant=caller.tenant,
+        query=asked.demand_query(),
+        memory_spaces=caller.spaces,
+        memory_space_id=asked.memory_space_id,
+        limit=asked.limit,
+        filters=Filters(
+            user_id=user_id,
+            source_type=SOURCE,
+            agent_id=asked.agent_id,
+            tags_all=(asked.topic,) if asked.topic else (),
+        ),
+    )
+    stored = {memory.memory_id: memory for memory in walk_user_memories(caller, user_id)}
+    hits = engine.search(ports.index(), ports.embedder(), request)
+    return [
+        {**show_user_memory(stored[hit.document.memory_id]), "score": hit.score}
+        for hit in hits
+        if hit.document.memory_id in stored
+    ]
+
+
+def topics_of(caller: Caller, user_id: str) -> list[Topic]:
+    """The topics of a user's memories, the most frequent first, then by name."""
+    counts = Counter(topic for memory in walk_user_memories(caller, user_id) for topic in dict.fromkeys(memory.tags))
+    return [{"topic": topic, "count": count} for topic, count in sorted(counts.items(), key=lambda it: (-it[1], it[0]))]
+
+
+def clear_user_memories(caller: Caller, user_id: str) -> int:
+    """Delete all memories of one user that the caller may see, with their versions; how many there were."""
+    with ThreadPoolExecutor(WRITERS) as writers:
+        return sum(1 for _ in writers.map(delete_memory, list(walk_user_memories(caller, user_id))))
+
+
+def show_user_memory(memory: StoredMemory) -> UserMemory:
+    """The API's user memory."""
+    shown: dict[str, object] = {
+        "memoryId": memory.memory_id,
+        "userId": memory.user_id,
+        "memory": memory.content,
+        "topics": list(memory.tags),
+        "input": memory.input,
+        "agentId": memory.agent_id,
+        "memorySpaceId": memory.memory_space_id or None,
+        "metadata": dict(memory.metadata),
+        "version": memory.version,
+        "createdAt": to_rfc3339(memory.created_at),
+        "updatedAt": to_rfc3339(memory.updated_at),
+    }
+    return cast("UserMemory", {name: value for name, value in shown.items() if value is not None})
+
+
+def _name_of(memory: StoredMemory) -> str:
+    return Address.of(memory.tenant, memory.memory_id).name
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
