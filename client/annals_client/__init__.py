@@ -24,6 +24,7 @@ from annals_client.errors import (
 )
 from annals_client.events import Context, Delta, Event, Result, Start
 from annals_client.own_turn import StoredTurn
+from annals_client.resources.facts import NewFact
 from annals_client.resources.messages import NewMessage
 from annals_client.retries import NO_RETRIES, Retries
 from annals_client.version import __version__
@@ -40,6 +41,7 @@ __all__ = [
     "Erased",
     "Event",
     "Forbidden",
+    "NewFact",
     "NewMessage",
     "NotFound",
     "PreconditionFailed",

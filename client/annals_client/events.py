@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from annals_client.models import Fact, Memory, Message, Model, RememberedConversation, Usage
+from annals_client.models import Message, Model, Remembered, Usage
 
 
 class Start(Model):
@@ -33,12 +33,9 @@ class Delta(Model):
     number: int
 
 
-class Result(Model):
+class Result(Remembered):
     """The turn is stored, both messages. ``full_response`` is the whole reply."""
 
-    conversation: RememberedConversation
-    memories: list[Memory]
-    facts: list[Fact]
     full_response: str
     usage: Usage | None = None
     finish_reason: str | None = None

@@ -58,7 +58,7 @@ class Method(Generic[P, T]):
         repeat: Repeat,
     ) -> None:
         self.route = route
-        self._describe = describe
+        self.describe = describe
         self._read = read
         self._repeat = repeat
         self._method = _method(describe, lambda sender, *said, **named: sender.send(self.call(*said, **named)))
@@ -66,7 +66,7 @@ class Method(Generic[P, T]):
 
     def call(self, *said: P.args, **named: P.kwargs) -> Call[T]:
         """The call that these arguments describe."""
-        return Call.of(self.route, self._describe(None, *said, **named), self._read, self._repeat)
+        return Call.of(self.route, self.describe(None, *said, **named), self._read, self._repeat)
 
     @overload
     def __get__(self, resource: None, owner: type) -> Method[P, T]: ...
@@ -83,20 +83,20 @@ class ListMethod(Generic[P, T]):
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Wanted], route: Route, kind: type[T]) -> None:
         self.route = route
-        self._describe = describe
+        self.describe = describe
         self._read = page_reader(kind)
         self._method = _method(describe, self._list)
         self.__doc__ = describe.__doc__
 
     def walk(self, *said: P.args, **named: P.kwargs) -> Walk[T]:
         """The walk through the list that these arguments describe."""
-        return self._walk(self._describe(None, *said, **named))
+        return self._walk(self.describe(None, *said, **named))
 
     def _walk(self, wanted: Wanted) -> Walk[T]:
         return Walk(self.route, wanted, self._read)
 
     def _list(self, sender: Sender | AsyncSender, *said: P.args, **named: P.kwargs) -> Listing[T] | AsyncListing[T]:
-        wanted = self._describe(None, *said, **named)
+        wanted = self.describe(None, *said, **named)
         if isinstance(sender, Sender):
             return Listing(lambda: self._walk(wanted), sender.send)
         return AsyncListing(lambda: self._walk(wanted), sender.send)
@@ -134,12 +134,12 @@ class SaveMethod(Generic[P]):
 
     def __init__(self, describe: Callable[Concatenate[Any, P], Download], route: Route) -> None:
         self.route = route
-        self._describe = describe
+        self.describe = describe
         self._method = _method(describe, self._save)
         self.__doc__ = describe.__doc__
 
     def _save(self, sender: Sender | AsyncSender, *said: P.args, **named: P.kwargs) -> int | Coroutine[Any, Any, int]:
-        wanted = self._describe(None, *said, **named)
+        wanted = self.describe(None, *said, **named)
         return sender.save(Call.of(self.route, wanted.said, lambda _: None, Repeat.SAFELY), wanted.to)
 
     @overload

@@ -197,8 +197,30 @@ class ConversationRef(Model):
     message_ids: list[str]
 
 
+class Fact(Model):
+    """A fact, with its source. ``valid_to`` and ``superseded_by`` are there where a newer one took its place."""
+
+    fact_id: str
+    memory_space_id: str
+    fact: str
+    fact_type: str
+    confidence: int
+    subject: str
+    predicate: str
+    object: str
+    valid_from: datetime
+    valid_to: datetime | None = None
+    superseded_by: str | None = None
+    source_ref: ConversationRef | None = None
+    user_id: str | None = None
+    participant_id: str | None = None
+    tags: list[str]
+    metadata: Json
+    created_at: datetime
+
+
 class Memory(Model):
-    """A memory."""
+    """A memory. ``fact`` is there where it is one."""
 
     memory_id: str
     memory_space_id: str
@@ -216,6 +238,7 @@ class Memory(Model):
     created_at: datetime
     updated_at: datetime
     status: str
+    fact: Fact | None = None
 
 
 class MemoryWithVersions(Memory):
@@ -242,28 +265,6 @@ class Hit(Memory):
     explanation: dict[str, float] | None = None
 
 
-class Fact(Model):
-    """A fact, with its source. ``valid_to`` and ``superseded_by`` are there where a newer one took its place."""
-
-    fact_id: str
-    memory_space_id: str
-    fact: str
-    fact_type: str
-    confidence: int
-    subject: str
-    predicate: str
-    object: str
-    valid_from: datetime
-    valid_to: datetime | None = None
-    superseded_by: str | None = None
-    source_ref: ConversationRef | None = None
-    user_id: str | None = None
-    participant_id: str | None = None
-    tags: list[str]
-    metadata: Json
-    created_at: datetime
-
-
 class RememberedConversation(Model):
     """The conversation of a remembered turn."""
 
@@ -273,11 +274,16 @@ class RememberedConversation(Model):
 
 
 class Remembered(Model):
-    """What remembering a turn stored."""
+    """What remembering a turn stored.
+
+    Where facts were to be extracted, ``facts_extracted`` says whether they were, and ``facts_problem`` why not.
+    """
 
     conversation: RememberedConversation
     memories: list[Memory]
     facts: list[Fact]
+    facts_extracted: bool | None = None
+    facts_problem: str | None = None
 
 
 class Key(Model):

@@ -15,7 +15,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -146,11 +146,12 @@ class AsyncRelay(Generic[C]):
     async def _pass_on(self) -> AsyncGenerator[C, None]:
         begun = await self._sender.run(self._turn.begin())
         try:
-            async for chunk in each(self._source):
-                self._reply.take(chunk)
-                await self._tell(self._hooks.on_chunk, chunk)
-                await self._tell(self._hooks.on_progress, self._reply.progress)
-                yield chunk
+            async with aclosing(each(self._source)) as chunks:
+                async for chunk in chunks:
+                    self._reply.take(chunk)
+                    await self._tell(self._hooks.on_chunk, chunk)
+                    await self._tell(self._hooks.on_progress, self._reply.progress)
+                    yield chunk
             self._reply.end()
         except BaseException as failure:
             await self._break_off(begun, failure)
@@ -195,7 +196,7 @@ class AsyncRelay(Generic[C]):
         await self.close()
 
 
-async def each(source: AsyncIterable[C] | Iterable[C]) -> AsyncIterator[C]:
+async def each(source: AsyncIterable[C] | Iterable[C]) -> AsyncGenerator[C, None]:
     """What a source gives. One that is not asynchronous waits in a thread, so that nobody else has to wait."""
     if isinstance(source, AsyncIterable):
         async for chunk in source:

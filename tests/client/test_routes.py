@@ -16,12 +16,18 @@ UNDER_WAY: set[str] = set()
 """Routes that are being added right now: in the API's document, and not yet in the client, or the other way round."""
 
 
-def _of_client() -> set[str]:
-    groups = [Service]
+def groups() -> list[type]:
+    """The client's groups of calls."""
+    found: list[type] = [Service]
     for module in (agents, conversations, facts, keys, memories, memory, messages):
-        groups += [each for _, each in inspect.getmembers(module, inspect.isclass) if issubclass(each, Resource)]
+        classes = (each for _, each in inspect.getmembers(module, inspect.isclass))
+        found += [each for each in classes if issubclass(each, Resource) and each is not Resource]
+    return found
+
+
+def _of_client() -> set[str]:
     found: list[Route] = [following.BEGIN, following.RESUME]
-    for group in groups:
+    for group in groups():
         found += [each.route for each in vars(group).values() if isinstance(each, Method | ListMethod | SaveMethod)]
     return {f"{route.method} {route.template}" for route in found}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, Said
@@ -14,48 +14,46 @@ from annals_client.models import ConversationRef, Fact
 from annals_client.wire import Time
 
 
+class NewFact(TypedDict, total=False):
+    """A fact to be stored: as a sentence, and as subject, predicate and object. ``confidence`` is from 0 to 100."""
+
+    fact: Required[str]
+    subject: Required[str]
+    predicate: Required[str]
+    object: Required[str]
+    fact_type: str
+    confidence: int
+    valid_from: Time | None
+    tags: Sequence[str]
+    metadata: Mapping[str, Any]
+
+
 class Facts(Resource[S]):
     """Store, read, list and delete facts."""
 
     @call("POST /v1/facts", Fact, Repeat.WITH_KEY)
     def create(
         self,
-        fact: str,
         *,
         memory_space_id: str,
-        subject: str,
-        predicate: str,
-        object: str,  # noqa: A002 - the API's word
-        fact_type: str | None = None,
-        confidence: int | None = None,
-        valid_from: Time | None = None,
         user_id: str | None = None,
         participant_id: str | None = None,
-        tags: Sequence[str] | None = None,
-        metadata: Mapping[str, Any] | None = None,
         source_ref: ConversationRef | None = None,
         idempotency_key: str | None = None,
+        **fact: Unpack[NewFact],
     ) -> Said:
         """Store a fact; the one of its subject and predicate that held before holds until then.
 
-        ``confidence`` is from 0 to 100; ``source_ref`` names the messages that it comes from.
+        ``source_ref`` names the messages that it comes from. A fact that is a user's is superseded by newer ones of
+        that user only.
         """
         said = wire.body(
-            fact=fact,
             memory_space_id=memory_space_id,
-            subject=subject,
-            predicate=predicate,
-            object=object,
-            fact_type=fact_type,
-            confidence=confidence,
-            valid_from=valid_from,
             user_id=user_id,
             participant_id=participant_id,
-            tags=tags,
-            metadata=metadata,
             source_ref=source_ref and source_ref.model_dump(by_alias=True),
         )
-        return Said(body=said, key=idempotency_key)
+        return Said(body={**said, **wire.body(**fact)}, key=idempotency_key)
 
     @listing("GET /v1/facts", Fact)
     def list(

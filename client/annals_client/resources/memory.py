@@ -16,6 +16,7 @@ from annals_client.methods import Resource, S, call
 from annals_client.models import Hit, Remembered
 from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
 from annals_client.relay import AsyncRelay, Relay, demand_stream
+from annals_client.resources.facts import NewFact
 from annals_client.senders import AsyncSender, Sender
 from annals_client.wire import Time
 
@@ -77,15 +78,27 @@ class Remembering(Resource[S]):
     """Remember turns, stream replies, search."""
 
     @call("POST /v1/memory/remember", Remembered, Repeat.WITH_KEY)
-    def remember(self, *, agent_response: str, idempotency_key: str | None = None, **turn: Unpack[Turn]) -> Said:
+    def remember(
+        self,
+        *,
+        agent_response: str,
+        facts: Iterable[NewFact] | None = None,
+        extract_facts: bool | None = None,
+        idempotency_key: str | None = None,
+        **turn: Unpack[Turn],
+    ) -> Said:
         """Store what a user said and what the agent answered, as one entry of their conversation.
+
+        ``facts`` are known to follow from it; ``extract_facts`` has the server's model look for some.
 
         Raises
         ------
         Conflict : MEMORY_SPACE_MISMATCH, CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
         ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
         """
-        return Said(body=wire.body(**turn, agent_response=agent_response), key=idempotency_key)
+        known = None if facts is None else [wire.body(**fact) for fact in facts]
+        said = wire.body(**turn, agent_response=agent_response, facts=known, extract_facts=extract_facts)
+        return Said(body=said, key=idempotency_key)
 
     @call("POST /v1/memory/search", Hits, inside="items")
     def search(
