@@ -173,7 +173,10 @@ def _read_time(value: Any, field: str) -> int:
 
 
 def _checked(conditions: Iterator[Condition], prefix: str = "") -> Conditions:
-    """The conditions, if no two of them leave a range empty; ``prefix`` stands before their names. Raises InvalidInput INVALID_DATE_RANGE."""
+    """The conditions, if no two of them leave a range empty; ``prefix`` stands before their names.
+
+    Raises InvalidInput INVALID_DATE_RANGE.
+    """
     found = Conditions(tuple(conditions))
     for what in (CREATED, LAST_MESSAGE):
         after = [each.value for each in found.all if (each.path, each.operator) == (what, "$gt")]
