@@ -31,6 +31,7 @@ PLACES = {
     "factId": "fact-0123456789abcdef0123",
     "streamId": "stream-0123456789abcdef01234567",
     "userId": "ada",
+    "memorySpaceId": "demo",
     "number": "1",
     "proxy": "v1/nowhere",
 }
@@ -60,6 +61,7 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/users/{userId}/memories": {"memory": "Prefers window seats.", "topics": ["travel"]},
     "POST /v1/users/{userId}/memories/search": {"method": "last_n", "limit": 5},
     "PATCH /v1/users/{userId}/memories/{memoryId}": {"topics": ["travel", "seats"]},
+    "PUT /v1/spaces/{memorySpaceId}": {"name": "Demo", "participants": [{"participantId": "ada", "type": "person"}]},
     "POST /v1/a2a/messages": {"from": "planner", "to": "booker", "text": "Book the flight of 3 May."},
     "POST /v1/memory/remember": {**TURN, "agentResponse": "Peanuts."},
     "POST /v1/memory/remember-stream": TURN,

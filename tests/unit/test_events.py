@@ -26,6 +26,7 @@ REFUSED = {
     "facts-get": 404,
     "facts-delete": 404,
     "memories-restore": 409,
+    "spaces-get": 404,
     "users-patch": 404,
     "users-delete": 404,
 }

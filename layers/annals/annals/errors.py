@@ -92,6 +92,13 @@ class VersionNotFound(NotFound):
         super().__init__(f"Memory {memory_id!r} has no version {number} that is kept, or had none at that time.")
 
 
+class SpaceNotFound(NotFound):
+    code, title = "SPACE_NOT_FOUND", "Memory space not found"
+
+    def __init__(self, memory_space_id: str) -> None:
+        super().__init__(f"There is no description of a memory space {memory_space_id!r}.")
+
+
 class ReceiptNotFound(NotFound):
     code, title = "RECEIPT_NOT_FOUND", "Receipt not found"
 

@@ -1,0 +1,29 @@
+"""Describe memory spaces and who takes part in them."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools.event_handler import Response
+
+from annals.http.app import Api, reply
+from annals.http.model import PathId
+from annals.memory.spaces import PutSpace, ShownSpace, find_space, put_space
+
+app = Api()
+handler = app.handler
+
+
+@app.get("/v1/spaces/<memory_space_id>", tags=["Spaces"])
+def get_space(memory_space_id: PathId) -> Response[ShownSpace]:
+    """A memory space, as it was described. One that nobody described can be used all the same, but is not here."""
+    caller = app.caller.require("read")
+    app.demand_known_query()
+    space = find_space(caller, memory_space_id)
+    return reply(space.show(), etag=space.version)
+
+
+@app.put("/v1/spaces/<memory_space_id>", tags=["Spaces"])
+def describe_space(memory_space_id: PathId, body: PutSpace) -> Response[ShownSpace]:
+    """Describe a memory space, in the place of what was said of it before: 201 for the first time, then 200."""
+    caller = app.caller.require("admin")
+    space = put_space(caller, memory_space_id, body, app.if_match())
+    return reply(space.show(), 201 if space.version == 1 else 200, etag=space.version)

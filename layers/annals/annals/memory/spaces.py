@@ -1,0 +1,160 @@
+"""Memory spaces: what is known of one, beside its name, and who takes part in it.
+
+Spaces are optional: every route takes the id of a space that nobody described.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, NotRequired, cast
+
+from botocore.exceptions import ClientError
+from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
+
+from annals.access.caller import Caller
+from annals.dynamodb import Item, client, from_item, to_item
+from annals.errors import AppendConflict, PreconditionFailed, RequestTooLarge, SpaceNotFound
+from annals.http.model import Id, Json, Model, Text, refusal
+from annals.json_text import dump
+from annals.ledger.keys import escape
+from annals.ledger.retry import tries
+from annals.settings import settings
+from annals.times import now_ms, to_rfc3339
+
+MAX_BYTES = 256 * 1024
+"""The most that a space's description may weigh as JSON."""
+
+
+class Participant(Model):
+    """Somebody who takes part in a space: a person, an agent, a tool."""
+
+    participant_id: Id
+    type: Text | None = None
+    name: Text | None = None
+
+
+def _distinct(participants: list[Participant]) -> list[Participant]:
+    if len({each.participant_id for each in participants}) < len(participants):
+        raise refusal("DUPLICATE_VALUES", "must not name a participant twice")
+    return participants
+
+
+class PutSpace(Model):
+    """What is to be known of a space, in the place of what was known before."""
+
+    name: Text | None = None
+    participants: Annotated[list[Participant], Field(max_length=1000), AfterValidator(_distinct)] = Field(
+        default_factory=list
+    )
+    metadata: Json = Field(default_factory=dict)
+
+
+class ShownParticipant(TypedDict):
+    """Somebody who takes part in a space."""
+
+    participantId: str
+    type: NotRequired[str]
+    name: NotRequired[str]
+
+
+class ShownSpace(TypedDict):
+    """A memory space. Its ETag is ``version``."""
+
+    memorySpaceId: str
+    name: NotRequired[str]
+    participants: list[ShownParticipant]
+    metadata: Json
+    version: int
+    createdAt: str
+    updatedAt: str
+
+
+@dataclass(frozen=True)
+class Space:
+    """A described space; ``described`` is what was said of it, as the API shows it. Times are Unix milliseconds."""
+
+    tenant: str
+    memory_space_id: str
+    described: Json
+    version: int
+    created_at: int
+    updated_at: int
+
+    def show(self) -> ShownSpace:
+        """The API's space."""
+        times = {"createdAt": to_rfc3339(self.created_at), "updatedAt": to_rfc3339(self.updated_at)}
+        shown = {"memorySpaceId": self.memory_space_id, **self.described, "version": self.version, **times}
+        return cast("ShownSpace", shown)
+
+
+def find_space(caller: Caller, memory_space_id: str) -> Space:
+    """A space that the caller may see. Raises SpaceNotFound, also for one that nobody described."""
+    found = _read(caller.tenant, memory_space_id) if caller.may_see(memory_space_id) else None
+    if found is None:
+        raise SpaceNotFound(memory_space_id)
+    return found
+
+
+def put_space(caller: Caller, memory_space_id: str, said: PutSpace, expected_version: int | None = None) -> Space:
+    """Describe a space, in the place of what was said of it before.
+
+    Raises
+    ------
+    SpaceNotFound : it is not open to the caller
+    PreconditionFailed : its version is not ``expected_version``; one that nobody described has version 0
+    RequestTooLarge, AppendConflict
+    """
+    if not caller.may_see(memory_space_id):
+        raise SpaceNotFound(memory_space_id)
+    described = {**said.model_dump(by_alias=True, exclude_none=True), "metadata": said.metadata}
+    if (size := len(dump(described).encode())) > MAX_BYTES:
+        raise RequestTooLarge(f"The space takes {size} bytes of JSON; one may take {MAX_BYTES}.")
+    for _ in tries(settings().append_patience_s):
+        before = _read(caller.tenant, memory_space_id)
+        version = before.version if before else 0
+        if expected_version is not None and version != expected_version:
+            raise PreconditionFailed(expected_version, version)
+        at = now_ms()
+        first = before or Space(caller.tenant, memory_space_id, described, 0, at, at)
+        space = replace(first, described=described, version=version + 1, updated_at=at)
+        if _stored(space, version):
+            return space
+    raise AppendConflict(memory_space_id)
+
+
+def _key(tenant: str, memory_space_id: str) -> Item:
+    return {"pk": {"S": f"T#{escape(tenant)}#SP#{escape(memory_space_id)}"}, "sk": {"S": "SPACE"}}
+
+
+def _read(tenant: str, memory_space_id: str) -> Space | None:
+    key = _key(tenant, memory_space_id)
+    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    if item is None:
+        return None
+    values = from_item(item)
+    described: Any = json.loads(values["described"])
+    return Space(tenant, memory_space_id, described, values["version"], values["createdAt"], values["updatedAt"])
+
+
+def _stored(space: Space, before: int) -> bool:
+    """Store a space if its version is still the one before."""
+    values = {
+        "described": dump(space.described),
+        "version": space.version,
+        "createdAt": space.created_at,
+        "updatedAt": space.updated_at,
+    }
+    try:
+        client().put_item(
+            TableName=settings().state_table,
+            Item={**_key(space.tenant, space.memory_space_id), **to_item(values)},
+            ConditionExpression="version = :before" if before else "attribute_not_exists(pk)",
+            **({"ExpressionAttributeValues": {":before": {"N": str(before)}}} if before else {}),  # type: ignore[arg-type]
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
