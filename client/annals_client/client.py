@@ -18,6 +18,7 @@ from annals_client.resources.keys import Keys, Receipts
 from annals_client.resources.memories import Memories
 from annals_client.resources.memory import Remembering
 from annals_client.resources.messages import Messages
+from annals_client.resources.users import UserMemories
 from annals_client.retries import Retries
 from annals_client.senders import AsyncSender, Connection, Sender
 from annals_client.version import __version__
@@ -34,6 +35,7 @@ class Service(Resource[S]):
         self.messages: Messages[S] = Messages(sender)
         self.memory: Remembering[S] = Remembering(sender)
         self.memories: Memories[S] = Memories(sender)
+        self.user_memories: UserMemories[S] = UserMemories(sender)
         self.facts: Facts[S] = Facts(sender)
         self.a2a: AgentMessages[S] = AgentMessages(sender)
         self.keys: Keys[S] = Keys(sender)

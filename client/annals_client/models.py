@@ -265,6 +265,30 @@ class Hit(Memory):
     explanation: dict[str, float] | None = None
 
 
+class UserMemory(Model):
+    """What is remembered of a user. ``score`` is only in what a semantic search found."""
+
+    memory_id: str
+    user_id: str
+    memory: str
+    topics: list[str]
+    input: str | None = None
+    agent_id: str | None = None
+    memory_space_id: str | None = None
+    metadata: Json
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    score: float | None = None
+
+
+class Topic(Model):
+    """A topic, and how many memories have it."""
+
+    topic: str
+    count: int
+
+
 class RememberedConversation(Model):
     """The conversation of a remembered turn."""
 

@@ -213,6 +213,46 @@ def test_memories_are_made_changed_found_and_deleted(annals: Annals) -> None:
         annals.memories.get(made.memory_id)
 
 
+def test_facts_are_stored_superseded_and_listed(annals: Annals) -> None:
+    space = unique("space")
+    said: Any = {"fact": "Ada lives in Rome.", "subject": "Ada", "predicate": "lives in", "object": "Rome"}
+    newer: Any = {**said, "fact": "Ada lives in Oslo.", "object": "Oslo"}
+    turn: Any = {"memory_space_id": space, "user_id": "ada", "user_message": "I live in Rome.", "agent_response": "Ok."}
+    (known,) = annals.memory.remember(**turn, facts=[said]).facts
+    moved = annals.facts.create(memory_space_id=space, user_id="ada", **newer)
+    assert annals.facts.get(known.fact_id).superseded_by == moved.fact_id
+    assert _eventually(lambda: [each.object for each in annals.facts.list(memory_space_id=space)] == ["Oslo"])
+    annals.facts.delete(moved.fact_id)
+    with pytest.raises(NotFound):
+        annals.facts.get(moved.fact_id)
+
+
+def test_users_are_remembered_searched_and_forgotten(annals: Annals) -> None:
+    user = unique("user")
+    tea = annals.user_memories.create(user, "Likes green tea.", topics=["taste"], input="I like tea.")
+    annals.user_memories.create(user, "Lives in Oslo.", topics=["home"])
+    changed = annals.user_memories.update(user, tea.memory_id, topics=["taste", "tea"], if_match=1)
+    assert (changed.version, changed.memory) == (2, "Likes green tea.")
+    assert [each.memory for each in annals.user_memories.list(user, page_size=1)] == [
+        "Lives in Oslo.",
+        "Likes green tea.",
+    ]
+    assert [each.memory_id for each in annals.user_memories.search(user, "GREEN", method="text")] == [tea.memory_id]
+    assert {each.topic for each in annals.user_memories.topics(user)} == {"taste", "tea", "home"}
+    annals.user_memories.delete(user, tea.memory_id)
+    assert annals.user_memories.clear(user) == 1
+    assert list(annals.user_memories.list(user)) == []
+
+
+def test_a_conversation_is_summarised(annals: Annals, talk: str) -> None:
+    annals.messages.append(talk, role="user", content="I fly to Lisbon on 3 May.")
+    made = annals.conversations.summarize(talk)
+    found = annals.conversations.get(talk, include=["messages", "summary"])
+    assert (found.summary, made.to_seq) == (made, 1)
+    assert found.messages
+    assert found.messages[0].content == "I fly to Lisbon on 3 May."
+
+
 def test_a_key_opens_what_it_was_made_for(server: Server, annals: Annals) -> None:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     made = annals.keys.create("reader", ["read"], memory_spaces=["client"], expires_at=tomorrow)

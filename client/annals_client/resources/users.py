@@ -1,0 +1,132 @@
+"""What is remembered of users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any, Literal
+
+from annals_client import wire
+from annals_client.calls import Repeat, Said
+from annals_client.listing import Wanted
+from annals_client.methods import Resource, S, call, listing
+from annals_client.models import Topic, UserMemory
+
+MEMORIES = "/v1/users/{userId}/memories"
+MEMORY = MEMORIES + "/{memoryId}"
+
+Found = list[UserMemory]
+Topics = list[Topic]
+
+
+class UserMemories(Resource[S]):
+    """Remember users: memories that are about a person, wherever they were made."""
+
+    @call(f"POST {MEMORIES}", UserMemory, Repeat.WITH_KEY)
+    def create(
+        self,
+        user_id: str,
+        memory: str,
+        *,
+        topics: Sequence[str] | None = None,
+        input: str | None = None,  # noqa: A002 - the API's word
+        agent_id: str | None = None,
+        memory_space_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Said:
+        """Remember something of a user; ``input`` is what it was made of."""
+        said = wire.body(
+            memory=memory,
+            topics=topics,
+            input=input,
+            agent_id=agent_id,
+            memory_space_id=memory_space_id,
+            metadata=metadata,
+        )
+        return Said(_of(user_id), body=said, key=idempotency_key)
+
+    @listing(f"GET {MEMORIES}", UserMemory)
+    def list(
+        self,
+        user_id: str,
+        *,
+        limit: int | None = None,
+        page_size: int = 100,
+        order: Literal["asc", "desc"] | None = None,
+        agent_id: str | None = None,
+        topic: str | None = None,
+        memory_space_id: str | None = None,
+    ) -> Wanted:
+        """What is remembered of a user, the newest first unless said otherwise, ``limit`` at most."""
+        wanted = wire.query(order=order, agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
+        return Wanted(Said(_of(user_id), query=wanted), limit, page_size)
+
+    @call(f"POST {MEMORIES}/search", Found, inside="items")
+    def search(
+        self,
+        user_id: str,
+        query: str | None = None,
+        *,
+        method: Literal["last_n", "first_n", "text", "semantic"] | None = None,
+        limit: int | None = None,
+        agent_id: str | None = None,
+        topic: str | None = None,
+        memory_space_id: str | None = None,
+    ) -> Said:
+        """Memories of a user: the newest, the oldest, those with all words of the query, or the nearest in meaning.
+
+        Raises
+        ------
+        Unavailable : SEARCH_UNAVAILABLE, for ``semantic``
+        """
+        said = wire.body(
+            query=query,
+            method=method,
+            limit=limit,
+            agent_id=agent_id,
+            topic=topic,
+            memory_space_id=memory_space_id,
+        )
+        return Said(_of(user_id), body=said)
+
+    @call(f"GET {MEMORIES}/topics", Topics, inside="items")
+    def topics(self, user_id: str) -> Said:
+        """The topics of a user's memories, the most frequent first."""
+        return Said(_of(user_id))
+
+    @call(f"PATCH {MEMORY}", UserMemory, Repeat.NEVER)
+    def update(
+        self,
+        user_id: str,
+        memory_id: str,
+        *,
+        memory: str | None = None,
+        topics: Sequence[str] | None = None,
+        input: str | None = None,  # noqa: A002 - the API's word
+        agent_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        if_match: int | None = None,
+    ) -> Said:
+        """Give a user's memory a new version. ``metadata`` is merged; None removes a key.
+
+        Raises
+        ------
+        PreconditionFailed : the memory's version is not ``if_match``
+        """
+        said = wire.body(memory=memory, topics=topics, input=input, agent_id=agent_id, metadata=metadata)
+        return Said({**_of(user_id), "memory_id": memory_id}, body=said, if_match=if_match)
+
+    @call(f"DELETE {MEMORY}", NoneType)
+    def delete(self, user_id: str, memory_id: str) -> Said:
+        """Delete a user's memory. Raises NotFound."""
+        return Said({**_of(user_id), "memory_id": memory_id})
+
+    @call(f"DELETE {MEMORIES}", int, Repeat.NEVER, inside="count")
+    def clear(self, user_id: str) -> Said:
+        """Delete all that is remembered of this one user; how many memories that was. What was said stays."""
+        return Said(_of(user_id))
+
+
+def _of(user_id: str) -> dict[str, str]:
+    return {"user_id": user_id}
