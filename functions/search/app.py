@@ -5,7 +5,8 @@ from __future__ import annotations
 from annals.conversations.models import ConversationHits, SearchConversations
 from annals.http.app import Api
 from annals.memory.conversation_search import search_conversations
-from annals.memory.models import Hits, Search
+from annals.memory.models import Hits, Recall, Recollection, Search
+from annals.memory.recalling import recall
 from annals.memory.searching import search_memories
 
 app = Api()
@@ -17,6 +18,15 @@ def search(body: Search) -> Hits:
     """Find memories by meaning and by word."""
     caller = app.caller.require("read")
     return {"items": search_memories(caller, body)}
+
+
+@app.post("/v1/memory/recall", tags=["Memory"])
+def recall_memories(body: Recall) -> Recollection:
+    """Find facts and memories, and lay them out as text for a prompt that takes no more than so many tokens.
+
+    The text names facts first, then memories in the order of time, each with its day; recent messages come beside it.
+    """
+    return recall(app.caller.require("read"), body)
 
 
 @app.post("/v1/conversations/search", tags=["Conversations"])

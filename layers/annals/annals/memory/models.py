@@ -326,6 +326,22 @@ class Search(Model):
             raise InvalidInput("INVALID_DATE_RANGE", detail, field="filter.createdAfter")
 
 
+class Recall(Search):
+    """A question to facts and memories, whose answer is to go into a prompt of so many tokens.
+
+    ``history`` is how many recent messages of ``conversationId``, or else of ``filter.conversationId``, come with it.
+    """
+
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    history: Annotated[int, Field(ge=0, le=100)] = 10
+    conversation_id: Id | None = None
+
+    @property
+    def history_of(self) -> str | None:
+        """The conversation whose recent messages come with the answer."""
+        return self.conversation_id or self.filter.conversation_id
+
+
 class Hit(Memory):
     """A memory that was found. ``snippet`` marks the words that matched."""
 
@@ -334,6 +350,19 @@ class Hit(Memory):
     score: float
     snippet: str
     explanation: NotRequired[dict[str, float]]
+
+
+class Recollection(TypedDict):
+    """What was recalled: the memories found, the facts, the recent messages, oldest first, and a text for a prompt.
+
+    ``context`` holds facts and memories, without those that ``history`` shows; it takes ``tokens`` tokens.
+    """
+
+    items: list[Hit]
+    facts: list[Fact]
+    history: list[Message]
+    context: str
+    tokens: int
 
 
 class Omitted(TypedDict):

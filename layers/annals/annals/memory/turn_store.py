@@ -20,7 +20,8 @@ from annals.ledger.messages import messages_of, new_message
 from annals.ledger.read import read_entry
 from annals.memory.drafts import Draft, new_owner, new_stream_id
 from annals.memory.models import Hit, Remembered, Search
-from annals.memory.prompt import Recalled, Section, context_text
+from annals.memory.prompt import Recalled
+from annals.memory.recalling import is_shown, within
 from annals.memory.remember import Stored, said_beside, store, user_message
 from annals.memory.searching import search_memories
 from annals.memory.turns import Begun, StoredReply, StreamRequest
@@ -55,8 +56,7 @@ class LedgerTurnStore:
         """What the conversation said last, and what the memory space holds about the user's message beyond that."""
         history = _history(request, begun)
         known = {begun.message["messageId"]} | {message["messageId"] for message in history}
-        hits = list(_fitting(_memories(request, begun, known), CONTEXT_TOKENS))
-        context = context_text(_sections(hits))
+        hits, context = within(_memories(request, begun, known), CONTEXT_TOKENS)
         return Recalled(
             context=context,
             memory_ids=[hit["memoryId"] for hit in hits],
@@ -162,12 +162,7 @@ def _memories(request: StreamRequest, begun: Begun, known: set[str]) -> list[Hit
     except SearchUnavailable:
         logger.warning("Nothing was recalled: the search is unavailable", exc_info=True)
         return []
-    return [hit for hit in hits if not _is_known(hit, begun.draft.conversation_id, known)]
-
-
-def _is_known(hit: Hit, conversation_id: str, known: set[str]) -> bool:
-    ref = hit.get("conversationRef")
-    return ref is not None and ref["conversationId"] == conversation_id and not known.isdisjoint(ref["messageIds"])
+    return [hit for hit in hits if not is_shown(hit, begun.draft.conversation_id, known)]
 
 
 def _newest_within(messages: Iterable[T], budget: int) -> Iterator[T]:
@@ -177,28 +172,3 @@ def _newest_within(messages: Iterable[T], budget: int) -> Iterator[T]:
         if budget < 0:
             return
         yield message
-
-
-def _fitting(hits: Iterable[T], budget: int) -> Iterator[T]:
-    """The best ones whose tokens together stay within a budget; one that does not fit is passed over."""
-    for hit in hits:
-        taken = estimate_message(hit)
-        if taken <= budget:
-            budget -= taken
-            yield hit
-
-
-def _sections(hits: list[Hit]) -> list[Section]:
-    """What was recalled: the facts, then the other memories, both in the order in which they were said."""
-    ordered = sorted(hits, key=lambda hit: hit["createdAt"])
-    facts = [_dated(hit, hit["content"]) for hit in ordered if hit["contentType"] == "fact"]
-    memories = [
-        _dated(hit, f"{hit.get('name') or hit.get('role') or 'memory'}: {hit['content']}")
-        for hit in ordered
-        if hit["contentType"] != "fact"
-    ]
-    return [Section("What is known:", facts), Section("What is remembered from earlier, oldest first:", memories)]
-
-
-def _dated(hit: Hit, text: str) -> str:
-    return f"[{hit['createdAt'][:10]}] {text}"

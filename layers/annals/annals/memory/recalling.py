@@ -1,0 +1,118 @@
+"""Recalling: what the memories hold of a question as text for a prompt, within a budget of tokens.
+
+The text is laid out so; a part without lines is left out, and lines are in the order in which they were said::
+
+    What is known:
+    - [2025-06-15] Ada lives in Paris.
+
+    What is remembered from earlier, oldest first:
+    - [2025-06-14] user: I have found a flat in Paris.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from annals.access.caller import Caller
+from annals.conversations.read import demand_space, demand_tail
+from annals.ledger.history import Span, read_page
+from annals.ledger.keys import conversation_pk
+from annals.ledger.models import Message
+from annals.memory.models import Memory, Recall, Recollection, Search
+from annals.memory.prompt import Section, context_text
+from annals.memory.searching import search_memories
+from annals.tokens import BYTES_PER_TOKEN, estimate
+
+FACTS = 20
+"""How many facts are recalled at most."""
+
+KNOWN = "What is known:"
+REMEMBERED = "What is remembered from earlier, oldest first:"
+
+M = TypeVar("M", bound=Memory)
+
+
+def recall(caller: Caller, asked: Recall) -> Recollection:
+    """What answers a question: facts, other memories, and what was said last in a conversation.
+
+    Raises
+    ------
+    ConversationNotFound, ConversationErased : the conversation whose recent messages are asked for
+    and what ``search_memories`` raises
+    """
+    history = _history(caller, asked)
+    hits = [hit for hit in search_memories(caller, asked) if "fact" not in hit]
+    facts = [hit for hit in search_memories(caller, _for_facts(asked)) if "fact" in hit]
+    shown = {message["messageId"] for message in history}
+    fresh = [hit for hit in hits if not is_shown(hit, asked.history_of, shown)]
+    _, context = within([*facts, *fresh], asked.max_tokens)
+    return {
+        "items": hits,
+        "facts": [hit["fact"] for hit in facts],
+        "history": history,
+        "context": context,
+        "tokens": estimate(context),
+    }
+
+
+def within(memories: Sequence[M], max_tokens: int) -> tuple[list[M], str]:
+    """The memories whose lines fit a budget, and those lines as a text that never takes more.
+
+    Facts come first, then the others, each in the order given; one that does not fit is passed over.
+    """
+    left = max_tokens * BYTES_PER_TOKEN
+    chosen: list[M] = []
+    headings: set[str] = set()
+    for memory in sorted(memories, key=lambda memory: _heading(memory) != KNOWN):
+        heading = _heading(memory)
+        begun = "" if heading in headings else heading + ("\n\n" if headings else "")
+        taken = len(f"{begun}\n- {_line(memory)}".encode())
+        if taken <= left:
+            left -= taken
+            headings.add(heading)
+            chosen.append(memory)
+    return chosen, _text(chosen)
+
+
+def is_shown(memory: Memory, conversation_id: str | None, message_ids: set[str]) -> bool:
+    """Whether a memory says what some messages of a conversation say anyway."""
+    ref = memory.get("conversationRef")
+    return (
+        ref is not None and ref["conversationId"] == conversation_id and not message_ids.isdisjoint(ref["messageIds"])
+    )
+
+
+def _for_facts(question: Search) -> Search:
+    wanted = question.filter.model_copy(update={"content_type": "fact"})
+    change = {"filter": wanted, "limit": min(question.limit, FACTS), "consistent": False}
+    return question.model_copy(update=change)
+
+
+def _history(caller: Caller, asked: Recall) -> list[Message]:
+    """The newest messages of the conversation that is named, oldest first."""
+    conversation_id = asked.history_of
+    if conversation_id is None or not asked.history:
+        return []
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    tail = demand_tail(caller.tenant, conversation_id)
+    return read_page(conversation_pk(caller.tenant, conversation_id), tail, Span(), asked.history).messages
+
+
+def _text(memories: Sequence[Memory]) -> str:
+    ordered = sorted(memories, key=lambda memory: memory["createdAt"])
+    lines = {
+        heading: [_line(memory) for memory in ordered if _heading(memory) == heading] for heading in (KNOWN, REMEMBERED)
+    }
+    return context_text([Section(heading, found) for heading, found in lines.items()])
+
+
+def _heading(memory: Memory) -> str:
+    return KNOWN if memory["contentType"] == "fact" else REMEMBERED
+
+
+def _line(memory: Memory) -> str:
+    """A memory's line: when it was said, and, but for facts, who said it."""
+    who = memory.get("name") or memory.get("role") or "memory"
+    said = memory["content"] if _heading(memory) == KNOWN else f"{who}: {memory['content']}"
+    return f"[{memory['createdAt'][:10]}] {said}"
