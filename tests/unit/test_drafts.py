@@ -16,6 +16,8 @@ from annals.memory.drafts import STREAM_ID, Batch, Draft, End, new_owner, new_st
 from annals.memory.recording import BATCH_CHARS, Reply
 from annals.settings import settings
 from annals.times import now_ms
+from local.streams import is_wanted
+from tests.support.stack import TEMPLATE
 
 pytestmark = pytest.mark.usefixtures("moto")
 
@@ -109,12 +111,17 @@ def test_no_tenant_finds_anothers_draft(draft: Draft) -> None:
     assert drafts.read(f"{draft.tenant}#D", draft.stream_id) is None
 
 
-def test_what_follows_the_streams_passes_drafts_over(draft: Draft) -> None:
+def test_no_function_that_follows_the_tables_stream_is_called_for_a_draft(draft: Draft) -> None:
     drafts.claim(draft)
+    drafts.pulse(draft, None)
     drafts.add(draft, Batch(1, ["x"]))
+    drafts.end(draft, End(1))
     items = client().scan(TableName=settings().state_table)["Items"]
-    own = [item["pk"]["S"] for item in items if draft.stream_id in item["pk"]["S"]]
-    assert [is_conversation_pk(pk) for pk in own] == [False, False]
+    own = [{name: item[name] for name in ("pk", "sk")} for item in items if draft.stream_id in item["pk"]["S"]]
+    followers = [mapping for mapping in TEMPLATE.mappings if mapping.table == "StateTable"]
+    wanted = [is_wanted({"dynamodb": {"Keys": keys}}, each.patterns) for each in followers for keys in own]
+    assert (len(wanted), any(wanted)) == (4 * len(followers), False)
+    assert not any(is_conversation_pk(keys["pk"]["S"]) for keys in own)
 
 
 def test_a_draft_of_over_a_megabyte_is_read_whole(draft: Draft) -> None:
