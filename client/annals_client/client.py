@@ -18,6 +18,7 @@ from annals_client.resources.keys import Keys, Receipts
 from annals_client.resources.memories import Memories
 from annals_client.resources.memory import Remembering
 from annals_client.resources.messages import Messages
+from annals_client.resources.spaces import Spaces
 from annals_client.resources.users import UserMemories
 from annals_client.retries import Retries
 from annals_client.senders import AsyncSender, Connection, Sender
@@ -37,6 +38,7 @@ class Service(Resource[S]):
         self.memories: Memories[S] = Memories(sender)
         self.user_memories: UserMemories[S] = UserMemories(sender)
         self.facts: Facts[S] = Facts(sender)
+        self.spaces: Spaces[S] = Spaces(sender)
         self.a2a: AgentMessages[S] = AgentMessages(sender)
         self.keys: Keys[S] = Keys(sender)
         self.receipts: Receipts[S] = Receipts(sender)

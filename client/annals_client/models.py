@@ -344,6 +344,26 @@ class Health(Model):
     version: str
 
 
+class Participant(Model):
+    """Somebody who takes part in a memory space: a person, an agent, a tool."""
+
+    participant_id: str
+    type: str | None = None
+    name: str | None = None
+
+
+class Space(Model):
+    """A memory space, as it was described."""
+
+    memory_space_id: str
+    name: str | None = None
+    participants: list[Participant]
+    metadata: Json
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
 class Usage(Model):
     """What a reply cost, in tokens."""
 

@@ -9,7 +9,7 @@ from annals_client import following
 from annals_client.calls import Route
 from annals_client.client import Service
 from annals_client.methods import ListMethod, Method, Resource, SaveMethod
-from annals_client.resources import agents, conversations, facts, keys, memories, memory, messages, users
+from annals_client.resources import agents, conversations, facts, keys, memories, memory, messages, spaces, users
 from tests.e2e.servers import ROOT
 
 UNDER_WAY: set[str] = set()
@@ -19,7 +19,7 @@ UNDER_WAY: set[str] = set()
 def groups() -> list[type]:
     """The client's groups of calls."""
     found: list[type] = [Service]
-    for module in (agents, conversations, facts, keys, memories, memory, messages, users):
+    for module in (agents, conversations, facts, keys, memories, memory, messages, spaces, users):
         classes = (each for _, each in inspect.getmembers(module, inspect.isclass))
         found += [each for each in classes if issubclass(each, Resource) and each is not Resource]
     return found

@@ -27,7 +27,9 @@ RENAMED = {
     "SentBetweenAgents": models.AgentMessage,
     "ImportedConversation": models.Imported,
     "ShownKey": models.Key,
+    "ShownParticipant": models.Participant,
     "ShownReceipt": models.Receipt,
+    "ShownSpace": models.Space,
     "ShownSummary": models.Summary,
     "ConversationWithMore": models.Conversation,
 }

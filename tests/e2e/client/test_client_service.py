@@ -244,6 +244,15 @@ def test_users_are_remembered_searched_and_forgotten(annals: Annals) -> None:
     assert list(annals.user_memories.list(user)) == []
 
 
+def test_a_space_is_described(annals: Annals) -> None:
+    name = unique("space")
+    said = annals.spaces.put(name, name="Home", participants=[{"participant_id": "ada", "type": "person"}])
+    assert annals.spaces.get(name) == said
+    assert (said.name, said.participants[0].type) == ("Home", "person")
+    with pytest.raises(PreconditionFailed):
+        annals.spaces.put(name, if_match=7)
+
+
 def test_a_conversation_is_summarised(annals: Annals, talk: str) -> None:
     annals.messages.append(talk, role="user", content="I fly to Lisbon on 3 May.")
     made = annals.conversations.summarize(talk)

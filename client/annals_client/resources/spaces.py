@@ -1,0 +1,54 @@
+"""Memory spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Required, TypedDict
+
+from annals_client import wire
+from annals_client.calls import Repeat, Said
+from annals_client.methods import Resource, S, call
+from annals_client.models import Space
+
+SPACE = "/v1/spaces/{memorySpaceId}"
+
+
+class NewParticipant(TypedDict, total=False):
+    """Somebody who takes part in a space: a person, an agent, a tool."""
+
+    participant_id: Required[str]
+    type: str
+    name: str
+
+
+class Spaces(Resource[S]):
+    """Describe memory spaces, and who takes part in them."""
+
+    @call(f"GET {SPACE}", Space)
+    def get(self, memory_space_id: str) -> Said:
+        """A memory space, as it was described.
+
+        Raises
+        ------
+        NotFound : nobody described it; it can be used all the same
+        """
+        return Said({"memory_space_id": memory_space_id})
+
+    @call(f"PUT {SPACE}", Space, Repeat.NEVER)
+    def put(
+        self,
+        memory_space_id: str,
+        *,
+        name: str | None = None,
+        participants: Iterable[NewParticipant] = (),
+        metadata: Mapping[str, Any] | None = None,
+        if_match: int | None = None,
+    ) -> Said:
+        """Describe a memory space, in the place of what was said of it before.
+
+        Raises
+        ------
+        PreconditionFailed : the description's version is not ``if_match``
+        """
+        said = wire.body(name=name, participants=[wire.body(**each) for each in participants], metadata=metadata)
+        return Said({"memory_space_id": memory_space_id}, body=said, if_match=if_match)
