@@ -75,7 +75,7 @@ def count_them() -> ConversationCount:
 def get_conversation(
     conversation_id: PathId, include: Annotated[str | None, Query()] = None
 ) -> Response[ConversationWithMore]:
-    """A conversation. ``include`` is a list of ``messages`` (the newest 50) and ``summary``."""
+    """A conversation. ``include`` is a list of ``messages`` (the newest 50), ``facts`` and ``summary``."""
     caller = app.caller.require("read")
     app.demand_known_query("include")
     wanted = read_words(app.query, "include")

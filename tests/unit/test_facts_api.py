@@ -345,3 +345,13 @@ def test_deleting_memories_by_a_filter_takes_facts_too(api: Api, stream: Stream)
 
     assert answer["memoryIds"] == [fact["factId"]]
     assert api.get(f"{FACTS}/{fact['factId']}").status == 404
+
+
+def test_a_conversation_is_shown_with_its_facts_in_the_order_in_which_they_began(api: Api) -> None:
+    conversation_id = converse(api)
+    store(api, BETWEEN)
+    newer, older = (store(api, said, **source(conversation_id)) for said in (MOVED, LIVES))
+
+    shown = api.get(f"/v1/conversations/{conversation_id}?include=facts").json
+
+    assert shown["facts"] == [read(api, older), newer]

@@ -1,4 +1,4 @@
-"""What a conversation can be shown with: its newest messages, its summary."""
+"""What a conversation can be shown with: its newest messages, its facts, its summary."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from annals.conversations.read import demand_tail
 from annals.conversations.summaries import read_summary, show_summary
 from annals.errors import InvalidInput
 from annals.ledger.history import Span, read_page
+from annals.memory.facts import facts_of
+from annals.memory.shown import show_fact
 
 NEWEST = 50
 """How many messages a conversation is shown with."""
@@ -33,9 +35,13 @@ def _messages(head: Head) -> Any:
     return read_page(head.pk, tail, Span(after=0), NEWEST).messages
 
 
+def _facts(head: Head) -> Any:
+    return [show_fact(known) for known in facts_of(head.genesis.tenant, head.genesis.conversation_id)]
+
+
 def _summary(head: Head) -> Any:
     found = read_summary(head.pk)
     return show_summary(found) if found else None
 
 
-PARTS: Mapping[str, Callable[[Head], Any]] = {"messages": _messages, "summary": _summary}
+PARTS: Mapping[str, Callable[[Head], Any]] = {"messages": _messages, "facts": _facts, "summary": _summary}

@@ -14,6 +14,7 @@ from annals.conversations.receipts import Receipt
 from annals.errors import InvalidInput
 from annals.http.model import ConversationId, Id, Json, Model, Text, refusal, to_ms
 from annals.ledger.models import Message
+from annals.memory.models import Fact
 from annals.times import to_rfc3339
 
 MAX_SEQ = 10**9
@@ -208,9 +209,13 @@ class Conversation(TypedDict):
 
 
 class ConversationWithMore(Conversation):
-    """A conversation with what ``include`` asks for: its newest 50 messages, its summary (null where none is)."""
+    """A conversation with what ``include`` asks for: its newest 50 messages, its facts, its summary.
+
+    The summary is null where none is.
+    """
 
     messages: NotRequired[list[Message]]
+    facts: NotRequired[list[Fact]]
     summary: NotRequired[ShownSummary | None]
 
 

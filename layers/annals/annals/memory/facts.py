@@ -32,8 +32,8 @@ from annals.state import cancellation_reasons, delete_partition, read_partition
 
 MAX_FACT_BYTES = 380_000
 
-WRITERS = 8
-"""How many facts are deleted side by side."""
+WORKERS = 8
+"""How many facts are read or deleted side by side."""
 
 
 def new_fact_id() -> str:
@@ -119,16 +119,23 @@ def count_facts_of(tenant: str, conversation_id: str) -> int:
     return sum(1 for _ in read_partition(sources_pk(tenant, conversation_id), "F#", ProjectionExpression="pk"))
 
 
+def facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> list[Known]:
+    """The facts that come from a conversation, or from one message of it, in the order in which they began to hold."""
+    places = [
+        source["place"]
+        for source in map(from_item, read_partition(sources_pk(tenant, conversation_id), "F#"))
+        if message_id is None or message_id in source["messageIds"]
+    ]
+    with ThreadPoolExecutor(WORKERS) as workers:
+        found = [known for known in workers.map(lambda place: read_known(*place), places) if known]
+    return sorted(found, key=lambda known: known.fact.sk)
+
+
 def forget_facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
     """Delete the facts that come from a conversation, all or those of one message."""
-    sources = read_partition(sources_pk(tenant, conversation_id), "F#")
-    facts = [
-        known.fact
-        for source in map(from_item, sources)
-        if (message_id is None or message_id in source["messageIds"]) and (known := read_known(*source["place"]))
-    ]
-    with ThreadPoolExecutor(WRITERS) as writers:
-        list(writers.map(delete_fact, facts))
+    facts = [known.fact for known in facts_of(tenant, conversation_id, message_id)]
+    with ThreadPoolExecutor(WORKERS) as workers:
+        list(workers.map(delete_fact, facts))
     if message_id is None:
         delete_partition(sources_pk(tenant, conversation_id))
 
