@@ -17,8 +17,8 @@ class Settings:
     ``embeddings_url`` and ``chat_url`` are an OpenAI-compatible endpoint (``http://…/v1``), ``offline`` for the models
     that need no network, or empty for Amazon Bedrock. Either ``opensearch_url`` or ``embedded_index`` (a file) names
     the search index. Keys may be given as the ARN of a Secrets Manager secret. ``chat_stall_s`` is the longest silence
-    of a chat model, ``chat_timeout_s`` the longest that one reply may take. ``draft_retention_s`` is how long a streamed
-    reply can be followed, at most a day; ``draft_lease_s`` how long one whose process is silent counts as under way.
+    of a chat model, ``chat_timeout_s`` the longest that one reply may take. ``draft_retention_s`` is how long a stream
+    can be followed, at most a day; ``draft_lease_s`` how long one whose process is silent is held for alive.
     ``summarize_every`` is how many new messages bring a conversation a new summary, 0 for none.
     """
 
