@@ -79,10 +79,39 @@ class Summary(Model):
     model: str
 
 
+class ConversationRef(Model):
+    """Where in the ledger a memory comes from."""
+
+    conversation_id: str
+    message_ids: list[str]
+
+
+class Fact(Model):
+    """A fact, with its source. ``valid_to`` and ``superseded_by`` are there where a newer one took its place."""
+
+    fact_id: str
+    memory_space_id: str
+    fact: str
+    fact_type: str
+    confidence: int
+    subject: str
+    predicate: str
+    object: str
+    valid_from: datetime
+    valid_to: datetime | None = None
+    superseded_by: str | None = None
+    source_ref: ConversationRef | None = None
+    user_id: str | None = None
+    participant_id: str | None = None
+    tags: list[str]
+    metadata: Json
+    created_at: datetime
+
+
 class Conversation(Model):
     """A conversation. ``version`` counts the changes of its metadata.
 
-    ``messages``, the newest ones, and ``summary`` are there where they were asked for.
+    ``messages``, the newest ones, ``summary`` and ``facts`` are there where they were asked for.
     """
 
     conversation_id: str
@@ -98,6 +127,7 @@ class Conversation(Model):
     head_hash: str
     messages: list[Message] | None = None
     summary: Summary | None = None
+    facts: list[Fact] | None = None
 
 
 class Removed(Model):
@@ -190,35 +220,6 @@ class Analytics(Model):
     topics: list[str]
 
 
-class ConversationRef(Model):
-    """Where in the ledger a memory comes from."""
-
-    conversation_id: str
-    message_ids: list[str]
-
-
-class Fact(Model):
-    """A fact, with its source. ``valid_to`` and ``superseded_by`` are there where a newer one took its place."""
-
-    fact_id: str
-    memory_space_id: str
-    fact: str
-    fact_type: str
-    confidence: int
-    subject: str
-    predicate: str
-    object: str
-    valid_from: datetime
-    valid_to: datetime | None = None
-    superseded_by: str | None = None
-    source_ref: ConversationRef | None = None
-    user_id: str | None = None
-    participant_id: str | None = None
-    tags: list[str]
-    metadata: Json
-    created_at: datetime
-
-
 class Memory(Model):
     """A memory. ``fact`` is there where it is one."""
 
@@ -263,6 +264,19 @@ class Hit(Memory):
     score: float
     snippet: str
     explanation: dict[str, float] | None = None
+
+
+class Recollection(Model):
+    """What was recalled: the memories found, the facts, the recent messages, and a text for a prompt.
+
+    ``context`` holds facts and memories, without those that ``history`` shows; it takes ``tokens`` tokens.
+    """
+
+    items: list[Hit]
+    facts: list[Fact]
+    history: list[Message]
+    context: str
+    tokens: int
 
 
 class UserMemory(Model):

@@ -71,8 +71,8 @@ class Conversations(Resource[S]):
         return Said(body={**_between(participants), **wire.body(metadata=metadata)})
 
     @call(f"GET {CONVERSATION}", Conversation)
-    def get(self, conversation_id: str, *, include: Sequence[Literal["messages", "summary"]] = ()) -> Said:
-        """A conversation, with its newest messages and summary if they are asked for. Raises NotFound, or Erased."""
+    def get(self, conversation_id: str, *, include: Sequence[Literal["messages", "summary", "facts"]] = ()) -> Said:
+        """A conversation, with its newest messages, its summary, its facts if asked for. Raises NotFound, or Erased."""
         return Said(_of(conversation_id), query=wire.query(include=[*include] or None))
 
     @listing("GET /v1/conversations", Conversation)

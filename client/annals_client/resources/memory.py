@@ -13,7 +13,7 @@ from annals_client.errors import AnnalsError
 from annals_client.filters import MemoryFilter
 from annals_client.following import AsyncTurnStream, TurnStream
 from annals_client.methods import Resource, S, call
-from annals_client.models import Hit, Remembered
+from annals_client.models import Hit, Recollection, Remembered
 from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
 from annals_client.relay import AsyncRelay, Relay, demand_stream
 from annals_client.resources.facts import NewFact
@@ -25,6 +25,21 @@ C = TypeVar("C")
 Hits = list[Hit]
 
 ABSENT: Any = object()
+
+
+class Question(MemoryFilter, total=False):
+    """What is asked of the memories, beside a text.
+
+    ``consistent`` finds what was stored a moment ago, and needs ``conversation_id``; ``explain`` says how the scores
+    came about.
+    """
+
+    embedding: Sequence[float]
+    memory_space_id: str
+    limit: int
+    min_score: float
+    consistent: bool
+    explain: bool
 
 
 class BareTurn(TypedDict, total=False):
@@ -101,37 +116,33 @@ class Remembering(Resource[S]):
         return Said(body=said, key=idempotency_key)
 
     @call("POST /v1/memory/search", Hits, inside="items")
-    def search(
-        self,
-        query: str | None = None,
-        *,
-        embedding: Sequence[float] | None = None,
-        memory_space_id: str | None = None,
-        limit: int | None = None,
-        min_score: float | None = None,
-        consistent: bool | None = None,
-        explain: bool | None = None,
-        **wanted: Unpack[MemoryFilter],
-    ) -> Said:
+    def search(self, query: str | None = None, **asked: Unpack[Question]) -> Said:
         """Find memories by meaning and by word, the best first.
-
-        ``consistent`` finds what was stored a moment ago, and needs ``conversation_id``.
 
         Raises
         ------
         Unavailable : SEARCH_UNAVAILABLE
         ValidationFailed : INVALID_EMBEDDING, INVALID_RANGE and others
         """
-        said = wire.body(
-            query=query,
-            embedding=None if embedding is None else [*map(float, embedding)],
-            memory_space_id=memory_space_id,
-            limit=limit,
-            min_score=min_score,
-            consistent=consistent,
-            explain=explain,
-        )
-        return Said(body={**said, "filter": wire.body(**wanted)})
+        return Said(body=_question(query, asked))
+
+    @call("POST /v1/memory/recall", Recollection)
+    def recall(
+        self,
+        query: str | None = None,
+        *,
+        max_tokens: int | None = None,
+        history: int | None = None,
+        history_of: str | None = None,
+        **asked: Unpack[Question],
+    ) -> Said:
+        """Find facts and memories, and lay them out as text for a prompt, within ``max_tokens``.
+
+        ``history`` is how many recent messages of the conversation ``history_of`` come beside it. Raises what
+        ``search`` raises.
+        """
+        more = wire.body(max_tokens=max_tokens, history=history, conversation_id=history_of)
+        return Said(body={**_question(query, asked), **more})
 
     @overload
     def remember_stream(self: Remembering[Sender], **turn: Unpack[AskedTurn]) -> TurnStream: ...
@@ -177,3 +188,11 @@ class Remembering(Resource[S]):
             return Relay(sender, source, turn, reply, hooks)
         demand_stream(source, AsyncIterable, Iterable)
         return AsyncRelay(sender, source, turn, reply, hooks)
+
+
+def _question(query: str | None, asked: Question) -> dict[str, Any]:
+    said: dict[str, Any] = dict(asked)
+    wanted = {name: said.pop(name) for name in MemoryFilter.__annotations__ if name in said}
+    if said.get("embedding") is not None:
+        said["embedding"] = [*map(float, said["embedding"])]
+    return {**wire.body(query=query, **said), "filter": wire.body(**wanted)}

@@ -244,6 +244,17 @@ def test_users_are_remembered_searched_and_forgotten(annals: Annals) -> None:
     assert list(annals.user_memories.list(user)) == []
 
 
+def test_what_is_recalled_is_text_for_a_prompt(annals: Annals, talk: str) -> None:
+    space, word = unique("space"), unique("word")
+    annals.memory.remember(memory_space_id=space, user_id="ada", user_message=f"I like {word}.", agent_response="Ok.")
+    annals.messages.append(talk, role="user", content="And now?")
+    _eventually(lambda: annals.memory.search(word, memory_space_id=space))
+    found = annals.memory.recall(word, memory_space_id=space, max_tokens=500, history=5, history_of=talk)
+    assert word in found.context
+    assert found.tokens <= 500
+    assert [message.content for message in found.history] == ["And now?"]
+
+
 def test_a_space_is_described(annals: Annals) -> None:
     name = unique("space")
     said = annals.spaces.put(name, name="Home", participants=[{"participant_id": "ada", "type": "person"}])
