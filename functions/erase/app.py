@@ -18,6 +18,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import read_messages
 from annals.ledger.models import Message
 from annals.ledger.redact import redact
+from annals.memory.draft_table import forget_drafts
 from annals.memory.facts import forget_facts_of
 from annals.memory.memories import forget_memory
 from annals.search.turns import memory_id
@@ -38,6 +39,7 @@ def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) ->
     (message,) = read_messages(pk, [message_id], tail.archived)
     forget_memory(caller.tenant, memory_id(conversation_id, message["seq"]))
     forget_facts_of(caller.tenant, conversation_id, message_id)
+    forget_drafts(caller.tenant, conversation_id)
     return message
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from annals.dynamodb import client
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import is_conversation_pk
-from annals.memory.draft_table import DraftTable
+from annals.memory.draft_table import DraftTable, forget_drafts
 from annals.memory.drafts import STREAM_ID, Batch, Draft, End, new_owner, new_stream_id
 from annals.memory.recording import BATCH_CHARS, Reply
 from annals.settings import settings
@@ -109,6 +109,27 @@ def test_no_tenant_finds_anothers_draft(draft: Draft) -> None:
     drafts.claim(draft)
     assert drafts.read("another", draft.stream_id) is None
     assert drafts.read(f"{draft.tenant}#D", draft.stream_id) is None
+
+
+def test_the_drafts_of_an_erased_conversation_go_with_it(draft: Draft) -> None:
+    drafts.claim(draft)
+    drafts.add(draft, Batch(1, ["what was said"]))
+
+    forget_drafts(draft.tenant, draft.conversation_id)
+
+    assert read(draft) is None
+    items = client().scan(TableName=settings().state_table)["Items"]
+    assert not [item for item in items if item["pk"]["S"].startswith(f"T#{draft.tenant}#")]
+
+
+def test_a_stream_whose_conversation_was_erased_meanwhile_leaves_nothing(draft: Draft) -> None:
+    drafts.claim(draft)
+    drafts.add(draft, Batch(1, ["what was said"]))
+
+    drafts.end(draft, End(1, {"code": "CONVERSATION_ERASED"}, stored=False))
+
+    items = client().scan(TableName=settings().state_table)["Items"]
+    assert not [item for item in items if draft.stream_id in item["pk"]["S"]]
 
 
 def test_no_function_that_follows_the_tables_stream_is_called_for_a_draft(draft: Draft) -> None:

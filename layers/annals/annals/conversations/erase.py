@@ -33,6 +33,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
 from annals.ledger.redact import scrub_entry
 from annals.ledger.tail import read_tail
+from annals.memory.draft_table import forget_drafts
 from annals.memory.facts import count_facts_of, forget_facts_of
 from annals.times import now_ms
 
@@ -121,6 +122,7 @@ def _forget_state(receipt: Receipt) -> Receipt:
         count = count_facts_of(receipt.tenant, receipt.conversation_id)
         receipt = store_fact_count(replace(receipt, facts=count))
     forget_facts_of(receipt.tenant, receipt.conversation_id)
+    forget_drafts(receipt.tenant, receipt.conversation_id)
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
     drop_state(pk)
     with suppress(ConversationNotFound):

@@ -2,7 +2,8 @@
 
 The sort keys stand in the order in which a follower needs them, so that one query brings all the news: ``B#<number>``
 batches, ``H`` the draft itself, ``P`` its owner's last sign of life, ``Z`` the end. Each item names its owner; what a
-former one left behind, or still writes, is passed over.
+former one left behind, or still writes, is passed over. Beside the conversation stands a ``D#<streamId>`` for each of
+its drafts, so that they go with what was said.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.dynamodb import Item, client, from_item, to_item
+from annals.errors import ConversationErased
 from annals.json_text import dump, parse
 from annals.ledger.idempotency import IdempotentRequest
-from annals.ledger.keys import escape
+from annals.ledger.keys import conversation_pk, escape
 from annals.memory.drafts import Batch, Draft, End, News
 from annals.settings import settings
+from annals.state import delete_partition, read_partition
 from annals.times import now_ms
 
 HEAD, PULSE, END = "H", "P", "Z"
+SIGNPOST = "D#"
 
 
 class DraftTable:
@@ -36,6 +40,7 @@ class DraftTable:
 
     def claim(self, draft: Draft, instead_of: str | None = None) -> bool:
         """Make the draft's owner the one who tells the stream, if nobody does, or if ``instead_of`` did."""
+        _put(_signpost(draft))
         free = "attribute_not_exists(pk) OR expiresAt < :now"
         holds = {":now": now_ms() // 1000}
         return _put_if(
@@ -56,7 +61,13 @@ class DraftTable:
         _put(self._item(draft, f"{_batch_sk(batch.number)}#{draft.owner}", text=text, lengths=lengths))
 
     def end(self, draft: Draft, end: End) -> None:
-        """Say how the stream ended; the first who says it of an owner's deltas is right."""
+        """Say how the stream ended; the first who says it of an owner's deltas is right.
+
+        Where the conversation was erased meanwhile, the draft goes instead.
+        """
+        if end.error and end.error.get("code") == ConversationErased.code:
+            delete_partition(_draft_pk(draft.tenant, draft.stream_id))
+            return
         unsaid = "attribute_not_exists(pk) OR #owner <> :owner"
         _put_if(self._item(draft, END, said=dump(asdict(end))), unsaid, {":owner": draft.owner})
 
@@ -87,6 +98,25 @@ class DraftTable:
             "expiresAt": now // 1000 + settings().draft_retention_s,
         }
         return to_item(shared | values)
+
+
+def forget_drafts(tenant: str, conversation_id: str) -> None:
+    """Delete the drafts of a conversation's streams: they hold what was said in it."""
+    pk = conversation_pk(tenant, conversation_id)
+    for signpost in read_partition(pk, SIGNPOST):
+        delete_partition(_draft_pk(tenant, signpost["sk"]["S"].removeprefix(SIGNPOST)))
+    delete_partition(pk, SIGNPOST)
+
+
+def _signpost(draft: Draft) -> Item:
+    """What leads from a conversation to a draft."""
+    return to_item(
+        {
+            "pk": conversation_pk(draft.tenant, draft.conversation_id),
+            "sk": f"{SIGNPOST}{draft.stream_id}",
+            "expiresAt": now_ms() // 1000 + 2 * settings().draft_retention_s,
+        }
+    )
 
 
 def _draft_pk(tenant: str, stream_id: str) -> str:
