@@ -258,7 +258,7 @@ def test_an_erased_conversation_gets_no_facts_any_more(api: Api) -> None:
     conversation_id = converse(api)
     api.delete(f"/v1/conversations/{conversation_id}")
 
-    assert api.post(FACTS, LIVES | source(conversation_id)).status in (404, 410)
+    assert api.post(FACTS, LIVES | source(conversation_id)).problem[:2] == (410, "CONVERSATION_ERASED")
 
 
 def test_redacting_a_message_takes_the_facts_that_come_from_it(api: Api) -> None:

@@ -155,6 +155,14 @@ def test_a_deleted_fact_does_not_come_back_with_a_retry(api: Api) -> None:
     assert remembered(api, WITH_FACTS, idempotency_key="once")["facts"] == first[1:]
 
 
+def test_a_retry_after_a_redaction_brings_no_facts_back(api: Api, tenant: str) -> None:
+    remembered(api, WITH_FACTS, idempotency_key="once")
+    api.post("/v1/conversations/chat/messages/msg-001/redact", {"reason": "asked for"})
+
+    assert remembered(api, WITH_FACTS, idempotency_key="once")["facts"] == []
+    assert stored_facts(tenant) == []
+
+
 def test_a_chat_model_extracts_what_a_turn_states(api: Api, write: Write) -> None:
     writer = write(f"Here they are:\n```json\n{facts_reply(LIVES)}\n```")
 

@@ -17,7 +17,8 @@ from annals.settings import settings
 class Receipt:
     """How far an erasure is. Times are Unix milliseconds; ``handed_over`` asks the stream's function to go on.
 
-    ``space`` is the memory space that the conversation was in: who may not see that one sees no receipt.
+    ``facts`` is how many facts go with the conversation, None until they are counted. ``space`` is the memory space
+    that the conversation was in: who may not see that one sees no receipt.
     """
 
     tenant: str

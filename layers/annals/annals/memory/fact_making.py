@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from annals.access.caller import Caller
 from annals.conversations.genesis import read_genesis
-from annals.conversations.read import demand_tail
-from annals.errors import ConversationNotFound, MemorySpaceMismatch, MessageNotFound
+from annals.conversations.read import demand_space, demand_tail
+from annals.errors import MemorySpaceMismatch, MessageNotFound
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import read_messages
 from annals.memory.fact_items import StoredFact
@@ -50,12 +50,10 @@ def new_fact(caller: Caller, said: CreateFact) -> StoredFact:
 
 def _demand_source(caller: Caller, space: str, source: NewConversationRef) -> None:
     """Refuse a source that is not there, or belongs to another space."""
-    genesis = read_genesis(caller.tenant, source.conversation_id)
-    if genesis.memory_space_id != space:
-        if not caller.may_see(genesis.memory_space_id):
-            raise ConversationNotFound(source.conversation_id)
-        raise MemorySpaceMismatch(source.conversation_id)
+    demand_space(caller.tenant, source.conversation_id, caller.spaces)
     demand_tail(caller.tenant, source.conversation_id)
+    if read_genesis(caller.tenant, source.conversation_id).memory_space_id != space:
+        raise MemorySpaceMismatch(source.conversation_id)
     pk = conversation_pk(caller.tenant, source.conversation_id)
     found = {message["messageId"] for message in read_messages(pk, source.message_ids)}
     for message_id in source.message_ids:

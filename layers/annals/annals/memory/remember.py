@@ -71,6 +71,9 @@ def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None =
     """
     demand_fitting(turn.facts)
     stored = store(caller, turn, [user_message(turn), reply(turn, turn.agent_response)], request)
+    if any(record.body is None for record in stored.appended.entry.records):
+        # A retry after a redaction: what was withdrawn states nothing any more.
+        return stored
     lines = [Line(turn.user_id or "user", turn.user_message), Line(turn.agent_id or "agent", turn.agent_response)]
     return replace(stored, kept=keep_facts(stored.source, turn, lines))
 
