@@ -106,7 +106,8 @@ def reader(kind: type[T], inside: str | None = None) -> Callable[[httpx.Response
             answer: Any = response.json() if response.content else None
             return adapter.validate_python(answer if inside is None else answer[inside])
         except (ValidationError, ValueError, KeyError, TypeError) as failure:
-            raise unexpected(response, failure) from failure
+            asked = f"The answer to {response.request.method} {response.request.url.path}"
+            raise unexpected(response.status_code, asked, failure) from failure
 
     return read
 
@@ -117,7 +118,7 @@ def demand_success(response: httpx.Response) -> None:
         raise refusal(response)
 
 
-def unexpected(response: httpx.Response, failure: Exception) -> AnnalsError:
+def unexpected(status: int, what: str, failure: Exception) -> AnnalsError:
     """The exception for a success that is not what Annals answers: some other server's, perhaps."""
-    said = f"The answer to {response.request.method} {response.request.url.path} is not one of Annals': {failure}"
-    return AnnalsError(Problem(response.status_code, "UNEXPECTED_ANSWER", "Unexpected answer", said))
+    said = f"{what} is not one of Annals': {failure}"
+    return AnnalsError(Problem(status, "UNEXPECTED_ANSWER", "Unexpected answer", said))

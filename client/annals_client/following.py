@@ -8,7 +8,7 @@ from typing import Self
 
 import httpx
 
-from annals_client.calls import Call, Repeat, Route, Said
+from annals_client.calls import Call, Repeat, Route, Said, unexpected
 from annals_client.errors import AnnalsError, Stored, StreamFailed, stream_error
 from annals_client.events import KINDS, Delta, Event, Frame, FrameReader, Result, Start
 from annals_client.retries import Retries, Tries
@@ -48,12 +48,14 @@ class Followed:
         return resumed.with_header("Last-Event-ID", str(self._number)) if self._number else resumed
 
     def read(self, chunk: bytes) -> Iterator[Event]:
-        """The events that end in this chunk and were not told before. Raises StreamFailed."""
-        for frame in self._frames.read(chunk):
-            self._tries.renew()
-            event = self._event(frame)
-            if event:
-                yield event
+        """The events that end in this chunk and were not told before. Raises AnnalsError, StreamFailed where told."""
+        try:
+            for frame in self._frames.read(chunk):
+                self._tries.renew()
+                if event := self._event(frame):
+                    yield event
+        except (ValueError, KeyError) as failure:
+            raise unexpected(200, "The stream", failure) from failure
 
     def _event(self, frame: Frame) -> Event | None:
         if frame.name == "error":

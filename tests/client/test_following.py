@@ -9,6 +9,7 @@ import pytest
 
 from annals_client import (
     Annals,
+    AnnalsError,
     Context,
     Delta,
     Forbidden,
@@ -175,6 +176,13 @@ def test_an_error_in_the_stream_is_raised_with_what_is_stored(ask: Ask, code: st
 def test_a_refusal_before_the_stream_is_a_refusal(ask: Ask) -> None:
     with scripted(refused(403, "FORBIDDEN")) as server, pytest.raises(Forbidden):
         ask(server.url, _remember)
+
+
+@pytest.mark.parametrize("chunk", [b"event: delta\ndata: {\n\n", b"event: delta\ndata: {}\n\n", b"data: \xff\n\n"])
+def test_another_servers_stream_is_named_as_one(ask: Ask, chunk: bytes) -> None:
+    with scripted(_streamed(chunk)) as server, pytest.raises(AnnalsError) as failed:
+        ask(server.url, _remember)
+    assert failed.value.code == "UNEXPECTED_ANSWER"
 
 
 def test_texts_are_the_pieces(ask: Ask) -> None:
