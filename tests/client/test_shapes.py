@@ -63,7 +63,8 @@ def _takes(method: Any) -> set[str]:
 def _asked(operation: dict[str, Any]) -> set[str]:
     """The names of all that a route asks for in query and body."""
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    names = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
+    query = [each["name"] for each in operation.get("parameters", []) if each["in"] == "query"]
+    names = {name.removeprefix("participants.").partition(".")[0] for name in query}
     for schema in body.get("oneOf", [body]):
         if "$ref" in schema:
             fields = SCHEMAS[schema["$ref"].rpartition("/")[2]]["properties"]
