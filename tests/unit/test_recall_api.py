@@ -88,6 +88,19 @@ def test_items_are_what_the_search_finds(told: Api) -> None:
     assert told.post(RECALL, asked).json["items"] == told.post("/v1/memory/search", asked).json["items"]
 
 
+def test_facts_take_no_other_memory_s_place(told: Api, stream: Stream) -> None:
+    for place in ("Rome", "Oslo", "Bern"):
+        told.post("/v1/facts", {**LIVES, "subject": f"Ada of {place}", "object": place})
+    own = {**ADA, "content": "Ada's live address is secret.", "contentType": "fact"}
+    assert told.post("/v1/memories", own).status == 201
+    stream.deliver()
+
+    found = recalled(told, limit=3)
+
+    assert set(contents(found, "items")) == {TURN["userMessage"], TURN["agentResponse"], own["content"]}
+    assert own["content"] in found["context"].partition("\n\n")[0]
+
+
 @pytest.mark.parametrize("named", [{"conversationId": "chat"}, {"filter": {"conversationId": "chat"}}])
 def test_recent_messages_of_a_conversation_come_with_it_and_are_not_told_twice(told: Api, named: Any) -> None:
     found = recalled(told, history=1, **named)

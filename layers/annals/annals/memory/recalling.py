@@ -27,6 +27,9 @@ from annals.tokens import BYTES_PER_TOKEN, estimate
 FACTS = 20
 """How many facts are recalled at most."""
 
+BESIDE_FACTS = ("raw", "summarized", "custom")
+"""What a memory can be that takes no fact's place among the hits."""
+
 KNOWN = "What is known:"
 REMEMBERED = "What is remembered from earlier, oldest first:"
 
@@ -42,8 +45,11 @@ def recall(caller: Caller, asked: Recall) -> Recollection:
     and what ``search_memories`` raises
     """
     history = _history(caller, asked)
-    hits = [hit for hit in search_memories(caller, asked) if "fact" not in hit]
-    facts = [hit for hit in search_memories(caller, _for_facts(asked)) if "fact" in hit]
+    found = [hit for hit in search_memories(caller, asked, BESIDE_FACTS) if "fact" not in hit]
+    known = search_memories(caller, _for_facts(asked))
+    facts = [hit for hit in known if "fact" in hit]
+    others = [hit for hit in known if "fact" not in hit and asked.filter.content_type is None]
+    hits = sorted([*found, *others], key=lambda hit: -hit["score"])[: asked.limit]
     shown = {message["messageId"] for message in history}
     fresh = [hit for hit in hits if not is_shown(hit, asked.history_of, shown)]
     _, context = within([*facts, *fresh], asked.max_tokens)
@@ -85,7 +91,7 @@ def is_shown(memory: Memory, conversation_id: str | None, message_ids: set[str])
 
 def _for_facts(question: Search) -> Search:
     wanted = question.filter.model_copy(update={"content_type": "fact"})
-    change = {"filter": wanted, "limit": min(question.limit, FACTS), "consistent": False}
+    change = {"filter": wanted, "limit": FACTS, "consistent": False}
     return question.model_copy(update=change)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from annals.access.caller import Caller
@@ -14,11 +15,13 @@ from annals.memory.indexing import catch_up
 from annals.memory.models import Hit, Search, SearchFilter
 from annals.memory.shown import show_document
 from annals.search import engine
-from annals.search.port import Filters
+from annals.search.port import Filters, OneOf
 
 
-def search_memories(caller: Caller, asked: Search) -> list[Hit]:
+def search_memories(caller: Caller, asked: Search, content_type: OneOf = None) -> list[Hit]:
     """The memories that answer a question, the best first, within what the caller may see.
+
+    ``content_type`` says what they may be where the question's own filter does not.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def search_memories(caller: Caller, asked: Search) -> list[Hit]:
         memory_space_id=asked.memory_space_id,
         limit=asked.limit,
         min_score=asked.min_score,
-        filters=to_filters(asked.filter),
+        filters=replace(to_filters(asked.filter), content_type=asked.filter.content_type or content_type),
         explain=asked.explain,
     )
     return [show_hit(hit) for hit in engine.search(ports.index(), ports.embedder(), request)]
