@@ -222,10 +222,10 @@ def test_archiving_nothing_writes_nothing(own: httpx.Client) -> None:
     assert verified(own, made)["entries"] == 1
 
 
-@pytest.mark.parametrize("before", ["soon", True, 1.5, [], -1, {}])
+@pytest.mark.parametrize("before", ["soon", True, 1.5, [], {}, 10**21, "1" * 5000])
 def test_a_point_that_is_none_is_refused(own: httpx.Client, before: Any) -> None:
     answer = own.post(path_of(create(own), "archive"), json={"before": before})
-    assert before == -1 or problem(answer) == (422, "INVALID_FORMAT", "before")
+    assert problem(answer) == (422, "INVALID_FORMAT", "before")
 
 
 def test_sealing_again_changes_nothing(own: httpx.Client) -> None:

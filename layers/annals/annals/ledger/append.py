@@ -87,7 +87,8 @@ def append(
     """
     pk = conversation_pk(tenant, conversation_id)
     entry_id = secrets.token_hex(8)
-    tail = tails.get(pk)
+    # What is written beside the entry may be an older one, and behind a stale tail this one would take its place.
+    tail = None if also else tails.get(pk)
     for _ in tries(settings().append_patience_s):
         if tail is None or (expected_seq is not None and tail.seq != expected_seq):
             tail = read_tail(pk)
