@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from local import docs, events
@@ -133,9 +133,10 @@ def application(template: Template, workers: Workers, streaming: dict[str, Starl
     routes = [
         Route("/openapi.json", docs.document(openapi)),
         Route("/docs", docs.page(openapi)),
-        Mount("/", Gateway(template, workers, streaming)),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.router.default = Gateway(template, workers, streaming)  # a Mount would not take a path with a newline
+    return app
 
 
 def _path(scope: Scope) -> str:

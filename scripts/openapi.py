@@ -21,6 +21,7 @@ from annals.memory.models import RememberStream
 from local import template
 from local.template import ROOT
 from local.workers import load
+from scripts.openapi_more import IDEMPOTENCY_KEY, complete, operation_id
 
 DESCRIPTION = "Append-only conversation memory for AI agents. Errors are problem details (RFC 9457)."
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -52,7 +53,6 @@ REPEATED = (
     "Sent again with its Idempotency-Key, a request is told what the first one led to, while that is under way, too. "
     "The model is asked again only where no reply was stored."
 )
-IDEMPOTENCY_KEY = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}}
 STREAM_ID = {"name": "streamId", "in": "path", "required": True, "schema": {"type": "string"}}
 LAST_EVENT_ID = {
     "name": "Last-Event-ID",
@@ -89,13 +89,14 @@ def routes(api: dict[str, Any]) -> dict[str, list[str]]:
 def _of_resolver(module: ModuleType) -> dict[str, Any]:
     """A function's routes, with what its docstrings say of them."""
     schema: dict[str, Any] = json.loads(module.app.get_openapi_json_schema())
-    for item in schema["paths"].values():
+    for path, item in schema["paths"].items():
         for operation in item.values():
             name = operation["operationId"].partition("_v1_")[0]
             summary, _, rest = inspect.cleandoc(getattr(module, name).__doc__).partition("\n")
-            operation |= {"operationId": _camel(name), "summary": summary}
+            operation |= {"operationId": operation_id(name, path), "summary": summary}
             if rest.strip():
                 operation["description"] = rest.strip()
+            complete(operation, getattr(module, name))
     return schema
 
 

@@ -368,9 +368,10 @@ def test_an_unknown_route_is_404_by_any_method(own: httpx.Client, method: str, p
 def test_a_method_that_a_route_does_not_take_is_405_and_names_those_that_it_does(
     own: httpx.Client, method: str, path: str
 ) -> None:
-    answer = own.request(method, path)
-    assert problem(answer)[:2] == (405, "METHOD_NOT_ALLOWED")
-    assert method not in answer.headers["allow"]
+    for request in (path, f"{path}?nope=1"):
+        answer = own.request(method, request)
+        assert problem(answer)[:2] == (405, "METHOD_NOT_ALLOWED")
+        assert method not in answer.headers["allow"]
 
 
 def test_head_is_no_method_of_the_api(own: httpx.Client) -> None:

@@ -99,6 +99,8 @@ class Api(APIGatewayRestResolver):
         return self.current_event.raw_event
 
     def _call_route(self, route: Any, route_arguments: dict[str, str]) -> Any:
+        if not any(route is known for known in (*self._static_routes, *self._dynamic_routes)):
+            return super()._call_route(route, route_arguments)
         try:
             self.demand_json()
             if self.current_event.http_method != "GET":

@@ -56,7 +56,7 @@ def to_ms(value: Any) -> Any:
             return _in_calendar(int(value) if value.lstrip("-").isdigit() else from_rfc3339(value))
         if isinstance(value, int) and not isinstance(value, bool):
             return _in_calendar(value)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         pass
     raise refusal("INVALID_FORMAT", "must be a time: RFC 3339 with a zone, or Unix milliseconds")
 

@@ -1,0 +1,72 @@
+"""What the handlers do that their signatures don't say: headers, filters, statuses that depend on what was there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+from annals.conversations.filters import MEMBERS, SPACE, WORDS
+from annals.http.requests import MAX_KEY_CHARS
+from annals.ledger.models import ROLES
+
+TIME = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}
+TEXT = {"type": "string", "maxLength": 128}
+COUNT = {"type": "integer", "minimum": 0, "maximum": 10**12 - 1}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "A request sent again with its key in the next 24 hours is told the first one's answer",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
+}
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag that the caller has seen: 412 where it is another one by now",
+    "schema": {"type": "string", "pattern": '^"[0-9]{1,12}"$'},
+}
+HEADERS = {"app.idempotent_request(": IDEMPOTENCY_KEY, "app.if_match(": IF_MATCH}
+"""The headers that a handler reads, by the call that reads them."""
+
+FILTERS: dict[str, Any] = {
+    **{name: {"type": "string", "enum": list(words)} for name, (_, words) in WORDS.items()},
+    **dict.fromkeys((*MEMBERS, SPACE), TEXT),
+    **dict.fromkeys(("createdAfter", "createdBefore", "lastMessageAfter", "lastMessageBefore"), TIME),
+    **dict.fromkeys(("messageCount", "messageCountMin", "messageCountMax"), COUNT),
+}
+BY_METADATA = "A parameter `metadata.<path>` is a filter, too: what the metadata hold there, as text."
+HISTORY: dict[str, Any] = {
+    "roles": {"type": "string", "description": f"Comma-separated: {', '.join(ROLES)}"},
+    "threadId": TEXT,
+    "runId": TEXT,
+    "since": TIME,
+    "until": TIME,
+    "includeArchived": {"type": "boolean", "default": False},
+}
+QUERY = {"listConversations": FILTERS, "countConversations": FILTERS, "listMessages": HISTORY}
+"""The query parameters that handlers read by themselves, by operation."""
+
+STATUSES = {"getOrCreateConversation": "201", "eraseConversation": "202", "describeSpace": "201"}
+"""The other statuses of some operations; their answers look like those of 200."""
+
+
+def operation_id(handler: str, path: str) -> str:
+    """``list_them`` of ``/v1/users/{user_id}/memories`` as ``listUserMemories``: no two operations share a name."""
+    segments = [part for part in path.split("/")[2:] if "{" not in part]
+    noun = "UserMemories" if segments[0] == "users" else segments[0].capitalize()
+    return re.sub(r"_(\w)", lambda found: found[1].upper(), handler).replace("Them", noun)
+
+
+def complete(operation: dict[str, Any], handler: Callable[..., Any]) -> None:
+    """Add to an operation what its handler does beyond its signature."""
+    name, source = operation["operationId"], inspect.getsource(handler)
+    headers = [header for call, header in HEADERS.items() if call in source]
+    query = [{"name": each, "in": "query", "schema": schema} for each, schema in QUERY.get(name, {}).items()]
+    if headers or query:
+        operation["parameters"] = [*operation.get("parameters", []), *deepcopy([*query, *headers])]
+    if QUERY.get(name) is FILTERS:
+        operation["description"] = f"{operation.get('description', '')} {BY_METADATA}".strip()
+    if name in STATUSES:
+        operation["responses"][STATUSES[name]] = deepcopy(operation["responses"]["200"])
