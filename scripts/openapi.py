@@ -61,6 +61,10 @@ LAST_EVENT_ID = {
     "schema": {"type": "integer", "minimum": 0},
 }
 EXPORT = "The file. Where it cannot be finished, the connection breaks off: no half of a file passes for a whole one."
+OF_USER = (
+    "What a line is, its type says: conversation and message for those of which they are the user, message for what "
+    "they said elsewhere, userMemory, and memory, which a fact is, too. What was stored just before may be missing."
+)
 IMPORT_BODY = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in JSON_LINES}}
 IMPORT_QUERY = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in PARTICIPANTS]
 
@@ -152,7 +156,21 @@ def _of_exports() -> dict[str, Any]:
         "parameters": options,
         "responses": {"200": file},
     }
-    paths = {"/v1/conversations/{conversationId}/export": of_one, "/v1/conversations/export": of_many}
+    user = {"name": "userId", "in": "path", "required": True, "schema": {"type": "string"}}
+    lines = {"description": EXPORT, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
+    of_user = {
+        "tags": ["Users"],
+        "operationId": "exportUser",
+        "summary": "All that there is of a person as JSON lines, streamed.",
+        "description": OF_USER,
+        "parameters": [user],
+        "responses": {"200": lines},
+    }
+    paths = {
+        "/v1/conversations/{conversationId}/export": of_one,
+        "/v1/conversations/export": of_many,
+        "/v1/users/{userId}/export": of_user,
+    }
     return {"paths": {path: {"get": operation} for path, operation in paths.items()}}
 
 

@@ -10,18 +10,15 @@ from annals.conversations.lists import Selection
 from annals.conversations.models import DeletedMany, DeleteMany, Redact, ShownReceipt, show_receipt
 from annals.conversations.read import demand_space, demand_tail
 from annals.conversations.receipts import read_receipt
-from annals.conversations.summaries import summary_delete
 from annals.errors import InvalidInput, ReceiptNotFound
 from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import read_messages
 from annals.ledger.models import Message
-from annals.ledger.redact import redact
-from annals.memory.draft_table import forget_drafts
-from annals.memory.facts import forget_facts_of
-from annals.memory.memories import forget_memory
-from annals.search.turns import memory_id
+from annals.memory.erasing_people import erase_person
+from annals.memory.person_receipts import ShownPersonReceipt, find_person_receipt, show_person_receipt
+from annals.memory.withdrawing import withdraw
 from annals.settings import settings
 
 app = Api()
@@ -34,12 +31,8 @@ def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) ->
     caller = app.caller.require("erase")
     demand_space(caller.tenant, conversation_id, caller.spaces)
     tail = demand_tail(caller.tenant, conversation_id)
-    pk = conversation_pk(caller.tenant, conversation_id)
-    redact(caller.tenant, conversation_id, message_id, body.reason, caller.key_id, also=[summary_delete(pk)])
-    (message,) = read_messages(pk, [message_id], tail.archived)
-    forget_memory(caller.tenant, memory_id(conversation_id, message["seq"]))
-    forget_facts_of(caller.tenant, conversation_id, message_id)
-    forget_drafts(caller.tenant, conversation_id)
+    withdraw(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
+    (message,) = read_messages(conversation_pk(caller.tenant, conversation_id), [message_id], tail.archived)
     return message
 
 
@@ -65,11 +58,27 @@ def erase_conversations(body: DeleteMany) -> DeletedMany:
 
 
 @app.get("/v1/receipts/<receipt_id>", tags=["Conversations"])
-def get_receipt(receipt_id: PathId) -> ShownReceipt:
+def get_receipt(receipt_id: PathId) -> ShownReceipt | ShownPersonReceipt:
     """An erasure's receipt."""
     caller = app.caller.require("read")
     app.demand_known_query()
+    if caller.spaces is None and (found := find_person_receipt(caller.tenant, receipt_id)):
+        return show_person_receipt(found)
     receipt = read_receipt(caller.tenant, receipt_id)
     if not caller.may_see(receipt.space):
         raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
     return show_receipt(receipt)
+
+
+@app.delete("/v1/users/<user_id>", tags=["Users"])
+def erase_user(user_id: PathId) -> Response[ShownPersonReceipt]:
+    """Erase a person: 200 with the receipt, or 202 where it goes on after the answer.
+
+    Gone are the conversations of which they are the user, all memories and facts of theirs, and the content of their
+    messages in other conversations, by ``userId``. What was stored in the last moments before may be missed: once the
+    receipt says that it is done, the same request takes that, too.
+    """
+    caller = app.caller.require("erase")
+    app.demand_known_query()
+    receipt = erase_person(caller, user_id, settings().erase_budget_s)
+    return reply(show_person_receipt(receipt), 202 if receipt.erased_at is None else 200)

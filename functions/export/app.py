@@ -9,10 +9,12 @@ from starlette.routing import Route
 
 from annals.conversations.export import OPTIONS, export_many, export_one, read_options
 from annals.conversations.filters import from_query
+from annals.conversations.formats import NDJSON
 from annals.conversations.lists import Selection
 from annals.http import asgi
 from annals.http.download import download
 from annals.http.query import demand_known
+from annals.memory.people import export_person
 
 
 async def export_conversation(request: Request) -> Response:
@@ -34,8 +36,17 @@ async def export_conversations(request: Request) -> Response:
     return await download(pieces, options.format.content_type, f"conversations{options.format.suffix}")
 
 
+async def export_user(request: Request) -> Response:
+    """All that there is of a person as JSON lines."""
+    caller = asgi.caller(request).require("read")
+    demand_known(dict(request.query_params), ())
+    user_id = asgi.path_id(request, "userId")
+    return await download(export_person(caller, user_id), NDJSON, f"{user_id}.jsonl")
+
+
 app = asgi.application(
     [
+        Route("/v1/users/{userId}/export", export_user, methods=["GET"]),
         Route("/v1/conversations/export", export_conversations, methods=["GET"]),
         Route("/v1/conversations/{conversationId}/export", export_conversation, methods=["GET"]),
     ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from annals.conversations.erase import proceed
-from annals.conversations.receipts import read_receipt
-from annals.errors import ReceiptNotFound
+from annals.conversations.receipts import find_receipt
 from annals.ledger.keys import unescape
+from annals.memory.erasing_people import proceed_with_person
+from annals.memory.person_receipts import find_person_receipt
 from annals.settings import settings
 from annals.streams import answer_each
 
@@ -23,7 +23,9 @@ def _proceed(keys: Mapping[str, Any]) -> None:
     _, tenant, kind, receipt_id = keys["pk"]["S"].split("#")
     if kind != "R":
         return
-    with suppress(ReceiptNotFound):
-        receipt = read_receipt(unescape(tenant), unescape(receipt_id))
-        if receipt.handed_over:
-            proceed(receipt, settings().erase_budget_s)
+    person = find_person_receipt(unescape(tenant), unescape(receipt_id))
+    if person and person.handed_over:
+        proceed_with_person(person, settings().erase_budget_s)
+    receipt = find_receipt(unescape(tenant), unescape(receipt_id))
+    if receipt and receipt.handed_over:
+        proceed(receipt, settings().erase_budget_s)

@@ -41,13 +41,18 @@ def receipt_id(pk: str) -> str:
 
 
 def find_receipt(tenant: str, receipt_id: str) -> Receipt | None:
-    """An erasure's receipt, or None."""
-    key = _receipt_key(tenant, receipt_id)
-    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
-    if item is None:
+    """The receipt of a conversation's erasure, or None."""
+    values = read_receipt_item(tenant, receipt_id)
+    if values is None or "conversation_id" not in values:
         return None
-    values = from_item(item)
     return Receipt(**{name: values[name] for name in Receipt.__dataclass_fields__ if name in values})
+
+
+def read_receipt_item(tenant: str, receipt_id: str) -> Item | None:
+    """What is stored of a receipt, a conversation's or a person's, as plain values; or None."""
+    key = receipt_key(tenant, receipt_id)
+    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    return from_item(item) if item else None
 
 
 def read_receipt(tenant: str, receipt_id: str) -> Receipt:
@@ -68,7 +73,7 @@ def not_erased_check(tenant: str, conversation_id: str) -> dict[str, object]:
     return {
         "ConditionCheck": {
             "TableName": settings().state_table,
-            "Key": _receipt_key(tenant, receipt_id(conversation_pk(tenant, conversation_id))),
+            "Key": receipt_key(tenant, receipt_id(conversation_pk(tenant, conversation_id))),
             "ConditionExpression": "attribute_not_exists(pk)",
         }
     }
@@ -99,8 +104,9 @@ def _store(receipt: Receipt, condition: str) -> Receipt:
 
 def _to_receipt_item(receipt: Receipt) -> Item:
     values = {name: value for name, value in asdict(receipt).items() if value is not None}
-    return {**_receipt_key(receipt.tenant, receipt.receipt_id), **to_item(values)}
+    return {**receipt_key(receipt.tenant, receipt.receipt_id), **to_item(values)}
 
 
-def _receipt_key(tenant: str, receipt_id: str) -> Item:
+def receipt_key(tenant: str, receipt_id: str) -> Item:
+    """The key of a receipt, a conversation's or a person's."""
     return {"pk": {"S": f"T#{escape(tenant)}#R#{escape(receipt_id)}"}, "sk": {"S": "RECEIPT"}}
