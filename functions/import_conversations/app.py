@@ -9,7 +9,7 @@ from annals.errors import InvalidInput
 from annals.http.app import Api
 from annals.http.requests import JSON_LINES
 
-app = Api(content_types=JSON_LINES)
+app = Api(content_types=JSON_LINES, query=PARTICIPANTS)
 handler = app.handler
 
 
@@ -23,7 +23,6 @@ def import_conversations() -> ImportedConversations:
     part of a conversation begins with its line and an `offset`: how many of its messages came before.
     """
     caller = app.caller.require("write")
-    app.demand_known_query(*PARTICIPANTS)
     brought = read_lines(app.current_event.decoded_body or "", app.query)
     if not brought:
         raise InvalidInput("MISSING_REQUIRED_FIELD", "The body must hold at least one conversation.", field="body")

@@ -149,7 +149,7 @@ def test_of_a_turn_whose_conversation_is_erased_meanwhile_nothing_is_kept(stream
     assert (problem["status"], problem["code"]) == (410, "CONVERSATION_ERASED")
     assert problem["stored"]["messageIds"] == []
     refused = stream.follow(stream_id)
-    assert (refused.status, refused.json()["code"]) == (410, "CONVERSATION_ERASED")
+    assert (refused.status, refused.json()["code"]) == (404, "STREAM_NOT_FOUND")
 
 
 def test_a_model_that_refuses_fails_the_stream(stream: Streams, api: Api):

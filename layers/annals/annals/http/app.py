@@ -28,15 +28,17 @@ class Api(APIGatewayRestResolver):
     Parameters
     ----------
     content_types : what a body may call itself
+    query : the query parameters that every write takes, beside those that its handler declares
     """
 
-    def __init__(self, content_types: Sequence[str] = requests.JSON) -> None:
+    def __init__(self, content_types: Sequence[str] = requests.JSON, query: Sequence[str] = ()) -> None:
         super().__init__(
             enable_validation=True,
             json_body_deserializer=_parse_object,
             serializer=json_text.dump,
         )
         self._content_types = content_types
+        self._query = query
         self.exception_handler(AnnalsError)(self._refuse)
         self.exception_handler(RequestValidationError)(lambda error: self._refuse(from_request(error)))
         self.exception_handler(NotFoundError)(lambda _: self._refuse(NotFound("There is no such route.")))
@@ -104,7 +106,7 @@ class Api(APIGatewayRestResolver):
         try:
             self.demand_json()
             if self.current_event.http_method != "GET":
-                self.demand_known_query(*(parameter.alias for parameter in route.dependant.query_params))
+                self.demand_known_query(*self._query, *(each.alias for each in route.dependant.query_params))
         except (UnsupportedMediaType, InvalidJson, InvalidInput) as error:
             return self._response_builder_class(response=self._refuse(error), serializer=self._serializer, route=route)
         return super()._call_route(route, route_arguments)
