@@ -9,8 +9,8 @@ from copy import deepcopy
 from typing import Any
 
 from annals.conversations.filters import MEMBERS, SPACE, WORDS
+from annals.http.messages import ROLES
 from annals.http.requests import MAX_KEY_CHARS
-from annals.ledger.models import ROLES
 
 TIME = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}
 TEXT = {"type": "string", "maxLength": 128}

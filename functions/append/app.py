@@ -9,10 +9,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from annals.conversations.read import demand_space
 from annals.http.app import Api, reply
+from annals.http.messages import Appended, AppendMessages, NewMessages
 from annals.http.model import PathId
 from annals.ledger.append import append
 from annals.ledger.messages import messages_of, new_message
-from annals.ledger.models import Appended, AppendMessages, NewMessages
 
 app = Api()
 handler = app.handler

@@ -9,14 +9,12 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.conversations.create import create, get_or_create
 from annals.conversations.filters import from_query
-from annals.conversations.include import demand_parts, included
 from annals.conversations.lists import Selection, count_conversations, list_conversations
 from annals.conversations.metadata import patch_metadata
 from annals.conversations.models import (
     Conversation,
     ConversationCount,
     ConversationList,
-    ConversationWithMore,
     CreateConversation,
     GetOrCreateConversation,
     PatchConversation,
@@ -26,6 +24,8 @@ from annals.conversations.read import demand_space, read_conversation, show_conv
 from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.http.query import read_words
+from annals.memory.including import demand_parts, included
+from annals.memory.models import ConversationWithMore
 
 app = Api()
 handler = app.handler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aws_lambda_powertools.event_handler import Response
 
-from annals.conversations.erase import erase, erase_many
 from annals.conversations.filters import from_json
 from annals.conversations.lists import Selection
 from annals.conversations.models import DeletedMany, DeleteMany, Redact, ShownReceipt, show_receipt
@@ -14,8 +13,8 @@ from annals.errors import InvalidInput, ReceiptNotFound
 from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import read_messages
-from annals.ledger.models import Message
+from annals.ledger.messages import Message, read_messages
+from annals.memory.erasing import erase, erase_many
 from annals.memory.erasing_people import erase_person
 from annals.memory.person_receipts import ShownPersonReceipt, find_person_receipt, show_person_receipt
 from annals.memory.withdrawing import withdraw

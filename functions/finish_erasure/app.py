@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from annals.conversations.erase import proceed
 from annals.conversations.receipts import find_receipt
 from annals.ledger.keys import unescape
+from annals.memory.erasing import proceed
 from annals.memory.erasing_people import proceed_with_person
 from annals.memory.person_receipts import find_person_receipt
 from annals.settings import settings

@@ -10,8 +10,7 @@ from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
 from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
-from annals.ledger.messages import show
-from annals.ledger.models import Message
+from annals.ledger.messages import Message, show
 from annals.ledger.tail import last_message
 
 app = Api()

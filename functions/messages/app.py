@@ -11,12 +11,12 @@ from annals.conversations.heads import read_head
 from annals.conversations.read import demand_space, demand_tail
 from annals.errors import ConversationNotFound, MessageNotFound
 from annals.http.app import Api, reply
+from annals.http.history import NAMES, next_cursor, read_span
+from annals.http.messages import GetMessages, History, MessageList, Verified
 from annals.http.model import PathId
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
-from annals.ledger.messages import read_messages
-from annals.ledger.models import GetMessages, History, Message, MessageList, Verified
-from annals.ledger.query import NAMES, next_cursor, read_span
+from annals.ledger.messages import Message, read_messages
 from annals.ledger.read import walk
 from annals.ledger.runs import last_runs
 from annals.ledger.verify import verify

@@ -19,11 +19,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from annals.conversations import erase
 from annals.conversations.receipts import read_receipt
 from annals.dynamodb import client
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
+from annals.memory import erasing as erase
 from annals.settings import settings
 from local.emulator import Emulator
 from local.streams import StreamReaders

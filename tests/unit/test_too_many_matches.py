@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from annals.conversations import erase, lists
+from annals.conversations import lists
+from annals.memory import erasing as erase
 from tests.support.api import Api
 
 pytestmark = pytest.mark.usefixtures("moto")

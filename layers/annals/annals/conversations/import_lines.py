@@ -20,6 +20,7 @@ from annals.conversations.heads import metadata_text
 from annals.conversations.models import ConversationType, Participants
 from annals.conversations.openai_chat import from_openai
 from annals.errors import AnnalsError, InvalidInput, InvalidJson
+from annals.http.messages import NewMessage
 from annals.http.model import Id, Json, Model, Time
 from annals.http.problems import from_validation
 from annals.json_text import dump, parse
@@ -27,7 +28,6 @@ from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
 from annals.ledger.items import demand_size
 from annals.ledger.messages import new_message
-from annals.ledger.models import NewMessage
 from annals.times import to_rfc3339
 
 PARTICIPANTS = ("type", "memorySpaceId", "userId", "agentId", "participantId", "agent1", "agent2")

@@ -27,6 +27,9 @@ SORT_KEYS = (LAST_MESSAGE, CREATED, UPDATED, COUNT)
 BATCH = 100
 """How many heads one round trip fetches, as BatchGetItem takes them."""
 
+ALL = 1_000
+"""How many places one round trip finds, where all of them are wanted."""
+
 MAX_READ = 1_000
 """How many heads one page may look at; a filter that keeps few of them makes a short page."""
 
@@ -109,7 +112,7 @@ def count_conversations(chosen: Selection) -> int:
 
 def every_match(chosen: Selection, order: Order | None = None) -> Iterator[Head]:
     """All conversations of a selection, the newest activity first unless said otherwise, read as they are asked for."""
-    return (head for _, head in _matches(chosen, order or Order(), None, BATCH) if head)
+    return (head for _, head in _matches(chosen, order or Order(), None, ALL) if head)
 
 
 def _sorted_page(chosen: Selection, limit: int, order: Order, start: Place | None) -> ConversationPage:
@@ -127,7 +130,7 @@ def _sorted_page(chosen: Selection, limit: int, order: Order, start: Place | Non
 def _matches(chosen: Selection, order: Order, start: Place | None, page: int) -> Iterator[tuple[Place, Head | None]]:
     """The places of a list in order, each with its conversation, or with None where that one does not match."""
     places = _merged(chosen, order, start, page)
-    while batch := list(islice(places, page)):
+    while batch := list(islice(places, min(page, BATCH))):
         heads = read_heads(place.pk for place in batch)
         for place in batch:
             head = heads.get(place.pk)

@@ -13,8 +13,7 @@ from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.conversations.receipts import Receipt
 from annals.errors import InvalidInput
 from annals.http.model import ConversationId, Id, Json, Model, Text, refusal, to_ms
-from annals.ledger.models import Message
-from annals.memory.models import Fact
+from annals.ledger.messages import Message
 from annals.times import to_rfc3339
 
 MAX_SEQ = 10**9
@@ -206,17 +205,6 @@ class Conversation(TypedDict):
     lastMessageAt: str | None
     status: Literal["active", "sealed", "archived"]
     headHash: str
-
-
-class ConversationWithMore(Conversation):
-    """A conversation with what ``include`` asks for: its newest 50 messages, its facts, its summary.
-
-    The summary is null where none is.
-    """
-
-    messages: NotRequired[list[Message]]
-    facts: NotRequired[list[Fact]]
-    summary: NotRequired[ShownSummary | None]
 
 
 class ConversationList(TypedDict):

@@ -8,7 +8,7 @@ from typing import Any
 
 from annals.conversations.models import ShownSummary
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.ledger.models import Message
+from annals.ledger.messages import Message
 from annals.settings import settings
 from annals.times import to_rfc3339
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from annals.ledger.entry import MESSAGE, Entry, Record, Tail
-from annals.ledger.messages import show
+from annals.ledger.messages import Message, show
 from annals.ledger.read import read_entry, walk, walk_records_from
 from annals.settings import settings
-
-if TYPE_CHECKING:
-    from annals.ledger.models import Message
 
 
 @dataclass(frozen=True)
@@ -136,12 +132,12 @@ def _start(pk: str, tail: Tail, span: Span, limit: int) -> tuple[Iterator[Entry]
     number need not be read.
     """
     jump = span.jump(tail)
+    # Most entries are turns of two messages; where they are not, one more query reads the rest.
+    page = limit // 2 + 1 if span.keep is None else None
     if span.forward:
-        entries = walk_records_from(pk, span.floor(tail) + 1 + jump)
+        entries = walk_records_from(pk, span.floor(tail) + 1 + jump, page=page)
     else:
         last = tail.seq if span.before is None else span.before - 1
-        # Most entries are turns of two messages; where they are not, one more query reads the rest.
-        page = limit // 2 + 1 if span.keep is None else None
         entries = walk(pk, last=max(last - jump, 0), newest_first=True, page=page)
     if not jump:
         return entries, span.offset

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Literal, NotRequired, cast
+
+from typing_extensions import TypedDict
 
 from annals.json_text import dump
 from annals.ledger.append import NewRecord
@@ -13,9 +15,27 @@ from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.ledger.read import read_records, walk_records_from
 from annals.times import to_rfc3339
 
-if TYPE_CHECKING:
-    from annals.ledger.models import Message
-
+Message = TypedDict(
+    "Message",
+    {
+        "messageId": str,
+        "seq": int,
+        "role": NotRequired[str],
+        "content": NotRequired[str],
+        "parts": NotRequired[Any],
+        "name": NotRequired[str],
+        "userId": NotRequired[str],
+        "participantId": NotRequired[str],
+        "from": NotRequired[str],
+        "to": NotRequired[str],
+        "threadId": NotRequired[str],
+        "runId": NotRequired[str],
+        "metadata": NotRequired[dict[str, Any]],
+        "timestamp": str,
+        "status": NotRequired[Literal["incomplete", "redacted", "archived"]],
+    },
+)
+"""A message as it is stored."""
 
 MESSAGE_ID = re.compile(r"msg-([0-9]{3}|[1-9][0-9]{3,11})")
 

@@ -7,16 +7,12 @@ Runs are given whole, so that a tool's result never comes without the call that 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from annals.ledger.entry import MESSAGE, Tail
 from annals.ledger.history import weight
-from annals.ledger.messages import show
+from annals.ledger.messages import Message, show
 from annals.ledger.read import walk
 from annals.settings import settings
-
-if TYPE_CHECKING:
-    from annals.ledger.models import Message
 
 READ_ON = 100
 """How many messages of other runs in a row end the reading: runs that interleave do so closely."""

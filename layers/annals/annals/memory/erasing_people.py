@@ -18,12 +18,12 @@ from dataclasses import replace
 from itertools import islice
 
 from annals.access.caller import Caller
-from annals.conversations.erase import erase
 from annals.conversations.heads import drop_state
 from annals.conversations.lists import every_match
 from annals.errors import ConversationErased, ConversationNotFound, Forbidden, NotFound
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import message_id, read_messages
+from annals.memory.erasing import erase
 from annals.memory.facts import delete_fact, is_fact_id, read_fact
 from annals.memory.items import split_raw_id, split_user_memory_id, user_memories_pk
 from annals.memory.memories import delete_memory, read_memory

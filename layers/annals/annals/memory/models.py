@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, BeforeValidator, Field
 from typing_extensions import TypedDict
 
+from annals.conversations.models import Conversation, ShownSummary
 from annals.errors import InvalidInput
 from annals.http.model import ConversationId, Id, Json, Model, Score, Text, Time, refusal
-from annals.ledger.models import Message
+from annals.ledger.messages import Message
 
 
 def _check_importance(value: Any) -> Any:
@@ -363,6 +364,17 @@ class Recollection(TypedDict):
     history: list[Message]
     context: str
     tokens: int
+
+
+class ConversationWithMore(Conversation):
+    """A conversation with what ``include`` asks for: its newest 50 messages, its facts, its summary.
+
+    The summary is null where none is.
+    """
+
+    messages: NotRequired[list[Message]]
+    facts: NotRequired[list[Fact]]
+    summary: NotRequired[ShownSummary | None]
 
 
 class Omitted(TypedDict):

@@ -18,7 +18,7 @@ from annals.access.caller import Caller
 from annals.conversations.read import demand_space, demand_tail
 from annals.ledger.history import Span, read_page
 from annals.ledger.keys import conversation_pk
-from annals.ledger.models import Message
+from annals.ledger.messages import Message
 from annals.memory.models import Memory, Recall, Recollection, Search
 from annals.memory.prompt import Section, context_text
 from annals.memory.searching import search_memories

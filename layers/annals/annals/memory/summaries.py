@@ -22,8 +22,7 @@ from annals.errors import AnnalsError, AppendConflict, NothingToSummarize
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import MESSAGE, Tail
 from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
-from annals.ledger.messages import messages_of
-from annals.ledger.models import Message
+from annals.ledger.messages import Message, messages_of
 from annals.ledger.read import read_records
 from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail

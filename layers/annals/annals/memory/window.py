@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from annals.conversations.summaries import as_message, read_summary
 from annals.ledger.entry import Tail
 from annals.ledger.history import Span, read_page, read_preamble
-from annals.ledger.models import Message
+from annals.ledger.messages import Message
 from annals.tokens import estimate_message
 
 PAGE = 200

@@ -8,9 +8,10 @@ from typing import Any
 
 from annals.errors import InvalidInput
 from annals.http.cursors import read_cursor, write_cursor
+from annals.http.messages import ROLES
 from annals.http.query import read_flag, read_time, read_words
 from annals.ledger.history import Page, Span
-from annals.ledger.models import ROLES, Message
+from annals.ledger.messages import Message
 from annals.times import from_rfc3339
 
 NAMES = (

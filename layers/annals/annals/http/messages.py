@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from typing_extensions import TypedDict
 
 from annals.http.model import Id, Json, Model, Time, refusal
+from annals.ledger.messages import Message
 from annals.times import to_rfc3339
 
 ROLES = {"user": "user", "assistant": "assistant", "agent": "assistant", "system": "system", "tool": "tool"}
@@ -92,29 +93,6 @@ AppendMessages = Annotated[
     Annotated[NewMessage, Tag("<message>")] | Annotated[NewMessages, Tag("<messages>")], Discriminator(_shape)
 ]
 """One message, or several."""
-
-
-Message = TypedDict(
-    "Message",
-    {
-        "messageId": str,
-        "seq": int,
-        "role": NotRequired[str],
-        "content": NotRequired[str],
-        "parts": NotRequired[Any],
-        "name": NotRequired[str],
-        "userId": NotRequired[str],
-        "participantId": NotRequired[str],
-        "from": NotRequired[str],
-        "to": NotRequired[str],
-        "threadId": NotRequired[str],
-        "runId": NotRequired[str],
-        "metadata": NotRequired[Json],
-        "timestamp": str,
-        "status": NotRequired[Literal["incomplete", "redacted", "archived"]],
-    },
-)
-"""A message as it is stored."""
 
 
 class Appended(TypedDict):
