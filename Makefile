@@ -56,6 +56,7 @@ format: $(VENV)/.ready ## let ruff rewrite
 
 bench: $(VENV)/.ready ## print the measurements, in small sizes; each has --help (bench/README.md)
 	@$(BIN)/python -m bench.cost
+	@$(BIN)/python -m bench.lists --sizes 100 1000
 	@$(BIN)/python -m bench.cold_start
 	@$(BIN)/python -m bench.throughput
 	@$(BIN)/python -m bench.streaming

@@ -91,7 +91,7 @@ class Meter:
         rate = 1.0 if asked.get("ConsistentRead") else 0.5
         if operation == "GetItem":
             return rate * units_of([answer["Item"]] if "Item" in answer else [])
-        whole = self._plain.query(**unprojected(asked)) if "ProjectionExpression" in asked else answer
+        whole = self._plain.query(**unprojected(asked)) if {"ProjectionExpression", "Select"} & asked.keys() else answer
         return rate * units_of(whole["Items"])
 
 
@@ -101,12 +101,11 @@ def units_of(items: list[dict[str, Any]]) -> int:
 
 
 def unprojected(query: dict[str, Any]) -> dict[str, Any]:
-    """The query for whole items: what a projection leaves out is read, and paid for, all the same."""
+    """The query for whole items: what a projection or a count leaves out is read, and paid for, all the same."""
     conditions = query["KeyConditionExpression"] + query.get("FilterExpression", "")
     names = {name: path for name, path in query.get("ExpressionAttributeNames", {}).items() if name in conditions}
-    rest = {
-        key: value for key, value in query.items() if key not in ("ProjectionExpression", "ExpressionAttributeNames")
-    }
+    left_out = ("ProjectionExpression", "ExpressionAttributeNames", "Select")
+    rest = {key: value for key, value in query.items() if key not in left_out}
     return {**rest, "ExpressionAttributeNames": names} if names else rest
 
 

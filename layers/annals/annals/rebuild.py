@@ -30,12 +30,16 @@ class Rebuilt:
 
 def every_conversation() -> Iterator[str]:
     """The partition key of each conversation in the ledger, erased ones too."""
-    pages = client().get_paginator("scan").paginate(
-        TableName=settings().ledger_table,
-        FilterExpression="sk = :genesis",
-        ExpressionAttributeValues={":genesis": {"S": entry_sk(0)}},
-        ProjectionExpression="pk",
-        ConsistentRead=True,
+    pages = (
+        client()
+        .get_paginator("scan")
+        .paginate(
+            TableName=settings().ledger_table,
+            FilterExpression="sk = :genesis",
+            ExpressionAttributeValues={":genesis": {"S": entry_sk(0)}},
+            ProjectionExpression="pk",
+            ConsistentRead=True,
+        )
     )
     return (item["pk"]["S"] for page in pages for item in page["Items"])
 

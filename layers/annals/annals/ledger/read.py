@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import takewhile
 
 from annals.dynamodb import client
 from annals.ledger.entry import Entry
@@ -47,12 +46,15 @@ def walk(
         query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-def walk_records_from(pk: str, seq: int) -> Iterator[Entry]:
-    """Walk, oldest first, over the entries that hold record ``seq`` or a later one."""
+def walk_records_from(pk: str, seq: int, *, last: int | None = None, page: int | None = None) -> Iterator[Entry]:
+    """Walk, oldest first, over the entries that hold record ``seq`` or a later one.
+
+    ``last`` is the seq at which the last of them may begin; ``page`` is as for ``walk``.
+    """
     holder = next(walk(pk, last=seq, newest_first=True, page=1), None)
-    return walk(pk, first=holder.seq if holder else 0)
+    return walk(pk, first=holder.seq if holder else 0, last=last, page=page)
 
 
 def read_records(pk: str, first: int, last: int) -> Iterator[Entry]:
     """The entries that hold any of the records ``first`` to ``last``, oldest first."""
-    return takewhile(lambda entry: entry.seq <= last, walk_records_from(pk, first))
+    return walk_records_from(pk, first, last=last)
