@@ -19,7 +19,7 @@ from annals_client.resources.memories import Memories
 from annals_client.resources.memory import Remembering
 from annals_client.resources.messages import Messages
 from annals_client.resources.spaces import Spaces
-from annals_client.resources.users import UserMemories
+from annals_client.resources.users import UserMemories, Users
 from annals_client.retries import Retries
 from annals_client.senders import AsyncSender, Connection, Sender
 from annals_client.version import __version__
@@ -36,6 +36,7 @@ class Service(Resource[S]):
         self.messages: Messages[S] = Messages(sender)
         self.memory: Remembering[S] = Remembering(sender)
         self.memories: Memories[S] = Memories(sender)
+        self.users: Users[S] = Users(sender)
         self.user_memories: UserMemories[S] = UserMemories(sender)
         self.facts: Facts[S] = Facts(sender)
         self.spaces: Spaces[S] = Spaces(sender)

@@ -131,18 +131,20 @@ class Conversation(Model):
 
 
 class Removed(Model):
-    """What an erasure took away."""
+    """What an erasure took away; ``conversations`` where it was a person's."""
 
     messages: int
     memories: int
     facts: int = 0
+    conversations: int | None = None
 
 
 class Receipt(Model):
-    """How far an erasure is: ``erasing`` or ``erased``."""
+    """How far an erasure is: ``erasing`` or ``erased``. Of a person's, not even the id is kept once it is done."""
 
     receipt_id: str
-    conversation_id: str
+    conversation_id: str | None = None
+    user_id: str | None = None
     status: str
     begun_at: datetime
     erased_at: datetime | None = None

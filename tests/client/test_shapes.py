@@ -28,6 +28,7 @@ RENAMED = {
     "ImportedConversation": models.Imported,
     "ShownKey": models.Key,
     "ShownParticipant": models.Participant,
+    "ShownPersonReceipt": models.Receipt,
     "ShownReceipt": models.Receipt,
     "ShownSpace": models.Space,
     "ShownSummary": models.Summary,

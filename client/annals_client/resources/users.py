@@ -8,15 +8,33 @@ from typing import Any, Literal
 
 from annals_client import wire
 from annals_client.calls import Repeat, Said
+from annals_client.files import Destination
 from annals_client.listing import Wanted
-from annals_client.methods import Resource, S, call, listing
-from annals_client.models import Topic, UserMemory
+from annals_client.methods import Download, Resource, S, call, listing, saving
+from annals_client.models import Receipt, Topic, UserMemory
 
 MEMORIES = "/v1/users/{userId}/memories"
 MEMORY = MEMORIES + "/{memoryId}"
 
 Found = list[UserMemory]
 Topics = list[Topic]
+
+
+class Users(Resource[S]):
+    """Everything that there is about a person."""
+
+    @saving("GET /v1/users/{userId}/export")
+    def export(self, user_id: str, to: Destination) -> Download:
+        """Write all that there is of a person into a file as JSON lines; how many bytes it has.
+
+        ``to`` is a path, whose file is there when it is complete, or a binary file.
+        """
+        return Download(Said(_of(user_id)), to)
+
+    @call("DELETE /v1/users/{userId}", Receipt)
+    def erase(self, user_id: str) -> Said:
+        """Erase a person everywhere. Where the receipt's status is ``erasing``, ask ``receipts.get`` for the end."""
+        return Said(_of(user_id))
 
 
 class UserMemories(Resource[S]):

@@ -319,3 +319,21 @@ def test_a_csv_of_many_conversations_has_them_all(annals: Annals, talk: str, tmp
 
 def test_the_service_says_that_it_is_up(ask: Ask, server: Server) -> None:
     assert ask(server.url, lambda client: client.health()).status == "ok"
+
+
+def test_a_person_is_exported_and_erased(annals: Annals, tmp_path: Path) -> None:
+    user = unique("user")
+    annals.memory.remember(
+        memory_space_id="client", user_id=user, user_message="My name is Ada.", agent_response="Noted."
+    )
+
+    def is_exported() -> bool:
+        annals.users.export(user, tmp_path / "ada.jsonl")
+        return "My name is Ada." in (tmp_path / "ada.jsonl").read_text()
+
+    assert _eventually(is_exported)
+    receipt = annals.users.erase(user)
+
+    assert receipt.removed
+    assert (receipt.status, receipt.removed.conversations) == ("erased", 1)
+    assert annals.conversations.count(user_id=user) == 0
