@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from annals.dynamodb import client
+from annals.ledger.keys import conversation_pk
+from annals.ledger.read import read_records
 from tests.support.api import Api
 from tests.support.ledgers import say
 
@@ -67,3 +69,9 @@ def test_a_list_of_conversations_reads_no_message(api: Api, long: str) -> None:
         assert api.get("/v1/conversations/count?participants.userId=ada").json == {"count": 1}
     assert items
     assert not any("records" in item for item in items)
+
+
+def test_a_range_that_ends_before_it_begins_asks_for_nothing(api: Api, long: str) -> None:
+    with reading() as items:
+        assert list(read_records(conversation_pk(api.caller.tenant, "long"), 1, 0)) == []
+    assert len(items) <= 1

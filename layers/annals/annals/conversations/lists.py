@@ -30,9 +30,6 @@ BATCH = 100
 ALL = 1_000
 """How many places one round trip finds, where all of them are wanted."""
 
-ALL = 1_000
-"""How many places one round trip finds, where all of them are wanted."""
-
 MAX_READ = 1_000
 """How many heads one page may look at; a filter that keeps few of them makes a short page."""
 

@@ -26,6 +26,8 @@ def walk(
     ----------
     page : how many entries one round trip may read; DynamoDB's own limit is 1 MB
     """
+    if last is not None and last < first:
+        return
     query = {
         "TableName": settings().ledger_table,
         "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
