@@ -11,12 +11,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.conversations.heads import STATUSES, Head
 from annals.errors import InvalidInput
-from annals.http.model import MAX_ID_CHARS, Time
+from annals.http.model import MAX_ID_CHARS
+from annals.http.query import time_of
 
 CREATED, LAST_MESSAGE, UPDATED, COUNT = "createdAt", "lastMessageAt", "updatedAt", "messageCount"
 
@@ -54,8 +53,6 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 PUBLIC_OPERATORS = ("$eq", "$in", "$gte", "$lte", "$contains")
-
-_time: TypeAdapter[int] = TypeAdapter(Time)
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def _condition(path: str, operator: str, value: Any, field: str) -> Condition:
     if path in MEMBERS or path == SPACE:
         _demand_ids(value if operator == "$in" else [value], field)
     if path in (CREATED, LAST_MESSAGE):
-        value = _read_time(value, field)
+        value = time_of(value, field)
     if path in WORDS:
         code, allowed = WORDS[path]
         _demand_among(code, value if operator == "$in" else [value], allowed, field)
@@ -163,13 +160,6 @@ def _demand_ids(values: Collection[Any], field: str) -> None:
 def _demand_among(code: str, values: Collection[Any], allowed: tuple[str, ...], field: str) -> None:
     if not all(value in allowed for value in values):
         raise InvalidInput(code, f"{field} must be one of {', '.join(allowed)}.", field=field)
-
-
-def _read_time(value: Any, field: str) -> int:
-    try:
-        return _time.validate_python(value)
-    except ValidationError as error:
-        raise InvalidInput("INVALID_FORMAT", f"{field} {error.errors()[0]['msg']}.", field=field) from None
 
 
 def _checked(conditions: Iterator[Condition], prefix: str = "") -> Conditions:

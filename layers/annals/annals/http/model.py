@@ -49,7 +49,7 @@ def _check_text(value: str) -> str:
     return value
 
 
-def to_ms(value: Any) -> Any:
+def to_ms(value: Any) -> int:
     """A time as the API takes it, RFC 3339 or Unix milliseconds, as Unix milliseconds."""
     try:
         if isinstance(value, str):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from annals.errors import InvalidInput
-from annals.http.model import Time
-
-_time: TypeAdapter[int] = TypeAdapter(Time)
+from annals.http.model import to_ms
 
 
 def demand_known(query: Mapping[str, str], names: Collection[str], code: str = "UNKNOWN_FIELD") -> None:
@@ -20,12 +19,15 @@ def demand_known(query: Mapping[str, str], names: Collection[str], code: str = "
 
 def read_time(query: Mapping[str, str], name: str) -> int | None:
     """A parameter that is a time, in Unix milliseconds. Raises InvalidInput."""
-    if name not in query:
-        return None
+    return time_of(query[name], name) if name in query else None
+
+
+def time_of(value: Any, field: str) -> int:
+    """A time as callers write it, in Unix milliseconds. Raises InvalidInput."""
     try:
-        return _time.validate_python(query[name])
-    except ValidationError as error:
-        raise InvalidInput("INVALID_FORMAT", f"{name} {error.errors()[0]['msg']}.", field=name) from None
+        return to_ms(value)
+    except PydanticCustomError as error:
+        raise InvalidInput("INVALID_FORMAT", f"{field} {error.message()}.", field=field) from None
 
 
 def read_words(query: Mapping[str, str], name: str) -> list[str]:
