@@ -20,8 +20,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 from annals.http import sse
-from annals.memory.recording import Reply
-from annals.memory.streaming import StreamedTurns
+from annals.memory.streaming.recording import Reply
+from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.models.chat import ChatMessage, Finished, Pieces, Usage
 from tests.fakes.turns import MemoryDrafts, MemoryTurnStore, request
 

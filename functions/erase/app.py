@@ -15,8 +15,8 @@ from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, read_messages
 from annals.memory.erasing import erase, erase_many
-from annals.memory.erasing_people import erase_person
-from annals.memory.person_receipts import ShownPersonReceipt, find_person_receipt, show_person_receipt
+from annals.memory.people.erasing import erase_person
+from annals.memory.people.receipts import ShownPersonReceipt, find_person_receipt, show_person_receipt
 from annals.memory.withdrawing import withdraw
 from annals.settings import settings
 

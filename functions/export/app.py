@@ -14,7 +14,7 @@ from annals.conversations.lists import Selection
 from annals.http import asgi
 from annals.http.download import download
 from annals.http.query import demand_known
-from annals.memory.people import export_person
+from annals.memory.people.person import export_person
 
 
 async def export_conversation(request: Request) -> Response:

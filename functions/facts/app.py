@@ -10,9 +10,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.http.query import read_flag, read_time
-from annals.memory import facts
-from annals.memory.fact_lists import FactFilter, list_facts
-from annals.memory.fact_making import new_fact
+from annals.memory.facts import store as facts
+from annals.memory.facts.lists import FactFilter, list_facts
+from annals.memory.facts.making import new_fact
 from annals.memory.models import CreateFact, Fact, FactList
 from annals.memory.shown import show_fact
 

@@ -8,8 +8,8 @@ from typing import Any
 from annals.conversations.receipts import find_receipt
 from annals.ledger.keys import unescape
 from annals.memory.erasing import proceed
-from annals.memory.erasing_people import proceed_with_person
-from annals.memory.person_receipts import find_person_receipt
+from annals.memory.people.erasing import proceed_with_person
+from annals.memory.people.receipts import find_person_receipt
 from annals.settings import settings
 from annals.streams import answer_each
 

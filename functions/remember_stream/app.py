@@ -15,12 +15,12 @@ from annals import json_text
 from annals.errors import InvalidInput
 from annals.http import asgi, problems, requests, sse
 from annals.memory import ports
-from annals.memory.draft_table import DraftTable
-from annals.memory.following import Told
 from annals.memory.models import RememberStream
-from annals.memory.streaming import Limits, StreamedTurns
-from annals.memory.turn_store import LedgerTurnStore
-from annals.memory.turns import StreamRequest
+from annals.memory.streaming.draft_table import DraftTable
+from annals.memory.streaming.following import Told
+from annals.memory.streaming.streamed_turns import Limits, StreamedTurns
+from annals.memory.streaming.turn_store import LedgerTurnStore
+from annals.memory.streaming.turns import StreamRequest
 from annals.settings import settings
 
 KEEP_ALIVE_S = 15.0

@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from annals.http.app import Api, reply
 from annals.http.model import PathId, PathMemoryId
 from annals.memory.memories import change_memory, create_memory, delete_memory
-from annals.memory.user_memories import (
+from annals.memory.people.memories import (
     Wanted,
     clear_user_memories,
     find_user_memory,
@@ -21,7 +21,7 @@ from annals.memory.user_memories import (
     to_user_change,
     topics_of,
 )
-from annals.memory.user_models import (
+from annals.memory.people.models import (
     NewUserMemory,
     PatchUserMemory,
     SearchUserMemories,

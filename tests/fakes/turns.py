@@ -12,10 +12,10 @@ from typing import Any
 from annals.access.caller import Caller
 from annals.errors import ChatUnavailable
 from annals.ledger.idempotency import IdempotentRequest
-from annals.memory.drafts import Batch, Draft, End, News, new_owner, new_stream_id
 from annals.memory.models import Remembered, RememberStream
-from annals.memory.prompt import Recalled
-from annals.memory.turns import Begun, StoredReply, StreamRequest
+from annals.memory.streaming.drafts import Batch, Draft, End, News, new_owner, new_stream_id
+from annals.memory.streaming.prompt import Recalled
+from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
 from annals.models.chat import ChatMessage, Finished, Pieces, Usage
 from annals.times import now_ms
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from annals.errors import MemorySpaceMismatch
-from annals.memory.streaming import Limits, StreamedTurns
+from annals.memory.streaming.streamed_turns import Limits, StreamedTurns
 from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel
 from tests.fakes.uvicorn_server import Connection, Told, serving_app
 from tests.support.stack import function

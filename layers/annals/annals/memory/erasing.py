@@ -33,8 +33,8 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
 from annals.ledger.redact import scrub_entry
 from annals.ledger.tail import read_tail
-from annals.memory.draft_table import forget_drafts
-from annals.memory.facts import count_facts_of, forget_facts_of
+from annals.memory.facts.store import count_facts_of, forget_facts_of
+from annals.memory.streaming.draft_table import forget_drafts
 from annals.times import now_ms
 
 UNCONFIRMED = 10

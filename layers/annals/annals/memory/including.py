@@ -10,7 +10,7 @@ from annals.conversations.read import demand_tail
 from annals.conversations.summaries import read_summary, show_summary
 from annals.errors import InvalidInput
 from annals.ledger.history import Span, read_page
-from annals.memory.facts import facts_of
+from annals.memory.facts.store import facts_of
 from annals.memory.shown import show_fact
 
 NEWEST = 50

@@ -11,8 +11,8 @@ from annals.ledger.entry import ERASED, Entry
 from annals.ledger.keys import is_conversation_pk, split_conversation_pk
 from annals.ledger.read import read_records
 from annals.ledger.tail import read_tail
-from annals.memory.fact_documents import fact_document
-from annals.memory.fact_items import is_facts_pk, read_around, split_fact_key
+from annals.memory.facts.documents import fact_document
+from annals.memory.facts.items import is_facts_pk, read_around, split_fact_key
 from annals.memory.items import DELETED, Address, StoredMemory, read_changed, read_item, split_memory_key
 from annals.memory.raw import conversation_of, turns_of
 from annals.models.embedding import Embedder

@@ -14,7 +14,7 @@ from annals.http.cursors import read_cursor, write_cursor
 from annals.http.problems import from_validation
 from annals.http.query import read_words
 from annals.memory import ports
-from annals.memory.facts import delete_fact, find_fact, is_fact_id
+from annals.memory.facts.store import delete_fact, find_fact, is_fact_id
 from annals.memory.memories import delete_memory, find_memory
 from annals.memory.models import Memory, MemoryList, SearchFilter
 from annals.memory.searching import to_filters

@@ -12,7 +12,7 @@ from annals.search.port import SearchIndex
 from annals.settings import settings
 
 if TYPE_CHECKING:
-    from annals.memory.extraction import Extractor
+    from annals.memory.facts.extraction import Extractor
     from annals.memory.summarizers import Summarizer
 
 
@@ -43,7 +43,7 @@ def summarizer() -> Summarizer:
 def extractor() -> Extractor | None:
     """Who extracts facts: the chat model of the settings; nobody where that is the offline one."""
     from annals.memory.asking import Asker
-    from annals.memory.extraction import ModelExtractor
+    from annals.memory.facts.extraction import ModelExtractor
 
     if settings().chat_url == models.OFFLINE:
         return None

@@ -20,8 +20,8 @@ from annals.ledger.history import Span, read_page
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message
 from annals.memory.models import Memory, Recall, Recollection, Search
-from annals.memory.prompt import Section, context_text
 from annals.memory.searching import search_memories
+from annals.memory.streaming.prompt import Section, context_text
 from annals.tokens import BYTES_PER_TOKEN, estimate
 
 FACTS = 20

@@ -14,11 +14,11 @@ from annals.errors import ConversationAlreadyExists, ConversationNotFound, Memor
 from annals.ledger.append import Appended, NewRecord, append
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.messages import MARKS, message_id, new_message
-from annals.memory.extraction import Line
+from annals.memory.facts.extraction import Line
+from annals.memory.facts.of_turns import Kept, Source, demand_fitting, keep_facts
 from annals.memory.models import NewTurn, Remember, Remembered
 from annals.memory.raw import DEFAULT_IMPORTANCE, memories_of
 from annals.memory.shown import show_fact, show_memory
-from annals.memory.turn_facts import Kept, Source, demand_fitting, keep_facts
 from annals.times import to_rfc3339
 
 

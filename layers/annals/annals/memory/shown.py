@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from annals.memory.fact_documents import is_fact, known_of, without_fact
-from annals.memory.fact_items import Known, StoredFact
+from annals.memory.facts.documents import is_fact, known_of, without_fact
+from annals.memory.facts.items import Known, StoredFact
 from annals.memory.items import StoredMemory
 from annals.memory.models import Fact, Memory
 from annals.search.documents import Document

@@ -6,9 +6,9 @@ from annals.conversations.summaries import summary_delete
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import seq_of
 from annals.ledger.redact import redact
-from annals.memory.draft_table import forget_drafts
-from annals.memory.facts import forget_facts_of
+from annals.memory.facts.store import forget_facts_of
 from annals.memory.memories import forget_memory
+from annals.memory.streaming.draft_table import forget_drafts
 from annals.search.turns import memory_id
 
 

@@ -28,12 +28,12 @@ from annals.errors import (
 )
 from annals.http import problems
 from annals.ledger.items import MAX_ENTRY_BYTES
-from annals.memory import turns
-from annals.memory.drafts import STREAM_ID, Drafts, End, News
-from annals.memory.following import Followed, Retold, Source, Told, cut
-from annals.memory.prompt import Prompt, prompt
-from annals.memory.recording import Recorder, Reply
-from annals.memory.turns import Begun, Event, StoredReply, StreamRequest, TurnStore
+from annals.memory.streaming import turns
+from annals.memory.streaming.drafts import STREAM_ID, Drafts, End, News
+from annals.memory.streaming.following import Followed, Retold, Source, Told, cut
+from annals.memory.streaming.prompt import Prompt, prompt
+from annals.memory.streaming.recording import Recorder, Reply
+from annals.memory.streaming.turns import Begun, Event, StoredReply, StreamRequest, TurnStore
 from annals.models.chat import ChatModel, Finished, paced
 
 logger = logging.getLogger("annals")

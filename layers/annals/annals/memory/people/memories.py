@@ -30,7 +30,7 @@ from annals.memory.items import (
     user_memory_id,
 )
 from annals.memory.memories import delete_memory, find_memory
-from annals.memory.user_models import (
+from annals.memory.people.models import (
     NewUserMemory,
     PatchUserMemory,
     SearchUserMemories,

@@ -18,13 +18,13 @@ from annals.ledger.idempotency import IdempotentRequest, find_result
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import messages_of, new_message
 from annals.ledger.read import read_entry
-from annals.memory.drafts import Draft, new_owner, new_stream_id
 from annals.memory.models import Hit, Remembered, Search
-from annals.memory.prompt import Recalled
 from annals.memory.recalling import is_shown, within
 from annals.memory.remember import Stored, said_beside, store, user_message
 from annals.memory.searching import search_memories
-from annals.memory.turns import Begun, StoredReply, StreamRequest
+from annals.memory.streaming.drafts import Draft, new_owner, new_stream_id
+from annals.memory.streaming.prompt import Recalled
+from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
 from annals.tokens import estimate, estimate_message
 
 logger = logging.getLogger("annals")
@@ -37,7 +37,7 @@ HISTORY_TOKENS = 6_000
 
 
 class LedgerTurnStore:
-    """The turn store of the product; see ``memory.turns.TurnStore``."""
+    """The turn store of the product; see ``memory.streaming.turns.TurnStore``."""
 
     def begin(self, request: StreamRequest) -> Begun:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from annals.memory.drafts import Batch, Draft, Drafts, End
+from annals.memory.streaming.drafts import Batch, Draft, Drafts, End
 
 logger = logging.getLogger("annals")
 

@@ -16,7 +16,7 @@ from annals.errors import AppendConflict, ConversationErased, FactNotFound, Requ
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
 from annals.ledger.retry import tries
-from annals.memory.fact_items import (
+from annals.memory.facts.items import (
     FACT_PREFIX,
     Known,
     StoredFact,

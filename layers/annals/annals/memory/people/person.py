@@ -21,8 +21,8 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import read_messages
 from annals.memory import ports
 from annals.memory.items import split_raw_id, split_user_memory_id
+from annals.memory.people.memories import show_user_memory, walk_user_memories
 from annals.memory.shown import show_document
-from annals.memory.user_memories import show_user_memory, walk_user_memories
 from annals.search.documents import Document
 from annals.search.port import Filters, Scope
 

@@ -11,10 +11,10 @@ from anyio.to_thread import run_sync
 
 from annals.errors import AnnalsError, ConversationErased, StreamFailed, StreamNotFound
 from annals.ledger.messages import message_id
-from annals.memory import turns
-from annals.memory.drafts import Batch, Draft, Drafts, End, News
-from annals.memory.prompt import Recalled
-from annals.memory.turns import Event, StoredReply, TurnStore
+from annals.memory.streaming import turns
+from annals.memory.streaming.drafts import Batch, Draft, Drafts, End, News
+from annals.memory.streaming.prompt import Recalled
+from annals.memory.streaming.turns import Event, StoredReply, TurnStore
 from annals.times import now_ms
 
 POLL_S = 0.3

@@ -10,9 +10,9 @@ from annals.access.caller import Caller
 from annals.errors import AnnalsError
 from annals.http import problems
 from annals.ledger.idempotency import IdempotentRequest
-from annals.memory.drafts import Draft
 from annals.memory.models import Remembered, RememberStream
-from annals.memory.prompt import Recalled
+from annals.memory.streaming.drafts import Draft
+from annals.memory.streaming.prompt import Recalled
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from annals.conversations.genesis import Genesis
 from annals.errors import ChatUnavailable, RequestTooLarge
 from annals.ledger.keys import conversation_pk
 from annals.memory import ports
-from annals.memory.extraction import Line
-from annals.memory.fact_items import FACT_PREFIX, Known, StoredFact
-from annals.memory.facts import find_batch, keep_batch
+from annals.memory.facts.extraction import Line
+from annals.memory.facts.items import FACT_PREFIX, Known, StoredFact
+from annals.memory.facts.store import find_batch, keep_batch
 from annals.memory.models import NewFact, SaidFact, TurnWithFacts
 from annals.times import to_rfc3339
 

@@ -8,8 +8,8 @@ from annals.conversations.read import demand_space, demand_tail
 from annals.errors import MemorySpaceMismatch, MessageNotFound
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import read_messages
-from annals.memory.fact_items import StoredFact
-from annals.memory.facts import new_fact_id
+from annals.memory.facts.items import StoredFact
+from annals.memory.facts.store import new_fact_id
 from annals.memory.models import CreateFact, NewConversationRef
 from annals.times import now_ms
 

@@ -24,11 +24,11 @@ from annals.errors import ConversationErased, ConversationNotFound, Forbidden, N
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import message_id, read_messages
 from annals.memory.erasing import erase
-from annals.memory.facts import delete_fact, is_fact_id, read_fact
+from annals.memory.facts.store import delete_fact, is_fact_id, read_fact
 from annals.memory.items import split_raw_id, split_user_memory_id, user_memories_pk
 from annals.memory.memories import delete_memory, read_memory
-from annals.memory.people import conversations_of, documents_of
-from annals.memory.person_receipts import (
+from annals.memory.people.person import conversations_of, documents_of
+from annals.memory.people.receipts import (
     PersonReceipt,
     find_person_receipt,
     person_receipt_id,

@@ -21,7 +21,7 @@ from annals.errors import ConversationErased
 from annals.json_text import dump, parse
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk, escape
-from annals.memory.drafts import Batch, Draft, End, News
+from annals.memory.streaming.drafts import Batch, Draft, End, News
 from annals.settings import settings
 from annals.state import delete_partition, read_partition
 from annals.times import now_ms
@@ -31,7 +31,7 @@ SIGNPOST = "D#"
 
 
 class DraftTable:
-    """The drafts of the product; see ``memory.drafts.Drafts``."""
+    """The drafts of the product; see ``memory.streaming.drafts.Drafts``."""
 
     @property
     def lease_s(self) -> float:

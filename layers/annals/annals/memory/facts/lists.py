@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from annals.access.caller import Caller
 from annals.http.cursors import read_cursor, write_cursor
 from annals.memory import ports
-from annals.memory.fact_documents import filter_terms, is_fact, valid_to
-from annals.memory.fact_items import ACTIVE, SUPERSEDED
+from annals.memory.facts.documents import filter_terms, is_fact, valid_to
+from annals.memory.facts.items import ACTIVE, SUPERSEDED
 from annals.memory.models import FactList
 from annals.memory.shown import show_fact_document
 from annals.search.port import Filters, Scope

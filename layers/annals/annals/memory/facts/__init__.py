@@ -1,0 +1,1 @@
+"""Facts: what is known, since when, and what took its place."""

@@ -1,0 +1,1 @@
+"""Streamed turns: a model's reply told while it comes, followed and kept whoever goes away."""
