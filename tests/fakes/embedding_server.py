@@ -1,6 +1,6 @@
 """An OpenAI-compatible embedding server that answers, or misbehaves, as the requested model's name says.
 
-Its vectors have 16 dimensions, with a one at the length of the text (at most 15). ``shuffled`` sends them in another
+Its vectors have 16 dimensions, with a one at the length of the text (at most 15); it counts two tokens for each text. ``shuffled`` sends them in another
 order, ``busy`` refuses twice, ``limited`` takes 2,000 characters at most, ``status-<n>`` answers HTTP n; ``few``,
 ``nan``, ``zero``, ``mixed``, ``html`` and ``break`` send what is no list of vectors.
 """
@@ -36,7 +36,8 @@ class EmbeddingHandler(Handler):
         elif model == "break":
             self.break_off()
         else:
-            self.answer(200, json.dumps({"data": self.rows(model, texts)}).encode())
+            usage = {"prompt_tokens": 2 * len(texts), "total_tokens": 2 * len(texts)}
+            self.answer(200, json.dumps({"data": self.rows(model, texts), "usage": usage}).encode())
 
     def rows(self, model: str, texts: list[str]) -> list[dict]:
         rows = [{"object": "embedding", "index": place, "embedding": vector(text)} for place, text in enumerate(texts)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from annals import costs
 from annals.errors import ChatUnavailable, EmbeddingUnavailable
 from annals.models import bedrock
 from annals.models.bedrock_chat import BedrockChat
@@ -56,6 +57,12 @@ def test_texts_are_embedded_at_once_and_keep_their_order(server: BedrockServer):
     assert [vector.index(1.0) for vector in vectors[1:]] == [len(text) for text in texts]
     assert len(server.requests) == len(texts)
     assert {request["modelId"] for request in server.requests} == {"amazon.titan-embed-text-v2:0"}
+
+
+def test_the_tokens_that_were_embedded_are_noted(server: BedrockServer):
+    with costs.metered() as spent:
+        embedder().embed(["one", "", "two"])
+    assert spent.embed_tokens == 6
 
 
 def test_throttling_is_repeated(server: BedrockServer):

@@ -11,6 +11,7 @@ import boto3
 from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 from botocore.config import Config
 
+from annals import costs
 from annals.settings import settings
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def client() -> DynamoDBClient:
         read_timeout=10,
         max_pool_connections=32,
     )
-    return boto3.client("dynamodb", endpoint_url=settings().dynamodb_url or None, config=config)
+    made = boto3.client("dynamodb", endpoint_url=settings().dynamodb_url or None, config=config)
+    costs.watch(made.meta.events)
+    return made
 
 
 def to_item(values: Mapping[str, Any]) -> Item:

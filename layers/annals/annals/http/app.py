@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from botocore.exceptions import BotoCoreError, ClientError
 
-from annals import json_text
+from annals import costs, json_text
 from annals.access.caller import Caller
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
 from annals.http import problems, requests
@@ -20,6 +20,9 @@ from annals.http.query import demand_known
 from annals.ledger.idempotency import IdempotentRequest
 
 logger = logging.getLogger("annals")
+
+COST_HEADER = "X-Annals-Cost"
+"""Sent with any value, it asks what the request cost; the answer tells it in the header of this name."""
 
 
 class Api(APIGatewayRestResolver):
@@ -47,8 +50,11 @@ class Api(APIGatewayRestResolver):
 
     def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The function's entry point. Nobody between us and the caller may keep an answer."""
-        answer = self.resolve(event, context)
+        with costs.metered() as spent:
+            answer = self.resolve(event, context)
         answer["multiValueHeaders"].setdefault("Cache-Control", ["no-store"])
+        if self.header(COST_HEADER):
+            answer["multiValueHeaders"][COST_HEADER] = [str(spent)]
         return answer
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from annals import costs
 from annals.errors import ConfigurationError, EmbeddingUnavailable
 from annals.models.bedrock import FAILURES, error_code, sentence
 from annals.models.embedding import Vector, around_blanks, unit
@@ -73,10 +74,15 @@ class BedrockEmbedder:
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Embed texts; see Embedder.embed."""
-        return around_blanks(texts, lambda worded: self._pool.map(self._embed_one, worded))
+        return around_blanks(texts, self._embed_all)
 
-    def _embed_one(self, text: str) -> Vector:
-        """Embed the beginning of a text: as much of it as the model takes."""
+    def _embed_all(self, texts: list[str]) -> list[Vector]:
+        answers = list(self._pool.map(self._embed_one, texts))
+        costs.note_embedded(sum(tokens for _, tokens in answers))
+        return [vector for vector, _ in answers]
+
+    def _embed_one(self, text: str) -> tuple[Vector, int]:
+        """Embed the beginning of a text, as much of it as the model takes; with the number of its tokens."""
         cut = text[:LONGEST_TEXT]
         while True:
             try:
@@ -86,15 +92,16 @@ class BedrockEmbedder:
                     raise EmbeddingUnavailable(sentence("Embedding on Bedrock", failure)) from failure
                 cut = cut[: len(cut) // 2]
 
-    def _invoke(self, text: str) -> Vector:
+    def _invoke(self, text: str) -> tuple[Vector, int]:
         body = json.dumps({"inputText": text, "dimensions": self._dimensions, "normalize": True}).encode()
         answer = self._client.invoke_model(
             modelId=self._model, body=body, contentType="application/json", accept="application/json"
         )
         try:
-            vector = unit(json.loads(answer["body"].read())["embedding"])
+            said = json.loads(answer["body"].read())
+            vector, tokens = unit(said["embedding"]), int(said.get("inputTextTokenCount", 0))
         except (ValueError, TypeError, KeyError) as failure:
             raise EmbeddingUnavailable("Bedrock's answer holds no embedding.") from failure
         if len(vector) != self._dimensions:
             raise EmbeddingUnavailable(f"Bedrock sent {len(vector)} dimensions instead of {self._dimensions}.")
-        return vector
+        return vector, tokens

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import httpx
 
+from annals import costs
 from annals.errors import EmbeddingUnavailable
 from annals.models.embedding import Vector, around_blanks, unit
 from annals.models.openai_http import endpoint, refusal
@@ -108,8 +109,10 @@ class OpenAIEmbedder:
 
     def _vectors(self, response: httpx.Response, count: int) -> list[Vector]:
         try:
-            rows = sorted(response.json()["data"], key=lambda row: int(row["index"]))
+            answer = response.json()
+            rows = sorted(answer["data"], key=lambda row: int(row["index"]))
             vectors = [unit(row["embedding"]) for row in rows]
+            costs.note_embedded(int(answer.get("usage", {}).get("total_tokens", 0)))
         except (ValueError, TypeError, KeyError) as failure:
             raise EmbeddingUnavailable("The embedding model's answer holds no list of embeddings.") from failure
         if [row["index"] for row in rows] != list(range(count)):

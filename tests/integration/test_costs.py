@@ -1,0 +1,67 @@
+"""What a request cost, told in its answer when asked, as a database counts it that bills by it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from annals import costs
+from annals.models.openai_embedding import OpenAIEmbedder
+from annals.models.secret import ApiKey
+from tests.fakes.embedding_server import EmbeddingServer
+from tests.fakes.servers import serving
+from tests.support.api import Api
+
+pytestmark = pytest.mark.usefixtures("ministack")
+
+ASKED = {"x_annals_cost": "1"}
+MESSAGE = {"role": "user", "content": "hello"}
+
+
+@pytest.fixture
+def path(api: Api) -> str:
+    """The path of a new conversation's messages."""
+    people = {"userId": "ada", "memorySpaceId": "home"}
+    made = api.post("/v1/conversations", {"type": "user-agent", "participants": people}).json
+    return f"/v1/conversations/{made['conversationId']}/messages"
+
+
+def units(cost: str) -> tuple[float, float, int]:
+    """Write units, read units and tokens of a receipt."""
+    found = re.fullmatch(r"wcu=([\d.]+), rcu=([\d.]+), embedTokens=(\d+)", cost)
+    assert found, cost
+    return float(found[1]), float(found[2]), int(found[3])
+
+
+def test_an_append_costs_one_write_unit(api: Api, path: str) -> None:
+    cost = api.post(path, MESSAGE, **ASKED).headers["x-annals-cost"]
+    assert units(cost)[0] == 1
+
+
+def test_an_append_with_a_key_of_its_own_costs_the_transactions_units(api: Api, path: str) -> None:
+    cost = api.post(path, MESSAGE, idempotency_key="once", **ASKED).headers["x-annals-cost"]
+    assert units(cost)[0] == 4
+
+
+def test_a_history_costs_read_units_alone(api: Api, path: str) -> None:
+    api.post(path, MESSAGE)
+    written, read, _ = units(api.get(path, **ASKED).headers["x-annals-cost"])
+    assert written == 0
+    assert read > 0
+
+
+def test_a_refusal_tells_its_cost_too(api: Api) -> None:
+    answer = api.get("/v1/conversations/nowhere/messages", **ASKED)
+    assert answer.status == 404
+    assert units(answer.headers["x-annals-cost"])[1] > 0
+
+
+def test_who_does_not_ask_is_told_nothing(api: Api, path: str) -> None:
+    assert "x-annals-cost" not in api.post(path, MESSAGE).headers
+
+
+def test_embedded_tokens_are_those_that_the_model_counts() -> None:
+    with serving(EmbeddingServer()) as server, costs.metered() as spent:
+        OpenAIEmbedder(f"{server.url}/v1", "any", key=ApiKey("")).embed(["one", "", "two"])
+    assert spent.embed_tokens == 4
