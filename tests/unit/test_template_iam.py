@@ -1,0 +1,169 @@
+"""Who may do what: every function's permissions, statement by statement, as the template gives them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import template
+
+RESOURCES: dict[str, Any] = template.document_of(Path(__file__).parents[2] / "template.yaml")["Resources"]
+FUNCTIONS = {
+    name: part["Properties"] for name, part in RESOURCES.items() if part["Type"] == "AWS::Serverless::Function"
+}
+TABLES = {name for name, part in RESOURCES.items() if part["Type"] == "AWS::DynamoDB::Table"}
+
+PUT, UPDATE, DELETE = "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"
+READS = {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:ConditionCheckItem"}
+
+WRITES: dict[str, dict[str, set[str]]] = {
+    "A2aFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
+    "AppendFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
+    "ContextFunction": {"StateTable": {PUT}},
+    "ConversationsFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, UPDATE}},
+    "EraseFunction": {"LedgerTable": {PUT, UPDATE}, "StateTable": {PUT, DELETE}},
+    "FactsFunction": {"StateTable": {PUT, DELETE}},
+    "FinishErasureFunction": {"LedgerTable": {PUT, UPDATE}, "StateTable": {PUT, DELETE}},
+    "ImportFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
+    "KeysFunction": {"StateTable": {PUT, UPDATE}},
+    "MarksFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
+    "MemoriesFunction": {"StateTable": {PUT, DELETE}},
+    "ProjectFunction": {"StateTable": {PUT, UPDATE, DELETE}},
+    "RememberFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
+    "RememberStreamFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, DELETE}},
+    "SpacesFunction": {"StateTable": {PUT}},
+    "SummariesFunction": {"StateTable": {PUT}},
+    "UsersFunction": {"StateTable": {PUT, DELETE}},
+}
+"""What each function may write, by table. A function that is not here may write nothing."""
+
+SCRUBBING = {"EraseFunction", "FinishErasureFunction"}
+"""The functions that redact and erase."""
+
+WILDCARDS = {
+    # A domain's ARN ends in /*: what follows are the paths of its own HTTP API.
+    "${OpenSearchArn}/*": ("es:",),
+}
+"""Where a resource may hold a ``*``, and for which actions."""
+
+each_function = pytest.mark.parametrize("name", FUNCTIONS)
+
+
+def policies(name: str) -> list[Any]:
+    found: list[Any] = FUNCTIONS[name].get("Policies", [])
+    return found
+
+
+def statements(name: str) -> list[dict[str, Any]]:
+    return [found for policy in policies(name) for part in policy["Statement"] for found in branches(part)]
+
+
+def branches(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A statement, or those of all branches of an Fn::If."""
+    if "Fn::If" in part:
+        for branch in part["Fn::If"][1:]:
+            yield from branches(branch)
+    elif part != {"Ref": "AWS::NoValue"}:
+        yield part
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a resource, whatever functions it is made with."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from texts(inner)
+
+
+def tables_of(resource: Any) -> set[str]:
+    words = set(re.findall(r"\w+", json.dumps(resource)))
+    return {table for table in TABLES if table in words}
+
+
+def writes(name: str) -> dict[str, set[str]]:
+    """What a function may do to tables beside reading them."""
+    found: dict[str, set[str]] = {}
+    for statement in statements(name):
+        actions = {action for action in listed(statement["Action"]) if action.startswith("dynamodb:")}
+        for table in tables_of(statement["Resource"]) if actions - READS else ():
+            found.setdefault(table, set()).update(actions - READS)
+    return found
+
+
+@each_function
+def test_a_function_writes_to_the_tables_what_the_list_says_and_nothing_else(name: str) -> None:
+    assert writes(name) == WRITES.get(name, {})
+
+
+def test_the_list_names_functions_that_there_are() -> None:
+    assert WRITES.keys() <= FUNCTIONS.keys()
+
+
+@each_function
+def test_no_function_may_delete_an_entry_and_only_those_that_scrub_may_change_one(name: str) -> None:
+    allowed = {PUT, UPDATE} if name in SCRUBBING else {PUT}
+    assert writes(name).get("LedgerTable", set()) <= allowed
+
+
+@each_function
+def test_what_may_put_an_entry_may_look_for_its_place(name: str) -> None:
+    if PUT in writes(name).get("LedgerTable", ()):
+        reads = {
+            action
+            for statement in statements(name)
+            if "LedgerTable" in tables_of(statement["Resource"])
+            for action in listed(statement["Action"])
+        }
+        assert {"dynamodb:Query", "dynamodb:GetItem"} <= reads
+
+
+@each_function
+def test_a_function_s_permissions_are_statements_that_say_what_they_are_for(name: str) -> None:
+    assert FUNCTIONS[name].keys().isdisjoint({"Role", "PermissionsBoundary", "AssumeRolePolicyDocument", "Connectors"})
+    for policy in policies(name):
+        assert isinstance(policy, dict), f"{policy} is a policy by name: write down what it allows"
+        assert policy.keys() == {"Statement"}
+    for statement in statements(name):
+        assert statement.keys() <= {"Sid", "Effect", "Action", "Resource", "Condition"}
+        assert statement["Effect"] == "Allow"
+    sids = [statement["Sid"] for statement in statements(name)]
+    assert len(set(sids)) == len(sids)
+
+
+def test_all_permissions_are_in_the_functions() -> None:
+    elsewhere = ("AWS::IAM::", "AWS::Serverless::Connector", "AWS::DynamoDB::ResourcePolicy")
+    assert not [name for name, part in RESOURCES.items() if part["Type"].startswith(elsewhere)]
+    assert not [name for name in TABLES if "ResourcePolicy" in RESOURCES[name]["Properties"]]
+    assert "Policies" not in template.document_of(template.ROOT / "template.yaml")["Globals"]["Function"]
+
+
+@each_function
+def test_a_statement_names_its_actions(name: str) -> None:
+    for statement in statements(name):
+        actions = listed(statement["Action"])
+        assert all(re.fullmatch(r"[a-z0-9-]+:[A-Za-z0-9]+", action) for action in actions), actions
+        assert len({action.split(":")[0] for action in actions}) == 1
+
+
+@each_function
+def test_a_statement_names_its_resources(name: str) -> None:
+    for statement in statements(name):
+        for text in texts(statement["Resource"]):
+            if "*" in text:
+                assert all(action.startswith(WILDCARDS.get(text, ())) for action in listed(statement["Action"])), text
+
+
+@each_function
+def test_a_statement_about_a_table_names_the_table_or_its_index(name: str) -> None:
+    for statement in statements(name):
+        if any(action.startswith("dynamodb:") for action in listed(statement["Action"])):
+            assert all(tables_of(resource) for resource in listed(statement["Resource"]))
