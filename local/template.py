@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -92,11 +92,12 @@ def read() -> Template:
     folders = {name: Path(properties["CodeUri"]).name for name, properties in functions.items()}
     api = next(part["Properties"] for part in resources.values() if part["Type"] == "AWS::Serverless::Api")
     events = [(folders[name], {**common, **part}, event) for name, part in functions.items() for event in _events(part)]
+    tables = {name: part["Properties"] for name, part in resources.items() if part["Type"] == "AWS::DynamoDB::Table"}
     return Template(
         routes=tuple(_route(*event) for event in events if event[2]["Type"] == "Api"),
         authorizer=folders[_authorizer(api["Auth"])],
-        tables={name: part["Properties"] for name, part in resources.items() if part["Type"] == "AWS::DynamoDB::Table"},
-        table_names=dict(_references(common["Environment"]["Variables"])),
+        tables=tables,
+        table_names=dict(_references(common["Environment"]["Variables"], tables)),
         mappings=tuple(_mapping(*event) for event in events if event[2]["Type"] == "DynamoDB"),
         gateway_responses={name: _gateway_response(part) for name, part in api["GatewayResponses"].items()},
         functions={folders[name]: ROOT / part["CodeUri"] for name, part in functions.items()},
@@ -161,9 +162,9 @@ def _authorizer(auth: Mapping[str, Any]) -> str:
     return str(authorizer["FunctionArn"]["Fn::GetAtt"][0])
 
 
-def _references(variables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _references(variables: Mapping[str, Any], tables: Collection[str]) -> Iterator[tuple[str, str]]:
     for name, value in variables.items():
-        if isinstance(value, dict) and "Ref" in value:
+        if isinstance(value, dict) and value.get("Ref") in tables:
             yield name, value["Ref"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from annals.conversations.heads import project
 from annals.ledger.keys import conversation_pk
+from annals.settings import settings as annals_settings
 from tests.support.api import Api
 from tests.support.ledgers import say
 
@@ -20,12 +22,31 @@ TENANT = "lists"
 LIST = "/v1/conversations"
 
 
+@pytest.fixture(scope="module")
+def more_shards() -> Iterator[Callable[[], None]]:
+    """Spreads the lists over more shards from then on, until the module's end."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def spread() -> None:
+            patch.setenv("TENANT_SHARDS", "10")
+            patch.setenv("LIST_SHARDS", "3")
+            annals_settings.cache_clear()
+
+        yield spread
+    annals_settings.cache_clear()
+
+
 @pytest.fixture(scope="module", autouse=True)
-def made(moto: None) -> list[dict[str, Any]]:
-    """Conversations of several members, the newest activity first; some share their millisecond."""
+def made(moto: None, more_shards: Callable[[], None]) -> list[dict[str, Any]]:
+    """Conversations of several members, the newest activity first; some share their millisecond.
+
+    The lists are given more shards when half of them are made.
+    """
     api, now = Api.of(TENANT), 1_750_000_000_000
     with pytest.MonkeyPatch.context() as patch:
         for number in range(14):
+            if number == 7:
+                more_shards()
             patch.setattr("time.time_ns", lambda number=number: (now + number // 3) * 1_000_000)
             who = {"userId": f"user-{number % 3}", "agentId": f"user-{number % 2}", "memorySpaceId": f"s{number % 2}"}
             name = f"conv-{number}"

@@ -12,21 +12,17 @@ from botocore.exceptions import ClientError
 
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import RequestTooLarge, Unavailable
+from annals.errors import RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
 from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
-from annals.ledger.retry import tries
 from annals.ledger.tail import LastMessage, last_message, read_tail
 from annals.ledger.verify import Checkpoint
 from annals.settings import settings
-from annals.state import delete_partition
+from annals.state import delete_partition, read_items
 
 MAX_METADATA_BYTES = 128 * 1024
 """The most that a conversation's metadata may weigh as JSON."""
-
-TENANT_SHARDS = 8
-"""Over how many keys a tenant's list is spread: one key of an index takes 1,000 write units a second."""
 
 FIGURES = "FIGURES"
 """The sort key of the item that keeps a conversation's analytics."""
@@ -103,12 +99,17 @@ def tenant_list(tenant: str, shard: int) -> str:
     return f"T#{escape(tenant)}#L#{shard}"
 
 
-def space_list(tenant: str, memory_space_id: str) -> str:
-    return f"T#{escape(tenant)}#S#{escape(memory_space_id)}"
+def space_list(tenant: str, memory_space_id: str, shard: int) -> str:
+    return f"T#{escape(tenant)}#S#{escape(memory_space_id)}{_suffix(shard)}"
 
 
-def member_list(tenant: str, member: str) -> str:
-    return f"T#{escape(tenant)}#P#{escape(member)}"
+def member_list(tenant: str, member: str, shard: int) -> str:
+    return f"T#{escape(tenant)}#P#{escape(member)}{_suffix(shard)}"
+
+
+def _suffix(shard: int) -> str:
+    """Nothing for the first shard, so that lists of one shard can be given more later."""
+    return f"#{shard}" if shard else ""
 
 
 def metadata_text(metadata: Mapping[str, Any]) -> str:
@@ -124,6 +125,8 @@ def to_head_item(head: Head) -> Item:
     """The item of a head, with the keys by which the lists find it."""
     genesis, pk = head.genesis, head.pk
     first, second = genesis.members
+    place = crc32(pk.encode())
+    tenant_shard, shard = place % settings().tenant_shards, place % settings().list_shards
     values = {
         "pk": pk,
         "sk": "HEAD",
@@ -142,10 +145,10 @@ def to_head_item(head: Head) -> Item:
         "archived": head.archived,
         "seq": head.seq,
         "hash": head.hash,
-        "tenantShard": tenant_list(genesis.tenant, crc32(pk.encode()) % TENANT_SHARDS),
-        "space": space_list(genesis.tenant, genesis.memory_space_id) if genesis.memory_space_id else None,
-        "participant1": member_list(genesis.tenant, first) if first else None,
-        "participant2": member_list(genesis.tenant, second) if second else None,
+        "tenantShard": tenant_list(genesis.tenant, tenant_shard),
+        "space": space_list(genesis.tenant, genesis.memory_space_id, shard) if genesis.memory_space_id else None,
+        "participant1": member_list(genesis.tenant, first, shard) if first else None,
+        "participant2": member_list(genesis.tenant, second, shard) if second else None,
     }
     return to_item({name: value for name, value in values.items() if value is not None})
 
@@ -186,19 +189,8 @@ def read_head(pk: str) -> Head | None:
 
 def read_heads(pks: Iterable[str]) -> dict[str, Head]:
     """The stored heads of many conversations, by partition key; those without one are left out."""
-    table, wanted = settings().state_table, list(pks)
-    heads: dict[str, Head] = {}
-    for start in range(0, len(wanted), 100):
-        asked: dict[str, Any] = {table: {"Keys": [head_key(pk) for pk in wanted[start : start + 100]]}}
-        for _ in tries(settings().append_patience_s):
-            answer = client().batch_get_item(RequestItems=asked)
-            heads |= {item["pk"]["S"]: from_head_item(item) for item in answer["Responses"].get(table, [])}
-            asked = answer.get("UnprocessedKeys") or {}
-            if not asked:
-                break
-        else:
-            raise Unavailable("DynamoDB did not answer for all conversations in time. Send the request again.")
-    return heads
+    found = read_items([head_key(pk) for pk in pks])
+    return {item["pk"]["S"]: from_head_item(item) for item in found}
 
 
 def project(pk: str) -> None:
