@@ -13,7 +13,7 @@ import pytest
 
 from annals.errors import ConfigurationError, EmbeddingUnavailable, InvalidInput, SearchUnavailable
 from annals.search import Filters, Hit, Scope, SearchRequest, index_documents, search
-from annals.search.documents import Document
+from annals.search.documents import Document, Vector, vector_digest
 from annals.search.embedded import EmbeddedIndex
 from annals.search.opensearch import OpenSearchIndex
 from annals.search.port import SearchIndex
@@ -130,6 +130,82 @@ def test_turns_of_a_named_month_are_found_without_a_common_word(index: SearchInd
     assert "march" not in _worded(index, "What happened in March 2024?")
 
 
+# Texts in parts
+
+
+def _in_parts(name: str, *vectors: Vector, **more: Any) -> Document:
+    digests = tuple(f"{name}/{number}" for number in range(len(vectors)))
+    return memory(name, "a long dog", vectors=vectors, vector_digests=digests, **more)
+
+
+def _axis(number: int) -> Vector:
+    return tuple(float(place == number) for place in range(FakeEmbedder.dimensions))
+
+
+def _own(index: SearchIndex, vector: Sequence[float], scope: Scope = ALL, depth: int = 10) -> dict[str, float]:
+    """The cosines of own vectors, by memory id."""
+    return dict(index.candidates(scope, terms=[], vector=vector, period=None, depth=depth).own)
+
+
+def test_a_text_in_parts_is_found_by_any_of_them_and_once(index: SearchIndex) -> None:
+    index.upsert([(_in_parts("long", _axis(0), _axis(1), _axis(2)), ""), (_in_parts("short", _axis(3)), "")])
+    index.refresh()
+    for axis in range(3):
+        found = _own(index, _axis(axis))
+        assert found == {"long": pytest.approx(1, abs=1e-4), "short": pytest.approx(0, abs=1e-4)}
+    assert _ids(_hits(index, "", embedding=_axis(2)))[0] == "long"
+
+
+def test_many_parts_take_no_other_documents_place(index: SearchIndex) -> None:
+    index.upsert([(_in_parts("long", *[_axis(0)] * 40), "")])
+    index.upsert([(_in_parts(f"m{number}", (0.6, 0.8, *[0.0] * 6)), "") for number in range(9)])
+    index.refresh()
+    assert len(_own(index, _axis(0), depth=10)) == 10
+
+
+def test_filters_hold_for_parts(index: SearchIndex) -> None:
+    index.upsert([(_in_parts(f"u{number}", _axis(0), _axis(1), user_id=f"u{number}"), "") for number in range(5)])
+    index.refresh()
+    scope = Scope(tenant=TENANT, filters=Filters(user_id="u3"))
+    assert _own(index, _axis(1), scope).keys() == {"u3"}
+    assert _own(index, _axis(1), Scope(tenant="other")) == {}
+
+
+def test_a_document_in_parts_is_one_in_lists_and_counts(index: SearchIndex) -> None:
+    documents = [_in_parts(f"m{number}", *[_axis(0)] * 5) for number in range(3)]
+    index.upsert([(document, "") for document in documents])
+    index.refresh()
+    assert index.count(ALL) == 3
+    assert len(index.page(ALL, limit=10)) == 3
+
+
+def test_parts_go_with_their_document(index: SearchIndex) -> None:
+    index.upsert([(_in_parts(name, _axis(0), _axis(1), conversation_id=name), "") for name in "abc"])
+    index.upsert([(_in_parts("a", _axis(2)), "")])
+    index.delete(TENANT, ["b"])
+    index.refresh()
+    index.delete_conversation(TENANT, "c")
+    index.refresh()
+    assert _own(index, _axis(1)) == {"a": pytest.approx(0, abs=1e-4)}
+    assert index.vectors(TENANT, ["a", "b", "c"]).keys() == {"a/0"}
+
+
+def test_vectors_are_given_back_by_what_they_were_made_of(index: SearchIndex) -> None:
+    document = _in_parts("a", _axis(0), (0.6, 0.8, *[0.0] * 6), window_vector=_axis(1), window_digest="w")
+    index.upsert([(document, ""), (_in_parts("b", _axis(3)), ""), (memory("c", "x", vectors=(_axis(4),)), "")])
+    found = index.vectors(TENANT, ["a", "c", "never there"])
+    assert found.keys() == {"a/0", "a/1", "w"}
+    assert found["a/1"] == pytest.approx((0.6, 0.8, *[0.0] * 6))
+    assert (found["a/0"], found["w"]) == (_axis(0), _axis(1))
+    assert index.vectors("other", ["a"]) == {}
+
+
+def test_vectors_of_what_the_pipeline_stored_bear_the_digests_of_their_texts(index: SearchIndex) -> None:
+    _fill(index, memory("c:2", "dog", speaker="Ann", window="Who?\ndog"))
+    digests = {vector_digest(FakeEmbedder.model, text) for text in ("Ann: dog", "Who?\ndog")}
+    assert index.vectors(TENANT, ["c:2"]).keys() == digests
+
+
 # Filters
 
 
@@ -168,8 +244,8 @@ def test_a_filter_acts_inside_the_search(
     """The wanted ones are the worst matches of all: taken from the unfiltered list, none would be found."""
     better = [memory(f"out{number}", "dog dog dog barks", **outside) for number in range(110)]
     wanted = [memory(f"in{number}", f"a dog among {'many other words ' * 9}", **inside) for number in range(10)]
-    index.upsert([(replace(each, vector=(1.0, *[0.0] * 7)), "") for each in better])
-    index.upsert([(replace(each, vector=(0.6, 0.8, *[0.0] * 6)), "") for each in wanted])
+    index.upsert([(replace(each, vectors=((1.0, *[0.0] * 7),)), "") for each in better])
+    index.upsert([(replace(each, vectors=((0.6, 0.8, *[0.0] * 6),)), "") for each in wanted])
     index.refresh()
     embedding = (1.0, *[0.0] * 7) if semantic else None
     hits = _hits(index, "dog barks", semantic=semantic, filters=filters, limit=10, embedding=embedding)
@@ -340,7 +416,7 @@ def test_a_document_that_the_model_refuses_does_not_hold_up_the_others(index: Se
 
 
 def test_a_document_that_the_index_refuses_does_not_hold_up_the_others(index: SearchIndex) -> None:
-    bad = memory("bad", "dog", vector=(1.0, 0.0))
+    bad = memory("bad", "dog", vectors=((1.0, 0.0),))
     (failure,) = index_documents(index, FakeEmbedder(), [memory("a", "dog"), bad, memory("c", "cat")])
     index.refresh()
     assert failure.memory_id == "bad"

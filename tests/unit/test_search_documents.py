@@ -103,7 +103,7 @@ def test_terms_of_metadata_are_bounded_in_length_number_and_depth() -> None:
 
 def test_a_fingerprint_changes_with_anything_that_is_indexed() -> None:
     document = memory("c1:1", "a dog", metadata={"a": 1, "b": 2})
-    same = replace(document, metadata={"b": 2, "a": 1}, vector=(1.0,))
+    same = replace(document, metadata={"b": 2, "a": 1}, vectors=((1.0,),))
     changed = [
         replace(document, window="b"), replace(document, tags=("t",)), replace(document, content="a cat"),
         replace(document, digest="1"),

@@ -7,17 +7,32 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Rises when documents of an older version have to be indexed anew."""
 
 MAX_FACETS = 1_000
 MAX_FACET_LENGTH = 256
 MAX_DEPTH = 20
+Vector = tuple[float, ...]
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 
-_NOT_STORED = frozenset({"window", "vector", "window_vector"})
+_NOT_STORED = frozenset({"window", "vectors", "vector_digests", "window_vector", "window_digest"})
+
+
+class Embedding(NamedTuple):
+    """A vector of a document.
+
+    Parameters
+    ----------
+    of : its own text, or a part of that; or its window
+    digest : ``vector_digest`` of what it was made of; empty where none was given
+    """
+
+    of: Literal["own", "window"]
+    vector: Vector
+    digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +49,10 @@ class Document:
     importance : 0..100
     at : when it was said, Unix milliseconds
     digest : the hex digest of the ledger's record, if it was made from one
-    vector, window_vector : embeddings of ``spoken`` and of ``window``, of unit length; None without words
+    vectors : embeddings of ``spoken``, of unit length: of the whole of it, or of each part of what is too long for the
+        model; none without words
+    window_vector : the embedding of ``window``
+    vector_digests, window_digest : ``vector_digest`` of what each vector was made of, or nothing
     """
 
     tenant: str
@@ -62,8 +80,10 @@ class Document:
     version: int = 1
     updated_at: int | None = None
     digest: str = ""
-    vector: tuple[float, ...] | None = None
-    window_vector: tuple[float, ...] | None = None
+    vectors: tuple[Vector, ...] = ()
+    vector_digests: tuple[str, ...] = ()
+    window_vector: Vector | None = None
+    window_digest: str = ""
 
     @property
     def spoken(self) -> str:
@@ -79,6 +99,12 @@ class Document:
     def moment(self) -> datetime:
         """When it was said, as a UTC time within the years that a calendar has."""
         return datetime.fromtimestamp(min(max(self.at, 0), _LATEST) / 1000, UTC)
+
+    def embeddings(self) -> list[Embedding]:
+        """All its vectors, the window's last."""
+        digests = self.vector_digests or ("",) * len(self.vectors)
+        own = [Embedding("own", *each) for each in zip(self.vectors, digests, strict=True)]
+        return [*own, Embedding("window", self.window_vector, self.window_digest)] if self.window_vector else own
 
     def facets(self) -> list[str]:
         """The terms that filters on tags and metadata ask for."""
@@ -105,6 +131,11 @@ def from_source(source: Mapping[str, Any]) -> Document:
     """The document that ``Document.source`` wrote, without window and vectors."""
     values = {name: value for name, value in source.items() if name in _FIELDS}
     return Document(**{**values, "tags": tuple(source["tags"]), "message_ids": tuple(source["message_ids"])})
+
+
+def vector_digest(model: str, text: str) -> str:
+    """The hex digest by which an embedding is known again: of the model and of the text that it was given."""
+    return hashlib.sha256(json.dumps([model, text]).encode()).hexdigest()
 
 
 def tag_facet(tag: str) -> str:

@@ -10,7 +10,7 @@ import threading
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from heapq import nlargest
+from itertools import islice
 from pathlib import Path
 
 import apsw
@@ -20,7 +20,7 @@ from annals.errors import ConfigurationError, SearchUnavailable
 from annals.search import embedded_sql as sql
 from annals.search import words
 from annals.search.dates import Period
-from annals.search.documents import INDEX_VERSION, Document, from_source, printable
+from annals.search.documents import INDEX_VERSION, Document, Embedding, Vector, from_source, printable
 from annals.search.port import NAMED_FILTERS, Candidates, Failure, Filters, Scope
 
 BUSY_MS = 10_000
@@ -84,6 +84,14 @@ class EmbeddedIndex:
         query = f"SELECT memory_id, fingerprint FROM memory WHERE {condition.sql}"  # noqa: S608
         with self._reading() as database:
             return dict(database.execute(query, condition.values)) if _settings(database) else {}
+
+    def vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
+        """The stored vectors by digest; see SearchIndex.vectors."""
+        condition = sql.Condition("tenant = ? AND digest != ''", (tenant,)) & sql.one_of("memory_id", memory_ids)
+        query = f"SELECT digest, vector FROM memory JOIN embedding ON {sql.PARTS_OF_MEMORY} WHERE {condition.sql}"  # noqa: S608
+        with self._reading() as database:
+            found = database.execute(query, condition.values) if _settings(database) else ()
+            return {digest: _unpacked(vector) for digest, vector in found}
 
     def candidates(
         self,
@@ -248,9 +256,9 @@ def _mismatch(path: str, found: dict[str, str], wanted: dict[str, str]) -> str:
 
 def _refusal(document: Document, dimensions: int) -> str | None:
     """Why a document cannot be stored."""
-    for vector in (document.vector, document.window_vector):
-        if vector is not None and len(vector) != dimensions:
-            return f"a vector of {len(vector)} dimensions, where the index holds {dimensions}"
+    for each in document.embeddings():
+        if len(each.vector) != dimensions:
+            return f"a vector of {len(each.vector)} dimensions, where the index holds {dimensions}"
     if not -MAX_INTEGER <= document.at <= MAX_INTEGER:
         return "a time that is no 64-bit integer"
     return None
@@ -270,10 +278,15 @@ def _put(database: apsw.Connection, document: Document, fingerprint: str) -> Non
     scope = sql.scope_tokens(tenant, space)
     database.execute("INSERT INTO words (rowid, own, win, scope) VALUES (?, ?, ?, ?)", (row, *texts, scope))
     database.executemany("INSERT INTO facet VALUES (?, ?)", ((term, row) for term in document.facets()))
-    for table, vector in zip(sql.NEAR_TABLES, (document.vector, document.window_vector), strict=True):
-        if vector is not None:
-            query = f"INSERT INTO {table} (rowid, space, status, vector) VALUES (?, ?, ?, ?)"  # noqa: S608
-            database.execute(query, (row, place, document.status, _packed(vector)))
+    for part, each in enumerate(document.embeddings()):
+        _put_embedding(database, row * sql.PARTS + part, place, document.status, each)
+
+
+def _put_embedding(database: apsw.Connection, row: int, space: int, status: str, embedding: Embedding) -> None:
+    vector = _packed(embedding.vector)
+    database.execute("INSERT INTO embedding VALUES (?, ?, ?)", (row, embedding.digest, vector))
+    query = f"INSERT INTO near_{embedding.of} (rowid, space, status, vector) VALUES (?, ?, ?, ?)"  # noqa: S608
+    database.execute(query, (row, space, status, vector))
 
 
 def _insert_memory(database: apsw.Connection, document: Document, space: int, fingerprint: str) -> int:
@@ -293,8 +306,10 @@ def _insert_memory(database: apsw.Connection, document: Document, space: int, fi
 def _remove(database: apsw.Connection, row: apsw.SQLiteValue) -> None:
     database.execute("DELETE FROM memory WHERE id = ?", (row,))
     database.execute("DELETE FROM facet WHERE memory = ?", (row,))
-    for table in ("words", *sql.NEAR_TABLES):
-        database.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608
+    database.execute("DELETE FROM words WHERE rowid = ?", (row,))
+    for (part,) in database.execute(f"SELECT id FROM embedding WHERE {sql.PARTS_OF}", (row,)).fetchall():  # noqa: S608
+        for table in ("embedding", *sql.NEAR_TABLES):
+            database.execute(f"DELETE FROM {table} WHERE rowid = ?", (part,))  # noqa: S608
 
 
 def _spaces(database: apsw.Connection, scope: Scope) -> list[int]:
@@ -363,11 +378,15 @@ def _nearest(
     found: list[tuple[int, float]] = []
     for space in spaces:
         condition = _nearest_condition(scope.filters, space)
-        query = (
-            f"SELECT rowid, 1 - distance FROM {table} WHERE vector MATCH ? AND k = ? AND space = ? AND {condition.sql}"  # noqa: S608
-        )
-        found += database.execute(query, (_packed(vector), min(depth, MAX_NEAREST), space, *condition.values))
-    return dict(nlargest(depth, found, key=lambda each: each[1]))
+        query = f"""
+            SELECT rowid / {sql.PARTS}, 1 - distance FROM {table}
+            WHERE vector MATCH ? AND k = {MAX_NEAREST} AND space = ? AND {condition.sql}
+        """  # noqa: S608
+        found += database.execute(query, (_packed(vector), space, *condition.values))
+    best: dict[int, float] = {}
+    for row, cosine in sorted(found, key=lambda each: -each[1]):
+        best.setdefault(row, cosine)
+    return dict(islice(best.items(), depth))
 
 
 def _nearest_condition(filters: Filters, space: int) -> sql.Condition:
@@ -375,7 +394,8 @@ def _nearest_condition(filters: Filters, space: int) -> sql.Condition:
     if isinstance(filters.status, str) and filters == Filters(status=filters.status):
         return sql.Condition("status = ?", (filters.status,))
     rows = sql.in_spaces([space]) & sql.passing(filters)
-    return sql.Condition(f"rowid IN (SELECT id FROM memory WHERE {rows.sql})", rows.values)  # noqa: S608
+    chosen = f"SELECT embedding.id FROM memory JOIN embedding ON {sql.PARTS_OF_MEMORY} WHERE {rows.sql}"  # noqa: S608
+    return sql.Condition(f"rowid IN ({chosen})", rows.values)
 
 
 def _dated(
@@ -396,3 +416,7 @@ def _documents(database: apsw.Connection, rows: Collection[int]) -> dict[int, Do
 
 def _packed(vector: Sequence[float]) -> bytes:
     return array("f", vector).tobytes()
+
+
+def _unpacked(vector: bytes) -> Vector:
+    return tuple(array("f", vector))

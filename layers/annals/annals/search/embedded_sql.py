@@ -27,6 +27,7 @@ CREATE INDEX memory_month ON memory (space, month, at);
 CREATE INDEX memory_user ON memory (space, user_id);
 CREATE TABLE facet (term TEXT, memory INTEGER, PRIMARY KEY (term, memory)) WITHOUT ROWID;
 CREATE INDEX facet_memory ON facet (memory);
+CREATE TABLE embedding (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, vector BLOB NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5 (own, win, scope, tokenize = 'porter unicode61 remove_diacritics 2');
 INSERT INTO words (words, rank) VALUES ('rank', 'bm25(0.5, 1.0, 0.0)');
 INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
@@ -37,7 +38,12 @@ CREATE VIRTUAL TABLE {table} USING vec0 (
     space INTEGER PARTITION KEY, status TEXT, vector FLOAT[{dimensions}] DISTANCE_METRIC=cosine, chunk_size=64
 );
 """
-TABLES = ("setting", "space", "memory", "facet", "words", *NEAR_TABLES)
+PARTS = 1_024
+"""So many vectors a memory may have: its number times this, and on, are their numbers."""
+PARTS_OF_MEMORY = f"embedding.id BETWEEN memory.id * {PARTS} AND memory.id * {PARTS} + {PARTS - 1}"
+PARTS_OF = f"id BETWEEN ?1 * {PARTS} AND ?1 * {PARTS} + {PARTS - 1}"
+
+TABLES = ("setting", "space", "memory", "facet", "embedding", "words", *NEAR_TABLES)
 
 SPEAKERS = """
 WITH RECURSIVE name (value) AS (

@@ -14,7 +14,7 @@ from opensearchpy.exceptions import NotFoundError, OpenSearchException, RequestE
 from annals.errors import ConfigurationError, SearchUnavailable
 from annals.search import opensearch_query as query
 from annals.search.dates import Period
-from annals.search.documents import INDEX_VERSION, Document, from_source
+from annals.search.documents import INDEX_VERSION, Document, Vector, from_source
 from annals.search.opensearch_query import Clause
 from annals.search.port import Candidates, Failure, Scope
 
@@ -100,17 +100,13 @@ class OpenSearchIndex:
 
     def fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
         """The stored fingerprints, also of what no search finds yet; see SearchIndex.fingerprints."""
-        ids = {query.document_id(tenant, memory_id): memory_id for memory_id in memory_ids}
-        if not ids:
-            return {}
-        with self._answering():
-            try:
-                answer = self._client.mget(
-                    index=self._name, body={"ids": list(ids)}, params={"_source_includes": "fingerprint"}
-                )
-            except NotFoundError:
-                return {}
-        return {ids[each["_id"]]: each["_source"]["fingerprint"] for each in answer["docs"] if each.get("found")}
+        found = self._stored(tenant, memory_ids, ("memory_id", "fingerprint"))
+        return {source["memory_id"]: source["fingerprint"] for source in found}
+
+    def vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
+        """The stored vectors by digest, also of what no search finds yet; see SearchIndex.vectors."""
+        found = self._stored(tenant, memory_ids, query.VECTORS)
+        return {digest: vector for source in found for digest, vector in query.vectors(source)}
 
     def candidates(
         self,
@@ -127,8 +123,8 @@ class OpenSearchIndex:
         if terms:
             asked["lexical"] = query.by_words(terms, clauses)
         if vector is not None:
-            asked["own"] = query.nearest("vector", vector, clauses, depth)
-            asked["window"] = query.nearest("window_vector", vector, clauses, depth)
+            asked["own"] = query.nearest_own(vector, clauses, depth)
+            asked["window"] = query.nearest_window(vector, clauses, depth)
         if period is not None:
             asked["dated"] = query.of_period(period, terms, clauses)
         found = self._msearch(asked, depth)
@@ -194,6 +190,20 @@ class OpenSearchIndex:
         except RequestError as error:
             if error.error != "resource_already_exists_exception":
                 raise
+
+    def _stored(self, tenant: str, memory_ids: Collection[str], names: Sequence[str]) -> list[dict[str, Any]]:
+        """These fields of the documents that are there."""
+        ids = [query.document_id(tenant, memory_id) for memory_id in memory_ids]
+        if not ids:
+            return []
+        with self._answering():
+            try:
+                answer = self._client.mget(
+                    index=self._name, body={"ids": ids}, params={"_source_includes": ",".join(names)}
+                )
+            except NotFoundError:
+                return []
+        return [each["_source"] for each in answer["docs"] if each.get("found")]
 
     def _delete(self, ids: Iterable[str]) -> None:
         actions = ({"_op_type": "delete", "_id": each} for each in ids)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annals.search.dates import Period
-from annals.search.documents import Document, metadata_facet, printable, tag_facet
+from annals.search.documents import Document, Vector, metadata_facet, printable, tag_facet
 from annals.search.port import NAMED_FILTERS, Filters, Scope
 
 Clause = dict[str, Any]
 
-UNSEEN = ("window", "vector", "window_vector", "facets", "month", "fingerprint")
+VECTORS = ("own", "window_vector", "window_digest")
+UNSEEN = ("window", *VECTORS, "facets", "month", "fingerprint")
 """Fields that are searched and not returned."""
 
 MAX_ID_BYTES = 512
@@ -33,9 +34,10 @@ def mapping(dimensions: int, engine: str, made_with: dict[str, str]) -> dict[str
             "properties": {
                 **dict.fromkeys(names, keyword),
                 **dict.fromkeys(("seq", "importance", "at", "month"), number),
-                **dict.fromkeys(("tags", "message_ids", "digest", "fingerprint"), unsearched),
+                **dict.fromkeys(("tags", "message_ids", "digest", "fingerprint", "window_digest"), unsearched),
                 **dict.fromkeys(("content", "window"), text),
-                **dict.fromkeys(("vector", "window_vector"), vector),
+                "own": {"type": "nested", "properties": {"vector": vector, "digest": unsearched}},
+                "window_vector": vector,
                 "metadata": {"type": "object", "enabled": False},
             },
         },
@@ -57,8 +59,9 @@ def stored(document: Document, fingerprint: str) -> dict[str, Any]:
         "facets": document.facets(),
         "month": document.moment.month,
         "fingerprint": fingerprint,
-        "vector": document.vector,
+        "own": [{"vector": each.vector, "digest": each.digest} for each in document.embeddings() if each.of == "own"],
         "window_vector": document.window_vector,
+        "window_digest": document.window_digest,
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -81,9 +84,15 @@ def by_words(terms: Sequence[str], clauses: Sequence[Clause]) -> Clause:
     return {"bool": {"must": [_any_word(terms)], "filter": list(clauses)}}
 
 
-def nearest(name: str, vector: Sequence[float], clauses: Sequence[Clause], depth: int) -> Clause:
-    """A query for the nearest vectors among those that pass."""
-    return {"knn": {name: {"vector": list(vector), "k": depth, "filter": filtered(clauses)}}}
+def nearest_own(vector: Sequence[float], clauses: Sequence[Clause], depth: int) -> Clause:
+    """A query for what passes and has the nearest own vectors; of several the nearest counts."""
+    wanted = _nearest("own.vector", vector, clauses, depth)
+    return {"nested": {"path": "own", "query": wanted, "score_mode": "max"}}
+
+
+def nearest_window(vector: Sequence[float], clauses: Sequence[Clause], depth: int) -> Clause:
+    """A query for what passes and has the nearest windows."""
+    return _nearest("window_vector", vector, clauses, depth)
 
 
 def of_period(period: Period, terms: Sequence[str], clauses: Sequence[Clause]) -> Clause:
@@ -93,6 +102,18 @@ def of_period(period: Period, terms: Sequence[str], clauses: Sequence[Clause]) -
         within = {"range": {"at": {"gte": period.start, "lt": period.end}}}
     should = {"should": [_any_word(terms)], "minimum_should_match": 0} if terms else {}
     return {"bool": {"filter": [*clauses, within], **should}}
+
+
+def vectors(source: Mapping[str, Any]) -> Iterator[tuple[str, Vector]]:
+    """The vectors of a stored document that have a digest, each behind it."""
+    window = {"vector": source.get("window_vector"), "digest": source.get("window_digest")}
+    for each in (*source.get("own", ()), window):
+        if each["digest"] and each["vector"]:
+            yield each["digest"], tuple(each["vector"])
+
+
+def _nearest(name: str, vector: Sequence[float], clauses: Sequence[Clause], depth: int) -> Clause:
+    return {"knn": {name: {"vector": list(vector), "k": depth, "filter": filtered(clauses)}}}
 
 
 def _any_word(terms: Sequence[str]) -> Clause:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from annals.errors import EmbeddingUnavailable
 from annals.models.embedding import Embedder
 from annals.search import words
-from annals.search.documents import Document
+from annals.search.documents import Document, vector_digest
 from annals.search.port import Failure, SearchIndex
 
 BATCH = 64
@@ -94,15 +95,16 @@ def _with_vectors(embedder: Embedder, batch: Sequence[Fresh], *, windows: bool) 
     for place, (document, _) in enumerate(batch):
         if not words.has_words(document.content):
             continue
-        if document.vector is None:
-            texts[place, "vector"] = document.spoken[:EMBEDDED_CHARACTERS]
+        if not document.vectors:
+            texts[place, "vectors"] = document.spoken[:EMBEDDED_CHARACTERS]
         if windows and document.window and document.window_vector is None:
             texts[place, "window_vector"] = document.window[:EMBEDDED_CHARACTERS]
     vectors = dict(zip(texts, embedder.embed(list(texts.values())), strict=True)) if texts else {}
-    found: dict[int, dict[str, tuple[float, ...]]] = defaultdict(dict)
+    found: dict[int, dict[str, Any]] = defaultdict(dict)
     for (place, name), vector in vectors.items():
-        found[place][name] = tuple(vector)
-    return [
-        (replace(document, **found[place]), fingerprint)  # type: ignore[arg-type]
-        for place, (document, fingerprint) in enumerate(batch)
-    ]
+        digest = vector_digest(embedder.model, texts[place, name])
+        if name == "vectors":
+            found[place] |= {"vectors": (tuple(vector),), "vector_digests": (digest,)}
+        else:
+            found[place] |= {"window_vector": tuple(vector), "window_digest": digest}
+    return [(replace(document, **found[place]), fingerprint) for place, (document, fingerprint) in enumerate(batch)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from annals.search.dates import Period
-from annals.search.documents import Document
+from annals.search.documents import Document, Vector
 
 OneOf = str | tuple[str, ...] | None
 """A filter on a name: this one, one of these, or (None) whatever."""
@@ -65,7 +65,7 @@ class Candidates:
     ----------
     documents : each candidate by its memory id
     lexical : BM25 of own text and window, by memory id
-    own, window : cosine of the question's vector and the document's, by memory id
+    own, window : cosine of the question's vector and the document's, by memory id; of several own ones the best
     """
 
     documents: Mapping[str, Document] = field(default_factory=dict)
@@ -96,7 +96,10 @@ class SearchIndex(Protocol):
         ...
 
     def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
-        """Store documents with their fingerprints, each in the place of what has its tenant and memory id."""
+        """Store documents with their fingerprints, each in the place of what has its tenant and memory id.
+
+        All vectors of a document are stored with their digests, and any of them finds it.
+        """
         ...
 
     def delete(self, tenant: str, memory_ids: Collection[str]) -> None:
@@ -109,6 +112,13 @@ class SearchIndex(Protocol):
 
     def fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
         """The fingerprints under which documents were stored, by memory id, of those that are there."""
+        ...
+
+    def vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
+        """The vectors that documents were stored with, by the digest of what each was made of.
+
+        Those of texts and of windows, in single precision; those that have no digest are left out.
+        """
         ...
 
     def candidates(
