@@ -9,6 +9,8 @@ from functools import cache
 
 from annals.errors import ConfigurationError
 
+_SWITCH = {"true": True, "false": False}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -16,13 +18,18 @@ class Settings:
 
     ``embeddings_url`` and ``chat_url`` are an OpenAI-compatible endpoint (``http://…/v1``), ``offline`` for the models
     that need no network, or empty for Amazon Bedrock. ``rerank_model`` is a reranking model on Bedrock, or with
-    ``rerank_url`` a chat model at an OpenAI-compatible endpoint; empty for none. Either ``opensearch_url`` or ``embedded_index`` (a file) names
-    the search index. Keys may be given as the ARN of a Secrets Manager secret. ``chat_stall_s`` is the longest silence
-    of a chat model, ``chat_timeout_s`` the longest that one reply may take. ``draft_retention_s`` is how long a stream
-    can be followed, at most a day; ``draft_lease_s`` how long one whose process is silent is held for alive.
-    ``summarize_every`` is how many new messages bring a conversation a new summary, 0 for none. ``tenant_shards`` and
-    ``list_shards`` are over how many keys the list of a tenant, and each list of a memory space or a participant, is
-    spread; they may be raised, never lowered.
+    ``rerank_url`` a chat model at an OpenAI-compatible endpoint; empty for none. Either ``opensearch_url`` or
+    ``embedded_index`` (a file) names the search index. Keys may be given as the ARN of a Secrets Manager secret.
+    ``chat_stall_s`` is the longest silence of a chat model, ``chat_timeout_s`` the longest that one reply may take.
+    ``draft_retention_s`` is how long a stream can be followed, at most a day; ``draft_lease_s`` how long one whose
+    process is silent is held for alive. ``summarize_every`` is how many new messages bring a conversation a new
+    summary, 0 for none. ``tenant_shards`` and ``list_shards`` are over how many keys the list of a tenant, and each
+    list of a memory space or a participant, is spread; they may be raised, never lowered.
+    ``ingest_tenants`` is a JSON object of tenants by the ARN of what their events come through, ``ingest_bus`` the ARN
+    of the bus, ``ingest_failures`` the URL of the queue of what cannot be stored.
+    ``embeddings_max_characters`` is how long a text may be that goes into one vector; longer ones go in parts.
+    ``embed_windows`` is whether a turn gets a second vector, of itself with those before it. ``index_budget_s`` is how
+    long one batch of the stream may be worked on, ``failures_queue_url`` the SQS queue of what cannot be indexed.
     """
 
     ledger_table: str = "annals-ledger"
@@ -39,6 +46,10 @@ class Settings:
     embeddings_dimensions: int = 0
     embeddings_api_key: str = ""
     embeddings_timeout_s: float = 30.0
+    embeddings_max_characters: int = 8_000
+    embed_windows: bool = True
+    index_budget_s: float = 60.0
+    failures_queue_url: str = ""
 
     rerank_url: str = ""
     rerank_model: str = ""
@@ -56,8 +67,20 @@ class Settings:
 
     summarize_every: int = 0
 
+    ingest_tenants: str = ""
+    ingest_bus: str = ""
+    ingest_failures: str = ""
+
     root_key: str = ""
     root_tenant: str = "default"
+
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_jwks_url: str = ""
+    jwt_tenant_claim: str = "tenant"
+    jwt_scopes_claim: str = "scope"
+    jwt_scope_prefix: str = ""
+    jwt_spaces_claim: str = ""
 
     memory_versions: int = 10
     append_patience_s: float = 10.0
@@ -77,7 +100,9 @@ class Settings:
             if raw is None:
                 continue
             try:
-                values[name] = type(default)(raw)
+                values[name] = _SWITCH[raw] if isinstance(default, bool) else type(default)(raw)
+            except KeyError:
+                raise ConfigurationError(f"{name.upper()} must be true or false, not {raw!r}.") from None
             except ValueError:
                 raise ConfigurationError(f"{name.upper()} must be a number, not {raw!r}.") from None
         settings = Settings(**values)  # type: ignore[arg-type]
@@ -86,12 +111,21 @@ class Settings:
         for name in ("embeddings_url", "chat_url"):
             if getattr(settings, name) != "offline":
                 _demand_url(name, getattr(settings, name))
+        for name in ("jwt_issuer", "jwt_jwks_url"):
+            _demand_safe_url(name, getattr(settings, name))
+        if settings.jwt_issuer and not settings.jwt_audience:
+            raise ConfigurationError("JWT_ISSUER needs JWT_AUDIENCE: without it, tokens for others would do here, too.")
         return settings
 
 
 def _demand_url(name: str, value: str) -> None:
     if value and not value.startswith(("http://", "https://")):
         raise ConfigurationError(f"{name.upper()} must be an http(s) URL, not {value!r}.")
+
+
+def _demand_safe_url(name: str, value: str) -> None:
+    if value and not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise ConfigurationError(f"{name.upper()} must be an https URL, not {value!r}.")
 
 
 @cache
