@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from annals import telemetry
 from annals.conversations.receipts import find_receipt
 from annals.ledger.keys import unescape
 from annals.memory.erasing import proceed
@@ -16,7 +17,9 @@ from annals.streams import answer_each
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Go on with each erasure that was handed over; what is still left then comes back through the stream."""
-    return answer_each(event, _proceed)
+    answer = answer_each(event, _proceed)
+    telemetry.publish()
+    return answer
 
 
 def _proceed(keys: Mapping[str, Any]) -> None:

@@ -1,13 +1,18 @@
-"""Keep the conversations' heads up to the ledger, from its stream; and their summaries, where that is set."""
+"""Keep the conversations' heads up to the ledger, from its stream; and their summaries, where that is set.
+
+It sees every change of the ledger, so it also raises the alarm for one that nothing explains.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from annals import telemetry
 from annals.conversations.heads import project
+from annals.ledger.watch import report_unexplained
 from annals.settings import settings
-from annals.streams import answer_batch
+from annals.streams import answer_batch, changed_entries, note_lag
 
 SUMMARIES_BUDGET_S = 20.0
 """How long a batch may summarise. Meanwhile the heads of the next batch wait."""
@@ -19,15 +24,19 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     A summary that fails fails no record: heads come first, and the conversation's next message is another occasion.
     """
     seen: list[str] = []
+    changed = changed_entries(event)
 
     def work(pk: str, seqs: list[int]) -> tuple[()]:
+        report_unexplained(pk, changed.get(pk, {}))
         project(pk)
         seen.append(pk)
         return ()
 
     answer = answer_batch(event, work)
+    note_lag("ProjectLagMs", event)
     if settings().summarize_every:
         from annals.memory.summaries import summarize_due
 
         summarize_due(seen, settings().summarize_every, SUMMARIES_BUDGET_S)
+    telemetry.publish()
     return answer

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from itertools import groupby
 from typing import Any
 
+from annals import telemetry
 from annals.ledger.keys import is_conversation_pk
 
 logger = logging.getLogger("annals")
@@ -49,6 +51,28 @@ def answer_each(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], No
             logger.exception("The stream's work on record %s failed", _number(record))
             failures.append({"itemIdentifier": _number(record)})
     return {"batchItemFailures": failures}
+
+
+def note_lag(name: telemetry.Timed, event: Mapping[str, Any]) -> None:
+    """Note how old the oldest record of a batch is. Records that were made by hand have no time."""
+    written = [at for record in event["Records"] if (at := record["dynamodb"].get("ApproximateCreationDateTime"))]
+    if written:
+        telemetry.timed(name, max(0.0, 1000 * (time.time() - min(written))))
+
+
+def changed_entries(event: Mapping[str, Any]) -> dict[str, dict[int, str]]:
+    """What a batch of the ledger's stream says of entries that were there before: MODIFY or REMOVE.
+
+    Returns
+    -------
+    dict
+        The last word on each entry, by its conversation's partition key and its seq.
+    """
+    changed: dict[str, dict[int, str]] = {}
+    for record in event["Records"]:
+        if record.get("eventName") in ("MODIFY", "REMOVE"):
+            changed.setdefault(_key(record)["pk"]["S"], {})[_seq(record)] = record["eventName"]
+    return changed
 
 
 def is_ledger_record(record: Record) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from botocore.exceptions import BotoCoreError, ClientError
 
-from annals import costs, json_text
+from annals import costs, json_text, telemetry
 from annals.access.caller import Caller
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
 from annals.http import problems, requests
@@ -42,6 +43,7 @@ class Api(APIGatewayRestResolver):
         )
         self._content_types = content_types
         self._query = query
+        self._code = ""
         self.exception_handler(AnnalsError)(self._refuse)
         self.exception_handler(RequestValidationError)(lambda error: self._refuse(from_request(error)))
         self.exception_handler(NotFoundError)(lambda _: self._refuse(NotFound("There is no such route.")))
@@ -50,11 +52,14 @@ class Api(APIGatewayRestResolver):
 
     def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The function's entry point. Nobody between us and the caller may keep an answer."""
+        started = time.perf_counter()
+        self._code = ""
         with costs.metered() as spent:
             answer = self.resolve(event, context)
         answer["multiValueHeaders"].setdefault("Cache-Control", ["no-store"])
         if self.header(COST_HEADER):
             answer["multiValueHeaders"][COST_HEADER] = [str(spent)]
+        telemetry.request_answered(event["requestContext"], answer["statusCode"], self._code, started)
         return answer
 
     @property
@@ -118,6 +123,7 @@ class Api(APIGatewayRestResolver):
         return super()._call_route(route, route_arguments)
 
     def _refuse(self, error: AnnalsError) -> Response[str]:
+        self._code = telemetry.refused(error)
         request_id = self._event["requestContext"].get("requestId", "")
         return Response(
             status_code=error.status,

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from annals import telemetry
 from annals.access.caller import Caller
 from annals.errors import AnnalsError, InvalidInput, MethodNotAllowed, NotFound, Unauthorized
 from annals.http import problems
@@ -39,8 +43,32 @@ def application(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | 
             405: _refuse_method,
             Exception: _refuse,
         },
+        middleware=[Middleware(Observed)],
         lifespan=lifespan,
     )
+
+
+class Observed:
+    """Logs each request that came through API Gateway, when its whole answer is sent or broken off."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the app does."""
+        started, status = time.perf_counter(), 500
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_status)
+        finally:
+            if scope["type"] == "http" and (context := _context(Request(scope))):
+                telemetry.request_answered(context, status, scope.get("annals.code", ""), started)
 
 
 def request_id(request: Request) -> str:
@@ -81,6 +109,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     else:
         refusal = problems.from_aws(error)
         logger.error("Request failed: %s", type(error).__name__, exc_info=error if refusal.status == 500 else None)
+    request.scope["annals.code"] = telemetry.refused(refusal)
     return Response(
         json.dumps(problems.problem(refusal, request_id(request))),
         status_code=refusal.status,

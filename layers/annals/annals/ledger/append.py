@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from annals import telemetry
 from annals.dynamodb import client
 from annals.errors import (
     AppendConflict,
@@ -89,7 +90,7 @@ def append(
     entry_id = secrets.token_hex(8)
     # What is written beside the entry may be an older one, and behind a stale tail this one would take its place.
     tail = None if also else tails.get(pk)
-    for _ in tries(settings().append_patience_s):
+    for attempt in tries(settings().append_patience_s):
         if tail is None or (expected_seq is not None and tail.seq != expected_seq):
             tail = read_tail(pk)
         if tail is None:
@@ -104,10 +105,18 @@ def append(
         stored = _store(entry, request, also, by_place=expected_seq is not None)
         if isinstance(stored, Appended):
             tails.put(pk, Tail.of(stored.entry)) if not stored.replayed else tails.forget(pk)
+            _count(stored, attempt)
             return stored
         tails.forget(pk)
         tail = None
     raise AppendConflict(conversation_id)
+
+
+def _count(stored: Appended, retries: int) -> None:
+    if not stored.replayed:
+        telemetry.count("Appends")
+    if retries:
+        telemetry.count("AppendRetries", retries)
 
 
 def _demand_open(

@@ -15,6 +15,7 @@ from functools import partial
 
 from anyio.to_thread import run_sync
 
+from annals import telemetry
 from annals.access.caller import Caller
 from annals.errors import (
     AnnalsError,
@@ -220,6 +221,9 @@ class Turn:
             closing = self._refused(problems.from_aws(failure))
         self._closing = closing
         self._tell()
+        # Published here: who asked may be gone, and their request over.
+        telemetry.count("StreamsFailed" if closing.name == "error" else "StreamsCompleted")
+        telemetry.publish()
         await self._recorder.finish(recording, self._end(closing))
         self._is_over.set()
 

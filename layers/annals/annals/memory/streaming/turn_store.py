@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from annals import telemetry
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.read import demand_tail
 from annals.errors import EntryTooLarge, SearchUnavailable
@@ -160,6 +161,7 @@ def _memories(request: StreamRequest, begun: Begun, known: set[str]) -> list[Hit
     try:
         hits = search_memories(request.caller, asked)
     except SearchUnavailable:
+        telemetry.count("SearchUnavailable")
         logger.warning("Nothing was recalled: the search is unavailable", exc_info=True)
         return []
     return [hit for hit in hits if not is_shown(hit, begun.draft.conversation_id, known)]

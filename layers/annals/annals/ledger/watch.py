@@ -1,0 +1,70 @@
+"""Watching the ledger: an entry that is in place changes by a redaction or an erasure, and never goes.
+
+No permission can demand this of every way to the table. So whoever reads its stream looks at each change that came
+after an entry's first writing, and asks the ledger whether it explains it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+
+from annals import telemetry
+from annals.ledger.entry import ERASED, REDACTION, Entry, hash_of
+from annals.ledger.read import walk
+from annals.ledger.tail import read_tail
+
+logger = logging.getLogger("annals")
+
+PAGE = 25
+"""How many entries one round trip reads on the way back to a redaction, which mostly is one of the last."""
+
+
+def report_unexplained(pk: str, changes: Mapping[int, str]) -> None:
+    """Raise the alarm for each change to a conversation's entries that the ledger does not explain.
+
+    Parameters
+    ----------
+    pk : the conversation's partition key
+    changes : MODIFY or REMOVE, by the seq at which the entry begins
+    """
+    for seq, change in changes.items():
+        if change == "REMOVE" or not _is_explained(pk, seq):
+            telemetry.count("UnexplainedLedgerChange")
+            logger.error("The entry at seq %s of %s was changed behind the API (%s): verify it", seq, pk, change)
+
+
+def _is_explained(pk: str, seq: int) -> bool:
+    """Whether an entry is as it was appended, but for what was erased or redacted."""
+    tail = read_tail(pk)
+    if tail is None:
+        return False
+    entry = next(walk(pk, first=seq, last=seq), None)
+    if entry is None or not _is_intact(entry):
+        return False
+    gone = {record.seq for record in entry.records if record.body is None}
+    return tail.state == ERASED or (bool(gone) and gone <= _redacted(pk, gone, entry.last_seq))
+
+
+def _is_intact(entry: Entry) -> bool:
+    """Whether what an entry still holds is what its own hash was made of."""
+    return hash_of(entry) == entry.hash and all(record.matches_digest() for record in entry.records)
+
+
+def _redacted(pk: str, wanted: set[int], behind: int) -> set[int]:
+    """Those of some records that redactions behind a seq name."""
+    named: set[int] = set()
+    for seq in _redactions(pk, behind):
+        named.add(seq)
+        if wanted <= named:
+            break
+    return named
+
+
+def _redactions(pk: str, behind: int) -> Iterator[int]:
+    """The seqs that redactions behind a seq name, the newest first."""
+    for entry in walk(pk, first=behind + 1, newest_first=True, page=PAGE):
+        for record in entry.records:
+            if record.kind == REDACTION and record.body is not None:
+                yield int(json.loads(record.body)["seq"])

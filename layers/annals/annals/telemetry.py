@@ -1,0 +1,104 @@
+"""What operators see: JSON lines in the log, and metrics in CloudWatch's embedded metric format.
+
+Neither ever holds what was said, nor an id that a caller chose: a tenant and a route are all that is told of a request.
+Away from Lambda nothing is published, and the log is whatever the running program made of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from annals.errors import AnnalsError, AppendConflict, SearchUnavailable
+
+NAMESPACE = "Annals"
+
+Counted = Literal[
+    "Appends",
+    "AppendConflicts",
+    "AppendRetries",
+    "Searches",
+    "SearchUnavailable",
+    "EmbeddedTexts",
+    "IndexedDocuments",
+    "IndexFailures",
+    "UnexplainedLedgerChange",
+    "ErasuresPending",
+    "StreamsCompleted",
+    "StreamsFailed",
+]
+"""What is counted."""
+
+Timed = Literal["IndexLagMs", "ProjectLagMs"]
+"""What is timed: how old a stream's oldest record is when a batch is worked off."""
+
+logger = logging.getLogger("annals")
+
+_metrics = Metrics(namespace=NAMESPACE)
+
+
+def is_on_lambda() -> bool:
+    """Whether a Lambda function runs this process."""
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+
+
+if is_on_lambda():
+    # From now on, what any module says to the logger of this name is a line of JSON.
+    Logger("annals", serialize_stacktrace=False)
+
+
+def count(name: Counted, amount: int = 1) -> None:
+    """Add to what is published of the event that is worked on."""
+    if is_on_lambda():
+        _metrics.add_metric(name, MetricUnit.Count, amount)
+
+
+def timed(name: Timed, took_ms: float) -> None:
+    """Note a time in milliseconds."""
+    if is_on_lambda():
+        _metrics.add_metric(name, MetricUnit.Milliseconds, took_ms)
+
+
+def publish() -> None:
+    """Publish what was counted and timed, at the end of an event's work."""
+    if _metrics.metric_set:
+        _metrics.flush_metrics()
+
+
+def refused(error: AnnalsError) -> str:
+    """Count a refusal where operators have to know of it; its code."""
+    if isinstance(error, SearchUnavailable):
+        count("SearchUnavailable")
+    if isinstance(error, AppendConflict):
+        count("AppendConflicts")
+    return error.code
+
+
+def request_answered(context: Mapping[str, Any], status: int, code: str, started: float) -> None:
+    """Log one line for a request that was answered, and publish its metrics.
+
+    Parameters
+    ----------
+    context : API Gateway's request context
+    status : of the answer
+    code : of the problem details that it was refused with, or an empty string
+    started : when work on it began, by ``time.perf_counter``
+    """
+    said = {
+        "requestId": context.get("requestId", ""),
+        "tenant": (context.get("authorizer") or {}).get("tenant", ""),
+        "method": context.get("httpMethod", ""),
+        "route": context.get("resourcePath", ""),
+        "status": status,
+        "code": code,
+        "latencyMs": round(1000 * (time.perf_counter() - started), 1),
+    }
+    if is_on_lambda():
+        logger.info("answered", extra=said)
+    publish()

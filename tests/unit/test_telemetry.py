@@ -1,0 +1,92 @@
+"""What operators see: a line per request, metrics in the embedded metric format, and no word of what was said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from annals.telemetry import NAMESPACE
+from tests.support.api import Api
+
+pytestmark = pytest.mark.usefixtures("moto")
+
+CONVERSATION = {
+    "type": "user-agent",
+    "participants": {"userId": "ada", "memorySpaceId": "home"},
+    "conversationId": "one",
+}
+Published = Callable[[], dict[str, float]]
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Published:
+    """On Lambda: the sums of the metrics that were published since it was last asked."""
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "one-of-ours")
+
+    def sums() -> dict[str, float]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
+        found: dict[str, float] = {}
+        for line in lines:
+            (directive,) = line["_aws"]["CloudWatchMetrics"]
+            assert directive["Namespace"] == NAMESPACE
+            for metric in directive["Metrics"]:
+                found[metric["Name"]] = found.get(metric["Name"], 0) + sum(line[metric["Name"]])
+        return found
+
+    return sums
+
+
+def answered(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What the log says of the requests that were answered."""
+    return [vars(record) for record in caplog.records if record.getMessage() == "answered"]
+
+
+def test_an_append_is_counted_once_and_its_replay_is_not(api: Api, published: Published) -> None:
+    api.post("/v1/conversations", CONVERSATION)
+    published()
+    for _ in range(2):
+        api.post("/v1/conversations/one/messages", {"role": "user", "content": "tulip"}, idempotency_key="k")
+    assert published() == {"Appends": 1}
+
+
+def test_away_from_lambda_nothing_is_published(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    api.post("/v1/conversations", {**CONVERSATION, "conversationId": "two"})
+    api.post("/v1/conversations/two/messages", {"role": "user", "content": "tulip"})
+    assert capsys.readouterr().out == ""
+
+
+def test_a_request_is_one_line_with_its_route_and_tenant(
+    api: Api, published: Published, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "annals"):
+        api.get("/v1/conversations/secret-id")
+    (line,) = answered(caplog)
+    assert (line["status"], line["code"], line["method"]) == (404, "CONVERSATION_NOT_FOUND", "GET")
+    assert (line["route"], line["tenant"]) == ("/v1/conversations/{conversationId}", api.caller.tenant)
+    assert line["latencyMs"] >= 0
+    assert line["requestId"]
+
+
+def test_no_line_holds_what_was_said_or_an_id_of_the_callers_choice(
+    api: Api, published: Published, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG", "annals"):
+        api.post("/v1/conversations", {**CONVERSATION, "conversationId": "secret-id"})
+        api.post("/v1/conversations/secret-id/messages", {"role": "user", "content": "secret words"})
+        api.post("/v1/conversations/secret-id/messages", {"role": "secret role", "content": "secret words"})
+        api.get("/v1/conversations/secret-id/export")
+    lines = answered(caplog)
+    assert [line["status"] for line in lines] == [201, 201, 422, 200]
+    assert "secret" not in json.dumps(lines, default=str)
+
+
+def test_a_streamed_answer_is_logged_when_all_of_it_is_sent(
+    api: Api, published: Published, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "annals"):
+        assert api.get("/v1/conversations/nowhere/export").status == 404
+    (line,) = answered(caplog)
+    assert (line["status"], line["code"], line["tenant"]) == (404, "CONVERSATION_NOT_FOUND", api.caller.tenant)
