@@ -1,9 +1,9 @@
-"""A stand-in for Bedrock's runtime on a socket: InvokeModel for Titan V2, ConverseStream in real event-stream bytes.
+"""A stand-in for Bedrock on a socket: InvokeModel for Titan V2, ConverseStream in real event-stream bytes, Rerank.
 
 The model's id says how it behaves: an id that contains ``throttled`` refuses the first call, ``denied`` every call,
 ``long`` a text over 8,000 characters; ``short`` sends a vector of the wrong length; ``break`` closes the connection,
 ``cut`` ends without ``messageStop``, ``error`` sends an exception in the stream, ``garbled`` a damaged frame, ``stall``
-falls silent; ``silent`` ends without a word.
+falls silent; ``silent`` ends without a word. A text's rerank score is the number that it begins with.
 """
 
 from __future__ import annotations
@@ -58,12 +58,20 @@ ENDING = [
 ]
 
 
+def reranking(asked: dict[str, Any]) -> str:
+    """The model of a request to rerank."""
+    configuration = asked["rerankingConfiguration"]["bedrockRerankingConfiguration"]
+    return configuration["modelConfiguration"]["modelArn"].rpartition("/")[2]
+
+
 class BedrockHandler(Handler):
-    """Answers ``POST /model/<id>/invoke`` and ``/model/<id>/converse-stream``."""
+    """Answers ``POST /model/<id>/invoke``, ``/model/<id>/converse-stream`` and ``/rerank``."""
 
     def do_POST(self) -> None:  # noqa: N802 - http.server's name
-        _, _, model, operation = self.path.split("/")
         asked = self.read_json()
+        _, _, model, operation = (
+            self.path.split("/") if self.path != "/rerank" else ("", "", reranking(asked), "rerank")
+        )
         self.server.requests.append({**asked, "modelId": unquote(model)})
         if "throttled" in model and len(self.server.requests) < 2:
             self.refuse(429, "ThrottlingException", "Too many requests")
@@ -73,6 +81,8 @@ class BedrockHandler(Handler):
             self.refuse(400, "ValidationException", "Too many input tokens. Max input tokens: 8192")
         elif operation == "invoke":
             self.invoke(model, asked)
+        elif operation == "rerank":
+            self.rerank(asked)
         else:
             self.converse(model)
 
@@ -83,6 +93,13 @@ class BedrockHandler(Handler):
         vector = [0.0] * (asked["dimensions"] - ("short" in model))
         vector[len(asked["inputText"]) % 100] = 0.5
         self.answer(200, json.dumps({"embedding": vector, "inputTextTokenCount": 3}).encode())
+
+    def rerank(self, asked: dict[str, Any]) -> None:
+        texts = [source["inlineDocumentSource"]["textDocument"]["text"] for source in asked["sources"]]
+        scores = [float(text.split()[0]) for text in texts]
+        best_first = sorted(range(len(scores)), key=lambda place: -scores[place])
+        results = [{"index": place, "relevanceScore": scores[place]} for place in best_first]
+        self.answer(200, json.dumps({"results": results}).encode())
 
     def converse(self, model: str) -> None:
         self.begin_chunks("application/vnd.amazon.eventstream")

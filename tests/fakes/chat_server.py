@@ -19,6 +19,7 @@
 | ``filter`` | stops after two words with reason ``content_filter`` |
 | ``huge`` | streams 500,000 characters, which is more than an entry holds |
 | ``hold`` | says two words, then the rest as soon as ``may_go_on`` is set |
+| ``scores`` | streams the JSON of a reranking that finds the second text best |
 | ``mute`` | says nothing until ``may_go_on`` is set, then as ``words`` |
 
 Run by itself, ``python -m tests.fakes.chat_server --port 8902``, it serves a system that is tried by hand.
@@ -105,6 +106,7 @@ class ChatHandler(Handler):
             "bytes": [bytes([byte]) for part in whole(EMOJI) for byte in part],
             "halves": [*halves(EMOJI), *ending("stop", 1, 1)],
             "echo": whole(json.dumps(asked["messages"], ensure_ascii=False)),
+            "scores": whole(json.dumps({"scores": {"1": 1, "2": 10}})),
             "empty": ending("stop", 11, 0),
             "blank": [delta("  "), delta("\n"), *ending("stop", 11, 2)],
             "break": two,

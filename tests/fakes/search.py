@@ -1,11 +1,11 @@
-"""An embedding model for the tests of search: it knows a few meanings and counts how often it is asked."""
+"""Models for the tests of search: one knows a few meanings, one how well texts answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annals.errors import EmbeddingUnavailable
+from annals.errors import EmbeddingUnavailable, RerankUnavailable
 from annals.models.embedding import Vector, unit
 from annals.search import words
 from annals.search.documents import Document
@@ -46,6 +46,23 @@ class FakeEmbedder:
         for word in words.words(text):
             vector[_direction(word)] += 1.0
         return unit(vector)
+
+
+class FakeReranker:
+    """Knows the scores of some texts, 0 for others; with None it does not answer."""
+
+    model = "fake"
+
+    def __init__(self, scores: Mapping[str, float] | None) -> None:
+        self.asked: list[tuple[str, list[str]]] = []
+        self._scores = scores
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """The scores that are known."""
+        self.asked.append((query, list(texts)))
+        if self._scores is None:
+            raise RerankUnavailable("The model does not answer.")
+        return [self._scores.get(text, 0.0) for text in texts]
 
 
 def _direction(word: str) -> int:

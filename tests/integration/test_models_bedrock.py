@@ -9,11 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from annals import costs
-from annals.errors import ChatUnavailable, EmbeddingUnavailable
-from annals.models import bedrock
+from annals.errors import ChatUnavailable, EmbeddingUnavailable, RerankUnavailable
+from annals.models import bedrock, reranker_from_settings
 from annals.models.bedrock_chat import BedrockChat
 from annals.models.bedrock_embedding import BedrockEmbedder
 from annals.models.chat import ChatMessage, Finished, Usage, paced
+from annals.models.reranking import Reranker
+from annals.settings import Settings
 from tests.fakes.bedrock_server import WORDS, BedrockServer
 from tests.fakes.servers import serving
 
@@ -22,6 +24,7 @@ from tests.fakes.servers import serving
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BedrockServer]:
     with serving(BedrockServer()) as running:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", running.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", running.url)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
@@ -126,3 +129,25 @@ def test_a_stream_that_stalls_is_unavailable(server: BedrockServer, stall_s: flo
     assert "".join(pieces) == "".join(WORDS[:2])
     assert said in failure
     assert time.monotonic() - started < 6
+
+
+def reranker(model: str) -> Reranker:
+    found = reranker_from_settings(Settings(rerank_model=model))
+    assert found is not None
+    return found
+
+
+def test_texts_are_scored_in_their_order_whatever_is_in_them(server: BedrockServer):
+    assert reranker("amazon.rerank-v1:0").rerank("Who? \ud83d", ["0.25 bees", "0.75 \udc00 👋"]) == [0.25, 0.75]
+    assert server.requests[0]["queries"][0]["textQuery"] == {"text": "Who? ?"}
+
+
+def test_a_throttled_reranker_is_asked_again(server: BedrockServer):
+    assert reranker("throttled").rerank("Who?", ["0.5 bees"]) == [0.5]
+    assert len(server.requests) == 2
+
+
+def test_a_refused_reranking_is_unavailable_and_names_nobody(server: BedrockServer):
+    with pytest.raises(RerankUnavailable, match="AccessDeniedException") as refused:
+        reranker("denied").rerank("Who?", ["0.5 bees"])
+    assert "arn:" not in refused.value.detail

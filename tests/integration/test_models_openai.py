@@ -16,12 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from annals.errors import ChatUnavailable, EmbeddingUnavailable
+from annals.errors import ChatUnavailable, EmbeddingUnavailable, RerankUnavailable
+from annals.models import reranker_from_settings
 from annals.models.chat import ChatMessage, Finished, Usage, paced
 from annals.models.openai_chat import OpenAIChat
 from annals.models.openai_embedding import OpenAIEmbedder
+from annals.models.reranking import Reranker
 from annals.models.retries import Backoff
 from annals.models.secret import ApiKey
+from annals.settings import Settings
 from tests.fakes.chat_server import EMOJI, REPLY, ChatServer, words
 from tests.fakes.embedding_server import EmbeddingServer
 from tests.fakes.servers import serving
@@ -266,3 +269,29 @@ def test_a_chat_server_that_is_not_there_is_unavailable():
 
 def test_the_messages_are_sent_unchanged(chat: ChatServer):
     assert json.loads("".join(talk(chat.url, "echo")[0]))[-1] == {"role": "user", "content": "hi 👋"}
+
+
+def reranker(url: str, model: str, timeout_s: float = 10) -> Reranker:
+    settings = Settings(rerank_url=f"{url}/v1", rerank_model=model, rerank_api_key="sk-3", rerank_timeout_s=timeout_s)
+    found = reranker_from_settings(settings)
+    assert found is not None
+    return found
+
+
+def test_a_chat_model_reranks_with_its_own_key(chat: ChatServer):
+    assert reranker(chat.url, "scores").rerank("Who?", ["cats", "bees", "dogs"]) == [1, 10, 0]
+    assert chat.headers[0]["Authorization"] == "Bearer sk-3"
+    assert "2. bees" in chat.requests[0]["messages"][1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"), [("words", "form"), ("break", "not answer"), ("status-401", "RERANK_API_KEY")]
+)
+def test_a_chat_model_that_does_not_rerank_is_unavailable(chat: ChatServer, model: str, said: str):
+    with pytest.raises(RerankUnavailable, match=said):
+        reranker(chat.url, model).rerank("Who?", ["cats"])
+
+
+def test_a_chat_model_has_so_long_to_rerank_and_no_longer(chat: ChatServer):
+    with pytest.raises(RerankUnavailable, match=r"0\.3 s"):
+        reranker(chat.url, "stall", timeout_s=0.3).rerank("Who?", ["cats"])

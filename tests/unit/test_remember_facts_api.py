@@ -10,10 +10,10 @@ import pytest
 
 from annals.dynamodb import client
 from annals.memory import ports
-from annals.memory.asking import Asker
 from annals.memory.facts.extraction import ModelExtractor
 from annals.memory.facts.of_turns import MAX_SAID_BYTES
 from annals.memory.models import MAX_FACTS
+from annals.models.asking import Asker
 from annals.settings import settings
 from tests.conftest import Setting
 from tests.fakes.writer import Writer

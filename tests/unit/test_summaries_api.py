@@ -12,8 +12,8 @@ import pytest
 from annals.errors import ChatUnavailable, ConversationErased
 from annals.ledger.keys import conversation_pk
 from annals.memory import ports, summaries
-from annals.memory.asking import Asker
 from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer, Written
+from annals.models.asking import Asker
 from annals.models.chat import ChatMessage, Pieces
 from tests.conftest import Setting
 from tests.fakes.writer import Writer, summary_of

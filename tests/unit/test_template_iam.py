@@ -48,6 +48,8 @@ SCRUBBING = {"EraseFunction", "FinishErasureFunction"}
 WILDCARDS = {
     # A domain's ARN ends in /*: what follows are the paths of its own HTTP API.
     "${OpenSearchArn}/*": ("es:",),
+    # Reranking is not permitted by resource; which model may be invoked for it is said beside.
+    "*": ("bedrock:Rerank",),
 }
 """Where a resource may hold a ``*``, and for which actions."""
 

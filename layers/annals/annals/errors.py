@@ -249,6 +249,12 @@ class EmbeddingUnavailable(SearchUnavailable):
     title = "Embedding model unavailable"
 
 
+class RerankUnavailable(Unavailable):
+    """The reranking model does not answer. No request fails for it: a search keeps its own ranking."""
+
+    title = "Reranking model unavailable"
+
+
 class ChatUnavailable(Unavailable):
     code, title = "MODEL_UNAVAILABLE", "Chat model unavailable"
 

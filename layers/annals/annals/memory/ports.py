@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from annals import models, search
 from annals.models.chat import ChatModel
 from annals.models.embedding import Embedder
+from annals.models.reranking import Reranker
 from annals.search.port import SearchIndex
 from annals.settings import settings
 
@@ -29,10 +30,16 @@ def embedder() -> Embedder:
 
 
 @cache
+def reranker() -> Reranker | None:
+    """The reranking model of the settings, if they name one."""
+    return models.reranker_from_settings(settings())
+
+
+@cache
 def summarizer() -> Summarizer:
     """Who makes summaries: the chat model of the settings, or nobody's model where that is the offline one."""
-    from annals.memory.asking import Asker
     from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer
+    from annals.models.asking import Asker
 
     if settings().chat_url == models.OFFLINE:
         return OfflineSummarizer()
@@ -42,8 +49,8 @@ def summarizer() -> Summarizer:
 @cache
 def extractor() -> Extractor | None:
     """Who extracts facts: the chat model of the settings; nobody where that is the offline one."""
-    from annals.memory.asking import Asker
     from annals.memory.facts.extraction import ModelExtractor
+    from annals.models.asking import Asker
 
     if settings().chat_url == models.OFFLINE:
         return None

@@ -42,7 +42,7 @@ def search_memories(caller: Caller, asked: Search, content_type: OneOf = None) -
         filters=replace(to_filters(asked.filter), content_type=asked.filter.content_type or content_type),
         explain=asked.explain,
     )
-    return [show_hit(hit) for hit in engine.search(ports.index(), ports.embedder(), request)]
+    return [show_hit(hit) for hit in engine.search(ports.index(), ports.embedder(), request, ports.reranker())]
 
 
 def _make_consistent(caller: Caller, asked: Search) -> None:

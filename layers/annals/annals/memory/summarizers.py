@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import Field
 
 from annals.http.model import Model, Text
-from annals.memory.asking import Asker
+from annals.models.asking import Asker
 from annals.models.offline_embedding import STOP_WORDS
 
 OFFLINE = "offline"

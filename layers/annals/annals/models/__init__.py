@@ -1,4 +1,4 @@
-"""Models: the embedding and chat ports, and the one place that chooses their adapters.
+"""Models: the embedding, chat and reranking ports, and the one place that chooses their adapters.
 
 Adapters are imported when they are chosen, so that importing this package loads neither httpx nor a Bedrock client.
 """
@@ -12,6 +12,7 @@ from annals.settings import Settings
 if TYPE_CHECKING:
     from annals.models.chat import ChatModel
     from annals.models.embedding import Embedder
+    from annals.models.reranking import Reranker
 
 OFFLINE = "offline"
 UNNAMED = "default"
@@ -68,6 +69,39 @@ def chat_from_settings(settings: Settings) -> ChatModel:
         key=ApiKey(settings.chat_api_key),
         silence_s=settings.chat_stall_s,
     )
+
+
+def reranker_from_settings(settings: Settings) -> Reranker | None:
+    """The reranker that the settings name: a chat model behind a URL, a reranking model on Bedrock, or none.
+
+    Raises
+    ------
+    ConfigurationError : a setting that the adapter cannot work with
+    """
+    if settings.rerank_url:
+        return _chat_reranker(settings)
+    if not settings.rerank_model:
+        return None
+    from annals.models import bedrock
+    from annals.models.bedrock_reranking import BedrockReranker
+
+    client = bedrock.runtime_client(
+        service="bedrock-agent-runtime", read_timeout_s=settings.rerank_timeout_s, attempts=2
+    )
+    return BedrockReranker(client, settings.rerank_model)
+
+
+def _chat_reranker(settings: Settings) -> Reranker:
+    from annals.models.asking import Asker
+    from annals.models.chat_reranking import ChatReranker
+    from annals.models.openai_chat import OpenAIChat
+    from annals.models.secret import ApiKey
+
+    within_s = settings.rerank_timeout_s
+    key = ApiKey(settings.rerank_api_key)
+    model = settings.rerank_model or UNNAMED
+    chat = OpenAIChat(settings.rerank_url, model, key=key, silence_s=within_s, settings="RERANK")
+    return ChatReranker(Asker(chat, within_s), within_s=within_s)
 
 
 def _bedrock_embedder(settings: Settings) -> Embedder:

@@ -16,7 +16,9 @@ FAILURES = (BotoCoreError, ClientError, ParserError, HTTPError, OSError)
 """All that a call of Bedrock, or the reading of its answer, raises."""
 
 
-def runtime_client(*, read_timeout_s: float, connections: int = 10) -> Any:
+def runtime_client(
+    *, read_timeout_s: float, connections: int = 10, attempts: int = 5, service: str = "bedrock-runtime"
+) -> Any:
     """A client of Bedrock's runtime; threads may share it. botocore retries throttling and 5xx, with backoff.
 
     Raises
@@ -24,13 +26,13 @@ def runtime_client(*, read_timeout_s: float, connections: int = 10) -> Any:
     ConfigurationError : there is no region
     """
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 5},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=10,
         read_timeout=read_timeout_s,
         max_pool_connections=connections,
     )
     try:
-        return boto3.client("bedrock-runtime", config=config)
+        return boto3.client(service, config=config)
     except NoRegionError:
         raise ConfigurationError("AWS_REGION must name a region for Bedrock (or set another model's URL).") from None
 

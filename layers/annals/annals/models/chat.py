@@ -92,5 +92,5 @@ async def paced(pieces: Pieces, *, stall_s: float, total_s: float) -> Pieces:
 
 def _too_long(stall_s: float, total_s: float, *, late: bool) -> str:
     if late:
-        return f"The chat model's reply took longer than {total_s:g} s (CHAT_TIMEOUT_S)."
-    return f"The chat model was silent for {stall_s:g} s (CHAT_STALL_S)."
+        return f"The chat model's reply took longer than {total_s:.3g} s."
+    return f"The chat model was silent for {stall_s:g} s."

@@ -30,6 +30,7 @@ class OpenAIChat:
     model : the model's name
     connect_s : seconds to wait for a connection
     silence_s : seconds to wait for the next bytes
+    settings : how the names of its settings begin, for what a failure says
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class OpenAIChat:
         key: ApiKey,
         connect_s: float = 10.0,
         silence_s: float = 120.0,
+        settings: str = "CHAT",
         backoff: Backoff = Backoff(attempts=3),  # noqa: B008 - frozen
     ) -> None:
         self._url = endpoint(url, "chat/completions")
         self._model = model
         self._key = key
+        self._settings = settings
         self._backoff = backoff
         self._timeout = httpx.Timeout(silence_s, connect=connect_s)
         self._tls = httpx.create_ssl_context()
@@ -82,7 +85,7 @@ class OpenAIChat:
         except SecretUnreadable as failure:
             raise ChatUnavailable(str(failure)) from failure
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
-            said = f"The chat model does not answer ({type(failure).__name__}); see CHAT_URL."
+            said = f"The chat model does not answer ({type(failure).__name__}); see {self._settings}_URL."
             raise ChatUnavailable(said) from failure
         except UnicodeDecodeError as failure:
             raise ChatUnavailable("The chat model sent something that is not UTF-8.") from failure
@@ -102,7 +105,8 @@ class OpenAIChat:
                     return response
                 await response.aread()
                 if response.status_code not in BUSY or self._backoff.is_last(attempt):
-                    said = refusal("The chat model", response.status_code, response.content, "CHAT_API_KEY")
+                    key_setting = f"{self._settings}_API_KEY"
+                    said = refusal("The chat model", response.status_code, response.content, key_setting)
                     raise ChatUnavailable(said)
                 await asyncio.sleep(self._backoff.pause_s(attempt, response.headers.get("Retry-After")))
             attempt += 1

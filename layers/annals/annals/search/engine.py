@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from annals.errors import InvalidInput
 from annals.models.embedding import Embedder, unit
-from annals.search import fusion, questions
+from annals.models.reranking import Reranker
+from annals.search import fusion, questions, reranking
 from annals.search.documents import Document
 from annals.search.fusion import Ranked, Weights
 from annals.search.port import Filters, Scope, SearchIndex
@@ -75,8 +76,10 @@ class Hit:
     parts: Mapping[str, float] | None = None
 
 
-def search(index: SearchIndex, embedder: Embedder, request: SearchRequest) -> list[Hit]:
-    """The hits for a question, best first.
+def search(
+    index: SearchIndex, embedder: Embedder, request: SearchRequest, reranker: Reranker | None = None
+) -> list[Hit]:
+    """The hits for a question, best first; where the reranker does not answer, as they are without it.
 
     Raises
     ------
@@ -99,7 +102,11 @@ def search(index: SearchIndex, embedder: Embedder, request: SearchRequest) -> li
         period=question.date.period() if question.date else None,
         depth=max(DEPTH, request.limit),
     )
-    return list(_hits(fusion.rank(found, question, weights), question, request))
+    ranked = fusion.rank(found, question, weights)
+    if reranker and question.terms:
+        best = fusion.attainable(question, weights)
+        ranked = reranking.reranked(ranked, request.query, reranker, attainable=best)
+    return list(_hits(ranked, question, request))
 
 
 def _given_vector(request: SearchRequest, embedder: Embedder) -> list[float] | None:

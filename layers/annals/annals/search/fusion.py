@@ -63,13 +63,27 @@ def rank(found: Candidates, question: Question, weights: Weights) -> list[Ranked
     _add_next_turns(parts, found, weights)
     for memory_id, document in found.documents.items():
         parts[memory_id] |= _known(document, question, weights)
+    return in_order(found.documents, parts, attainable(question, weights))
+
+
+def in_order(
+    documents: Mapping[str, Document], parts: Mapping[str, Mapping[str, float]], attainable: float
+) -> list[Ranked]:
+    """Documents by the sums of their parts, best first; of equals the newer comes first.
+
+    Parameters
+    ----------
+    documents, parts : by memory id
+    attainable : the sum that has the score 1
+    """
     totals = {memory_id: sum(each.values()) for memory_id, each in parts.items()}
-    best = _attainable(question, weights)
     ranked = [
-        Ranked(document, min(max(totals[memory_id] / best, 0.0), 1.0), parts[memory_id])
-        for memory_id, document in found.documents.items()
+        Ranked(document, min(max(totals[memory_id] / attainable, 0.0), 1.0), parts[memory_id])
+        for memory_id, document in documents.items()
     ]
-    return sorted(ranked, key=lambda each: (-sum(each.parts.values()), -each.document.at, each.document.memory_id))
+    return sorted(
+        ranked, key=lambda each: (-totals[each.document.memory_id], -each.document.at, each.document.memory_id)
+    )
 
 
 def scaled(scores: Mapping[str, float], floor: float | None = None) -> dict[str, float]:
@@ -121,7 +135,7 @@ def _known(document: Document, question: Question, weights: Weights) -> dict[str
     }
 
 
-def _attainable(question: Question, weights: Weights) -> float:
+def attainable(question: Question, weights: Weights) -> float:
     """The sum that a turn would have that is first everywhere, with an equal behind it."""
     lists = (weights.lexical + weights.own + weights.window) * (1 + weights.next_turn)
     speaker = weights.speaker if question.speaker else 0.0

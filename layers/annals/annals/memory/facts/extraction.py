@@ -9,8 +9,8 @@ from typing import Annotated, Protocol
 from pydantic import Field
 
 from annals.http.model import Model
-from annals.memory.asking import Asker
 from annals.memory.models import MAX_FACTS, SaidFact
+from annals.models.asking import Asker
 
 INSTRUCTIONS = """\
 You keep the facts of a conversation. You get one turn of it, and when it was said.

@@ -1,0 +1,50 @@
+"""A second look at the best hits, by a model that reads them together with the question."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from annals.errors import RerankUnavailable
+from annals.models.reranking import Reranker
+from annals.search import words
+from annals.search.fusion import Ranked, in_order, scaled
+
+logger = logging.getLogger("annals")
+
+RERANKED = 30
+"""So many hits are looked at; those behind them keep their places."""
+
+WEIGHT = 4.0
+"""As much as the lists of a hybrid search have together."""
+
+
+def reranked(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, attainable: float) -> list[Ranked]:
+    """The hits with the part ``rerank``, best first; without it, and as they were, where the model doesn't answer.
+
+    Parameters
+    ----------
+    ranked : best first
+    query : what was asked
+    reranker : who looks at the first 30
+    attainable : the sum of a perfect hit's parts
+    """
+    best = {each.document.memory_id: each for each in ranked[:RERANKED] if words.has_words(each.document.content)}
+    if not best:
+        return list(ranked)
+    try:
+        scores = reranker.rerank(query, [each.document.spoken for each in best.values()])
+    except RerankUnavailable as failure:
+        logger.warning("Hits were not reranked: %s", failure.detail)
+        return list(ranked)
+    shares = scaled(dict(zip(best, scores, strict=True)))
+    return in_order(
+        {each.document.memory_id: each.document for each in ranked},
+        {each.document.memory_id: _with_share(each, shares) for each in ranked},
+        attainable + WEIGHT,
+    )
+
+
+def _with_share(hit: Ranked, shares: Mapping[str, float]) -> Mapping[str, float]:
+    share = shares.get(hit.document.memory_id)
+    return hit.parts if share is None else {**hit.parts, "rerank": WEIGHT * share}
