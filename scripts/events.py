@@ -72,6 +72,7 @@ QUERIES = {
     "GET /v1/conversations/{conversationId}/context": "maxTokens=500",
     "GET /v1/conversations/{conversationId}/export": "format=ledger",
     "GET /v1/conversations/export": "format=jsonl&participants.userId=ada",
+    "GET /v1/memories/export": "format=jsonl&userId=ada&includeVersions=true",
     "POST /v1/conversations/import": "memorySpaceId=demo&userId=ada",
 }
 

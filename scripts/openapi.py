@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,9 +15,12 @@ from typing import Any
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
 from annals import __version__
-from annals.conversations.formats import FORMATS
+from annals.conversations.formats import FORMATS, Format
 from annals.conversations.import_lines import PARTICIPANTS
 from annals.http.requests import JSON_LINES
+from annals.memory.export import OPTIONS as MEMORY_OPTIONS
+from annals.memory.export_formats import FORMATS as MEMORY_FORMATS
+from annals.memory.export_formats import Format as MemoryFormat
 from annals.memory.models import RememberStream
 from local import template
 from local.template import ROOT
@@ -140,7 +144,7 @@ def _of_exports() -> dict[str, Any]:
         {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS), "default": "json"}},
         {"name": "includeMetadata", "in": "query", "schema": {"type": "boolean", "default": True}},
     ]
-    file = {"description": EXPORT, "content": {kind: {"schema": {"type": "string"}} for kind in _content_types()}}
+    file = _file(FORMATS)
     of_one = {
         "tags": ["Conversations"],
         "operationId": "exportConversation",
@@ -156,6 +160,14 @@ def _of_exports() -> dict[str, Any]:
         "parameters": options,
         "responses": {"200": file},
     }
+    of_memories = {
+        "tags": ["Memories"],
+        "operationId": "exportMemories",
+        "summary": "All memories that a filter matches as one file, the newest first, streamed.",
+        "description": "Every other query parameter is a filter, as in the list of memories.",
+        "parameters": _memory_options(),
+        "responses": {"200": _file(MEMORY_FORMATS)},
+    }
     user = {"name": "userId", "in": "path", "required": True, "schema": {"type": "string"}}
     lines = {"description": EXPORT, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
     of_user = {
@@ -169,13 +181,26 @@ def _of_exports() -> dict[str, Any]:
     paths = {
         "/v1/conversations/{conversationId}/export": of_one,
         "/v1/conversations/export": of_many,
+        "/v1/memories/export": of_memories,
         "/v1/users/{userId}/export": of_user,
     }
     return {"paths": {path: {"get": operation} for path, operation in paths.items()}}
 
 
-def _content_types() -> list[str]:
-    return sorted({each.content_type.partition(";")[0] for each in FORMATS.values()})
+def _memory_options() -> list[dict[str, Any]]:
+    kinds = {"type": "string", "enum": list(MEMORY_FORMATS), "default": "json"}
+    flags = [name for name in MEMORY_OPTIONS if name.startswith("include")]
+    return [
+        {"name": "format", "in": "query", "schema": kinds},
+        {"name": "memorySpaceId", "in": "query", "schema": {"type": "string"}},
+        *({"name": name, "in": "query", "schema": {"type": "boolean", "default": False}} for name in flags),
+    ]
+
+
+def _file(formats: Mapping[str, Format | MemoryFormat]) -> dict[str, Any]:
+    """The answer that is a file in one of these formats."""
+    kinds = sorted({each.content_type.partition(";")[0] for each in formats.values()})
+    return {"description": EXPORT, "content": {kind: {"schema": {"type": "string"}} for kind in kinds}}
 
 
 def _finished(api: dict[str, Any], open_paths: set[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Export conversations: an ASGI app behind the Lambda Web Adapter, which streams files of any size."""
+"""Export conversations, memories and persons: an ASGI app behind the Lambda Web Adapter, for files of any size."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from annals.conversations.lists import Selection
 from annals.http import asgi
 from annals.http.download import download
 from annals.http.query import demand_known
+from annals.memory.export import read_export
 from annals.memory.people.person import export_person
 
 
@@ -36,6 +37,13 @@ async def export_conversations(request: Request) -> Response:
     return await download(pieces, options.format.content_type, f"conversations{options.format.suffix}")
 
 
+async def export_memories(request: Request) -> Response:
+    """All memories that a filter matches as one file."""
+    caller = asgi.caller(request).require("read")
+    export = read_export(caller, dict(request.query_params))
+    return await download(export.pieces(), export.format.content_type, f"memories{export.format.suffix}")
+
+
 async def export_user(request: Request) -> Response:
     """All that there is of a person as JSON lines."""
     caller = asgi.caller(request).require("read")
@@ -46,6 +54,7 @@ async def export_user(request: Request) -> Response:
 
 app = asgi.application(
     [
+        Route("/v1/memories/export", export_memories, methods=["GET"]),
         Route("/v1/users/{userId}/export", export_user, methods=["GET"]),
         Route("/v1/conversations/export", export_conversations, methods=["GET"]),
         Route("/v1/conversations/{conversationId}/export", export_conversation, methods=["GET"]),

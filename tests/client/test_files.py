@@ -48,6 +48,12 @@ def test_an_export_that_broke_off_is_begun_anew(ask: Ask, tmp_path: Path) -> Non
     assert server.asked[0].path == "/v1/conversations/export?participants.userId=ada&format=csv"
 
 
+def test_an_export_of_memories_says_what_belongs_to_it(ask: Ask, tmp_path: Path) -> None:
+    with scripted(WHOLE) as server:
+        ask(server.url, lambda client: client.memories.export(tmp_path / "m", include_versions=True, tags=["tea"]))
+    assert server.asked[0].path == "/v1/memories/export?tags=tea&format=jsonl&includeVersions=true"
+
+
 def test_what_cannot_be_taken_back_is_not_written_twice(ask: Ask) -> None:
     pipe = Pipe()
     with scripted(CUT) as server, pytest.raises(ConnectionFailed):

@@ -8,9 +8,10 @@ from typing import Any, Literal, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, Said
+from annals_client.files import Destination
 from annals_client.filters import MemoryFilter, memory_query
 from annals_client.listing import Wanted
-from annals_client.methods import Resource, S, call, listing
+from annals_client.methods import Download, Resource, S, call, listing, saving
 from annals_client.models import ConversationRef, DeletedMemories, Memory, MemoryWithVersions
 from annals_client.wire import Time
 
@@ -81,6 +82,30 @@ class Memories(Resource[S]):
     def count(self, *, memory_space_id: str | None = None, **wanted: Unpack[MemoryFilter]) -> Said:
         """How many memories a filter matches. Raises Unavailable."""
         return Said(query=memory_query(memory_space_id, **wanted))
+
+    @saving("GET /v1/memories/export")
+    def export(
+        self,
+        to: Destination,
+        *,
+        format: Literal["json", "jsonl", "csv"] = "jsonl",  # noqa: A002 - the API's word
+        include_versions: bool | None = None,
+        include_archived: bool | None = None,
+        include_superseded: bool | None = None,
+        memory_space_id: str | None = None,
+        **wanted: Unpack[MemoryFilter],
+    ) -> Download:
+        """Write all memories that a filter matches into one file, the newest first; how many bytes it has.
+
+        ``to`` is a path, whose file is there when it is complete, or a binary file.
+        """
+        options = wire.query(
+            format=format,
+            include_versions=include_versions,
+            include_archived=include_archived,
+            include_superseded=include_superseded,
+        )
+        return Download(Said(query={**memory_query(memory_space_id, **wanted), **options}), to)
 
     @call(f"PATCH {MEMORY}", MemoryWithVersions, Repeat.NEVER)
     def update(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from annals.dynamodb import Item, client
+from annals.errors import Unavailable
+from annals.ledger.retry import tries
 from annals.settings import settings
+
+BATCH_KEYS = 100
+"""How many items DynamoDB brings in one request by their keys."""
 
 
 def read_partition(pk: str, prefix: str = "", **more: Any) -> Iterator[Item]:
@@ -23,6 +28,21 @@ def read_partition(pk: str, prefix: str = "", **more: Any) -> Iterator[Item]:
         **more,
     )
     return (item for page in pages for item in page["Items"])
+
+
+def read_items(keys: Sequence[Item], *, consistent: bool = False) -> Iterator[Item]:
+    """The items of these keys that are there, in no order. Raises Unavailable where DynamoDB does not bring all."""
+    for start in range(0, len(keys), BATCH_KEYS):
+        wanted: Any = {"Keys": keys[start : start + BATCH_KEYS], "ConsistentRead": consistent}
+        asked: dict[str, Any] = {settings().state_table: wanted}
+        for _ in tries(settings().append_patience_s):
+            answer = client().batch_get_item(RequestItems=asked)
+            yield from answer["Responses"].get(settings().state_table, [])
+            asked = answer.get("UnprocessedKeys") or {}
+            if not asked:
+                break
+        else:
+            raise Unavailable("DynamoDB did not bring all items in time. Send the request again.")
 
 
 def delete_partition(pk: str, prefix: str = "") -> None:

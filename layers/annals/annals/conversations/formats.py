@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from annals import csv_text
 from annals.conversations.openai_chat import to_openai
 from annals.conversations.snapshot import Snapshot
 from annals.json_text import dump
@@ -77,7 +76,7 @@ def _csv(found: Snapshot) -> Iterator[str]:
     conversation_id = found.head.genesis.conversation_id
     for message in found.messages():
         values = {"conversationId": conversation_id, "kind": "message", **message}
-        yield _row([_cell(values, name) for name in _columns(found.with_metadata)])
+        yield csv_text.row([_cell(values, name) for name in _columns(found.with_metadata)])
 
 
 def _columns(with_metadata: bool) -> tuple[str, ...]:
@@ -88,12 +87,6 @@ def _cell(values: Mapping[str, Any], name: str) -> Any:
     if name in values and name in JSON_COLUMNS:
         return dump(values[name])
     return values.get(name, "")
-
-
-def _row(cells: Iterable[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return text.getvalue()
 
 
 def _openai_chat(found: Snapshot) -> Iterator[str]:
@@ -123,7 +116,7 @@ LEDGER = "ledger"
 FORMATS = {
     "json": Format("application/json", ".json", _json, opening='{"conversations":[', between=",", closing="]}"),
     "jsonl": Format(NDJSON, ".jsonl", _jsonl),
-    "csv": Format("text/csv; charset=utf-8", ".csv", _csv, heading=lambda metadata: _row(_columns(metadata))),
+    "csv": Format("text/csv; charset=utf-8", ".csv", _csv, heading=lambda metadata: csv_text.row(_columns(metadata))),
     "openai-chat": Format(NDJSON, ".openai.jsonl", _openai_chat),
     LEDGER: Format(NDJSON, ".ledger.jsonl", _ledger),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -32,9 +32,12 @@ UNCONFIRMED = 10
 MAX_MANY = 1_000
 
 
-def read_filter(query: Mapping[str, str]) -> SearchFilter:
-    """The filter that query parameters make: the search's own names, and ``metadata.<path>``. Raises InvalidInput."""
-    said: dict[str, Any] = {name: value for name, value in query.items() if name not in PAGING}
+def read_filter(query: Mapping[str, str], reserved: Collection[str] = PAGING) -> SearchFilter:
+    """The filter that query parameters make, but for those with a meaning of their own. Raises InvalidInput.
+
+    They have the search's own names, and ``metadata.<path>``.
+    """
+    said: dict[str, Any] = {name: value for name, value in query.items() if name not in reserved}
     metadata = {name.removeprefix("metadata."): said.pop(name) for name in list(said) if name.startswith("metadata.")}
     for name in LISTS:
         if name in said:
@@ -77,11 +80,11 @@ def list_memories(scope: Scope, limit: int, cursor: str | None) -> MemoryList:
     return page
 
 
-def every_memory(scope: Scope) -> Iterator[Document]:
-    """All memories of a scope, the newest first, read as they are asked for."""
+def pages_of(scope: Scope, size: int) -> Iterator[list[Document]]:
+    """All memories of a scope, the newest first, in pages that are read as they are asked for."""
     after = None
-    while page := ports.index().page(scope, limit=500, after=after):
-        yield from page
+    while page := ports.index().page(scope, limit=size, after=after):
+        yield page
         after = (page[-1].at, page[-1].memory_id)
 
 

@@ -1,0 +1,147 @@
+"""Exports of memories: which there are says the search index, page by page; what each says, the tables.
+
+So a file holds no word that was redacted, erased or deleted before its page was read, however late the index is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from annals.access.caller import Caller
+from annals.conversations.genesis import read_genesis
+from annals.conversations.read import demand_tail
+from annals.errors import ConversationErased, ConversationNotFound, InvalidInput
+from annals.http.query import read_flag
+from annals.ledger.keys import conversation_pk
+from annals.ledger.read import read_records
+from annals.memory.export_formats import FORMATS, Format
+from annals.memory.facts.documents import fact_document, is_fact, known_of
+from annals.memory.facts.items import SUPERSEDED, read_known
+from annals.memory.items import ARCHIVED, Address, StoredMemory, from_memory_item, split_raw_id
+from annals.memory.listing import pages_of, read_filter, scope_of
+from annals.memory.memories import previous_versions
+from annals.memory.raw import memories_of
+from annals.memory.shown import show_document, show_memory
+from annals.search.documents import Document
+from annals.search.port import Scope
+from annals.state import read_items
+
+PAGE = 100
+"""How many memories are held at once: as many as DynamoDB brings by their keys in one request."""
+
+READERS = 8
+"""How many facts, and versions of memories, are read side by side."""
+
+NEAR = 20
+"""How many messages between two wanted ones are read along; a longer gap takes another request."""
+
+BESIDE = {"includeArchived": ARCHIVED, "includeSuperseded": SUPERSEDED}
+"""The query parameters that ask for memories of another status, too."""
+
+OPTIONS = ("format", "includeVersions", "memorySpaceId", *BESIDE)
+"""The query parameters that are no filter."""
+
+
+@dataclass(frozen=True)
+class MemoryExport:
+    """Which memories are exported, those of which statuses, and how they are written."""
+
+    scope: Scope
+    statuses: tuple[str, ...]
+    format: Format
+    with_versions: bool
+
+    def pieces(self) -> Iterator[str]:
+        """The pieces of the file, the newest memories first. Raises SearchUnavailable."""
+        filters = replace(self.scope.filters, status=self.statuses)
+        pages = pages_of(replace(self.scope, filters=filters), PAGE)
+        return self.format.write(memory for page in pages for memory in self._as_stored(page))
+
+    def _as_stored(self, page: Sequence[Document]) -> Iterator[Mapping[str, Any]]:
+        """The memories of a page as they are stored now, but for those that are gone, or of another status since."""
+        stored = _read_stored(self.scope.tenant, page)
+        with ThreadPoolExecutor(READERS) as readers:
+            for shown in readers.map(lambda document: self._show(document, stored), page):
+                if shown and shown["status"] in self.statuses:
+                    yield shown
+
+    def _show(self, document: Document, stored: Mapping[str, StoredMemory]) -> Mapping[str, Any] | None:
+        if is_fact(document):
+            return _show_fact(document)
+        memory = stored.get(document.memory_id)
+        if memory is None:
+            return None
+        shown = show_memory(memory)
+        if not self.with_versions:
+            return shown
+        previous = previous_versions(memory) if memory.version > 1 else []
+        return {**shown, "previousVersions": [show_memory(each) for each in previous if each.version < memory.version]}
+
+
+def read_export(caller: Caller, query: Mapping[str, str]) -> MemoryExport:
+    """The export that query parameters ask for. Raises InvalidInput: INVALID_FORMAT, or what ``read_filter`` raises."""
+    name = query.get("format", "json")
+    if name not in FORMATS:
+        raise InvalidInput("INVALID_FORMAT", f"format must be one of {', '.join(FORMATS)}.", field="format")
+    said = read_filter(query, OPTIONS)
+    beside = [status for option, status in BESIDE.items() if read_flag(query, option)]
+    return MemoryExport(
+        scope_of(caller, query.get("memorySpaceId"), said),
+        (said.status, *beside),
+        FORMATS[name],
+        read_flag(query, "includeVersions"),
+    )
+
+
+def _show_fact(document: Document) -> Mapping[str, Any] | None:
+    """A fact as it is stored now; its place follows from what never changes of it."""
+    fact = known_of(document)[0]
+    known = read_known(fact.pk, fact.sk)
+    return {**show_document(fact_document(known))} if known else None
+
+
+def _read_stored(tenant: str, page: Sequence[Document]) -> dict[str, StoredMemory]:
+    """The memories of a page, but for facts, as they are stored now, by id; those that are gone are left out.
+
+    An item of its own speaks for a message that was changed, as long as the message's words are there.
+    """
+    keys = [Address.of(tenant, each.memory_id).current for each in page if not is_fact(each)]
+    items = {each.memory_id: each for each in map(from_memory_item, read_items(keys, consistent=True))}
+    stored = _read_messages(tenant, page)
+    return stored | {name: each for name, each in items.items() if name in stored or split_raw_id(name) is None}
+
+
+def _read_messages(tenant: str, page: Sequence[Document]) -> dict[str, StoredMemory]:
+    """The memories of a page that are messages, as the ledger has them, by id."""
+    wanted: dict[str, list[int]] = {}
+    for each in page:
+        if raw := split_raw_id(each.memory_id):
+            wanted.setdefault(raw[0], []).append(raw[1])
+    found = (memory for name, seqs in wanted.items() for memory in _messages_of(tenant, name, sorted(seqs)))
+    return {memory.memory_id: memory for memory in found}
+
+
+def _messages_of(tenant: str, conversation_id: str, seqs: Sequence[int]) -> Iterator[StoredMemory]:
+    """Messages of a conversation as memories, these and some near them; none of one that is erased."""
+    try:
+        demand_tail(tenant, conversation_id)
+        genesis = read_genesis(tenant, conversation_id)
+    except (ConversationErased, ConversationNotFound):
+        return
+    for first, last in _ranges(seqs):
+        for entry in read_records(conversation_pk(tenant, conversation_id), first, last):
+            yield from memories_of(entry, genesis)
+
+
+def _ranges(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The ranges that hold all of these seqs, which ascend, and no long gap."""
+    first = last = seqs[0]
+    for seq in seqs[1:]:
+        if seq - last > NEAR:
+            yield first, last
+            first = seq
+        last = seq
+    yield first, last

@@ -1,0 +1,60 @@
+"""The formats of an export of memories: how they become a file, piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from annals import csv_text
+from annals.conversations.formats import NDJSON
+from annals.json_text import dump
+
+COLUMNS = (
+    "memoryId", "memorySpaceId", "version", "status", "createdAt", "updatedAt", "contentType", "sourceType", "userId",
+    "agentId", "participantId", "importance", "content", "tags", "metadata", "conversationRef", "fact",
+)  # fmt: skip
+
+Shown = Mapping[str, Any]
+"""A memory as the API shows it; with its versions, in ``previousVersions``, where they are wanted."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """How memories are written: the answer's content type, the file's suffix, and the pieces of the file."""
+
+    content_type: str
+    suffix: str
+    write: Callable[[Iterable[Shown]], Iterator[str]]
+
+
+def _json(memories: Iterable[Shown]) -> Iterator[str]:
+    yield '{"memories":['
+    for place, memory in enumerate(memories):
+        yield ("," if place else "") + dump(memory)
+    yield "]}"
+
+
+def _jsonl(memories: Iterable[Shown]) -> Iterator[str]:
+    for memory in memories:
+        yield dump({"type": "memory", **memory}) + "\n"
+
+
+def _csv(memories: Iterable[Shown]) -> Iterator[str]:
+    """A row for each memory, and one for each of its versions behind it."""
+    yield csv_text.row(COLUMNS)
+    for memory in memories:
+        for version in (memory, *memory.get("previousVersions", ())):
+            yield csv_text.row(_cell(version.get(name, "")) for name in COLUMNS)
+
+
+def _cell(value: Any) -> Any:
+    return dump(value) if isinstance(value, dict | list) else value
+
+
+FORMATS = {
+    "json": Format("application/json", ".json", _json),
+    "jsonl": Format(NDJSON, ".jsonl", _jsonl),
+    "csv": Format("text/csv; charset=utf-8", ".csv", _csv),
+}
+"""The formats by name."""
