@@ -68,11 +68,21 @@ def common_variables() -> set[str]:
 
 
 def test_functions_run_on_the_runtime_and_processor_that_the_layers_are_built_for() -> None:
-    layers = [part["Properties"] for part in RESOURCES.values() if part["Type"] == "AWS::Serverless::LayerVersion"]
+    layers = {name: part["Properties"] for name, part in RESOURCES.items() if part["Type"].endswith("::LayerVersion")}
     assert COMMON["Architectures"] == [{"Ref": "Architecture"}]
-    for layer in layers:
+    of_one = {"TokensLayerArm": ["arm64"], "TokensLayerX86": ["x86_64"]}
+    for name, layer in layers.items():
         assert layer["CompatibleRuntimes"] == [COMMON["Runtime"]]
-        assert layer["CompatibleArchitectures"] == ["arm64", "x86_64"]
+        assert layer["CompatibleArchitectures"] == of_one.get(name, ["arm64", "x86_64"])
+
+
+def test_only_the_authorizer_carries_what_tokens_need_and_only_where_they_are_taken() -> None:
+    carriers = [name for name, part in FUNCTIONS.items() if "TokensLayer" in json.dumps(part)]
+    assert carriers == ["AuthorizerFunction"]
+    assert FUNCTIONS["AuthorizerFunction"]["Layers"] == [
+        {"Fn::If": [f"TakesTokensOn{name}", {"Ref": f"TokensLayer{name}"}, {"Ref": "AWS::NoValue"}]}
+        for name in ("Arm", "X86")
+    ]
 
 
 @pytest.mark.parametrize(("name", "event"), events("DynamoDB"))
