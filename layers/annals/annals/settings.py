@@ -25,6 +25,9 @@ class Settings:
     process is silent is held for alive. ``summarize_every`` is how many new messages bring a conversation a new
     summary, 0 for none. ``tenant_shards`` and ``list_shards`` are over how many keys the list of a tenant, and each
     list of a memory space or a participant, is spread; they may be raised, never lowered.
+    ``jwt_issuer`` is whose tokens are taken beside keys, ``jwt_audience`` for whom they must be made (several with
+    commas between them); of their claims, ``jwt_tenant_claim`` names the tenant, ``jwt_scopes_claim`` the scopes, each
+    behind ``jwt_scope_prefix``, and ``jwt_spaces_claim`` the memory spaces.
     ``ingest_tenants`` is a JSON object of tenants by the ARN of what their events come through, ``ingest_bus`` the ARN
     of the bus, ``ingest_failures`` the URL of the queue of what cannot be stored.
     ``embeddings_max_characters`` is how long a text may be that goes into one vector; longer ones go in parts.
