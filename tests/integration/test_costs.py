@@ -7,6 +7,10 @@ import re
 import pytest
 
 from annals import costs
+from annals.cli.costing import Units
+from annals.conversations.heads import project
+from annals.ledger.keys import conversation_pk
+from annals.ledger.tail import tails
 from annals.models.openai_embedding import OpenAIEmbedder
 from annals.models.secret import ApiKey
 from tests.fakes.embedding_server import EmbeddingServer
@@ -42,6 +46,20 @@ def test_an_append_costs_one_write_unit(api: Api, path: str) -> None:
 def test_an_append_with_a_key_of_its_own_costs_the_transactions_units(api: Api, path: str) -> None:
     cost = api.post(path, MESSAGE, idempotency_key="once", **ASKED).headers["x-annals-cost"]
     assert units(cost)[0] == 4
+
+
+def test_the_calculator_reckons_with_what_a_turn_costs(api: Api) -> None:
+    people = {"userId": "ada", "agentId": "bot", "memorySpaceId": "home"}
+    made = api.post("/v1/conversations", {"type": "user-agent", "participants": people}).json["conversationId"]
+    path, assumed = f"/v1/conversations/{made}/messages", Units()
+    tails.forget(conversation_pk(api.caller.tenant, made))
+    plain = units(api.post(path, MESSAGE, **ASKED).headers["x-annals-cost"])
+    keyed = units(api.post(path, MESSAGE, idempotency_key="once", **ASKED).headers["x-annals-cost"])
+    with costs.metered() as spent:
+        project(conversation_pk(api.caller.tenant, made))
+    assert plain[:2] == (assumed.ledger_wcu_per_kb, assumed.append_rcu)
+    assert keyed[0] - plain[0] == assumed.key_wcu
+    assert (spent.wcu, spent.rcu) == (assumed.project_wcu, assumed.project_rcu)
 
 
 def test_a_history_costs_read_units_alone(api: Api, path: str) -> None:

@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_export(commands)
     _add_import(commands)
+    _add_cost(commands)
     return parser
 
 
@@ -86,6 +87,33 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.set_defaults(run=_import)
 
 
+def _add_cost(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "cost",
+        help="what a month costs on AWS",
+        description="Compute what a turn, a search, a gigabyte and an idle month cost, from measured capacity units "
+        "and list prices in USD. Needs neither a service nor a network.",
+    )
+    parser.add_argument("--turns", type=float, default=1_000_000, help="a month (%(default)d)")
+    parser.add_argument("--turn-kb", type=float, default=1.0, help="size of a turn (%(default)g)")
+    parser.add_argument(
+        "--with-keys", type=float, default=0.0, help="share of bare Idempotency-Keys, 0 to 1 (%(default)g)"
+    )
+    parser.add_argument("--searches", type=float, default=100_000, help="a month (%(default)d)")
+    parser.add_argument("--stored-gb", type=float, default=10.0, help="what the ledger holds (%(default)g)")
+    parser.add_argument("--ocus", type=float, default=0.0, help="average capacity of the index, in OCU (%(default)g)")
+    parser.add_argument("--alarms", type=float, default=20, help="alarms of the stack (%(default)d)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--set",
+        metavar="NAME=NUMBER",
+        action="append",
+        default=[],
+        help="another price or measure, such as million_wcu=0.70 or append_ms=18; a wrong name lists them all",
+    )
+    parser.set_defaults(run=_cost)
+
+
 def _add_service(parser: argparse.ArgumentParser) -> None:
     url, key = os.environ.get("ANNALS_URL"), os.environ.get("ANNALS_KEY")
     url_help = "such as http://127.0.0.1:8000 (default: ANNALS_URL)"
@@ -117,6 +145,13 @@ def _import(options: argparse.Namespace) -> int:
     owners = {name: value for name, value in said.items() if value is not None}
     run(Service(options.url, options.key), options.file, owners)
     return 0
+
+
+def _cost(options: argparse.Namespace) -> int:
+    from annals.cli.costing import Month, run
+
+    names = ("turns", "turn_kb", "with_keys", "searches", "stored_gb", "ocus", "alarms")
+    return run(Month(**{name: getattr(options, name) for name in names}), options.set, as_json=options.json)
 
 
 def _filter(text: str) -> tuple[str, str]:
