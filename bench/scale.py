@@ -167,7 +167,7 @@ class Setup:
 
     tenant_shards: int = 8
     list_shards: int = 1
-    parallel: int = 1
+    parallel: int = 2
     append_s: float = 0.025
     authorizer_s: float = 0.005
     request_s: float = 0.005
