@@ -9,8 +9,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from hashlib import md5
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 from annals.access.caller import SCOPES, Caller
 from local import events, template
@@ -87,6 +89,8 @@ def samples() -> Iterator[tuple[str, dict[str, Any]]]:
         for name, event in properties.get("Events", {}).items():
             function = Path(properties["CodeUri"]).name
             yield f"{function}-{_kebab(name)}", _sample(described, event["Type"], event["Properties"])
+            if event["Type"] == "SQS":
+                yield f"{function}-sns", _queue_event(_notification(json.dumps(ENVELOPE)))
 
 
 def _sample(described: template.Template, kind: str, properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +98,12 @@ def _sample(described: template.Template, kind: str, properties: Mapping[str, An
         return _stream_event(properties["Stream"]["Fn::GetAtt"][0], str(properties.get("FilterCriteria")))
     if kind == "Api":
         return _proxy_event(described, properties["Method"], properties["Path"])
+    if kind == "SQS":
+        return _queue_event(json.dumps(ENVELOPE))
+    if kind == "EventBridgeRule":
+        return _bus_event(ENVELOPE)
+    if kind == "S3":
+        return _bucket_event(TRANSCRIPT_KEY, TRANSCRIPT)
     raise SystemExit(f"scripts/events.py knows no sample for a trigger of type {kind}.")
 
 
@@ -149,6 +159,91 @@ def _stream_event(table: str, filters: str) -> dict[str, Any]:
         "eventSourceARN": f"arn:aws:dynamodb:us-east-1:000000000000:table/{table}/stream/2026-01-01T00:00:00.000",
     }
     return {"Records": [record]}
+
+
+ENVELOPE = {
+    "conversation": {"conversationId": "faro", **PARTICIPANTS},
+    "messages": [
+        {"role": "user", "content": "Which trains go to Faro?", "userId": "ada"},
+        {"role": "assistant", "content": "One at nine, one at noon."},
+    ],
+}
+
+
+TRANSCRIPT = json.dumps(ENVELOPE).encode() + b"\n"
+TRANSCRIPT_KEY = "transcripts/May 2026.jsonl"
+
+
+def _queue_event(body: str) -> dict[str, Any]:
+    record = {
+        "messageId": REQUEST_ID,
+        "receiptHandle": "receipt",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": str(TIME_MS),
+            "SequenceNumber": "18800000000000000000",
+            "MessageGroupId": "faro",
+            "MessageDeduplicationId": "faro-1",
+            "SenderId": "000000000000",
+            "ApproximateFirstReceiveTimestamp": str(TIME_MS),
+        },
+        "messageAttributes": {},
+        "md5OfBody": _md5(body.encode()),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:annals-IngestQueue.fifo",
+        "awsRegion": "us-east-1",
+    }
+    return {"Records": [record]}
+
+
+def _notification(message: str) -> str:
+    """What SNS puts into a queue whose subscription does not ask for raw messages."""
+    notification = {
+        "Type": "Notification",
+        "MessageId": "11111111-1111-4111-8111-111111111111",
+        "SequenceNumber": "10000000000000000000",
+        "TopicArn": "arn:aws:sns:us-east-1:000000000000:transcripts.fifo",
+        "Message": message,
+        "Timestamp": "2026-01-01T00:00:00.000Z",
+    }
+    return json.dumps(notification)
+
+
+def _bus_event(detail: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": "22222222-2222-4222-8222-222222222222",
+        "detail-type": "annals.ingest",
+        "source": "planner",
+        "account": "000000000000",
+        "time": "2026-01-01T00:00:00Z",
+        "region": "us-east-1",
+        "resources": [],
+        "detail": detail,
+    }
+
+
+def _bucket_event(key: str, content: bytes) -> dict[str, Any]:
+    etag = _md5(content)
+    named = {"key": quote_plus(key, safe="/"), "size": len(content), "eTag": etag, "sequencer": "0055AED6DCD90281E5"}
+    record = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "us-east-1",
+        "eventTime": "2026-01-01T00:00:00.000Z",
+        "eventName": "ObjectCreated:Put",
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "bucket": {"name": "annals-ingest", "arn": "arn:aws:s3:::annals-ingest"},
+            "object": named,
+        },
+    }
+    return {"Records": [record]}
+
+
+def _md5(content: bytes) -> str:
+    return md5(content, usedforsecurity=False).hexdigest()
 
 
 def _kebab(name: str) -> str:

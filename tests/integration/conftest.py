@@ -8,14 +8,33 @@ import pytest
 
 from annals.memory import ports
 from annals.settings import settings
+from local import emulator
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.servers import serving
 from tests.fakes.uvicorn_server import serving_app
+from tests.support import stack
 from tests.support.api import Api
 from tests.support.stack import function
 from tests.support.streaming import Streams
 
 LEASE_S = 3
+
+
+@pytest.fixture(scope="session")
+def running_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Emulator]:
+    """A MiniStack that has queues, topics, buses and buckets, too."""
+    folder = tmp_path_factory.mktemp("ministack-events")
+    running = emulator.start(folder, f"{emulator.TABLES_ONLY},sqs,sns,s3,events")
+    yield running
+    running.stop(folder)
+
+
+@pytest.fixture(scope="module")
+def aws(running_aws: emulator.Emulator) -> Iterator[emulator.Emulator]:
+    """Fresh tables in it for a module, and every client's way there."""
+    with pytest.MonkeyPatch.context() as patch, stack.on_emulator(running_aws):
+        patch.setenv("AWS_ENDPOINT_URL", running_aws.url)
+        yield running_aws
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from annals.access.caller import Caller
+from annals.ledger.keys import conversation_pk
 from annals.memory import ports
 from annals.memory.models import Remember, RememberStream
 from annals.memory.remember import remember
 from local.workers import Context
-from scripts.events import CALLER, FOLDER, samples
+from scripts.events import CALLER, FOLDER, TRANSCRIPT, TRANSCRIPT_KEY, samples
 from tests.support import stack
+from tests.support.ingesting import failures_queue, put_object
+from tests.support.ledgers import read_contents
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 REFUSED = {
@@ -41,7 +44,8 @@ def function_of(name: str) -> str:
     return next(function for function in stack.TEMPLATE.functions if name.startswith(f"{function}-"))
 
 
-HANDLED = [name for name in NAMES if function_of(name) not in stack.TEMPLATE.streaming]
+HANDLED = [name for name in NAMES if function_of(name) not in {*stack.TEMPLATE.streaming, "ingest"}]
+INGESTED = [name for name in NAMES if function_of(name) == "ingest"]
 
 
 @pytest.fixture
@@ -88,6 +92,17 @@ def test_a_function_takes_its_sample(name: str) -> None:
         assert answer["principalId"] == "root"
     else:
         assert answer["statusCode"] in ({REFUSED[name]} if name in REFUSED else {200, 201, 202, 204}), answer["body"]
+
+
+@pytest.mark.parametrize("name", INGESTED)
+@pytest.mark.usefixtures("conversation")
+def test_what_a_sample_brings_is_stored(name: str) -> None:
+    event = sample(name)
+    put_object(TRANSCRIPT_KEY, TRANSCRIPT)
+    with failures_queue() as failures:
+        stack.function("ingest").handler(event, Context("ingest"))
+    assert failures.reasons() == []
+    assert len(read_contents(conversation_pk("default", "faro"))) == 2
 
 
 def test_the_streamed_sample_is_a_turn() -> None:

@@ -30,6 +30,8 @@ WRITES: dict[str, dict[str, set[str]]] = {
     "FactsFunction": {"StateTable": {PUT, DELETE}},
     "FinishErasureFunction": {"LedgerTable": {PUT, UPDATE}, "StateTable": {PUT, DELETE}},
     "ImportFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
+    "IngestFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
+    "IngestFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
     "KeysFunction": {"StateTable": {PUT, UPDATE}},
     "MarksFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
     "MemoriesFunction": {"StateTable": {PUT, DELETE}},

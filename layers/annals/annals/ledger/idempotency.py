@@ -22,12 +22,16 @@ RETENTION_S = 24 * 3600
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """A request that came with an Idempotency-Key: keys are told apart by tenant and route."""
+    """A request that came with an Idempotency-Key: keys are told apart by tenant and route.
+
+    ``retention_s`` is for how long the key is known.
+    """
 
     tenant: str
     route: str
     key: str
     digest: bytes
+    retention_s: int = RETENTION_S
 
     @staticmethod
     def of(tenant: str, route: str, key: str, *said: bytes) -> IdempotentRequest:
@@ -52,7 +56,7 @@ def marker_put(request: IdempotentRequest, result: Mapping[str, Any]) -> dict[st
         "sk": "I",
         "digest": request.digest,
         "result": dict(result),
-        "expiresAt": now_s + RETENTION_S,
+        "expiresAt": now_s + request.retention_s,
     }
     return {
         "Put": {

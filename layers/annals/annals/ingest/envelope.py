@@ -1,0 +1,74 @@
+"""The envelope: what an event says, whichever way it comes (``docs/events.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from annals.conversations.create import NewConversation
+from annals.conversations.models import ConversationType, Participants
+from annals.errors import InvalidInput
+from annals.http.messages import NewMessages
+from annals.http.model import ConversationId, Json, Model, Text, refusal
+from annals.http.problems import from_validation
+from annals.http.requests import MAX_KEY_CHARS
+from annals.memory.models import Remember
+
+Key = Annotated[Text, Field(max_length=MAX_KEY_CHARS)]
+
+
+class NamedConversation(Model):
+    """Where the messages go.
+
+    With an id alone, the conversation must be there. With type and participants, it is found by them, or made; with
+    an id, too, it is made under that id where it is missing. ``metadata`` is for a conversation that is made.
+    """
+
+    conversation_id: ConversationId | None = None
+    type: ConversationType | None = None
+    participants: Participants | None = None
+    metadata: Json = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.type is None) != (self.participants is None):
+            raise refusal("MISSING_REQUIRED_FIELD", "type and participants go together")
+        if self.conversation_id is None and self.type is None:
+            raise refusal("MISSING_REQUIRED_FIELD", "needs a conversationId, or type and participants")
+        return self
+
+    @property
+    def place(self) -> str | NewConversation:
+        """The id of a conversation that must be there, or one to be found or made. Raises InvalidInput."""
+        if self.type is None or self.participants is None:
+            return str(self.conversation_id)
+        return NewConversation(self.type, self.participants.of_type(self.type), self.metadata, self.conversation_id)
+
+
+class MessagesEnvelope(NewMessages):
+    """Messages for a conversation: all of them are stored as one entry, or none."""
+
+    idempotency_key: Key | None = None
+    conversation: NamedConversation
+
+
+class TurnEnvelope(Model):
+    """A turn, as ``POST /v1/memory/remember`` takes it."""
+
+    idempotency_key: Key | None = None
+    turn: Remember
+
+
+Envelope = MessagesEnvelope | TurnEnvelope
+
+
+def read_envelope(said: Any) -> Envelope:
+    """The envelope of a JSON value. Raises InvalidInput, which names the field."""
+    if not isinstance(said, Mapping):
+        raise InvalidInput("INVALID_FORMAT", "An event must be a JSON object.")
+    try:
+        return (TurnEnvelope if "turn" in said else MessagesEnvelope).model_validate(said)
+    except ValidationError as error:
+        raise from_validation(error.errors()) from None

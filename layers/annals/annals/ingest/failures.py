@@ -1,0 +1,52 @@
+"""The queue of what cannot be stored as it is: nothing that arrived is dropped, and nothing waits behind it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import boto3
+
+from annals.errors import AnnalsError
+from annals.settings import settings
+
+MAX_DETAIL_CHARS = 1000
+
+logger = logging.getLogger("annals")
+
+
+@cache
+def queues() -> Any:
+    """The client, made when the first failure is reported."""
+    client: Any = boto3.client("sqs")
+    return client
+
+
+def is_poison(error: Exception) -> bool:
+    """Whether trying again changes nothing: a refusal that does not say when to come back."""
+    return isinstance(error, AnnalsError) and error.retry_after_s is None
+
+
+def report(event: Mapping[str, Any], error: AnnalsError) -> None:
+    """Put an event into the failures' queue.
+
+    Parameters
+    ----------
+    event : what the function would be called with for this event alone
+    """
+    logger.warning("An event cannot be stored: %s %s", error.code, error.field or "")
+    reason = {"reason": error.code, "detail": error.detail, "field": error.field}
+    queues().send_message(
+        QueueUrl=settings().ingest_failures,
+        MessageBody=json.dumps(event),
+        MessageAttributes={name: _attribute(value) for name, value in reason.items() if value},
+    )
+
+
+def _attribute(value: str) -> dict[str, str]:
+    """A text in the characters that a queue takes, which are fewer than JSON's."""
+    plain = value.encode("ascii", "backslashreplace").decode()
+    return {"DataType": "String", "StringValue": plain[:MAX_DETAIL_CHARS]}

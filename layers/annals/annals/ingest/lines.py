@@ -1,0 +1,89 @@
+"""The lines of a transcript: envelopes, or conversations and messages as an export writes them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
+
+from annals.access.caller import Caller
+from annals.conversations.create import NewConversation
+from annals.conversations.import_lines import ConversationLine, MessageLine, RedactedLine
+from annals.errors import InvalidInput
+from annals.http.problems import from_validation
+from annals.ingest.envelope import read_envelope
+from annals.ingest.storing import find_or_make, store_envelope, store_records
+from annals.ledger.idempotency import IdempotentRequest
+from annals.ledger.marks import add_preamble
+from annals.ledger.messages import new_message
+
+MAX_LINE_BYTES = 4 * 1024 * 1024
+"""How much of a line is held; no line that says more than an entry can hold is stored anyway."""
+
+GZIP = b"\x1f\x8b"
+
+
+def numbered_lines(body: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file, plain or gzip, each with its number from 1 and read as asked for; blank ones are left out.
+
+    Of a line that is longer than MAX_LINE_BYTES only the beginning is given, which is more than that.
+
+    Raises
+    ------
+    InvalidInput : gzip's own checks fail
+    """
+    plain = io.BufferedReader(body)  # type: ignore[type-var]  # reads like a raw file
+    lines: Any = gzip.GzipFile(fileobj=plain) if plain.peek(len(GZIP)).startswith(GZIP) else plain
+    number = 0
+    try:
+        while line := lines.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            rest = line
+            while len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
+                rest = lines.readline(MAX_LINE_BYTES + 1)
+            text = line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").strip()
+            if text:
+                yield number, text
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InvalidInput("INVALID_FORMAT", f"What follows line {number} is damaged: {error}.") from None
+
+
+def store_line(caller: Caller, said: Any, request: IdempotentRequest) -> None:
+    """Store what a line says. Raises AnnalsError."""
+    kind = said.get("type") if isinstance(said, dict) else None
+    try:
+        if kind == "conversation":
+            find_or_make(caller, _conversation(ConversationLine.model_validate(said)))
+        elif kind == "message":
+            is_redacted = said.get("status") == "redacted"
+            _store_message(caller, (RedactedLine if is_redacted else MessageLine).model_validate(said), request)
+        else:
+            store_envelope(caller, read_envelope(said), request)
+    except ValidationError as error:
+        raise from_validation(error.errors()) from None
+
+
+def _conversation(line: ConversationLine) -> NewConversation:
+    if line.offset or line.status != "active":
+        raise _only_for_imports("status" if line.status != "active" else "offset")
+    participants = line.participants.of_type(line.conversation_type)
+    return NewConversation(line.conversation_type, participants, line.metadata, line.conversation_id)
+
+
+def _store_message(caller: Caller, line: MessageLine | RedactedLine, request: IdempotentRequest) -> None:
+    if line.status == "archived":
+        raise _only_for_imports("status")
+    if line.kind == "message":
+        thread_id = line.thread_id if isinstance(line, MessageLine) else None
+        store_records(caller, line.conversation_id, [new_message(line.said())], thread_id, request)
+    elif isinstance(line, MessageLine):
+        add_preamble(caller.tenant, line.conversation_id, line.content, line.metadata, request)
+
+
+def _only_for_imports(field: str) -> InvalidInput:
+    detail = "What is archived, sealed or sent in parts is brought in by POST /v1/conversations/import."
+    return InvalidInput("INVALID_FORMAT", detail, field=field)

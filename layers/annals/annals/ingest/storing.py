@@ -1,0 +1,106 @@
+"""Storing what arrived, once: an event that comes again, however often, finds what the first one stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from annals.access.caller import Caller
+from annals.conversations.create import NewConversation, create, get_or_create
+from annals.conversations.genesis import Genesis, read_genesis
+from annals.errors import ConversationAlreadyExists, ConversationNotFound
+from annals.ingest.envelope import Envelope, MessagesEnvelope, read_envelope
+from annals.ingest.tenants import tenant_of
+from annals.json_text import parse, sorted_text
+from annals.ledger.append import NewRecord, append
+from annals.ledger.idempotency import IdempotentRequest, find_result
+from annals.ledger.messages import new_message
+from annals.memory.remember import remember
+
+RETENTION_S = 15 * 24 * 3600
+"""How long an event's key is known: a day longer than a queue keeps a message."""
+
+KEY_ID = "ingest"
+"""Who made a conversation, where no API key did."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What arrived: the ARN that it came through, what tells it from all else there, and its text."""
+
+    source: str
+    event_id: str
+    text: str | bytes
+
+    @property
+    def key(self) -> str:
+        """The idempotency key, where the event brings none of its own."""
+        return sha256(f"{self.source}\0{self.event_id}".encode()).hexdigest()
+
+
+def store(arrived: Arrived) -> None:
+    """Store what arrived.
+
+    Raises
+    ------
+    AnnalsError : what stands in its way; one with ``retry_after_s`` may succeed later, any other will not
+    """
+    said = parse(arrived.text)
+    caller = caller_of(arrived.source)
+    store_envelope(caller, read_envelope(said), request_of(caller, arrived.key, said))
+
+
+def caller_of(source: str) -> Caller:
+    """For whom the events of a source are stored. Raises ConfigurationError."""
+    return Caller(tenant_of(source), KEY_ID, frozenset({"write"}))
+
+
+def request_of(caller: Caller, key: str, said: Any) -> IdempotentRequest:
+    """The idempotency of an event that says so; its own key, where it has one, goes before the key that is given."""
+    own = said.get("idempotencyKey") if isinstance(said, dict) else None
+    request = IdempotentRequest.of(caller.tenant, KEY_ID, str(own or key), sorted_text(said).encode())
+    return replace(request, retention_s=RETENTION_S)
+
+
+def store_envelope(caller: Caller, envelope: Envelope, request: IdempotentRequest) -> None:
+    """Store the messages or the turn of an envelope."""
+    if isinstance(envelope, MessagesEnvelope):
+        records = [new_message(message.said()) for message in envelope.messages]
+        store_records(caller, envelope.conversation.place, records, envelope.messages[0].thread_id, request)
+    else:
+        remember(caller, envelope.turn, request)
+
+
+def store_records(
+    caller: Caller,
+    place: str | NewConversation,
+    records: Sequence[NewRecord],
+    thread_id: str | None,
+    request: IdempotentRequest,
+) -> None:
+    """Append records to a conversation, unless an earlier try of the request did."""
+    if find_result(request) is None:
+        conversation_id = place if isinstance(place, str) else find_or_make(caller, place)
+        append(caller.tenant, conversation_id, records, request=request, thread_id=thread_id)
+
+
+def find_or_make(caller: Caller, new: NewConversation) -> str:
+    """The id of a conversation that is there, or was made now. Raises ConversationAlreadyExists for another's id."""
+    if new.conversation_id is None:
+        return get_or_create(caller.tenant, new, caller.key_id).head.genesis.conversation_id
+    genesis = _named(caller, new, new.conversation_id)
+    if (genesis.type, dict(genesis.participants)) != (new.type, dict(new.participants)):
+        raise ConversationAlreadyExists(new.conversation_id)
+    return new.conversation_id
+
+
+def _named(caller: Caller, new: NewConversation, conversation_id: str) -> Genesis:
+    with suppress(ConversationNotFound):
+        return read_genesis(caller.tenant, conversation_id)
+    # Where another writer makes it between the look and the try, it is compared like any other.
+    with suppress(ConversationAlreadyExists):
+        create(caller.tenant, new, caller.key_id)
+    return read_genesis(caller.tenant, conversation_id)
