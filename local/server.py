@@ -24,6 +24,7 @@ from annals.errors import ConfigurationError
 from annals.settings import Settings
 from local import emulator, tables, template
 from local.emulator import Emulator, EmulatorFailed
+from local.expiry import Expiry
 from local.gateway import application
 from local.streams import StreamReaders
 from local.template import ROOT, Template
@@ -61,6 +62,9 @@ def serve(options: Options) -> None:
         readers = _readers(described, workers, options.data)
         readers.start()
         stack.callback(readers.stop)
+        expiry = _expiry(described)
+        expiry.start()
+        stack.callback(expiry.stop)
         _run(application(described, workers, _streaming(described), ROOT / "openapi.json"), listener, options)
         log.info("Stopping; what is in the streams is indexed first.")
 
@@ -163,6 +167,16 @@ def _readers(described: Template, workers: Workers, folder: Path) -> StreamReade
         return workers.submit(function, event).result()
 
     return StreamReaders(described.mappings, names, dynamodb, streams, invoke, folder)
+
+
+def _expiry(described: Template) -> Expiry:
+    """What deletes the items that have run out."""
+    attributes = {
+        os.environ[variable]: described.tables[logical]["TimeToLiveSpecification"]["AttributeName"]
+        for variable, logical in described.table_names.items()
+        if "TimeToLiveSpecification" in described.tables[logical]
+    }
+    return Expiry(boto3.client("dynamodb", endpoint_url=os.environ["DYNAMODB_URL"]), attributes)
 
 
 def _streaming(described: Template) -> dict[str, Starlette]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def create_missing(dynamodb: DynamoDBClient, tables: Mapping[str, Mapping[str, Any]]) -> None:
-    """Create each table that does not exist.
+    """Create each table that does not exist. ``local.expiry`` is their time to live.
 
     Parameters
     ----------
@@ -36,5 +36,3 @@ def _create(dynamodb: DynamoDBClient, name: str, properties: Mapping[str, Any]) 
         },
     )
     dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    if "TimeToLiveSpecification" in properties:
-        dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=properties["TimeToLiveSpecification"])

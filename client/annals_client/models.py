@@ -147,6 +147,7 @@ class Receipt(Model):
     user_id: str | None = None
     status: str
     begun_at: datetime
+    reason: str | None = None
     erased_at: datetime | None = None
     removed: Removed | None = None
     head_hash: str | None = None
@@ -375,6 +376,7 @@ class Space(Model):
     name: str | None = None
     participants: list[Participant]
     metadata: Json
+    retention_days: int | None = None
     version: int
     created_at: datetime
     updated_at: datetime

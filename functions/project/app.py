@@ -11,6 +11,7 @@ from typing import Any
 from annals import telemetry
 from annals.conversations.heads import project
 from annals.ledger.watch import report_unexplained
+from annals.memory.timers import keep_timer
 from annals.settings import settings
 from annals.streams import answer_batch, changed_entries, note_lag
 
@@ -28,7 +29,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
     def work(pk: str, seqs: list[int]) -> tuple[()]:
         report_unexplained(pk, changed.get(pk, {}))
-        project(pk)
+        if head := project(pk):
+            keep_timer(head)
         seen.append(pk)
         return ()
 

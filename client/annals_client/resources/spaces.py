@@ -42,13 +42,20 @@ class Spaces(Resource[S]):
         name: str | None = None,
         participants: Iterable[NewParticipant] = (),
         metadata: Mapping[str, Any] | None = None,
+        retention_days: int | None = None,
         if_match: int | None = None,
     ) -> Said:
         """Describe a memory space, in the place of what was said of it before.
+
+        Parameters
+        ----------
+        retention_days : after how many days without a message its conversations are erased by themselves; not said,
+            they stay
 
         Raises
         ------
         PreconditionFailed : the description's version is not ``if_match``
         """
-        said = wire.body(name=name, participants=[wire.body(**each) for each in participants], metadata=metadata)
+        people = [wire.body(**each) for each in participants]
+        said = wire.body(name=name, participants=people, metadata=metadata, retention_days=retention_days)
         return Said({"memory_space_id": memory_space_id}, body=said, if_match=if_match)

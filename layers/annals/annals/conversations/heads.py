@@ -193,15 +193,18 @@ def read_heads(pks: Iterable[str]) -> dict[str, Head]:
     return {item["pk"]["S"]: from_head_item(item) for item in found}
 
 
-def project(pk: str) -> None:
-    """Bring a conversation's head up to its ledger. Doing it again, late or twice, changes nothing."""
+def project(pk: str) -> Head | None:
+    """Bring a conversation's head up to its ledger. Doing it again, late or twice, changes nothing.
+
+    Returns the head as it is stored now; None for a conversation that is erased, or not there.
+    """
     tail = read_tail(pk)
     if tail is None:
-        return
+        return None
     if tail.state == ERASED:
         drop_state(pk)
-    elif not _advance(pk, tail):
-        _restore(pk, tail)
+        return None
+    return _advance(pk, tail) or _restore(pk, tail)
 
 
 def drop_state(pk: str) -> None:
@@ -209,8 +212,8 @@ def drop_state(pk: str) -> None:
     delete_partition(pk)
 
 
-def _advance(pk: str, tail: Tail) -> bool:
-    """Move the stored head forward to a tail, never back. False where there is no head."""
+def _advance(pk: str, tail: Tail) -> Head | None:
+    """Move the stored head forward to a tail, never back. None where there is no head."""
     now = of_tail(tail, last_message(pk, tail))
     values = {
         "messageCount": now["message_count"],
@@ -223,23 +226,25 @@ def _advance(pk: str, tail: Tail) -> bool:
     }
     changed = {name: value for name, value in values.items() if value is not None}
     try:
-        client().update_item(
+        answer = client().update_item(
             TableName=settings().state_table,
             Key=head_key(pk),
             UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in changed),
             ConditionExpression="#seq < :seq",
             ExpressionAttributeNames={f"#{name}": name for name in changed},
             ExpressionAttributeValues=to_item({f":{name}": value for name, value in changed.items()}),
+            ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise
-        return "Item" in error.response
-    return True
+        stored: Any = error.response.get("Item")
+        return from_head_item(stored) if stored else None
+    return from_head_item(answer["Attributes"])
 
 
-def _restore(pk: str, tail: Tail) -> None:
+def _restore(pk: str, tail: Tail) -> Head | None:
     """Make a head that was lost, from the ledger alone."""
     genesis = read_genesis(*split_conversation_pk(pk))
     head = replace(first_head(genesis, tail), **of_tail(tail, last_message(pk, tail)))
@@ -252,4 +257,5 @@ def _restore(pk: str, tail: Tail) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise
-        _advance(pk, tail)
+        return _advance(pk, tail)
+    return head

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
@@ -151,6 +151,7 @@ class ShownReceipt(TypedDict):
     conversationId: str
     status: Literal["erasing", "erased"]
     begunAt: str
+    reason: NotRequired[Literal["retention"]]
     erasedAt: NotRequired[str]
     removed: NotRequired[Removed]
     headHash: NotRequired[str]
@@ -164,6 +165,8 @@ def show_receipt(receipt: Receipt) -> ShownReceipt:
         status="erasing",
         begunAt=to_rfc3339(receipt.begun_at),
     )
+    if receipt.reason is not None:
+        shown["reason"] = cast("Literal['retention']", receipt.reason)
     if receipt.erased_at is None:
         return shown
     return shown | ShownReceipt(  # type: ignore[typeddict-item]

@@ -18,7 +18,7 @@ class Receipt:
     """How far an erasure is. Times are Unix milliseconds; ``handed_over`` asks the stream's function to go on.
 
     ``facts`` is how many facts go with the conversation, None until they are counted. ``space`` is the memory space
-    that the conversation was in: who may not see that one sees no receipt.
+    that the conversation was in: who may not see that one sees no receipt. ``reason`` is told where no request was one.
     """
 
     tenant: str
@@ -27,6 +27,7 @@ class Receipt:
     by: str
     begun_at: int
     space: str | None = None
+    reason: str | None = None
     next_seq: int = 0
     handed_over: bool = False
     erased_at: int | None = None

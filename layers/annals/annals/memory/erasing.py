@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
+from annals import telemetry
 from annals.conversations.genesis import read_genesis
 from annals.conversations.heads import drop_state
 from annals.conversations.holders import release_holder
@@ -37,6 +38,9 @@ from annals.memory.facts.store import count_facts_of, forget_facts_of
 from annals.memory.streaming.draft_table import forget_drafts
 from annals.times import now_ms
 
+RETENTION = "retention"
+"""Who erases, and why, where nobody asked for it."""
+
 UNCONFIRMED = 10
 """How many conversations one request may erase without being told to twice."""
 
@@ -58,17 +62,38 @@ def erase(tenant: str, conversation_id: str, by: str, budget_s: float) -> Receip
     return proceed(_begin(tenant, conversation_id, by), budget_s)
 
 
-def _begin(tenant: str, conversation_id: str, by: str, *, handed_over: bool = False) -> Receipt:
+def erase_expired(tenant: str, conversation_id: str, last_seq: int, budget_s: float) -> Receipt:
+    """Erase a conversation for its space's retention. Raises PreconditionFailed where it went on behind a seq."""
+    begun = _begin(tenant, conversation_id, RETENTION, reason=RETENTION, expected_seq=last_seq)
+    return proceed(begun, budget_s)
+
+
+def _begin(
+    tenant: str,
+    conversation_id: str,
+    by: str,
+    *,
+    reason: str | None = None,
+    expected_seq: int | None = None,
+    handed_over: bool = False,
+) -> Receipt:
     """Append the erasure's record, and write the receipt with it; of an erasure that began before, its receipt."""
     name = receipt_id(conversation_pk(tenant, conversation_id))
     earlier = find_receipt(tenant, name)
     if earlier is not None:
         return earlier
     space = read_genesis(tenant, conversation_id).memory_space_id
-    receipt = Receipt(tenant, name, conversation_id, by, now_ms(), space=space, handed_over=handed_over)
+    receipt = Receipt(tenant, name, conversation_id, by, now_ms(), space, reason, handed_over=handed_over)
     record = NewRecord(ERASURE, dump({"by": by}).encode())
     try:
-        append(tenant, conversation_id, [record], state=ERASED, also=[receipt_put(receipt)])
+        append(
+            tenant,
+            conversation_id,
+            [record],
+            expected_seq=expected_seq,
+            state=ERASED,
+            also=[receipt_put(receipt)],
+        )
     except ConversationErased:
         return read_receipt(tenant, name)
     return receipt
@@ -110,6 +135,7 @@ def proceed(receipt: Receipt, budget_s: float) -> Receipt:
             list(writers.map(scrub_entry, batch))
             receipt = replace(receipt, next_seq=batch[-1].last_seq + 1)
             if time.monotonic() > deadline:
+                telemetry.count("ErasuresPending")
                 return store_receipt(replace(receipt, handed_over=True))
     scrub_entry(next(walk(pk, last=0)))
     return _finish(receipt, pk)

@@ -14,17 +14,21 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from annals.access.caller import Caller
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.dynamodb import client, from_item, to_item
 from annals.errors import AppendConflict, PreconditionFailed, RequestTooLarge, SpaceNotFound
 from annals.http.model import Id, Json, Model, Text, refusal
 from annals.json_text import dump
-from annals.ledger.keys import escape
 from annals.ledger.retry import tries
+from annals.memory.timers import space_key
 from annals.settings import settings
 from annals.times import now_ms, to_rfc3339
 
 MAX_BYTES = 256 * 1024
 """The most that a space's description may weigh as JSON."""
+
+
+MAX_RETENTION_DAYS = 3650
+"""The longest time after which a space's conversations may be erased by themselves."""
 
 
 class Participant(Model):
@@ -49,6 +53,7 @@ class PutSpace(Model):
         default_factory=list
     )
     metadata: Json = Field(default_factory=dict)
+    retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = None
 
 
 class ShownParticipant(TypedDict):
@@ -66,6 +71,7 @@ class ShownSpace(TypedDict):
     name: NotRequired[str]
     participants: list[ShownParticipant]
     metadata: Json
+    retentionDays: NotRequired[int]
     version: int
     createdAt: str
     updatedAt: str
@@ -124,12 +130,8 @@ def put_space(caller: Caller, memory_space_id: str, said: PutSpace, expected_ver
     raise AppendConflict(memory_space_id)
 
 
-def _key(tenant: str, memory_space_id: str) -> Item:
-    return {"pk": {"S": f"T#{escape(tenant)}#SP#{escape(memory_space_id)}"}, "sk": {"S": "SPACE"}}
-
-
 def _read(tenant: str, memory_space_id: str) -> Space | None:
-    key = _key(tenant, memory_space_id)
+    key = space_key(tenant, memory_space_id)
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
     if item is None:
         return None
@@ -140,7 +142,9 @@ def _read(tenant: str, memory_space_id: str) -> Space | None:
 
 def _stored(space: Space, before: int) -> bool:
     """Store a space if its version is still the one before."""
+    retention = {name: days for name, days in space.described.items() if name == "retentionDays"}
     values = {
+        **retention,
         "described": dump(space.described),
         "version": space.version,
         "createdAt": space.created_at,
@@ -149,7 +153,7 @@ def _stored(space: Space, before: int) -> bool:
     try:
         client().put_item(
             TableName=settings().state_table,
-            Item={**_key(space.tenant, space.memory_space_id), **to_item(values)},
+            Item={**space_key(space.tenant, space.memory_space_id), **to_item(values)},
             ConditionExpression="version = :before" if before else "attribute_not_exists(pk)",
             **({"ExpressionAttributeValues": {":before": {"N": str(before)}}} if before else {}),  # type: ignore[arg-type]
         )

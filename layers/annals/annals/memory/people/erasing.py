@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
+from annals import telemetry
 from annals.access.caller import Caller
 from annals.conversations.heads import drop_state
 from annals.conversations.lists import every_match
@@ -87,6 +88,7 @@ def proceed_with_person(receipt: PersonReceipt, budget_s: float) -> PersonReceip
         else:
             receipt = store_person_receipt(erasure.plan(receipt))
         if time.monotonic() > deadline and receipt.stage != DONE:
+            telemetry.count("ErasuresPending")
             return store_person_receipt(replace(receipt, handed_over=True))
     done = replace(receipt, user_id=None, after=None, handed_over=False, erased_at=now_ms())
     return store_person_receipt(done)
