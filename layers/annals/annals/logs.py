@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from functools import cache
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from annals.errors import ConfigurationError
 
@@ -27,7 +27,7 @@ def keep_words_out() -> None:
     def make_without_words(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
         if record.exc_info and record.exc_info[1] is not None:
-            record.exc_info = _without_words(cast("Raised", record.exc_info))
+            record.exc_info = _without_words(record.exc_info)
         return record
 
     logging.setLogRecordFactory(make_without_words)
@@ -36,9 +36,9 @@ def keep_words_out() -> None:
 
 
 def _without_words(raised: Raised) -> Raised:
-    kind, error, trace = raised
+    _, error, trace = raised
     told = wordless(error)
-    return cast("type[BaseException]", type(told)) if kind else kind, told, trace
+    return type(told), told, trace
 
 
 def wordless(error: BaseException) -> BaseException:

@@ -37,7 +37,7 @@ def report(event: Mapping[str, Any], error: AnnalsError) -> None:
     ----------
     event : what the function would be called with for this event alone
     """
-    logger.warning("An event cannot be stored: %s %s", error.code, error.field or "")
+    logger.warning("An event cannot be stored: %s", error.code)
     reason = {"reason": error.code, "detail": error.detail, "field": error.field}
     queues().send_message(
         QueueUrl=settings().ingest_failures,

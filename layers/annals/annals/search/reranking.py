@@ -34,8 +34,8 @@ def reranked(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, attain
         return list(ranked)
     try:
         scores = reranker.rerank(query, [each.document.spoken for each in best.values()])
-    except RerankUnavailable as failure:
-        logger.warning("Hits were not reranked: %s", failure.detail)
+    except RerankUnavailable:
+        logger.warning("Hits were not reranked", exc_info=True)
         return list(ranked)
     shares = scaled(dict(zip(best, scores, strict=True)))
     return in_order(

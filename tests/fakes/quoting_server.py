@@ -1,0 +1,23 @@
+"""A model's endpoint that refuses everything, and quotes in its refusal what it was sent."""
+
+from __future__ import annotations
+
+import json
+
+from tests.fakes.servers import Handler, Server
+
+
+class QuotingHandler(Handler):
+    """Answers ``POST`` with 400."""
+
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        asked = self.read_json()
+        self.server.requests.append(asked)
+        self.answer(400, json.dumps({"error": {"message": f"cannot read {json.dumps(asked)[-200:]}"}}).encode())
+
+
+class QuotingServer(Server):
+    """The endpoint."""
+
+    def __init__(self) -> None:
+        super().__init__(QuotingHandler)
