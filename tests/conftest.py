@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -10,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 
 from annals.settings import settings
 from local import emulator
+from scripts import opensearch
 from tests.support import stack
 from tests.support.api import Api
 
@@ -42,6 +44,20 @@ def ministack(running_emulator: emulator.Emulator) -> Iterator[emulator.Emulator
     """Fresh tables in MiniStack for a module of integration tests."""
     with stack.on_emulator(running_emulator):
         yield running_emulator
+
+
+@pytest.fixture(scope="session")
+def opensearch_url() -> Iterator[str]:
+    """A real OpenSearch: the one that OPENSEARCH_URL names, else one of this run's own."""
+    named = os.environ.get("OPENSEARCH_URL")
+    if named:
+        yield named
+        return
+    reason = opensearch.missing()
+    if reason:
+        pytest.skip(reason)
+    with opensearch.running() as url:
+        yield url
 
 
 @pytest.fixture

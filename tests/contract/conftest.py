@@ -12,24 +12,9 @@ import pytest
 from annals.search.embedded import EmbeddedIndex
 from annals.search.opensearch import OpenSearchIndex
 from annals.search.port import SearchIndex
-from scripts import opensearch
 from tests.fakes.search import FakeEmbedder
 
 _numbers = count(1)
-
-
-@pytest.fixture(scope="session")
-def opensearch_url() -> Iterator[str]:
-    """A real OpenSearch: the one that OPENSEARCH_URL names, else one of this run's own."""
-    named = os.environ.get("OPENSEARCH_URL")
-    if named:
-        yield named
-        return
-    reason = opensearch.missing()
-    if reason:
-        pytest.skip(reason)
-    with opensearch.running() as url:
-        yield url
 
 
 @pytest.fixture(params=["embedded", pytest.param("opensearch", marks=pytest.mark.opensearch)])
