@@ -77,11 +77,11 @@ def document() -> dict[str, Any]:
     """The API's OpenAPI document."""
     described = template.read()
     merge = OpenAPIMerge(title="Annals", version=__version__, description=DESCRIPTION, on_conflict="error")
+    merge.add_schema(_of_stream())
     for name, folder in described.buffered.items():
         module = load(name, folder)
         if hasattr(module, "app"):
             merge.add_schema(_of_resolver(module))
-    merge.add_schema(_of_stream())
     merge.add_schema(_of_exports())
     open_paths = {route.resource for route in described.routes if not route.authorized}
     api = merge.get_openapi_schema()

@@ -78,6 +78,19 @@ def test_a_stream_is_typed_events_with_the_result_last(ask: Ask) -> None:
     assert asked.headers["idempotency-key"]
 
 
+def test_a_turn_may_bring_facts(ask: Ask) -> None:
+    fact = {"fact": "Ada likes tea.", "subject": "Ada", "predicate": "likes", "object": "tea", "fact_type": "taste"}
+    with scripted(_streamed(*WHOLE)) as server:
+        ask(
+            server.url,
+            lambda client: client.memory.remember_stream(
+                memory_space_id="demo", user_id="ada", user_message="hi", facts=[fact], extract_facts=True
+            ),
+        )
+    said = server.asked[0].json
+    assert (said["facts"][0]["factType"], said["extractFacts"]) == ("taste", True)
+
+
 def test_bytes_may_be_cut_anywhere(ask: Ask) -> None:
     whole = b"".join(WHOLE).replace(b"\n", b"\r\n").replace(b"\\n", b"\\n")
     with scripted(_streamed(*(whole[at : at + 1] for at in range(len(whole))))) as server:

@@ -38,6 +38,7 @@ class MemoryTurnStore:
     conversations: dict[str, list[dict]] = field(default_factory=dict)
     begun: dict[str, Begun] = field(default_factory=dict)
     replies: dict[IdempotentRequest, StoredReply] = field(default_factory=dict)
+    kept: list[Mapping[str, Any] | None] = field(default_factory=list)
     lock: Any = field(default_factory=Lock)
 
     def begin(self, request: StreamRequest) -> Begun:
@@ -77,6 +78,11 @@ class MemoryTurnStore:
                 turn = remembered(draft.conversation_id, [f"msg-{draft.seq:03d}", message["messageId"]])
                 self.replies[draft.once] = StoredReply(text, incomplete, turn)
             return self.replies[draft.once]
+
+    def keep_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
+        self._maybe_refuse("keep_facts")
+        self.kept.append(draft.turn)
+        return reply
 
     def find_reply(self, draft: Draft) -> StoredReply | None:
         self._maybe_refuse("find_reply")
@@ -148,6 +154,10 @@ class MemoryDrafts:
             return None
         batches = [batch for batch in kept.batches if batch.number >= first]
         return News(kept.draft, kept.context, batches, kept.end, kept.until)
+
+    def with_turn(self, draft: Draft) -> Draft:
+        kept = self.kept.get(draft.stream_id)
+        return kept.draft if kept else draft
 
     def _own(self, draft: Draft) -> Kept | None:
         kept = self.kept.get(draft.stream_id)

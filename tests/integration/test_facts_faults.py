@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
-from annals.settings import settings
 from tests.support import faults
 from tests.support.api import Api
+from tests.support.facts import places
 from tests.support.indexing import Stream, embedded_index
 
 pytestmark = pytest.mark.usefixtures("ministack")
@@ -37,12 +36,6 @@ WRITES = 3
 def stream(tmp_path: Path) -> Iterator[Stream]:
     with embedded_index(tmp_path) as found:
         yield found
-
-
-def places(tenant: str) -> list[tuple[str, str]]:
-    items = client().scan(TableName=settings().state_table, ConsistentRead=True)["Items"]
-    keys = [(item["pk"]["S"], item["sk"]["S"]) for item in items]
-    return [(pk, sk) for pk, sk in keys if pk.startswith(f"T#{tenant}#F") and sk[:2] != "B#"]
 
 
 @pytest.mark.parametrize("fault", [faults.lose_request, faults.lose_reply])

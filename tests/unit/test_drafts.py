@@ -51,6 +51,16 @@ def test_a_draft_is_read_as_it_was_written(draft: Draft) -> None:
     assert 0 < news.until - now_ms() <= drafts.lease_s * 1000
 
 
+def test_what_a_turn_says_of_facts_is_read_only_where_it_is_asked_for(draft: Draft) -> None:
+    turn = {"facts": [{"fact": "Ada lives in Paris.", "metadata": {"ratio": 0.1}}], "extractFacts": True}
+    drafts.claim(replace(draft, with_facts=True, turn=turn))
+    news = read(draft)
+    assert news
+    assert (news.draft.with_facts, news.draft.turn) == (True, None)
+    assert drafts.with_turn(news.draft).turn == turn
+    assert drafts.with_turn(draft).turn is None
+
+
 def test_batches_are_read_in_order_from_the_one_asked_for(draft: Draft) -> None:
     drafts.claim(draft)
     for number in (1, 3, 11, 101):

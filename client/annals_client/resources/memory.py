@@ -56,10 +56,15 @@ class BareTurn(TypedDict, total=False):
 
 
 class Turn(BareTurn, total=False):
-    """A turn, and what it is as a memory; ``importance`` is from 0 to 100."""
+    """A turn, what it is as a memory, and its facts; ``importance`` is from 0 to 100.
+
+    ``facts`` are known to follow from it; ``extract_facts`` has the server's model look for some.
+    """
 
     importance: int
     tags: Sequence[str]
+    facts: Iterable[NewFact] | None
+    extract_facts: bool
 
 
 class AskedTurn(Turn, total=False):
@@ -97,23 +102,17 @@ class Remembering(Resource[S]):
         self,
         *,
         agent_response: str,
-        facts: Iterable[NewFact] | None = None,
-        extract_facts: bool | None = None,
         idempotency_key: str | None = None,
         **turn: Unpack[Turn],
     ) -> Said:
         """Store what a user said and what the agent answered, as one entry of their conversation.
-
-        ``facts`` are known to follow from it; ``extract_facts`` has the server's model look for some.
 
         Raises
         ------
         Conflict : MEMORY_SPACE_MISMATCH, CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
         ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
         """
-        known = None if facts is None else [wire.body(**fact) for fact in facts]
-        said = wire.body(**turn, agent_response=agent_response, facts=known, extract_facts=extract_facts)
-        return Said(body=said, key=idempotency_key)
+        return Said(body=_turn(**turn, agent_response=agent_response), key=idempotency_key)
 
     @call("POST /v1/memory/search", Hits, inside="items")
     def search(self, query: str | None = None, **asked: Unpack[Question]) -> Said:
@@ -175,7 +174,7 @@ class Remembering(Resource[S]):
         return self._relay(response_stream, **turn)
 
     def _ask(self, *, idempotency_key: str | None = None, **turn: Any) -> TurnStream | AsyncTurnStream:
-        said, sender = Said(body=wire.body(**turn), key=idempotency_key), self.sender
+        said, sender = Said(body=_turn(**turn), key=idempotency_key), self.sender
         return TurnStream(sender, said) if isinstance(sender, Sender) else AsyncTurnStream(sender, said)
 
     def _relay(
@@ -188,6 +187,10 @@ class Remembering(Resource[S]):
             return Relay(sender, source, turn, reply, hooks)
         demand_stream(source, AsyncIterable, Iterable)
         return AsyncRelay(sender, source, turn, reply, hooks)
+
+
+def _turn(*, facts: Iterable[NewFact] | None = None, **turn: Any) -> dict[str, Any]:
+    return wire.body(**turn, facts=None if facts is None else [wire.body(**fact) for fact in facts])
 
 
 def _question(query: str | None, asked: Question) -> dict[str, Any]:

@@ -36,26 +36,6 @@ Importance = Annotated[int, BeforeValidator(_check_importance), Field(json_schem
 Tag = Annotated[str, AfterValidator(_check_tag)]
 
 
-class NewTurn(Model):
-    """What every way of remembering a turn takes."""
-
-    memory_space_id: Id
-    conversation_id: ConversationId | None = None
-    user_id: Id | None = None
-    agent_id: Id | None = None
-    participant_id: Id | None = None
-    user_message: Text
-    importance: Importance = 50
-    tags: list[Tag] = Field(default_factory=list, max_length=100)
-    metadata: Json | None = None
-    timestamp: Time | None = None
-
-    def demand_owner(self) -> None:
-        """Raise InvalidInput OWNER_REQUIRED where nobody is named whose turn it is."""
-        if self.user_id is None and self.agent_id is None:
-            raise InvalidInput("OWNER_REQUIRED", "A turn needs a userId or an agentId.", field="userId")
-
-
 MAX_FACTS = 25
 """How many facts one turn may bring."""
 
@@ -83,14 +63,34 @@ class NewFact(SaidFact):
     metadata: Json = Field(default_factory=dict)
 
 
-class TurnWithFacts(NewTurn):
-    """A turn that may bring facts, and may have those extracted that it states."""
+class FactsOfTurn(Model):
+    """Whose turn it is and when it was; the facts that it brings, and whether those are extracted that it states."""
 
+    memory_space_id: Id
+    user_id: Id | None = None
+    agent_id: Id | None = None
+    participant_id: Id | None = None
+    timestamp: Time | None = None
     facts: list[NewFact] = Field(default_factory=list, max_length=MAX_FACTS)
     extract_facts: bool = False
 
 
-class Remember(TurnWithFacts):
+class NewTurn(FactsOfTurn):
+    """What every way of remembering a turn takes."""
+
+    conversation_id: ConversationId | None = None
+    user_message: Text
+    importance: Importance = 50
+    tags: list[Tag] = Field(default_factory=list, max_length=100)
+    metadata: Json | None = None
+
+    def demand_owner(self) -> None:
+        """Raise InvalidInput OWNER_REQUIRED where nobody is named whose turn it is."""
+        if self.user_id is None and self.agent_id is None:
+            raise InvalidInput("OWNER_REQUIRED", "A turn needs a userId or an agentId.", field="userId")
+
+
+class Remember(NewTurn):
     """A turn to be remembered: what the user said, and what the agent answered."""
 
     agent_response: Text
@@ -254,17 +254,22 @@ class RememberedConversation(TypedDict):
     messageCount: int
 
 
-class Remembered(TypedDict):
-    """What remembering a turn stored.
+class KeptFacts(TypedDict):
+    """A turn's facts.
 
     Where facts were to be extracted, ``factsExtracted`` says whether they were, and ``factsProblem`` why not.
     """
 
-    conversation: RememberedConversation
-    memories: list[Memory]
     facts: list[Fact]
     factsExtracted: NotRequired[bool]
     factsProblem: NotRequired[str]
+
+
+class Remembered(KeptFacts):
+    """What remembering a turn stored."""
+
+    conversation: RememberedConversation
+    memories: list[Memory]
 
 
 class SearchFilter(Model):

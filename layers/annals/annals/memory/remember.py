@@ -18,7 +18,7 @@ from annals.memory.facts.extraction import Line
 from annals.memory.facts.of_turns import Kept, Source, demand_fitting, keep_facts
 from annals.memory.models import NewTurn, Remember, Remembered
 from annals.memory.raw import DEFAULT_IMPORTANCE, memories_of
-from annals.memory.shown import show_fact, show_memory
+from annals.memory.shown import show_memory
 from annals.times import to_rfc3339
 
 
@@ -40,20 +40,15 @@ class Stored:
     def show(self) -> Remembered:
         """What the API says of it."""
         entry = self.appended.entry
-        shown: Remembered = {
+        return {
             "conversation": {
                 "conversationId": self.genesis.conversation_id,
                 "messageIds": [message_id(record.seq) for record in entry.records],
                 "messageCount": entry.count,
             },
             "memories": [show_memory(memory) for memory in memories_of(entry, self.genesis)],
-            "facts": [show_fact(known) for known in self.kept.known],
+            **self.kept.show(),
         }
-        if self.kept.extracted is not None:
-            shown["factsExtracted"] = self.kept.extracted
-        if self.kept.problem is not None:
-            shown["factsProblem"] = self.kept.problem
-        return shown
 
 
 def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None = None) -> Stored:

@@ -17,7 +17,8 @@ from annals.memory import ports
 from annals.memory.facts.extraction import Line
 from annals.memory.facts.items import FACT_PREFIX, Known, StoredFact
 from annals.memory.facts.store import find_batch, keep_batch
-from annals.memory.models import NewFact, SaidFact, TurnWithFacts
+from annals.memory.models import FactsOfTurn, KeptFacts, NewFact, SaidFact
+from annals.memory.shown import show_fact
 from annals.times import to_rfc3339
 
 EXTRACTION_S = 20.0
@@ -25,6 +26,9 @@ EXTRACTION_S = 20.0
 
 MAX_SAID_BYTES = 350_000
 """How much the facts of one turn may say together."""
+
+SAID, EXTRACTED = "said", "extracted"
+"""The kinds of a turn's facts: each kind is stored together."""
 
 NO_EXTRACTOR = "No facts were extracted: there is no chat model that could (CHAT_URL)."
 
@@ -47,6 +51,15 @@ class Kept:
     extracted: bool | None = None
     problem: str | None = None
 
+    def show(self) -> KeptFacts:
+        """What the API says of them."""
+        shown = KeptFacts(facts=[show_fact(known) for known in self.known])
+        if self.extracted is not None:
+            shown["factsExtracted"] = self.extracted
+        if self.problem is not None:
+            shown["factsProblem"] = self.problem
+        return shown
+
 
 def demand_fitting(facts: Sequence[NewFact]) -> None:
     """Raise RequestTooLarge for facts that could not be stored together."""
@@ -54,15 +67,15 @@ def demand_fitting(facts: Sequence[NewFact]) -> None:
         raise RequestTooLarge(f"The facts of one turn take at most {MAX_SAID_BYTES} bytes.")
 
 
-def keep_facts(source: Source, turn: TurnWithFacts, said: Sequence[Line]) -> Kept:
+def keep_facts(source: Source, turn: FactsOfTurn, said: Sequence[Line]) -> Kept:
     """Store the facts of a turn that is stored: those it came with, and, if asked for, those that are extracted.
 
     An extraction that fails leaves the turn and its own facts as they are, and is told.
     """
-    brought = _keep(source, turn, "said", turn.facts) if turn.facts else []
+    brought = (_earlier(source, SAID) or _keep(source, turn, SAID, turn.facts)) if turn.facts else []
     if not turn.extract_facts:
         return Kept(brought)
-    earlier = find_batch(*_batch(source, "extracted")) if source.replayed else None
+    earlier = _earlier(source, EXTRACTED)
     if earlier is not None:
         return Kept([*brought, *earlier], extracted=True)
     extractor = ports.extractor()
@@ -73,10 +86,21 @@ def keep_facts(source: Source, turn: TurnWithFacts, said: Sequence[Line]) -> Kep
         found = extractor.extract(said, to_rfc3339(at), within_s=EXTRACTION_S)
     except ChatUnavailable as failure:
         return Kept(brought, extracted=False, problem=f"No facts were extracted: {failure.detail}")
-    return Kept([*brought, *_keep(source, turn, "extracted", found)], extracted=True)
+    return Kept([*brought, *_keep(source, turn, EXTRACTED, found)], extracted=True)
 
 
-def _keep(source: Source, turn: TurnWithFacts, kind: str, said: Sequence[SaidFact]) -> list[Known]:
+def find_facts(source: Source) -> Kept:
+    """The facts of a turn that are stored."""
+    brought, extracted = find_batch(*_batch(source, SAID)), find_batch(*_batch(source, EXTRACTED))
+    return Kept([*(brought or ()), *(extracted or ())], extracted=None if extracted is None else True)
+
+
+def _earlier(source: Source, kind: str) -> list[Known] | None:
+    """The facts of a kind that an earlier request stored; None where none did."""
+    return find_batch(*_batch(source, kind)) if source.replayed else None
+
+
+def _keep(source: Source, turn: FactsOfTurn, kind: str, said: Sequence[SaidFact]) -> list[Known]:
     tenant, conversation_id, batch = _batch(source, kind)
     facts = [_fact(source, turn, f"{FACT_PREFIX}{batch}-{place:02d}", each) for place, each in enumerate(said)]
     return keep_batch(tenant, conversation_id, batch, facts)
@@ -89,7 +113,7 @@ def _batch(source: Source, kind: str) -> tuple[str, str, str]:
     return tenant, conversation_id, sha256(named.encode()).hexdigest()[:20]
 
 
-def _fact(source: Source, turn: TurnWithFacts, fact_id: str, said: SaidFact) -> StoredFact:
+def _fact(source: Source, turn: FactsOfTurn, fact_id: str, said: SaidFact) -> StoredFact:
     since = source.at if turn.timestamp is None else turn.timestamp
     return StoredFact(
         tenant=source.genesis.tenant,

@@ -2,7 +2,8 @@
 
 The sort keys stand in the order in which a follower needs them, so that one query brings all the news: ``B#<number>``
 batches, ``H`` the draft itself, ``P`` its owner's last sign of life, ``Z`` the end. Each item names its owner; what a
-former one left behind, or still writes, is passed over. Beside the conversation stands a ``D#<streamId>`` for each of
+former one left behind, or still writes, is passed over. In front of all that stands ``A``, what the turn says of its
+facts, which no follower needs. Beside the conversation stands a ``D#<streamId>`` for each of
 its drafts, so that they go with what was said.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -26,7 +27,7 @@ from annals.settings import settings
 from annals.state import delete_partition, read_partition
 from annals.times import now_ms
 
-HEAD, PULSE, END = "H", "P", "Z"
+TURN, HEAD, PULSE, END = "A", "H", "P", "Z"
 SIGNPOST = "D#"
 
 
@@ -41,6 +42,8 @@ class DraftTable:
     def claim(self, draft: Draft, instead_of: str | None = None) -> bool:
         """Make the draft's owner the one who tells the stream, if nobody does, or if ``instead_of`` did."""
         _put(_signpost(draft))
+        if draft.turn is not None:
+            _put(self._item(draft, TURN, turn=dump(draft.turn)))
         free = "attribute_not_exists(pk) OR expiresAt < :now"
         holds = {":now": now_ms() // 1000}
         return _put_if(
@@ -86,6 +89,14 @@ class DraftTable:
             end=End(**parse(own[END]["said"])) if END in own else None,
             until=max(item["until"] for item in own.values()),
         )
+
+    def with_turn(self, draft: Draft) -> Draft:
+        """The draft with what its turn says of facts, which ``read`` leaves out: it is large, and needed once."""
+        if not draft.with_facts or draft.turn is not None:
+            return draft
+        key = to_item({"pk": _draft_pk(draft.tenant, draft.stream_id), "sk": TURN})
+        item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+        return replace(draft, turn=parse(from_item(item)["turn"])) if item else draft
 
     def _item(self, draft: Draft, sk: str, **values: Any) -> Item:
         """An item of a draft: whose it is, until when it shows that this one lives, and when it may go."""
@@ -171,6 +182,7 @@ def _of_draft(draft: Draft) -> dict[str, Any]:
         "said": dump(draft.said),
         "once": {"route": draft.once.route, "key": draft.once.key, "digest": draft.once.digest},
         "first": draft.first,
+        "withFacts": draft.with_facts,
     }
 
 
@@ -186,6 +198,7 @@ def _to_draft(tenant: str, stream_id: str, head: Item) -> Draft:
         once=IdempotentRequest(tenant, **head["once"]),
         owner=head["owner"],
         first=head["first"],
+        with_facts=head.get("withFacts", False),
     )
 
 

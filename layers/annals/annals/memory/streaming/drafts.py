@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -40,6 +40,8 @@ class Draft:
     once : the idempotency of storing the reply: there is at most one, whoever stores it
     owner : who tells it
     first : the number of the owner's first delta
+    with_facts : whether facts belong to the turn: some that it brings, or some that it states
+    turn : what the turn says of its facts, as the API has it; see ``Drafts.with_turn``
     """
 
     tenant: str
@@ -52,6 +54,8 @@ class Draft:
     once: IdempotentRequest
     owner: str
     first: int = 1
+    with_facts: bool = False
+    turn: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def taken_over(self, after: int) -> Draft:
         """The same stream told by somebody else, whose deltas are numbered on after ``after``."""
@@ -79,9 +83,10 @@ class End:
     ----------
     last : the number of the last delta
     error : the data of the error event; None where the reply is stored whole
-    stored : whether the ledger holds a reply, whole or incomplete
+    stored : whether all is stored that is to be: a reply, whole or incomplete, and the turn's facts
     died : whether the owner fell silent, and somebody else ended the stream
     usage, reason : what the model said of its reply's end
+    facts_problem : why no facts were extracted, where they were to be
     """
 
     last: int
@@ -90,6 +95,7 @@ class End:
     died: bool = False
     usage: Mapping[str, int] | None = None
     reason: str = "unknown"
+    facts_problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,4 +145,8 @@ class Drafts(Protocol):
 
     def read(self, tenant: str, stream_id: str, first: int = 1) -> News | None:
         """The stream's draft from delta ``first`` on, as it is now; None where there is no such stream."""
+        ...
+
+    def with_turn(self, draft: Draft) -> Draft:
+        """The draft with what its turn says of facts, which ``read`` leaves out: it is large, and needed once."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from anyio.to_thread import run_sync
@@ -192,11 +192,15 @@ def closing(source: Source, draft: Draft, end: End) -> Event:
         return _failed(source, draft, refusal)
     if reply is None:
         return _failed(source, draft, StreamNotFound(draft.stream_id))
-    return turns.result(reply, end.usage, end.reason)
+    told = turns.result(reply, end.usage, end.reason)
+    problem = {"factsExtracted": False, "factsProblem": end.facts_problem} if end.facts_problem else {}
+    return replace(told, data={**told.data, **problem})
 
 
 def settle(source: Source, draft: Draft) -> None:
     """End a stream whose owner died: what its draft holds is kept as incomplete, where the caller wants that.
+
+    With a reply that is stored, the turn's facts are.
 
     The owner may have stored the reply with its last breath: then that is the reply, and the draft gets the rest of it.
     Nothing is done where there was a sign of life meanwhile, or an end.
@@ -208,13 +212,16 @@ def settle(source: Source, draft: Draft) -> None:
         reply = source.store.find_reply(draft)
         if reply is None and draft.on_failure == "keep" and news.text.strip():
             reply = source.store.commit(draft, news.text, incomplete=True)
+        if reply:
+            reply = source.store.keep_facts(source.drafts.with_turn(draft), reply)
     except AnnalsError as refusal:
         failed = _failed(source, draft, refusal)
         source.drafts.end(draft, End(news.last, failed.data, stored=False, died=True))
         return
     last = _complete(source.drafts, news, reply)
     failure = None if reply and not reply.incomplete else _failed(source, draft, _died(reply), reply).data
-    source.drafts.end(draft, End(last, failure, stored=reply is not None, died=True))
+    problem = reply.remembered.get("factsProblem") if reply else None
+    source.drafts.end(draft, End(last, failure, stored=reply is not None, died=True, facts_problem=problem))
 
 
 def _complete(drafts: Drafts, news: News, reply: StoredReply | None) -> int:

@@ -125,8 +125,9 @@ class StreamedTurns:
         draft = begun.draft
         reply = await run_sync(self._store.find_reply, draft)
         news = await run_sync(self._drafts.read, draft.tenant, draft.stream_id)
-        if reply and (news is None or reply.text is None):
-            return Retold(draft, begun.message, reply, request.request_id)
+        if reply and (news is None or reply.text is None or (news.end and not news.end.stored)):
+            whole = await run_sync(self._store.keep_facts, draft, reply)
+            return Retold(draft, begun.message, whole, request.request_id)
         if news is None:
             return None
         if news.end and not news.end.stored:
@@ -173,6 +174,8 @@ class Turn:
         self._draft = begun.draft
         self._begun = begun
         self._stored_ids = [begun.message["messageId"]]
+        self._lacks_facts = False
+        self._facts_problem: str | None = None
         self._reply = Reply(begun.draft.first)
         self._finished = Finished("unknown")
         self._recorder = Recorder(drafts, begun.draft, self._reply)
@@ -285,12 +288,19 @@ class Turn:
         return type(failure)(f"{failure.detail} The user's message is kept, the reply is not.")
 
     async def _commit(self, *, incomplete: bool) -> StoredReply:
-        """Store the reply. Raises StreamFailed where another request ended the turn, in the belief that we are dead."""
+        """Store the reply, then the turn's facts.
+
+        Raises StreamFailed where another request ended the turn, in the belief that we are dead.
+        """
         text = self._reply.text
         stored = await run_sync(partial(self._store.commit, incomplete=incomplete), self._draft, text)
         self._stored_ids = stored.remembered["conversation"]["messageIds"]
         if not incomplete and (stored.incomplete or stored.text != text):
             raise StreamFailed("The reply took so long that another request ended it. What came until then is kept.")
+        self._lacks_facts = True
+        stored = await run_sync(self._store.keep_facts, self._draft, stored)
+        self._lacks_facts = False
+        self._facts_problem = stored.remembered.get("factsProblem")
         return stored
 
     def _refused(self, refusal: AnnalsError) -> Event:
@@ -308,9 +318,10 @@ class Turn:
         return End(
             last=self._reply.last,
             error=closing.data if failed else None,
-            stored=len(self._stored_ids) > 1,
+            stored=len(self._stored_ids) > 1 and not self._lacks_facts,
             usage=self._usage,
             reason=self._finished.reason,
+            facts_problem=self._facts_problem,
         )
 
     async def _wait(self, patience_s: float) -> bool:

@@ -19,7 +19,9 @@ from annals.ledger.idempotency import IdempotentRequest, find_result
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import messages_of, new_message
 from annals.ledger.read import read_entry
-from annals.memory.models import Hit, Remembered, Search
+from annals.memory.facts.extraction import Line
+from annals.memory.facts.of_turns import Kept, Source, demand_fitting, find_facts, keep_facts
+from annals.memory.models import FactsOfTurn, Hit, Remembered, RememberStream, Search
 from annals.memory.recalling import is_shown, within
 from annals.memory.remember import Stored, said_beside, store, user_message
 from annals.memory.searching import search_memories
@@ -42,6 +44,7 @@ class LedgerTurnStore:
 
     def begin(self, request: StreamRequest) -> Begun:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
+        demand_fitting(request.turn.facts)
         stored = store(request.caller, request.turn, [user_message(request.turn)], request.idempotent)
         (message,) = messages_of(stored.appended.entry)
         draft = _draft(request, stored.genesis, message["seq"])
@@ -75,17 +78,30 @@ class LedgerTurnStore:
                 raise
         return _append_reply(draft, fitting, incomplete=True)
 
+    def keep_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
+        """Store the facts of a turn whose reply is stored; see ``TurnStore.keep_facts``. Raises AnnalsError."""
+        question = self.message(draft).get("content") if draft.turn else None
+        if draft.turn is None or question is None or reply.text is None:
+            # What was withdrawn states nothing any more.
+            return reply
+        turn = FactsOfTurn.model_validate(draft.turn)
+        if reply.incomplete:
+            turn = turn.model_copy(update={"extract_facts": False})
+        lines = [Line(turn.user_id or "user", question), Line(turn.agent_id or "agent", reply.text)]
+        return _with_facts(reply, keep_facts(_source(draft, reply), turn, lines))
+
     def find_reply(self, draft: Draft) -> StoredReply | None:
-        """The turn's reply, if one is stored. Raises ConversationErased."""
+        """The turn's reply, if one is stored, with the facts that are. Raises ConversationErased."""
         place = find_result(draft.once)
         if place is None:
             return None
         demand_tail(draft.tenant, draft.conversation_id)
-        return _stored_reply(draft, Appended(read_entry(place["pk"], place["seq"]), replayed=True))
+        reply = _stored_reply(draft, Appended(read_entry(place["pk"], place["seq"]), replayed=True))
+        return _with_facts(reply, find_facts(_source(draft, reply))) if draft.with_facts else reply
 
 
 def _draft(request: StreamRequest, genesis: Genesis, seq: int) -> Draft:
-    stream_id = new_stream_id(request.idempotent)
+    stream_id, turn = new_stream_id(request.idempotent), _said_of_facts(request.turn)
     return Draft(
         tenant=request.caller.tenant,
         stream_id=stream_id,
@@ -96,7 +112,26 @@ def _draft(request: StreamRequest, genesis: Genesis, seq: int) -> Draft:
         said=said_beside(request.turn),
         once=_once(request, stream_id),
         owner=new_owner(),
+        with_facts=turn is not None,
+        turn=turn,
     )
+
+
+def _said_of_facts(turn: RememberStream) -> Mapping[str, Any] | None:
+    """What a turn says of its facts. Its words are not among it: the ledger has them."""
+    if not turn.facts and not turn.extract_facts:
+        return None
+    return turn.model_dump(by_alias=True, exclude_none=True, include=set(FactsOfTurn.model_fields))
+
+
+def _source(draft: Draft, reply: StoredReply) -> Source:
+    """Where a turn's facts come from. An earlier try, of whomever, may have stored them."""
+    ids = tuple(reply.remembered["conversation"]["messageIds"])
+    return Source(read_genesis(draft.tenant, draft.conversation_id), ids, reply.at, replayed=True)
+
+
+def _with_facts(reply: StoredReply, kept: Kept) -> StoredReply:
+    return replace(reply, remembered={**reply.remembered, **kept.show()})
 
 
 def _once(request: StreamRequest, stream_id: str) -> IdempotentRequest:
@@ -125,7 +160,8 @@ def _json_bytes(text: str) -> int:
 
 def _stored_reply(draft: Draft, appended: Appended) -> StoredReply:
     (message,) = messages_of(appended.entry)
-    return StoredReply(message.get("content"), message.get("status") == "incomplete", _whole_turn(draft, appended))
+    turn, at = _whole_turn(draft, appended), appended.entry.at
+    return StoredReply(message.get("content"), message.get("status") == "incomplete", turn, at)
 
 
 def _whole_turn(draft: Draft, answer: Appended) -> Remembered:

@@ -43,11 +43,15 @@ class Begun:
 
 @dataclass(frozen=True)
 class StoredReply:
-    """A reply in the ledger, and what is stored of its whole turn. ``text`` is None where it was redacted."""
+    """A reply in the ledger, and what is stored of its whole turn.
+
+    ``text`` is None where it was redacted; ``at`` is when the reply was stored, in Unix milliseconds.
+    """
 
     text: str | None
     incomplete: bool
     remembered: Remembered
+    at: int = 0
 
 
 class TurnStore(Protocol):
@@ -72,8 +76,15 @@ class TurnStore(Protocol):
         """
         ...
 
+    def keep_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
+        """Store the facts of a turn whose reply is stored, once, and tell them with it. Raises AnnalsError.
+
+        They are extracted from a whole reply only, and from a draft that has its turn; see ``Drafts.with_turn``.
+        """
+        ...
+
     def find_reply(self, draft: Draft) -> StoredReply | None:
-        """The turn's reply, if one is stored. Raises ConversationErased."""
+        """The turn's reply, if one is stored, with the facts that are. Raises ConversationErased."""
         ...
 
 
