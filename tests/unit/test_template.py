@@ -58,7 +58,7 @@ def test_every_folder_of_functions_is_in_the_template() -> None:
 
 @each_function
 def test_a_function_gets_settings_that_there_are(name: str) -> None:
-    runtime = re.compile("AWS_|LOG_LEVEL")
+    runtime = re.compile("AWS_|LOG_LEVEL|POWERTOOLS_")
     variables = FUNCTIONS[name].get("Environment", {"Variables": {}})["Variables"].keys() | common_variables()
     assert {variable.lower() for variable in variables if not runtime.match(variable)} <= vars(Settings()).keys()
 

@@ -32,8 +32,9 @@ Counted = Literal[
     "ErasuresPending",
     "StreamsCompleted",
     "StreamsFailed",
+    "IndexDrift",
 ]
-"""What is counted."""
+"""What is counted. ``IndexDrift`` is how many documents of a sample the index lacks, or has otherwise."""
 
 Timed = Literal["IndexLagMs", "ProjectLagMs"]
 """What is timed: how old a stream's oldest record is when a batch is worked off."""

@@ -1,0 +1,114 @@
+"""What the template watches: whatever can fail unseen has an alarm, and every alarm has its page in the runbook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from annals.telemetry import NAMESPACE, Counted, Timed
+from local import template
+
+ROOT = Path(__file__).parents[2]
+RESOURCES: dict[str, Any] = template.document_of(ROOT / "template.yaml")["Resources"]
+RUNBOOK = (ROOT / "docs/operations.md").read_text()
+METRICS = {*get_args(Counted), *get_args(Timed)}
+
+Watched = tuple[str, str, str]
+
+
+def of_type(kind: str) -> dict[str, Any]:
+    return {name: part["Properties"] for name, part in RESOURCES.items() if part["Type"] == kind}
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+ALARMS = of_type("AWS::CloudWatch::Alarm")
+
+
+def metrics_of(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The metrics that an alarm looks at, be it one or an expression over several."""
+    if "MetricName" in alarm:
+        yield alarm
+    for part in alarm.get("Metrics", []):
+        if "MetricStat" in part:
+            yield part["MetricStat"]["Metric"]
+
+
+def named(value: Any) -> str:
+    """The logical id that a dimension's value refers to."""
+    return str(value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0])
+
+
+def watched() -> set[Watched]:
+    """What is looked at: a namespace's metric of a resource."""
+    return {
+        (metric["Namespace"], metric["MetricName"], named(metric["Dimensions"][0]["Value"]))
+        for alarm in ALARMS.values()
+        for metric in metrics_of(alarm)
+    }
+
+
+def events_of(name: str) -> set[str]:
+    return {event["Type"] for event in FUNCTIONS[name].get("Events", {}).values()}
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if "DynamoDB" in events_of(name)])
+def test_a_function_that_reads_a_stream_may_not_fall_behind_unseen(name: str) -> None:
+    assert ("AWS/Lambda", "IteratorAge", name) in watched()
+
+
+@pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
+def test_a_queue_may_not_fill_unseen(name: str) -> None:
+    metrics = {metric for namespace, metric, queue in watched() if (namespace, queue) == ("AWS/SQS", name)}
+    assert metrics & {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"}
+
+
+@pytest.mark.parametrize("name", of_type("AWS::DynamoDB::Table"))
+def test_a_table_may_not_be_throttled_unseen(name: str) -> None:
+    assert {("AWS/DynamoDB", f"{kind}ThrottleEvents", name) for kind in ("Read", "Write")} <= watched()
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if "Api" not in events_of(name)])
+def test_a_function_of_which_the_api_tells_no_errors_tells_its_own(name: str) -> None:
+    is_authorizer = name == "AuthorizerFunction"  # it refuses a wrong key by an error
+    assert is_authorizer or ("AWS/Lambda", "Errors", name) in watched()
+    assert ("AWS/Lambda", "Throttles", name) in watched()
+
+
+def test_the_api_tells_of_server_errors_and_slow_answers() -> None:
+    found = {(metric["Namespace"], metric["MetricName"]) for alarm in ALARMS.values() for metric in metrics_of(alarm)}
+    assert {("AWS/ApiGateway", "5XXError"), ("AWS/ApiGateway", "Latency")} <= found
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_tells_the_topic_says_what_it_means_and_has_its_place_in_the_runbook(name: str) -> None:
+    alarm = ALARMS[name]
+    assert alarm["AlarmActions"] == [{"Ref": "AlarmsTopic"}]
+    assert alarm["AlarmDescription"]
+    assert alarm["TreatMissingData"] in ("notBreaching", "ignore")
+    assert f"### {name}\n" in RUNBOOK
+
+
+def test_alarms_and_graphs_are_of_metrics_that_are_published_for_this_stack() -> None:
+    for alarm in ALARMS.values():
+        for metric in metrics_of(alarm):
+            if metric["Namespace"] == NAMESPACE:
+                assert metric["MetricName"] in METRICS
+                assert metric["Dimensions"] == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
+    variables = template.document_of(ROOT / "template.yaml")["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["POWERTOOLS_SERVICE_NAME"] == {"Fn::Sub": "${AWS::StackName}"}
+
+
+def test_the_dashboard_shows_every_metric_that_is_published() -> None:
+    widgets = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+    rows = [row for widget in widgets for row in widget["properties"]["metrics"]]
+    assert {cell for row in rows for cell in row if isinstance(cell, str)} >= METRICS
+
+
+def test_no_log_level_silences_the_metrics() -> None:
+    # They are lines that Lambda takes for INFO.
+    levels = template.document_of(ROOT / "template.yaml")["Parameters"]["LogLevel"]["AllowedValues"]
+    assert set(levels) <= {"TRACE", "DEBUG", "INFO"}
