@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from annals import telemetry
-from annals.memory.indexing import index_changed, index_range
-from annals.memory.ports import embedder, index
+from annals.memory.stream_indexing import StreamIndexing
+from annals.settings import settings
 from annals.streams import answer_batch, answer_each, is_ledger_record, note_lag
 
 
@@ -21,6 +21,16 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _index(event: Mapping[str, Any]) -> dict[str, Any]:
+    work = StreamIndexing()
     if is_ledger_record(event["Records"][0]):
-        return answer_batch(event, lambda pk, seqs: index_range(index(), embedder(), pk, seqs[0], seqs[-1]))
-    return answer_each(event, lambda keys: index_changed(index(), embedder(), keys["pk"]["S"], keys["sk"]["S"]))
+        return answer_batch(event, work.entries)
+    return answer_each(event, lambda keys: _item(work, keys))
+
+
+def _item(work: StreamIndexing, keys: Mapping[str, Any]) -> None:
+    """Index a memory or a fact; then tell the events' bus of it, where there is one."""
+    work.item(keys)
+    if settings().events_bus:
+        from annals.publishing.memories import publish_item
+
+        publish_item(keys["pk"]["S"], keys["sk"]["S"])

@@ -31,12 +31,13 @@ class FakeEmbedder:
     def __init__(self, *, semantic: bool = True, refuses: str = "", model: str = "fake") -> None:
         self.semantic = semantic
         self.model = model
+        self.down = False
         self.asked: list[str] = []
         self._refuses = refuses
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
-        """Embed texts; with ``refuses``, no batch that has this word in it."""
-        if self._refuses and any(self._refuses in text for text in texts):
+        """Embed texts; with ``refuses``, no batch that has this word in it; none at all while it is ``down``."""
+        if self.down or (self._refuses and any(self._refuses in text for text in texts)):
             raise EmbeddingUnavailable("The model does not answer.")
         self.asked += texts
         return [self._vector(text) for text in texts]

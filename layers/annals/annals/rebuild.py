@@ -1,6 +1,8 @@
 """Rebuilding what is derived: heads from the ledger, the search index from the ledger and the memories beside it.
 
-This is work for a command, not for a request: it reads whole tables.
+This is work for a command, not for a request: it reads whole tables. The index is built beside the one in service,
+which goes on answering; what is written meanwhile, the index function writes to both. How far the building has come is
+noted in the new index, so that whoever starts it again goes on there.
 """
 
 from __future__ import annotations
@@ -9,26 +11,83 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from annals.conversations.heads import project
+from annals.drift import find_drift
 from annals.dynamodb import client
-from annals.ledger.keys import entry_sk, is_conversation_pk
-from annals.memory.indexing import index_changed, index_conversation
-from annals.memory.ports import embedder, index
+from annals.ledger.keys import entry_sk
+from annals.memory.indexing import Target, index_span
+from annals.memory.spans import walk_tables
+from annals.models.embedding import Embedder
+from annals.search.generations import RebuildableIndex, demand_form, form
 from annals.settings import settings
+
+Progress = Callable[[int], object]
+"""Is told after each piece of work how many items it was."""
 
 
 @dataclass
 class Rebuilt:
-    """How much was rebuilt, and the entries that could not be indexed, by partition key.
+    """How many items were worked on, and why some documents could not be indexed, by memory id."""
 
-    ``memories`` are those beside the ledger: explicit memories, users' memories and facts.
+    items: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def rebuild_heads(progress: Progress) -> Rebuilt:
+    """Bring every conversation's head up to its ledger; make those that are missing."""
+    rebuilt = Rebuilt()
+    for pk in _every_conversation():
+        project(pk)
+        rebuilt.items += 1
+        progress(1)
+    return rebuilt
+
+
+def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> Rebuilt:
+    """Build the index that is to take the place of the one in service, or go on with it; ``live.switch`` then does.
+
+    Parameters
+    ----------
+    beside : the name of an index in service under another name, which this one is to replace
+
+    Raises
+    ------
+    ConfigurationError : the index in service, or the one that was begun, is of another model
+    SearchUnavailable : the index or the model does not answer; what was done is kept
     """
+    new = _begin(live, embedder, beside)
+    target = Target(new, embedder, vectors_of=(live,) if live.made_with() == new.made_with() else ())
+    rebuilt = Rebuilt()
+    for page in walk_tables(new.noted()):
+        for span in page.spans:
+            rebuilt.failed |= {failure.memory_id: failure.reason for failure in index_span(target, span)}
+            rebuilt.items += span.size
+            progress(span.size)
+        new.note(page.behind)
+    return rebuilt
 
-    conversations: int = 0
-    memories: int = 0
-    failed: dict[str, list[int]] = field(default_factory=dict)
+
+def rebuild_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> Rebuilt:
+    """Build the index anew and put it in service; see ``build_index``."""
+    rebuilt = build_index(live, embedder, progress, beside=beside)
+    # An index function of an older version, or of another model, did not write what came meanwhile.
+    if new := live.next():
+        rebuilt.failed |= find_drift(new, embedder, progress, repair=True, lag_s=0).failed
+    live.switch()
+    live.drop_former()
+    return rebuilt
 
 
-def every_conversation() -> Iterator[str]:
+def _begin(live: RebuildableIndex, embedder: Embedder, beside: str) -> RebuildableIndex:
+    wanted = form(embedder.model, embedder.dimensions)
+    if served := live.made_with():
+        # Documents of another version are what a rebuild is for; a new model takes an index of another name.
+        demand_form("in service", served, {**wanted, "version": served.get("version", "")})
+    new = live.build(model=embedder.model, dimensions=embedder.dimensions, beside=beside)
+    demand_form("that was begun", new.made_with(), wanted)
+    return new
+
+
+def _every_conversation() -> Iterator[str]:
     """The partition key of each conversation in the ledger, erased ones too."""
     pages = (
         client()
@@ -42,45 +101,3 @@ def every_conversation() -> Iterator[str]:
         )
     )
     return (item["pk"]["S"] for page in pages for item in page["Items"])
-
-
-def every_memory() -> Iterator[tuple[str, str]]:
-    """The key of each memory and fact of the state table that belongs to no message."""
-    pages = (
-        client()
-        .get_paginator("scan")
-        .paginate(
-            TableName=settings().state_table,
-            FilterExpression="begins_with(sk, :memory)",
-            ExpressionAttributeValues={":memory": {"S": "M#"}},
-            ProjectionExpression="pk, sk",
-            ConsistentRead=True,
-        )
-    )
-    keys = ((item["pk"]["S"], item["sk"]["S"]) for page in pages for item in page["Items"])
-    return ((pk, sk) for pk, sk in keys if not is_conversation_pk(pk))
-
-
-def rebuild_heads(progress: Callable[[], None]) -> Rebuilt:
-    """Bring every conversation's head up to its ledger; make those that are missing."""
-    rebuilt = Rebuilt()
-    for pk in every_conversation():
-        project(pk)
-        rebuilt.conversations += 1
-        progress()
-    return rebuilt
-
-
-def rebuild_index(progress: Callable[[], None]) -> Rebuilt:
-    """Bring every conversation and memory into the search index; what it holds already is not embedded again."""
-    rebuilt = Rebuilt()
-    for pk in every_conversation():
-        if failed := index_conversation(index(), embedder(), pk):
-            rebuilt.failed[pk] = failed
-        rebuilt.conversations += 1
-        progress()
-    for pk, sk in every_memory():
-        index_changed(index(), embedder(), pk, sk)
-        rebuilt.memories += 1
-        progress()
-    return rebuilt

@@ -9,7 +9,7 @@ from annals import models, search
 from annals.models.chat import ChatModel
 from annals.models.embedding import Embedder
 from annals.models.reranking import Reranker
-from annals.search.port import SearchIndex
+from annals.search.generations import RebuildableIndex
 from annals.settings import settings
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @cache
-def index() -> SearchIndex:
+def index() -> RebuildableIndex:
     """The search index of the settings."""
     return search.from_settings(settings())
 

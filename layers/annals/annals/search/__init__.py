@@ -8,6 +8,7 @@ from __future__ import annotations
 from annals.errors import ConfigurationError
 from annals.search.documents import Document
 from annals.search.engine import Hit, SearchRequest, search
+from annals.search.generations import RebuildableIndex
 from annals.search.pipeline import index_documents
 from annals.search.port import Candidates, Failure, Filters, Scope, SearchIndex
 from annals.settings import Settings
@@ -18,6 +19,7 @@ __all__ = [
     "Failure",
     "Filters",
     "Hit",
+    "RebuildableIndex",
     "Scope",
     "SearchIndex",
     "SearchRequest",
@@ -27,7 +29,7 @@ __all__ = [
 ]
 
 
-def from_settings(settings: Settings) -> SearchIndex:
+def from_settings(settings: Settings) -> RebuildableIndex:
     """The index that the settings name. Raises ConfigurationError where they name none."""
     if settings.embedded_index:
         from annals.search.embedded import EmbeddedIndex

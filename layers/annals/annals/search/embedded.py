@@ -1,4 +1,4 @@
-"""The index for a laptop: one SQLite file, FTS5 for words, sqlite-vec for vectors.
+"""The index for a laptop: one SQLite file, FTS5 for words, NumPy for vectors.
 
 Any number of processes and threads may use the file. Readers never wait; writers wait for each other.
 """
@@ -8,29 +8,31 @@ from __future__ import annotations
 import json
 import threading
 from array import array
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
 import apsw
-import sqlite_vec
 
 from annals.errors import ConfigurationError, SearchUnavailable
+from annals.search import embedded_generations as generations
 from annals.search import embedded_sql as sql
-from annals.search import words
+from annals.search import embedded_vectors, embedded_words, words
 from annals.search.dates import Period
-from annals.search.documents import INDEX_VERSION, Document, Embedding, Vector, from_source, printable
+from annals.search.documents import Document, Embedding, Vector, from_source, printable
+from annals.search.embedded_generations import Identity
+from annals.search.generations import Place, demand_form, form
 from annals.search.port import NAMED_FILTERS, Candidates, Failure, Filters, Scope
 
 BUSY_MS = 10_000
-MAX_NEAREST = 4_096
 MAX_SPEAKERS = 1_000
 MAX_INTEGER = 2**63 - 1
+NOTED = "noted"
+"""The setting that says how far the index' building has come."""
 
-LARGE = 20_000
-"""From so many documents on, only the rarer words of a question choose what is scored."""
-CHOSEN_FROM = 3_000
+FEW = 20_000
+"""Up to so many memories that pass a filter are looked up before the search."""
 
 _NOT_ANSWERING = (
     apsw.BusyError, apsw.LockedError, apsw.CantOpenError, apsw.IOError, apsw.NotADBError, apsw.CorruptError,
@@ -47,27 +49,26 @@ class EmbeddedIndex:
 
     def ensure(self, *, model: str, dimensions: int) -> None:
         """Create the tables; see SearchIndex.ensure."""
-        wanted = {"version": str(INDEX_VERSION), "model": model, "dimensions": str(dimensions)}
-        if self._settings() == wanted:
+        wanted = form(model, dimensions)
+        if self.made_with() == wanted:
             return
         with self._writing() as database:
-            found = _settings(database)
-            if not found:
-                _create(database, wanted, dimensions)
-            elif found != wanted:
-                raise ConfigurationError(_mismatch(str(self._path), found, wanted))
+            if not _settings(database):
+                _create(database, wanted)
+        demand_form(str(self._path), self.made_with(), wanted)
 
     def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
         """Store documents in one transaction; see SearchIndex.upsert."""
         failures = []
+        fresh: dict[tuple[str, str], tuple[Document, str]] = {}
         with self._writing() as database:
             dimensions = int(_settings(database).get("dimensions", 0))
             for document, fingerprint in documents:
-                reason = _refusal(document, dimensions)
-                if reason:
+                if reason := _refusal(document, dimensions):
                     failures.append(Failure(document.memory_id, reason))
                 else:
-                    _put(database, document, fingerprint)
+                    fresh[document.tenant, document.memory_id] = (document, fingerprint)
+            _put(database, list(fresh.values()))
         return failures
 
     def delete(self, tenant: str, memory_ids: Collection[str]) -> None:
@@ -87,11 +88,14 @@ class EmbeddedIndex:
 
     def vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
         """The stored vectors by digest; see SearchIndex.vectors."""
-        condition = sql.Condition("tenant = ? AND digest != ''", (tenant,)) & sql.one_of("memory_id", memory_ids)
-        query = f"SELECT digest, vector FROM memory JOIN embedding ON {sql.PARTS_OF_MEMORY} WHERE {condition.sql}"  # noqa: S608
+        condition = sql.Condition("tenant = ?", (tenant,)) & sql.one_of("memory_id", memory_ids)
+        query = f"SELECT own, win, digests FROM memory JOIN vectors USING (id) WHERE {condition.sql}"  # noqa: S608
         with self._reading() as database:
-            found = database.execute(query, condition.values) if _settings(database) else ()
-            return {digest: _unpacked(vector) for digest, vector in found}
+            if not (made_with := _settings(database)):
+                return {}
+            found = database.execute(query, condition.values).fetchall()
+        dimensions = int(made_with["dimensions"])
+        return {digest: vector for packed in found for digest, vector in _unpacked(*packed, dimensions) if digest}
 
     def candidates(
         self,
@@ -108,9 +112,11 @@ class EmbeddedIndex:
             if not spaces:
                 return Candidates()
             self._demand_dimensions(database, vector)
-            lexical = _by_words(database, scope, spaces, terms, depth)
-            own, window = (_nearest(database, table, scope, spaces, vector, depth) for table in sql.NEAR_TABLES)
-            dated = _dated(database, scope, spaces, terms, period, depth) if period else []
+            chosen = _chosen(database, scope, spaces)
+            lexical = embedded_words.best(database, chosen, terms, depth)
+            near = embedded_vectors.nearest(database, chosen, vector, depth) if vector is not None else {}
+            own, window = near.get("own", {}), near.get("window", {})
+            dated = _dated(database, chosen, terms, period, depth) if period else []
             documents = _documents(database, {*lexical, *own, *window, *dated})
         return Candidates(
             documents={document.memory_id: document for document in documents.values()},
@@ -124,7 +130,7 @@ class EmbeddedIndex:
         found: set[str] = set()
         with self._reading() as database:
             for space in _spaces(database, scope):
-                found.update(name for (name,) in database.execute(sql.SPEAKERS, (space, MAX_SPEAKERS)))
+                found.update(name for (name,) in database.execute(sql.SPEAKERS, (space.id, MAX_SPEAKERS)))
                 if len(found) >= MAX_SPEAKERS:
                     break
         return frozenset(sorted(found)[:MAX_SPEAKERS])
@@ -136,7 +142,10 @@ class EmbeddedIndex:
             condition = sql.in_spaces(spaces) & sql.passing(scope.filters)
             if after is not None:
                 condition &= sql.Condition("(memory.at, memory.memory_id) < (?, ?)", after)
-            query = f"SELECT document FROM memory WHERE {condition.sql} ORDER BY at DESC, memory_id DESC LIMIT ?"  # noqa: S608
+            query = f"""
+                SELECT source FROM memory JOIN document USING (id) WHERE {condition.sql}
+                ORDER BY at DESC, memory_id DESC LIMIT ?
+            """  # noqa: S608
             rows = database.execute(query, (*condition.values, limit)) if spaces else ()
             return [from_source(json.loads(text)) for (text,) in rows]
 
@@ -157,12 +166,61 @@ class EmbeddedIndex:
             for table in sql.TABLES:
                 database.execute(f"DROP TABLE IF EXISTS {table}")
 
+    def made_with(self) -> dict[str, str]:
+        """What the index was made with; see RebuildableIndex.made_with."""
+        return {name: value for name, value in self._settings().items() if name != NOTED}
+
+    def next(self) -> EmbeddedIndex | None:
+        """The index that is being built; see RebuildableIndex.next."""
+        with _answering(self._path):
+            found = generations.following(self._path)
+        return EmbeddedIndex(found) if found else None
+
+    def build(self, *, model: str, dimensions: int, beside: str = "") -> EmbeddedIndex:
+        """Make the next index; see RebuildableIndex.build."""
+        with _answering(self._path):
+            made = EmbeddedIndex(generations.following(self._path) or generations.begin(self._path, beside))
+        if not made.made_with():
+            made.ensure(model=model, dimensions=dimensions)
+        return made
+
+    def switch(self) -> None:
+        """Put the next file in service; see RebuildableIndex.switch. Whoever has the former one open notices."""
+        with _answering(self._path):
+            generations.switch(self._path)
+
+    def drop_former(self) -> None:
+        """Delete former files; see RebuildableIndex.drop_former."""
+        with _answering(self._path):
+            generations.drop_former(self._path)
+
+    def drop_next(self) -> None:
+        """Delete the file that is being built; see RebuildableIndex.drop_next."""
+        with _answering(self._path):
+            generations.drop_next(self._path)
+
+    def note(self, place: str) -> None:
+        """Keep a note beside the settings; see RebuildableIndex.note."""
+        with self._writing() as database:
+            database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (NOTED, place))
+
+    def noted(self) -> str:
+        """The note beside the settings; see RebuildableIndex.noted."""
+        return self._settings().get(NOTED, "")
+
+    def walk(self, *, limit: int, after: Place | None = None) -> list[Place]:
+        """Places in order; see RebuildableIndex.walk."""
+        query = "SELECT tenant, memory_id FROM memory WHERE (tenant, memory_id) > (?, ?) ORDER BY 1, 2 LIMIT ?"
+        with self._reading() as database:
+            rows = database.execute(query, (*(after or ("", "")), limit)) if _settings(database) else ()
+            return [(str(tenant), str(memory_id)) for tenant, memory_id in rows]
+
     def close(self) -> None:
         """Close this thread's connection."""
-        database = getattr(self._local, "database", None)
-        if database is not None:
-            database.close()
-            del self._local.database
+        opened = getattr(self._local, "opened", None)
+        if opened is not None:
+            opened[1].close()
+            del self._local.opened
 
     def _settings(self) -> dict[str, str]:
         with self._reading() as database:
@@ -172,15 +230,14 @@ class EmbeddedIndex:
         with self._writing() as database:
             if _settings(database):
                 query = f"SELECT id FROM memory WHERE {condition.sql}"  # noqa: S608
-                for (row,) in database.execute(query, condition.values).fetchall():
-                    _remove(database, row)
+                _remove(database, [int(row) for (row,) in database.execute(query, condition.values)])
 
     def _demand_dimensions(self, database: apsw.Connection, vector: Sequence[float] | None) -> None:
         found = _settings(database)["dimensions"]
         if vector is not None and len(vector) != int(found):
             raise ConfigurationError(
                 f"The index {self._path} holds vectors of {found} dimensions, the question's has {len(vector)}: "
-                "set EMBEDDINGS_MODEL back, or drop and rebuild the index."
+                "set EMBEDDINGS_MODEL back, or build another index."
             )
 
     @contextmanager
@@ -204,11 +261,14 @@ class EmbeddedIndex:
             database.execute("COMMIT")
 
     def _connection(self) -> apsw.Connection:
-        """This thread's own connection."""
-        if not hasattr(self._local, "database"):
-            self._local.database = _open(self._path)
-        database: apsw.Connection = self._local.database
-        return database
+        """This thread's own connection to the file that is in service now."""
+        known: tuple[Identity | None, apsw.Connection] | None = getattr(self._local, "opened", None)
+        found = generations.identity(self._path)
+        if known is None or known[0] != found:
+            self.close()
+            database = _open(self._path)
+            known = self._local.opened = (found or generations.identity(self._path), database)
+        return known[1]
 
 
 @contextmanager
@@ -223,12 +283,10 @@ def _open(path: Path) -> apsw.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     database = apsw.Connection(str(path))
     database.set_busy_timeout(BUSY_MS)
-    database.enable_load_extension(True)
-    database.load_extension(sqlite_vec.loadable_path())
-    database.enable_load_extension(False)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute("PRAGMA cache_size = -65536")
+    database.execute("PRAGMA mmap_size = 4294967296")
     return database
 
 
@@ -238,20 +296,9 @@ def _settings(database: apsw.Connection) -> dict[str, str]:
     return dict(database.execute("SELECT name, value FROM setting")) if made else {}
 
 
-def _create(database: apsw.Connection, settings: dict[str, str], dimensions: int) -> None:
+def _create(database: apsw.Connection, settings: dict[str, str]) -> None:
     database.execute(sql.SCHEMA)
-    for table in sql.NEAR_TABLES:
-        database.execute(sql.NEAR.format(table=table, dimensions=dimensions))
     database.executemany("INSERT INTO setting VALUES (?, ?)", settings.items())
-
-
-def _mismatch(path: str, found: dict[str, str], wanted: dict[str, str]) -> str:
-    made, asked = (
-        f"{each['model']} ({each['dimensions']} dimensions, form {each['version']})" for each in (found, wanted)
-    )
-    return (
-        f"The index {path} was made with {made}, not {asked}: set EMBEDDINGS_MODEL back, or drop and rebuild the index."
-    )
 
 
 def _refusal(document: Document, dimensions: int) -> str | None:
@@ -264,159 +311,131 @@ def _refusal(document: Document, dimensions: int) -> str | None:
     return None
 
 
-def _put(database: apsw.Connection, document: Document, fingerprint: str) -> None:
-    tenant, space = document.tenant, document.memory_space_id
-    database.execute("INSERT OR IGNORE INTO space (tenant, name) VALUES (?, ?)", (tenant, space))
-    place = database.execute("SELECT id FROM space WHERE tenant = ? AND name = ?", (tenant, space)).get
-    known = database.execute(
-        "SELECT id FROM memory WHERE tenant = ? AND memory_id = ?", (tenant, document.memory_id)
-    ).get
+def _put(database: apsw.Connection, documents: Sequence[tuple[Document, str]]) -> None:
+    """Store documents, each with its fingerprint, in the place of what has their ids."""
+    known = "SELECT id FROM memory WHERE tenant = ? AND memory_id = ?"
+    former = (database.execute(known, (document.tenant, document.memory_id)).get for document, _ in documents)
+    _remove(database, [int(row) for row in former if row is not None])
+    spaces: dict[tuple[str, str], list[tuple[Document, str]]] = defaultdict(list)
+    for document, fingerprint in documents:
+        spaces[document.tenant, document.memory_space_id].append((document, fingerprint))
+    for (tenant, name), stored in spaces.items():
+        space = _demand_space(database, tenant, name)
+        rows = _free_rows(database, space, len(stored))
+        for row, (document, fingerprint) in zip(rows, stored, strict=True):
+            _insert(database, row, document, fingerprint)
+        for of in embedded_vectors.OF:
+            vectors = (
+                (row, each.vector)
+                for row, (document, _) in zip(rows, stored, strict=True)
+                for each in document.embeddings()
+                if each.of == of
+            )
+            embedded_vectors.add(database, of, list(vectors))
+
+
+def _demand_space(database: apsw.Connection, tenant: str, name: str) -> int:
+    """The number of a space, which is next to those of its tenant's other spaces."""
+    known = database.execute("SELECT id FROM space WHERE tenant = ? AND name = ?", (tenant, name)).get
     if known is not None:
-        _remove(database, known)
-    row = _insert_memory(database, document, place, fingerprint)
-    texts = [words.separated(printable(text)) for text in (document.content, document.window)]
-    scope = sql.scope_tokens(tenant, space)
-    database.execute("INSERT INTO words (rowid, own, win, scope) VALUES (?, ?, ?, ?)", (row, *texts, scope))
-    database.executemany("INSERT INTO facet VALUES (?, ?)", ((term, row) for term in document.facets()))
-    for part, each in enumerate(document.embeddings()):
-        _put_embedding(database, row * sql.PARTS + part, place, document.status, each)
+        return int(known)
+    last = database.execute("SELECT max(id) FROM space WHERE tenant = ?", (tenant,)).get
+    if last is None:
+        last = (int(database.execute("SELECT ifnull(max(id), -1) FROM space").get) // sql.SPACES + 1) * sql.SPACES - 1
+    elif (last + 1) % sql.SPACES == 0:
+        raise SearchUnavailable(f"The search index holds no more than {sql.SPACES:,} spaces of a tenant.")
+    database.execute("INSERT INTO space (id, tenant, name) VALUES (?, ?, ?)", (last + 1, tenant, name))
+    return int(last) + 1
 
 
-def _put_embedding(database: apsw.Connection, row: int, space: int, status: str, embedding: Embedding) -> None:
-    vector = _packed(embedding.vector)
-    database.execute("INSERT INTO embedding VALUES (?, ?, ?)", (row, embedding.digest, vector))
-    query = f"INSERT INTO near_{embedding.of} (rowid, space, status, vector) VALUES (?, ?, ?, ?)"  # noqa: S608
-    database.execute(query, (row, space, status, vector))
+def _free_rows(database: apsw.Connection, space: int, count: int) -> range:
+    """Numbers for memories behind those that the space holds."""
+    place = sql.Space(space, 0, 0)
+    last = database.execute("SELECT max(id) FROM memory WHERE id BETWEEN ? AND ?", (place.first, place.last)).get
+    start = place.first if last is None else int(last) + 1
+    if start + count > place.last:
+        raise SearchUnavailable(f"The search index holds no more than {sql.MEMORIES:,} memories of a space.")
+    return range(start, start + count)
 
 
-def _insert_memory(database: apsw.Connection, document: Document, space: int, fingerprint: str) -> int:
-    source = document.source()
+def _insert(database: apsw.Connection, row: int, document: Document, fingerprint: str) -> None:
+    source, space = document.source(), sql.space_of(row)
     columns = {name: source[name] for name in (*NAMED_FILTERS, "tenant", "memory_id", "importance", "at")}
-    columns |= {
-        "space": space,
-        "month": document.moment.month,
-        "fingerprint": fingerprint,
-        "document": json.dumps(source),
-    }
+    columns |= {"id": row, "space": space, "month": document.moment.month, "fingerprint": fingerprint}
     query = f"INSERT INTO memory ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
     database.execute(query, tuple(columns.values()))
-    return database.last_insert_rowid()
+    database.execute("INSERT INTO document VALUES (?, ?)", (row, json.dumps(source)))
+    database.executemany("INSERT INTO facet VALUES (?, ?)", ((term, row) for term in document.facets()))
+    texts = [words.separated(printable(text)) for text in (document.content, document.window)]
+    database.execute("INSERT INTO words (rowid, own, win) VALUES (?, ?, ?)", (row, *texts))
+    own, window = (embedded_words.stems(database, text) for text in texts)
+    database.execute("INSERT INTO stems VALUES (?, ?, ?)", (row, own.tobytes(), window.tobytes()))
+    change = "UPDATE space SET documents = documents + 1, stems = stems + ? WHERE id = ?"
+    database.execute(change, (len(own) + len(window), space))
+    database.execute("INSERT INTO vectors VALUES (?, ?, ?, ?)", (row, *_packed(document.embeddings())))
 
 
-def _remove(database: apsw.Connection, row: apsw.SQLiteValue) -> None:
-    database.execute("DELETE FROM memory WHERE id = ?", (row,))
-    database.execute("DELETE FROM facet WHERE memory = ?", (row,))
-    database.execute("DELETE FROM words WHERE rowid = ?", (row,))
-    for (part,) in database.execute(f"SELECT id FROM embedding WHERE {sql.PARTS_OF}", (row,)).fetchall():  # noqa: S608
-        for table in ("embedding", *sql.NEAR_TABLES):
-            database.execute(f"DELETE FROM {table} WHERE rowid = ?", (part,))  # noqa: S608
+def _remove(database: apsw.Connection, rows: Sequence[int]) -> None:
+    embedded_vectors.remove(database, rows)
+    change = """
+        UPDATE space SET documents = documents - 1,
+        stems = stems - (SELECT (length(own) + length(win)) / 4 FROM stems WHERE id = ?1) WHERE id = ?2
+    """
+    for row in rows:
+        database.execute(change, (row, sql.space_of(row)))
+        database.execute("DELETE FROM memory WHERE id = ?", (row,))
+        database.execute("DELETE FROM facet WHERE memory = ?", (row,))
+        for table in sql.BY_MEMORY:
+            database.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))  # noqa: S608
 
 
-def _spaces(database: apsw.Connection, scope: Scope) -> list[int]:
-    """The numbers of the scope's spaces that the index knows."""
+def _spaces(database: apsw.Connection, scope: Scope) -> list[sql.Space]:
+    """The scope's spaces that the index knows, in the order of their numbers."""
     if not _settings(database):
         return []
     condition = sql.Condition("tenant = ?", (scope.tenant,))
     if scope.spaces is not None:
         condition &= sql.one_of("name", sorted(scope.spaces))
-    return [space for (space,) in database.execute(f"SELECT id FROM space WHERE {condition.sql}", condition.values)]  # noqa: S608
+    query = f"SELECT id, documents, stems FROM space WHERE {condition.sql} ORDER BY id"  # noqa: S608
+    return [sql.Space(*found) for found in database.execute(query, condition.values)]
 
 
-def _by_words(
-    database: apsw.Connection, scope: Scope, spaces: Sequence[int], terms: Sequence[str], depth: int
-) -> dict[int, float]:
-    """The best by BM25 among those that the scope lets through; SQLite's is the better the lower it is."""
-    if not terms:
-        return {}
+def _chosen(database: apsw.Connection, scope: Scope, spaces: Sequence[sql.Space]) -> sql.Chosen:
+    """What the scope lets through; where that may be few, each by its number. Nearly all have the usual status."""
     condition = sql.in_spaces(spaces) & sql.passing(scope.filters)
-    if _is_large(database, spaces):
-        rare, common = _by_rarity(database, terms)
-        found = _matching(database, sql.match(scope, rare, common), condition, depth)
-        if len(found) == depth:
-            return found
-    return _matching(database, sql.match(scope, terms), condition, depth)
-
-
-def _is_large(database: apsw.Connection, spaces: Sequence[int]) -> bool:
-    condition = sql.in_spaces(spaces)
-    query = f"SELECT count(*) = ? FROM (SELECT 1 FROM memory WHERE {condition.sql} LIMIT ?)"  # noqa: S608
-    return bool(database.execute(query, (LARGE, *condition.values, LARGE)).get)
-
-
-def _by_rarity(database: apsw.Connection, terms: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The rarest terms, which have enough matches between them to choose from, and the others."""
-    query = "SELECT count(*) FROM words WHERE words MATCH ?"
-    counts = {term: int(database.execute(query, (sql.any_of([term]),)).get) for term in terms}
-    rare: list[str] = []
-    for term in sorted(terms, key=lambda term: counts[term]):
-        matches = sum(counts[chosen] for chosen in rare)
-        if matches >= CHOSEN_FROM or (matches >= CHOSEN_FROM // 5 and matches + counts[term] > CHOSEN_FROM):
-            break
-        rare.append(term)
-    return rare, [term for term in terms if term not in rare]
-
-
-def _matching(database: apsw.Connection, match: str, condition: sql.Condition, limit: int) -> dict[int, float]:
-    query = f"""
-        SELECT memory.id, -words.rank FROM words CROSS JOIN memory ON memory.id = words.rowid
-        WHERE words MATCH ? AND {condition.sql} ORDER BY words.rank LIMIT ?
-    """  # noqa: S608
-    return dict(database.execute(query, (match, *condition.values, limit)))
-
-
-def _nearest(
-    database: apsw.Connection,
-    table: str,
-    scope: Scope,
-    spaces: Sequence[int],
-    vector: Sequence[float] | None,
-    depth: int,
-) -> dict[int, float]:
-    """The nearest in any of the spaces, by cosine; each space is a partition of its own."""
-    if vector is None:
-        return {}
-    found: list[tuple[int, float]] = []
-    for space in spaces:
-        condition = _nearest_condition(scope.filters, space)
-        query = f"""
-            SELECT rowid / {sql.PARTS}, 1 - distance FROM {table}
-            WHERE vector MATCH ? AND k = {MAX_NEAREST} AND space = ? AND {condition.sql}
-        """  # noqa: S608
-        found += database.execute(query, (_packed(vector), space, *condition.values))
-    best: dict[int, float] = {}
-    for row, cosine in sorted(found, key=lambda each: -each[1]):
-        best.setdefault(row, cosine)
-    return dict(islice(best.items(), depth))
-
-
-def _nearest_condition(filters: Filters, space: int) -> sql.Condition:
-    """The status alone is known to the vectors' table itself; for other filters the rows are named."""
-    if isinstance(filters.status, str) and filters == Filters(status=filters.status):
-        return sql.Condition("status = ?", (filters.status,))
-    rows = sql.in_spaces([space]) & sql.passing(filters)
-    chosen = f"SELECT embedding.id FROM memory JOIN embedding ON {sql.PARTS_OF_MEMORY} WHERE {rows.sql}"  # noqa: S608
-    return sql.Condition(f"rowid IN ({chosen})", rows.values)
+    if scope.filters == Filters():
+        return sql.Chosen(spaces, condition)
+    query = f"SELECT id FROM memory WHERE {condition.sql} LIMIT ?"  # noqa: S608
+    rows = [int(row) for (row,) in database.execute(query, (*condition.values, FEW + 1))]
+    return sql.Chosen(spaces, condition, sorted(rows) if len(rows) <= FEW else None)
 
 
 def _dated(
-    database: apsw.Connection, scope: Scope, spaces: Sequence[int], terms: Sequence[str], period: Period, depth: int
+    database: apsw.Connection, chosen: sql.Chosen, terms: Sequence[str], period: Period, depth: int
 ) -> list[int]:
     """Turns of a time: those that share a word with the question, then the latest."""
-    condition = sql.in_spaces(spaces) & sql.passing(scope.filters) & sql.within(period)
-    worded = _matching(database, sql.match(scope, terms), condition, depth) if terms else {}
+    condition = chosen.condition & sql.within(period)
+    worded = embedded_words.best(database, sql.Chosen(chosen.spaces, condition), terms, depth)
     query = f"SELECT id FROM memory WHERE {condition.sql} ORDER BY at DESC LIMIT ?"  # noqa: S608
-    return [*worded, *(row for (row,) in database.execute(query, (*condition.values, depth)))]
+    return [*worded, *(int(row) for (row,) in database.execute(query, (*condition.values, depth)))]
 
 
 def _documents(database: apsw.Connection, rows: Collection[int]) -> dict[int, Document]:
     condition = sql.one_of("id", rows)
-    found = database.execute(f"SELECT id, document FROM memory WHERE {condition.sql}", condition.values)  # noqa: S608
+    found = database.execute(f"SELECT id, source FROM document WHERE {condition.sql}", condition.values)  # noqa: S608
     return {row: from_source(json.loads(text)) for row, text in found}
 
 
-def _packed(vector: Sequence[float]) -> bytes:
-    return array("f", vector).tobytes()
+def _packed(embeddings: Sequence[Embedding]) -> tuple[bytes, bytes, str]:
+    """Own vectors, the window's, and the digests of both."""
+    numbers = {of: array("f") for of in embedded_vectors.OF}
+    for each in embeddings:
+        numbers[each.of].extend(each.vector)
+    return numbers["own"].tobytes(), numbers["window"].tobytes(), json.dumps([each.digest for each in embeddings])
 
 
-def _unpacked(vector: bytes) -> Vector:
-    return tuple(array("f", vector))
+def _unpacked(own: bytes, window: bytes, digests: str, dimensions: int) -> Iterator[tuple[str, Vector]]:
+    """Each vector behind its digest."""
+    numbers = array("f", own + window)
+    for place, digest in enumerate(json.loads(digests)):
+        yield digest, tuple(numbers[place * dimensions : (place + 1) * dimensions])

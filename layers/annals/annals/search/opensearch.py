@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,12 +10,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from opensearchpy import OpenSearch, Urllib3AWSV4SignerAuth, Urllib3HttpConnection, helpers
-from opensearchpy.exceptions import NotFoundError, OpenSearchException, RequestError
+from opensearchpy.exceptions import NotFoundError, OpenSearchException
 
 from annals.errors import ConfigurationError, SearchUnavailable
+from annals.search import opensearch_generations as generations
 from annals.search import opensearch_query as query
 from annals.search.dates import Period
-from annals.search.documents import INDEX_VERSION, Document, Vector, from_source
+from annals.search.documents import Document, Vector, from_source
+from annals.search.generations import Place, demand_form, form
 from annals.search.opensearch_query import Clause
 from annals.search.port import Candidates, Failure, Scope
 
@@ -27,6 +30,8 @@ MAX_SPEAKERS = 1_000
 SPEAKERS_KEPT_S = 60.0
 SPEAKERS_KEPT = 1_000
 SERVERLESS = "aoss"
+NOTED = "noted"
+"""Under this name the mapping keeps how far the index' building has come."""
 SEEN = {"excludes": query.UNSEEN}
 
 
@@ -58,18 +63,13 @@ class OpenSearchIndex:
 
     def ensure(self, *, model: str, dimensions: int) -> None:
         """Create the index; see SearchIndex.ensure."""
-        wanted = {"version": str(INDEX_VERSION), "model": model, "dimensions": str(dimensions)}
-        engine = "faiss" if self._serverless else "lucene"
-        with self._answering():
-            found = self._made_with()
-            if found is None:
-                self._create(query.mapping(dimensions, engine, wanted))
-                found = self._made_with()
-        if found != wanted:
-            raise ConfigurationError(
-                f"The index {self._name} was made with {found}, not {wanted}: "
-                "set EMBEDDINGS_MODEL back, or drop and rebuild the index."
-            )
+        wanted = form(model, dimensions)
+        found = self.made_with()
+        if not found:
+            with self._answering():
+                generations.create_first(self._client, self._name, self._mapping(wanted))
+            found = self.made_with()
+        demand_form(self._name, found, wanted)
 
     def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
         """Store documents in bulk; see SearchIndex.upsert."""
@@ -173,23 +173,77 @@ class OpenSearchIndex:
         """Remove the index; see SearchIndex.drop."""
         self._speakers.clear()
         with self._answering():
-            self._client.indices.delete(index=self._name, params={"ignore_unavailable": "true"})
+            generations.drop(self._client, generations.current(self._client, self._name))
 
-    def _made_with(self) -> dict[str, str] | None:
-        """What the index was made with; None where there is none, nothing where somebody else made it."""
+    def made_with(self) -> dict[str, str]:
+        """What the index was made with; see RebuildableIndex.made_with."""
+        with self._answering():
+            return {name: value for name, value in (self._meta() or {}).items() if name != NOTED}
+
+    def next(self) -> OpenSearchIndex | None:
+        """The index that is being built; see RebuildableIndex.next."""
+        with self._answering():
+            found = generations.following(self._client, self._name)
+        return self._named(found) if found else None
+
+    def build(self, *, model: str, dimensions: int, beside: str = "") -> OpenSearchIndex:
+        """Make the next index; see RebuildableIndex.build."""
+        with self._answering():
+            found = generations.following(self._client, self._name)
+            body = self._mapping(form(model, dimensions))
+            return self._named(found or generations.create_next(self._client, self._name, body, beside))
+
+    def switch(self) -> None:
+        """Let the alias name the next index; see RebuildableIndex.switch."""
+        self._speakers.clear()
+        with self._answering():
+            generations.switch(self._client, self._name)
+
+    def drop_former(self) -> None:
+        """Remove former indexes; see RebuildableIndex.drop_former."""
+        with self._answering():
+            generations.drop_former(self._client, self._name)
+
+    def drop_next(self) -> None:
+        """Remove the index that is being built; see RebuildableIndex.drop_next."""
+        with self._answering():
+            generations.drop(self._client, generations.following(self._client, self._name))
+
+    def note(self, place: str) -> None:
+        """Keep a note in the mapping; see RebuildableIndex.note."""
+        with self._answering():
+            meta = {**(self._meta() or {}), NOTED: place}
+            self._client.indices.put_mapping(index=self._name, body={"_meta": meta})
+
+    def noted(self) -> str:
+        """The note in the mapping; see RebuildableIndex.noted."""
+        with self._answering():
+            return (self._meta() or {}).get(NOTED, "")
+
+    def walk(self, *, limit: int, after: Place | None = None) -> list[Place]:
+        """Places in order; see RebuildableIndex.walk."""
+        order = [{"tenant": "asc"}, {"memory_id": "asc"}]
+        hits = self._sorted({"match_all": {}}, order, limit, list(after) if after else None, source=False)
+        return [(tenant, memory_id) for tenant, memory_id in (hit["sort"] for hit in hits)]
+
+    def _named(self, name: str) -> OpenSearchIndex:
+        """Another index of the same cluster."""
+        other = copy.copy(self)
+        other._name, other._speakers = name, {}
+        return other
+
+    def _mapping(self, made_with: dict[str, str]) -> dict[str, Any]:
+        engine = "faiss" if self._serverless else "lucene"
+        return query.mapping(int(made_with["dimensions"]), engine, made_with)
+
+    def _meta(self) -> dict[str, str] | None:
+        """What is kept with the index; None where there is none, nothing where somebody else made it."""
         try:
             answer = self._client.indices.get_mapping(index=self._name)
         except NotFoundError:
             return None
         found: dict[str, str] = next(iter(answer.values()))["mappings"].get("_meta", {})
         return found
-
-    def _create(self, body: dict[str, Any]) -> None:
-        try:
-            self._client.indices.create(index=self._name, body=body)
-        except RequestError as error:
-            if error.error != "resource_already_exists_exception":
-                raise
 
     def _stored(self, tenant: str, memory_ids: Collection[str], names: Sequence[str]) -> list[dict[str, Any]]:
         """These fields of the documents that are there."""

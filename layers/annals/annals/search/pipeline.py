@@ -3,34 +3,103 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from annals.errors import EmbeddingUnavailable
 from annals.models.embedding import Embedder
 from annals.search import words
-from annals.search.documents import Document, vector_digest
+from annals.search.documents import Document, Vector, vector_digest
+from annals.search.parts import parts_of
 from annals.search.port import Failure, SearchIndex
 
-BATCH = 64
-EMBEDDED_CHARACTERS = 16_000
-ALL_DOWN = 2
-"""So many documents in a row that the model refuses, and none that it takes, mean that the model is down."""
+BATCH = 32
+"""So many documents are embedded and stored together; between two batches there is a look at the time."""
+
+LONGEST = 8_000
+"""Characters of a text that go into one vector.
+
+The models that Annals is made for read about 8,000 tokens, and in no common script is a token less than a character.
+"""
+
+PROBE = "Does the model answer?"
 
 Fresh = tuple[Document, str]
 """A document that the index lacks, and its fingerprint."""
 
 
+class OutOfTime(Exception):
+    """The time for indexing is over. What was indexed until then is kept, and not embedded again."""
+
+
+def always() -> bool:
+    """There is no end to the time."""
+    return True
+
+
+@dataclass(frozen=True)
+class Form:
+    """How documents are embedded; another form makes other documents.
+
+    Parameters
+    ----------
+    windows : whether windows are embedded too, the second embedding of a turn
+    longest : characters of a text that go into one vector
+    """
+
+    model: str
+    windows: bool = True
+    longest: int = LONGEST
+
+    @property
+    def name(self) -> str:
+        """What a document's fingerprint says of it."""
+        return f"{self.model} {'own and window' if self.windows else 'own'} {self.longest}"
+
+    def own_texts(self, document: Document) -> list[str]:
+        """What its own vectors are made of, unless it came with some; no words, no vector."""
+        if document.vectors or not words.has_words(document.content):
+            return []
+        return parts_of(document.spoken, self.longest)
+
+    def window_text(self, document: Document) -> str:
+        """What its window's vector is made of, or nothing."""
+        if not self.windows or document.window_vector or not words.has_words(document.content):
+            return ""
+        return document.window[: self.longest]
+
+    def digest(self, text: str) -> str:
+        """By what a text's vector is known again."""
+        return vector_digest(self.model, text)
+
+    def with_vectors(self, document: Document, vectors: Mapping[str, Vector]) -> Document:
+        """The document with its vectors, which are given by digest; a blank text has none."""
+        own = [digest for text in self.own_texts(document) if vectors[digest := self.digest(text)]]
+        if own:
+            document = replace(document, vectors=tuple(vectors[each] for each in own), vector_digests=tuple(own))
+        window = self.window_text(document)
+        if window and vectors[digest := self.digest(window)]:
+            document = replace(document, window_vector=vectors[digest], window_digest=digest)
+        return document
+
+
 def index_documents(
-    index: SearchIndex, embedder: Embedder, documents: Sequence[Document], *, windows: bool = True
+    index: SearchIndex,
+    embedder: Embedder,
+    documents: Sequence[Document],
+    *,
+    form: Form | None = None,
+    vectors_of: Sequence[SearchIndex] = (),
+    has_time: Callable[[], bool] = always,
 ) -> list[Failure]:
-    """Embed and store documents; those that the index holds just so already are not embedded again.
+    """Embed and store documents; no text is embedded of which the index holds the vector already.
 
     Parameters
     ----------
     documents : of any tenants; of two with the same tenant and id the later one counts
-    windows : whether windows are embedded too, the second embedding of a turn
+    form : how they are embedded, with the embedder's model; by default with windows
+    vectors_of : further indexes of the same model, whose vectors are used, too
+    has_time : asked before each batch whether there is time for it
 
     Returns
     -------
@@ -42,69 +111,76 @@ def index_documents(
     SearchUnavailable : the index does not answer
     EmbeddingUnavailable : the model does not answer
     ConfigurationError : the index was made with another model
+    OutOfTime : the time is over before all are stored
     """
     index.ensure(model=embedder.model, dimensions=embedder.dimensions)
-    made_by = f"{embedder.model} {'own and window' if windows else 'own'}"
+    form = form or Form(embedder.model)
     failures: list[Failure] = []
-    for batch in _batches(_fresh(index, made_by, documents)):
-        embedded, failed = _embedded(embedder, batch, windows=windows)
+    for batch in _batches(fresh(index, form, documents)):
+        if not has_time():
+            raise OutOfTime
+        known = _known(batch, [index, *vectors_of])
+        embedded, failed = _embedded(embedder, form, batch, known)
         failures += failed
         failures += index.upsert(embedded)
     return failures
 
 
-def _fresh(index: SearchIndex, made_by: str, documents: Sequence[Document]) -> list[Fresh]:
-    """The documents that the index holds otherwise or not at all."""
+def fresh(index: SearchIndex, form: Form, documents: Iterable[Document]) -> list[Fresh]:
+    """The documents that the index holds otherwise or not at all, each with its fingerprint."""
     by_tenant: dict[str, dict[str, Fresh]] = defaultdict(dict)
     for document in documents:
-        by_tenant[document.tenant][document.memory_id] = (document, document.fingerprint(made_by))
-    fresh: list[Fresh] = []
-    for tenant, found in by_tenant.items():
-        known = index.fingerprints(tenant, list(found))
-        fresh += (each for memory_id, each in found.items() if known.get(memory_id) != each[1])
-    return fresh
+        by_tenant[document.tenant][document.memory_id] = (document, document.fingerprint(form.name))
+    found: list[Fresh] = []
+    for tenant, wanted in by_tenant.items():
+        known = index.fingerprints(tenant, list(wanted))
+        found += (each for memory_id, each in wanted.items() if known.get(memory_id) != each[1])
+    return found
 
 
-def _batches(fresh: Sequence[Fresh]) -> Iterator[Sequence[Fresh]]:
-    for start in range(0, len(fresh), BATCH):
-        yield fresh[start : start + BATCH]
+def _batches(documents: Sequence[Fresh]) -> Iterator[Sequence[Fresh]]:
+    for start in range(0, len(documents), BATCH):
+        yield documents[start : start + BATCH]
 
 
-def _embedded(embedder: Embedder, batch: Sequence[Fresh], *, windows: bool) -> tuple[list[Fresh], list[Failure]]:
-    """A batch with its vectors, and what could not be embedded though the rest could."""
+def _known(batch: Sequence[Fresh], indexes: Iterable[SearchIndex]) -> dict[str, Vector]:
+    """The vectors that the indexes hold of these documents, by digest: of a changed one, what did not change."""
+    by_tenant: dict[str, list[str]] = defaultdict(list)
+    for document, _ in batch:
+        by_tenant[document.tenant].append(document.memory_id)
+    known: dict[str, Vector] = {}
+    for index in indexes:
+        for tenant, memory_ids in by_tenant.items():
+            known |= index.vectors(tenant, memory_ids)
+    return known
+
+
+def _embedded(
+    embedder: Embedder, form: Form, batch: Sequence[Fresh], known: Mapping[str, Vector]
+) -> tuple[list[Fresh], list[Failure]]:
+    """A batch with its vectors, and what the model does not take though it answers."""
     try:
-        return _with_vectors(embedder, batch, windows=windows), []
-    except EmbeddingUnavailable:
+        return _with_vectors(embedder, form, batch, known), []
+    except EmbeddingUnavailable as error:
+        embedder.embed([PROBE])
         if len(batch) == 1:
-            raise
+            return [], [Failure(batch[0][0].memory_id, error.detail)]
     embedded: list[Fresh] = []
     failures: list[Failure] = []
     for each in batch:
-        try:
-            embedded += _with_vectors(embedder, [each], windows=windows)
-        except EmbeddingUnavailable as error:
-            failures.append(Failure(each[0].memory_id, error.detail))
-            if not embedded and len(failures) >= ALL_DOWN:
-                raise
+        stored, failed = _embedded(embedder, form, [each], known)
+        embedded += stored
+        failures += failed
     return embedded, failures
 
 
-def _with_vectors(embedder: Embedder, batch: Sequence[Fresh], *, windows: bool) -> list[Fresh]:
-    """A batch with its vectors, from one call. Vectors that a document came with stay; no words, no vector."""
-    texts: dict[tuple[int, str], str] = {}
-    for place, (document, _) in enumerate(batch):
-        if not words.has_words(document.content):
-            continue
-        if not document.vectors:
-            texts[place, "vectors"] = document.spoken[:EMBEDDED_CHARACTERS]
-        if windows and document.window and document.window_vector is None:
-            texts[place, "window_vector"] = document.window[:EMBEDDED_CHARACTERS]
-    vectors = dict(zip(texts, embedder.embed(list(texts.values())), strict=True)) if texts else {}
-    found: dict[int, dict[str, Any]] = defaultdict(dict)
-    for (place, name), vector in vectors.items():
-        digest = vector_digest(embedder.model, texts[place, name])
-        if name == "vectors":
-            found[place] |= {"vectors": (tuple(vector),), "vector_digests": (digest,)}
-        else:
-            found[place] |= {"window_vector": tuple(vector), "window_digest": digest}
-    return [(replace(document, **found[place]), fingerprint) for place, (document, fingerprint) in enumerate(batch)]
+def _with_vectors(embedder: Embedder, form: Form, batch: Sequence[Fresh], known: Mapping[str, Vector]) -> list[Fresh]:
+    """A batch with its vectors, from one call for what is not known; equal texts are embedded once."""
+    texts: dict[str, str] = {}
+    for document, _ in batch:
+        for text in (*form.own_texts(document), form.window_text(document)):
+            if text and (digest := form.digest(text)) not in known:
+                texts[digest] = text
+    made = zip(texts, map(tuple, embedder.embed(list(texts.values()))), strict=True) if texts else ()
+    vectors = {**known, **dict(made)}
+    return [(form.with_vectors(document, vectors), fingerprint) for document, fingerprint in batch]

@@ -1,0 +1,168 @@
+"""An index that is built beside the one in service and takes its place: embedded, and a real OpenSearch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from opensearchpy import OpenSearch
+
+from annals.errors import ConfigurationError
+from annals.search import Scope, SearchRequest, index_documents, search
+from annals.search.embedded import EmbeddedIndex
+from annals.search.generations import RebuildableIndex
+from annals.search.opensearch import OpenSearchIndex
+from tests.contract.conftest import Make
+from tests.fakes.search import TENANT, FakeEmbedder, memory
+
+ALL = Scope(tenant=TENANT)
+FAKE = {"model": FakeEmbedder.model, "dimensions": FakeEmbedder.dimensions}
+
+
+def fill(index: RebuildableIndex, *contents: str) -> None:
+    assert index_documents(index, FakeEmbedder(), [memory(content, content) for content in contents]) == []
+    index.refresh()
+
+
+def found(index: RebuildableIndex, query: str) -> set[str]:
+    hits = search(index, FakeEmbedder(semantic=False), SearchRequest(tenant=TENANT, query=query))
+    return {hit.document.memory_id for hit in hits}
+
+
+def test_the_next_index_is_apart_until_it_takes_the_place(index: RebuildableIndex) -> None:
+    fill(index, "old dog")
+    new = index.build(**FAKE)
+    fill(new, "new dog")
+    assert (found(index, "dog"), found(new, "dog")) == ({"old dog"}, {"new dog"})
+    index.switch()
+    assert found(index, "dog") == {"new dog"}
+    assert index.next() is None
+    index.drop_former()
+    assert found(index, "dog") == {"new dog"}
+
+
+def test_others_that_have_the_index_open_find_the_next_one_after_the_switch(
+    make: Make, index: RebuildableIndex
+) -> None:
+    fill(index, "old dog")
+    other = make("index")
+    assert found(other, "dog") == {"old dog"}
+    assert other.next() is None
+    fill(index.build(**FAKE), "new dog")
+    following = other.next()
+    assert following is not None
+    fill(following, "newer dog")
+    index.switch()
+    index.drop_former()
+    fill(other, "newest dog")
+    assert found(other, "dog") == {"new dog", "newer dog", "newest dog"}
+
+
+def test_a_search_finds_all_or_all_of_the_other_while_indexes_are_switched(make: Make, index: RebuildableIndex) -> None:
+    names = [f"dog {number}" for number in range(5)]
+    fill(index, *names)
+    reader, stopping, seen, failures = make("index"), Event(), [], []
+
+    def read() -> None:
+        try:
+            while not stopping.is_set():
+                seen.append(reader.count(ALL))
+        except Exception as error:  # noqa: BLE001 - told to the test's own thread
+            failures.append(error)
+
+    thread = Thread(target=read)
+    thread.start()
+    try:
+        for _ in range(3):
+            fill(index.build(**FAKE), *names)
+            index.switch()
+    finally:
+        stopping.set()
+        thread.join()
+    assert failures == []
+    assert set(seen) == {5}
+
+
+def test_a_building_is_gone_on_with_where_it_was_left(make: Make, index: RebuildableIndex) -> None:
+    new = index.build(**FAKE)
+    assert new.noted() == ""
+    fill(new, "dog")
+    new.note("here")
+    again = make("index").build(**FAKE)
+    assert again.noted() == "here"
+    assert again.count(ALL) == 1
+    assert again.made_with() == index.made_with()
+    fill(again, "dog 2")
+
+
+def test_a_building_can_be_given_up(index: RebuildableIndex) -> None:
+    fill(index, "dog")
+    fill(index.build(**FAKE), "cat")
+    index.drop_next()
+    assert index.next() is None
+    assert found(index.build(**FAKE), "cat") == set()
+    assert found(index, "dog") == {"dog"}
+
+
+def test_an_index_of_another_name_can_be_the_next_one_too(make: Make, index: RebuildableIndex) -> None:
+    fill(index, "dog")
+    successor = make("successor")
+    name = getattr(index, "_path", None) or index._name  # type: ignore[attr-defined]
+    new = successor.build(model="another", dimensions=3, beside=str(name))
+    following = index.next()
+    assert following is not None
+    assert following.made_with() == new.made_with() == {**index.made_with(), "model": "another", "dimensions": "3"}
+    successor.switch()
+    assert successor.made_with()["model"] == "another"
+    assert found(index, "dog") == {"dog"}
+
+
+def test_another_model_finds_an_index_of_its_own_or_is_refused(index: RebuildableIndex) -> None:
+    with pytest.raises(ConfigurationError, match="EMBEDDINGS_MODEL"):
+        index.ensure(model="another", dimensions=FakeEmbedder.dimensions)
+
+
+def test_everything_is_walked_over_once_in_order(index: RebuildableIndex) -> None:
+    documents = [memory(f"m{number}", "dog", tenant=tenant) for tenant in ("b", "a") for number in range(12)]
+    assert index_documents(index, FakeEmbedder(), documents) == []
+    index.refresh()
+    walked: list[tuple[str, str]] = []
+    while places := index.walk(limit=5, after=walked[-1] if walked else None):
+        walked += places
+    assert walked == sorted((each.tenant, each.memory_id) for each in documents)
+
+
+@pytest.mark.opensearch
+def test_an_index_that_bears_the_plain_name_gives_way_to_an_alias(opensearch_url: str) -> None:
+    client, index = OpenSearch(opensearch_url), OpenSearchIndex(opensearch_url, name="plain")
+    body = client.indices.get_mapping(index=_made(index))
+    client.indices.create(index="plain", body=next(iter(body.values())) | {"settings": {"index": {"knn": True}}})
+    assert found(index, "dog") == set()
+    fill(index, "old dog")
+    fill(index.build(**FAKE), "new dog")
+    index.switch()
+    assert found(index, "dog") == {"new dog"}
+    assert list(client.indices.get_alias(name="plain")) == ["plain-000001"]
+    index.drop()
+
+
+def _made(index: OpenSearchIndex) -> str:
+    """The name of another index like it."""
+    like = OpenSearchIndex(index._url, name="like-plain")
+    like.ensure(**FAKE)
+    return "like-plain"
+
+
+def test_the_files_of_former_indexes_are_deleted(tmp_path: Path) -> None:
+    index, reader = EmbeddedIndex(tmp_path / "index.db"), EmbeddedIndex(tmp_path / "index.db")
+    fill(index, "dog")
+    for name in ("dog 1", "dog 2"):
+        assert found(reader, "dog")
+        fill(index.build(**FAKE), name)
+        index.switch()
+        index.drop_former()
+    assert found(reader, "dog") == {"dog 2"}
+    index.close()
+    reader.close()
+    assert {file.name for file in tmp_path.iterdir()} == {"index.db", "index.db.000002"}

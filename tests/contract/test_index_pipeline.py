@@ -1,0 +1,119 @@
+"""What reaches the embedding model on the way into an index, and what does not: embedded, and a real OpenSearch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from annals.errors import EmbeddingUnavailable
+from annals.search import SearchRequest, index_documents, search
+from annals.search.documents import Document
+from annals.search.parts import MAX_PARTS, parts_of
+from annals.search.pipeline import BATCH, LONGEST, Form, OutOfTime
+from annals.search.port import SearchIndex
+from tests.fakes.search import TENANT, FakeEmbedder, memory
+
+ENTRY_BYTES = 380_000
+
+
+def asked(index: SearchIndex, *documents: Document, form: Form | None = None) -> list[str]:
+    """What the model is asked for when these documents are indexed."""
+    embedder = FakeEmbedder()
+    assert index_documents(index, embedder, documents, form=form) == []
+    return embedder.asked
+
+
+def test_what_is_indexed_already_is_not_embedded_again(index: SearchIndex) -> None:
+    document = memory("c:2", "a dog", window="before\na dog", speaker="Ann")
+    assert sorted(asked(index, document)) == ["Ann: a dog", "before\na dog"]
+    assert asked(index, document) == []
+
+
+def test_a_changed_window_embeds_the_window_alone(index: SearchIndex) -> None:
+    document = memory("c:2", "a dog", window="before\na dog", speaker="Ann")
+    asked(index, document)
+    assert asked(index, replace(document, window="a dog")) == ["a dog"]
+
+
+def test_changed_metadata_embed_nothing(index: SearchIndex) -> None:
+    document = memory("c:2", "a dog", window="before\na dog")
+    asked(index, document)
+    assert asked(index, replace(document, metadata={"mood": "good"}, importance=80)) == []
+    assert [hit.document.importance for hit in found(index, "puppy")] == [80]
+
+
+def test_equal_texts_of_a_batch_are_embedded_once(index: SearchIndex) -> None:
+    assert asked(index, *(memory(f"c:{number}", "yes") for number in range(1, BATCH))) == ["yes"]
+
+
+def test_the_vectors_of_another_index_of_the_model_are_used(index: SearchIndex, other: SearchIndex) -> None:
+    document = memory("c:2", "a dog", window="before\na dog")
+    asked(other, document)
+    embedder = FakeEmbedder()
+    assert index_documents(index, embedder, [document], vectors_of=[other]) == []
+    index.refresh()
+    assert embedder.asked == []
+    assert [hit.document.memory_id for hit in found(index, "puppy")] == ["c:2"]
+
+
+def found(index: SearchIndex, query: str) -> Sequence[object]:
+    index.refresh()
+    return search(index, FakeEmbedder(), SearchRequest(tenant=TENANT, query=query))
+
+
+def test_a_meaning_that_is_only_in_the_last_part_of_a_long_text_is_found(index: SearchIndex) -> None:
+    long = f"{'We talked about nothing at all. ' * 1250}At last we bought an automobile."
+    assert len(long) > 40_000
+    other = [memory(f"m{number}", f"Nothing of note, number {number}.") for number in range(20)]
+    texts = asked(index, memory("long", long), *other)
+    assert max(map(len, texts)) <= LONGEST
+    hits = found(index, "car")
+    assert hits[0].document.memory_id == "long"  # type: ignore[attr-defined]
+
+
+def test_a_text_that_the_model_does_not_take_fails_alone(index: SearchIndex) -> None:
+    embedder = FakeEmbedder(refuses="poison")
+    documents = [memory(f"c:{number}", "poison" if number == 3 else f"dog {number}") for number in range(1, 6)]
+    (failure,) = index_documents(index, embedder, documents)
+    assert (failure.memory_id, failure.reason) == ("c:3", "The model does not answer.")
+    assert index.fingerprints(TENANT, [f"c:{number}" for number in range(1, 6)]).keys() == {"c:1", "c:2", "c:4", "c:5"}
+
+
+def test_a_text_that_the_model_does_not_take_is_told_from_a_model_that_is_down(index: SearchIndex) -> None:
+    embedder = FakeEmbedder(refuses="poison")
+    assert [failure.memory_id for failure in index_documents(index, embedder, [memory("a", "poison")])] == ["a"]
+    embedder.down = True
+    with pytest.raises(EmbeddingUnavailable):
+        index_documents(index, embedder, [memory("a", "poison")])
+
+
+def test_what_was_indexed_before_the_time_was_over_is_kept(index: SearchIndex) -> None:
+    documents = [memory(f"c:{number}", f"dog {number}") for number in range(1, 2 * BATCH + 2)]
+    ids = [document.memory_id for document in documents]
+    for rounds in (1, 2):
+        times = iter([True, False])
+        with pytest.raises(OutOfTime):
+            index_documents(index, FakeEmbedder(), documents, has_time=lambda times=times: next(times))
+        assert len(index.fingerprints(TENANT, ids)) == rounds * BATCH
+    assert asked(index, *documents) == [documents[-1].content]
+
+
+def test_a_long_text_is_cut_behind_sentences_and_nothing_of_it_is_lost() -> None:
+    text = "The first is short. " + "A sentence of some length follows here! " * 40
+    parts = parts_of(text, 200)
+    assert "".join(parts) == text
+    assert all(100 <= len(part) <= 200 for part in parts[:-1])
+    assert all(part.endswith(("! ", ". ")) for part in parts[:-1])
+
+
+def test_a_text_without_a_sentence_is_cut_behind_words_and_one_without_words_anywhere() -> None:
+    assert parts_of("abc def ghi jkl", 8) == ["abc def ", "ghi jkl"]
+    assert parts_of("x" * 20, 8) == ["x" * 8, "x" * 8, "x" * 4]
+
+
+def test_the_largest_entry_has_a_vector_for_each_of_its_parts() -> None:
+    parts = parts_of("word " * (ENTRY_BYTES // 5), LONGEST)
+    assert sum(map(len, parts)) == ENTRY_BYTES
+    assert len(parts) <= MAX_PARTS
