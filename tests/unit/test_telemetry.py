@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annals.telemetry import NAMESPACE
+from local.workers import Context
 from tests.support.api import Api
+from tests.support.indexing import embedded_index
+from tests.support.stack import function
 
 pytestmark = pytest.mark.usefixtures("moto")
 
@@ -90,3 +95,38 @@ def test_a_streamed_answer_is_logged_when_all_of_it_is_sent(
         assert api.get("/v1/conversations/nowhere/export").status == 404
     (line,) = answered(caplog)
     assert (line["status"], line["code"], line["tenant"]) == (404, "CONVERSATION_NOT_FOUND", api.caller.tenant)
+
+
+def test_searches_and_what_they_embed_are_counted(api: Api, published: Published, tmp_path: Path) -> None:
+    with embedded_index(tmp_path):
+        assert api.post("/v1/memory/search", {"query": "tulip", "memorySpaceId": "home"}).status == 200
+    assert published()["Searches"] == 1
+
+
+@pytest.fixture
+def broken_index(tmp_path: Path) -> Iterator[None]:
+    """An index in a file that is none."""
+    (tmp_path / "index.sqlite3").write_text("no database" * 1000)
+    with embedded_index(tmp_path):
+        yield
+
+
+@pytest.mark.usefixtures("broken_index")
+def test_a_search_that_the_index_leaves_without_an_answer_is_counted(api: Api, published: Published) -> None:
+    assert api.post("/v1/memory/search", {"query": "tulip", "memorySpaceId": "home"}).status == 503
+    assert published()["SearchUnavailable"] == 1
+
+
+@pytest.mark.parametrize(("kind", "age_s"), [("project", 5), ("index", 5)])
+def test_the_age_of_a_batch_is_that_of_its_oldest_record(
+    published: Published, tmp_path: Path, kind: str, age_s: int
+) -> None:
+    keys = {"pk": {"S": "T#acme#C#none"}, "sk": {"S": "E#000000000001"}}
+    records = [
+        {"dynamodb": {"Keys": keys, "SequenceNumber": str(age), "ApproximateCreationDateTime": time.time() - age}}
+        for age in (1, age_s)
+    ]
+    with embedded_index(tmp_path):
+        function(kind).handler({"Records": records}, Context(kind))
+    lag_ms = published()[f"{kind.title()}LagMs"]
+    assert 1000 * age_s <= lag_ms < 1000 * age_s + 60_000

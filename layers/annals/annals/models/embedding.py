@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from annals import telemetry
+
 Vector = list[float]
 
 
@@ -53,7 +55,9 @@ def is_blank(text: str) -> bool:
 
 def around_blanks(texts: Sequence[str], embed: Callable[[list[str]], Iterable[Vector]]) -> list[Vector]:
     """Embed the texts that say something; the blank ones get an empty list in their places."""
-    vectors = iter(embed([encodable(text) for text in texts if not is_blank(text)]))
+    said = [encodable(text) for text in texts if not is_blank(text)]
+    telemetry.count("EmbeddedTexts", len(said))
+    vectors = iter(embed(said))
     return [[] if is_blank(text) else next(vectors) for text in texts]
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from annals import telemetry
 from annals.errors import InvalidInput
 from annals.models.embedding import Embedder, unit
 from annals.models.reranking import Reranker
@@ -87,6 +88,7 @@ def search(
     SearchUnavailable : the index does not answer
     EmbeddingUnavailable : the model does not answer
     """
+    telemetry.count("Searches")
     given = _given_vector(request, embedder)
     scope = request.scope
     if scope.spaces is not None and not scope.spaces:
