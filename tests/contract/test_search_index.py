@@ -592,8 +592,7 @@ def test_another_process_index_is_seen_at_once(tmp_path: Path) -> None:
 
 
 def test_in_a_large_space_the_rare_words_choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("annals.search.embedded.LARGE", 300)
-    monkeypatch.setattr("annals.search.embedded.CHOSEN_FROM", 150)
+    monkeypatch.setattr("annals.search.embedded_words.SCORED", 150)
     index = EmbeddedIndex(tmp_path / "index.db")
     index.ensure(model="fake", dimensions=8)
     rare = [memory(f"rare{number}", "the dog met an aardvark") for number in range(120)]

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -93,9 +94,9 @@ class EmbeddedIndex:
         with self._reading() as database:
             if not (made_with := _settings(database)):
                 return {}
-            found = database.execute(query, condition.values).fetchall()
+            found: list[Any] = database.execute(query, condition.values).fetchall()
         dimensions = int(made_with["dimensions"])
-        return {digest: vector for packed in found for digest, vector in _unpacked(*packed, dimensions) if digest}
+        return {digest: vector for packed in found for digest, vector in _unpacked(dimensions, *packed) if digest}
 
     def candidates(
         self,
@@ -434,7 +435,7 @@ def _packed(embeddings: Sequence[Embedding]) -> tuple[bytes, bytes, str]:
     return numbers["own"].tobytes(), numbers["window"].tobytes(), json.dumps([each.digest for each in embeddings])
 
 
-def _unpacked(own: bytes, window: bytes, digests: str, dimensions: int) -> Iterator[tuple[str, Vector]]:
+def _unpacked(dimensions: int, own: bytes, window: bytes, digests: str) -> Iterator[tuple[str, Vector]]:
     """Each vector behind its digest."""
     numbers = array("f", own + window)
     for place, digest in enumerate(json.loads(digests)):

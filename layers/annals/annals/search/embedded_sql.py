@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from annals.search.dates import Period
 from annals.search.documents import metadata_facet, printable, tag_facet
-from annals.search.port import NAMED_FILTERS, Filters, Scope
+from annals.search.port import NAMED_FILTERS, Filters
 
 SCHEMA = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE space (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (tenant, name));
+CREATE TABLE space (
+    id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, documents INTEGER NOT NULL DEFAULT 0,
+    stems INTEGER NOT NULL DEFAULT 0, UNIQUE (tenant, name)
+);
 CREATE TABLE memory (
     id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, memory_id TEXT NOT NULL, space INTEGER NOT NULL,
     conversation_id TEXT, speaker TEXT, role TEXT, user_id TEXT, agent_id TEXT, participant_id TEXT, thread_id TEXT,
     run_id TEXT, content_type TEXT, source_type TEXT, status TEXT, importance INTEGER NOT NULL, at INTEGER NOT NULL,
-    month INTEGER NOT NULL, fingerprint TEXT NOT NULL, document TEXT NOT NULL, UNIQUE (tenant, memory_id)
+    month INTEGER NOT NULL, fingerprint TEXT NOT NULL, UNIQUE (tenant, memory_id)
 );
 CREATE INDEX memory_conversation ON memory (tenant, conversation_id);
 CREATE INDEX memory_speaker ON memory (space, speaker);
@@ -27,23 +29,27 @@ CREATE INDEX memory_month ON memory (space, month, at);
 CREATE INDEX memory_user ON memory (space, user_id);
 CREATE TABLE facet (term TEXT, memory INTEGER, PRIMARY KEY (term, memory)) WITHOUT ROWID;
 CREATE INDEX facet_memory ON facet (memory);
-CREATE TABLE embedding (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, vector BLOB NOT NULL);
-CREATE VIRTUAL TABLE words USING fts5 (own, win, scope, tokenize = 'porter unicode61 remove_diacritics 2');
-INSERT INTO words (words, rank) VALUES ('rank', 'bm25(0.5, 1.0, 0.0)');
-INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
-"""
-NEAR_TABLES = ("near_own", "near_window")
-NEAR = """
-CREATE VIRTUAL TABLE {table} USING vec0 (
-    space INTEGER PARTITION KEY, status TEXT, vector FLOAT[{dimensions}] DISTANCE_METRIC=cosine, chunk_size=64
+CREATE TABLE document (id INTEGER PRIMARY KEY, source TEXT NOT NULL);
+CREATE VIRTUAL TABLE words USING fts5 (
+    own, win, tokenize = 'porter unicode61 remove_diacritics 2', detail = none, columnsize = 0
 );
+INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
+CREATE TABLE stems (id INTEGER PRIMARY KEY, own BLOB NOT NULL, win BLOB NOT NULL);
+CREATE TABLE vectors (id INTEGER PRIMARY KEY, own BLOB NOT NULL, win BLOB NOT NULL, digests TEXT NOT NULL);
+CREATE TABLE block (
+    id INTEGER PRIMARY KEY, space INTEGER NOT NULL, of TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    rows BLOB NOT NULL, codes BLOB NOT NULL
+);
+CREATE INDEX block_space ON block (space, of, last);
 """
-PARTS = 1_024
-"""So many vectors a memory may have: its number times this, and on, are their numbers."""
-PARTS_OF_MEMORY = f"embedding.id BETWEEN memory.id * {PARTS} AND memory.id * {PARTS} + {PARTS - 1}"
-PARTS_OF = f"id BETWEEN ?1 * {PARTS} AND ?1 * {PARTS} + {PARTS - 1}"
+"""``document``, ``words``, ``stems`` and ``vectors`` belong to the memory of the same number."""
+BY_MEMORY = ("document", "words", "stems", "vectors")
+TABLES = ("setting", "space", "memory", "facet", "block", *BY_MEMORY)
 
-TABLES = ("setting", "space", "memory", "facet", "embedding", "words", *NEAR_TABLES)
+MEMORIES = 2**24
+"""So many memories a space may hold: its number times this, and on, are theirs."""
+SPACES = 2**20
+"""So many spaces a tenant may have, with neighbouring numbers."""
 
 SPEAKERS = """
 WITH RECURSIVE name (value) AS (
@@ -54,9 +60,6 @@ WITH RECURSIVE name (value) AS (
 )
 SELECT value FROM name WHERE value IS NOT NULL
 """
-
-SCOPE_TOKENS = 50
-"""So many spaces are named in a full-text query; for more the tenant's own token is."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +73,62 @@ class Condition:
         return Condition(f"{self.sql} AND {other.sql}", self.values + other.values)
 
 
+@dataclass(frozen=True)
+class Space:
+    """A space: its number, how many memories it holds, and how many words are in them."""
+
+    id: int
+    documents: int
+    stems: int
+
+    @property
+    def first(self) -> int:
+        """The least number that a memory of it can have."""
+        return self.id * MEMORIES
+
+    @property
+    def last(self) -> int:
+        """The greatest number that a memory of it can have."""
+        return self.first + MEMORIES - 1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a scope lets through.
+
+    Parameters
+    ----------
+    spaces : in the order of their numbers
+    condition : what a memory of them has to be
+    rows : the numbers of all those memories, in order; None where they were not asked for, or are many
+    """
+
+    spaces: Sequence[Space]
+    condition: Condition
+    rows: list[int] | None = None
+
+
+def space_of(row: int) -> int:
+    """The number of a memory's space."""
+    return row // MEMORIES
+
+
+def place_in_space(row: int) -> int:
+    """A memory's own number within its space."""
+    return row % MEMORIES
+
+
 def one_of(column: str, values: Iterable[str | int]) -> Condition:
     """A row whose column has one of these values."""
     wanted = [printable(value) if isinstance(value, str) else value for value in values]
     return Condition(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(wanted),))  # noqa: S608
 
 
-def in_spaces(spaces: Sequence[int]) -> Condition:
-    """A memory of one of these spaces, given by their numbers."""
+def in_spaces(spaces: Sequence[Space]) -> Condition:
+    """A memory of one of these spaces."""
     if len(spaces) == 1:
-        return Condition("memory.space = ?", (spaces[0],))
-    return one_of("memory.space", spaces)
+        return Condition("memory.space = ?", (spaces[0].id,))
+    return one_of("memory.space", (space.id for space in spaces))
 
 
 def passing(filters: Filters) -> Condition:
@@ -96,41 +144,6 @@ def within(period: Period) -> Condition:
     if period.start is not None and period.end is not None:
         return Condition("memory.at >= ? AND memory.at < ?", (period.start, period.end))
     return one_of("memory.month", period.months)
-
-
-def scope_tokens(tenant: str, space: str) -> str:
-    """The words by which the full-text index knows whose document it is."""
-    return f"{_token(tenant)} {_token(tenant, space)}"
-
-
-def match(scope: Scope, terms: Sequence[str], common: Sequence[str] = ()) -> str:
-    """The full-text query for any of these terms within the scope. Quoted: nothing in a term is syntax.
-
-    Terms that are ``common`` count where they are, but don't make a match: without that, a word that half of a large
-    space has would have half of it scored.
-    """
-    spaces = sorted(scope.spaces or ())
-    few = 0 < len(spaces) <= SCOPE_TOKENS
-    tokens = [_token(scope.tenant, space) for space in spaces] if few else [_token(scope.tenant)]
-    wanted, also = any_of(terms), any_of(common)
-    matching = f"(({wanted} AND {also}) OR ({wanted} NOT {also}))" if common else wanted
-    return f"scope : ({' OR '.join(tokens)}) AND {matching}"
-
-
-def any_of(terms: Sequence[str]) -> str:
-    """The full-text query for any of these terms, whoever's document they are in."""
-    return f"({{own win}} : ({' OR '.join(_quoted(term) for term in terms)}))"
-
-
-def _token(*names: str) -> str:
-    """A word that no text has and that stemming leaves alone, because it ends with a digit."""
-    joined = "\0".join(names)
-    return f"s{hashlib.sha256(joined.encode('utf-8', 'replace')).hexdigest()[:20]}0"
-
-
-def _quoted(term: str) -> str:
-    cleaned = term.replace("\0", " ").replace('"', '""')
-    return f'"{cleaned}"'
 
 
 def _named(filters: Filters) -> Iterator[Condition]:

@@ -1,0 +1,150 @@
+"""Vectors in the embedded index: a first look at the signs of their numbers, the exact cosine for what looks near.
+
+For the first look each space has blocks with a bit for every dimension of every vector, and the memory that it is of.
+Few memories are all compared exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, Literal
+
+import apsw
+import numpy as np
+from numpy.typing import NDArray
+
+from annals.search.embedded_sql import Chosen, one_of, space_of
+
+OF: tuple[Literal["own", "window"], ...] = ("own", "window")
+BLOCK = 512
+"""So many vectors a block holds at most."""
+RESCORED = 1_200
+"""So many of each list are compared exactly, at first; more where a filter lets few of them through."""
+RESCORED_FOR_EACH = 4
+"""And at least so many for each that is wanted."""
+MORE = 4
+
+Rows = NDArray[np.int64]
+Codes = NDArray[np.uint64]
+Cosines = tuple[Rows, NDArray[np.float32]]
+
+
+def add(database: apsw.Connection, of: str, vectors: Sequence[tuple[int, Sequence[float]]]) -> None:
+    """Put vectors into the blocks of their memories' spaces; memories come in the order of their numbers."""
+    by_space: dict[int, list[tuple[int, Sequence[float]]]] = defaultdict(list)
+    for row, vector in vectors:
+        by_space[space_of(row)].append((row, vector))
+    for space, added in by_space.items():
+        rows = np.array([row for row, _ in added], np.int64)
+        codes = _codes(np.array([vector for _, vector in added], np.float32))
+        _append(database, space, of, rows, codes)
+
+
+def remove(database: apsw.Connection, rows: Sequence[int]) -> None:
+    """Take the vectors of memories out of the blocks."""
+    by_space: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        by_space[space_of(row)].append(row)
+    for space, gone in by_space.items():
+        query = "SELECT id, rows, codes FROM block WHERE space = ? AND last >= ? AND first <= ?"
+        blocks: list[Any] = database.execute(query, (space, min(gone), max(gone))).fetchall()
+        for block, packed, codes in blocks:
+            held = np.frombuffer(packed, np.int64)
+            kept = ~np.isin(held, gone)
+            if not kept.any():
+                database.execute("DELETE FROM block WHERE id = ?", (block,))
+            elif not kept.all():
+                left = np.frombuffer(codes, np.uint64).reshape(len(held), -1)[kept]
+                change = (held[kept].tobytes(), left.tobytes(), block)
+                database.execute("UPDATE block SET rows = ?, codes = ? WHERE id = ?", change)
+
+
+def nearest(
+    database: apsw.Connection, chosen: Chosen, vector: Sequence[float], depth: int
+) -> dict[str, dict[int, float]]:
+    """The nearest memories by own text and by window, with their cosines, nearest first."""
+    asked = np.array(vector, np.float32)
+    code = _codes(asked[None])[0]
+    seen = [_seen(database, chosen, of, code) for of in OF]
+    compared = max(RESCORED, RESCORED_FOR_EACH * depth)
+    while True:
+        near = [_first(rows, distances, compared) for rows, distances in seen]
+        found = _cosines(database, chosen, np.union1d(*near), asked)
+        passed = [int(np.isin(rows, found[of][0]).sum()) for of, rows in zip(OF, near, strict=True)]
+        if min(passed) >= depth or compared >= max(len(rows) for rows, _ in seen):
+            return {of: _best(*found[of], depth) for of in OF}
+        compared *= MORE
+
+
+def _codes(vectors: NDArray[np.float32]) -> Codes:
+    """The signs of vectors as bits, filled up to whole numbers of 64."""
+    bits = np.packbits(vectors > 0, axis=1)
+    return np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)
+
+
+def _append(database: apsw.Connection, space: int, of: str, rows: Rows, codes: Codes) -> None:
+    query = "SELECT id, rows, codes FROM block WHERE space = ? AND of = ? ORDER BY last DESC LIMIT 1"
+    blocks: list[Any] = database.execute(query, (space, of)).fetchall()
+    for block, held, earlier in blocks:
+        if len(held) < BLOCK * rows.itemsize:
+            database.execute("DELETE FROM block WHERE id = ?", (block,))
+            rows = np.concatenate([np.frombuffer(held, np.int64), rows])
+            codes = np.concatenate([np.frombuffer(earlier, np.uint64).reshape(-1, codes.shape[1]), codes])
+    for start in range(0, len(rows), BLOCK):
+        part, bits = rows[start : start + BLOCK], codes[start : start + BLOCK]
+        database.execute(
+            "INSERT INTO block (space, of, first, last, rows, codes) VALUES (?, ?, ?, ?, ?, ?)",
+            (space, of, int(part[0]), int(part[-1]), part.tobytes(), bits.tobytes()),
+        )
+
+
+def _seen(database: apsw.Connection, chosen: Chosen, of: str, code: Codes) -> tuple[Rows, NDArray[np.uint16]]:
+    """The memories of the chosen spaces, once for each vector, and in how many signs it differs."""
+    spaces = one_of("space", (space.id for space in chosen.spaces))
+    query = f"SELECT rows, codes FROM block WHERE of = ? AND {spaces.sql}"  # noqa: S608
+    blocks: list[Any] = database.execute(query, (of, *spaces.values)).fetchall()
+    rows = np.frombuffer(b"".join(held for held, _ in blocks), np.int64)
+    codes = np.frombuffer(b"".join(bits for _, bits in blocks), np.uint64).reshape(-1, len(code))
+    if chosen.rows is not None:
+        passing = np.isin(rows, np.array(chosen.rows, np.int64))
+        rows, codes = rows[passing], codes[passing]
+    distances = np.zeros(len(rows), np.uint16)
+    for place, bits in enumerate(code):
+        distances += np.bitwise_count(codes[:, place] ^ bits)
+    return rows, distances
+
+
+def _first(rows: Rows, distances: NDArray[np.uint16], count: int) -> Rows:
+    """The memories of the vectors that look nearest."""
+    if count >= len(rows):
+        return np.unique(rows)
+    return np.unique(rows[np.argpartition(distances, count)[:count]])
+
+
+def _cosines(database: apsw.Connection, chosen: Chosen, rows: Rows, asked: NDArray[np.float32]) -> dict[str, Cosines]:
+    """The cosines of those that pass the filters, by own text and by window."""
+    query = f"""
+        SELECT memory.id, own, win FROM memory JOIN vectors ON vectors.id = memory.id
+        WHERE memory.id IN (SELECT value FROM json_each(?)) AND {chosen.condition.sql}
+    """  # noqa: S608
+    found: list[Any] = database.execute(query, (json.dumps(rows.tolist()), *chosen.condition.values)).fetchall()
+    own, window = ([(row, packed) for row, *all_of in found if (packed := all_of[place])] for place in range(2))
+    return {"own": _compared(own, asked), "window": _compared(window, asked)}
+
+
+def _compared(packed: Sequence[tuple[int, bytes]], asked: NDArray[np.float32]) -> Cosines:
+    """The memories and their cosines; of several vectors the nearest counts."""
+    if not packed:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    counts = np.array([len(vectors) for _, vectors in packed]) // asked.nbytes
+    joined = np.frombuffer(b"".join(vectors for _, vectors in packed), np.float32).reshape(-1, len(asked))
+    best = np.maximum.reduceat(joined @ asked, np.cumsum(counts) - counts)
+    return np.array([row for row, _ in packed], np.int64), best
+
+
+def _best(rows: Iterable[int], cosines: NDArray[np.float32], depth: int) -> dict[int, float]:
+    ranked = sorted(zip((int(row) for row in rows), cosines.tolist(), strict=True), key=lambda each: -each[1])
+    return dict(islice(ranked, depth))
