@@ -1,4 +1,4 @@
-"""Write ``openapi.json`` and the fallback's ``routes.json`` from the functions' resolvers; ``--check`` finds drift."""
+"""Write ``openapi.json``, the fallback's ``routes.json`` and ``schemas/`` from the code; ``--check`` finds drift."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from annals.memory.models import RememberStream
 from local import template
 from local.template import ROOT
 from local.workers import load
+from scripts import schemas
 from scripts.openapi_more import IDEMPOTENCY_KEY, complete, operation_id
 
 DESCRIPTION = "Append-only conversation memory for AI agents. Errors are problem details (RFC 9457)."
@@ -245,6 +246,7 @@ def files() -> dict[Path, str]:
     return {
         ROOT / "openapi.json": json.dumps(api, indent=2, ensure_ascii=False) + "\n",
         ROOT / "functions/fallback/routes.json": json.dumps(routes(api), indent=2) + "\n",
+        **schemas.files(),
     }
 
 

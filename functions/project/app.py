@@ -5,7 +5,7 @@ It sees every change of the ledger, so it also raises the alarm for one that not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from annals import telemetry
@@ -13,7 +13,7 @@ from annals.conversations.heads import project
 from annals.ledger.watch import report_unexplained
 from annals.memory.timers import keep_timer
 from annals.settings import settings
-from annals.streams import answer_batch, changed_entries, note_lag
+from annals.streams import answer_batch, changed_entries, new_entries, note_lag
 
 SUMMARIES_BUDGET_S = 20.0
 """How long a batch may summarise. Meanwhile the heads of the next batch wait."""
@@ -25,14 +25,14 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     A summary that fails fails no record: heads come first, and the conversation's next message is another occasion.
     """
     seen: list[str] = []
-    changed = changed_entries(event)
+    changed, new = changed_entries(event), new_entries(event)
 
-    def work(pk: str, seqs: list[int]) -> tuple[()]:
+    def work(pk: str, seqs: list[int]) -> Collection[int]:
         report_unexplained(pk, changed.get(pk, {}))
         if head := project(pk):
             keep_timer(head)
         seen.append(pk)
-        return ()
+        return _tell(pk, new.get(pk, ()))
 
     answer = answer_batch(event, work)
     note_lag("ProjectLagMs", event)
@@ -42,3 +42,12 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         summarize_due(seen, settings().summarize_every, SUMMARIES_BUDGET_S)
     telemetry.publish()
     return answer
+
+
+def _tell(pk: str, seqs: Collection[int]) -> Collection[int]:
+    """Tell the events' bus of new entries, where there is one. Returns those that it has to be told of again."""
+    if not settings().events_bus:
+        return ()
+    from annals.publishing.conversations import publish_entries
+
+    return publish_entries(pk, seqs)

@@ -20,24 +20,25 @@ Fault = Callable[[AWSPreparedRequest], AWSResponse | None]
 
 
 @contextmanager
-def on(operation: str, *faults: Fault) -> Iterator[list[Fault]]:
+def on(operation: str, *faults: Fault, of: Any = None) -> Iterator[list[Fault]]:
     """Let the next requests of an operation meet these faults, in turn; yields those that were not met yet.
 
-    The client library's retries do not wait meanwhile.
+    The client library's retries do not wait meanwhile. ``of`` is another client than DynamoDB's.
     """
+    made = of or client()
     left = list(faults)
 
     def meet(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         return left.pop(0)(request) if left else None
 
-    event = f"before-send.dynamodb.{operation}"
-    client().meta.events.register(event, meet)
+    event = f"before-send.{made.meta.service_model.service_id.hyphenize()}.{operation}"
+    made.meta.events.register(event, meet)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
             yield left
     finally:
-        client().meta.events.unregister(event, meet)
+        made.meta.events.unregister(event, meet)
 
 
 def go_through(_: AWSPreparedRequest) -> None:

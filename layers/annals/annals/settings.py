@@ -29,7 +29,8 @@ class Settings:
     commas between them); of their claims, ``jwt_tenant_claim`` names the tenant, ``jwt_scopes_claim`` the scopes, each
     behind ``jwt_scope_prefix``, and ``jwt_spaces_claim`` the memory spaces.
     ``ingest_tenants`` is a JSON object of tenants by the ARN of what their events come through, ``ingest_bus`` the ARN
-    of the bus, ``ingest_failures`` the URL of the queue of what cannot be stored.
+    of the bus, ``ingest_failures`` the URL of the queue of what cannot be stored. ``events_bus`` is the ARN of the bus
+    that is told of changes, empty for none.
     ``embeddings_max_characters`` is how long a text may be that goes into one vector; longer ones go in parts.
     ``embed_windows`` is whether a turn gets a second vector, of itself with those before it. ``index_budget_s`` is how
     long one batch of the stream may be worked on, ``failures_queue_url`` the SQS queue of what cannot be indexed.
@@ -73,6 +74,7 @@ class Settings:
     ingest_tenants: str = ""
     ingest_bus: str = ""
     ingest_failures: str = ""
+    events_bus: str = ""
 
     root_key: str = ""
     root_tenant: str = "default"

@@ -30,7 +30,10 @@ def answer_batch(event: Mapping[str, Any], work: Callable[[str, list[int]], Coll
     failures = []
     by_pk = sorted(records, key=lambda record: _key(record)["pk"]["S"])
     for pk, group in groupby(by_pk, key=lambda record: _key(record)["pk"]["S"]):
-        numbers = {_seq(record): _number(record) for record in group}
+        numbers: dict[int, str] = {}
+        for record in group:
+            # The lowest number that an entry has: what is sent again begins with the record that brought it.
+            numbers.setdefault(_seq(record), _number(record))
         failures += [{"itemIdentifier": numbers[seq]} for seq in _failed(work, pk, sorted(numbers)) if seq in numbers]
     return {"batchItemFailures": failures}
 
@@ -73,6 +76,15 @@ def changed_entries(event: Mapping[str, Any]) -> dict[str, dict[int, str]]:
         if record.get("eventName") in ("MODIFY", "REMOVE"):
             changed.setdefault(_key(record)["pk"]["S"], {})[_seq(record)] = record["eventName"]
     return changed
+
+
+def new_entries(event: Mapping[str, Any]) -> dict[str, set[int]]:
+    """The seqs of the entries that a batch of the ledger's stream brings, by their conversation's partition key."""
+    new: dict[str, set[int]] = {}
+    for record in event["Records"]:
+        if record.get("eventName") == "INSERT":
+            new.setdefault(_key(record)["pk"]["S"], set()).add(_seq(record))
+    return new
 
 
 def is_ledger_record(record: Record) -> bool:

@@ -28,12 +28,15 @@ def demand_tail(tenant: str, conversation_id: str) -> Tail:
 
 def demand_space(tenant: str, conversation_id: str, spaces: Collection[str] | None) -> None:
     """Raise ConversationNotFound unless the conversation is in one of these spaces; None stands for all of them."""
-    if spaces is not None and _space_of(tenant, conversation_id) not in spaces:
+    if spaces is not None and space_of(tenant, conversation_id) not in spaces:
         raise ConversationNotFound(conversation_id)
 
 
-def _space_of(tenant: str, conversation_id: str) -> str | None:
-    """The memory space that a conversation is in; of an erased one only its receipt still knows."""
+def space_of(tenant: str, conversation_id: str) -> str | None:
+    """The memory space that a conversation is in; of an erased one only its receipt still knows.
+
+    Raises ConversationNotFound.
+    """
     try:
         return read_genesis(tenant, conversation_id).memory_space_id
     except ConversationNotFound:

@@ -1,0 +1,75 @@
+"""The bus that events are put on. What it does not take is told to the caller, who tries again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+import boto3
+
+from annals.json_text import dump
+from annals.settings import settings
+
+SOURCE = "annals"
+
+MAX_EVENTS = 10
+"""How many events one request may put."""
+
+MAX_BYTES = 200_000
+"""How much the details of one request may say together; EventBridge takes 256 KB with all else."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event: its kind, what it says as JSON text, and the seq of the ledger's entry that it tells of, or 0."""
+
+    kind: str
+    detail: str
+    seq: int = 0
+
+    @staticmethod
+    def of(kind: str, said: Mapping[str, Any], seq: int = 0) -> Event:
+        """The event that says so; what is None is left out."""
+        return Event(kind, dump({name: value for name, value in said.items() if value is not None}), seq)
+
+
+@cache
+def buses() -> Any:
+    """The client, made when the first event is put."""
+    made: Any = boto3.client("events")
+    return made
+
+
+def event_id(*named: object) -> str:
+    """The id of the event that is named so, whenever it is told."""
+    return sha256("\0".join(map(str, named)).encode()).hexdigest()[:32]
+
+
+def publish(events: Sequence[Event]) -> list[Event]:
+    """Put events on the bus. Returns those that it did not take."""
+    failed = []
+    for batch in _batches(events):
+        entries = [
+            {"Source": SOURCE, "DetailType": event.kind, "Detail": event.detail, "EventBusName": settings().events_bus}
+            for event in batch
+        ]
+        answers = buses().put_events(Entries=entries)["Entries"]
+        failed += [event for event, answer in zip(batch, answers, strict=True) if "EventId" not in answer]
+    return failed
+
+
+def _batches(events: Sequence[Event]) -> Iterator[list[Event]]:
+    batch: list[Event] = []
+    size = 0
+    for event in events:
+        weight = len(event.detail.encode())
+        if batch and (len(batch) == MAX_EVENTS or size + weight > MAX_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(event)
+        size += weight
+    if batch:
+        yield batch
