@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from annals import telemetry
 from annals.ingest.bus import take_event
 from annals.ingest.queue import take_batch
 
@@ -13,7 +14,14 @@ SPARE_MS = 20_000
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any] | None:
-    """Store what an event brings; what is raised, or reported as failed, comes again."""
+    """Store an event; what is raised, or reported as failed, comes again."""
+    try:
+        return _take(event, context)
+    finally:
+        telemetry.publish()
+
+
+def _take(event: Mapping[str, Any], context: Any) -> dict[str, Any] | None:
     if "Records" not in event:
         take_event(event)
     elif "s3" in event["Records"][0]:

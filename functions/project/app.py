@@ -20,7 +20,7 @@ SUMMARIES_BUDGET_S = 20.0
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Project each conversation that the batch names once; then summarise those that grew enough.
+    """Project each conversation that the batch names once and tell of it; then summarise those that grew enough.
 
     A summary that fails fails no record: heads come first, and the conversation's next message is another occasion.
     """
