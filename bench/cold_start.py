@@ -45,6 +45,7 @@ def environment() -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{ROOT / 'layers/annals'}:{ROOT}",
+        "AWS_LAMBDA_FUNCTION_NAME": "bench",
         "POWERTOOLS_TRACE_DISABLED": "true",
         **CREDENTIALS,
     }
