@@ -41,6 +41,7 @@ TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", "u
 PARTICIPANTS = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
 ALLERGY = {"subject": "Ada", "predicate": "is allergic to", "object": "peanuts"}
 FACT = {"fact": "Ada is allergic to peanuts.", "factType": "health", "confidence": 95, **ALLERGY}
+OF_TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "messageIds": ["msg-001", "msg-002"]}
 IMPORTED = {"messages": [{"role": "user", "content": "I am allergic to peanuts."}]}
 BODIES: Mapping[str, Any] = {
     "POST /v1/keys": {"name": "assistant", "scopes": ["read", "write"], "memorySpaces": ["demo"]},
@@ -66,6 +67,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /v1/spaces/{memorySpaceId}": {"name": "Demo", "participants": [{"participantId": "ada", "type": "person"}]},
     "POST /v1/a2a/messages": {"from": "planner", "to": "booker", "text": "Book the flight of 3 May."},
     "POST /v1/memory/remember": {**TURN, "agentResponse": "Peanuts."},
+    "POST /v1/memory/remember-facts": {**OF_TURN, "extractFacts": True},
     "POST /v1/memory/remember-stream": TURN,
     "POST /v1/memory/search": {"memorySpaceId": "demo", "query": "peanut allergy", "limit": 5},
     "POST /v1/memory/recall": {"memorySpaceId": "demo", "query": "peanut allergy", "limit": 5},

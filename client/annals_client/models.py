@@ -314,17 +314,22 @@ class RememberedConversation(Model):
     message_count: int
 
 
-class Remembered(Model):
-    """What remembering a turn stored.
+class KeptFacts(Model):
+    """A turn's facts.
 
     Where facts were to be extracted, ``facts_extracted`` says whether they were, and ``facts_problem`` why not.
     """
 
-    conversation: RememberedConversation
-    memories: list[Memory]
     facts: list[Fact]
     facts_extracted: bool | None = None
     facts_problem: str | None = None
+
+
+class Remembered(KeptFacts):
+    """What remembering a turn stored."""
+
+    conversation: RememberedConversation
+    memories: list[Memory]
 
 
 class Key(Model):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeVar, cast
 from uuid import NAMESPACE_OID, uuid5
@@ -21,8 +21,9 @@ from annals_client.errors import (
     StreamEmpty,
     StreamFailed,
 )
-from annals_client.models import Appended, Conversation, Message
+from annals_client.models import Appended, Conversation, Fact, KeptFacts, Message
 from annals_client.resources.conversations import Conversations
+from annals_client.resources.facts import Facts, NewFact
 from annals_client.resources.messages import Messages, NewMessage
 from annals_client.wire import Time
 
@@ -33,12 +34,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class StoredTurn:
-    """A turn in the ledger, both messages. ``full_response`` is the whole reply."""
+    """A turn in the ledger, both messages, with its facts. ``full_response`` is the whole reply.
+
+    Where facts were to be extracted, ``facts_extracted`` says whether they were, and ``facts_problem`` why not.
+    """
 
     conversation_id: str
     user_message: Message
     reply: Message
     full_response: str
+    facts: Sequence[Fact] = ()
+    facts_extracted: bool | None = None
+    facts_problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,10 @@ class OwnTurn:
     run_id: str | None = None
     metadata: Mapping[str, Any] | None = None
     timestamp: Time | None = None
+    importance: int | None = None
+    tags: Sequence[str] | None = None
+    facts: Iterable[NewFact] | None = None
+    extract_facts: bool = False
     on_failure: Literal["keep", "discard"] = "keep"
 
     def begin(self) -> Steps[Appended]:
@@ -92,16 +103,22 @@ class OwnTurn:
         return (yield from self._append(conversation.conversation_id, said))
 
     def complete(self, begun: Appended, reply: Reply) -> Steps[StoredTurn]:
-        """Store the whole reply. Raises StreamFailed, with its text, where that cannot be; StreamEmpty without one."""
+        """Store the whole reply, then the turn's facts.
+
+        Raises StreamFailed, with the reply's text, where that cannot be; StreamEmpty without one.
+        """
         text, message = reply.text, begun.messages[0]
         if not reply.says_something:
             detail = "The reply was empty. The user's message is kept."
             raise StreamEmpty(Problem(0, "STREAM_EMPTY", "Empty reply", detail), _stored(begun), text)
+        stored = [begun]
         try:
-            appended = yield from self._append(begun.conversation_id, self._message("assistant", text))
+            stored.append((yield from self._append(begun.conversation_id, self._message("assistant", text))))
+            kept = yield from self._keep_facts(stored, extract=self.extract_facts)
         except AnnalsError as refusal:
-            raise StreamFailed(refusal.problem, _stored(begun), text) from refusal
-        return StoredTurn(begun.conversation_id, message, appended.messages[0], text)
+            raise StreamFailed(refusal.problem, _stored(*stored), text) from refusal
+        turn = StoredTurn(begun.conversation_id, message, stored[1].messages[0], text)
+        return replace(turn, **dict(kept)) if kept else turn
 
     def break_off(self, begun: Appended, reply: Reply, failure: BaseException) -> Steps[StreamFailed]:
         """Keep what came of the reply, if that is wanted and anything did; the error to raise."""
@@ -113,10 +130,28 @@ class OwnTurn:
                     begun.conversation_id, self._message("assistant", text, "incomplete")
                 )
                 stored, kept = _stored(begun, appended), "What came of the reply is kept, marked incomplete."
+                yield from self._keep_facts([begun, appended], extract=False)
             except AnnalsError:
-                logger.exception("What came of the reply to %s could not be stored", stored.message_ids[0])
+                logger.exception("What came of the turn of %s could not all be stored", stored.message_ids[0])
         detail = f"The reply broke off ({type(failure).__name__}: {failure}). {kept}"
         return StreamFailed(Problem(0, "STREAM_FAILED", "Reply failed", detail), stored, text)
+
+    def _keep_facts(self, stored: Sequence[Appended], *, extract: bool) -> Steps[KeptFacts | None]:
+        """Store the facts of the turn, where it has any, and have those extracted that it states, if that is wanted."""
+        if not extract and self.facts is None:
+            return None
+        call = Facts.of_turn.call(
+            stored[0].conversation_id,
+            _stored(*stored).message_ids,
+            memory_space_id=self.memory_space_id,
+            facts=self.facts,
+            extract_facts=extract,
+            user_id=self.user_id,
+            agent_id=self.agent_id,
+            participant_id=self.participant_id,
+            timestamp=self.timestamp,
+        )
+        return (yield from _ask(call))
 
     def _conversation(self) -> Steps[Conversation]:
         if self.conversation_id is None:
@@ -158,6 +193,8 @@ class OwnTurn:
             run_id=self.run_id,
             metadata=self.metadata,
             timestamp=self.timestamp,
+            importance=self.importance,
+            tags=self.tags,
         )
 
     def _key(self, part: str) -> str:

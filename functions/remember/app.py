@@ -1,12 +1,12 @@
-"""Remember a turn."""
+"""Remember a turn, or the facts of one whose messages are stored."""
 
 from __future__ import annotations
 
 from aws_lambda_powertools.event_handler import Response
 
 from annals.http.app import Api, reply
-from annals.memory.models import Remember, Remembered
-from annals.memory.remember import remember
+from annals.memory.models import KeptFacts, Remember, Remembered, RememberFacts
+from annals.memory.remember import remember, remember_facts
 
 app = Api()
 handler = app.handler
@@ -18,3 +18,13 @@ def remember_turn(body: Remember) -> Response[Remembered]:
     caller = app.caller.require("write")
     stored = remember(caller, body, app.idempotent_request("remember"))
     return reply(stored.show(), 201, replayed=stored.appended.replayed)
+
+
+@app.post("/v1/memory/remember-facts", status_code=201, tags=["Memory"])
+def remember_facts_of_turn(body: RememberFacts) -> Response[KeptFacts]:
+    """Store facts of a turn whose messages are stored: those that are said, and, if asked for, those it states.
+
+    They are stored once for each turn, so that no Idempotency-Key is needed.
+    """
+    caller = app.caller.require("write")
+    return reply(remember_facts(caller, body).show(), 201)

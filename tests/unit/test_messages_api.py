@@ -430,3 +430,21 @@ def test_reading_needs_the_scope_read_and_the_conversation_s_space(api: Api, pat
 
 def test_appending_needs_the_scope_write(api: Api) -> None:
     assert api.limited(scopes={"read", "admin"}).post(MESSAGES, HELLO).problem == (403, "FORBIDDEN", None)
+
+
+def test_a_message_may_say_what_it_is_as_a_memory(api: Api) -> None:
+    made = {
+        "type": "user-agent",
+        "participants": {"userId": "ada", "memorySpaceId": "home"},
+        "conversationId": "marked",
+    }
+    assert api.post("/v1/conversations", made).status == 201
+
+    marked = {"role": "user", "content": "I am allergic to nuts.", "importance": 90, "tags": ["health"]}
+    answer = api.post("/v1/conversations/marked/messages", marked)
+
+    assert answer.json["messages"][0].keys() & {"importance", "tags", "memory"} == set()
+    memory = api.get("/v1/memories/mem:marked:1").json
+    assert (memory["importance"], memory["tags"]) == (90, ["health"])
+    refused = api.post("/v1/conversations/marked/messages", {**marked, "importance": 101})
+    assert refused.problem == (422, "INVALID_IMPORTANCE", "importance")

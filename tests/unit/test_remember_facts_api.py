@@ -238,3 +238,74 @@ def test_erasing_the_conversation_takes_its_turns_facts(api: Api, tenant: str) -
 
     assert api.delete("/v1/conversations/chat").json["removed"] == {"messages": 2, "memories": 2, "facts": 2}
     assert stored_facts(tenant) == []
+
+
+OF_TURN = "/v1/memory/remember-facts"
+STORED = {"memorySpaceId": "home", "conversationId": "chat", "userId": "ada", "messageIds": ["msg-001", "msg-002"]}
+
+
+def of_turn(api: Api, **more: Any) -> dict[str, Any]:
+    answer = api.post(OF_TURN, {**STORED, **more})
+    assert answer.status == 201, answer.body
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def test_the_facts_of_a_stored_turn_are_stored_once(api: Api, tenant: str) -> None:
+    remembered(api, TURN)
+
+    first = of_turn(api, facts=[LIVES, LIKES])
+
+    assert of_turn(api, facts=[LIVES, LIKES]) == first
+    assert [fact["fact"] for fact in first["facts"]] == [LIVES["fact"], LIKES["fact"]]
+    assert [fact["sourceRef"]["messageIds"] for fact in first["facts"]] == [["msg-001", "msg-002"]] * 2
+    assert "factsExtracted" not in first
+    assert len(stored_facts(tenant)) == 2
+
+
+def test_other_facts_of_a_stored_turn_are_stored_beside_those_it_has(api: Api, tenant: str) -> None:
+    remembered(api, {**TURN, "facts": [LIVES]})
+
+    assert [fact["fact"] for fact in of_turn(api, facts=[LIKES])["facts"]] == [LIKES["fact"]]
+    assert len(stored_facts(tenant)) == 2
+
+
+def test_the_facts_that_a_stored_turn_states_are_extracted_once(api: Api, write: Write) -> None:
+    remembered(api, TURN)
+    writer = write(facts_reply(LIVES))
+
+    first = of_turn(api, extractFacts=True, agentId="helper")
+
+    assert of_turn(api, extractFacts=True) == first
+    assert (first["factsExtracted"], first["facts"][0]["fact"]) == (True, LIVES["fact"])
+    [question] = writer.asked
+    assert question.splitlines()[1:] == [f"ada: {TURN['userMessage']}", f"helper: {TURN['agentResponse']}"]
+
+
+def test_a_turn_that_was_withdrawn_states_no_facts(api: Api, tenant: str, write: Write) -> None:
+    remembered(api, TURN)
+    write(facts_reply(LIVES))
+    api.post("/v1/conversations/chat/messages/msg-001/redact", {"reason": "asked for"})
+
+    assert of_turn(api, facts=[LIKES], extractFacts=True) == {"facts": []}
+    assert stored_facts(tenant) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ({"messageIds": ["msg-009"]}, (404, "MESSAGE_NOT_FOUND")),
+        ({"messageIds": []}, (422, "EMPTY_ARRAY")),
+        ({"conversationId": "nowhere"}, (404, "CONVERSATION_NOT_FOUND")),
+        ({"memorySpaceId": "away"}, (409, "MEMORY_SPACE_MISMATCH")),
+    ],
+)
+def test_facts_of_a_turn_that_is_not_there_are_refused(
+    api: Api, tenant: str, said: dict[str, Any], problem: tuple[int, str]
+) -> None:
+    remembered(api, TURN)
+
+    assert api.post(OF_TURN, {**STORED, "facts": [LIVES], **said}).problem[:2] == problem
+    assert api.limited(spaces={"away"}).post(OF_TURN, {**STORED, "facts": [LIVES]}).status == 404
+    assert api.limited(scopes={"read"}).post(OF_TURN, {**STORED, "facts": [LIVES]}).status == 403
+    assert stored_facts(tenant) == []

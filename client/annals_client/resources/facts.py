@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Any, Required, TypedDict, Unpack
 
@@ -10,7 +10,7 @@ from annals_client import wire
 from annals_client.calls import Repeat, Said
 from annals_client.listing import Wanted
 from annals_client.methods import Resource, S, call, listing
-from annals_client.models import ConversationRef, Fact
+from annals_client.models import ConversationRef, Fact, KeptFacts
 from annals_client.wire import Time
 
 
@@ -28,8 +28,49 @@ class NewFact(TypedDict, total=False):
     metadata: Mapping[str, Any]
 
 
+def written(facts: Iterable[NewFact] | None) -> list[dict[str, Any]] | None:
+    """Facts as a request has them."""
+    return None if facts is None else [wire.body(**fact) for fact in facts]
+
+
 class Facts(Resource[S]):
     """Store, read, list and delete facts."""
+
+    @call("POST /v1/memory/remember-facts", KeptFacts)
+    def of_turn(
+        self,
+        conversation_id: str,
+        message_ids: Sequence[str],
+        *,
+        memory_space_id: str,
+        facts: Iterable[NewFact] | None = None,
+        extract_facts: bool | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        participant_id: str | None = None,
+        timestamp: Time | None = None,
+    ) -> Said:
+        """Store facts of a turn whose messages are stored: those that are said, and those that it states.
+
+        The same ones are stored once. ``extract_facts`` has the server's model look for what it states.
+
+        Raises
+        ------
+        NotFound, Erased : there is no such conversation, or message
+        Conflict : MEMORY_SPACE_MISMATCH
+        """
+        said = wire.body(
+            conversation_id=conversation_id,
+            message_ids=message_ids,
+            memory_space_id=memory_space_id,
+            facts=written(facts),
+            extract_facts=extract_facts,
+            user_id=user_id,
+            agent_id=agent_id,
+            participant_id=participant_id,
+            timestamp=timestamp,
+        )
+        return Said(body=said)
 
     @call("POST /v1/facts", Fact, Repeat.WITH_KEY)
     def create(

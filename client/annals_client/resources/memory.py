@@ -16,7 +16,7 @@ from annals_client.methods import Resource, S, call
 from annals_client.models import Hit, Recollection, Remembered
 from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
 from annals_client.relay import AsyncRelay, Relay, demand_stream
-from annals_client.resources.facts import NewFact
+from annals_client.resources.facts import NewFact, written
 from annals_client.senders import AsyncSender, Sender
 from annals_client.wire import Time
 
@@ -42,8 +42,12 @@ class Question(MemoryFilter, total=False):
     explain: bool
 
 
-class BareTurn(TypedDict, total=False):
-    """What every way of remembering a turn takes. The conversation is made if it is missing."""
+class Turn(TypedDict, total=False):
+    """What every way of remembering a turn takes. The conversation is made if it is missing.
+
+    ``importance``, from 0 to 100, and ``tags`` say what the turn is as a memory. ``facts`` are known to follow from it;
+    ``extract_facts`` has the server's model look for some.
+    """
 
     memory_space_id: Required[str]
     user_message: Required[str]
@@ -53,14 +57,6 @@ class BareTurn(TypedDict, total=False):
     participant_id: str | None
     metadata: Mapping[str, Any] | None
     timestamp: Time | None
-
-
-class Turn(BareTurn, total=False):
-    """A turn, what it is as a memory, and its facts; ``importance`` is from 0 to 100.
-
-    ``facts`` are known to follow from it; ``extract_facts`` has the server's model look for some.
-    """
-
     importance: int
     tags: Sequence[str]
     facts: Iterable[NewFact] | None
@@ -77,7 +73,7 @@ class AskedTurn(Turn, total=False):
     idempotency_key: str | None
 
 
-class RelayedTurn(BareTurn, total=False):
+class RelayedTurn(Turn, total=False):
     """A turn that the caller's model answers, how its chunks are read, and whom to tell of them.
 
     ``text_of`` says what a chunk of an unknown kind adds to the reply.
@@ -190,7 +186,7 @@ class Remembering(Resource[S]):
 
 
 def _turn(*, facts: Iterable[NewFact] | None = None, **turn: Any) -> dict[str, Any]:
-    return wire.body(**turn, facts=None if facts is None else [wire.body(**fact) for fact in facts])
+    return wire.body(**turn, facts=written(facts))
 
 
 def _question(query: str | None, asked: Question) -> dict[str, Any]:

@@ -22,7 +22,8 @@ MessageList = list[Message]
 class NewMessage(TypedDict, total=False):
     """A message to be stored: a role, and ``content`` or ``parts`` or both. ``parts`` and ``metadata`` are any JSON.
 
-    ``status`` is ``incomplete`` for what came of a reply that broke off.
+    ``status`` is ``incomplete`` for what came of a reply that broke off. ``importance``, from 0 to 100, and ``tags``
+    say what it is as a memory.
     """
 
     role: Required[Role]
@@ -38,6 +39,8 @@ class NewMessage(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     timestamp: Time | None
     status: Literal["incomplete"] | None
+    importance: int | None
+    tags: Sequence[str] | None
 
 
 class Messages(Resource[S]):

@@ -98,6 +98,33 @@ def test_what_was_streamed_is_a_memory(ask: Ask, story: Story) -> None:
     assert hits[0].conversation_ref.message_ids == ["msg-002"]
 
 
+def test_what_a_relayed_turn_is_as_a_memory_and_its_facts_are_stored_with_it(ask: Ask, story: Story) -> None:
+    turns: list[StoredTurn] = []
+    fact = {"fact": "Hamlet hesitates.", "subject": "Hamlet", "predicate": "does", "object": "hesitate"}
+    marks = {"importance": 80, "tags": ["play"], "metadata": {"act": 3}}
+
+    story.relay(ask, WORDS, on_complete=turns.append, facts=[fact], extract_facts=True, **marks)
+
+    [turn] = turns
+    for message in (turn.user_message, turn.reply):
+        memory = story.annals.memories.get(f"mem:{story.name}:{message.seq}")
+        assert (memory.importance, memory.tags, memory.metadata) == (80, ["play"], {"act": 3})
+    [kept] = turn.facts
+    assert story.annals.facts.get(kept.fact_id) == kept
+    assert kept.source_ref
+    assert kept.source_ref.message_ids == [turn.user_message.message_id, turn.reply.message_id]
+    assert (turn.facts_extracted, bool(turn.facts_problem)) == (False, True)
+
+
+def test_a_relayed_reply_that_breaks_off_leaves_facts_where_it_is_kept(ask: Ask, story: Story) -> None:
+    fact = {"fact": "Hamlet hesitates.", "subject": story.name, "predicate": "does", "object": "hesitate"}
+    for on_failure in ("discard", "keep"):
+        with pytest.raises(StreamFailed):
+            story.relay(ask, _breaking(*WORDS), facts=[fact], extract_facts=True, on_failure=on_failure)
+        found = story.annals.conversations.get(story.name, include=["facts"]).facts or []
+        assert len(found) == (on_failure == "keep")
+
+
 def test_the_users_message_is_stored_before_the_first_chunk_is_asked_for(ask: Ask, story: Story) -> None:
     seen = []
 

@@ -25,7 +25,7 @@ from annals.ledger.entry import Entry, Record, Tail
 from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk
 from annals.ledger.marks import archive, seal
-from annals.ledger.messages import numbered_messages, show
+from annals.ledger.messages import MARKS, numbered_messages, show
 from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail
 from annals.settings import settings
@@ -140,7 +140,8 @@ def _is_same(message: BroughtMessage, record: Record, entry: Entry) -> bool:
         return True
     placed = {"messageId", "seq"} | ({"timestamp"} - message.said.keys()) | ({"status"} if message.archived else set())
     found = {name: value for name, value in shown.items() if name not in placed}
-    return sorted_text(found) == sorted_text(message.said)
+    said = {name: value for name, value in message.said.items() if name != MARKS}
+    return sorted_text(found) == sorted_text(said)
 
 
 def _holds_preamble(pk: str, tail: Tail, brought: Brought) -> bool:

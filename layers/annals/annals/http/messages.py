@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, ValidationInfo, field_validator
+from pydantic import Tag as Branch
 from typing_extensions import TypedDict
 
-from annals.http.model import Id, Json, Model, Time, refusal
-from annals.ledger.messages import Message
+from annals.http.model import Id, Importance, Json, Model, Tag, Time, refusal
+from annals.ledger.messages import Message, marked
 from annals.times import to_rfc3339
 
 ROLES = {"user": "user", "assistant": "assistant", "agent": "assistant", "system": "system", "tool": "tool"}
@@ -27,7 +28,8 @@ Role = Annotated[Literal["user", "assistant", "system", "tool"], BeforeValidator
 class NewMessage(Model):
     """A message as a caller sends it. ``content`` is the text that is searched; ``parts`` is any JSON.
 
-    ``status`` is ``incomplete`` for what came of a reply that broke off.
+    ``status`` is ``incomplete`` for what came of a reply that broke off. ``importance`` and ``tags`` say what it is as
+    a memory.
     """
 
     role: Role
@@ -43,6 +45,8 @@ class NewMessage(Model):
     metadata: Json | None = None
     timestamp: Time | None = None
     status: Literal["incomplete"] | None = None
+    importance: Importance | None = None
+    tags: list[Tag] = Field(default_factory=list, max_length=100)
 
     @field_validator("content")
     @classmethod
@@ -53,11 +57,12 @@ class NewMessage(Model):
 
     def said(self) -> dict[str, Any]:
         """What is stored: all that the caller said, and nothing else."""
-        said = self.model_dump(by_alias=True, exclude_unset=True)
+        said = self.model_dump(by_alias=True, exclude_unset=True, exclude={"importance", "tags"})
         if self.timestamp is not None:
             said["timestamp"] = to_rfc3339(self.timestamp)
         return {"role": self.role, "content": self.content} | {
-            name: value for name, value in said.items() if value is not None or name == "parts"
+            **{name: value for name, value in said.items() if value is not None or name == "parts"},
+            **marked(self.importance, self.tags),
         }
 
 
@@ -90,7 +95,7 @@ def _shape(value: Any) -> str:
 
 
 AppendMessages = Annotated[
-    Annotated[NewMessage, Tag("<message>")] | Annotated[NewMessages, Tag("<messages>")], Discriminator(_shape)
+    Annotated[NewMessage, Branch("<message>")] | Annotated[NewMessages, Branch("<messages>")], Discriminator(_shape)
 ]
 """One message, or several."""
 

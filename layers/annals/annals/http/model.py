@@ -49,6 +49,18 @@ def _check_text(value: str) -> str:
     return value
 
 
+def _check_importance(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
+        raise refusal("INVALID_IMPORTANCE", "must be a whole number from 0 to 100")
+    return value
+
+
+def _check_tag(value: str) -> str:
+    if not value.strip() or len(value) > 128:
+        raise refusal("INVALID_FORMAT", "must not be blank, nor longer than 128 characters")
+    return value
+
+
 def to_ms(value: Any) -> int:
     """A time as the API takes it, RFC 3339 or Unix milliseconds, as Unix milliseconds."""
     try:
@@ -93,6 +105,12 @@ Time = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}),
 ]
 """A time, as Unix milliseconds."""
+
+Importance = Annotated[int, BeforeValidator(_check_importance), Field(json_schema_extra={"minimum": 0, "maximum": 100})]
+"""How important a memory is, from 0 to 100."""
+
+Tag = Annotated[str, AfterValidator(_check_tag)]
+"""A word that memories are found by."""
 
 Score = Annotated[float, AfterValidator(_finite)]
 """A finite number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NotRequired, cast
 
 from typing_extensions import TypedDict
@@ -58,6 +58,12 @@ def seq_of(message_id: str) -> int | None:
 def new_message(said: Mapping[str, Any]) -> NewRecord:
     """The record of a message: the JSON text of all that the caller said of it."""
     return NewRecord(MESSAGE, dump(said).encode())
+
+
+def marked(importance: int | None, tags: Sequence[str]) -> dict[str, Any]:
+    """The part of a body that says what a message is as a memory; nothing where there is nothing to say."""
+    marks = {**({} if importance is None else {"importance": importance}), **({"tags": list(tags)} if tags else {})}
+    return {MARKS: marks} if marks else {}
 
 
 def show(record: Record, entry: Entry, archived: int = 0) -> Message:

@@ -9,20 +9,19 @@ from typing_extensions import TypedDict
 
 from annals.conversations.models import Conversation, ShownSummary
 from annals.errors import InvalidInput
-from annals.http.model import ConversationId, Id, Json, Model, Score, Text, Time, refusal
+from annals.http.model import (
+    ConversationId,
+    Id,
+    Importance,
+    Json,
+    Model,
+    Score,
+    Tag,
+    Text,
+    Time,
+    refusal,
+)
 from annals.ledger.messages import Message
-
-
-def _check_importance(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
-        raise refusal("INVALID_IMPORTANCE", "must be a whole number from 0 to 100")
-    return value
-
-
-def _check_tag(value: str) -> str:
-    if not value.strip() or len(value) > 128:
-        raise refusal("INVALID_FORMAT", "must not be blank, nor longer than 128 characters")
-    return value
 
 
 def _check_confidence(value: Any) -> Any:
@@ -32,8 +31,6 @@ def _check_confidence(value: Any) -> Any:
 
 
 Confidence = Annotated[int, BeforeValidator(_check_confidence), Field(json_schema_extra={"minimum": 0, "maximum": 100})]
-Importance = Annotated[int, BeforeValidator(_check_importance), Field(json_schema_extra={"minimum": 0, "maximum": 100})]
-Tag = Annotated[str, AfterValidator(_check_tag)]
 
 
 MAX_FACTS = 25
@@ -73,6 +70,13 @@ class FactsOfTurn(Model):
     timestamp: Time | None = None
     facts: list[NewFact] = Field(default_factory=list, max_length=MAX_FACTS)
     extract_facts: bool = False
+
+
+class RememberFacts(FactsOfTurn):
+    """The facts of a turn whose messages are stored; ``messageIds`` name them in their order."""
+
+    conversation_id: ConversationId
+    message_ids: Annotated[list[str], Field(min_length=1, max_length=100)]
 
 
 class NewTurn(FactsOfTurn):

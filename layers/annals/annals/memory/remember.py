@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 from annals.access.caller import Caller
 from annals.conversations.create import NewConversation, create, new_conversation_id
 from annals.conversations.genesis import USER_AGENT, Genesis, read_genesis
 from annals.errors import ConversationAlreadyExists, ConversationNotFound, MemorySpaceMismatch
+from annals.json_text import dump
 from annals.ledger.append import Appended, NewRecord, append
 from annals.ledger.idempotency import IdempotentRequest
-from annals.ledger.messages import MARKS, message_id, new_message
+from annals.ledger.messages import Message, marked, message_id, new_message
 from annals.memory.facts.extraction import Line
+from annals.memory.facts.making import demand_source
 from annals.memory.facts.of_turns import Kept, Source, demand_fitting, keep_facts
-from annals.memory.models import NewTurn, Remember, Remembered
+from annals.memory.models import NewTurn, Remember, Remembered, RememberFacts
 from annals.memory.raw import DEFAULT_IMPORTANCE, memories_of
 from annals.memory.shown import show_memory
-from annals.times import to_rfc3339
+from annals.times import from_rfc3339, to_rfc3339
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,33 @@ def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None =
     return replace(stored, kept=keep_facts(stored.source, turn, lines))
 
 
+def remember_facts(caller: Caller, turn: RememberFacts) -> Kept:
+    """Store the facts of a turn whose messages are stored, once: the same ones sent again are found.
+
+    Raises
+    ------
+    RequestTooLarge : the facts
+    and what ``demand_source`` raises
+    """
+    demand_fitting(turn.facts)
+    messages = demand_source(caller, turn.memory_space_id, turn.conversation_id, turn.message_ids)
+    if any(message.get("status") == "redacted" for message in messages):
+        return Kept()
+    source = Source(
+        read_genesis(caller.tenant, turn.conversation_id),
+        tuple(turn.message_ids),
+        from_rfc3339(messages[0]["timestamp"]),
+        replayed=True,
+        said=sha256(dump([fact.model_dump() for fact in turn.facts]).encode()).hexdigest(),
+    )
+    return keep_facts(source, turn, [_line(turn, message) for message in messages if message.get("content")])
+
+
+def _line(turn: RememberFacts, message: Message) -> Line:
+    owner = turn.user_id if message["role"] == "user" else turn.agent_id
+    return Line(message.get("name") or owner or message["role"], message["content"])
+
+
 def store(caller: Caller, turn: NewTurn, said: Sequence[NewRecord], request: IdempotentRequest | None) -> Stored:
     """Append messages of a turn to its conversation, which is made if it is missing."""
     turn.demand_owner()
@@ -97,23 +127,14 @@ def said_beside(turn: NewTurn) -> dict[str, Any]:
         "participantId": turn.participant_id,
         "metadata": turn.metadata,
         "timestamp": to_rfc3339(turn.timestamp) if turn.timestamp is not None else None,
-        MARKS: _marks(turn),
     }
-    return {name: value for name, value in said.items() if value is not None}
+    importance = turn.importance if turn.importance != DEFAULT_IMPORTANCE else None
+    return {**{name: value for name, value in said.items() if value is not None}, **marked(importance, turn.tags)}
 
 
 def _message(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
     named = {name: value for name, value in more.items() if value is not None}
     return new_message({"role": role, "content": content, **said_beside(turn), **named})
-
-
-def _marks(turn: NewTurn) -> dict[str, Any] | None:
-    """What the turn's messages are as memories, where it is not what any message is."""
-    marks = {
-        **({"importance": turn.importance} if turn.importance != DEFAULT_IMPORTANCE else {}),
-        **({"tags": turn.tags} if turn.tags else {}),
-    }
-    return marks or None
 
 
 def _conversation(caller: Caller, turn: NewTurn, request: IdempotentRequest | None) -> Genesis:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from annals.access.caller import Caller
 from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_space, demand_tail
 from annals.errors import MemorySpaceMismatch, MessageNotFound
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import read_messages
+from annals.ledger.messages import Message, read_messages
 from annals.memory.facts.items import StoredFact
 from annals.memory.facts.store import new_fact_id
-from annals.memory.models import CreateFact, NewConversationRef
+from annals.memory.models import CreateFact
 from annals.times import now_ms
 
 
@@ -25,7 +27,7 @@ def new_fact(caller: Caller, said: CreateFact) -> StoredFact:
     caller.demand_space(said.memory_space_id)
     source = said.source_ref
     if source:
-        _demand_source(caller, said.memory_space_id, source)
+        demand_source(caller, said.memory_space_id, source.conversation_id, source.message_ids)
     at = now_ms()
     return StoredFact(
         tenant=caller.tenant,
@@ -48,14 +50,20 @@ def new_fact(caller: Caller, said: CreateFact) -> StoredFact:
     )
 
 
-def _demand_source(caller: Caller, space: str, source: NewConversationRef) -> None:
-    """Refuse a source that is not there, or belongs to another space."""
-    demand_space(caller.tenant, source.conversation_id, caller.spaces)
-    demand_tail(caller.tenant, source.conversation_id)
-    if read_genesis(caller.tenant, source.conversation_id).memory_space_id != space:
-        raise MemorySpaceMismatch(source.conversation_id)
-    pk = conversation_pk(caller.tenant, source.conversation_id)
-    found = {message["messageId"] for message in read_messages(pk, source.message_ids)}
-    for message_id in source.message_ids:
-        if message_id not in found:
+def demand_source(caller: Caller, space: str, conversation_id: str, message_ids: Sequence[str]) -> list[Message]:
+    """The messages that facts come from, in stored order.
+
+    Raises
+    ------
+    ConversationNotFound, ConversationErased, MessageNotFound
+    MemorySpaceMismatch : the conversation belongs to another space
+    """
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    demand_tail(caller.tenant, conversation_id)
+    if read_genesis(caller.tenant, conversation_id).memory_space_id != space:
+        raise MemorySpaceMismatch(conversation_id)
+    messages = read_messages(conversation_pk(caller.tenant, conversation_id), message_ids)
+    for message_id in message_ids:
+        if message_id not in {message["messageId"] for message in messages}:
             raise MessageNotFound(message_id)
+    return messages

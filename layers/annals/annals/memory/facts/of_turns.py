@@ -35,12 +35,16 @@ NO_EXTRACTOR = "No facts were extracted: there is no chat model that could (CHAT
 
 @dataclass(frozen=True)
 class Source:
-    """A stored turn: its conversation and messages, when it was stored, and whether an earlier request stored it."""
+    """A stored turn: its conversation and messages, when it was stored, and whether an earlier request stored it.
+
+    ``said`` is the name of the facts that the turn brings: those of another name are stored beside them.
+    """
 
     genesis: Genesis
     message_ids: tuple[str, ...]
     at: int
     replayed: bool = False
+    said: str = SAID
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def keep_facts(source: Source, turn: FactsOfTurn, said: Sequence[Line]) -> Kept:
 
     An extraction that fails leaves the turn and its own facts as they are, and is told.
     """
-    brought = (_earlier(source, SAID) or _keep(source, turn, SAID, turn.facts)) if turn.facts else []
+    brought = (_earlier(source, source.said) or _keep(source, turn, source.said, turn.facts)) if turn.facts else []
     if not turn.extract_facts:
         return Kept(brought)
     earlier = _earlier(source, EXTRACTED)

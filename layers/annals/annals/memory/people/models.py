@@ -8,8 +8,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from annals.errors import InvalidInput
-from annals.http.model import Id, Json, Model, Text
-from annals.memory.models import Tag
+from annals.http.model import Id, Json, Model, Tag, Text
 
 MAX_CHARACTERS = 50_000
 
