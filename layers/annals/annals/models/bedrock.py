@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 from botocore.config import Config
@@ -12,12 +12,14 @@ from urllib3.exceptions import HTTPError
 
 from annals.errors import ConfigurationError
 
+Service = Literal["bedrock-runtime", "bedrock-agent-runtime"]
+
 FAILURES = (BotoCoreError, ClientError, ParserError, HTTPError, OSError)
 """All that a call of Bedrock, or the reading of its answer, raises."""
 
 
 def runtime_client(
-    *, read_timeout_s: float, connections: int = 10, attempts: int = 5, service: str = "bedrock-runtime"
+    *, read_timeout_s: float, connections: int = 10, attempts: int = 5, service: Service = "bedrock-runtime"
 ) -> Any:
     """A client of Bedrock's runtime; threads may share it. botocore retries throttling and 5xx, with backoff.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from annals.search import words
 from annals.search.dates import MONTHS, NamedDate, asks_when, named_date
@@ -21,6 +21,12 @@ QUESTION_WORDS = frozenset(
 """.split()
 )
 
+AUXILIARIES = frozenset(
+    """
+    do does did is are was were has have had will would can could shall should may might must
+""".split()
+)
+
 
 @dataclass(frozen=True)
 class Question:
@@ -29,22 +35,17 @@ class Question:
     Parameters
     ----------
     terms : the words to look for, at most 64; empty where it holds none but question words
-    text : the text to embed, without speakers' names; empty where it holds no word at all
-    speakers : the speakers that it names
+    text : the text to embed, as the speakers that it names would say it; empty where it holds no word at all
+    speaker : the speaker whom it is about
     asks_when : whether it wants a time for an answer
     date : the day or month that it names
     """
 
     terms: tuple[str, ...]
     text: str
-    speakers: frozenset[str] = frozenset()
+    speaker: str | None = None
     date: NamedDate | None = None
     asks_when: bool = False
-
-    @property
-    def speaker(self) -> str | None:
-        """The speaker, where exactly one is named."""
-        return next(iter(self.speakers)) if len(self.speakers) == 1 else None
 
 
 def analyse(text: str, speakers: Collection[str]) -> Question:
@@ -56,8 +57,8 @@ def analyse(text: str, speakers: Collection[str]) -> Question:
     terms = [word for word in asked if word not in names] or asked
     return Question(
         terms=tuple(terms[:MAX_TERMS]),
-        text=_without(text, names) if words.has_words(text) else "",
-        speakers=frozenset(named),
+        text=_in_first_person(text, names) if words.has_words(text) else "",
+        speaker=_asked_about(text, named),
         date=named_date(text),
         asks_when=asks_when(text),
     )
@@ -86,11 +87,44 @@ def _name_words(text: str) -> frozenset[str]:
 _NOT_NAMES = QUESTION_WORDS | frozenset(MONTHS) | {"mark", "art", "grace", "hope", "faith", "joy", "rose", "bill"}
 
 
-def _without(text: str, names: Collection[str]) -> str:
-    """The text without these words, as it is where nothing else would be left."""
-    kept, end = "", 0
-    for start, stop, word in words.spans(text):
-        if word in names:
-            kept, end = kept + text[end:start], stop
-    kept = re.sub(r"\s+", " ", kept + text[end:]).strip()
-    return kept if words.has_words(kept) else text
+@dataclass(frozen=True)
+class _Mention:
+    """Where a text names someone: by which words, whether as an owner, and whether as the subject of "did Ann say"."""
+
+    start: int
+    stop: int
+    names: frozenset[str]
+    owns: bool
+    acts: bool
+
+
+def _mentions(text: str, names: Collection[str]) -> Iterator[_Mention]:
+    """Each run of names in a text."""
+    runs = [list(run) for _, run in groupby(words.spans(text), key=lambda span: span[2] in names)]
+    for before, run, after in zip([[], *runs], runs, [*runs[1:], []], strict=False):
+        (start, *_), (last, stop, name) = run[0], run[-1]
+        if name in names:
+            owns = text[last:stop].lower() != name
+            alone = not after or after[0][2] not in ("and", "or")
+            acts = bool(before) and before[-1][2] in AUXILIARIES and alone and not owns
+            yield _Mention(start, stop, frozenset(word for *_, word in run), owns, acts)
+
+
+def _asked_about(text: str, named: Mapping[str, frozenset[str]]) -> str | None:
+    """The only speaker named; of several, the one who acts: Ann in "What did Ann tell Ben?"."""
+    if len(named) < 2:
+        return next(iter(named), None)
+    acting = [mention.names for mention in _mentions(text, frozenset().union(*named.values())) if mention.acts]
+    subjects = [speaker for speaker, names in named.items() if any(each <= names for each in acting)]
+    return subjects[0] if len(subjects) == 1 else None
+
+
+def _in_first_person(text: str, names: Collection[str]) -> str:
+    """The text with "I" and "my" for names, as what answers says them; as it is where it holds nothing but names."""
+    if all(word in names for word in words.words(text)):
+        return text
+    said, end = "", 0
+    for mention in _mentions(text, names):
+        said += text[end : mention.start] + ("my" if mention.owns else "I")
+        end = mention.stop
+    return said + text[end:]
