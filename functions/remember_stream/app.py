@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
+from anyio.to_thread import run_sync
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -33,9 +35,11 @@ async def remember_stream(request: Request) -> Response:
     caller = asgi.caller(request).require("write")
     requests.demand_json(request.headers.get("content-type"))
     body = await request.body()
+    said = json_text.parse(body)
     asked = StreamRequest(
         caller=caller,
-        turn=_turn(body),
+        turn=await run_sync(_turn, said),
+        question=said["userMessage"],
         idempotent=requests.idempotent_request(
             caller.tenant, "remember-stream", request.headers.get("idempotency-key"), request.url.path, body
         ),
@@ -60,9 +64,9 @@ async def _frames(told: Told) -> AsyncIterator[bytes]:
         yield sse.frame(event.name, event.data, event.number) if event else sse.KEEP_ALIVE
 
 
-def _turn(body: bytes) -> RememberStream:
+def _turn(said: Any) -> RememberStream:
     try:
-        return RememberStream.model_validate(json_text.parse(body))
+        return RememberStream.model_validate(said)
     except ValidationError as error:
         raise problems.from_validation(error.errors()) from None
 

@@ -19,7 +19,7 @@ FUNCTIONS = {
 TABLES = {name for name, part in RESOURCES.items() if part["Type"] == "AWS::DynamoDB::Table"}
 
 PUT, UPDATE, DELETE = "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"
-READS = {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:ConditionCheckItem"}
+READS = {f"dynamodb:{read}" for read in ("GetItem", "BatchGetItem", "Query", "Scan", "ConditionCheckItem")}
 
 WRITES: dict[str, dict[str, set[str]]] = {
     "A2aFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
@@ -51,7 +51,7 @@ WILDCARDS = {
     # A domain's ARN ends in /*: what follows are the paths of its own HTTP API.
     "${OpenSearchArn}/*": ("es:",),
     # Reranking is not permitted by resource; which model may be invoked for it is said beside.
-    "*": ("bedrock:Rerank",),
+    "*": ("bedrock:Rerank", "comprehend:DetectPiiEntities"),
 }
 """Where a resource may hold a ``*``, and for which actions."""
 

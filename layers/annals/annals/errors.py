@@ -259,6 +259,13 @@ class ChatUnavailable(Unavailable):
     code, title = "MODEL_UNAVAILABLE", "Chat model unavailable"
 
 
+class PiiUnavailable(Unavailable):
+    code, title = "PII_DETECTION_UNAVAILABLE", "Detection of personal data unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("Personal data could not be looked for, so nothing was stored. Send the request again.")
+
+
 class StreamEmpty(AnnalsError):
     """502: the chat model ended its reply without a word."""
 

@@ -28,6 +28,8 @@ class Settings:
     ``jwt_issuer`` is whose tokens are taken beside keys, ``jwt_audience`` for whom they must be made (several with
     commas between them); of their claims, ``jwt_tenant_claim`` names the tenant, ``jwt_scopes_claim`` the scopes, each
     behind ``jwt_scope_prefix``, and ``jwt_spaces_claim`` the memory spaces.
+    ``pii_redaction`` is ``off``, or what finds personal data, which then is not stored: ``patterns`` or, for texts in
+    ``pii_language``, ``comprehend``.
     ``ingest_tenants`` is a JSON object of tenants by the ARN of what their events come through, ``ingest_bus`` the ARN
     of the bus, ``ingest_failures`` the URL of the queue of what cannot be stored. ``events_bus`` is the ARN of the bus
     that is told of changes, empty for none.
@@ -87,6 +89,9 @@ class Settings:
     jwt_scope_prefix: str = ""
     jwt_spaces_claim: str = ""
 
+    pii_redaction: str = "off"
+    pii_language: str = "en"
+
     memory_versions: int = 10
     append_patience_s: float = 10.0
     erase_budget_s: float = 20.0
@@ -116,6 +121,8 @@ class Settings:
         for name in ("embeddings_url", "chat_url"):
             if getattr(settings, name) != "offline":
                 _demand_url(name, getattr(settings, name))
+        if settings.pii_redaction not in ("off", "patterns", "comprehend"):
+            raise ConfigurationError(f"PII_REDACTION is off, patterns or comprehend, not {settings.pii_redaction!r}.")
         for name in ("jwt_issuer", "jwt_jwks_url"):
             _demand_safe_url(name, getattr(settings, name))
         if settings.jwt_issuer and not settings.jwt_audience:

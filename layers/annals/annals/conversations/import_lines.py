@@ -21,13 +21,14 @@ from annals.conversations.models import ConversationType, Participants
 from annals.conversations.openai_chat import from_openai
 from annals.errors import AnnalsError, InvalidInput, InvalidJson
 from annals.http.messages import NewMessage
-from annals.http.model import Id, Json, Model, Time
+from annals.http.model import Id, Model, SaidJson, Time
 from annals.http.problems import from_validation
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
 from annals.ledger.items import demand_size
 from annals.ledger.messages import new_message
+from annals.privacy import redact_all
 from annals.times import to_rfc3339
 
 PARTICIPANTS = ("type", "memorySpaceId", "userId", "agentId", "participantId", "agent1", "agent2")
@@ -47,7 +48,7 @@ class ConversationLine(Model):
     conversation_type: ConversationType
     conversation_id: Id
     participants: Participants
-    metadata: Json = Field(default_factory=dict)
+    metadata: SaidJson = Field(default_factory=dict)
     offset: Annotated[int, Field(ge=0, le=10**9)] = 0
     status: Literal["active", "sealed", "archived"] = "active"
     message_count: Annotated[int | None, Field(ge=0)] = None
@@ -187,7 +188,7 @@ class _Lines:
             demand_size(brought.preamble.body)
 
     def _take_openai(self, said: dict[str, Any], line: str) -> None:
-        metadata = {name: value for name, value in said.items() if name != "messages"}
+        metadata = redact_all({name: value for name, value in said.items() if name != "messages"})
         metadata_text(metadata)
         messages = [_message(message.said()) for message in _openai_messages(said["messages"])]
         self._unowned[line] = (metadata, messages)

@@ -12,7 +12,7 @@ from annals.conversations.create import NewConversation
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.conversations.receipts import Receipt
 from annals.errors import InvalidInput
-from annals.http.model import ConversationId, Id, Json, Model, Text, refusal, to_ms
+from annals.http.model import ConversationId, Id, Json, Model, Said, SaidJson, Text, refusal, to_ms
 from annals.ledger.messages import Message
 from annals.times import to_rfc3339
 
@@ -79,7 +79,7 @@ class CreateConversation(Model):
     type: ConversationType
     conversation_id: ConversationId | None = None
     participants: Participants
-    metadata: Json = Field(default_factory=dict)
+    metadata: SaidJson = Field(default_factory=dict)
 
     def to_new(self) -> NewConversation:
         """The conversation as the domain takes it. Raises InvalidInput where its participants do not fit its type."""
@@ -95,14 +95,14 @@ class GetOrCreateConversation(CreateConversation):
 class PatchConversation(Model):
     """A merge patch for a conversation's metadata."""
 
-    metadata: Json
+    metadata: SaidJson
 
 
 class AddPreamble(Model):
     """A text to be put in front of the first message."""
 
-    content: Text
-    metadata: Json | None = None
+    content: Said
+    metadata: SaidJson | None = None
 
 
 def _to_point(value: Any) -> Any:
@@ -133,7 +133,7 @@ class Archive(Model):
 class Redact(Model):
     """Why a message's content is withdrawn."""
 
-    reason: Text
+    reason: Said
 
 
 class Removed(TypedDict):
@@ -222,10 +222,10 @@ class SendBetweenAgents(Model):
 
     from_: Annotated[Id, Field(alias="from")]
     to: Id
-    text: Text
+    text: Said
     memory_space_id: Id | None = None
     thread_id: Id | None = None
-    metadata: Json | None = None
+    metadata: SaidJson | None = None
 
 
 class SentBetweenAgents(Message):

@@ -8,8 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Vali
 from pydantic import Tag as Branch
 from typing_extensions import TypedDict
 
-from annals.http.model import Id, Importance, Json, Model, Tag, Time, refusal
+from annals.http.model import Id, Importance, Model, SaidJson, Tag, Time, refusal
 from annals.ledger.messages import Message, marked
+from annals.privacy import redact, redact_all
 from annals.times import to_rfc3339
 
 ROLES = {"user": "user", "assistant": "assistant", "agent": "assistant", "system": "system", "tool": "tool"}
@@ -33,8 +34,8 @@ class NewMessage(Model):
     """
 
     role: Role
-    parts: Any = None
-    content: Annotated[str, Field(validate_default=True)] = ""
+    parts: Annotated[Any, AfterValidator(redact_all)] = None
+    content: Annotated[str, AfterValidator(redact), Field(validate_default=True)] = ""
     name: str | None = None
     user_id: Id | None = None
     participant_id: Id | None = None
@@ -42,7 +43,7 @@ class NewMessage(Model):
     to: Id | None = None
     thread_id: Id | None = None
     run_id: Id | None = None
-    metadata: Json | None = None
+    metadata: SaidJson | None = None
     timestamp: Time | None = None
     status: Literal["incomplete"] | None = None
     importance: Importance | None = None

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from annals.privacy import redact, redact_all
 from annals.times import from_rfc3339, to_rfc3339
 
 MAX_ID_CHARS = 128
@@ -117,3 +118,9 @@ Score = Annotated[float, AfterValidator(_finite)]
 
 Json = dict[str, Any]
 """Any JSON object, given back exactly."""
+
+Said = Annotated[Text, AfterValidator(redact)]
+"""A text of what people say, which is stored: without personal data, where the settings want that."""
+
+SaidJson = Annotated[Json, AfterValidator(redact_all)]
+"""The same of a JSON object."""

@@ -11,7 +11,7 @@ from annals.conversations.create import NewConversation
 from annals.conversations.models import ConversationType, Participants
 from annals.errors import InvalidInput
 from annals.http.messages import NewMessages
-from annals.http.model import ConversationId, Json, Model, Text, refusal
+from annals.http.model import ConversationId, Model, SaidJson, Text, refusal
 from annals.http.problems import from_validation
 from annals.http.requests import MAX_KEY_CHARS
 from annals.memory.models import Remember
@@ -29,7 +29,7 @@ class NamedConversation(Model):
     conversation_id: ConversationId | None = None
     type: ConversationType | None = None
     participants: Participants | None = None
-    metadata: Json = Field(default_factory=dict)
+    metadata: SaidJson = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:

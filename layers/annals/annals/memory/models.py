@@ -15,6 +15,8 @@ from annals.http.model import (
     Importance,
     Json,
     Model,
+    Said,
+    SaidJson,
     Score,
     Tag,
     Text,
@@ -44,12 +46,12 @@ class SaidFact(Model):
     from the next fact of the same subject and predicate.
     """
 
-    fact: Annotated[Text, Field(max_length=10_000)]
+    fact: Annotated[Said, Field(max_length=10_000)]
     fact_type: Annotated[Text, Field(max_length=128)] = "custom"
     confidence: Confidence = 100
-    subject: Annotated[Text, Field(max_length=1_000)]
+    subject: Annotated[Said, Field(max_length=1_000)]
     predicate: Annotated[Text, Field(max_length=1_000)]
-    object: Annotated[Text, Field(max_length=1_000)]
+    object: Annotated[Said, Field(max_length=1_000)]
     valid_from: Time | None = None
 
 
@@ -57,7 +59,7 @@ class NewFact(SaidFact):
     """A fact that a caller brings."""
 
     tags: list[Tag] = Field(default_factory=list, max_length=100)
-    metadata: Json = Field(default_factory=dict)
+    metadata: SaidJson = Field(default_factory=dict)
 
 
 class FactsOfTurn(Model):
@@ -83,10 +85,10 @@ class NewTurn(FactsOfTurn):
     """What every way of remembering a turn takes."""
 
     conversation_id: ConversationId | None = None
-    user_message: Text
+    user_message: Said
     importance: Importance = 50
     tags: list[Tag] = Field(default_factory=list, max_length=100)
-    metadata: Json | None = None
+    metadata: SaidJson | None = None
 
     def demand_owner(self) -> None:
         """Raise InvalidInput OWNER_REQUIRED where nobody is named whose turn it is."""
@@ -97,7 +99,7 @@ class NewTurn(FactsOfTurn):
 class Remember(NewTurn):
     """A turn to be remembered: what the user said, and what the agent answered."""
 
-    agent_response: Text
+    agent_response: Said
 
 
 class RememberStream(NewTurn):
@@ -113,7 +115,7 @@ class CreateMemory(Model):
     """An explicit memory to be made."""
 
     memory_space_id: Id
-    content: Text
+    content: Said
     content_type: Literal["raw", "summarized", "fact", "custom"] = "custom"
     source_type: Literal["conversation", "system", "tool", "a2a"] = "system"
     user_id: Id | None = None
@@ -121,7 +123,7 @@ class CreateMemory(Model):
     participant_id: Id | None = None
     importance: Importance = 50
     tags: list[Tag] = Field(default_factory=list, max_length=100)
-    metadata: Json = Field(default_factory=dict)
+    metadata: SaidJson = Field(default_factory=dict)
     conversation_ref: NewConversationRef | None = None
 
 
@@ -135,10 +137,10 @@ class NewConversationRef(Model):
 class PatchMemory(Model):
     """What of a memory is to change. Metadata is merged; null removes a key."""
 
-    content: Text | None = None
+    content: Said | None = None
     importance: Importance | None = None
     tags: list[Tag] | None = Field(default=None, max_length=100)
-    metadata: Json | None = None
+    metadata: SaidJson | None = None
 
 
 class CreateFact(NewFact):

@@ -12,6 +12,7 @@ from annals.settings import Settings
 if TYPE_CHECKING:
     from annals.models.chat import ChatModel
     from annals.models.embedding import Embedder
+    from annals.models.pii import PiiDetector
     from annals.models.reranking import Reranker
 
 OFFLINE = "offline"
@@ -89,6 +90,17 @@ def reranker_from_settings(settings: Settings) -> Reranker | None:
         service="bedrock-agent-runtime", read_timeout_s=settings.rerank_timeout_s, attempts=2
     )
     return BedrockReranker(client, settings.rerank_model)
+
+
+def pii_detector_from_settings(settings: Settings) -> PiiDetector:
+    """The detector of personal data that the settings name: Amazon Comprehend, or the one that needs no network."""
+    if settings.pii_redaction == "comprehend":
+        from annals.models import comprehend
+
+        return comprehend.ComprehendDetector(comprehend.client(), settings.pii_language)
+    from annals.models.pii_patterns import PatternDetector
+
+    return PatternDetector()
 
 
 def _chat_reranker(settings: Settings) -> Reranker:

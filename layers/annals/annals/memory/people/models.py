@@ -8,11 +8,11 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from annals.errors import InvalidInput
-from annals.http.model import Id, Json, Model, Tag, Text
+from annals.http.model import Id, Json, Model, Said, SaidJson, Tag, Text
 
 MAX_CHARACTERS = 50_000
 
-Words = Annotated[Text, Field(max_length=MAX_CHARACTERS)]
+Words = Annotated[Said, Field(max_length=MAX_CHARACTERS)]
 Topics = Annotated[list[Tag], Field(max_length=100)]
 
 
@@ -24,7 +24,7 @@ class NewUserMemory(Model):
     input: Words | None = None
     agent_id: Id | None = None
     memory_space_id: Id | None = None
-    metadata: Json = Field(default_factory=dict)
+    metadata: SaidJson = Field(default_factory=dict)
 
 
 class PatchUserMemory(Model):
@@ -34,7 +34,7 @@ class PatchUserMemory(Model):
     topics: Topics | None = None
     input: Words | None = None
     agent_id: Id | None = None
-    metadata: Json | None = None
+    metadata: SaidJson | None = None
 
 
 class SearchUserMemories(Model):

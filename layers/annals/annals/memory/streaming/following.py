@@ -15,6 +15,7 @@ from annals.memory.streaming import turns
 from annals.memory.streaming.drafts import Batch, Draft, Drafts, End, News
 from annals.memory.streaming.prompt import Recalled
 from annals.memory.streaming.turns import Event, StoredReply, TurnStore
+from annals.privacy import redact
 from annals.times import now_ms
 
 POLL_S = 0.3
@@ -211,7 +212,7 @@ def settle(source: Source, draft: Draft) -> None:
     try:
         reply = source.store.find_reply(draft)
         if reply is None and draft.on_failure == "keep" and news.text.strip():
-            reply = source.store.commit(draft, news.text, incomplete=True)
+            reply = source.store.commit(draft, redact(news.text), incomplete=True)
         if reply:
             reply = source.store.keep_facts(source.drafts.with_turn(draft), reply)
     except AnnalsError as refusal:

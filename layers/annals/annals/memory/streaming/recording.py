@@ -10,6 +10,7 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
+from annals import privacy
 from annals.memory.streaming.drafts import Batch, Draft, Drafts, End
 
 logger = logging.getLogger("annals")
@@ -113,7 +114,8 @@ class Recorder:
             logger.exception("The draft of %s is behind", self._draft.stream_id)
 
     async def _write(self) -> None:
-        self._waiting.extend(self._reply.drain())
+        if not privacy.is_on():  # a draft is stored, so that its followers get the reply at the end, and redacted
+            self._waiting.extend(self._reply.drain())
         if self._is_context_new or (not self._waiting and asyncio.get_running_loop().time() > self._pulse_at):
             await run_sync(self._drafts.pulse, self._draft, self._context)
             self._is_context_new = False

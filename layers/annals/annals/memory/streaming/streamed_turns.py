@@ -36,6 +36,7 @@ from annals.memory.streaming.prompt import Prompt, prompt
 from annals.memory.streaming.recording import Recorder, Reply
 from annals.memory.streaming.turns import Begun, Event, StoredReply, StreamRequest, TurnStore
 from annals.models.chat import ChatModel, Finished, paced
+from annals.privacy import redact
 
 logger = logging.getLogger("annals")
 
@@ -236,7 +237,7 @@ class Turn:
         self._opening.append(context)
         self._recorder.note_context(context.data)
         self._tell()
-        failure = await self._listen(prompt(self._request.turn.instructions, recalled, self._request.turn.user_message))
+        failure = await self._listen(prompt(self._request.turn.instructions, recalled, self._request.asked))
         if failure:
             raise await self._failed(failure)
         if not self._reply.says_something:
@@ -292,7 +293,7 @@ class Turn:
 
         Raises StreamFailed where another request ended the turn, in the belief that we are dead.
         """
-        text = self._reply.text
+        text = await run_sync(redact, self._reply.text)
         stored = await run_sync(partial(self._store.commit, incomplete=incomplete), self._draft, text)
         self._stored_ids = stored.remembered["conversation"]["messageIds"]
         if not incomplete and (stored.incomplete or stored.text != text):

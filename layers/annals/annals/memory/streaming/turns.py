@@ -17,12 +17,21 @@ from annals.memory.streaming.prompt import Recalled
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """A turn to be streamed, and for whom. ``request_id`` is what problem details name."""
+    """A turn to be streamed, and for whom. ``request_id`` is what problem details name.
+
+    ``question`` is the user's message as the model is to get it, where that is not as it is stored.
+    """
 
     caller: Caller
     turn: RememberStream
     idempotent: IdempotentRequest | None = None
     request_id: str = ""
+    question: str | None = None
+
+    @property
+    def asked(self) -> str:
+        """What the model is asked."""
+        return self.turn.user_message if self.question is None else self.question
 
 
 @dataclass(frozen=True)

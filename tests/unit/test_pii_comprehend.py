@@ -1,0 +1,111 @@
+"""Amazon Comprehend as a detector: how texts are put into its calls, and its places found again in them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annals.errors import PiiUnavailable
+from annals.models import comprehend
+from annals.models.comprehend import ComprehendDetector
+from annals.models.pii import Span, labelled
+
+ADA = "Ada"
+
+
+class Comprehend:
+    """Finds the name Ada, and takes no more than Comprehend does."""
+
+    def __init__(self, **changed: Any) -> None:
+        self.calls: list[str] = []
+        self._changed = changed
+
+    def detect_pii_entities(self, *, Text: str, LanguageCode: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        assert 1 <= len(Text.encode()) <= 100_000
+        assert LanguageCode == "en"
+        self.calls.append(Text)
+        return {"Entities": [self._entity(found) for found in re.finditer(ADA, Text)]}
+
+    def _entity(self, found: re.Match[str]) -> dict[str, Any]:
+        return {
+            "Type": "NAME",
+            "Score": 0.99,
+            "BeginOffset": found.start(),
+            "EndOffset": found.end(),
+            **self._changed,
+        }
+
+
+def redacted(client: Any, *texts: str) -> list[str]:
+    found = ComprehendDetector(client, "en").find(texts)
+    return [labelled(text, spans) for text, spans in zip(texts, found, strict=True)]
+
+
+def test_names_are_replaced_in_several_texts_by_one_call() -> None:
+    client = Comprehend()
+    assert redacted(client, "Ada flies.", "", "To Ada: 😀 Ada!", "nobody") == [
+        "[NAME] flies.",
+        "",
+        "To [NAME]: 😀 [NAME]!",
+        "nobody",
+    ]
+    assert len(client.calls) == 1
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "😀"])
+def test_a_text_longer_than_a_call_takes_is_read_to_its_end(letter: str) -> None:
+    client = Comprehend()
+    text = f"Ada {letter * 120_000} Ada"
+    assert redacted(client, text) == [f"[NAME] {letter * 120_000} [NAME]"]
+    assert len(client.calls) > 1
+
+
+def test_a_name_that_a_cut_goes_through_is_found_all_the_same() -> None:
+    for before in range(99_996, 100_003):
+        text = "x" * before + ADA + "x" * 1000
+        assert redacted(Comprehend(), text) == [text.replace(ADA, "[NAME]")]
+
+
+@given(st.lists(st.text(alphabet="Ada é😀\n", max_size=30), max_size=8))
+def test_each_place_is_found_in_its_own_text(texts: list[str]) -> None:
+    assert redacted(Comprehend(), *texts) == [text.replace(ADA, "[NAME]") for text in texts]
+
+
+def test_what_is_a_guess_and_what_is_a_date_stay() -> None:
+    assert redacted(Comprehend(Score=0.3), "Ada") == ["Ada"]
+    assert redacted(Comprehend(Type="DATE_TIME"), "Ada") == ["Ada"]
+
+
+def test_a_service_that_refuses_or_does_not_answer_is_unavailable() -> None:
+    for failure in (
+        ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "DetectPiiEntities"),
+        EndpointConnectionError(endpoint_url="https://comprehend.example"),
+    ):
+        client = Comprehend()
+        client.detect_pii_entities = _raising(failure)  # type: ignore[method-assign]
+        with pytest.raises(PiiUnavailable):
+            redacted(client, "Ada")
+
+
+def _raising(failure: Exception) -> Any:
+    def detect(**_: Any) -> None:
+        raise failure
+
+    return detect
+
+
+def test_the_call_is_one_that_comprehend_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    client = boto3.client("comprehend", aws_access_key_id="x", aws_secret_access_key="x")
+    answer = {"Entities": [{"Type": "NAME", "Score": 0.9, "BeginOffset": 3, "EndOffset": 6}]}
+    with Stubber(client) as stub:
+        stub.add_response("detect_pii_entities", answer, {"Text": "To Ada", "LanguageCode": "es"})
+        assert ComprehendDetector(client, "es").find(["To Ada"]) == [[Span(3, 6, "NAME")]]
+    assert comprehend.client().meta.service_model.service_name == "comprehend"

@@ -1,0 +1,226 @@
+"""Personal data is stored nowhere, whichever way it comes; and without a detector nothing is stored at all."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from annals import privacy
+from annals.access.caller import Caller
+from annals.dynamodb import client, from_item
+from annals.errors import ConfigurationError, PiiUnavailable
+from annals.ingest.envelope import read_envelope
+from annals.ingest.storing import store_envelope
+from annals.ledger.idempotency import IdempotentRequest
+from annals.ledger.items import from_ledger_item
+from annals.memory import ports
+from annals.memory.models import Remember
+from annals.memory.remember import remember
+from annals.memory.streaming.draft_table import DraftTable
+from annals.memory.streaming.streamed_turns import StreamedTurns
+from annals.memory.streaming.turn_store import LedgerTurnStore
+from annals.models.chat import ChatMessage, Finished
+from annals.models.pii import Span
+from annals.settings import Settings, settings
+from scripts.events import CALLER, samples
+from tests.conftest import Setting
+from tests.support import stack
+from tests.support.api import Api, Reply
+
+ADDRESS = "ada@example.org"
+CARD = "4111 1111 1111 1111"
+PRIVATE = f"{ADDRESS}, {CARD}"
+LABELS = "[EMAIL], [CREDIT_DEBIT_NUMBER]"
+
+SAYING = {
+    "agentResponse", "content", "fact", "input", "memory", "metadata", "object", "parts", "query", "reason", "subject",
+    "text", "userMessage",
+}  # fmt: skip
+"""The fields in which people say something."""
+
+WRITES = {
+    name: event
+    for name, event in samples()
+    if event.get("body") and event.get("httpMethod") in ("POST", "PUT", "PATCH") and not name.startswith("keys-")
+}
+SPEAKING = [
+    name
+    for name, event in WRITES.items()
+    if not name.startswith("remember_stream-") and SAYING & set(str(event["body"]).replace('"', " ").split())
+]
+"""The samples in which something is said; what is streamed has a test of its own."""
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tables, an index and models; personal data is replaced."""
+    with stack.on_moto(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBEDDED_INDEX", str(tmp_path_factory.mktemp("index") / "index.sqlite3"))
+        for name, value in {"EMBEDDINGS_URL": "offline", "CHAT_URL": "offline", "PII_REDACTION": "patterns"}.items():
+            patch.setenv(name, value)
+        stack.forget()
+        privacy.detector.cache_clear()
+        yield
+    privacy.detector.cache_clear()
+    for port in (ports.index, ports.embedder, ports.chat, ports.summarizer, ports.extractor):
+        port.cache_clear()
+
+
+@pytest.fixture
+def private(functions: None, tenant: str) -> Api:
+    """A client of a tenant that has the conversation of the samples."""
+    caller = replace(Caller.from_authorizer(CALLER), tenant=tenant)
+    turn = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", "userMessage": "a"}
+    remember(caller, Remember.model_validate({**turn, "agentResponse": "b"}))
+    return Api(caller)
+
+
+class NoDetector:
+    """A detector that is out of order."""
+
+    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+        raise PiiUnavailable
+
+
+@pytest.fixture
+def no_detector(private: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "detector", NoDetector)
+
+
+def spoken(value: Any, inside: bool = False) -> Any:
+    """The same with personal data in everything that is said."""
+    if isinstance(value, dict):
+        return {name: spoken(each, inside or name in SAYING) for name, each in value.items()}
+    if isinstance(value, list):
+        return [spoken(each, inside) for each in value]
+    return f"{value} {PRIVATE}" if inside and isinstance(value, str) else value
+
+
+def said_in(name: str) -> Any:
+    body = spoken(json.loads(WRITES[name]["body"]))
+    more = {"metadata": {"note": PRIVATE, "deep": [{"note": PRIVATE}]}}
+    takes_metadata = name.split("-", 1)[1] in ("append", "create", "remember", "remember-stream", "preamble", "send")
+    return {**body, **more} if takes_metadata and not name.startswith("facts") else body
+
+
+def send(api: Api, name: str) -> Reply:
+    event = WRITES[name]
+    query = "&".join(f"{each}={value}" for each, value in (event["queryStringParameters"] or {}).items())
+    return api.send(event["httpMethod"], f"{event['path']}?{query}" if query else event["path"], said_in(name))
+
+
+def stored() -> str:
+    """Everything in both tables, inflated."""
+    items = []
+    for table in (settings().ledger_table, settings().state_table):
+        for page in client().get_paginator("scan").paginate(TableName=table):
+            items += page["Items"]
+    entries = [str(from_ledger_item(item).records) for item in items if item["sk"]["S"].startswith("E#")]
+    return "\n".join(entries + [str(from_item(item)) for item in items])
+
+
+@pytest.mark.parametrize("name", SPEAKING)
+def test_personal_data_that_is_said_is_in_no_table(private: Api, name: str) -> None:
+    answer = send(private, name)
+    assert answer.status < 500, answer.body
+    found = stored()
+    assert ADDRESS not in found
+    assert CARD not in found
+
+
+@pytest.mark.usefixtures("no_detector")
+@pytest.mark.parametrize("name", [name for name in SPEAKING if "search" not in name and "recall" not in name])
+def test_without_a_detector_nothing_is_stored(private: Api, name: str) -> None:
+    before = stored()
+    assert send(private, name).problem[:2] == (503, "PII_DETECTION_UNAVAILABLE")
+    assert stored() == before
+
+
+def test_what_is_stored_has_labels_and_the_rest_of_what_was_said(private: Api) -> None:
+    parts = [{"type": "text", "text": f"to {PRIVATE}", "n": 1}]
+    said = {"role": "user", "content": f"Write to {PRIVATE}!", "parts": parts, "metadata": {"cc": ADDRESS}}
+    (message,) = private.post("/v1/conversations/lisbon/messages", said).json["messages"]
+    assert message["content"] == f"Write to {LABELS}!"
+    assert message["parts"] == [{"type": "text", "text": f"to {LABELS}", "n": 1}]
+    assert message["metadata"] == {"cc": "[EMAIL]"}
+    assert private.get("/v1/conversations/lisbon/verify").json["valid"]
+
+
+def test_ids_and_names_are_not_looked_at(private: Api) -> None:
+    said = {"role": "user", "content": "x", "userId": "bob@example.org", "name": "bob@example.org"}
+    (message,) = private.post("/v1/conversations/lisbon/messages", said).json["messages"]
+    assert (message["userId"], message["name"]) == ("bob@example.org", "bob@example.org")
+
+
+def test_a_retry_is_known_by_what_was_sent(private: Api) -> None:
+    path = "/v1/conversations/lisbon/messages"
+    first = private.post(path, {"role": "user", "content": ADDRESS}, idempotency_key="k")
+    again = private.post(path, {"role": "user", "content": ADDRESS}, idempotency_key="k")
+    other = private.post(path, {"role": "user", "content": "bob@example.org"}, idempotency_key="k")
+    assert again.json == first.json
+    assert other.problem[:2] == (409, "IDEMPOTENCY_KEY_REUSED")
+
+
+def test_a_file_that_was_imported_is_known_again(private: Api) -> None:
+    lines = {"messages": [{"role": "user", "content": PRIVATE}], "about": ADDRESS}
+    path = "/v1/conversations/import?memorySpaceId=demo&userId=ada"
+    first, again = private.post(path, lines).json, private.post(path, lines).json
+    assert (first["conversations"][0]["imported"], again["conversations"][0]["skipped"]) == (1, 1)
+    assert ADDRESS not in stored()
+
+
+def test_events_are_stored_without_personal_data(private: Api) -> None:
+    said = {"conversation": {"conversationId": "lisbon"}, "messages": [{"role": "user", "content": PRIVATE}]}
+    tenant = private.caller.tenant
+    store_envelope(private.caller, read_envelope(said), IdempotentRequest.of(tenant, "ingest", "k"))
+    newest = private.get("/v1/conversations/lisbon/messages").json["items"][-1]
+    assert newest["content"] == LABELS
+    assert ADDRESS not in stored()
+
+
+def test_a_streamed_reply_reaches_the_client_as_it_is_and_is_stored_without_personal_data(private: Api) -> None:
+    turn = {"memorySpaceId": "demo", "userId": "ada", "userMessage": f"My address is {ADDRESS}."}
+    events = streamed(private, turn)
+    start, result = events[0][1], events[-1][1]
+    assert [data["text"] for name, data in events if name == "delta"] == ["You said: ", turn["userMessage"]]
+    assert start["message"]["content"] == "My address is [EMAIL]."
+    assert result["fullResponse"] == "You said: My address is [EMAIL]."
+    assert ADDRESS not in json.dumps([start, result])
+    assert ADDRESS not in stored()
+
+
+class Echo:
+    """A chat model that says what it was asked."""
+
+    async def stream(self, messages: Sequence[ChatMessage], **_: Any) -> AsyncGenerator[str | Finished]:
+        yield "You said: "
+        yield messages[-1].content
+        yield Finished("stop")
+
+
+def streamed(api: Api, turn: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    turns = StreamedTurns(LedgerTurnStore(), DraftTable(), Echo())
+    with TestClient(stack.function("remember_stream").create_app(lambda: turns)) as app:
+        context = {"authorizer": api.caller.to_authorizer(), "requestId": "r"}
+        headers = {"x-amzn-request-context": json.dumps(context)}
+        text = app.post("/v1/memory/remember-stream", json=turn, headers=headers).text
+    frames = [frame.split("\n") for frame in text.strip().split("\n\n")]
+    named = [{line.partition(": ")[0]: line.partition(": ")[2] for line in frame} for frame in frames]
+    return [(each["event"], json.loads(each["data"])) for each in named if "event" in each]
+
+
+def test_off_nothing_is_replaced_and_nothing_imported(private: Api, setting: Setting) -> None:
+    setting("PII_REDACTION", "off")
+    said = copy.copy(PRIVATE)
+    assert privacy.redact(said) is said
+
+
+def test_a_setting_that_names_no_detector_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match="PII_REDACTION"):
+        Settings.from_env({"PII_REDACTION": "on"})
