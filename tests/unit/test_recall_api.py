@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annals.errors import SearchUnavailable
+from annals.memory import ports
 from annals.memory.recalling import within
 from annals.tokens import estimate
 from tests.support.api import Api
@@ -115,6 +117,28 @@ def test_history_is_in_the_order_in_which_it_was_said_and_0_is_none(told: Api) -
 
     assert contents(recalled(told, conversationId="chat"), "history") == both
     assert recalled(told, conversationId="chat", history=0)["history"] == []
+
+
+def test_a_question_is_embedded_once(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    embedder, embed = ports.embedder(), ports.embedder().embed
+    monkeypatch.setattr(embedder, "semantic", True, raising=False)
+    monkeypatch.setattr(embedder, "embed", lambda texts: asked.append([*texts]) or embed(texts))
+
+    assert recalled(told)["items"]
+    assert len(asked) == 1
+
+
+def test_what_the_index_does_not_say_of_facts_is_not_passed_over(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = ports.index().candidates
+
+    def without_facts(scope: Any, **asked: Any) -> Any:
+        if scope.filters.content_type == "fact":
+            raise SearchUnavailable("The index is silent.")
+        return candidates(scope, **asked)
+
+    monkeypatch.setattr(ports.index(), "candidates", without_facts)
+    assert told.post(RECALL, ASKED).problem[:2] == (503, "SEARCH_UNAVAILABLE")
 
 
 def test_a_consistent_recall_knows_what_was_said_a_moment_ago(api: Api, stream: Stream) -> None:

@@ -12,6 +12,7 @@ The text is laid out so; a part without lines is left out, and lines are in the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from annals.access.caller import Caller
@@ -19,9 +20,11 @@ from annals.conversations.read import demand_space, demand_tail
 from annals.ledger.history import Span, read_page
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message
-from annals.memory.models import Memory, Recall, Recollection, Search
+from annals.memory import ports
+from annals.memory.models import Hit, Memory, Recall, Recollection, Search
 from annals.memory.searching import search_memories
 from annals.memory.streaming.prompt import Section, context_text
+from annals.models.asked_once import AskedOnce
 from annals.tokens import BYTES_PER_TOKEN, estimate
 
 FACTS = 20
@@ -45,8 +48,8 @@ def recall(caller: Caller, asked: Recall) -> Recollection:
     and what ``search_memories`` raises
     """
     history = _history(caller, asked)
-    found = [hit for hit in search_memories(caller, asked, BESIDE_FACTS) if "fact" not in hit]
-    known = search_memories(caller, _for_facts(asked))
+    found, known = _search(caller, asked)
+    found = [hit for hit in found if "fact" not in hit]
     facts = [hit for hit in known if "fact" in hit]
     others = [hit for hit in known if "fact" not in hit and asked.filter.content_type is None]
     hits = sorted([*found, *others], key=lambda hit: -hit["score"])[: asked.limit]
@@ -60,6 +63,18 @@ def recall(caller: Caller, asked: Recall) -> Recollection:
         "context": context,
         "tokens": estimate(context),
     }
+
+
+def _search(caller: Caller, asked: Recall) -> tuple[list[Hit], list[Hit]]:
+    """The memories that are no facts, and the facts.
+
+    The index is asked for each on its own: among the best of all, many messages of a subject would leave no place to
+    the one fact of it. Both questions go at the same time, and are embedded once.
+    """
+    embedder = AskedOnce(ports.embedder())
+    with ThreadPoolExecutor(1) as beside:
+        known = beside.submit(search_memories, caller, _for_facts(asked), embedder=embedder)
+        return search_memories(caller, asked, BESIDE_FACTS, embedder), known.result()
 
 
 def within(memories: Sequence[M], max_tokens: int) -> tuple[list[M], str]:

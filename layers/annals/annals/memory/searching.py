@@ -14,14 +14,20 @@ from annals.memory import ports
 from annals.memory.indexing import catch_up
 from annals.memory.models import Hit, Search, SearchFilter
 from annals.memory.shown import show_document
+from annals.models.embedding import Embedder
 from annals.search import engine
 from annals.search.port import Filters, OneOf
 
 
-def search_memories(caller: Caller, asked: Search, content_type: OneOf = None) -> list[Hit]:
+def search_memories(
+    caller: Caller, asked: Search, content_type: OneOf = None, embedder: Embedder | None = None
+) -> list[Hit]:
     """The memories that answer a question, the best first, within what the caller may see.
 
-    ``content_type`` says what they may be where the question's own filter does not.
+    Parameters
+    ----------
+    content_type : what they may be where the question's own filter does not say it
+    embedder : who embeds the question, if not this process' own
 
     Raises
     ------
@@ -42,7 +48,9 @@ def search_memories(caller: Caller, asked: Search, content_type: OneOf = None) -
         filters=replace(to_filters(asked.filter), content_type=asked.filter.content_type or content_type),
         explain=asked.explain,
     )
-    return [show_hit(hit) for hit in engine.search(ports.index(), ports.embedder(), request, ports.reranker())]
+    return [
+        show_hit(hit) for hit in engine.search(ports.index(), embedder or ports.embedder(), request, ports.reranker())
+    ]
 
 
 def _make_consistent(caller: Caller, asked: Search) -> None:
