@@ -13,8 +13,8 @@ from urllib.parse import quote_plus
 import boto3
 import pytest
 
-from annals.ingest.failures import queues
 from annals.ingest.objects import buckets
+from annals.memory.failures import queues
 from annals.settings import settings
 from local.workers import Context
 from tests.support.stack import function

@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-import boto3
-
 from annals.errors import AnnalsError
+from annals.memory.failures import queues
 from annals.settings import settings
 
 MAX_DETAIL_CHARS = 1000
 
 logger = logging.getLogger("annals")
-
-
-@cache
-def queues() -> Any:
-    """The client, made when the first failure is reported."""
-    client: Any = boto3.client("sqs")
-    return client
 
 
 def is_poison(error: Exception) -> bool:
@@ -39,8 +30,9 @@ def report(event: Mapping[str, Any], error: AnnalsError) -> None:
     """
     logger.warning("An event cannot be stored: %s", error.code)
     reason = {"reason": error.code, "detail": error.detail, "field": error.field}
-    queues().send_message(
-        QueueUrl=settings().ingest_failures,
+    url = settings().ingest_failures
+    queues(url).send_message(
+        QueueUrl=url,
         MessageBody=json.dumps(event),
         MessageAttributes={name: _attribute(value) for name, value in reason.items() if value},
     )

@@ -53,19 +53,23 @@ def take_objects(event: Mapping[str, Any], has_time: Callable[[], bool]) -> None
     """
     for record in event["Records"]:
         try:
-            _Transcript.of(record).take(has_time)
+            store_object(record, has_time)
         except AnnalsError as error:
             if not is_poison(error):
                 raise
             report({"Records": [record]}, error)
 
 
-def store_only_line(record: Record) -> None:
-    """Store the one line that a record names as ``line``. Raises AnnalsError."""
+def store_object(record: Record, has_time: Callable[[], bool]) -> None:
+    """Store the lines of the object that a record names, or the one that it names as ``line``. Raises AnnalsError."""
     transcript = _Transcript.of(record)
+    if "line" not in record:
+        transcript.take(has_time)
+        return
     for number, line in transcript.lines():
         if number == record["line"]:
             transcript.store(number, line)
+            return
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""Redriving events: what was put aside is stored once its cause is gone, and deleted only then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from annals.ingest.redriving import Redriven, redrive
+from tests.conftest import Setting
+from tests.support.api import Api
+from tests.support.ingesting import Failures, bus_event, call, failures_queue, put_object, record, take
+
+pytestmark = pytest.mark.usefixtures("moto")
+
+PEOPLE = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
+
+
+@pytest.fixture
+def failures(moto: None, tenant: str, setting: Setting) -> Iterator[Failures]:
+    setting("ROOT_TENANT", tenant)
+    with failures_queue() as queue:
+        yield queue
+
+
+def said(content: str) -> dict[str, Any]:
+    """An event for a conversation that is not there yet."""
+    return {"conversation": {"conversationId": "lisbon"}, "messages": [{"role": "user", "content": content}]}
+
+
+def make_conversation(api: Api) -> None:
+    assert api.post("/v1/conversations", {**PEOPLE, "conversationId": "lisbon"}).status == 201
+
+
+def contents(api: Api) -> list[str]:
+    items = api.get("/v1/conversations/lisbon/messages?order=asc").json["items"]
+    return [message["content"] for message in items]
+
+
+def run() -> Redriven:
+    return redrive(lambda: None)
+
+
+def test_what_was_put_aside_is_stored_when_its_cause_is_gone(api: Api, failures: Failures) -> None:
+    take(record(said("queue")))
+    call(bus_event(said("bus")))
+    call({"Records": [put_object("lisbon.jsonl", json.dumps(said("bucket")).encode())]})
+    make_conversation(api)
+    assert run() == Redriven(stored=3)
+    assert sorted(contents(api)) == ["bucket", "bus", "queue"]
+    assert failures.reasons() == []
+
+
+def test_what_still_cannot_be_stored_stays(api: Api, failures: Failures) -> None:
+    take(record(said("1")), record("{"), record({**said("2"), "tenant": "acme"}))
+    make_conversation(api)
+    done = run()
+    assert (done.stored, sorted(done.left.values())) == (1, ["INVALID_JSON", "UNKNOWN_FIELD"])
+    assert sorted(failures.reasons()) == ["INVALID_JSON", "UNKNOWN_FIELD"]
+    assert contents(api) == ["1"]
+
+
+def test_what_came_again_meanwhile_is_not_stored_twice(api: Api, failures: Failures) -> None:
+    sent = record(said("1"))
+    take(sent)
+    take(sent)
+    make_conversation(api)
+    assert run() == Redriven(stored=2)
+    assert contents(api) == ["1"]
+
+
+def test_what_lambda_gave_up_on_is_stored(api: Api, failures: Failures) -> None:
+    """Lambda's own report of an asynchronous call that failed has the event inside."""
+    make_conversation(api)
+    report = {"version": "1.0", "requestContext": {"condition": "RetriesExhausted"}, "responsePayload": {}}
+    for event in (bus_event(said("bus")), {"Records": [put_object("a.jsonl", json.dumps(said("bucket")).encode())]}):
+        failures.sqs.send_message(QueueUrl=failures.url, MessageBody=json.dumps({**report, "requestPayload": event}))
+    assert run() == Redriven(stored=2)
+    assert sorted(contents(api)) == ["bucket", "bus"]
+
+
+def test_an_object_that_is_gone_stays(failures: Failures) -> None:
+    told = {"Records": [put_object("a.jsonl", b"{}")]}
+    told["Records"][0]["s3"]["object"]["key"] = "gone.jsonl"
+    call(told)
+    assert list(run().left.values()) == ["NOT_FOUND"]
+    assert failures.reasons() == ["NOT_FOUND"]
+
+
+def test_an_empty_queue_is_nothing_to_do(failures: Failures) -> None:
+    assert run() == Redriven()
