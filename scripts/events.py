@@ -102,6 +102,8 @@ def _sample(described: template.Template, kind: str, properties: Mapping[str, An
         return _proxy_event(described, properties["Method"], properties["Path"])
     if kind == "SQS":
         return _queue_event(json.dumps(ENVELOPE))
+    if kind == "Schedule":
+        return {"id": REQUEST_ID, "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
     if kind == "EventBridgeRule":
         return _bus_event(ENVELOPE)
     if kind == "S3":

@@ -112,3 +112,14 @@ def test_no_log_level_silences_the_metrics() -> None:
     # They are lines that Lambda takes for INFO.
     levels = template.document_of(ROOT / "template.yaml")["Parameters"]["LogLevel"]["AllowedValues"]
     assert set(levels) <= {"TRACE", "DEBUG", "INFO"}
+
+
+def test_the_drift_check_derives_documents_as_the_index_function_does() -> None:
+    variables = {name: FUNCTIONS[name]["Environment"]["Variables"] for name in ("IndexFunction", "CheckDriftFunction")}
+    calls = {"EMBEDDINGS_API_KEY", "EMBEDDINGS_TIMEOUT_S"}  # it embeds nothing
+    deriving = {
+        name: value
+        for name, value in variables["IndexFunction"].items()
+        if name.startswith(("EMBED", "OPENSEARCH")) and name not in calls
+    }
+    assert deriving.items() <= variables["CheckDriftFunction"].items()

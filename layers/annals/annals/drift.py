@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from annals.memory.indexing import Target, form_of, index_span
+from annals.memory.sampling import sample_tables
 from annals.memory.spans import Span, walk_index, walk_tables
 from annals.models.embedding import Embedder
 from annals.search.generations import RebuildableIndex
@@ -84,6 +85,15 @@ def find_drift(
             if repair:
                 drift.failed |= {failure.memory_id: failure.reason for failure in index_span(target, span)}
         index.refresh()
+    return drift
+
+
+def sample_drift(index: RebuildableIndex, embedder: Embedder, items: int) -> Drift:
+    """Compare the index with some items of the tables: what of them it lacks or holds otherwise. Raises as above."""
+    index.refresh()
+    drift, look = Drift(), _Look(index, form_of(embedder), (MISSING, STALE))
+    for _, off in _confirmed(sample_tables(items), look, lambda _: None, LAG_S):
+        drift.add(off)
     return drift
 
 
