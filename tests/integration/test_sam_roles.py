@@ -40,7 +40,10 @@ MANAGED = {
     "AWSXrayWriteOnlyAccess",
     # For those that read a stream. It opens all streams of the account; ours carry keys and no words.
     "service-role/AWSLambdaDynamoDBExecutionRole",
+    # For the one that reads a queue. It opens all queues of the account.
+    "service-role/AWSLambdaSQSQueueExecutionRole",
 }
+"""What SAM adds to a role by itself, whatever the template says."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,12 @@ def test_a_role_is_for_lambda_and_nobody_else(roles: dict[str, Any]) -> None:
         assert statement["Principal"] == {"Service": ["lambda.amazonaws.com"]}
 
 
-def test_beside_its_statements_a_role_may_send_what_it_failed_at_to_the_queue(roles: dict[str, Any]) -> None:
+def test_only_what_ingests_may_read_queues(roles: dict[str, Any]) -> None:
+    readers = [name for name, role in roles.items() if "SQSQueueExecutionRole" in json.dumps(role["ManagedPolicyArns"])]
+    assert readers == ["IngestFunctionRole"]
+
+
+def test_beside_its_statements_a_role_may_send_what_it_failed_at_to_a_queue_of_its_own(roles: dict[str, Any]) -> None:
     added = [
         statement
         for name, role in roles.items()
@@ -79,4 +87,4 @@ def test_beside_its_statements_a_role_may_send_what_it_failed_at_to_the_queue(ro
     assert added
     for statement in added:
         assert statement["Action"] == "sqs:SendMessage"
-        assert statement["Resource"] == {"Fn::GetAtt": ["StreamFailures", "Arn"]}
+        assert statement["Resource"]["Fn::GetAtt"][0] in ("StreamFailures", "IngestFailures")

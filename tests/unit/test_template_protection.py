@@ -1,0 +1,139 @@
+"""What protects the stack from outside: the customer's key, throttling, a web ACL, and who else may write to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from local import template
+
+DOCUMENT = template.document_of(template.ROOT / "template.yaml")
+RESOURCES: dict[str, Any] = DOCUMENT["Resources"]
+PARAMETERS: dict[str, Any] = DOCUMENT["Parameters"]
+CONDITIONS: dict[str, Any] = DOCUMENT["Conditions"]
+
+NOTHING = {"Ref": "AWS::NoValue"}
+OWN_KEY = {"Fn::If": ["UsesOwnKey", {"Ref": "KmsKeyArn"}, NOTHING]}
+
+KEY_OF: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "AWS::DynamoDB::Table": lambda table: table["SSESpecification"]["KMSMasterKeyId"],
+    "AWS::Events::EventBus": lambda bus: bus["KmsKeyIdentifier"],
+    "AWS::Logs::LogGroup": lambda group: group["KmsKeyId"],
+    "AWS::S3::Bucket": lambda bucket: bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0][
+        "ServerSideEncryptionByDefault"
+    ]["KMSMasterKeyID"],
+    "AWS::SecretsManager::Secret": lambda secret: secret["KmsKeyId"],
+    "AWS::SNS::Topic": lambda topic: topic["KmsMasterKeyId"],
+    "AWS::SQS::Queue": lambda queue: queue["KmsMasterKeyId"],
+}
+"""Where each kind of what stores something has its key."""
+
+STORING_NOTHING = (
+    "AWS::ApiGateway::", "AWS::CloudWatch::", "AWS::Events::Rule", "AWS::IAM::Policy", "AWS::Lambda::",
+    "AWS::Scheduler::", "AWS::OpenSearchServerless::", "AWS::S3::BucketPolicy", "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy", "AWS::Serverless::", "AWS::WAFv2::",
+)  # fmt: skip
+"""What stores nothing, or, as the search collection and the functions' settings, has a test of its own."""
+
+STORING = {name: part for name, part in RESOURCES.items() if part["Type"] in KEY_OF}
+
+
+@pytest.mark.parametrize("name", STORING)
+def test_what_is_stored_is_encrypted_with_the_customer_s_key_where_there_is_one(name: str) -> None:
+    part = RESOURCES[name]
+    assert KEY_OF[part["Type"]](part["Properties"]) == OWN_KEY
+
+
+@pytest.mark.parametrize("name", sorted(RESOURCES.keys() - STORING.keys()))
+def test_nothing_else_stores_anything(name: str) -> None:
+    assert RESOURCES[name]["Type"].startswith(STORING_NOTHING), "say in KEY_OF where its key is"
+
+
+def test_a_queue_has_one_kind_of_encryption_or_the_other() -> None:
+    for part in RESOURCES.values():
+        if part["Type"] == "AWS::SQS::Queue":
+            assert part["Properties"]["SqsManagedSseEnabled"] == {"Fn::If": ["UsesOwnKey", NOTHING, True]}
+
+
+def test_a_table_and_a_bucket_are_encrypted_without_a_key_of_the_customer_too() -> None:
+    for part in RESOURCES.values():
+        if part["Type"] == "AWS::DynamoDB::Table":
+            assert part["Properties"]["SSESpecification"]["SSEEnabled"] is True
+        if part["Type"] == "AWS::S3::Bucket":
+            (rule,) = part["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+            assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == {
+                "Fn::If": ["UsesOwnKey", "aws:kms", "AES256"]
+            }
+
+
+def test_the_collection_and_the_functions_settings_are_encrypted_with_it() -> None:
+    condition, own, other = RESOURCES["CollectionEncryption"]["Properties"]["Policy"]["Fn::If"]
+    assert condition == "UsesOwnKey"
+    assert '"AWSOwnedKey": false, "KmsARN": "${KmsKeyArn}"' in own["Fn::Sub"]
+    assert '"AWSOwnedKey": true' in other["Fn::Sub"]
+    assert DOCUMENT["Globals"]["Function"]["KmsKeyArn"] == OWN_KEY
+
+
+def test_every_function_may_use_that_key_and_no_other() -> None:
+    part = RESOURCES["UseOfKey"]
+    functions = [name for name, each in RESOURCES.items() if each["Type"] == "AWS::Serverless::Function"]
+    assert part["Condition"] == "UsesOwnKey"
+    assert part["Properties"]["Roles"] == [{"Ref": f"{name}Role"} for name in functions]
+    (statement,) = part["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Resource"]) == ("Allow", {"Ref": "KmsKeyArn"})
+    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert "kms:" not in json.dumps({name: RESOURCES[name] for name in functions})
+
+
+def test_what_is_empty_is_off() -> None:
+    for condition, parameter in (("UsesOwnKey", "KmsKeyArn"), ("HasWebAcl", "WebAclArn")):
+        assert PARAMETERS[parameter]["Default"] == ""
+        assert CONDITIONS[condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}
+
+
+def test_every_method_is_throttled() -> None:
+    (settings,) = RESOURCES["Api"]["Properties"]["MethodSettings"]
+    assert (settings["HttpMethod"], settings["ResourcePath"]) == ("*", "/*")
+    assert settings["ThrottlingRateLimit"] == {"Ref": "ThrottleRate"}
+    assert settings["ThrottlingBurstLimit"] == {"Ref": "ThrottleBurst"}
+
+
+def test_a_web_acl_stands_in_front_of_the_api_s_stage() -> None:
+    part = RESOURCES["WebAcl"]
+    assert (part["Type"], part["Condition"]) == ("AWS::WAFv2::WebACLAssociation", "HasWebAcl")
+    assert part["Properties"]["WebACLArn"] == {"Ref": "WebAclArn"}
+    assert part["Properties"]["ResourceArn"]["Fn::Sub"].endswith("::/restapis/${Api}/stages/${Api.Stage}")
+
+
+POLICIES = {
+    name: statement
+    for name, part in RESOURCES.items()
+    if part["Type"].endswith(("QueuePolicy", "BucketPolicy", "TopicPolicy", "EventBusPolicy"))
+    for statement in part["Properties"]["PolicyDocument"]["Statement"]
+    if statement["Effect"] == "Allow"
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_from_outside_only_services_and_own_roles_are_let_in_and_services_only_for_this_stack(name: str) -> None:
+    statement = POLICIES[name]
+    assert statement["Principal"] != "*"
+    if "Service" in statement["Principal"]:
+        assert "aws:SourceA" in json.dumps(statement["Condition"])
+    else:
+        assert "Role" in json.dumps(statement["Principal"]["AWS"])
+
+
+def test_a_bucket_is_nobody_else_s_and_takes_no_plain_http() -> None:
+    for name, part in RESOURCES.items():
+        if part["Type"] == "AWS::S3::Bucket":
+            assert set(part["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+            policy = next(
+                each["Properties"]["PolicyDocument"]
+                for each in RESOURCES.values()
+                if each["Type"] == "AWS::S3::BucketPolicy" and each["Properties"]["Bucket"] == {"Ref": name}
+            )
+            assert any(each["Effect"] == "Deny" and "SecureTransport" in str(each) for each in policy["Statement"])
