@@ -60,6 +60,7 @@ bench: $(VENV)/.ready ## print the measurements, in small sizes; each has --help
 	@$(BIN)/python -m bench.cold_start
 	@$(BIN)/python -m bench.throughput
 	@$(BIN)/python -m bench.streaming
+	@$(BIN)/python -m bench.ranking
 	@$(BIN)/python -m bench.recall
 
 openapi: $(VENV)/.ready ## write openapi.json from the handlers

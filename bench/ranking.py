@@ -1,8 +1,10 @@
 """How well search ranks: recall and nDCG on real multi-session dialogues whose questions name the turns that answer.
 
-``python -m bench.ranking`` measures the embedded index with offline embeddings. ``--embeddings URL`` names an
-OpenAI-compatible endpoint, ``--opensearch URL`` a running OpenSearch. ``LOCOMO`` names the data set. ``bench.recall``
-asks the same questions over HTTP.
+Beside the product two of the lists that it is made of, each by itself: BM25 of a turn and the two before it, and the
+nearest vectors of turns. ``python -m bench.ranking`` measures the embedded index with offline embeddings, which know
+spelling and no meaning. ``--embeddings minilm`` serves MiniLM by the script that MINILM_SERVER names, ``--embeddings
+URL`` names any OpenAI-compatible endpoint, ``--opensearch URL`` a running OpenSearch. ``LOCOMO`` names the data set.
+``bench.recall`` asks the same questions over HTTP.
 """
 
 from __future__ import annotations
@@ -12,22 +14,27 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
 from annals import models, search
 from annals.models.embedding import Embedder
+from annals.search import SearchRequest, questions
 from annals.search.documents import Document
 from annals.search.port import SearchIndex
 from annals.search.turns import Conversation, Turn, documents_of
 from annals.settings import Settings
 from bench import dialogues, scores
 from bench.dialogues import Dialogue
+from bench.served import minilm_served
 
 TENANT = "bench"
+
+Method = Callable[[SearchIndex, Embedder, SearchRequest], list[Document]]
+"""A way to answer: the best documents, the best first."""
 
 
 def documents(chosen: Sequence[Dialogue]) -> list[Document]:
@@ -56,17 +63,40 @@ def turns(dialogue: Dialogue) -> list[Turn]:
     ]
 
 
-def measure(index: SearchIndex, embedder: Embedder, chosen: Sequence[Dialogue]) -> list[scores.Outcome]:
+def by_list(name: str) -> Method:
+    """Ranks by one of the index' lists alone, asked for as the product asks for it."""
+
+    def found(index: SearchIndex, embedder: Embedder, request: SearchRequest) -> list[Document]:
+        question = questions.analyse(request.query, index.speakers(request.scope))
+        vector = embedder.embed([question.text])[0] if name in ("own", "window") else None
+        candidates = index.candidates(
+            request.scope, terms=question.terms, vector=vector, period=None, depth=request.limit
+        )
+        scores: dict[str, float] = getattr(candidates, name)
+        return [candidates.documents[memory_id] for memory_id in sorted(scores, key=lambda each: -scores[each])]
+
+    return found
+
+
+def by_product(index: SearchIndex, embedder: Embedder, request: SearchRequest) -> list[Document]:
+    """Ranks as a search does."""
+    return [hit.document for hit in search.search(index, embedder, request)]
+
+
+METHODS = {"BM25 only": by_list("lexical"), "vectors only": by_list("own"), "the product": by_product}
+
+
+def measure(method: Method, index: SearchIndex, embedder: Embedder, chosen: Sequence[Dialogue]) -> list[scores.Outcome]:
     """Ask every question that something answers, each within its dialogue."""
     outcomes = []
     for question in [question for each in chosen for question in each.questions if scores.counts(question)]:
-        request = search.SearchRequest(
+        request = SearchRequest(
             tenant=TENANT, query=question["q"], memory_space_id=question["conv"], limit=max(scores.DEPTHS)
         )
         start = time.perf_counter()
-        hits = search.search(index, embedder, request)
+        documents = method(index, embedder, request)
         took_ms = 1000 * (time.perf_counter() - start)
-        found = [hit.document.message_ids[0] for hit in hits]
+        found = [document.message_ids[0] for document in documents]
         outcomes.append(scores.score(question["category"], found, dialogues.evidence_of(question), took_ms))
     return outcomes
 
@@ -85,27 +115,40 @@ def _index(opensearch_url: str) -> Iterator[SearchIndex]:
             index.drop()
 
 
+@contextmanager
+def _embedder(embeddings: str, model: str) -> Iterator[Embedder]:
+    """What ``--embeddings`` names."""
+    with ExitStack() as stack:
+        url = stack.enter_context(minilm_served()) if embeddings == "minilm" else embeddings
+        name = "" if url == models.OFFLINE else model
+        yield models.embedder_from_settings(
+            Settings(embeddings_url=url, embeddings_model=name, embeddings_timeout_s=300)
+        )
+
+
 def main() -> None:
-    """Index the dialogues, ask the questions, print the table."""
+    """Index the dialogues, ask the questions by each method, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--embeddings", default="offline", help="…/v1 of an OpenAI-compatible endpoint (offline)")
-    parser.add_argument("--model", default="all-minilm", help="the model's name there")
+    parser.add_argument(
+        "--embeddings", default="offline", help="minilm, or …/v1 of an OpenAI-compatible endpoint (%(default)s)"
+    )
+    parser.add_argument("--model", default="all-minilm", help="the model's name there (%(default)s)")
     parser.add_argument("--opensearch", default="", help="URL of an OpenSearch (the embedded index)")
     arguments = parser.parse_args()
     path = dialogues.named_file()
     if not path.exists():
-        sys.exit(f"There is no {path}: let LOCOMO name the data set.")
+        sys.stdout.write(f"Ranking is left out: there is no {path}. Let LOCOMO name the data set.\n")
+        return
     chosen = dialogues.read(path)
-    model = "" if arguments.embeddings == "offline" else arguments.model
-    embedder = models.embedder_from_settings(Settings(embeddings_url=arguments.embeddings, embeddings_model=model))
-    with _index(arguments.opensearch) as index:
+    with _embedder(arguments.embeddings, arguments.model) as embedder, _index(arguments.opensearch) as index:
         start = time.perf_counter()
         said = documents(chosen)
         failures = search.index_documents(index, embedder, said)
         index.refresh()
         took_s = time.perf_counter() - start
-        title = f"{len(said)} turns indexed in {took_s:.1f} s, {len(failures)} failed; {embedder.model}"
-        Console().print(scores.table(measure(index, embedder, chosen), title))
+        indexed = f"{len(said)} turns indexed in {took_s:.1f} s, {len(failures)} failed; {embedder.model}"
+        for name, method in METHODS.items():
+            Console().print(scores.table(measure(method, index, embedder, chosen), f"{name}: {indexed}"))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import httpx
 from rich.console import Console
@@ -22,9 +20,8 @@ from tqdm import tqdm
 
 from bench import dialogues, scores
 from bench.dialogues import Dialogue
-from bench.served import client, embeddings_served, served
+from bench.served import client, minilm_served, served
 
-MINILM = Path("../shared/tools/minilm_server.py")
 SPACE = "recall"
 
 
@@ -35,8 +32,7 @@ def server(url: str, embeddings: str) -> Iterator[httpx.Client]:
         if not url:
             env = {}
             if embeddings == "minilm":
-                script = Path(os.environ.get("MINILM_SERVER", MINILM))
-                env = {"EMBEDDINGS_URL": stack.enter_context(embeddings_served(script))}
+                env = {"EMBEDDINGS_URL": stack.enter_context(minilm_served())}
                 env |= {"EMBEDDINGS_MODEL": "all-minilm", "EMBEDDINGS_DIMENSIONS": "384", "EMBEDDINGS_TIMEOUT_S": "300"}
             url = stack.enter_context(served(**env)).url
         yield stack.enter_context(client(url))

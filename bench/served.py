@@ -21,6 +21,7 @@ from local.template import ROOT
 
 START_S = 60
 STOP_S = 600
+MINILM = Path("../shared/tools/minilm_server.py")
 
 
 class DidNotStart(Exception):
@@ -61,11 +62,11 @@ def served(**env: str) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def embeddings_served(script: Path) -> Iterator[str]:
-    """An OpenAI-compatible embeddings server: a script that takes ``--port``. Gives its URL, ``http://…/v1``."""
+def minilm_served() -> Iterator[str]:
+    """MiniLM behind an OpenAI-compatible endpoint: the script that MINILM_SERVER names. Gives its URL, ``…/v1``."""
     url = f"http://127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory(prefix="annals-bench-") as folder:
-        command = [sys.executable, str(script), "--port", url.rpartition(":")[2]]
+        command = [sys.executable, os.environ.get("MINILM_SERVER", str(MINILM)), "--port", url.rpartition(":")[2]]
         with _running(command, url, Path(folder) / "server.log", {}):
             yield f"{url}/v1"
 
