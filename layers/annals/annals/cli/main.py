@@ -34,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_import(commands)
     _add_cost(commands)
+    _add_rebuild(commands)
+    _add_drift(commands)
+    _add_redrive(commands)
     return parser
 
 
@@ -114,6 +117,47 @@ def _add_cost(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.set_defaults(run=_cost)
 
 
+def _add_rebuild(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "rebuild",
+        help="make what is derived from the tables anew",
+        description="Make the conversations' heads, or the search index, anew from the tables. The index is built "
+        "beside the one in service and then takes its place; interrupted and started again, it goes on where it was. "
+        "Settings are the functions' own, from the environment (docs/search-index.md).",
+    )
+    parser.add_argument("what", choices=("heads", "index"))
+    parser.add_argument(
+        "--beside", metavar="NAME", default="", help="the index in service, where the new one gets another name"
+    )
+    parser.add_argument("--restart", action="store_true", help="drop what was begun before")
+    parser.set_defaults(run=_rebuild)
+
+
+def _add_drift(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "drift",
+        help="compare the search index with the tables",
+        description="Count the documents that the search index lacks, holds otherwise, or holds though the tables "
+        "don't. Exit code 0 if there are none, or if all were repaired; 1 if not.",
+    )
+    parser.add_argument("--repair", action="store_true", help="index, or remove, what is off")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    parser.set_defaults(run=_drift)
+
+
+def _add_redrive(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    url = os.environ.get("FAILURES_QUEUE_URL")
+    parser = commands.add_parser(
+        "redrive",
+        help="work off the queue of what the stream functions could not do",
+        description="Index again what the messages of the failures' queue speak of, as the tables are now. A message "
+        "is deleted when its work has succeeded; messages of another kind are left alone.",
+    )
+    queue_help = "the stack's output StreamFailuresUrl (default: FAILURES_QUEUE_URL)"
+    parser.add_argument("--queue", metavar="URL", default=url, required=not url, help=queue_help)
+    parser.set_defaults(run=_redrive)
+
+
 def _add_service(parser: argparse.ArgumentParser) -> None:
     url, key = os.environ.get("ANNALS_URL"), os.environ.get("ANNALS_KEY")
     url_help = "such as http://127.0.0.1:8000 (default: ANNALS_URL)"
@@ -152,6 +196,24 @@ def _cost(options: argparse.Namespace) -> int:
 
     names = ("turns", "turn_kb", "with_keys", "searches", "stored_gb", "ocus", "alarms")
     return run(Month(**{name: getattr(options, name) for name in names}), options.set, as_json=options.json)
+
+
+def _rebuild(options: argparse.Namespace) -> int:
+    from annals.cli.rebuilding import run_heads, run_index
+
+    return run_heads() if options.what == "heads" else run_index(beside=options.beside, restart=options.restart)
+
+
+def _drift(options: argparse.Namespace) -> int:
+    from annals.cli.rebuilding import run_drift
+
+    return run_drift(repair=options.repair, as_json=options.json)
+
+
+def _redrive(options: argparse.Namespace) -> int:
+    from annals.cli.rebuilding import run_redrive
+
+    return run_redrive(options.queue)
 
 
 def _filter(text: str) -> tuple[str, str]:

@@ -19,6 +19,9 @@ from annals.settings import settings
 SPAN = 100
 """How many items are one span, at most."""
 
+PAGE = 1_000
+"""How many items a page is, at most; DynamoDB reads 1 MB for it, at most."""
+
 LEDGER, STATE, END = "ledger", "state", "end"
 
 
@@ -138,7 +141,7 @@ def items_of_tables() -> int:
 def _scan(table: str, start: Any) -> Any:
     name = settings().ledger_table if table == LEDGER else settings().state_table
     more = {"ExclusiveStartKey": start} if start else {}
-    return client().scan(TableName=name, ProjectionExpression="pk, sk", ConsistentRead=True, **more)
+    return client().scan(TableName=name, ProjectionExpression="pk, sk", ConsistentRead=True, Limit=PAGE, **more)
 
 
 def _spans_of(keys: Sequence[tuple[str, str]]) -> Iterator[Span]:

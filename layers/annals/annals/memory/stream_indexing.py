@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from annals.errors import SearchUnavailable
@@ -13,7 +13,7 @@ from annals.ledger.keys import entry_sk
 from annals.memory import failures, ports
 from annals.memory.indexing import Target, index_item, index_range
 from annals.search.generations import form
-from annals.search.pipeline import OutOfTime
+from annals.search.pipeline import OutOfTime, always
 from annals.settings import settings
 
 TRIES = 3
@@ -25,6 +25,17 @@ TRIED = 10_000
 logger = logging.getLogger("annals")
 
 _tries: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+
+def written(has_time: Callable[[], bool] = always) -> list[Target]:
+    """The indexes that are written: the one in service, and the one that is being built, if there is one."""
+    live, embedder = ports.index(), ports.embedder()
+    targets = [Target(live, embedder, has_time=has_time)]
+    if new := live.next():
+        is_alike = new.made_with() == form(embedder.model, embedder.dimensions)
+        model, known = (embedder, (live,)) if is_alike else (None, ())
+        targets.append(Target(new, model, vectors_of=known, has_time=has_time))
+    return targets
 
 
 class StreamIndexing:
@@ -66,16 +77,10 @@ class StreamIndexing:
         return time.monotonic() < self._deadline
 
     def _open(self) -> list[Target]:
-        """The index in service, and the one that is being built. What was down once in a batch is not asked again."""
+        """The indexes that are written. What was down once in a batch is not asked again."""
         if self._down is not None:
             raise self._down
-        if not self._targets:
-            live, embedder = ports.index(), ports.embedder()
-            self._targets = [Target(live, embedder, has_time=self._has_time)]
-            if new := live.next():
-                is_alike = new.made_with() == form(embedder.model, embedder.dimensions)
-                model, known = (embedder, (live,)) if is_alike else (None, ())
-                self._targets.append(Target(new, model, vectors_of=known, has_time=self._has_time))
+        self._targets = self._targets or written(self._has_time)
         return self._targets
 
 

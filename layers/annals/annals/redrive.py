@@ -1,0 +1,183 @@
+"""Redriving: what the stream functions could not do, done from their queue of failures, as the tables are now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from annals.conversations.heads import project
+from annals.errors import AnnalsError, SearchUnavailable
+from annals.ledger.keys import is_conversation_pk
+from annals.memory.failures import queues
+from annals.memory.indexing import index_item, index_range
+from annals.memory.stream_indexing import written
+from annals.settings import settings
+
+HIDDEN_S = 300
+"""How long a message that was taken is hidden from others; it shows itself again where its work failed."""
+
+PAGES = 10_000
+"""How many pages of a shard are read for one batch, at most."""
+
+GONE = {"TrimmedDataAccessException", "ResourceNotFoundException"}
+
+Message = Mapping[str, Any]
+
+
+class Expired(Exception):
+    """What a message speaks of is in the stream no more: it held keys for 24 hours."""
+
+
+class Kind(Protocol):
+    """A kind of message."""
+
+    def takes(self, message: Message) -> bool:
+        """Whether a message is of this kind."""
+        ...
+
+    def work(self, message: Message) -> None:
+        """Do what it asks for, which may have been done before. Raises Expired, AnnalsError, or what AWS says."""
+        ...
+
+
+class IndexFailure:
+    """A record that could not be indexed, as the index function reports it: ``pk``, ``sk`` and ``reason``."""
+
+    def takes(self, message: Message) -> bool:
+        """Whether it holds a key and a reason."""
+        return {"pk", "sk", "reason"} <= message.keys()
+
+    def work(self, message: Message) -> None:
+        """Index what is there now."""
+        _index(message["pk"], message["sk"])
+
+
+class StreamFailure:
+    """A batch that Lambda gave up on, by shard and sequence numbers: read from the stream again."""
+
+    def takes(self, message: Message) -> bool:
+        """Whether it names a batch of the functions that project and index; erasures have receipts to go on by."""
+        function = str(message.get("requestContext", {}).get("functionArn", ""))
+        return "DDBStreamBatchInfo" in message and "FinishErasure" not in function
+
+    def work(self, message: Message) -> None:
+        """Project and index the batch's records."""
+        for keys in _keys_of(message["DDBStreamBatchInfo"]):
+            pk, sk = keys["pk"]["S"], keys["sk"]["S"]
+            if sk.startswith("E#") and is_conversation_pk(pk):
+                project(pk)
+            _index(pk, sk)
+
+
+KINDS: Sequence[Kind] = (IndexFailure(), StreamFailure())
+
+
+@dataclass
+class Redriven:
+    """How many messages were worked off, failed, came too late, and are of no kind that is known here."""
+
+    done: int = 0
+    failed: int = 0
+    expired: int = 0
+    others: int = 0
+    last_reason: str = ""
+
+
+def redrive(url: str, kinds: Sequence[Kind] = KINDS) -> Redriven:
+    """Work off the messages of a queue; each is deleted when its work has succeeded, and stays otherwise.
+
+    Messages of no kind that is known stay, too. Raises ClientError where the queue does not answer.
+    """
+    redriven = Redriven()
+    for message in _received(url):
+        kind = _kind_of(message["Body"], kinds)
+        if kind is None:
+            redriven.others += 1
+        elif _works(kind, message["Body"], redriven):
+            queues(url).delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            redriven.done += 1
+    return redriven
+
+
+def _received(url: str) -> Iterator[Mapping[str, Any]]:
+    """The messages of a queue, each once: what is taken is hidden for a while."""
+    seen: set[str] = set()
+    while True:
+        answer = queues(url).receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=HIDDEN_S)
+        fresh = [each for each in answer.get("Messages", []) if each["MessageId"] not in seen]
+        if not fresh:
+            return
+        seen |= {each["MessageId"] for each in fresh}
+        yield from fresh
+
+
+def _kind_of(body: str, kinds: Sequence[Kind]) -> Kind | None:
+    try:
+        message = json.loads(body)
+    except ValueError:
+        return None
+    return next((kind for kind in kinds if isinstance(message, dict) and kind.takes(message)), None)
+
+
+def _works(kind: Kind, body: str, redriven: Redriven) -> bool:
+    try:
+        kind.work(json.loads(body))
+    except Expired:
+        redriven.expired += 1
+    except (AnnalsError, ClientError) as error:
+        redriven.failed += 1
+        redriven.last_reason = str(error)
+    else:
+        return True
+    return False
+
+
+def _index(pk: str, sk: str) -> None:
+    for target in written():
+        if sk.startswith("E#") and is_conversation_pk(pk):
+            seq = int(sk.removeprefix("E#"))
+            reasons = list(index_range(target, pk, seq, seq).values())
+        elif sk.startswith("M#"):
+            reasons = [failure.reason for failure in index_item(target, pk, sk)]
+        else:
+            return
+        if reasons:
+            raise SearchUnavailable(reasons[0])
+
+
+def _keys_of(batch: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The keys of a batch's records. Raises Expired where the stream has lost any of them."""
+    streams = boto3.client(
+        "dynamodbstreams",
+        endpoint_url=settings().dynamodb_url or None,
+        config=Config(parameter_validation=False),  # emulators have short shard ids
+    )
+    end = int(batch["endSequenceNumber"])
+    try:
+        iterator = streams.get_shard_iterator(
+            StreamArn=batch["streamArn"],
+            ShardId=batch["shardId"],
+            ShardIteratorType="AT_SEQUENCE_NUMBER",
+            SequenceNumber=batch["startSequenceNumber"],
+        ).get("ShardIterator")
+        for _ in range(PAGES):
+            if not iterator:
+                return
+            answer = streams.get_records(ShardIterator=iterator)
+            for record in answer["Records"]:
+                number = int(record["dynamodb"]["SequenceNumber"])
+                if number <= end:
+                    yield record["dynamodb"]["Keys"]
+                if number >= end:
+                    return
+            iterator = answer.get("NextShardIterator")
+    except ClientError as error:
+        if error.response["Error"]["Code"] in GONE:
+            raise Expired from error
+        raise
