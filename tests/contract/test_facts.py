@@ -1,0 +1,130 @@
+"""What the resources promise of facts, on every search index: found by meaning and by filters, as of any time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from annals.access.caller import Caller
+from annals.memory import ports
+from annals.memory.facts.documents import fact_document, filter_terms
+from annals.memory.facts.items import Known, StoredFact
+from annals.memory.facts.lists import FactFilter, list_facts
+from annals.memory.listing import pages_of, scope_of
+from annals.memory.models import Recall, Search, SearchFilter
+from annals.memory.recalling import recall
+from annals.memory.searching import search_memories
+from annals.search import Filters, SearchRequest, index_documents, search
+from annals.search.port import SearchIndex
+from tests.fakes.search import NOON, SPACE, TENANT, FakeEmbedder, memory
+
+CALLER = Caller(TENANT, "key", frozenset({"read"}))
+DAY = 86_400_000
+OLD, NEW, LATER = "An automobile of 1920.", "An automobile of 2020.", "A puppy."
+
+
+def _fact(name: str, text: str, since: int, **more: Any) -> StoredFact:
+    about = {"fact_type": "Thing", "confidence": 90, "subject": "Ada  L.", "predicate": "owns", "object": "it"}
+    said = {"tenant": TENANT, "memory_space_id": SPACE, "created_at": since, "valid_from": since, **about, **more}
+    return StoredFact(fact_id=f"fact-{name}", fact=text, **said)
+
+
+@pytest.fixture(autouse=True)
+def _told(index: SearchIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ada owned one automobile, owns another, and Bob a puppy; and there was talk of automobiles."""
+    monkeypatch.setattr(ports, "index", lambda: index)
+    monkeypatch.setattr(ports, "embedder", FakeEmbedder)
+    old, new = _fact("old", OLD, NOON), _fact("new", NEW, NOON + DAY, tags=("first",), metadata={"deep": {"x": 1}})
+    pet = _fact("pet", LATER, NOON + 2 * DAY, fact_type="animal", subject="Bob", user_id="bob")
+    elsewhere = _fact("away", "An automobile elsewhere.", NOON, memory_space_id="away")
+    knowns = [Known(old, new), Known(new), Known(pet), Known(elsewhere)]
+    talk = [memory(f"talk-{number}", "An automobile, said somebody.") for number in range(1, 31)]
+    documents = [*map(fact_document, knowns), *talk]
+    assert index_documents(index, FakeEmbedder(), documents) == []
+    index.refresh()
+
+
+def _listed(**asked: Any) -> list[str]:
+    return [fact["fact"] for fact in list_facts(CALLER, FactFilter(memory_space_id=SPACE, **asked), 50, None)["items"]]
+
+
+def _found(query: str, **wanted: Any) -> list[str]:
+    asked = Search(query=query, memorySpaceId=SPACE, filter=SearchFilter(contentType="fact", **wanted))
+    return [hit["content"] for hit in search_memories(CALLER, asked)]
+
+
+def test_a_fact_is_found_by_its_meaning_and_what_is_superseded_is_not() -> None:
+    assert _found("car")[0] == NEW
+    assert OLD not in _found("car")
+    assert _found("car", status="superseded") == [OLD]
+
+
+def test_a_search_finds_a_fact_with_all_that_it_says() -> None:
+    [hit] = search_memories(CALLER, Search(query="car", filter=SearchFilter(tags=["first"])))
+    fact = hit["fact"]
+    assert (fact["factId"], fact["subject"], fact["predicate"]) == ("fact-new", "Ada  L.", "owns")
+    assert (hit["metadata"], fact["metadata"], fact["tags"]) == ({"deep": {"x": 1}}, {"deep": {"x": 1}}, ["first"])
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({"fact_type": "THING"}, {NEW}),
+        ({"fact_type": "animal"}, {LATER}),
+        ({"subject": "ada l.", "predicate": "Owns"}, {NEW}),
+        ({"subject": "bob", "fact_type": "thing"}, set()),
+    ],
+)
+def test_a_search_is_narrowed_by_what_facts_name(index: SearchIndex, named: dict[str, str], expected: set[str]) -> None:
+    filters = Filters(content_type="fact", metadata=filter_terms(named))
+    asked = SearchRequest(tenant=TENANT, memory_space_id=SPACE, query="car puppy", filters=filters)
+    assert {hit.document.content for hit in search(index, FakeEmbedder(), asked)} == expected
+
+
+def test_a_list_shows_the_facts_that_nothing_has_superseded_the_latest_first() -> None:
+    assert _listed() == [LATER, NEW]
+    assert _listed(include_superseded=True) == [LATER, NEW, OLD]
+    assert _listed(named={"fact_type": "Animal"}) == _listed(user_id="bob") == [LATER]
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"), [(-1, []), (0, [OLD]), (DAY - 1, [OLD]), (DAY, [NEW]), (2 * DAY, [LATER, NEW])]
+)
+def test_a_list_shows_the_facts_that_held_at_a_time(at: int, expected: list[str]) -> None:
+    assert _listed(at=NOON + at) == expected
+
+
+def test_a_list_goes_on_where_its_cursor_says() -> None:
+    asked = FactFilter(include_superseded=True)
+    seen, cursor = [], None
+    for _ in range(4):
+        page = list_facts(CALLER, asked, 1, cursor)
+        seen += [fact["fact"] for fact in page["items"]]
+        cursor = page.get("nextCursor")
+    assert (seen[:2], set(seen[2:]), cursor) == ([LATER, NEW], {OLD, "An automobile elsewhere."}, None)
+
+
+def test_recall_gives_facts_their_place_beside_much_talk() -> None:
+    found = recall(CALLER, Recall(query="Which car?", memorySpaceId=SPACE, limit=5))
+    assert len(found["items"]) == 5
+    assert found["facts"][0]["fact"] == NEW
+    assert OLD not in found["context"]
+
+
+def test_a_fact_that_holds_again_is_found_again(index: SearchIndex) -> None:
+    old = _fact("old", OLD, NOON)
+    assert index_documents(index, FakeEmbedder(), [fact_document(Known(old))]) == []
+    index.delete(TENANT, ["fact-new"])
+    index.refresh()
+    assert _found("car")[0] == OLD
+    assert _listed(named={"subject": "ada l."}) == [OLD]
+
+
+def test_pages_of_memories_hold_each_once_facts_among_them() -> None:
+    scope = scope_of(CALLER, SPACE, SearchFilter())
+    everything = replace(scope, filters=replace(scope.filters, status=("active", "superseded")))
+    ids = [document.memory_id for page in pages_of(everything, 7) for document in page]
+    assert (len(ids), len(set(ids))) == (33, 33)
+    assert {"fact-old", "fact-new", "fact-pet"} < set(ids)
