@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from annals.ingest.storing import RETENTION_S
 from annals.settings import Settings
 from local import template
 
@@ -178,3 +179,49 @@ def test_routes_are_under_v1_whatever_the_stage() -> None:
     paths = {event["Path"] for _, event in events("Api")}
     assert all(path.startswith("/v1/") for path in paths - {"/", "/{proxy+}"})
     assert API["StageName"] == {"Ref": "Stage"}
+
+
+def test_a_queue_of_events_keeps_its_order_and_loses_no_message() -> None:
+    [(name, event)] = events("SQS")
+    queue = RESOURCES["IngestQueue"]["Properties"]
+    assert event["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert event["Queue"] == {"Fn::GetAtt": ["IngestQueue", "Arn"]}
+    assert queue["FifoQueue"] is RESOURCES["IngestDeadLetters"]["Properties"]["FifoQueue"] is True
+    assert "ContentBasedDeduplication" not in queue  # who says the same thing twice means it twice
+    assert queue["VisibilityTimeout"] >= FUNCTIONS[name]["Timeout"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["IngestDeadLetters", "Arn"]}
+
+
+def test_what_a_bus_or_a_bucket_sends_is_tried_again_and_then_kept() -> None:
+    failures = {"Fn::GetAtt": ["IngestFailures", "Arn"]}
+    for kind in ("EventBridgeRule", "S3"):
+        [(name, _)] = events(kind)
+        asynchronous = FUNCTIONS[name]["EventInvokeConfig"]
+        assert asynchronous["MaximumRetryAttempts"] == 2
+        assert asynchronous["DestinationConfig"]["OnFailure"] == {"Type": "SQS", "Destination": failures}
+    [(_, rule)] = events("EventBridgeRule")
+    assert rule["DeadLetterConfig"] == {"Arn": failures}
+    assert rule["Pattern"] == {"source": [{"prefix": ""}]}  # nothing that is put on the bus gets lost unseen
+
+
+def test_what_could_not_be_stored_is_kept_for_as_long_as_its_key_is_known() -> None:
+    for name in ("IngestQueue", "IngestDeadLetters", "IngestFailures"):
+        assert RESOURCES[name]["Properties"]["MessageRetentionPeriod"] < RETENTION_S
+
+
+def test_a_bucket_is_closed_to_everybody_but_its_function() -> None:
+    bucket = RESOURCES["IngestBucket"]["Properties"]
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    allowed, refused = RESOURCES["IngestBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (allowed["Action"], allowed["Principal"]) == (
+        "s3:GetObject",
+        {"AWS": {"Fn::GetAtt": ["IngestFunctionRole", "Arn"]}},
+    )
+    assert (refused["Effect"], refused["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": False}})
+
+
+@pytest.mark.parametrize("name", ["IngestFunction", "ProjectFunction", "IndexFunction"])
+def test_what_publishes_events_does_so_only_where_there_is_a_bus(name: str) -> None:
+    is_told = "EVENTS_BUS" in FUNCTIONS[name]["Environment"]["Variables"]
+    statements = json.dumps(FUNCTIONS[name]["Policies"])
+    assert is_told == ("events:PutEvents" in statements) == (name != "IngestFunction")
