@@ -1,4 +1,4 @@
-"""Tokens over HTTP: a development server that takes those of an issuer, beside its keys."""
+"""Tokens and keys over HTTP: a server that takes an issuer's tokens, and how a key is changed for another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.e2e.asking import create, eventually, history, listed, path_of, problem, say, unique
+from tests.e2e.asking import create, eventually, history, key_of, listed, path_of, problem, say, unique
 from tests.e2e.servers import Server, start_server, stop_server
 from tests.fakes.issuer import Issuer, new_ec_key, new_rsa_key, to_jwk
 from tests.fakes.servers import serving
@@ -22,7 +22,7 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture(scope="module")
 def trusting(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that trusts the issuer."""
-    env = {"JWT_ISSUER": issuer.url, "JWT_AUDIENCE": "annals", "JWT_SPACES_CLAIM": "spaces"}
+    env = {"JWT_ISSUER": issuer.url, "JWT_AUDIENCE": "annals", "JWT_SPACES_CLAIM": "spaces", "AUTHORIZER_CACHE_S": "1"}
     process, running = start_server(tmp_path_factory.mktemp("annals"), **env)
     yield running
     assert stop_server(process) == 0
@@ -91,3 +91,21 @@ def test_a_streamed_route_takes_a_token_too(trusting: Server, issuer: Issuer) ->
         assert "event: result" in answer.text
     with bearer(trusting, issuer, scope="read") as reader:
         assert problem(reader.post("/v1/memory/remember-stream", json=turn))[:2] == (403, "FORBIDDEN")
+
+
+def test_a_key_is_changed_for_another_without_a_gap_and_the_old_one_stops_within_the_cache_s_time(
+    trusting: Server,
+) -> None:
+    tenant = unique("tenant")
+    with trusting.client() as root:
+        admin = key_of(root, tenant, ("read", "admin"))
+    with trusting.client(admin) as owner, trusting.client(key_of(owner, tenant, ("read",))) as old:
+        assert old.get("/v1/conversations").status_code == 200
+        with trusting.client(key_of(owner, tenant, ("read",))) as new:
+            assert {client.get("/v1/conversations").status_code for client in (old, new)} == {200}
+            known = {key["keyId"] for key in owner.get("/v1/keys").json()["items"]}
+            (old_id,) = known & set(old.headers["authorization"].split("."))
+            assert owner.delete(f"/v1/keys/{old_id}").status_code == 204
+            # Each process of the authorizer forgets it by itself.
+            eventually(lambda: {old.get("/v1/conversations").status_code for _ in range(20)} == {401})
+            assert new.get("/v1/conversations").status_code == 200
