@@ -14,7 +14,7 @@ from annals.conversations.genesis import Genesis, genesis_entry, read_genesis_en
 from annals.conversations.heads import Head, first_head, to_head_item
 from annals.conversations.holders import holder_pk, holder_put, read_holder
 from annals.conversations.read import demand_tail, read_conversation
-from annals.dynamodb import client
+from annals.dynamodb import Item, client
 from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationErased
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import ERASED, Tail
@@ -24,6 +24,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail, tails
 from annals.settings import settings
+from annals.state import cancellation_reasons
 from annals.times import now_ms
 
 
@@ -46,13 +47,6 @@ class Made:
     replayed: bool = False
 
 
-@dataclass(frozen=True)
-class _Held:
-    """The item that stood in the way of a transaction."""
-
-    holder: Mapping[str, Any]
-
-
 def new_conversation_id(request: IdempotentRequest | None = None) -> str:
     """A new id; the same one again for the same idempotent request."""
     name = sha256(request.pk.encode()).hexdigest()[:20] if request else secrets.token_hex(10)
@@ -69,13 +63,11 @@ def create(tenant: str, new: NewConversation, created_by: str, request: Idempote
     ConversationErased : an earlier try of this request had made it, and it was erased since
     """
     genesis = _genesis(tenant, new, created_by)
-    marker = [marker_put(request, {"conversationId": genesis.conversation_id})] if request else []
-    written = _write(genesis, marker)
-    if isinstance(written, Head):
-        return Made(written)
-    if request is None:
-        raise AppendConflict(genesis.conversation_id)
-    earlier = result_of(request, written.holder)["conversationId"]
+    marker = marker_put(request, {"conversationId": genesis.conversation_id}) if request else None
+    head, earlier_marker = _write(genesis, marker)
+    if request is None or earlier_marker is None:
+        return Made(head)
+    earlier = result_of(request, earlier_marker)["conversationId"]
     demand_tail(tenant, earlier)
     made, entry = read_genesis_entry(conversation_pk(tenant, earlier))
     return Made(first_head(made, Tail.of(entry)), replayed=True)
@@ -93,9 +85,9 @@ def get_or_create(tenant: str, new: NewConversation, created_by: str) -> Made:
                 return Made(read_conversation(tenant, holder), created=False)
             erased = holder
         genesis = _genesis(tenant, new, created_by)
-        written = _write(genesis, [holder_put(pk, genesis.conversation_id, erased)])
-        if isinstance(written, Head):
-            return Made(written)
+        head, faster = _write(genesis, holder_put(pk, genesis.conversation_id, erased))
+        if faster is None:
+            return Made(head)
     raise AppendConflict(new.conversation_id or pk)
 
 
@@ -111,32 +103,36 @@ def _genesis(tenant: str, new: NewConversation, created_by: str) -> Genesis:
     )
 
 
-def _write(genesis: Genesis, extra: list[dict[str, Any]]) -> Head | _Held:
-    """Write genesis, head and what else belongs to the transaction, unless its condition fails: then what held it."""
+def _write(genesis: Genesis, guard: Mapping[str, Any] | None) -> tuple[Head, Item | None]:
+    """Write genesis and head, with a guard whose place in the state table must be free.
+
+    Returns
+    -------
+    Head and Item or None
+        The head, and what stood in the guard's place already: then nothing was written.
+    """
     entry = genesis_entry(genesis, secrets.token_hex(8))
     head = first_head(genesis, Tail.of(entry))
     puts: list[Any] = [
-        *extra,
         {"Put": _entry_put(to_ledger_item(entry))},
         {"Put": {"TableName": settings().state_table, "Item": to_head_item(head)}},
+        *([guard] if guard else []),
     ]
     for _ in tries(settings().append_patience_s):
         try:
             client().transact_write_items(TransactItems=puts)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "TransactionCanceledException":
-                raise
-            reasons = error.response["CancellationReasons"]
-            if reasons[len(extra)].get("Item", {}).get("entryId") == {"S": entry.entry_id}:
-                return head  # our own: the reply to an earlier try was lost
-            if failed := [reason for reason in reasons[: len(extra)] if reason["Code"] == "ConditionalCheckFailed"]:
-                return _Held(failed[0]["Item"])
-            _demand_free(genesis, reasons[len(extra)])
+            reasons = cancellation_reasons(error)
+            if reasons[0].get("Item", {}).get("entryId") == {"S": entry.entry_id}:
+                return head, None  # our own: the reply to an earlier try was lost
+            if guard and reasons[-1]["Code"] == "ConditionalCheckFailed":
+                return head, reasons[-1]["Item"]
+            _demand_free(genesis, reasons[0])
             if not {reason["Code"] for reason in reasons} <= RETRIED_REASONS:
                 raise
         else:
             tails.put(entry.pk, Tail.of(entry))
-            return head
+            return head, None
     raise AppendConflict(genesis.conversation_id)
 
 
