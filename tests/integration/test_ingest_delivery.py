@@ -13,7 +13,6 @@ import boto3
 import pytest
 
 from annals.ledger.keys import conversation_pk
-from tests.conftest import Setting
 from tests.support.ingesting import BUCKET, Failures, call, failures_queue
 from tests.support.ledgers import read_contents, verify_stored
 
@@ -55,9 +54,8 @@ class Queue:
 
 
 @pytest.fixture
-def failures(aws: object, tenant: str, setting: Setting) -> Iterator[Failures]:
-    setting("ROOT_TENANT", tenant)
-    with failures_queue() as queue:
+def failures(aws: object, tenant: str) -> Iterator[Failures]:
+    with failures_queue(tenant) as queue:
         yield queue
 
 

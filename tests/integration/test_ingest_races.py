@@ -22,9 +22,8 @@ CONFLICT = faults.cancel("TransactionConflict", "None")
 
 
 @pytest.fixture
-def failures(aws: object, tenant: str, setting: Setting) -> Iterator[Failures]:
-    setting("ROOT_TENANT", tenant)
-    with failures_queue() as queue:
+def failures(aws: object, tenant: str) -> Iterator[Failures]:
+    with failures_queue(tenant) as queue:
         yield queue
 
 

@@ -88,13 +88,14 @@ class Failures:
 
 
 @contextmanager
-def failures_queue() -> Iterator[Failures]:
-    """A queue for what cannot be stored, which the settings name."""
+def failures_queue(tenant: str) -> Iterator[Failures]:
+    """A queue for what cannot be stored, which the settings name; what can be is a tenant's."""
     sqs = boto3.client("sqs")
     url = sqs.create_queue(QueueName=f"failures-{next(_numbers)}")["QueueUrl"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INGEST_FAILURES", url)
         patch.setenv("INGEST_BUS", BUS)
+        patch.setenv("ROOT_TENANT", tenant)
         forget()
         yield Failures(url, sqs)
     forget()

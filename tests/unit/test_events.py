@@ -102,10 +102,10 @@ def test_a_function_takes_its_sample(name: str) -> None:
 def test_what_a_sample_brings_is_stored(name: str) -> None:
     event = sample(name)
     put_object(TRANSCRIPT_KEY, TRANSCRIPT)
-    with failures_queue() as failures:
+    with failures_queue("local") as failures:
         stack.function("ingest").handler(event, Context("ingest"))
     assert failures.reasons() == []
-    assert len(read_contents(conversation_pk("default", "faro"))) == 2
+    assert len(read_contents(conversation_pk("local", "faro"))) == 2
 
 
 def test_the_streamed_sample_is_a_turn() -> None:

@@ -14,7 +14,6 @@ from annals.ingest.storing import RETENTION_S
 from annals.ledger.keys import conversation_pk
 from annals.publishing.models import Change, ConversationKind, FactKind, MemoryKind
 from local.template import ROOT
-from tests.conftest import Setting
 from tests.support.ingesting import Failures, call, failures_queue, put_object, record, take
 from tests.support.ledgers import read_contents
 
@@ -32,9 +31,8 @@ PUBLISHED = [json.loads(text) for text in blocks("json") if "detail-type" in tex
 
 
 @pytest.fixture
-def failures(moto: None, tenant: str, setting: Setting) -> Iterator[Failures]:
-    setting("ROOT_TENANT", tenant)
-    with failures_queue() as queue:
+def failures(moto: None, tenant: str) -> Iterator[Failures]:
+    with failures_queue(tenant) as queue:
         yield queue
 
 

@@ -27,9 +27,8 @@ KEY = "transcripts/Mai 2026 + ü.jsonl"
 
 
 @pytest.fixture
-def failures(moto: None, tenant: str, setting: Setting) -> Iterator[Failures]:
-    setting("ROOT_TENANT", tenant)
-    with failures_queue() as queue:
+def failures(moto: None, tenant: str) -> Iterator[Failures]:
+    with failures_queue(tenant) as queue:
         yield queue
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from annals.ingest.redriving import Redriven, redrive
-from tests.conftest import Setting
 from tests.support.api import Api
 from tests.support.ingesting import Failures, bus_event, call, failures_queue, put_object, record, take
 
@@ -19,9 +18,8 @@ PEOPLE = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId
 
 
 @pytest.fixture
-def failures(moto: None, tenant: str, setting: Setting) -> Iterator[Failures]:
-    setting("ROOT_TENANT", tenant)
-    with failures_queue() as queue:
+def failures(moto: None, tenant: str) -> Iterator[Failures]:
+    with failures_queue(tenant) as queue:
         yield queue
 
 
