@@ -11,7 +11,7 @@ from annals.errors import EmbeddingUnavailable
 from annals.search import SearchRequest, index_documents, search
 from annals.search.documents import Document
 from annals.search.parts import MAX_PARTS, parts_of
-from annals.search.pipeline import BATCH, LONGEST, Form, OutOfTime
+from annals.search.pipeline import LONGEST, Form, OutOfTime
 from annals.search.port import SearchIndex
 from tests.fakes.search import TENANT, FakeEmbedder, memory
 
@@ -45,7 +45,7 @@ def test_changed_metadata_embed_nothing(index: SearchIndex) -> None:
 
 
 def test_equal_texts_of_a_batch_are_embedded_once(index: SearchIndex) -> None:
-    assert asked(index, *(memory(f"c:{number}", "yes") for number in range(1, BATCH))) == ["yes"]
+    assert asked(index, *(memory(f"c:{number}", "yes") for number in range(1, 30))) == ["yes"]
 
 
 def test_the_vectors_of_another_index_of_the_model_are_used(index: SearchIndex, other: SearchIndex) -> None:
@@ -90,13 +90,13 @@ def test_a_text_that_the_model_does_not_take_is_told_from_a_model_that_is_down(i
 
 
 def test_what_was_indexed_before_the_time_was_over_is_kept(index: SearchIndex) -> None:
-    documents = [memory(f"c:{number}", f"dog {number}") for number in range(1, 2 * BATCH + 2)]
+    documents = [memory(f"c:{number}", f"dog {number}", window="") for number in range(1, 12)]
     ids = [document.memory_id for document in documents]
     for rounds in (1, 2):
         times = iter([True, False])
         with pytest.raises(OutOfTime):
-            index_documents(index, FakeEmbedder(), documents, has_time=lambda times=times: next(times))
-        assert len(index.fingerprints(TENANT, ids)) == rounds * BATCH
+            index_documents(index, FakeEmbedder(), documents, batch=5, has_time=lambda times=times: next(times))
+        assert len(index.fingerprints(TENANT, ids)) == rounds * 5
     assert asked(index, *documents) == [documents[-1].content]
 
 

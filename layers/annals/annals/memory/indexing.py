@@ -13,12 +13,12 @@ from annals.memory.derived import Derived, of_entries, of_item
 from annals.memory.items import split_raw_id
 from annals.memory.spans import Span
 from annals.models.embedding import Embedder
-from annals.search.pipeline import Form, always, index_documents
+from annals.search.pipeline import BATCH, Form, always, index_documents
 from annals.search.port import Failure, SearchIndex
 from annals.search.turns import memory_id
 from annals.settings import settings
 
-BATCH = 200
+LOOKED_FOR = 200
 """How many records are looked for in the index at once."""
 
 LOOKS = 5
@@ -33,12 +33,14 @@ class Target:
     ----------
     embedder : the model that it was made with; None for another one, and then only what is withdrawn reaches it
     vectors_of : indexes of the same model, whose vectors need no second embedding
-    has_time : whether another batch may be embedded
+    batch : about how many texts are embedded and stored together
+    has_time : whether there is time for another batch
     """
 
     index: SearchIndex
     embedder: Embedder | None
     vectors_of: Sequence[SearchIndex] = ()
+    batch: int = BATCH
     has_time: Callable[[], bool] = field(default=always)
 
 
@@ -86,7 +88,7 @@ def catch_up(index: SearchIndex, embedder: Embedder, pk: str) -> None:
     tenant, conversation_id = split_conversation_pk(pk)
     first = tail.seq + 1
     while first > 1:
-        start = max(1, first - BATCH)
+        start = max(1, first - LOOKED_FOR)
         asked = [memory_id(conversation_id, seq) for seq in range(start, first)]
         known = index.fingerprints(tenant, asked)
         if asked[0] in known:
@@ -127,6 +129,7 @@ def _write(target: Target, found: Derived) -> list[Failure]:
         found.documents,
         form=form_of(target.embedder),
         vectors_of=target.vectors_of,
+        batch=target.batch,
         has_time=target.has_time,
     )
 

@@ -16,6 +16,9 @@ from annals.search.generations import form
 from annals.search.pipeline import OutOfTime, always
 from annals.settings import settings
 
+BATCH = 16
+"""How many texts are embedded between two looks at the clock: a slow model takes seconds for each."""
+
 TRIES = 3
 """How often a record is tried that fails while others don't, before it goes to the failures' queue."""
 
@@ -30,11 +33,11 @@ _tries: OrderedDict[tuple[str, str], int] = OrderedDict()
 def written(has_time: Callable[[], bool] = always) -> list[Target]:
     """The indexes that are written: the one in service, and the one that is being built, if there is one."""
     live, embedder = ports.index(), ports.embedder()
-    targets = [Target(live, embedder, has_time=has_time)]
+    targets = [Target(live, embedder, batch=BATCH, has_time=has_time)]
     if new := live.next():
         is_alike = new.made_with() == form(embedder.model, embedder.dimensions)
         model, known = (embedder, (live,)) if is_alike else (None, ())
-        targets.append(Target(new, model, vectors_of=known, has_time=has_time))
+        targets.append(Target(new, model, vectors_of=known, batch=BATCH, has_time=has_time))
     return targets
 
 

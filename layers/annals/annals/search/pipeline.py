@@ -13,8 +13,8 @@ from annals.search.documents import Document, Vector, vector_digest
 from annals.search.parts import parts_of
 from annals.search.port import Failure, SearchIndex
 
-BATCH = 32
-"""So many documents are embedded and stored together; between two batches there is a look at the time."""
+BATCH = 128
+"""About so many texts are embedded and stored together."""
 
 LONGEST = 8_000
 """Characters of a text that go into one vector.
@@ -68,6 +68,10 @@ class Form:
             return ""
         return document.window[: self.longest]
 
+    def texts(self, document: Document) -> list[str]:
+        """All that its vectors are made of."""
+        return [text for text in (*self.own_texts(document), self.window_text(document)) if text]
+
     def digest(self, text: str) -> str:
         """By what a text's vector is known again."""
         return vector_digest(self.model, text)
@@ -90,6 +94,7 @@ def index_documents(
     *,
     form: Form | None = None,
     vectors_of: Sequence[SearchIndex] = (),
+    batch: int = BATCH,
     has_time: Callable[[], bool] = always,
 ) -> list[Failure]:
     """Embed and store documents; no text is embedded of which the index holds the vector already.
@@ -99,6 +104,7 @@ def index_documents(
     documents : of any tenants; of two with the same tenant and id the later one counts
     form : how they are embedded, with the embedder's model; by default with windows
     vectors_of : further indexes of the same model, whose vectors are used, too
+    batch : how many texts are embedded and stored together, unless one document has more
     has_time : asked before each batch whether there is time for it
 
     Returns
@@ -116,11 +122,11 @@ def index_documents(
     index.ensure(model=embedder.model, dimensions=embedder.dimensions)
     form = form or Form(embedder.model)
     failures: list[Failure] = []
-    for batch in _batches(fresh(index, form, documents)):
+    for part in _batches(fresh(index, form, documents), form, batch):
         if not has_time():
             raise OutOfTime
-        known = _known(batch, [index, *vectors_of])
-        embedded, failed = _embedded(embedder, form, batch, known)
+        known = _known(part, [index, *vectors_of])
+        embedded, failed = _embedded(embedder, form, part, known)
         failures += failed
         failures += index.upsert(embedded)
     return failures
@@ -138,9 +144,19 @@ def fresh(index: SearchIndex, form: Form, documents: Iterable[Document]) -> list
     return found
 
 
-def _batches(documents: Sequence[Fresh]) -> Iterator[Sequence[Fresh]]:
-    for start in range(0, len(documents), BATCH):
-        yield documents[start : start + BATCH]
+def _batches(documents: Iterable[Fresh], form: Form, size: int) -> Iterator[Sequence[Fresh]]:
+    """The documents in batches of so many texts; one that has more is a batch of its own."""
+    part: list[Fresh] = []
+    texts = 0
+    for each in documents:
+        count = len(form.texts(each[0]))
+        if part and texts + count > size:
+            yield part
+            part, texts = [], 0
+        part.append(each)
+        texts += count
+    if part:
+        yield part
 
 
 def _known(batch: Sequence[Fresh], indexes: Iterable[SearchIndex]) -> dict[str, Vector]:
@@ -178,8 +194,8 @@ def _with_vectors(embedder: Embedder, form: Form, batch: Sequence[Fresh], known:
     """A batch with its vectors, from one call for what is not known; equal texts are embedded once."""
     texts: dict[str, str] = {}
     for document, _ in batch:
-        for text in (*form.own_texts(document), form.window_text(document)):
-            if text and (digest := form.digest(text)) not in known:
+        for text in form.texts(document):
+            if (digest := form.digest(text)) not in known:
                 texts[digest] = text
     made = zip(texts, map(tuple, embedder.embed(list(texts.values()))), strict=True) if texts else ()
     vectors = {**known, **dict(made)}
