@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from annals.conversations.heads import project
+from annals.conversations.heads import drop_state, head_key, project
 from annals.drift import find_drift
 from annals.dynamodb import client
 from annals.ledger.keys import entry_sk
+from annals.ledger.tail import read_tail
 from annals.memory.indexing import Target, index_span
 from annals.memory.spans import walk_tables
+from annals.memory.timers import keep_timer
 from annals.models.embedding import Embedder
 from annals.search.generations import RebuildableIndex, demand_form, form
 from annals.settings import settings
@@ -33,13 +36,31 @@ class Rebuilt:
 
 
 def rebuild_heads(progress: Progress) -> Rebuilt:
-    """Bring every conversation's head up to its ledger; make those that are missing."""
+    """Bring every conversation's head up to its ledger, and its timer; make those that are missing."""
     rebuilt = Rebuilt()
     for pk in _every_conversation():
-        project(pk)
+        if head := project(pk):
+            keep_timer(head)
         rebuilt.items += 1
         progress(1)
     return rebuilt
+
+
+def drop_heads_ahead(progress: Progress) -> int:
+    """Drop the heads that know more than the ledger holds, as after a restore to an earlier moment; returns how many.
+
+    What is dropped of a conversation that is there, ``rebuild_heads`` makes anew; changes of its metadata are lost.
+    """
+    dropped = 0
+    for pk, seq in _every_head():
+        tail = read_tail(pk)
+        if tail is None:
+            drop_state(pk)
+        elif seq > tail.seq:
+            client().delete_item(TableName=settings().state_table, Key=head_key(pk))
+        dropped += tail is None or seq > tail.seq
+        progress(1)
+    return dropped
 
 
 def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> Rebuilt:
@@ -89,15 +110,27 @@ def _begin(live: RebuildableIndex, embedder: Embedder, beside: str) -> Rebuildab
 
 def _every_conversation() -> Iterator[str]:
     """The partition key of each conversation in the ledger, erased ones too."""
+    return (item["pk"]["S"] for item in _scan(settings().ledger_table, entry_sk(0), "pk"))
+
+
+def _every_head() -> Iterator[tuple[str, int]]:
+    """The partition key of each conversation that has a head, and the seq that the head knows."""
+    found = _scan(settings().state_table, "HEAD", "pk, #seq", ExpressionAttributeNames={"#seq": "seq"})
+    return ((item["pk"]["S"], int(item["seq"]["N"])) for item in found)
+
+
+def _scan(table: str, sk: str, attributes: str, **more: Any) -> Iterator[Any]:
+    """The items of a table with a sort key."""
     pages = (
         client()
         .get_paginator("scan")
         .paginate(
-            TableName=settings().ledger_table,
-            FilterExpression="sk = :genesis",
-            ExpressionAttributeValues={":genesis": {"S": entry_sk(0)}},
-            ProjectionExpression="pk",
+            TableName=table,
+            FilterExpression="sk = :sk",
+            ExpressionAttributeValues={":sk": {"S": sk}},
+            ProjectionExpression=attributes,
             ConsistentRead=True,
+            **more,
         )
     )
-    return (item["pk"]["S"] for page in pages for item in page["Items"])
+    return (item for page in pages for item in page["Items"])

@@ -130,6 +130,8 @@ def _add_rebuild(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--beside", metavar="NAME", default="", help="the index in service, where the new one gets another name"
     )
     parser.add_argument("--restart", action="store_true", help="drop what was begun before")
+    ahead_help = "after a restore: first drop the heads that know more than the ledger holds"
+    parser.add_argument("--drop-ahead", action="store_true", help=ahead_help)
     parser.set_defaults(run=_rebuild)
 
 
@@ -201,7 +203,9 @@ def _cost(options: argparse.Namespace) -> int:
 def _rebuild(options: argparse.Namespace) -> int:
     from annals.cli.rebuilding import run_heads, run_index
 
-    return run_heads() if options.what == "heads" else run_index(beside=options.beside, restart=options.restart)
+    if options.what == "heads":
+        return run_heads(drop_ahead=options.drop_ahead)
+    return run_index(beside=options.beside, restart=options.restart)
 
 
 def _drift(options: argparse.Namespace) -> int:

@@ -13,16 +13,18 @@ from annals.drift import LAG_S, Drift, find_drift
 from annals.errors import AnnalsError, ConfigurationError
 from annals.memory import ports
 from annals.memory.spans import items_of_tables
-from annals.rebuild import rebuild_heads, rebuild_index
+from annals.rebuild import drop_heads_ahead, rebuild_heads, rebuild_index
 from annals.redrive import redrive
 
 SHOWN = 5
 """How many documents that could not be indexed are named."""
 
 
-def run_heads() -> int:
+def run_heads(*, drop_ahead: bool) -> int:
     """Rebuild the heads of all conversations."""
     with _answering(), item_bar("heads") as bar:
+        if drop_ahead:
+            sys.stdout.write(f"{drop_heads_ahead(bar.update)} heads dropped\n")
         rebuilt = rebuild_heads(bar.update)
     sys.stdout.write(f"{rebuilt.items} conversations\n")
     return 0
