@@ -103,6 +103,21 @@ def test_searches_and_what_they_embed_are_counted(api: Api, published: Published
     assert published()["Searches"] == 1
 
 
+def test_what_is_indexed_is_counted_once_with_what_is_embedded_for_it(
+    api: Api, published: Published, tmp_path: Path
+) -> None:
+    api.post("/v1/conversations", {**CONVERSATION, "conversationId": "indexed"})
+    api.post("/v1/conversations/indexed/messages", {"role": "user", "content": "a tulip"})
+    published()
+    with embedded_index(tmp_path) as stream:
+        stream.deliver_ledger()
+        first = published()
+        stream.deliver_ledger()
+    assert first["IndexedDocuments"] >= 1
+    assert first["EmbeddedTexts"] >= first["IndexedDocuments"]
+    assert (published().get("IndexedDocuments", 0), first["IndexFailures"]) == (0, 0)
+
+
 @pytest.fixture
 def broken_index(tmp_path: Path) -> Iterator[None]:
     """An index in a file that is none."""

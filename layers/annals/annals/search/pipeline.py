@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from annals import telemetry
 from annals.errors import EmbeddingUnavailable
 from annals.models.embedding import Embedder
 from annals.search import words
@@ -127,8 +128,9 @@ def index_documents(
             raise OutOfTime
         known = _known(part, [index, *vectors_of])
         embedded, failed = _embedded(embedder, form, part, known)
-        failures += failed
-        failures += index.upsert(embedded)
+        refused = index.upsert(embedded)
+        telemetry.count("IndexedDocuments", len(embedded) - len(refused))
+        failures += [*failed, *refused]
     return failures
 
 
