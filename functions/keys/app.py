@@ -16,11 +16,16 @@ handler = app.handler
 
 @app.post("/v1/keys", status_code=201, tags=["Keys"])
 def create_key(body: CreateKey) -> Response[CreatedKey]:
-    """Make a key. Its text is in this answer and nowhere else."""
+    """Make a key. Its text is in this answer and nowhere else.
+
+    Sent again with its Idempotency-Key, a request makes no second key: it is 409 KEY_ALREADY_MADE, which names the
+    first.
+    """
     caller = app.caller.require("admin")
     spaces = body.spaces_within(caller)
     tenant = body.tenant or caller.tenant
-    key, text = make_key(tenant, body.name, frozenset(body.scopes), spaces, body.expires_at)
+    once = app.idempotent_request("keys")
+    key, text = make_key(tenant, body.name, frozenset(body.scopes), spaces, body.expires_at, once)
     return reply({**show_key(key), "key": text, "tenant": tenant}, 201)
 
 

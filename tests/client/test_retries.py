@@ -81,7 +81,6 @@ def test_a_callers_key_is_sent_as_it_is(ask: Ask) -> None:
 
 
 UNKEYED = [
-    lambda client: client.keys.create("k", ["read"]),
     lambda client: client.conversations.update("c", {"a": 1}),
     lambda client: client.conversations.delete_many(user_id="ada"),
     lambda client: client.memories.update("m", content="x"),

@@ -18,7 +18,7 @@ KeyList = list[Key]
 class Keys(Resource[S]):
     """Make, list and revoke API keys."""
 
-    @call("POST /v1/keys", CreatedKey, Repeat.NEVER)
+    @call("POST /v1/keys", CreatedKey, Repeat.WITH_KEY)
     def create(
         self,
         name: str,
@@ -27,15 +27,17 @@ class Keys(Resource[S]):
         tenant: str | None = None,
         memory_spaces: Sequence[str] | None = None,
         expires_at: Time | None = None,
+        idempotency_key: str | None = None,
     ) -> Said:
         """Make a key. Its text, ``key``, is shown this once.
 
         Raises
         ------
+        Conflict : KEY_ALREADY_MADE: an earlier try made it, and its answer was lost; the key is to be revoked
         Forbidden : it would open more than the key that makes it
         """
         said = wire.body(name=name, tenant=tenant, memory_spaces=memory_spaces, expires_at=expires_at)
-        return Said(body={**said, "scopes": [*scopes]})
+        return Said(body={**said, "scopes": [*scopes]}, key=idempotency_key)
 
     @call("GET /v1/keys", KeyList, inside="items")
     def list(self) -> Said:

@@ -192,6 +192,17 @@ class IdempotencyKeyReused(Conflict):
         )
 
 
+class KeyAlreadyMade(Conflict):
+    code, title = "KEY_ALREADY_MADE", "Key already made"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f"An earlier request with this Idempotency-Key made {key_id}. Its text was in that one's answer alone: "
+            "if it is lost, revoke that key and make another one under another Idempotency-Key.",
+            field="Idempotency-Key",
+        )
+
+
 class RequestInProgress(Conflict):
     code, title = "REQUEST_IN_PROGRESS", "Request in progress"
 

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annals.access.caller import SCOPES, Caller
+from annals.dynamodb import client
+from annals.settings import settings as annals_settings
 from tests.conftest import Setting
 from tests.support import stack
 from tests.support.api import Api
@@ -55,6 +57,28 @@ def test_a_key_is_shown_once_and_stands_for_what_it_was_made_for(api: Api) -> No
     (listed,) = api.get("/v1/keys").json["items"]
     assert "key" not in listed
     assert (listed["keyId"], listed["scopes"], listed["memorySpaces"]) == (made.json["keyId"], ["read"], ["work"])
+
+
+def test_a_request_sent_again_makes_no_second_key_and_is_told_of_the_first(api: Api) -> None:
+    made = api.post("/v1/keys", READ, idempotency_key="once").json
+
+    again = api.post("/v1/keys", READ, idempotency_key="once")
+
+    assert again.problem == (409, "KEY_ALREADY_MADE", "Idempotency-Key")
+    assert made["keyId"] in again.json["detail"]
+    assert made["key"] not in again.body.decode()
+    assert len(api.get("/v1/keys").json["items"]) == 1
+    other = api.post("/v1/keys", {**READ, "name": "other"}, idempotency_key="once")
+    assert other.problem[:2] == (409, "IDEMPOTENCY_KEY_REUSED")
+    assert api.post("/v1/keys", READ, idempotency_key="twice").status == 201
+
+
+def test_what_marks_a_request_for_a_key_does_not_hold_its_secret(api: Api, tenant: str) -> None:
+    text = api.post("/v1/keys", READ, idempotency_key="once").json["key"]
+
+    items = client().scan(TableName=annals_settings().state_table)["Items"]
+    assert any(item["pk"]["S"].startswith(f"T#{tenant}#I#keys#") for item in items)
+    assert text.rpartition(".")[2] not in str(items)
 
 
 @pytest.mark.parametrize("header", ["Authorization", "authorization", "x-api-key", "X-Api-Key"])

@@ -15,9 +15,11 @@ from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import KeyNotFound
+from annals.errors import KeyAlreadyMade, KeyNotFound
+from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
 from annals.ledger.keys import escape
 from annals.settings import settings
+from annals.state import cancellation_reasons
 from annals.times import now_ms
 
 PREFIX = "annals"
@@ -79,16 +81,42 @@ class Credential:
 
 
 def make_key(
-    tenant: str, name: str, scopes: frozenset[str], spaces: frozenset[str] | None, valid_until: int | None
+    tenant: str,
+    name: str,
+    scopes: frozenset[str],
+    spaces: frozenset[str] | None,
+    valid_until: int | None,
+    request: IdempotentRequest | None = None,
 ) -> tuple[Key, str]:
-    """Store a new key and return it with its text, which is not stored and cannot be had again."""
+    """Store a new key and return it with its text, which is not stored and cannot be had again.
+
+    Raises
+    ------
+    KeyAlreadyMade : an earlier try of the request made one
+    IdempotencyKeyReused : the request's key came with another request before
+    """
     credential = Credential(tenant, f"key-{secrets.token_hex(8)}", secrets.token_urlsafe(32))
     digest = _digest(credential.secret)
     key = Key(tenant, credential.key_id, name, digest, scopes, spaces, now_ms(), valid_until)
-    client().put_item(
-        TableName=settings().state_table, Item=_to_key_item(key), ConditionExpression="attribute_not_exists(pk)"
-    )
+    _store(key, request)
     return key, str(credential)
+
+
+def _store(key: Key, request: IdempotentRequest | None) -> None:
+    """Store a new key; of a request, once."""
+    condition = "attribute_not_exists(pk)"
+    put: Any = {"TableName": settings().state_table, "Item": _to_key_item(key), "ConditionExpression": condition}
+    if request is None:
+        client().put_item(**put)
+        return
+    marker: Any = marker_put(request, {"keyId": key.key_id})
+    try:
+        client().transact_write_items(TransactItems=[{"Put": put}, marker])
+    except ClientError as error:
+        reason = cancellation_reasons(error)[1]
+        if reason["Code"] != "ConditionalCheckFailed":
+            raise
+        raise KeyAlreadyMade(result_of(request, reason["Item"])["keyId"]) from None
 
 
 def find_key(text: str) -> Key | None:
