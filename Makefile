@@ -13,7 +13,7 @@ export PYTHONPATH := layers/annals:.
 export UV_SYSTEM_CERTS ?= true# the machine's certificates, as pip takes them
 export PATH := $(CURDIR)/$(SAM):$(PATH)
 
-.PHONY: help setup dev demo test lint format bench openapi pins clean
+.PHONY: help setup dev demo test lint audit format bench openapi pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,11 @@ $(VENV)/sam/.ready: requirements/sam.txt | $(BIN)/uv
 	$(UV) install --quiet --python $(SAM)/python -r requirements/sam.txt
 	@touch $@
 
+$(VENV)/audit/.ready: requirements/audit.txt | $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/audit
+	$(UV) install --quiet --python $(VENV)/audit/bin/python -r requirements/audit.txt
+	@touch $@
+
 dev: $(VENV)/.ready ## serve the whole system on http://127.0.0.1:8000 (PORT=, DATA=)
 	@exec $(BIN)/python -m local --port $(PORT) --data $(DATA)
 
@@ -49,6 +54,10 @@ lint: setup ## ruff, mypy --strict, the committed OpenAPI document
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.openapi --check
+
+audit: $(VENV)/audit/.ready ## checkov over the template, pip-audit (needs the internet) over what is deployed
+	$(VENV)/audit/bin/checkov
+	$(VENV)/audit/bin/pip-audit --disable-pip --no-deps -r layers/dependencies/requirements.txt -r layers/tokens/requirements.txt
 
 format: $(VENV)/.ready ## let ruff rewrite
 	$(BIN)/ruff check --fix .
@@ -69,6 +78,7 @@ openapi: $(VENV)/.ready ## write openapi.json from the handlers
 pins: | $(BIN)/uv ## compile requirements/*.in anew
 	cd requirements && compile='../$(UV) compile --quiet --no-header --no-annotate --universal --python-version 3.11' && \
 	  $$compile dev.in -o dev.txt && $$compile sam.in -o sam.txt && \
+	  $$compile audit.in -o audit.txt && \
 	  $$compile -c dev.txt tokens.in -o ../layers/tokens/requirements.txt && \
 	  $$compile -c dev.txt runtime.in -o ../layers/dependencies/requirements.txt && \
 	  cat no-deps.txt >> ../layers/dependencies/requirements.txt

@@ -107,6 +107,27 @@ def test_a_function_writes_to_the_tables_what_the_list_says_and_nothing_else(nam
     assert writes(name) == WRITES.get(name, {})
 
 
+def documented() -> dict[str, list[str]]:
+    """The table of docs/security.md, by function."""
+    text = (template.ROOT / "docs/security.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "Function` |" in line
+    ]
+    return {name.strip("`"): cells for name, *cells in rows}
+
+
+@each_function
+def test_the_documentation_says_what_a_function_may_do_to_the_tables(name: str) -> None:
+    words = {PUT: "put", UPDATE: "update", DELETE: "delete"}
+    for table, said in zip(("LedgerTable", "StateTable"), documented()[name], strict=False):
+        reads = any(
+            table in tables_of(statement["Resource"]) and READS & set(listed(statement["Action"]))
+            for statement in statements(name)
+        )
+        does = [word for action, word in words.items() if action in writes(name).get(table, ())]
+        assert said == ", ".join((["read"] if reads else []) + does), table
+
+
 def test_the_list_names_functions_that_there_are() -> None:
     assert WRITES.keys() <= FUNCTIONS.keys()
 
