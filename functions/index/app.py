@@ -7,7 +7,7 @@ from typing import Any
 
 from annals import telemetry
 from annals.memory.stream_indexing import StreamIndexing
-from annals.settings import settings
+from annals.publishing.telling import tell_item
 from annals.streams import answer_batch, answer_each, is_ledger_record, note_lag
 
 
@@ -28,9 +28,6 @@ def _index(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _item(work: StreamIndexing, keys: Mapping[str, Any]) -> None:
-    """Index a memory or a fact; then tell the events' bus of it, where there is one."""
+    """Index a memory or a fact; then tell of it, since now it can be found."""
     work.item(keys)
-    if settings().events_bus:
-        from annals.publishing.memories import publish_item
-
-        publish_item(keys["pk"]["S"], keys["sk"]["S"])
+    tell_item(keys["pk"]["S"], keys["sk"]["S"])

@@ -12,6 +12,7 @@ from annals import telemetry
 from annals.conversations.heads import project
 from annals.ledger.watch import report_unexplained
 from annals.memory.timers import keep_timer
+from annals.publishing.telling import tell_entries
 from annals.settings import settings
 from annals.streams import answer_batch, changed_entries, new_entries, note_lag
 
@@ -32,7 +33,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         if head := project(pk):
             keep_timer(head)
         seen.append(pk)
-        return _tell(pk, new.get(pk, ()))
+        return tell_entries(pk, new.get(pk, ()))
 
     answer = answer_batch(event, work)
     note_lag("ProjectLagMs", event)
@@ -42,12 +43,3 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         summarize_due(seen, settings().summarize_every, SUMMARIES_BUDGET_S)
     telemetry.publish()
     return answer
-
-
-def _tell(pk: str, seqs: Collection[int]) -> Collection[int]:
-    """Tell the events' bus of new entries, where there is one. Returns those that it has to be told of again."""
-    if not settings().events_bus:
-        return ()
-    from annals.publishing.conversations import publish_entries
-
-    return publish_entries(pk, seqs)

@@ -12,13 +12,16 @@ from uuid import uuid4
 import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.config import Config
 from pydantic import ConfigDict, TypeAdapter, with_config
 
+from annals.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.memory.facts.items import read_place
 from annals.memory.items import Address
 from annals.publishing import models
 from annals.publishing.bus import buses
+from annals.redrive import redrive
 from annals.settings import settings
 from local.workers import Context
 from tests.support import faults
@@ -228,6 +231,51 @@ def test_more_events_than_a_request_takes_are_all_told(tenant: str, consumer: Co
     with faults.on("PutEvents", faults.go_through, faults.go_through, refuse(4), of=buses()):
         assert project(*(record(pk, seq) for seq in range(1, 26))) == ["25"]
     assert [event["detail"]["fromSeq"] for event in consumer.read()] == [*range(1, 21)]
+
+
+@pytest.fixture
+def failures() -> Iterator[str]:
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName=f"failures-{uuid4().hex[:8]}")["QueueUrl"]
+    yield url
+    sqs.delete_queue(QueueUrl=url)
+
+
+def given_up(pk: str) -> Record:
+    """What Lambda says of a batch that it gave up on: the records of a conversation, which stand side by side."""
+    streams = boto3.client("dynamodbstreams", config=Config(parameter_validation=False))
+    arn = client().describe_table(TableName=settings().ledger_table)["Table"]["LatestStreamArn"]
+    for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+        named = {"StreamArn": arn, "ShardId": shard["ShardId"]}
+        iterator = streams.get_shard_iterator(**named, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+        records = streams.get_records(ShardIterator=iterator)["Records"]
+        numbers = [each["dynamodb"]["SequenceNumber"] for each in records if each["dynamodb"]["Keys"]["pk"]["S"] == pk]
+        if numbers:
+            batch = {"shardId": shard["ShardId"], "streamArn": arn}
+            ends = {"startSequenceNumber": numbers[0], "endSequenceNumber": numbers[-1]}
+            return {"requestContext": {"functionArn": "…:ProjectFunction"}, "DDBStreamBatchInfo": batch | ends}
+    raise AssertionError("the stream does not hold the conversation")
+
+
+@pytest.mark.usefixtures("indexed")
+def test_what_a_bus_did_not_take_until_lambda_gave_up_is_told_by_a_redrive(
+    tenant: str, consumer: Consumer, failures: str
+) -> None:
+    pk = new_conversation(tenant)
+    say(tenant, "1")
+    message = json.dumps(given_up(pk))
+    boto3.client("sqs").send_message(QueueUrl=failures, MessageBody=message)
+    assert redrive(failures).done == 1
+    assert consumer.kinds() == ["ConversationCreated", "MessagesAppended"]
+
+
+@pytest.mark.usefixtures("indexed")
+def test_a_redrive_keeps_what_the_bus_does_not_take(tenant: str, consumer: Consumer, failures: str) -> None:
+    pk = new_conversation(tenant)
+    boto3.client("sqs").send_message(QueueUrl=failures, MessageBody=json.dumps(given_up(pk)))
+    with faults.on("PutEvents", refuse(0), of=buses()):
+        assert redrive(failures).failed == 1
+    assert consumer.kinds() == []
 
 
 @pytest.fixture

@@ -82,6 +82,12 @@ class Failures:
                 found.append((reason, json.loads(message["Body"])))
         return found
 
+    def count(self) -> int:
+        """How many messages are in it, those that somebody works on, too."""
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
     def reasons(self) -> list[str]:
         """The reasons of what is in it, which is taken out."""
         return [reason for reason, _ in self.read()]

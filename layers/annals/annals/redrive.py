@@ -12,11 +12,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from annals.conversations.heads import project
-from annals.errors import AnnalsError, SearchUnavailable
+from annals.errors import AnnalsError, SearchUnavailable, Unavailable
+from annals.ingest.redriving import IngestFailure
 from annals.ledger.keys import is_conversation_pk
 from annals.memory.failures import queues
 from annals.memory.indexing import index_item, index_range
 from annals.memory.stream_indexing import written
+from annals.publishing.telling import tell_entries, tell_item
 from annals.settings import settings
 
 HIDDEN_S = 300
@@ -67,15 +69,16 @@ class StreamFailure:
         return "DDBStreamBatchInfo" in message and "FinishErasure" not in function
 
     def work(self, message: Message) -> None:
-        """Project and index the batch's records."""
+        """Project and index the batch's records, and tell of them."""
         for keys in _keys_of(message["DDBStreamBatchInfo"]):
             pk, sk = keys["pk"]["S"], keys["sk"]["S"]
             if sk.startswith("E#") and is_conversation_pk(pk):
                 project(pk)
             _index(pk, sk)
+            _tell(pk, sk)
 
 
-KINDS: Sequence[Kind] = (IndexFailure(), StreamFailure())
+KINDS: Sequence[Kind] = (IndexFailure(), StreamFailure(), IngestFailure())
 
 
 @dataclass
@@ -149,6 +152,13 @@ def _index(pk: str, sk: str) -> None:
             return
         if reasons:
             raise SearchUnavailable(reasons[0])
+
+
+def _tell(pk: str, sk: str) -> None:
+    if not sk.startswith("E#"):
+        tell_item(pk, sk)
+    elif is_conversation_pk(pk) and tell_entries(pk, [int(sk.removeprefix("E#"))]):
+        raise Unavailable("The bus did not take an event.")
 
 
 def _keys_of(batch: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -151,11 +151,12 @@ def _add_redrive(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     url = os.environ.get("FAILURES_QUEUE_URL")
     parser = commands.add_parser(
         "redrive",
-        help="work off the queue of what the stream functions could not do",
-        description="Index again what the messages of the failures' queue speak of, as the tables are now. A message "
-        "is deleted when its work has succeeded; messages of another kind are left alone.",
+        help="work off a queue of what the functions could not do",
+        description="Index again what the messages of the streams' queue of failures speak of, as the tables are now; "
+        "store the events of the ingest function's. A message is deleted when its work has succeeded; messages of "
+        "another kind are left alone. Settings are the functions' own, from the environment.",
     )
-    queue_help = "the stack's output StreamFailuresUrl (default: FAILURES_QUEUE_URL)"
+    queue_help = "the stack's output StreamFailuresUrl or IngestFailuresUrl (default: FAILURES_QUEUE_URL)"
     parser.add_argument("--queue", metavar="URL", default=url, required=not url, help=queue_help)
     parser.set_defaults(run=_redrive)
 
