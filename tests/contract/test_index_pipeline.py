@@ -81,6 +81,13 @@ def test_a_text_that_the_model_does_not_take_fails_alone(index: SearchIndex) -> 
     assert index.fingerprints(TENANT, [f"c:{number}" for number in range(1, 6)]).keys() == {"c:1", "c:2", "c:4", "c:5"}
 
 
+def test_a_text_whose_window_the_model_does_not_take_goes_without_it_until_it_does(index: SearchIndex) -> None:
+    document = memory("c:2", "a dog", window="poison\na dog")
+    assert index_documents(index, FakeEmbedder(refuses="poison"), [document]) == []
+    assert [hit.document.memory_id for hit in found(index, "puppy")] == ["c:2"]  # type: ignore[attr-defined]
+    assert asked(index, document) == ["poison\na dog"]
+
+
 def test_a_text_that_the_model_does_not_take_is_told_from_a_model_that_is_down(index: SearchIndex) -> None:
     embedder = FakeEmbedder(refuses="poison")
     assert [failure.memory_id for failure in index_documents(index, embedder, [memory("a", "poison")])] == ["a"]

@@ -182,7 +182,7 @@ def _embedded(
     except EmbeddingUnavailable as error:
         embedder.embed([PROBE])
         if len(batch) == 1:
-            return [], [Failure(batch[0][0].memory_id, error.detail)]
+            return _without_window(embedder, form, batch[0][0], known, error.detail)
     embedded: list[Fresh] = []
     failures: list[Failure] = []
     for each in batch:
@@ -190,6 +190,22 @@ def _embedded(
         embedded += stored
         failures += failed
     return embedded, failures
+
+
+def _without_window(
+    embedder: Embedder, form: Form, document: Document, known: Mapping[str, Vector], reason: str
+) -> tuple[list[Fresh], list[Failure]]:
+    """A document that the model does not take as it is: where its window is at fault, it goes without that.
+
+    The fingerprint says so, so that it is embedded anew when it is indexed again, and counts as stale until then.
+    """
+    alone = replace(form, windows=False)
+    try:
+        if form.windows:
+            return _with_vectors(embedder, alone, [(document, document.fingerprint(alone.name))], known), []
+    except EmbeddingUnavailable as error:
+        reason = error.detail
+    return [], [Failure(document.memory_id, reason)]
 
 
 def _with_vectors(embedder: Embedder, form: Form, batch: Sequence[Fresh], known: Mapping[str, Vector]) -> list[Fresh]:

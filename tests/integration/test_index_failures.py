@@ -1,0 +1,196 @@
+"""What cannot be indexed: nothing waits behind it, it is queued with its reason, and can be redriven from there."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from annals.cli.main import main
+from annals.dynamodb import client
+from annals.errors import EmbeddingUnavailable
+from annals.ledger.keys import conversation_pk, entry_sk
+from annals.memory import ports
+from annals.models.offline_embedding import OfflineEmbedder
+from annals.settings import settings
+from local.emulator import Emulator
+from tests.support.api import Api
+from tests.support.searching import followed, index_in_settings
+from tests.support.stack import on_emulator
+
+PATIENCE_S = 30
+REASON = "The model does not take this text."
+
+
+class PickyEmbedder(OfflineEmbedder):
+    """Takes no text, or batch, with this word in it."""
+
+    refuses = "poison"
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        if self.refuses and any(self.refuses in text for text in texts):
+            raise EmbeddingUnavailable(REASON)
+        return super().embed(texts)
+
+
+@pytest.fixture
+def queue(running_aws: Emulator) -> Iterator[str]:
+    """A queue of failures. Its messages are hidden for a moment only, so that a test can look again."""
+    with on_emulator(running_aws):
+        sqs: Any = boto3.client("sqs", endpoint_url=running_aws.url)
+        yield sqs.create_queue(QueueName=f"failures-{uuid4().hex[:8]}")["QueueUrl"]
+
+
+@pytest.fixture
+def model(
+    queue: str, running_aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PickyEmbedder]:
+    """A model that does not take everything, behind the index function that reports to the queue."""
+    picky = PickyEmbedder()
+    with index_in_settings(tmp_path, FAILURES_QUEUE_URL=queue), monkeypatch.context() as patch:
+        patch.setattr(ports, "embedder", cache(lambda: picky))
+        yield picky
+
+
+@pytest.fixture
+def service(model: PickyEmbedder, running_aws: Emulator, tmp_path: Path, api: Api) -> Iterator[Api]:
+    """A tenant with a conversation that the index follows."""
+    with followed(running_aws, tmp_path / "streams"):
+        converse(api)
+        yield api
+
+
+def converse(api: Api) -> None:
+    people = {"userId": "ada", "memorySpaceId": "home"}
+    created = {"type": "user-agent", "conversationId": "talk", "participants": people}
+    assert api.post("/v1/conversations", created).status == 201
+
+
+def say(api: Api, text: str) -> None:
+    assert api.post("/v1/conversations/talk/messages", {"role": "user", "content": text}).status == 201
+
+
+def found(api: Api, query: str) -> set[str]:
+    answer = api.post("/v1/memory/search", {"query": query, "memorySpaceId": "home"})
+    return {hit["memoryId"] for hit in answer.json["items"]}
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def sqs(queue: str) -> Any:
+    return boto3.client("sqs", endpoint_url=queue.rsplit("/", 2)[0])
+
+
+def in_queue(queue: str) -> int:
+    """How many messages a queue holds, hidden ones too."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    said = sqs(queue).get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+    return sum(int(said[name]) for name in names)
+
+
+def look(queue: str) -> list[Any]:
+    """The messages, which are shown again at once."""
+    answer = sqs(queue).receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
+    return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+
+
+def test_a_text_that_the_model_does_not_take_goes_to_the_queue_and_nothing_waits_behind_it(
+    service: Api, queue: str
+) -> None:
+    pk = conversation_pk(service.caller.tenant, "talk")
+    for text in ("before it", "a poison pill", "another thing", "behind it", "still behind it"):
+        say(service, text)
+    wait_for(lambda: in_queue(queue))
+    assert look(queue) == [{"pk": pk, "sk": entry_sk(2), "reason": REASON}]
+    wait_for(lambda: {"mem:talk:4", "mem:talk:5"} <= found(service, "behind"))
+    assert "mem:talk:1" in found(service, "before")
+    assert "mem:talk:3" in found(service, "another")
+
+
+def test_a_message_is_redriven_when_its_work_succeeds_and_stays_until_then(
+    service: Api, queue: str, model: PickyEmbedder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(service, "a poison pill")
+    wait_for(lambda: in_queue(queue) == 1)
+    sqs(queue).send_message(QueueUrl=queue, MessageBody='{"of": "another kind"}')
+    assert main(["redrive", "--queue", queue]) == 1
+    assert f"0 done, 1 failed, 1 of another kind\n  the last one: {REASON}\n" in capsys.readouterr().out
+    assert in_queue(queue) == 2
+
+    again = {"pk": conversation_pk(service.caller.tenant, "talk"), "sk": entry_sk(1), "reason": REASON}
+    sqs(queue).send_message(QueueUrl=queue, MessageBody=json.dumps(again))
+    model.refuses = ""
+    assert main(["redrive", "--queue", queue]) == 0
+    assert "1 done, 0 failed" in capsys.readouterr().out
+    assert found(service, "pill") == {"mem:talk:1"}
+    assert in_queue(queue) == 2
+
+
+def test_what_lambda_gave_up_on_is_read_from_the_stream_again(
+    model: PickyEmbedder, queue: str, running_aws: Emulator, api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody follows the stream here: only the redrive brings the messages into the index."""
+    converse(api)
+    say(api, "the first tulip")
+    say(api, "the second tulip")
+    sqs(queue).send_message(QueueUrl=queue, MessageBody=json.dumps(gave_up(running_aws, 1)))
+    assert main(["redrive", "--queue", queue]) == 0
+    assert found(api, "tulip") == {"mem:talk:1"}
+    assert in_queue(queue) == 0
+    assert api.get("/v1/conversations").json["items"][0]["messageCount"] == 2
+
+
+def gave_up(emulator: Emulator, last: int) -> dict[str, Any]:
+    """What Lambda sends for a batch of the ledger's stream: its records from the first to this one."""
+    streams = boto3.client("dynamodbstreams", endpoint_url=emulator.url, config=Config(parameter_validation=False))
+    arn = client().describe_table(TableName=settings().ledger_table)["Table"]["LatestStreamArn"]
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    begin = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+    records = streams.get_records(ShardIterator=streams.get_shard_iterator(**begin)["ShardIterator"])["Records"]
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
+    return {
+        "requestContext": {"functionArn": "arn:aws:lambda:us-east-1:000000000000:function:annals-IndexFunction"},
+        "DDBStreamBatchInfo": {
+            "shardId": shard["ShardId"],
+            "startSequenceNumber": numbers[0],
+            "endSequenceNumber": numbers[last],
+            "streamArn": arn,
+        },
+    }
+
+
+def test_what_the_stream_has_lost_is_told_and_kept(
+    model: PickyEmbedder, queue: str, running_aws: Emulator, api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    converse(api)
+    say(api, "the first tulip")
+    message = gave_up(running_aws, 1)
+    message["DDBStreamBatchInfo"]["streamArn"] += "-of-a-table-that-is-gone"
+    sqs(queue).send_message(QueueUrl=queue, MessageBody=json.dumps(message))
+    assert main(["redrive", "--queue", queue]) == 1
+    assert "annals drift --repair" in capsys.readouterr().out
+    assert in_queue(queue) == 1
+
+
+def test_an_erasure_that_lambda_gave_up_on_is_left_to_its_receipt(
+    model: PickyEmbedder, queue: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = {"functionArn": "arn:aws:lambda:us-east-1:000000000000:function:annals-FinishErasureFunction-1"}
+    message = {"requestContext": context, "DDBStreamBatchInfo": {}}
+    sqs(queue).send_message(QueueUrl=queue, MessageBody=json.dumps(message))
+    assert main(["redrive", "--queue", queue]) == 0
+    assert "1 of another kind" in capsys.readouterr().out
+    assert in_queue(queue) == 1
