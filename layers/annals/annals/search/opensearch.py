@@ -16,7 +16,7 @@ from annals.errors import ConfigurationError, SearchUnavailable
 from annals.search import opensearch_generations as generations
 from annals.search import opensearch_query as query
 from annals.search.dates import Period
-from annals.search.documents import Document, Vector, from_source
+from annals.search.documents import Document, Vector
 from annals.search.generations import Place, demand_form, form
 from annals.search.opensearch_query import Clause
 from annals.search.port import Candidates, Failure, Scope
@@ -32,7 +32,6 @@ SPEAKERS_KEPT = 1_000
 SERVERLESS = "aoss"
 NOTED = "noted"
 """Under this name the mapping keeps how far the index' building has come."""
-SEEN = {"excludes": query.UNSEEN}
 
 
 class OpenSearchIndex:
@@ -128,11 +127,13 @@ class OpenSearchIndex:
         if period is not None:
             asked["dated"] = query.of_period(period, terms, clauses)
         found = self._msearch(asked, depth)
+        hits = {hit["_id"]: hit for each in found.values() for hit in each}
+        documents = {document_id: query.seen(hit) for document_id, hit in hits.items()}
         return Candidates(
-            documents={each.memory_id: each for hits in found.values() for each in map(_document, hits)},
-            lexical=_scores(found, "lexical", float),
-            own=_scores(found, "own", self._cosine),
-            window=_scores(found, "window", self._cosine),
+            documents={document.memory_id: document for document in documents.values()},
+            lexical=_scores(found, "lexical", documents, float),
+            own=_scores(found, "own", documents, self._cosine),
+            window=_scores(found, "window", documents, self._cosine),
         )
 
     def speakers(self, scope: Scope) -> frozenset[str]:
@@ -151,7 +152,7 @@ class OpenSearchIndex:
         """Documents, newest first; see SearchIndex.page."""
         order = [{"at": "desc"}, {"memory_id": "desc"}]
         hits = self._sorted(query.filtered(query.restriction(scope)), order, limit, list(after) if after else None)
-        return [from_source(hit["_source"]) for hit in hits]
+        return [query.seen(hit) for hit in hits]
 
     def count(self, scope: Scope) -> int:
         """How many documents; see SearchIndex.count."""
@@ -289,7 +290,7 @@ class OpenSearchIndex:
         body: list[dict[str, Any]] = []
         for wanted in asked.values():
             body.append({"index": self._name, "ignore_unavailable": True})
-            body.append({"query": wanted, "size": depth, "_source": SEEN, "track_total_hits": False})
+            body.append({"query": wanted, "size": depth, "track_total_hits": False, **query.SEEN})
         with self._answering():
             answers = self._client.msearch(body=body)["responses"]
         return {name: self._hits(answer) for name, answer in zip(asked, answers, strict=True)}
@@ -314,7 +315,7 @@ class OpenSearchIndex:
             "query": wanted,
             "size": limit,
             "sort": order,
-            "_source": SEEN if source else False,
+            **(query.SEEN if source else {"_source": False}),
         }
         if after is not None:
             body["search_after"] = after
@@ -360,12 +361,13 @@ def _signer(url: str, service: str) -> Urllib3AWSV4SignerAuth | None:
     return Urllib3AWSV4SignerAuth(credentials, region, service)
 
 
-def _document(hit: Mapping[str, Any]) -> Document:
-    return from_source(hit["_source"])
-
-
-def _scores(found: Mapping[str, list[dict[str, Any]]], name: str, score: Callable[[float], float]) -> dict[str, float]:
-    return {hit["_source"]["memory_id"]: score(hit["_score"]) for hit in found.get(name, [])}
+def _scores(
+    found: Mapping[str, list[dict[str, Any]]],
+    name: str,
+    documents: Mapping[str, Document],
+    score: Callable[[float], float],
+) -> dict[str, float]:
+    return {documents[hit["_id"]].memory_id: score(hit["_score"]) for hit in found.get(name, [])}
 
 
 def _reason(error: Any) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from annals.search.dates import Period
-from annals.search.documents import Document, Vector, metadata_facet, printable, tag_facet
+from annals.search.documents import Document, Vector, from_source, metadata_facet, printable, tag_facet
 from annals.search.port import NAMED_FILTERS, Filters, Scope
 
 Clause = dict[str, Any]
 
 VECTORS = ("own", "window_vector", "window_digest")
-UNSEEN = ("window", *VECTORS, "facets", "month", "fingerprint")
-"""Fields that are searched and not returned."""
+SEEN = {"_source": False, "stored_fields": ["document"]}
+"""What a search returns: the document as one stored text. Of ``_source`` each hit would have its vectors put together
+again, to be left out, which takes longer than the search.
+"""
 
 MAX_ID_BYTES = 512
 
@@ -38,6 +41,7 @@ def mapping(dimensions: int, engine: str, made_with: dict[str, str]) -> dict[str
                 **dict.fromkeys(("content", "window"), text),
                 "own": {"type": "nested", "properties": {"vector": vector, "digest": unsearched}},
                 "window_vector": vector,
+                "document": {**unsearched, "store": True},
                 "metadata": {"type": "object", "enabled": False},
             },
         },
@@ -53,8 +57,10 @@ def document_id(tenant: str, memory_id: str) -> str:
 
 def stored(document: Document, fingerprint: str) -> dict[str, Any]:
     """The document as it is stored."""
+    source = document.source()
     found = {
-        **document.source(),
+        **source,
+        "document": json.dumps(source),
         "window": printable(document.window),
         "facets": document.facets(),
         "month": document.moment.month,
@@ -102,6 +108,11 @@ def of_period(period: Period, terms: Sequence[str], clauses: Sequence[Clause]) -
         within = {"range": {"at": {"gte": period.start, "lt": period.end}}}
     should = {"should": [_any_word(terms)], "minimum_should_match": 0} if terms else {}
     return {"bool": {"filter": [*clauses, within], **should}}
+
+
+def seen(hit: Mapping[str, Any]) -> Document:
+    """The document of a hit."""
+    return from_source(json.loads(hit["fields"]["document"][0]))
 
 
 def vectors(source: Mapping[str, Any]) -> Iterator[tuple[str, Vector]]:
