@@ -15,12 +15,13 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from pydantic import ConfigDict, TypeAdapter, with_config
 
+from annals.conversations.create import NewConversation, create
 from annals.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.memory.facts.items import read_place
 from annals.memory.items import Address
 from annals.publishing import models
-from annals.publishing.bus import buses
+from annals.publishing.bus import Event, buses, publish
 from annals.redrive import redrive
 from annals.settings import settings
 from local.workers import Context
@@ -28,6 +29,7 @@ from tests.support import faults
 from tests.support.api import Api
 from tests.support.indexing import embedded_index
 from tests.support.ledgers import new_conversation, say
+from tests.support.pages import blocks
 from tests.support.stack import function
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -64,15 +66,20 @@ for detail in (models.ConversationEvent, models.MemoryEvent, models.FactEvent):
 DOCUMENTED: TypeAdapter[Any] = TypeAdapter(models.Change)
 
 
+def arn_of(sqs: Any, url: str) -> str:
+    """A queue's ARN."""
+    arn: str = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    return arn
+
+
 @pytest.fixture(scope="module")
 def bus(aws: object) -> Iterator[tuple[str, Consumer]]:
     """A bus, and a consumer behind it."""
     name, events, sqs = f"out-{uuid4().hex[:8]}", boto3.client("events"), boto3.client("sqs")
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     bus_arn = events.create_event_bus(Name=name)["EventBusArn"]
     events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps({"source": ["annals"]}))
-    events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn}])
+    events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn_of(sqs, url)}])
     return bus_arn, Consumer(url, sqs)
 
 
@@ -231,6 +238,35 @@ def test_more_events_than_a_request_takes_are_all_told(tenant: str, consumer: Co
     with faults.on("PutEvents", faults.go_through, faults.go_through, refuse(4), of=buses()):
         assert project(*(record(pk, seq) for seq in range(1, 26))) == ["25"]
     assert [event["detail"]["fromSeq"] for event in consumer.read()] == [*range(1, 21)]
+
+
+def test_the_page_s_rule_passes_on_what_it_is_for(
+    tenant: str, bus: tuple[str, Consumer], consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENTS_BUS", bus[0])
+    url = consumer.sqs.create_queue(QueueName=f"listening-{uuid4().hex[:8]}")["QueueUrl"]
+    monkeypatch.setenv("QUEUE_ARN", arn_of(consumer.sqs, url))
+    exec(blocks("events.md", "python")[1], {})  # noqa: S102 - the page's own program
+    pks = {space: new_conversation_in(tenant, space) for space in ("demo", "other")}
+    for pk in pks.values():
+        assert project(record(pk, 0), record(pk, 1)) == []
+    assert [event["detail"]["memorySpaceId"] for event in Consumer(url, consumer.sqs).read()] == ["demo"]
+
+
+def new_conversation_in(tenant: str, space: str) -> str:
+    """A conversation of a memory space, in which something was said; its partition key."""
+    named = NewConversation("user-agent", {"userId": "ada", "memorySpaceId": space}, {}, f"in-{space}")
+    create(tenant, named, "key-1")
+    say(tenant, "Hi", conversation_id=f"in-{space}")
+    return conversation_pk(tenant, f"in-{space}")
+
+
+@pytest.mark.usefixtures("consumer")
+def test_a_request_says_no_more_than_a_bus_takes() -> None:
+    events = [Event.of("MessagesAppended", {"messageIds": ["msg-001" * 10_000]}) for _ in range(7)]
+    with faults.on("PutEvents", *[refuse()] * 7, of=buses()) as left:
+        assert publish(events) == []
+    assert len(left) == 7 - 4  # two at a time
 
 
 @pytest.fixture

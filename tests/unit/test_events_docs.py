@@ -16,18 +16,15 @@ from annals.publishing.models import Change, ConversationKind, FactKind, MemoryK
 from local.template import ROOT
 from tests.support.ingesting import Failures, call, failures_queue, put_object, record, take
 from tests.support.ledgers import read_contents
+from tests.support.pages import blocks
 
 pytestmark = pytest.mark.usefixtures("moto")
 
 PAGE = (ROOT / "docs/events.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
-ENVELOPES = [text for text in blocks("json") if "detail-type" not in text]
-PUBLISHED = [json.loads(text) for text in blocks("json") if "detail-type" in text]
+ENVELOPES = [text for text in blocks("events.md", "json") if "detail-type" not in text]
+PUBLISHED = [json.loads(text) for text in blocks("events.md", "json") if "detail-type" in text]
 
 
 @pytest.fixture
@@ -53,10 +50,19 @@ def test_the_envelopes_are_stored_one_after_the_other(tenant: str, failures: Fai
 
 
 def test_the_transcript_is_stored(tenant: str, failures: Failures) -> None:
-    [transcript] = blocks("jsonl")
+    [transcript] = blocks("events.md", "jsonl")
     call({"Records": [put_object("porto.jsonl", transcript.encode())]})
     assert failures.reasons() == []
     assert said(tenant, "porto") == ["Is there a train?", "One at nine.", "Thanks."]
+
+
+def test_the_program_that_sends_is_understood(tenant: str, failures: Failures, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = failures.sqs.create_queue(QueueName="in.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    monkeypatch.setenv("INGEST_QUEUE_URL", url)
+    exec(blocks("events.md", "python")[0], {})  # noqa: S102 - the page's own program
+    [message] = failures.sqs.receive_message(QueueUrl=url)["Messages"]
+    assert take(record(ENVELOPES[0]), record(message["Body"])) == []
+    assert said(tenant, "lisbon")[-1] == "A seat at the window, please."
 
 
 @pytest.mark.parametrize("event", PUBLISHED, ids=lambda event: event["detail-type"])
