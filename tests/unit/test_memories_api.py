@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.api import Api
+from tests.support.indexing import embedded_index
 
 pytestmark = pytest.mark.usefixtures("moto")
 
@@ -160,3 +162,21 @@ def test_a_retried_memory_is_made_once(api: Api) -> None:
     assert (again.status, again.json) == (201, first.json)
     other = api.post("/v1/memories", {**ADA, "content": "y"}, idempotency_key="once")
     assert other.json["code"] == "IDEMPOTENCY_KEY_REUSED"
+
+
+def test_a_record_of_the_ledger_that_comes_again_undoes_no_change_of_a_long_entrys_messages(
+    api: Api, tmp_path: Path
+) -> None:
+    made = {"type": "user-agent", "participants": ADA, "conversationId": "long"}
+    assert api.post("/v1/conversations", made).status == 201
+    said = [{"role": "user", "content": f"Sentence {number}."} for number in range(1, 41)]
+    assert api.post("/v1/conversations/long/messages", {"messages": said}).status == 201
+    with embedded_index(tmp_path) as stream:
+        stream.deliver_ledger()
+        api.patch("/v1/memories/mem:long:40", {"importance": 90})
+        api.delete("/v1/memories/mem:long:39")
+        stream.deliver()
+        stream.deliver_ledger()
+
+        assert api.get("/v1/memories/count?importanceMin=80").json == {"count": 1}
+        assert api.get("/v1/memories/count").json == {"count": 39}
