@@ -21,8 +21,9 @@ from annals.memory.stream_indexing import written
 from annals.publishing.telling import tell_entries, tell_item
 from annals.settings import settings
 
-HIDDEN_S = 300
-"""How long a message that was taken is hidden from others; it shows itself again where its work failed."""
+TAKEN = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
+"""How messages are taken. They are hidden from others for a while, and show themselves again where their work failed;
+without a wait only some of SQS' servers are asked, and an empty answer says little."""
 
 PAGES = 10_000
 """How many pages of a shard are read for one batch, at most."""
@@ -112,7 +113,7 @@ def _received(url: str) -> Iterator[Mapping[str, Any]]:
     """The messages of a queue, each once: what is taken is hidden for a while."""
     seen: set[str] = set()
     while True:
-        answer = queues(url).receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=HIDDEN_S)
+        answer = queues(url).receive_message(QueueUrl=url, **TAKEN)
         fresh = [each for each in answer.get("Messages", []) if each["MessageId"] not in seen]
         if not fresh:
             return
