@@ -125,8 +125,20 @@ def is_source(path: Path) -> bool:
 
 
 def test_layers_fit_into_lambda(build: Path) -> None:
-    size = sum(path.stat().st_size for path in build.rglob("*") if path.is_file())
-    assert size < 60_000_000
+    layers = {
+        layer.name: sum(path.stat().st_size for path in layer.rglob("*") if path.is_file())
+        for layer in build.glob("*Layer*")
+    }
+    assert layers.keys() == {"AnnalsLayer", "DependenciesLayer", "TokensLayerArm", "TokensLayerX86"}
+    assert max(layers.values()) < 50_000_000
+
+
+@pytest.mark.parametrize(("layer", "machine"), [("TokensLayerArm", 183), ("TokensLayerX86", 62)])
+def test_what_verifies_tokens_is_built_for_its_processor(build: Path, layer: str, machine: int) -> None:
+    compiled = list((build / layer / "python").rglob("*.so"))
+    assert compiled
+    assert {int.from_bytes(path.read_bytes()[18:20], "little") for path in compiled} == {machine}
+    assert (build / layer / "python/jwt/__init__.py").exists()
 
 
 def test_health_needs_no_key(stack: Stack) -> None:
