@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
+from annals.cli.costing import Month
 from annals.telemetry import NAMESPACE, Counted, Timed
 from local import template
 
@@ -117,3 +118,7 @@ def test_the_drift_check_derives_documents_as_the_index_function_does() -> None:
         if name.startswith(("EMBED", "OPENSEARCH")) and name not in calls
     }
     assert deriving.items() <= variables["CheckDriftFunction"].items()
+
+
+def test_the_cost_calculator_reckons_with_as_many_alarms_as_there_are() -> None:
+    assert Month().alarms == len(ALARMS)

@@ -76,7 +76,7 @@ class Month:
     searches: float = 100_000
     stored_gb: float = 10.0
     ocus: float = 0.0
-    alarms: float = 20
+    alarms: float = 24
 
 
 Lines = dict[str, float]

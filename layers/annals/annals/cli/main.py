@@ -105,7 +105,7 @@ def _add_cost(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--searches", type=float, default=100_000, help="a month (%(default)d)")
     parser.add_argument("--stored-gb", type=float, default=10.0, help="what the ledger holds (%(default)g)")
     parser.add_argument("--ocus", type=float, default=0.0, help="average capacity of the index, in OCU (%(default)g)")
-    parser.add_argument("--alarms", type=float, default=20, help="alarms of the stack (%(default)d)")
+    parser.add_argument("--alarms", type=float, default=24, help="alarms of the stack (%(default)d)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--set",
