@@ -321,6 +321,24 @@ def test_the_service_says_that_it_is_up(ask: Ask, server: Server) -> None:
     assert ask(server.url, lambda client: client.health()).status == "ok"
 
 
+def test_memories_are_exported_with_their_versions(ask: Ask, server: Server, annals: Annals, tmp_path: Path) -> None:
+    user = unique("user")
+    made = annals.memories.create("Ada likes tea.", memory_space_id="client", user_id=user)
+    annals.memories.update(made.memory_id, content="Ada likes coffee.")
+    path = tmp_path / "memories.jsonl"
+
+    def is_exported() -> bool:
+        export = {"include_versions": True, "user_id": user}
+        size = ask(server.url, lambda client: client.memories.export(path, **export), key=server.key)
+        return bool(size == path.stat().st_size > 0)
+
+    assert _eventually(is_exported)
+    [line] = map(json.loads, path.read_text().splitlines())
+    assert (line["type"], line["content"], line["previousVersions"][0]["content"]) == (
+        "memory", "Ada likes coffee.", "Ada likes tea.",
+    )  # fmt: skip
+
+
 def test_a_person_is_exported_and_erased(annals: Annals, tmp_path: Path) -> None:
     user = unique("user")
     annals.memory.remember(
