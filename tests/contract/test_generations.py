@@ -166,3 +166,11 @@ def test_the_files_of_former_indexes_are_deleted(tmp_path: Path) -> None:
     index.close()
     reader.close()
     assert {file.name for file in tmp_path.iterdir()} == {"index.db", "index.db.000002"}
+
+
+def test_a_question_of_another_model_with_the_same_dimensions_is_refused(index: RebuildableIndex) -> None:
+    fill(index, "dog")
+    question = SearchRequest(tenant=TENANT, query="dog")
+    assert search(index, FakeEmbedder(), question)
+    with pytest.raises(ConfigurationError, match="EMBEDDINGS_MODEL"):
+        search(index, FakeEmbedder(model="another"), question)

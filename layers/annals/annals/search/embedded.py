@@ -106,13 +106,15 @@ class EmbeddedIndex:
         vector: Sequence[float] | None,
         period: Period | None,
         depth: int,
+        model: str = "",
     ) -> Candidates:
         """Search words, vectors and time; see SearchIndex.candidates."""
         with self._reading() as database:
             spaces = _spaces(database, scope)
             if not spaces:
                 return Candidates()
-            self._demand_dimensions(database, vector)
+            if vector is not None:
+                self._demand_model(_settings(database), len(vector), model)
             chosen = _chosen(database, scope, spaces)
             lexical = embedded_words.best(database, chosen, terms, depth)
             near = embedded_vectors.nearest(database, chosen, vector, depth) if vector is not None else {}
@@ -233,12 +235,13 @@ class EmbeddedIndex:
                 query = f"SELECT id FROM memory WHERE {condition.sql}"  # noqa: S608
                 _remove(database, [int(row) for (row,) in database.execute(query, condition.values)])
 
-    def _demand_dimensions(self, database: apsw.Connection, vector: Sequence[float] | None) -> None:
-        found = _settings(database)["dimensions"]
-        if vector is not None and len(vector) != int(found):
+    def _demand_model(self, made_with: dict[str, str], dimensions: int, model: str) -> None:
+        found = (made_with["model"] if model else "", int(made_with["dimensions"]))
+        if found != (model, dimensions):
+            made = f"{made_with['model']} ({made_with['dimensions']} dimensions)"
             raise ConfigurationError(
-                f"The index {self._path} holds vectors of {found} dimensions, the question's has {len(vector)}: "
-                "set EMBEDDINGS_MODEL back, or build another index."
+                f"The index {self._path} was made with {made}, the question's vector with {model} ({dimensions}): "
+                "set EMBEDDINGS_MODEL back, or build another index (docs/search-index.md)."
             )
 
     @contextmanager

@@ -103,6 +103,7 @@ def search(
         vector=vector,
         period=question.date.period() if question.date else None,
         depth=max(DEPTH, request.limit),
+        model=embedder.model,
     )
     ranked = fusion.rank(found, question, weights)
     if reranker and question.terms:

@@ -58,6 +58,7 @@ class OpenSearchIndex:
             max_retries=RETRIES,
             pool_maxsize=16,
         )
+        self._models: dict[str, str] = {}
         self._speakers: dict[tuple[str, frozenset[str] | None], tuple[float, frozenset[str]]] = {}
 
     def ensure(self, *, model: str, dimensions: int) -> None:
@@ -115,6 +116,7 @@ class OpenSearchIndex:
         vector: Sequence[float] | None,
         period: Period | None,
         depth: int,
+        model: str = "",
     ) -> Candidates:
         """Search words, vectors and time in one ``_msearch``; see SearchIndex.candidates."""
         clauses = query.restriction(scope)
@@ -128,6 +130,8 @@ class OpenSearchIndex:
             asked["dated"] = query.of_period(period, terms, clauses)
         found = self._msearch(asked, depth)
         hits = {hit["_id"]: hit for each in found.values() for hit in each}
+        if model and vector is not None:
+            self._demand_model(model, {hit["_index"] for hit in hits.values()})
         documents = {document_id: query.seen(hit) for document_id, hit in hits.items()}
         return Candidates(
             documents={document.memory_id: document for document in documents.values()},
@@ -226,6 +230,17 @@ class OpenSearchIndex:
         order = [{"tenant": "asc"}, {"memory_id": "asc"}]
         hits = self._sorted({"match_all": {}}, order, limit, list(after) if after else None, source=False)
         return [(tenant, memory_id) for tenant, memory_id in (hit["sort"] for hit in hits)]
+
+    def _demand_model(self, model: str, indexes: Iterable[str]) -> None:
+        """Refuse hits of another model's vectors. What an index was made with never changes: it is asked once."""
+        for name in indexes:
+            if name not in self._models:
+                self._models[name] = self._named(name).made_with().get("model", "")
+            if self._models[name] != model:
+                raise ConfigurationError(
+                    f"The index {name} was made with {self._models[name]}, the question's vector with {model}: "
+                    "set EMBEDDINGS_MODEL back, or build another index (docs/search-index.md)."
+                )
 
     def _named(self, name: str) -> OpenSearchIndex:
         """Another index of the same cluster."""

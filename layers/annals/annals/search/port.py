@@ -129,10 +129,12 @@ class SearchIndex(Protocol):
         vector: Sequence[float] | None,
         period: Period | None,
         depth: int,
+        model: str = "",
     ) -> Candidates:
         """In one round trip: the best ``depth`` by words and by each vector, and turns of the period.
 
-        Without an index there are none.
+        Without an index there are none. Raises ConfigurationError where the vector is not of the index' dimensions, or
+        ``model``, which made it, is named and is not the index'.
         """
         ...
 
