@@ -128,7 +128,8 @@ def _nearest(name: str, vector: Sequence[float], clauses: Sequence[Clause], dept
 
 
 def _any_word(terms: Sequence[str]) -> Clause:
-    return {"multi_match": {"query": " ".join(terms), "fields": ["content^0.5", "window"], "type": "most_fields"}}
+    """Own text counts little: its field is scored by itself, where a word in a short text weighs much."""
+    return {"multi_match": {"query": " ".join(terms), "fields": ["content^0.3", "window"], "type": "most_fields"}}
 
 
 def _named(filters: Filters) -> Iterator[Clause]:
