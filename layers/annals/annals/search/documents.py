@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -124,13 +124,9 @@ class Document:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-_FIELDS = frozenset(found.name for found in fields(Document)) - _NOT_STORED
-
-
 def from_source(source: Mapping[str, Any]) -> Document:
     """The document that ``Document.source`` wrote, without window and vectors."""
-    values = {name: value for name, value in source.items() if name in _FIELDS}
-    return Document(**{**values, "tags": tuple(source["tags"]), "message_ids": tuple(source["message_ids"])})
+    return Document(**{**source, "tags": tuple(source["tags"]), "message_ids": tuple(source["message_ids"])})
 
 
 def vector_digest(model: str, text: str) -> str:

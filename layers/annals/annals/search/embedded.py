@@ -409,8 +409,9 @@ def _chosen(database: apsw.Connection, scope: Scope, spaces: Sequence[sql.Space]
     condition = sql.in_spaces(spaces) & sql.passing(scope.filters)
     if scope.filters == Filters():
         return sql.Chosen(spaces, condition)
-    query = f"SELECT id FROM memory WHERE {condition.sql} LIMIT ?"  # noqa: S608
-    rows = [int(row) for (row,) in database.execute(query, (*condition.values, FEW + 1))]
+    looked_up = condition & sql.faceted(scope.filters, spaces)
+    query = f"SELECT id FROM memory WHERE {looked_up.sql} LIMIT ?"  # noqa: S608
+    rows = [int(row) for (row,) in database.execute(query, (*looked_up.values, FEW + 1))]
     return sql.Chosen(spaces, condition, sorted(rows) if len(rows) <= FEW else None)
 
 

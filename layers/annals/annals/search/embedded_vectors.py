@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import apsw
@@ -118,33 +117,36 @@ def _seen(database: apsw.Connection, chosen: Chosen, of: str, code: Codes) -> tu
 
 
 def _first(rows: Rows, distances: NDArray[np.uint16], count: int) -> Rows:
-    """The memories of the vectors that look nearest."""
+    """The memories of at least so many vectors that look nearest."""
     if count >= len(rows):
         return np.unique(rows)
-    return np.unique(rows[np.argpartition(distances, count)[:count]])
+    furthest = np.searchsorted(np.cumsum(np.bincount(distances)), count)
+    return np.unique(rows[distances <= furthest])
 
 
 def _cosines(database: apsw.Connection, chosen: Chosen, rows: Rows, asked: NDArray[np.float32]) -> dict[str, Cosines]:
     """The cosines of those that pass the filters, by own text and by window."""
     query = f"""
-        SELECT memory.id, own, win FROM memory JOIN vectors ON vectors.id = memory.id
-        WHERE memory.id IN (SELECT value FROM json_each(?)) AND {chosen.condition.sql}
+        SELECT vectors.id, own, win FROM vectors CROSS JOIN memory ON memory.id = vectors.id
+        WHERE vectors.id IN (SELECT value FROM json_each(?)) AND {chosen.condition.sql}
     """  # noqa: S608
     found: list[Any] = database.execute(query, (json.dumps(rows.tolist()), *chosen.condition.values)).fetchall()
-    own, window = ([(row, packed) for row, *all_of in found if (packed := all_of[place])] for place in range(2))
-    return {"own": _compared(own, asked), "window": _compared(window, asked)}
+    passed, own, window = zip(*found, strict=True) if found else ((), (), ())
+    passing = np.array(passed, np.int64)
+    return {"own": _compared(passing, own, asked), "window": _compared(passing, window, asked)}
 
 
-def _compared(packed: Sequence[tuple[int, bytes]], asked: NDArray[np.float32]) -> Cosines:
-    """The memories and their cosines; of several vectors the nearest counts."""
-    if not packed:
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    counts = np.array([len(vectors) for _, vectors in packed]) // asked.nbytes
-    joined = np.frombuffer(b"".join(vectors for _, vectors in packed), np.float32).reshape(-1, len(asked))
-    best = np.maximum.reduceat(joined @ asked, np.cumsum(counts) - counts)
-    return np.array([row for row, _ in packed], np.int64), best
+def _compared(rows: Rows, packed: Sequence[bytes], asked: NDArray[np.float32]) -> Cosines:
+    """The memories that have vectors, and their cosines; of several vectors the nearest counts."""
+    counts = np.array([len(vectors) for vectors in packed], np.int64) // asked.nbytes
+    having = counts > 0
+    if not having.any():
+        return rows[:0], asked[:0]
+    joined = np.frombuffer(b"".join(packed), np.float32).reshape(-1, len(asked))
+    starts = (np.cumsum(counts) - counts)[having]
+    return rows[having], np.maximum.reduceat(joined @ asked, starts)
 
 
-def _best(rows: Iterable[int], cosines: NDArray[np.float32], depth: int) -> dict[int, float]:
-    ranked = sorted(zip((int(row) for row in rows), cosines.tolist(), strict=True), key=lambda each: -each[1])
-    return dict(islice(ranked, depth))
+def _best(rows: Rows, cosines: NDArray[np.float32], depth: int) -> dict[int, float]:
+    order = np.argsort(-cosines, kind="stable")[:depth]
+    return dict(zip(rows[order].tolist(), cosines[order].tolist(), strict=True))
