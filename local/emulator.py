@@ -17,6 +17,9 @@ from pathlib import Path
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
 TABLES_ONLY = "dynamodb,dynamodbstreams"
+TABLES_AND_QUEUES = f"{TABLES_ONLY},sqs"
+ACCOUNT = "000000000000"
+TABLES_AND_QUEUES = f"{TABLES_ONLY},sqs"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -41,6 +44,10 @@ class Emulator:
     def url(self) -> str:
         """The endpoint of all its services."""
         return f"http://127.0.0.1:{self.port}"
+
+    def queue_url(self, name: str) -> str:
+        """The URL of a queue, whether it exists or not."""
+        return f"{self.url}/{ACCOUNT}/{name}"
 
     def answers(self) -> bool:
         """Whether it is up."""

@@ -26,7 +26,8 @@ from local import emulator, tables, template
 from local.emulator import Emulator, EmulatorFailed
 from local.expiry import Expiry
 from local.gateway import application
-from local.streams import StreamReaders
+from local.queue import FAILURES, QUEUE, QueueReader, queue_url
+from local.streams import Invoke, StreamReaders
 from local.template import ROOT, Template
 from local.workers import Workers, load
 
@@ -62,6 +63,10 @@ def serve(options: Options) -> None:
         readers = _readers(described, workers, options.data)
         readers.start()
         stack.callback(readers.stop)
+        if database is not None:
+            queue = QueueReader(database.url, described.queue_reader, _invoked_by(workers))
+            queue.start()
+            stack.callback(queue.stop)
         expiry = _expiry(described)
         expiry.start()
         stack.callback(expiry.stop)
@@ -128,8 +133,9 @@ def _database(folder: Path) -> Iterator[Emulator | None]:
         yield None
         return
     _replace_credentials(os.environ)
-    ministack = emulator.launch(folder)
+    ministack = emulator.launch(folder, emulator.TABLES_AND_QUEUES)
     os.environ["DYNAMODB_URL"] = ministack.url
+    os.environ["INGEST_FAILURES"] = queue_url(ministack.url, FAILURES)
     try:
         yield ministack
     finally:
@@ -162,11 +168,14 @@ def _readers(described: Template, workers: Workers, folder: Path) -> StreamReade
     streams = boto3.client("dynamodbstreams", endpoint_url=url, config=Config(parameter_validation=False))
     names = {logical: os.environ[variable] for variable, logical in described.table_names.items()}
     tables.create_missing(dynamodb, {names[logical]: part for logical, part in described.tables.items()})
+    return StreamReaders(described.mappings, names, dynamodb, streams, _invoked_by(workers), folder)
 
+
+def _invoked_by(workers: Workers) -> Invoke:
     def invoke(function: str, event: dict[str, Any]) -> Any:
         return workers.submit(function, event).result()
 
-    return StreamReaders(described.mappings, names, dynamodb, streams, invoke, folder)
+    return invoke
 
 
 def _expiry(described: Template) -> Expiry:
@@ -222,5 +231,11 @@ data     {options.data}    embeddings {env["EMBEDDINGS_URL"] or "Bedrock"}, chat
 curl {base}/v1/memory/remember {header} -d '{turn}'
 curl {base}/v1/memory/search {header} -d '{{"memorySpaceId": "demo", "query": "cat"}}'
 curl -N {base}/v1/memory/remember-stream {header} -d '{question}'
-
+{_events(env)}
 """
+
+
+def _events(env: Mapping[str, str]) -> str:
+    """Where events are sent to; only a MiniStack of our own has queues."""
+    failures = env.get("INGEST_FAILURES", "")
+    return f"\nevents   {failures.replace(FAILURES, QUEUE)}\n" if failures.endswith(FAILURES) else ""

@@ -59,7 +59,7 @@ class Template:
     """The template, read.
 
     ``tables`` holds CloudFormation properties by logical id, ``table_names`` the logical id of the table that each
-    environment variable names, ``functions`` their folders by name.
+    environment variable names, ``functions`` their folders by name, ``queue_reader`` the one that reads a queue.
     """
 
     routes: tuple[Route, ...]
@@ -69,6 +69,7 @@ class Template:
     mappings: tuple[StreamMapping, ...]
     gateway_responses: Mapping[str, GatewayResponse]
     functions: Mapping[str, Path]
+    queue_reader: str
 
     @property
     def streaming(self) -> dict[str, Path]:
@@ -101,6 +102,7 @@ def read() -> Template:
         mappings=tuple(_mapping(*event) for event in events if event[2]["Type"] == "DynamoDB"),
         gateway_responses={name: _gateway_response(part) for name, part in api["GatewayResponses"].items()},
         functions={folders[name]: ROOT / part["CodeUri"] for name, part in functions.items()},
+        queue_reader=next(event[0] for event in events if event[2]["Type"] == "SQS"),
     )
 
 
