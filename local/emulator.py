@@ -45,10 +45,6 @@ class Emulator:
         """The endpoint of all its services."""
         return f"http://127.0.0.1:{self.port}"
 
-    def queue_url(self, name: str) -> str:
-        """The URL of a queue, whether it exists or not."""
-        return f"{self.url}/{ACCOUNT}/{name}"
-
     def answers(self) -> bool:
         """Whether it is up."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=2)
