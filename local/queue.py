@@ -16,6 +16,7 @@ from local.workers import FunctionFailed
 log = logging.getLogger("annals")
 
 QUEUE, FAILURES = "annals-ingest.fifo", "annals-ingest-failures"
+STREAM_FAILURES = "annals-stream-failures"
 ARN = f"arn:aws:sqs:us-east-1:000000000000:{QUEUE}"
 RETRY_S = 5
 """After how long a message that failed comes again."""
@@ -48,6 +49,7 @@ class QueueReader:
     def start(self) -> None:
         """Make the queues that are missing, and begin to read."""
         self._sqs.create_queue(QueueName=FAILURES)
+        self._sqs.create_queue(QueueName=STREAM_FAILURES)
         self._sqs.create_queue(QueueName=QUEUE, Attributes={"FifoQueue": "true", "VisibilityTimeout": str(RETRY_S)})
         self._thread.start()
 

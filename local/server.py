@@ -26,7 +26,7 @@ from local import emulator, tables, template
 from local.emulator import Emulator, EmulatorFailed
 from local.expiry import Expiry
 from local.gateway import application
-from local.queue import FAILURES, QUEUE, QueueReader, queue_url
+from local.queue import FAILURES, QUEUE, STREAM_FAILURES, QueueReader, queue_url
 from local.streams import Invoke, StreamReaders
 from local.template import ROOT, Template
 from local.workers import Workers, load
@@ -136,6 +136,7 @@ def _database(folder: Path) -> Iterator[Emulator | None]:
     ministack = emulator.launch(folder, emulator.TABLES_AND_QUEUES)
     os.environ["DYNAMODB_URL"] = ministack.url
     os.environ["INGEST_FAILURES"] = queue_url(ministack.url, FAILURES)
+    os.environ["FAILURES_QUEUE_URL"] = queue_url(ministack.url, STREAM_FAILURES)
     try:
         yield ministack
     finally:
