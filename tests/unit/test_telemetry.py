@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annals.telemetry import NAMESPACE
+from local.template import ROOT
 from local.workers import Context
 from tests.support.api import Api
 from tests.support.indexing import embedded_index
@@ -61,6 +66,20 @@ def test_away_from_lambda_nothing_is_published(api: Api, capsys: pytest.CaptureF
     api.post("/v1/conversations", {**CONVERSATION, "conversationId": "two"})
     api.post("/v1/conversations/two/messages", {"role": "user", "content": "tulip"})
     assert capsys.readouterr().out == ""
+
+
+def test_on_lambda_whatever_a_module_logs_is_a_line_of_json() -> None:
+    said = "logging.getLogger('annals').info('answered', extra={'status': 200})"
+    done = subprocess.run(  # noqa: S603 - written above
+        [sys.executable, "-c", f"import logging; import annals.telemetry; {said}"],
+        env={**os.environ, "AWS_LAMBDA_FUNCTION_NAME": "one-of-ours", "PYTHONPATH": str(ROOT / "layers/annals")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line = json.loads(done.stdout)
+    assert (line["level"], line["message"], line["status"]) == ("INFO", "answered", 200)
+    assert datetime.fromisoformat(line["timestamp"]).tzinfo
 
 
 def test_a_request_is_one_line_with_its_route_and_tenant(

@@ -51,7 +51,7 @@ def is_on_lambda() -> bool:
 
 if is_on_lambda():
     # From now on, what any module says to the logger of this name is a line of JSON.
-    Logger("annals", serialize_stacktrace=False)
+    Logger("annals", serialize_stacktrace=False, use_rfc3339=True)
 
 
 def count(name: Counted, amount: int = 1) -> None:
