@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -94,6 +95,32 @@ class Call(Generic[T]):
 
 Steps = Generator[Call[Any], Any, T]
 """Several calls after one another: yields each, is sent its answer, and returns what came of them."""
+
+
+class Walkthrough(Generic[T]):
+    """How far several calls after one another have come, and what to ask next."""
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+        self._go_on: Callable[[], Call[Any]] = partial(next, steps)
+        self.result: T | None = None
+        """What came of the calls, once there is none left."""
+
+    def next_call(self) -> Call[Any] | None:
+        """The next call; None where all are done. Raises what the steps raise."""
+        try:
+            return self._go_on()
+        except StopIteration as end:
+            self.result = end.value
+            return None
+
+    def take(self, answer: Any) -> None:
+        """Tell the steps the answer to their call."""
+        self._go_on = partial(self._steps.send, answer)
+
+    def fail(self, failure: AnnalsError) -> None:
+        """Tell the steps that their call failed."""
+        self._go_on = partial(self._steps.throw, failure)
 
 
 def reader(kind: type[T], inside: str | None = None) -> Callable[[httpx.Response], T]:

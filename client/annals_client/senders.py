@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar, cast
 
 import httpx
 
-from annals_client.calls import Call, Steps, demand_success
+from annals_client.calls import Call, Steps, Walkthrough, demand_success
 from annals_client.errors import AnnalsError
 from annals_client.files import Destination, Target
 from annals_client.retries import Retries, Tries
@@ -68,18 +67,13 @@ class Sender:
 
     def run(self, steps: Steps[T]) -> T:
         """Send the calls of several steps, tell each answer, and return what comes of them."""
-        go_on: Callable[[], Call[Any]] = partial(next, steps)
-        while True:
+        walk = Walkthrough(steps)
+        while call := walk.next_call():
             try:
-                call = go_on()
-            except StopIteration as end:
-                return cast("T", end.value)
-            try:
-                answer = self.send(call)
+                walk.take(self.send(call))
             except AnnalsError as failure:
-                go_on = partial(steps.throw, failure)
-            else:
-                go_on = partial(steps.send, answer)
+                walk.fail(failure)
+        return cast("T", walk.result)
 
     @contextmanager
     def open(self, call: Call[Any]) -> Iterator[httpx.Response]:
@@ -132,18 +126,13 @@ class AsyncSender:
 
     async def run(self, steps: Steps[T]) -> T:
         """Send the calls of several steps, tell each answer, and return what comes of them."""
-        go_on: Callable[[], Call[Any]] = partial(next, steps)
-        while True:
+        walk = Walkthrough(steps)
+        while call := walk.next_call():
             try:
-                call = go_on()
-            except StopIteration as end:
-                return cast("T", end.value)
-            try:
-                answer = await self.send(call)
+                walk.take(await self.send(call))
             except AnnalsError as failure:
-                go_on = partial(steps.throw, failure)
-            else:
-                go_on = partial(steps.send, answer)
+                walk.fail(failure)
+        return cast("T", walk.result)
 
     @asynccontextmanager
     async def open(self, call: Call[Any]) -> AsyncIterator[httpx.Response]:
