@@ -253,6 +253,31 @@ def test_a_filter_acts_inside_the_search(
     assert set(_ids(hits)) == {each.memory_id for each in wanted}
 
 
+def test_a_filter_that_leaves_twenty_of_thousands_finds_these_twenty(index: SearchIndex) -> None:
+    """They are no better matches than all the others, by words and by vector."""
+    documents = [
+        memory(f"m{number}", "a dog", tags=("rare",) if number % 150 == 7 else (), vectors=(_axis(number % 8),))
+        for number in range(3_000)
+    ]
+    assert index.upsert([(document, "") for document in documents]) == []
+    index.refresh()
+    scope = Scope(tenant=TENANT, filters=Filters(tags_any=("rare",)))
+    wanted = {document.memory_id for document in documents if document.tags}
+    assert len(wanted) == 20
+    assert index.candidates(scope, terms=["dog"], vector=None, period=None, depth=150).lexical.keys() == wanted
+    assert _own(index, _axis(0), scope, depth=150).keys() == wanted
+
+
+def test_a_filter_that_leaves_the_farthest_hundreds_finds_the_best_of_them(index: SearchIndex) -> None:
+    near = [memory(f"near{number}", "x", role="user", vectors=(_axis(0),)) for number in range(1_500)]
+    far = [memory(f"far{number}", "x", role="tool", vectors=(_axis(1),)) for number in range(300)]
+    assert index.upsert([(document, "") for document in (*near, *far)]) == []
+    index.refresh()
+    found = _own(index, _axis(0), Scope(tenant=TENANT, filters=Filters(role="tool")), depth=150)
+    assert len(found) == 150
+    assert found.keys() <= {document.memory_id for document in far}
+
+
 def test_archived_memories_are_not_found_by_default(index: SearchIndex) -> None:
     _fill(index, memory("a", "dog", status="archived"), memory("b", "dog"))
     assert _ids(_hits(index, "dog")) == ["b"]
@@ -589,6 +614,20 @@ def test_another_process_index_is_seen_at_once(tmp_path: Path) -> None:
     assert _hits(reader, "dog") == []
     _fill(writer, memory("a", "dog"))
     assert _ids(_hits(reader, "dog")) == ["a"]
+
+
+def test_the_first_look_at_vectors_goes_on_until_filters_leave_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where what passes is not looked up before, because it is not few."""
+    monkeypatch.setattr("annals.search.embedded.FEW", 10)
+    monkeypatch.setattr("annals.search.embedded_vectors.RESCORED", 50)
+    index = EmbeddedIndex(tmp_path / "index.db")
+    index.ensure(model="fake", dimensions=8)
+    near = [memory(f"near{number}", "x", role="user", vectors=(_axis(0),)) for number in range(900)]
+    far = [memory(f"far{number}", "x", role="tool", vectors=(_axis(1),)) for number in range(40)]
+    index.upsert([(document, "") for document in (*near, *far)])
+    assert len(_own(index, _axis(0), Scope(tenant=TENANT, filters=Filters(role="tool")), depth=30)) == 30
 
 
 def test_in_a_large_space_the_rare_words_choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
