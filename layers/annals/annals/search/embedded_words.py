@@ -26,7 +26,7 @@ SCORED = 3_000
 COUNTED = 3_000
 """So many memories with a word are counted; how many more there are is told from how dense these lie."""
 
-OWN_WEIGHT, WINDOW_WEIGHT = 0.5, 1.0
+OWN_WEIGHT, WINDOW_WEIGHT = 0.3, 1.0
 K1, B = 1.2, 0.75
 LEAST_IDF = 1e-6
 
