@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from annals.json_text import dump
 from annals.settings import settings
@@ -38,8 +39,9 @@ class Event:
 
 @cache
 def buses() -> Any:
-    """The client, made when the first event is put."""
-    made: Any = boto3.client("events")
+    """The client, made when the first event is put. A silent bus is given up long before the function's own end."""
+    config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=2, read_timeout=5)
+    made: Any = boto3.client("events", config=config)
     return made
 
 
