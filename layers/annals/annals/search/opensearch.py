@@ -168,7 +168,11 @@ class OpenSearchIndex:
                 return 0
 
     def refresh(self) -> None:
-        """Make what was written be found. Serverless can't be told to: there it takes ten seconds."""
+        """Make what was written be found.
+
+        A Serverless collection can't be told to: there a write is found after some ten seconds, and a search that is to
+        be consistent may lack what was stored within them.
+        """
         if self._serverless:
             return
         with self._answering():
