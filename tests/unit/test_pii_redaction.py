@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import json
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -27,7 +30,9 @@ from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.memory.streaming.turn_store import LedgerTurnStore
 from annals.models.chat import ChatMessage, Finished
 from annals.models.pii import Span
+from annals.models.pii_patterns import PatternDetector
 from annals.settings import Settings, settings
+from local.template import ROOT
 from scripts.events import CALLER, samples
 from tests.conftest import Setting
 from tests.support import stack
@@ -185,14 +190,49 @@ def test_events_are_stored_without_personal_data(private: Api) -> None:
 
 
 def test_a_streamed_reply_reaches_the_client_as_it_is_and_is_stored_without_personal_data(private: Api) -> None:
-    turn = {"memorySpaceId": "demo", "userId": "ada", "userMessage": f"My address is {ADDRESS}."}
-    events = streamed(private, turn)
+    turn = {**TURN, "userMessage": f"My address is {ADDRESS}."}
+    with streaming(private) as app:
+        events = events_of(app.post(STREAM, json=turn))
     start, result = events[0][1], events[-1][1]
     assert [data["text"] for name, data in events if name == "delta"] == ["You said: ", turn["userMessage"]]
     assert start["message"]["content"] == "My address is [EMAIL]."
     assert result["fullResponse"] == "You said: My address is [EMAIL]."
     assert ADDRESS not in json.dumps([start, result])
     assert ADDRESS not in stored()
+
+
+def test_who_comes_back_to_a_streamed_reply_gets_it_without_personal_data(private: Api) -> None:
+    with streaming(private) as app:
+        first = events_of(app.post(STREAM, json={**TURN, "userMessage": ADDRESS}))
+        again = events_of(app.get(f"{STREAM}/{first[0][1]['streamId']}"))
+    assert [name for name, _ in again] == ["start", "context", "result"]
+    assert again[-1][1]["fullResponse"] == "You said: [EMAIL]"
+    assert ADDRESS not in json.dumps(again)
+
+
+def test_a_reply_that_cannot_be_looked_through_is_not_stored(private: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "detector", lambda: OnceDetector(seen))
+    seen: list[str] = []
+    with streaming(private) as app:
+        events = events_of(app.post(STREAM, json={**TURN, "userMessage": ADDRESS}))
+    name, problem = events[-1]
+    assert (name, problem["code"]) == ("error", "PII_DETECTION_UNAVAILABLE")
+    conversation = f"/v1/conversations/{events[0][1]['conversationId']}/messages"
+    assert [message["content"] for message in private.get(conversation).json["items"]] == ["[EMAIL]"]
+    assert ADDRESS not in stored()
+
+
+class OnceDetector(PatternDetector):
+    """A detector that is out of order once it has looked through a user's message."""
+
+    def __init__(self, seen: list[str]) -> None:
+        self._seen = seen
+
+    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+        if self._seen:
+            raise PiiUnavailable
+        self._seen.extend(texts)
+        return super().find(texts)
 
 
 class Echo:
@@ -204,21 +244,33 @@ class Echo:
         yield Finished("stop")
 
 
-def streamed(api: Api, turn: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+STREAM = "/v1/memory/remember-stream"
+TURN = {"memorySpaceId": "demo", "userId": "ada"}
+
+
+@contextmanager
+def streaming(api: Api) -> Iterator[TestClient]:
+    """A client of the streaming function, whose model is an echo."""
     turns = StreamedTurns(LedgerTurnStore(), DraftTable(), Echo())
-    with TestClient(stack.function("remember_stream").create_app(lambda: turns)) as app:
-        context = {"authorizer": api.caller.to_authorizer(), "requestId": "r"}
-        headers = {"x-amzn-request-context": json.dumps(context)}
-        text = app.post("/v1/memory/remember-stream", json=turn, headers=headers).text
-    frames = [frame.split("\n") for frame in text.strip().split("\n\n")]
+    context = {"authorizer": api.caller.to_authorizer(), "requestId": "r"}
+    headers = {"x-amzn-request-context": json.dumps(context)}
+    with TestClient(stack.function("remember_stream").create_app(lambda: turns), headers=headers) as app:
+        yield app
+
+
+def events_of(answer: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
+    frames = [frame.split("\n") for frame in answer.text.strip().split("\n\n")]
     named = [{line.partition(": ")[0]: line.partition(": ")[2] for line in frame} for frame in frames]
     return [(each["event"], json.loads(each["data"])) for each in named if "event" in each]
 
 
 def test_off_nothing_is_replaced_and_nothing_imported(private: Api, setting: Setting) -> None:
     setting("PII_REDACTION", "off")
-    said = copy.copy(PRIVATE)
-    assert privacy.redact(said) is said
+    assert privacy.redact(PRIVATE) is PRIVATE
+    code = "import sys, annals.http.messages; print(*(name for name in sys.modules if 'pii' in name or 'comprehend' in name))"
+    env = {"PYTHONPATH": str(ROOT / "layers/annals")}
+    done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)  # noqa: S603
+    assert done.stdout.split() == []
 
 
 def test_a_setting_that_names_no_detector_stops_the_start() -> None:

@@ -143,6 +143,12 @@ def test_what_api_gateway_answers_itself_is_problem_details(kind: str) -> None:
     assert problem["requestId"] == "$context.requestId"
 
 
+def test_a_caller_that_cannot_be_checked_is_asked_to_come_again() -> None:
+    response = API["GatewayResponses"]["AUTHORIZER_FAILURE"]
+    assert response["StatusCode"] == 503
+    assert response["ResponseParameters"]["Headers"]["Retry-After"] == "'1'"
+
+
 def test_a_method_that_a_path_does_not_have_is_405() -> None:
     assert API["GatewayResponses"]["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == 405
 
