@@ -6,7 +6,6 @@ starts anew in a process that knows nothing, as after a crash.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,22 +14,19 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from annals.conversations.receipts import read_receipt
 from annals.dynamodb import client
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
 from annals.memory import erasing as erase
-from annals.settings import settings
 from local.emulator import Emulator
-from local.streams import StreamReaders
-from local.workers import Context, FunctionFailed
+from local.workers import FunctionFailed
 from tests.conftest import Setting
 from tests.support import stack
 from tests.support.api import Api, Reply
+from tests.support.following import following, invoke
 from tests.support.ledgers import say, verify_stored
 
 MOST_CALLS = 60
@@ -298,29 +294,11 @@ def receipt_event(tenant: str, receipt_id: str) -> dict[str, Any]:
     return {"Records": [{"dynamodb": {"Keys": keys, "SequenceNumber": "1"}}]}
 
 
-@contextmanager
-def following_receipts(emulator: Emulator, folder: Path, invoke: Callable[[str, Any], Any]) -> Iterator[None]:
-    """Hand the state table's stream to a function, by the template's own mapping."""
-    streams = boto3.client("dynamodbstreams", endpoint_url=emulator.url, config=Config(parameter_validation=False))
-    mappings = [mapping for mapping in stack.TEMPLATE.mappings if mapping.function == "finish_erasure"]
-    readers = StreamReaders(mappings, {"StateTable": settings().state_table}, client(), streams, invoke, folder)
-    readers.start()
-    try:
-        yield
-    finally:
-        readers.stop()
-
-
 def wait_for(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def finish_erasure(function: str, event: Any) -> Any:
-    """What the stream's function answers; events are JSON, as Lambda hands them on."""
-    return stack.function(function).handler(json.loads(json.dumps(event)), Context(function))
 
 
 def test_ten_thousand_messages_are_erased_behind_the_answer(
@@ -333,7 +311,7 @@ def test_ten_thousand_messages_are_erased_behind_the_answer(
     begun = api.delete("/v1/conversations/one")
     assert (begun.status, begun.json["status"]) == (202, "erasing")
     receipt = f"/v1/receipts/{begun.json['receiptId']}"
-    with following_receipts(ministack, tmp_path, finish_erasure):
+    with following(ministack, tmp_path, "finish_erasure"):
         wait_for(lambda: api.get(receipt).json["status"] == "erased")
     assert api.get(receipt).json["removed"]["messages"] == 10_000
     assert nothing_is_left(api.caller.tenant, "one")
@@ -352,12 +330,12 @@ def test_an_erasure_goes_on_through_the_stream_however_often_it_takes(
     setting("ERASE_BUDGET_S", "0")
     calls: list[int] = []
 
-    def invoke(function: str, event: Any) -> Any:
+    def dying_now_and_then(function: str, event: Any) -> Any:
         calls.append(1)
-        return FunctionFailed("Died", "") if len(calls) % 2 else finish_erasure(function, event)
+        return FunctionFailed("Died", "") if len(calls) % 2 else invoke(function, event)
 
     receipt = f"/v1/receipts/{api.delete('/v1/conversations/one').json['receiptId']}"
-    with following_receipts(ministack, tmp_path, invoke):
+    with following(ministack, tmp_path, "finish_erasure", by=dying_now_and_then):
         wait_for(lambda: api.get(receipt).json["status"] == "erased")
     assert len(calls) > 5
     assert nothing_is_left(api.caller.tenant, "one")
@@ -373,10 +351,10 @@ def test_an_erasure_that_was_handed_over_is_never_lost(tenant: str, setting: Set
         setting("ERASE_BUDGET_S", "20")
         event = receipt_event(api.caller.tenant, receipt_id)
         with dying(moment, call) as death:
-            answer = finish_erasure("finish_erasure", event)
+            answer = invoke("finish_erasure", event)
         receipt = read_receipt(api.caller.tenant, receipt_id)
         assert receipt.erased_at or (receipt.handed_over and answer["batchItemFailures"])
-        assert finish_erasure("finish_erasure", event) == {"batchItemFailures": []}
+        assert invoke("finish_erasure", event) == {"batchItemFailures": []}
         assert api.get(f"/v1/receipts/{receipt_id}").json["status"] == "erased"
         assert nothing_is_left(api.caller.tenant, "one")
         setting("ERASE_BUDGET_S", "0")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from annals.dynamodb import client
 from annals.ledger.keys import conversation_pk
@@ -17,10 +13,8 @@ from annals.memory.timers import TIMER
 from annals.settings import settings
 from local.emulator import Emulator
 from local.expiry import Expiry
-from local.streams import StreamReaders
-from local.workers import Context
-from tests.support import stack
 from tests.support.api import Api
+from tests.support.following import following
 
 CONVERSATION = {
     "type": "user-agent",
@@ -33,17 +27,9 @@ pytestmark = pytest.mark.usefixtures("ministack")
 
 
 def work_off(emulator: Emulator, folder: Path) -> None:
-    """Hand both streams to the functions that keep heads and that erase, until nothing is left."""
-    streams = boto3.client("dynamodbstreams", endpoint_url=emulator.url, config=Config(parameter_validation=False))
-    mappings = [each for each in stack.TEMPLATE.mappings if each.function in ("project", "finish_erasure")]
-    names = {"LedgerTable": settings().ledger_table, "StateTable": settings().state_table}
-
-    def invoke(function: str, event: Any) -> Any:
-        return stack.function(function).handler(json.loads(json.dumps(event)), Context(function))
-
-    readers = StreamReaders(mappings, names, client(), streams, invoke, folder)
-    readers.start()
-    readers.stop()
+    """Keep heads and erase, as the streams tell, until nothing is left in them."""
+    with following(emulator, folder, "project", "finish_erasure"):
+        pass
 
 
 def put_timer(pk: str, expires_at: float) -> None:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from annals.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.settings import settings
 from local.emulator import Emulator
-from local.streams import StreamReaders
-from local.workers import Context
-from tests.support import stack
 from tests.support.api import Api
+from tests.support.following import following
 
 NEW = {
     "type": "user-agent",
@@ -32,23 +27,6 @@ pytestmark = pytest.mark.usefixtures("ministack")
 Unexplained = Callable[[], int]
 
 
-@contextmanager
-def projecting(emulator: Emulator, folder: Path) -> Iterator[None]:
-    """Hand the ledger's stream to its function; at the end of the block all of it is worked off."""
-    streams = boto3.client("dynamodbstreams", endpoint_url=emulator.url, config=Config(parameter_validation=False))
-    mappings = [mapping for mapping in stack.TEMPLATE.mappings if mapping.function == "project"]
-
-    def invoke(function: str, event: Any) -> Any:
-        return stack.function(function).handler(json.loads(json.dumps(event)), Context(function))
-
-    readers = StreamReaders(mappings, {"LedgerTable": settings().ledger_table}, client(), streams, invoke, folder)
-    readers.start()
-    try:
-        yield
-    finally:
-        readers.stop()
-
-
 @pytest.fixture
 def unexplained(
     ministack: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -59,7 +37,7 @@ def unexplained(
         capsys.readouterr()
         with monkeypatch.context() as patch:
             patch.setenv("AWS_LAMBDA_FUNCTION_NAME", "project")
-            with projecting(ministack, tmp_path):
+            with following(ministack, tmp_path, "project"):
                 pass
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
         return int(sum(sum(line.get("UnexplainedLedgerChange", [])) for line in lines))
