@@ -267,10 +267,10 @@ def events_of(answer: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
 def test_off_nothing_is_replaced_and_nothing_imported(private: Api, setting: Setting) -> None:
     setting("PII_REDACTION", "off")
     assert privacy.redact(PRIVATE) is PRIVATE
-    code = "import sys, annals.http.messages; print(*(name for name in sys.modules if 'pii' in name or 'comprehend' in name))"
+    code = "import sys, annals.http.messages; print(*(name for name in sys.modules if 'models.' in name))"
     env = {"PYTHONPATH": str(ROOT / "layers/annals")}
     done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)  # noqa: S603
-    assert done.stdout.split() == []
+    assert not {"annals.models.pii", "annals.models.pii_patterns", "annals.models.comprehend"} & set(done.stdout.split())
 
 
 def test_a_setting_that_names_no_detector_stops_the_start() -> None:
