@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,9 @@ from annals.models.offline_embedding import OfflineEmbedder
 from annals.settings import settings
 from local.emulator import Emulator
 from tests.support.api import Api
-from tests.support.searching import followed, index_in_settings
+from tests.support.searching import followed, index_in_settings, wait_for
 from tests.support.stack import on_emulator
 
-PATIENCE_S = 30
 REASON = "The model does not take this text."
 
 
@@ -81,13 +79,6 @@ def say(api: Api, text: str) -> None:
 def found(api: Api, query: str) -> set[str]:
     answer = api.post("/v1/memory/search", {"query": query, "memorySpaceId": "home"})
     return {hit["memoryId"] for hit in answer.json["items"]}
-
-
-def wait_for(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def sqs(queue: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,10 +22,8 @@ from annals.search.documents import Document
 from annals.settings import Settings, settings
 from local.emulator import Emulator
 from tests.support.api import Api
-from tests.support.searching import followed, forget, index_in_settings
+from tests.support.searching import followed, forget, index_in_settings, wait_for
 from tests.support.stack import on_emulator
-
-PATIENCE_S = 30
 
 
 class CountingEmbedder(OfflineEmbedder):
@@ -83,13 +80,6 @@ def found(api: Api, query: str) -> set[str]:
     return {hit["memoryId"] for hit in answer.json["items"]}
 
 
-def wait_for(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def nothing(_: int) -> None:
     """Nobody watches the progress."""
 
@@ -134,7 +124,6 @@ def test_what_is_withdrawn_while_it_is_embedded_does_not_come_back(service: Api)
             assert service.post("/v1/conversations/talk-0/messages/msg-004/redact", {"reason": "r"}).status == 200
             wait_for(lambda: found(service, "xylophone") == set())
 
-    ports.index().delete(service.caller.tenant, ["mem:talk-0:4"])
     pk = conversation_pk(service.caller.tenant, "talk-0")
     embedder = CountingEmbedder(redact)
     ports.index().delete(service.caller.tenant, [f"mem:talk-0:{seq}" for seq in (1, 2, 3, 4)])
@@ -176,7 +165,7 @@ def test_an_interrupted_rebuild_goes_on_where_it_was(service: Api, monkeypatch: 
 
 def test_drift_is_counted_told_and_repaired(service: Api, capsys: pytest.CaptureFixture[str]) -> None:
     tenant, index = service.caller.tenant, ports.index()
-    (document,) = [each for each in Everything.of(tenant) if each.memory_id == "mem:talk-1:1"]
+    (document,) = [each for each in derived(tenant) if each.memory_id == "mem:talk-1:1"]
     index.delete(tenant, ["mem:talk-0:1", "mem:talk-0:2"])
     index.upsert([(document, "older")])
     orphans = ["mem:never-there:7", "mem:talk-2:99", "no-memory", "fact-none"]
@@ -200,14 +189,11 @@ def test_drift_is_counted_told_and_repaired(service: Api, capsys: pytest.Capture
     assert found(service, "lost") == set()
 
 
-class Everything:
+def derived(tenant: str) -> Iterator[Document]:
     """All documents that follow from the tables."""
-
-    @staticmethod
-    def of(tenant: str) -> Iterator[Document]:
-        for page in spans.walk_tables():
-            for span in page.spans:
-                yield from (each for each in span.derive().documents if each.tenant == tenant)
+    for page in spans.walk_tables():
+        for span in page.spans:
+            yield from (document for document in span.derive().documents if document.tenant == tenant)
 
 
 def test_the_command_rebuilds_heads_and_index(service: Api, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ Each adapter in turn; OpenSearch is a real one.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -23,6 +24,8 @@ from local.emulator import Emulator
 from local.streams import StreamReaders
 from local.workers import Context
 from tests.support.stack import TEMPLATE, function
+
+PATIENCE_S = 30
 
 _numbers = count(1)
 
@@ -43,6 +46,14 @@ def index_in_settings(folder: Path, opensearch_url: str = "", **more: str) -> It
             ports.index().drop_next()
             ports.index().drop()
             forget()
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    """Wait until something holds: the index follows the tables."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def forget() -> None:

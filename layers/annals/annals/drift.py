@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from annals.memory.indexing import Target, form_of, index_span
+from annals.memory.indexing import Target, Unindexed, form_of, index_span
 from annals.memory.sampling import sample_tables
 from annals.memory.spans import Span, walk_index, walk_tables
 from annals.models.embedding import Embedder
@@ -36,13 +36,13 @@ Off = dict[str, str]
 class Drift:
     """How many documents the index holds, how many are off, and the first ids of each kind.
 
-    ``failed`` says why documents could not be mended, by memory id.
+    ``failed`` is what could not be mended.
     """
 
     documents: int = 0
     counts: dict[str, int] = field(default_factory=lambda: {MISSING: 0, STALE: 0, ORPHANED: 0})
     first: dict[str, list[str]] = field(default_factory=lambda: {MISSING: [], STALE: [], ORPHANED: []})
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: Unindexed = field(default_factory=Unindexed)
 
     def add(self, off: Off) -> None:
         """Count what is off."""
@@ -83,7 +83,7 @@ def find_drift(
         for span, off in _confirmed(spans, look, progress, lag_s):
             drift.add(off)
             if repair:
-                drift.failed |= {failure.memory_id: failure.reason for failure in index_span(target, span)}
+                drift.failed.add(index_span(target, span))
         index.refresh()
     return drift
 

@@ -16,7 +16,7 @@ from annals.drift import find_drift
 from annals.dynamodb import client
 from annals.ledger.keys import entry_sk
 from annals.ledger.tail import read_tail
-from annals.memory.indexing import Target, index_span
+from annals.memory.indexing import Target, Unindexed, index_span
 from annals.memory.spans import walk_tables
 from annals.memory.timers import keep_timer
 from annals.models.embedding import Embedder
@@ -29,10 +29,10 @@ Progress = Callable[[int], object]
 
 @dataclass
 class Rebuilt:
-    """How many items were worked on, and why some documents could not be indexed, by memory id."""
+    """How many items were worked on, and what of them could not be indexed."""
 
     items: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: Unindexed = field(default_factory=Unindexed)
 
 
 def rebuild_heads(progress: Progress) -> Rebuilt:
@@ -80,7 +80,7 @@ def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, 
     rebuilt = Rebuilt()
     for page in walk_tables(new.noted()):
         for span in page.spans:
-            rebuilt.failed |= {failure.memory_id: failure.reason for failure in index_span(target, span)}
+            rebuilt.failed.add(index_span(target, span))
             rebuilt.items += span.size
             progress(span.size)
         new.note(page.behind)
@@ -92,7 +92,7 @@ def rebuild_index(live: RebuildableIndex, embedder: Embedder, progress: Progress
     rebuilt = build_index(live, embedder, progress, beside=beside)
     # An index function of an older version, or of another model, did not write what came meanwhile.
     if new := live.next():
-        rebuilt.failed |= find_drift(new, embedder, progress, repair=True, lag_s=0).failed
+        find_drift(new, embedder, progress, repair=True, lag_s=0)
     live.switch()
     live.drop_former()
     return rebuilt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from annals.cli.files import CommandFailed
@@ -12,12 +12,10 @@ from annals.cli.progress import item_bar
 from annals.drift import LAG_S, Drift, find_drift
 from annals.errors import AnnalsError, ConfigurationError
 from annals.memory import ports
+from annals.memory.indexing import Unindexed
 from annals.memory.spans import items_of_tables
 from annals.rebuild import drop_heads_ahead, rebuild_heads, rebuild_index
 from annals.redrive import redrive
-
-SHOWN = 5
-"""How many documents that could not be indexed are named."""
 
 
 def run_heads(*, drop_ahead: bool) -> int:
@@ -50,7 +48,7 @@ def run_drift(*, repair: bool, as_json: bool) -> int:
     with _answering(), item_bar("compared", items_of_tables()) as bar:
         drift = find_drift(ports.index(), ports.embedder(), bar.update, repair=repair, lag_s=LAG_S)
     status = _tell(drift, as_json=as_json)
-    return (1 if drift.failed else 0) if repair else status
+    return (1 if drift.failed.count else 0) if repair else status
 
 
 def run_redrive(url: str) -> int:
@@ -70,7 +68,9 @@ def run_redrive(url: str) -> int:
 def _tell(drift: Drift, *, as_json: bool) -> int:
     """Print a report; 0 where nothing is off."""
     if as_json:
-        sys.stdout.write(json.dumps({"documents": drift.documents, **drift.counts, "failed": len(drift.failed)}) + "\n")
+        sys.stdout.write(
+            json.dumps({"documents": drift.documents, **drift.counts, "failed": drift.failed.count}) + "\n"
+        )
     else:
         sys.stdout.write(f"documents {drift.documents:>9}\n")
         for kind, count in drift.counts.items():
@@ -79,10 +79,10 @@ def _tell(drift: Drift, *, as_json: bool) -> int:
     return 1 if any(drift.counts.values()) else 0
 
 
-def _tell_failures(failed: Mapping[str, str]) -> None:
-    if failed:
-        sys.stdout.write(f"{len(failed)} could not be indexed\n")
-    for memory_id, reason in list(failed.items())[:SHOWN]:
+def _tell_failures(failed: Unindexed) -> None:
+    if failed.count:
+        sys.stdout.write(f"{failed.count} could not be indexed\n")
+    for memory_id, reason in failed.first.items():
         sys.stdout.write(f"  {memory_id}: {reason}\n")
 
 

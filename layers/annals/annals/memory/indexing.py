@@ -21,6 +21,9 @@ from annals.settings import settings
 LOOKED_FOR = 200
 """How many records are looked for in the index at once."""
 
+SHOWN = 5
+"""How many documents that could not be indexed are named."""
+
 LOOKS = 5
 """How often the tables are read again, until they still say what was indexed."""
 
@@ -42,6 +45,21 @@ class Target:
     vectors_of: Sequence[SearchIndex] = ()
     batch: int = BATCH
     has_time: Callable[[], bool] = field(default=always)
+
+
+@dataclass
+class Unindexed:
+    """How many documents could not be indexed, and why the first of them, by memory id."""
+
+    count: int = 0
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, failures: Iterable[Failure]) -> None:
+        """Count failures."""
+        for failure in failures:
+            self.count += 1
+            if len(self.first) < SHOWN:
+                self.first[failure.memory_id] = failure.reason
 
 
 def index_range(target: Target, pk: str, first: int, last: int) -> dict[int, str]:

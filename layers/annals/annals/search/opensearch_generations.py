@@ -30,7 +30,8 @@ def create_first(client: OpenSearch, name: str, body: dict[str, Any]) -> None:
 
 def create_next(client: OpenSearch, name: str, body: dict[str, Any], beside: str) -> str:
     """Create the index that is to be built, and return its name."""
-    made = _numbered(name, max([_number(name, each) for each in _all(client, name)], default=0) + 1)
+    numbers = [_number(name, each) for each in _all(client, name)]
+    made = _numbered(name, max([1, *numbers]) + 1)  # the first is the one that ``create_first`` makes
     aliases: dict[str, Any] = {_next(each): {} for each in (name, beside) if each}
     _create(client, made, {**body, "aliases": aliases})
     return made
