@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scripts import programs
+
 VERSION = "3.4.0"
 MINIMUM_JAVA = 21
 START_S = 120
@@ -223,17 +225,8 @@ def _start(installed: Path, folder: Path) -> subprocess.Popen[bytes]:
         OPENSEARCH_TMPDIR=str(folder),
     )
     user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if _is_root() else {}
-    with (folder / "console.log").open("wb") as log:
-        return subprocess.Popen(  # noqa: S603
-            [str(installed / "bin" / "opensearch")],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            **user,
-        )
+    command = [str(installed / "bin" / "opensearch")]
+    return programs.start(command, folder / "console.log", cwd=folder, env=environment, **user)
 
 
 def _await_ready(process: subprocess.Popen[bytes], url: str, folder: Path) -> None:
