@@ -78,6 +78,7 @@ openapi: $(VENV)/.ready ## write openapi.json from the handlers
 pins: | $(BIN)/uv ## compile requirements/*.in anew
 	cd requirements && compile='../$(UV) compile --quiet --no-header --no-annotate --universal --python-version 3.11' && \
 	  $$compile dev.in -o dev.txt && $$compile sam.in -o sam.txt && \
+	  $$compile -c dev.txt lambda.in -o lambda.txt && \
 	  $$compile audit.in -o audit.txt && \
 	  $$compile -c dev.txt tokens.in -o ../layers/tokens/requirements.txt && \
 	  $$compile -c dev.txt runtime.in -o ../layers/dependencies/requirements.txt && \
