@@ -270,7 +270,7 @@ def test_off_nothing_is_replaced_and_nothing_imported(private: Api, setting: Set
     code = "import sys, annals.http.messages; print(*(name for name in sys.modules if 'models.' in name))"
     env = {"PYTHONPATH": str(ROOT / "layers/annals")}
     done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)  # noqa: S603
-    assert not {"annals.models.pii", "annals.models.pii_patterns", "annals.models.comprehend"} & set(done.stdout.split())
+    assert not [name for name in done.stdout.split() if "pii" in name or "comprehend" in name]
 
 
 def test_a_setting_that_names_no_detector_stops_the_start() -> None:
