@@ -1,7 +1,7 @@
-"""Vectors in the embedded index: a first look at the signs of their numbers, the exact cosine for what looks near.
+"""Vectors in the embedded index: a first look at two bits of each number, the exact cosine for what looks near.
 
-For the first look each space has blocks with a bit for every dimension of every vector, and the memory that it is of.
-Few memories are all compared exactly.
+For the first look each space has blocks with the signs of its vectors' numbers, with which of these are large, and with
+the memories that they are of. Few memories are all compared exactly.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from annals.search.embedded_sql import Chosen, one_of, space_of
 OF: tuple[Literal["own", "window"], ...] = ("own", "window")
 BLOCK = 512
 """So many vectors a block holds at most."""
-RESCORED = 1_200
+LARGE = 0.7
+"""What counts as large, in standard deviations of a unit vector's numbers."""
+RESCORED = 600
 """So many of each list are compared exactly, at first; more where a filter lets few of them through."""
 RESCORED_FOR_EACH = 4
 """And at least so many for each that is wanted."""
+ROUGHLY = 8
+"""So many times as many are chosen by their signs alone before."""
 MORE = 4
 
 Rows = NDArray[np.int64]
@@ -66,11 +70,11 @@ def nearest(
 ) -> dict[str, dict[int, float]]:
     """The nearest memories by own text and by window, with their cosines, nearest first."""
     asked = np.array(vector, np.float32)
-    code = _codes(asked[None])[0]
+    code = _codes(asked[None])
     seen = [_seen(database, chosen, of, code) for of in OF]
     compared = max(RESCORED, RESCORED_FOR_EACH * depth)
     while True:
-        near = [_first(rows, distances, compared) for rows, distances in seen]
+        near = [_near(rows, codes, code, compared) for rows, codes in seen]
         found = _cosines(database, chosen, np.union1d(*near), asked)
         passed = [int(np.isin(rows, found[of][0]).sum()) for of, rows in zip(OF, near, strict=True)]
         if min(passed) >= depth or compared >= max(len(rows) for rows, _ in seen):
@@ -79,9 +83,10 @@ def nearest(
 
 
 def _codes(vectors: NDArray[np.float32]) -> Codes:
-    """The signs of vectors as bits, filled up to whole numbers of 64."""
-    bits = np.packbits(vectors > 0, axis=1)
-    return np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64)
+    """Two bits of each number, first all signs and then which are large, each filled up to whole numbers of 64 bits."""
+    large = np.abs(vectors) > LARGE / np.sqrt(vectors.shape[1])
+    planes = [np.packbits(plane, axis=1) for plane in (vectors > 0, large)]
+    return np.hstack([np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64) for bits in planes])
 
 
 def _append(database: apsw.Connection, space: int, of: str, rows: Rows, codes: Codes) -> None:
@@ -100,28 +105,47 @@ def _append(database: apsw.Connection, space: int, of: str, rows: Rows, codes: C
         )
 
 
-def _seen(database: apsw.Connection, chosen: Chosen, of: str, code: Codes) -> tuple[Rows, NDArray[np.uint16]]:
-    """The memories of the chosen spaces, once for each vector, and in how many signs it differs."""
+def _seen(database: apsw.Connection, chosen: Chosen, of: str, code: Codes) -> tuple[Rows, Codes]:
+    """The memories of the chosen spaces, once for each vector, and the vectors' codes."""
     spaces = one_of("space", (space.id for space in chosen.spaces))
     query = f"SELECT rows, codes FROM block WHERE of = ? AND {spaces.sql}"  # noqa: S608
     blocks: list[Any] = database.execute(query, (of, *spaces.values)).fetchall()
     rows = np.frombuffer(b"".join(held for held, _ in blocks), np.int64)
-    codes = np.frombuffer(b"".join(bits for _, bits in blocks), np.uint64).reshape(-1, len(code))
-    if chosen.rows is not None:
-        passing = np.isin(rows, np.array(chosen.rows, np.int64))
-        rows, codes = rows[passing], codes[passing]
-    distances = np.zeros(len(rows), np.uint16)
-    for place, bits in enumerate(code):
-        distances += np.bitwise_count(codes[:, place] ^ bits)
-    return rows, distances
+    codes = np.frombuffer(b"".join(bits for _, bits in blocks), np.uint64).reshape(-1, code.shape[1])
+    if chosen.rows is None:
+        return rows, codes
+    passing = np.isin(rows, np.array(chosen.rows, np.int64))
+    return rows[passing], codes[passing]
 
 
-def _first(rows: Rows, distances: NDArray[np.uint16], count: int) -> Rows:
-    """The memories of at least so many vectors that look nearest."""
+def _near(rows: Rows, codes: Codes, code: Codes, count: int) -> Rows:
+    """The memories of at least so many vectors that look nearest: by their signs, and of these by the finer code."""
     if count >= len(rows):
         return np.unique(rows)
+    signs = code.shape[1] // 2
+    roughly = _least(_differences(codes[:, :signs], code[:, :signs]), ROUGHLY * count)
+    nearer = _least(_differences(_levels(codes[roughly]), _levels(code)), count)
+    return np.unique(rows[roughly[nearer]])
+
+
+def _levels(codes: Codes) -> Codes:
+    """Which numbers are above each of three levels, so that more bits differ the farther two numbers are apart."""
+    signs, large = np.split(codes, 2, axis=1)
+    return np.hstack([signs | ~large, signs, signs & large])
+
+
+def _differences(codes: Codes, code: Codes) -> NDArray[np.uint16]:
+    """How many bits differ."""
+    found = np.zeros(len(codes), np.uint16)
+    for place, bits in enumerate(code[0]):
+        found += np.bitwise_count(codes[:, place] ^ bits)
+    return found
+
+
+def _least(distances: NDArray[np.uint16], count: int) -> NDArray[np.intp]:
+    """The places of at least so many of the least."""
     furthest = np.searchsorted(np.cumsum(np.bincount(distances)), count)
-    return np.unique(rows[distances <= furthest])
+    return np.flatnonzero(distances <= furthest)
 
 
 def _cosines(database: apsw.Connection, chosen: Chosen, rows: Rows, asked: NDArray[np.float32]) -> dict[str, Cosines]:
