@@ -210,6 +210,11 @@ def test_what_a_bus_or_a_bucket_sends_is_tried_again_and_then_kept() -> None:
     assert rule["Pattern"] == {"source": [{"prefix": ""}]}  # nothing that is put on the bus gets lost unseen
 
 
+def test_a_message_has_room_among_the_failures_however_it_is_written() -> None:
+    sizes = [RESOURCES[name]["Properties"]["MaximumMessageSize"] for name in ("IngestQueue", "IngestFailures")]
+    assert 3 * sizes[0] < sizes[1]  # JSON writes a letter of two bytes in six
+
+
 def test_what_could_not_be_stored_is_kept_for_as_long_as_its_key_is_known() -> None:
     for name in ("IngestQueue", "IngestDeadLetters", "IngestFailures"):
         assert RESOURCES[name]["Properties"]["MessageRetentionPeriod"] < RETENTION_S
