@@ -25,6 +25,7 @@ Counted = Literal[
     "AppendRetries",
     "Searches",
     "SearchUnavailable",
+    "RerankUnavailable",
     "EmbeddedTexts",
     "IndexedDocuments",
     "IndexFailures",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from annals import telemetry
 from annals.errors import RerankUnavailable
 from annals.models.reranking import Reranker
 from annals.search import words
@@ -35,6 +36,7 @@ def reranked(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, attain
     try:
         scores = reranker.rerank(query, [each.document.spoken for each in best.values()])
     except RerankUnavailable:
+        telemetry.count("RerankUnavailable")
         logger.warning("Hits were not reranked", exc_info=True)
         return list(ranked)
     shares = scaled(dict(zip(best, scores, strict=True)))
