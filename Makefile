@@ -71,6 +71,7 @@ bench: $(VENV)/.ready ## print the measurements, in small sizes; each has --help
 	@$(BIN)/python -m bench.streaming
 	@$(BIN)/python -m bench.ranking
 	@$(BIN)/python -m bench.recall
+	@$(BIN)/python -m bench.search_scale --searches 50
 
 openapi: $(VENV)/.ready ## write openapi.json from the handlers
 	$(BIN)/python -m scripts.openapi
