@@ -49,7 +49,7 @@ def service(
 ) -> Iterator[Api]:
     """A tenant whose conversations the index follows: ten of them, ``talk-0`` and on, with three messages each."""
     url = request.getfixturevalue("opensearch_url") if request.param == "opensearch" else ""
-    monkeypatch.setattr(rebuilding, "LAG_S", 1.0)
+    monkeypatch.setattr(rebuilding, "LAG_S", 0.2)
     with (
         on_emulator(running_emulator),
         index_in_settings(tmp_path, url),
@@ -85,7 +85,7 @@ def nothing(_: int) -> None:
 
 
 def off(*, repair: bool = False) -> dict[str, int]:
-    return find_drift(ports.index(), ports.embedder(), nothing, repair=repair, lag_s=1.0).counts
+    return find_drift(ports.index(), ports.embedder(), nothing, repair=repair, lag_s=0.2).counts
 
 
 NOTHING = {"missing": 0, "stale": 0, "orphaned": 0}

@@ -40,6 +40,9 @@ def index_in_settings(folder: Path, opensearch_url: str = "", **more: str) -> It
         for name, value in {**named, "EMBEDDINGS_URL": "offline", **more}.items():
             patch.setenv(name, value)
         forget()
+        embedder = ports.embedder()
+        # Made now, so that no question meets an index whose first shard has not started yet.
+        ports.index().ensure(model=embedder.model, dimensions=embedder.dimensions)
         try:
             yield
         finally:
