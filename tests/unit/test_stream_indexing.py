@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from annals.errors import ConfigurationError
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.memory import ports, stream_indexing
 from annals.models.offline_embedding import OfflineEmbedder
+from annals.settings import Settings
 from local.workers import Context
 from tests.conftest import Setting
 from tests.support.api import Api
@@ -94,3 +96,8 @@ def test_windows_are_embedded_unless_the_setting_says_no(api: Api, model: SlowEm
     function("index").handler(batch(api, "without"), Context("index"))
     assert model.asked
     assert not any("\n" in text for text in model.asked)
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="EMBED_WINDOWS must be true or false"):
+        Settings.from_env({"EMBED_WINDOWS": "perhaps"})
