@@ -313,9 +313,8 @@ def test_another_deployment_keeps_what_is_stored(stack: Stack, build: Path, sear
     path = stack.make_conversation()
     stack.append(path, "kept")
     changed = build / "changed.yaml"
-    changed.write_text((build / "template.yaml").read_text().replace("MemorySize: 512", "MemorySize: 768"))
+    changed.write_text((build / "template.yaml").read_text().replace("Timeout: 5\n", "Timeout: 6\n"))
     again = deploy(changed, stack.endpoint, search_url)
-    memory = stack.client("lambda").list_functions()["Functions"]
-    assert 768 in {function["MemorySize"] for function in memory}
+    assert 6 in {function["Timeout"] for function in stack.client("lambda").list_functions()["Functions"]}
     assert again.contents(path) == ["kept"]
     assert again.append(path, "and more").status_code == 201
