@@ -1,8 +1,9 @@
 """An OpenAI-compatible embedding server that answers, or misbehaves, as the requested model's name says.
 
 Its vectors have 16 dimensions, with a one at the length of the text (at most 15); it counts two tokens for each text.
-``shuffled`` sends them in another order, ``busy`` refuses twice, ``limited`` takes 2,000 characters at most, ``status-<n>`` answers HTTP n; ``few``,
-``nan``, ``zero``, ``mixed``, ``html`` and ``break`` send what is no list of vectors.
+``shuffled`` sends them in another order, ``busy`` refuses twice, ``limited`` takes 2,000 characters at most,
+``status-<n>`` answers HTTP n; ``few``, ``nan``, ``zero``, ``mixed``, ``html`` and ``break`` send what is no list of
+vectors.
 """
 
 from __future__ import annotations
