@@ -72,6 +72,7 @@ bench: $(VENV)/.ready ## print the measurements, in small sizes; each has --help
 	@$(BIN)/python -m bench.ranking
 	@$(BIN)/python -m bench.recall
 	@$(BIN)/python -m bench.search_scale --searches 50
+	@$(BIN)/python -m bench.scale
 
 openapi: $(VENV)/.ready ## write openapi.json from the handlers
 	$(BIN)/python -m scripts.openapi

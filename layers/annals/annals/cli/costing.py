@@ -63,7 +63,7 @@ class Units:
     embedded_times: float = 4
     question_tokens: float = 15
     index_gb_per_gb: float = 12
-    log_kb: float = 0.7
+    log_kb: float = 2.0
 
 
 @dataclass(frozen=True)
