@@ -616,6 +616,24 @@ def test_another_process_index_is_seen_at_once(tmp_path: Path) -> None:
     assert _ids(_hits(reader, "dog")) == ["a"]
 
 
+def test_what_was_read_of_vectors_hides_nothing_that_came_or_went_since(tmp_path: Path) -> None:
+    path = tmp_path / "index.db"
+    writer, reader = EmbeddedIndex(path), EmbeddedIndex(path)
+    found: list[set[str]] = []
+    for change in (
+        lambda: writer.upsert([(_in_parts("a", _axis(0)), ""), (_in_parts("b", _axis(0)), "")]),
+        lambda: writer.delete(TENANT, ["a"]),
+        lambda: writer.upsert([(_in_parts("c", _axis(0)), "")]),
+        lambda: writer.upsert([(_in_parts("b", _axis(0), memory_space_id="elsewhere"), "")]),
+        writer.drop,
+        lambda: writer.upsert([(_in_parts("d", _axis(0)), "")]),
+    ):
+        writer.ensure(model="fake", dimensions=8)
+        change()
+        found.append(set(_own(reader, _axis(0), Scope(tenant=TENANT, spaces=frozenset({SPACE})))))
+    assert found == [{"a", "b"}, {"b"}, {"b", "c"}, {"c"}, set(), {"d"}]
+
+
 def test_the_first_look_at_vectors_goes_on_until_filters_leave_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

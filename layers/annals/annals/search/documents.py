@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 """Rises when documents of an older version have to be indexed anew."""
 
 MAX_FACETS = 1_000

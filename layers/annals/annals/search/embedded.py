@@ -117,7 +117,11 @@ class EmbeddedIndex:
                 self._demand_model(_settings(database), len(vector), model)
             chosen = _chosen(database, scope, spaces)
             lexical = embedded_words.best(database, chosen, terms, depth)
-            near = embedded_vectors.nearest(database, chosen, vector, depth) if vector is not None else {}
+            near = (
+                embedded_vectors.nearest(database, self._local.blocks, chosen, vector, depth)
+                if vector is not None
+                else {}
+            )
             own, window = near.get("own", {}), near.get("window", {})
             dated = _dated(database, chosen, terms, period, depth) if period else []
             documents = _documents(database, {*lexical, *own, *window, *dated})
@@ -272,6 +276,7 @@ class EmbeddedIndex:
             self.close()
             database = _open(self._path)
             known = self._local.opened = (found or generations.identity(self._path), database)
+            self._local.blocks = embedded_vectors.Blocks()
         return known[1]
 
 
@@ -400,7 +405,7 @@ def _spaces(database: apsw.Connection, scope: Scope) -> list[sql.Space]:
     condition = sql.Condition("tenant = ?", (scope.tenant,))
     if scope.spaces is not None:
         condition &= sql.one_of("name", sorted(scope.spaces))
-    query = f"SELECT id, documents, stems FROM space WHERE {condition.sql} ORDER BY id"  # noqa: S608
+    query = f"SELECT id, documents, stems, version FROM space WHERE {condition.sql} ORDER BY id"  # noqa: S608
     return [sql.Space(*found) for found in database.execute(query, condition.values)]
 
 

@@ -14,7 +14,7 @@ SCHEMA = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE space (
     id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL, documents INTEGER NOT NULL DEFAULT 0,
-    stems INTEGER NOT NULL DEFAULT 0, UNIQUE (tenant, name)
+    stems INTEGER NOT NULL DEFAULT 0, version INTEGER NOT NULL DEFAULT (random()), UNIQUE (tenant, name)
 );
 CREATE TABLE memory (
     id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, memory_id TEXT NOT NULL, space INTEGER NOT NULL,
@@ -75,11 +75,12 @@ class Condition:
 
 @dataclass(frozen=True)
 class Space:
-    """A space: its number, how many memories it holds, and how many words are in them."""
+    """A space: its number, how many memories it holds, how many words are in them, and its vectors' version."""
 
     id: int
     documents: int
     stems: int
+    version: int = 0
 
     @property
     def first(self) -> int:

@@ -7,7 +7,7 @@ the memories that they are of. Few memories are all compared exactly.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from annals.search.embedded_sql import Chosen, one_of, space_of
+from annals.search.embedded_sql import Chosen, Space, one_of, space_of
 
 OF: tuple[Literal["own", "window"], ...] = ("own", "window")
 BLOCK = 512
@@ -29,10 +29,37 @@ RESCORED_FOR_EACH = 4
 ROUGHLY = 8
 """So many times as many are chosen by their signs alone before."""
 MORE = 4
+KEPT_BYTES = 64_000_000
+"""So much of what was read is kept, or the last list where that alone is more."""
+CHANGED = "UPDATE space SET version = random() WHERE id = ?"
 
 Rows = NDArray[np.int64]
 Codes = NDArray[np.uint64]
 Cosines = tuple[Rows, NDArray[np.float32]]
+
+
+class Blocks:
+    """What a connection has read of the spaces' blocks, until these change. What was searched last stays longest."""
+
+    def __init__(self) -> None:
+        self._read: OrderedDict[tuple[str, tuple[tuple[int, int], ...]], tuple[Rows, Codes]] = OrderedDict()
+
+    def of(self, database: apsw.Connection, spaces: Sequence[Space], of: str, width: int) -> tuple[Rows, Codes]:
+        """The memories in the blocks of some spaces, and the codes of their vectors."""
+        key = (of, tuple((space.id, space.version) for space in spaces))
+        found = self._read.pop(key, None) or _read(database, [space.id for space in spaces], of, width)
+        self._read[key] = found
+        while len(self._read) > 1 and sum(codes.nbytes for _, codes in self._read.values()) > KEPT_BYTES:
+            self._read.popitem(last=False)
+        return found
+
+
+def _read(database: apsw.Connection, spaces: Sequence[int], of: str, width: int) -> tuple[Rows, Codes]:
+    condition = one_of("space", spaces)
+    query = f"SELECT rows, codes FROM block WHERE of = ? AND {condition.sql}"  # noqa: S608
+    blocks: list[Any] = database.execute(query, (of, *condition.values)).fetchall()
+    rows = np.frombuffer(b"".join(held for held, _ in blocks), np.int64)
+    return rows, np.frombuffer(b"".join(bits for _, bits in blocks), np.uint64).reshape(-1, width)
 
 
 def add(database: apsw.Connection, of: str, vectors: Sequence[tuple[int, Sequence[float]]]) -> None:
@@ -44,6 +71,7 @@ def add(database: apsw.Connection, of: str, vectors: Sequence[tuple[int, Sequenc
         rows = np.array([row for row, _ in added], np.int64)
         codes = _codes(np.array([vector for _, vector in added], np.float32))
         _append(database, space, of, rows, codes)
+        database.execute(CHANGED, (space,))
 
 
 def remove(database: apsw.Connection, rows: Sequence[int]) -> None:
@@ -52,6 +80,7 @@ def remove(database: apsw.Connection, rows: Sequence[int]) -> None:
     for row in rows:
         by_space[space_of(row)].append(row)
     for space, gone in by_space.items():
+        database.execute(CHANGED, (space,))
         query = "SELECT id, rows, codes FROM block WHERE space = ? AND last >= ? AND first <= ?"
         blocks: list[Any] = database.execute(query, (space, min(gone), max(gone))).fetchall()
         for block, packed, codes in blocks:
@@ -66,12 +95,12 @@ def remove(database: apsw.Connection, rows: Sequence[int]) -> None:
 
 
 def nearest(
-    database: apsw.Connection, chosen: Chosen, vector: Sequence[float], depth: int
+    database: apsw.Connection, blocks: Blocks, chosen: Chosen, vector: Sequence[float], depth: int
 ) -> dict[str, dict[int, float]]:
     """The nearest memories by own text and by window, with their cosines, nearest first."""
     asked = np.array(vector, np.float32)
     code = _codes(asked[None])
-    seen = [_seen(database, chosen, of, code) for of in OF]
+    seen = [_seen(database, blocks, chosen, of, code) for of in OF]
     compared = max(RESCORED, RESCORED_FOR_EACH * depth)
     while True:
         near = [_near(rows, codes, code, compared) for rows, codes in seen]
@@ -105,13 +134,9 @@ def _append(database: apsw.Connection, space: int, of: str, rows: Rows, codes: C
         )
 
 
-def _seen(database: apsw.Connection, chosen: Chosen, of: str, code: Codes) -> tuple[Rows, Codes]:
+def _seen(database: apsw.Connection, blocks: Blocks, chosen: Chosen, of: str, code: Codes) -> tuple[Rows, Codes]:
     """The memories of the chosen spaces, once for each vector, and the vectors' codes."""
-    spaces = one_of("space", (space.id for space in chosen.spaces))
-    query = f"SELECT rows, codes FROM block WHERE of = ? AND {spaces.sql}"  # noqa: S608
-    blocks: list[Any] = database.execute(query, (of, *spaces.values)).fetchall()
-    rows = np.frombuffer(b"".join(held for held, _ in blocks), np.int64)
-    codes = np.frombuffer(b"".join(bits for _, bits in blocks), np.uint64).reshape(-1, code.shape[1])
+    rows, codes = blocks.of(database, chosen.spaces, of, code.shape[1])
     if chosen.rows is None:
         return rows, codes
     passing = np.isin(rows, np.array(chosen.rows, np.int64))

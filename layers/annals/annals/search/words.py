@@ -33,7 +33,7 @@ def has_words(text: str) -> bool:
 
 def count(text: str) -> int:
     """How many words a text has."""
-    return sum(1 for _ in _WORD.finditer(text))
+    return len(_WORD.findall(text))
 
 
 def separated(text: str) -> str:
