@@ -25,6 +25,12 @@ def test_words_keep_their_combining_marks() -> None:
     assert words.words("हिन्दी में") == ["हिन्दी", "में"]
 
 
+@given(st.text(st.characters(codec="ascii")))
+def test_words_of_ascii_text_are_the_same_beside_other_letters(text: str) -> None:
+    assert words.words(f"{text} é") == [*words.words(text), "é"]
+    assert words.count(f"{text} é") == words.count(text) + 1
+
+
 @pytest.mark.parametrize("text", ["", "   ", "🙂🙃", "?!…", "\0"])
 def test_what_has_no_letter_or_digit_has_no_words(text: str) -> None:
     assert not words.has_words(text)

@@ -59,7 +59,8 @@ def _read(database: apsw.Connection, spaces: Sequence[int], of: str, width: int)
     query = f"SELECT rows, codes FROM block WHERE of = ? AND {condition.sql}"  # noqa: S608
     blocks: list[Any] = database.execute(query, (of, *condition.values)).fetchall()
     rows = np.frombuffer(b"".join(held for held, _ in blocks), np.int64)
-    return rows, np.frombuffer(b"".join(bits for _, bits in blocks), np.uint64).reshape(-1, width)
+    codes = np.frombuffer(b"".join(bits for _, bits in blocks), np.uint64).reshape(-1, width)
+    return rows, np.asfortranarray(codes)  # they are compared column by column
 
 
 def add(database: apsw.Connection, of: str, vectors: Sequence[tuple[int, Sequence[float]]]) -> None:

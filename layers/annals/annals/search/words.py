@@ -11,13 +11,19 @@ _MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06d
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _LETTER = rf"(?:(?![{_IDEOGRAPHS}])[^\W_]|[{_MARKS}])"
 _WORD = re.compile(rf"[{_IDEOGRAPHS}]|{_LETTER}+(?:['’]{_LETTER}+)*")
+_ASCII_WORD = re.compile("[A-Za-z0-9]+(?:'[A-Za-z0-9]+)*")
+"""The same, three times as fast, for a text that is ASCII."""
 _IDEOGRAPH = re.compile(f"([{_IDEOGRAPHS}])")
 _POSSESSIVE = re.compile(r"['’]s?$")
 
 
+def _word_of(text: str) -> re.Pattern[str]:
+    return _ASCII_WORD if text.isascii() else _WORD
+
+
 def spans(text: str) -> Iterator[tuple[int, int, str]]:
     """Each word of a text with where it starts and ends: lower-case, without a possessive 's."""
-    for found in _WORD.finditer(text):
+    for found in _word_of(text).finditer(text):
         yield found.start(), found.end(), _POSSESSIVE.sub("", found[0].lower())
 
 
@@ -28,12 +34,12 @@ def words(text: str) -> list[str]:
 
 def has_words(text: str) -> bool:
     """Whether there is anything to search for: emoji and punctuation are no words."""
-    return _WORD.search(text) is not None
+    return _word_of(text).search(text) is not None
 
 
 def count(text: str) -> int:
     """How many words a text has."""
-    return len(_WORD.findall(text))
+    return len(_word_of(text).findall(text))
 
 
 def separated(text: str) -> str:
