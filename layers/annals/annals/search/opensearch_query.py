@@ -21,6 +21,9 @@ again, to be left out, which takes longer than the search.
 
 MAX_ID_BYTES = 512
 
+FEW_SEGMENTS = {"merge.policy.segments_per_tier": 4}
+"""Every segment is searched for its own nearest, so fewer of them answer sooner. Serverless decides for itself."""
+
 
 def mapping(dimensions: int, engine: str, made_with: dict[str, str]) -> dict[str, Any]:
     """The body of the request that creates the index. Lucene's vectors are compared by cosine, faiss' by product."""
@@ -30,7 +33,7 @@ def mapping(dimensions: int, engine: str, made_with: dict[str, str]) -> dict[str
     unsearched = {"type": "keyword", "index": False, "doc_values": False}
     names = ("tenant", "memory_id", "memory_space_id", "facets", *NAMED_FILTERS)
     return {
-        "settings": {"index": {"knn": True}},
+        "settings": {"index": {"knn": True} | (FEW_SEGMENTS if engine == "lucene" else {})},
         "mappings": {
             "_meta": made_with,
             "dynamic": False,
