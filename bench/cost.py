@@ -28,6 +28,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from annals import dynamodb
+from annals.costs import WRITES
 from annals.ledger.items import item_size
 from annals.ledger.keys import conversation_pk
 from bench.emulated import TENANT, Functions, emulated
@@ -42,7 +43,6 @@ TOTAL_LIMIT = 8
 """What a turn may cost with ``project``, where one participant's list is kept."""
 READ_UNIT_BYTES = 4096
 PARTICIPANTS = {"user": {"userId": "ada"}, "user and agent": {"userId": "ada", "agentId": "bot"}}
-WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"}
 
 
 @dataclass
