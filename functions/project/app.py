@@ -9,9 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from annals import telemetry
-from annals.conversations.heads import project
 from annals.ledger.watch import report_unexplained
-from annals.memory.timers import keep_timer
+from annals.memory.timers import project_with_timer
 from annals.publishing.telling import tell_entries
 from annals.settings import settings
 from annals.streams import answer_batch, changed_entries, new_entries, note_lag
@@ -30,8 +29,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
     def work(pk: str, seqs: list[int]) -> Collection[int]:
         report_unexplained(pk, changed.get(pk, {}))
-        if head := project(pk):
-            keep_timer(head)
+        project_with_timer(pk)
         seen.append(pk)
         return tell_entries(pk, new.get(pk, ()))
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from annals.conversations.heads import drop_state, head_key, project
+from annals.conversations.heads import drop_state, head_key
 from annals.drift import find_drift
 from annals.dynamodb import client
 from annals.ledger.keys import entry_sk
 from annals.ledger.tail import read_tail
 from annals.memory.indexing import Target, Unindexed, index_span
 from annals.memory.spans import walk_tables
-from annals.memory.timers import keep_timer
+from annals.memory.timers import project_with_timer
 from annals.models.embedding import Embedder
 from annals.search.generations import RebuildableIndex, demand_form, form
 from annals.settings import settings
@@ -39,8 +39,7 @@ def rebuild_heads(progress: Progress) -> Rebuilt:
     """Bring every conversation's head up to its ledger, and its timer; make those that are missing."""
     rebuilt = Rebuilt()
     for pk in _every_conversation():
-        if head := project(pk):
-            keep_timer(head)
+        project_with_timer(pk)
         rebuilt.items += 1
         progress(1)
     return rebuilt

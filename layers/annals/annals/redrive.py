@@ -11,13 +11,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from annals.conversations.heads import project
 from annals.errors import AnnalsError, SearchUnavailable, Unavailable
 from annals.ingest.redriving import IngestFailure
 from annals.ledger.keys import is_conversation_pk
 from annals.memory.failures import queues
 from annals.memory.indexing import index_item, index_range
 from annals.memory.stream_indexing import written
+from annals.memory.timers import project_with_timer
 from annals.publishing.telling import tell_entries, tell_item
 from annals.settings import settings
 
@@ -74,7 +74,7 @@ class StreamFailure:
         for keys in _keys_of(message["DDBStreamBatchInfo"]):
             pk, sk = keys["pk"]["S"], keys["sk"]["S"]
             if sk.startswith("E#") and is_conversation_pk(pk):
-                project(pk)
+                project_with_timer(pk)
             _index(pk, sk)
             _tell(pk, sk)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
-from annals.conversations.heads import Head
+from annals.conversations.heads import Head, project
 from annals.dynamodb import Item, client
 from annals.ledger.keys import escape
 from annals.settings import settings
@@ -45,7 +45,13 @@ def read_retention_days(tenant: str, memory_space_id: str | None) -> int | None:
     return int(item["retentionDays"]["N"]) if item else None
 
 
-def keep_timer(head: Head) -> None:
+def project_with_timer(pk: str) -> None:
+    """Bring a conversation's head up to its ledger, and its timer to what its space wants; as often as one likes."""
+    if head := project(pk):
+        _keep_timer(head)
+
+
+def _keep_timer(head: Head) -> None:
     """Have a conversation's timer say when its space wants it gone. At most one write per conversation and day."""
     genesis = head.genesis
     days = _known_days(genesis.tenant, genesis.memory_space_id, int(time.monotonic() / KNOWN_FOR_S))
