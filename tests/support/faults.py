@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import pytest
@@ -31,12 +33,39 @@ def on(operation: str, *faults: Fault, of: Any = None) -> Iterator[list[Fault]]:
     def meet(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         return left.pop(0)(request) if left else None
 
-    event = f"before-send.{made.meta.service_model.service_id.hyphenize()}.{operation}"
+    with _meeting(made, f"before-send.{made.meta.service_model.service_id.hyphenize()}.{operation}", meet):
+        yield left
+
+
+@dataclass
+class Loss:
+    """Whether a reply was lost."""
+
+    came: bool = False
+
+
+@contextmanager
+def losing_reply(call: int) -> Iterator[Loss]:
+    """Lose the reply to one request to DynamoDB, numbered from 1, whatever it asks for; it is carried out."""
+    loss, numbers = Loss(), count(1)
+
+    def meet(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        if next(numbers) != call:
+            return None
+        loss.came = True
+        return lose_reply(request)
+
+    with _meeting(client(), "before-send.dynamodb", meet):
+        yield loss
+
+
+@contextmanager
+def _meeting(made: Any, event: str, meet: Callable[..., AWSResponse | None]) -> Iterator[None]:
     made.meta.events.register(event, meet)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
-            yield left
+            yield
     finally:
         made.meta.events.unregister(event, meet)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from annals.dynamodb import Item, client
+from annals.dynamodb import Item, client, to_item
 from annals.errors import Unavailable
 from annals.ledger.retry import tries
 from annals.settings import settings
@@ -43,6 +44,41 @@ def read_items(keys: Sequence[Item], *, consistent: bool = False) -> Iterator[It
                 break
         else:
             raise Unavailable("DynamoDB did not bring all items in time. Send the request again.")
+
+
+def put_if(item: Item, condition: str, values: Mapping[str, Any] | None = None, **more: Any) -> Item | None:
+    """Put an item on a condition. The client library sends it again where the reply was lost, and it finds itself.
+    (Transactions need no such thing: the client library gives each one a token, by which DynamoDB knows it again.)
+
+    Parameters
+    ----------
+    item : as DynamoDB has it; ``writeId`` is added, by which the put is known again
+    condition : the condition; of an item that this very put has stored it need not hold any more
+    values : what the condition compares with, as plain values
+    more : what else the request says
+
+    Returns
+    -------
+    Item or None
+        None where the item is stored; else what stands in its place, empty for nothing.
+    """
+    write_id = {"S": secrets.token_hex(8)}
+    if values:
+        more["ExpressionAttributeValues"] = to_item(values)
+    try:
+        client().put_item(
+            TableName=settings().state_table,
+            Item={**item, "writeId": write_id},
+            ConditionExpression=condition,
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **more,
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        found: Item = error.response.get("Item", {})  # type: ignore[assignment]
+        return None if found.get("writeId") == write_id else found
+    return None
 
 
 def delete_partition(pk: str, prefix: str = "") -> None:

@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import KeyAlreadyMade, KeyNotFound
+from annals.errors import KeyAlreadyMade, KeyNotFound, Unavailable
 from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
 from annals.ledger.keys import escape
 from annals.settings import settings
-from annals.state import cancellation_reasons
+from annals.state import cancellation_reasons, put_if
 from annals.times import now_ms
 
 PREFIX = "annals"
@@ -104,11 +104,12 @@ def make_key(
 
 def _store(key: Key, request: IdempotentRequest | None) -> None:
     """Store a new key; of a request, once."""
-    condition = "attribute_not_exists(pk)"
-    put: Any = {"TableName": settings().state_table, "Item": _to_key_item(key), "ConditionExpression": condition}
+    item, is_new = _to_key_item(key), "attribute_not_exists(pk)"
     if request is None:
-        client().put_item(**put)
+        if put_if(item, is_new) is not None:
+            raise Unavailable("The new key's id is taken. Send the request again.")
         return
+    put: Any = {"TableName": settings().state_table, "Item": item, "ConditionExpression": is_new}
     marker: Any = marker_put(request, {"keyId": key.key_id})
     try:
         client().transact_write_items(TransactItems=[{"Put": put}, marker])
@@ -116,7 +117,9 @@ def _store(key: Key, request: IdempotentRequest | None) -> None:
         reason = cancellation_reasons(error)[1]
         if reason["Code"] != "ConditionalCheckFailed":
             raise
-        raise KeyAlreadyMade(result_of(request, reason["Item"])["keyId"]) from None
+        made = result_of(request, reason["Item"])["keyId"]
+        if made != key.key_id:
+            raise KeyAlreadyMade(made) from None
 
 
 def find_key(text: str) -> Key | None:

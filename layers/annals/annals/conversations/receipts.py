@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
-from botocore.exceptions import ClientError
-
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import ReceiptNotFound
 from annals.ledger.keys import conversation_pk, escape
 from annals.settings import settings
+from annals.state import put_if
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,7 @@ def receipt_id(pk: str) -> str:
 def find_receipt(tenant: str, receipt_id: str) -> Receipt | None:
     """The receipt of a conversation's erasure, or None."""
     values = read_receipt_item(tenant, receipt_id)
-    if values is None or "conversation_id" not in values:
-        return None
-    return Receipt(**{name: values[name] for name in Receipt.__dataclass_fields__ if name in values})
+    return None if values is None or "conversation_id" not in values else _of_values(values)
 
 
 def read_receipt_item(tenant: str, receipt_id: str) -> Item | None:
@@ -92,15 +89,12 @@ def store_receipt(receipt: Receipt) -> Receipt:
 
 def _store(receipt: Receipt, condition: str) -> Receipt:
     """Store a receipt on a condition; where it does not hold, the stored one is returned instead."""
-    try:
-        client().put_item(
-            TableName=settings().state_table, Item=_to_receipt_item(receipt), ConditionExpression=condition
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
-        return read_receipt(receipt.tenant, receipt.receipt_id)
-    return receipt
+    stored = put_if(_to_receipt_item(receipt), condition)
+    return receipt if stored is None else _of_values(from_item(stored))
+
+
+def _of_values(values: Item) -> Receipt:
+    return Receipt(**{name: values[name] for name in Receipt.__dataclass_fields__ if name in values})
 
 
 def _to_receipt_item(receipt: Receipt) -> Item:

@@ -9,7 +9,6 @@ import json
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, NotRequired, cast
 
-from botocore.exceptions import ClientError
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
@@ -21,6 +20,7 @@ from annals.json_text import dump
 from annals.ledger.retry import tries
 from annals.memory.timers import space_key
 from annals.settings import settings
+from annals.state import put_if
 from annals.times import now_ms, to_rfc3339
 
 MAX_BYTES = 256 * 1024
@@ -150,15 +150,7 @@ def _stored(space: Space, before: int) -> bool:
         "createdAt": space.created_at,
         "updatedAt": space.updated_at,
     }
-    try:
-        client().put_item(
-            TableName=settings().state_table,
-            Item={**space_key(space.tenant, space.memory_space_id), **to_item(values)},
-            ConditionExpression="version = :before" if before else "attribute_not_exists(pk)",
-            **({"ExpressionAttributeValues": {":before": {"N": str(before)}}} if before else {}),  # type: ignore[arg-type]
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
-        return False
-    return True
+    item = {**space_key(space.tenant, space.memory_space_id), **to_item(values)}
+    if not before:
+        return put_if(item, "attribute_not_exists(pk)") is None
+    return put_if(item, "version = :before", {":before": before}) is None

@@ -6,14 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Literal, NotRequired
 
-from botocore.exceptions import ClientError
 from typing_extensions import TypedDict
 
 from annals.conversations.receipts import read_receipt_item, receipt_key
-from annals.dynamodb import client, to_item
+from annals.dynamodb import to_item
 from annals.errors import Unavailable
 from annals.ledger.keys import escape
-from annals.settings import settings
+from annals.state import put_if
 from annals.times import to_rfc3339
 
 PERSON = "person"
@@ -91,17 +90,9 @@ def store_person_receipt(receipt: PersonReceipt) -> PersonReceipt:
     stored = replace(receipt, step=receipt.step + 1)
     listed = {"pending": list(stored.pending), "after": list(stored.after) if stored.after else None}
     values = {name: value for name, value in {**asdict(stored), **listed}.items() if value is not None}
-    try:
-        client().put_item(
-            TableName=settings().state_table,
-            Item={**receipt_key(receipt.tenant, receipt.receipt_id), **to_item({**values, "kind": PERSON})},
-            ConditionExpression="attribute_not_exists(pk) OR step = :before",
-            ExpressionAttributeValues={":before": {"N": str(receipt.step)}},
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
-        raise Unavailable("Another request goes on with this erasure. See its receipt.") from None
+    item = {**receipt_key(receipt.tenant, receipt.receipt_id), **to_item({**values, "kind": PERSON})}
+    if put_if(item, "attribute_not_exists(pk) OR step = :before", {":before": receipt.step}) is not None:
+        raise Unavailable("Another request goes on with this erasure. See its receipt.")
     return stored
 
 

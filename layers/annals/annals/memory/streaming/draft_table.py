@@ -15,8 +15,6 @@ from dataclasses import asdict, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import ConversationErased
 from annals.json_text import dump, parse
@@ -24,7 +22,7 @@ from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk, escape
 from annals.memory.streaming.drafts import Batch, Draft, End, News
 from annals.settings import settings
-from annals.state import delete_partition, read_partition
+from annals.state import delete_partition, put_if, read_partition
 from annals.times import now_ms
 
 TURN, HEAD, PULSE, END = "A", "H", "P", "Z"
@@ -143,19 +141,8 @@ def _put(item: Item) -> None:
 
 
 def _put_if(item: Item, condition: str, values: Mapping[str, Any]) -> bool:
-    try:
-        client().put_item(
-            TableName=settings().state_table,
-            Item=item,
-            ConditionExpression=condition,
-            ExpressionAttributeValues=to_item(values),
-            **({"ExpressionAttributeNames": {"#owner": "owner"}} if "#owner" in condition else {}),  # type: ignore[arg-type]
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
-        return False
-    return True
+    names = {"ExpressionAttributeNames": {"#owner": "owner"}} if "#owner" in condition else {}
+    return put_if(item, condition, values, **names) is None
 
 
 def _query(pk: str, first_sk: str) -> Iterator[Item]:
