@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from annals.dynamodb import client
-from annals.memory.facts.store import MAX_FACT_BYTES
 from annals.settings import settings
+from annals.state import MAX_ITEM_BYTES
 from tests.support import faults
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
@@ -174,8 +174,8 @@ def test_a_confidence_of_0_stays_0(api: Api) -> None:
 
 
 def test_a_fact_that_is_too_large_is_refused(api: Api) -> None:
-    answer = api.post(FACTS, {**LIVES, "metadata": {"x": "y" * MAX_FACT_BYTES}})
-    assert answer.problem[:2] == (413, "REQUEST_TOO_LARGE")
+    answer = api.post(FACTS, {**LIVES, "metadata": {"x": "y" * MAX_ITEM_BYTES}})
+    assert answer.problem == (413, "REQUEST_TOO_LARGE", "metadata")
 
 
 def test_another_space_s_fact_is_not_there(api: Api) -> None:

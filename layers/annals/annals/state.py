@@ -9,12 +9,36 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.dynamodb import Item, client, to_item
-from annals.errors import Unavailable
+from annals.errors import RequestTooLarge, Unavailable
+from annals.ledger.items import item_size
 from annals.ledger.retry import tries
 from annals.settings import settings
 
 BATCH_KEYS = 100
 """How many items DynamoDB brings in one request by their keys."""
+
+MAX_ITEM_BYTES = 399 * 1024
+"""The most that an item may weigh, its key and its names with it. DynamoDB takes 400 KB; ``writeId`` may be added."""
+
+
+def state_item(key: Item, values: Mapping[str, Any], *, of: str, said: Mapping[str, Any]) -> Item:
+    """An item with this key and these values, which DynamoDB has room for.
+
+    Parameters
+    ----------
+    of : what it is, for whoever reads the refusal
+    said : what the caller said that is in it, by the names of the API's fields
+
+    Raises
+    ------
+    RequestTooLarge : it weighs more than an item can; the field is what takes most of it
+    """
+    size = item_size(values) + sum(len(name) + len(part["S"].encode()) for name, part in key.items())
+    if size > MAX_ITEM_BYTES:
+        field = max(said, key=lambda name: item_size(said[name]))
+        detail = f"The {of} takes {size} bytes as it is stored, and at most {MAX_ITEM_BYTES} are; {field} takes most."
+        raise RequestTooLarge(detail, field=field)
+    return {**key, **to_item(values)}
 
 
 def read_partition(pk: str, prefix: str = "", **more: Any) -> Iterator[Item]:

@@ -14,12 +14,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.dynamodb import Item, client, from_item
 from annals.errors import KeyAlreadyMade, KeyNotFound, Unavailable
 from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
 from annals.ledger.keys import escape
 from annals.settings import settings
-from annals.state import cancellation_reasons, put_if
+from annals.state import cancellation_reasons, put_if, state_item
 from annals.times import now_ms
 
 PREFIX = "annals"
@@ -92,6 +92,7 @@ def make_key(
 
     Raises
     ------
+    RequestTooLarge : its name or its memory spaces
     KeyAlreadyMade : an earlier try of the request made one
     IdempotencyKeyReused : the request's key came with another request before
     """
@@ -191,10 +192,9 @@ def _to_key_item(key: Key) -> Item:
         "createdAt": key.created_at,
         "validUntil": key.valid_until,
     }
-    return {
-        **_key_of(key.tenant, key.key_id),
-        **to_item({name: value for name, value in values.items() if value is not None}),
-    }
+    kept = {name: value for name, value in values.items() if value is not None}
+    said = {"name": key.name, "memorySpaces": sorted(key.spaces or ())}
+    return state_item(_key_of(key.tenant, key.key_id), kept, of="key", said=said)
 
 
 def _from_key_item(item: Mapping[str, Any]) -> Key:

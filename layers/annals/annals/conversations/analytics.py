@@ -17,12 +17,14 @@ from typing import Any
 from annals.conversations.heads import FIGURES, head_key
 from annals.conversations.models import Analytics
 from annals.conversations.summaries import read_summary
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.dynamodb import Item, client, from_item
+from annals.errors import RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import MESSAGE, REDACTION, Entry
 from annals.ledger.messages import messages_of
 from annals.ledger.read import walk
 from annals.settings import settings
+from annals.state import state_item
 from annals.times import from_rfc3339, to_rfc3339
 from annals.tokens import estimate_message
 
@@ -101,13 +103,16 @@ def _count_on(figures: Figures, pk: str) -> Figures:
 
 
 def _keep(pk: str, figures: Figures) -> None:
-    """Store the figures, unless the conversation was erased meanwhile: with its head goes all that is kept of it."""
+    """Store the figures, unless the conversation was erased meanwhile: with its head goes all that is kept of it.
+
+    Those of so many participants or days that no item has room for them are counted anew each time.
+    """
     table = settings().state_table
     has_head = {"TableName": table, "Key": head_key(pk), "ConditionExpression": "attribute_exists(pk)"}
-    put = {"TableName": table, "Item": _to_figures_item(pk, figures)}
     try:
+        put = {"TableName": table, "Item": _to_figures_item(pk, figures)}
         client().transact_write_items(TransactItems=[{"ConditionCheck": has_head}, {"Put": put}])  # type: ignore[typeddict-item]
-    except client().exceptions.TransactionCanceledException:
+    except (RequestTooLarge, client().exceptions.TransactionCanceledException):
         logger.info("The figures of a conversation were not kept")
 
 
@@ -125,7 +130,8 @@ def _read(pk: str) -> Figures:
 
 
 def _to_figures_item(pk: str, figures: Figures) -> Item:
-    return {**_figures_key(pk), **to_item({"figures": dump(vars(figures))})}
+    said = {"participants": figures.participants, "days": figures.days, "topics": figures.topics}
+    return state_item(_figures_key(pk), {"figures": dump(vars(figures))}, of="figures", said=said)
 
 
 def _show(figures: Figures, summarized: Sequence[str]) -> Analytics:

@@ -113,9 +113,11 @@ def _write(genesis: Genesis, guard: Mapping[str, Any] | None) -> tuple[Head, Ite
     """
     entry = genesis_entry(genesis, secrets.token_hex(8))
     head = first_head(genesis, Tail.of(entry))
+    # The head's item first: what it has no room for is said by its field.
+    head_put = {"TableName": settings().state_table, "Item": to_head_item(head)}
     puts: list[Any] = [
         {"Put": _entry_put(to_ledger_item(entry))},
-        {"Put": {"TableName": settings().state_table, "Item": to_head_item(head)}},
+        {"Put": head_put},
         *([guard] if guard else []),
     ]
     for _ in tries(settings().append_patience_s):

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from annals.conversations.models import ShownSummary
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.dynamodb import Item, client, from_item
 from annals.ledger.messages import Message
 from annals.settings import settings
+from annals.state import state_item
 from annals.times import to_rfc3339
 
 
@@ -45,8 +46,9 @@ def read_summary(pk: str) -> Summary | None:
 
 
 def to_summary_item(pk: str, summary: Summary) -> Item:
-    """The item of a summary."""
-    return {**summary_key(pk), **to_item({**asdict(summary), "topics": list(summary.topics)})}
+    """The item of a summary. Raises RequestTooLarge."""
+    values = {**asdict(summary), "topics": list(summary.topics)}
+    return state_item(summary_key(pk), values, of="summary", said={"model": summary.model})
 
 
 def summary_delete(pk: str) -> dict[str, Any]:

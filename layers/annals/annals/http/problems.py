@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic.alias_generators import to_camel
 
-from annals.errors import AnnalsError, InvalidInput, InvalidJson, Unavailable
+from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge, Unavailable
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -104,12 +104,29 @@ def field_name(place: Sequence[str | int]) -> str:
 def from_aws(error: Exception) -> AnnalsError:
     """The refusal for an AWS service that throttles or does not answer; what is a bug of ours is an internal error."""
     if isinstance(error, ClientError):
+        if refusal := _too_large(error):
+            return refusal
         if error.response["Error"]["Code"] in THROTTLED | {"TransactionCanceledException"}:
             return Unavailable("The database is busy. Send the request again.")
         return internal_error()
     if isinstance(error, BotoCoreError):
         return Unavailable("The database does not answer. Send the request again.")
     return internal_error()
+
+
+def _too_large(error: ClientError) -> AnnalsError | None:
+    """The refusal of what DynamoDB has no room for, alone or in a transaction; None for every other error."""
+    reasons: Any = error.response.get("CancellationReasons", [])
+    said = [
+        error.response["Error"].get("Message", "") if error.response["Error"]["Code"] == "ValidationException" else "",
+        *(reason.get("Message", "") for reason in reasons if reason.get("Code") == "ValidationError"),
+    ]
+    found = next((text.lower() for text in said if "size" in text and "exceed" in text), None)
+    if found is None:
+        return None
+    if "hashkey" in found or "rangekey" in found or "range key" in found:
+        return InvalidInput("INVALID_ID_FORMAT", "The ids that the request names are together too long for a key.")
+    return RequestTooLarge("The request is stored as something that would be larger than the 400 KB of an item.")
 
 
 def internal_error() -> AnnalsError:

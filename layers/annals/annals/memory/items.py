@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.dynamodb import Item, client, from_item
 from annals.json_text import dump
 from annals.ledger.keys import conversation_pk, escape, unescape
 from annals.settings import settings
-from annals.state import read_partition
+from annals.state import read_partition, state_item
 
 RAW_PREFIX = "mem:"
 USER_PREFIX = "um:"
@@ -108,9 +108,17 @@ def split_memory_key(pk: str, sk: str) -> tuple[str, str]:
 
 
 def to_memory_item(key: Item, memory: StoredMemory) -> Item:
-    """The item of a memory, or of one of its versions."""
+    """The item of a memory, or of one of its versions. Raises RequestTooLarge."""
     values = {"memory": dump(asdict(memory)), "version": memory.version, "status": memory.status}
-    return {**key, **to_item(values)}
+    words, tags = ("memory", "topics") if split_user_memory_id(memory.memory_id) else ("content", "tags")
+    said = {
+        words: memory.content,
+        tags: list(memory.tags),
+        "input": memory.input or "",
+        "metadata": memory.metadata,
+        "conversationRef": list(memory.message_ids),
+    }
+    return state_item(key, values, of="memory", said=said)
 
 
 def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:

@@ -49,7 +49,7 @@ Change = Mapping[str, Any]
 
 
 def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None) -> tuple[StoredMemory, bool]:
-    """Store a new memory, and say whether an earlier try of the request had stored it."""
+    """Store a new memory, and say whether an earlier try of the request had stored it. Raises RequestTooLarge."""
     address = Address.of(memory.tenant, memory.memory_id)
     writes: list[Any] = [_put(address.current, memory, "attribute_not_exists(pk)")]
     if request:
@@ -97,6 +97,7 @@ def change_memory(memory: StoredMemory, change: Change, expected_version: int | 
     ------
     MemoryNotFound
     PreconditionFailed : the version is not ``expected_version``
+    RequestTooLarge : changed so, it would be larger than an item of the table can be
     AppendConflict : others kept changing it
     """
     address = Address.of(memory.tenant, memory.memory_id)
@@ -155,7 +156,9 @@ def version_of(memory: StoredMemory, number: int) -> StoredMemory:
     """A version of a memory. Raises VersionNotFound for one that never was, or is not kept any more."""
     if number == memory.version:
         return memory
-    found = read_item(Address.of(memory.tenant, memory.memory_id).version(number))
+    # A number that no version has would make a key that no table takes.
+    there = 0 < number < memory.version
+    found = read_item(Address.of(memory.tenant, memory.memory_id).version(number)) if there else None
     if found is None:
         raise VersionNotFound(memory.memory_id, number)
     return found

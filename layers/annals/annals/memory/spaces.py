@@ -116,7 +116,9 @@ def put_space(caller: Caller, memory_space_id: str, said: PutSpace, expected_ver
         raise SpaceNotFound(memory_space_id)
     described = {**said.model_dump(by_alias=True, exclude_none=True), "metadata": said.metadata}
     if (size := len(dump(described).encode())) > MAX_BYTES:
-        raise RequestTooLarge(f"The space takes {size} bytes of JSON; one may take {MAX_BYTES}.")
+        field = max(described, key=lambda name: len(dump(described[name])))
+        detail = f"The space takes {size} bytes of JSON; one may take {MAX_BYTES}, and {field} takes most."
+        raise RequestTooLarge(detail, field=field)
     for _ in tries(settings().append_patience_s):
         before = _read(caller.tenant, memory_space_id)
         version = before.version if before else 0

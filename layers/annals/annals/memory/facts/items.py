@@ -18,6 +18,7 @@ from annals.dynamodb import Item, client, from_item, to_item
 from annals.json_text import dump
 from annals.ledger.keys import escape, unescape
 from annals.settings import settings
+from annals.state import state_item
 
 ACTIVE, SUPERSEDED = "active", "superseded"
 
@@ -129,10 +130,12 @@ def keys_of(fact: StoredFact) -> list[Item]:
 
 
 def items_of(fact: StoredFact) -> list[Item]:
-    """All items of a fact: itself, and what leads to it from its id and from its conversation."""
+    """All items of a fact: itself, and what leads to it from its id and its conversation. Raises RequestTooLarge."""
     own, *leading = keys_of(fact)
     place = to_item({"place": [fact.pk, fact.sk], "messageIds": list(fact.message_ids)})
-    return [{**own, **to_item({"fact": dump(asdict(fact))})}, *({**key, **place} for key in leading)]
+    said = {"fact": fact.fact, "tags": list(fact.tags), "metadata": fact.metadata, "sourceRef": list(fact.message_ids)}
+    kept = state_item(own, {"fact": dump(asdict(fact))}, of="fact", said=said)
+    return [kept, *({**key, **place} for key in leading)]
 
 
 def read_known(pk: str, sk: str) -> Known | None:

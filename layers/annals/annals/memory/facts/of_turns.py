@@ -68,7 +68,7 @@ class Kept:
 def demand_fitting(facts: Sequence[NewFact]) -> None:
     """Raise RequestTooLarge for facts that could not be stored together."""
     if sum(len(fact.model_dump_json(by_alias=True).encode()) for fact in facts) > MAX_SAID_BYTES:
-        raise RequestTooLarge(f"The facts of one turn take at most {MAX_SAID_BYTES} bytes.")
+        raise RequestTooLarge(f"The facts of one turn take at most {MAX_SAID_BYTES} bytes.", field="facts")
 
 
 def keep_facts(source: Source, turn: FactsOfTurn, said: Sequence[Line]) -> Kept:

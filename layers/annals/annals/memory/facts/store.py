@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from annals.access.caller import Caller
 from annals.conversations.receipts import not_erased_check
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import AppendConflict, ConversationErased, FactNotFound, RequestTooLarge
+from annals.errors import AppendConflict, ConversationErased, FactNotFound
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
 from annals.ledger.retry import tries
@@ -29,8 +29,6 @@ from annals.memory.facts.items import (
 )
 from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition, read_partition
-
-MAX_FACT_BYTES = 380_000
 
 WORKERS = 8
 """How many facts are read or deleted side by side."""
@@ -182,8 +180,6 @@ def _write(
 
 
 def _put(item: Item) -> dict[str, Any]:
-    if "fact" in item and len(item["fact"]["S"].encode()) > MAX_FACT_BYTES:
-        raise RequestTooLarge(f"A fact takes at most {MAX_FACT_BYTES} bytes, its metadata with it.")
     return {"Put": {"TableName": settings().state_table, "Item": item}}
 
 
