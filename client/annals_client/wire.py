@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 Time = datetime | str | int
-"""A moment: an aware datetime, an RFC 3339 text, or Unix milliseconds."""
+"""A moment: an aware datetime, an RFC 3339 text, or Unix time in seconds, milliseconds or microseconds."""
 
 
 def camel(name: str) -> str:

@@ -131,7 +131,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"timestamp": True}, "INVALID_FORMAT", "timestamp"),
     ({"timestamp": 1.5}, "INVALID_FORMAT", "timestamp"),
     ({"timestamp": {}}, "INVALID_FORMAT", "timestamp"),
-    ({"timestamp": 10**15}, "INVALID_FORMAT", "timestamp"),
+    ({"timestamp": 10**14}, "INVALID_FORMAT", "timestamp"),
     ({"timestamp": 10**18}, "INVALID_FORMAT", "timestamp"),
     ({"timestamp": 10**30}, "INVALID_FORMAT", "timestamp"),
     ({"timestamp": -(10**30)}, "INVALID_FORMAT", "timestamp"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -48,6 +49,33 @@ def test_a_number_that_could_not_be_given_back_is_refused(number: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse(f'{{"n": [{number}]}}')
     assert refused.value.code == "INVALID_FORMAT"
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["1e-400", "-1e-400", "0.1000000000000000055", "9007199254740993.0", "1e999", "1e" + "9" * 30, "1e-" + "9" * 30,
+     "0." + "0" * 400 + "1", "9" * (MAX_DIGITS + 1)],
+)  # fmt: skip
+def test_a_number_that_would_come_back_as_another_is_refused_by_the_name_of_its_field(number: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse(f'{{"messages": [{{"metadata": {{"n": [0, {number}]}}}}]}}')
+    assert (refused.value.code, refused.value.field) == ("INVALID_FORMAT", "messages[0].metadata.n[1]")
+
+
+@pytest.mark.parametrize("number", ["0.10", "1E2", "1.50e3", "-0.0", "0e999999999999999999999", "0.0e-5", "100e-2"])
+def test_a_number_that_is_written_otherwise_comes_back_equal(number: str) -> None:
+    assert Decimal(dump(parse(number))) == (Decimal(number) if "999" not in number else 0)
+
+
+def test_a_measure_is_the_nearest_double() -> None:
+    assert parse('{"embedding": [0.1000000000000000055, 1e-400]}') == {"embedding": [0.1, 0.0]}
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=None))
+def test_every_number_comes_back_equal_or_is_refused(number: Decimal) -> None:
+    digits = f"{number:e}"
+    with suppress(InvalidInput):
+        assert Decimal(dump(parse(digits))) == Decimal(digits)
 
 
 @pytest.mark.parametrize("number", ["9" * MAX_DIGITS, "-" + "9" * 20, "9007199254740993", "0.1", "5e-324", "1.5e300"])

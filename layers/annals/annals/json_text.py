@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
-from typing import Any
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any, Self
 
 from annals.errors import InvalidInput, InvalidJson
 
 MAX_DEPTH = 64
 MAX_DIGITS = 1000
+
+MEASURED = frozenset({"embedding"})
+"""The fields whose numbers are measures: the nearest double will do. Everywhere else a number comes back as it was."""
+
+Place = Sequence[str | int]
+"""Where in a JSON value something is: ``("messages", 0, "content")``."""
 
 
 def parse(text: str | bytes) -> Any:
@@ -18,12 +25,25 @@ def parse(text: str | bytes) -> Any:
     Raises
     ------
     InvalidJson : it is not JSON as RFC 8259 has it (NaN, Infinity and lone surrogates are not)
-    InvalidInput : INVALID_FORMAT where it nests deeper than 64 levels, or holds a fraction that no double can hold, or
-        a whole number of more than 1000 digits
+    InvalidInput : INVALID_FORMAT where it nests deeper than 64 levels, or holds a fraction that no double is equal to,
+        or a whole number of more than 1000 digits; the field of such a number is named
     """
+    inexact: list[_Inexact] = []
+
+    def keep(digits: str) -> float:
+        inexact.append(_Inexact(digits))
+        return inexact[-1]
+
+    def fraction(digits: str) -> float:
+        number = float(digits)
+        return number if _is_equal(number, digits) else keep(digits)
+
+    def whole(digits: str) -> float:
+        return int(digits) if len(digits) <= MAX_DIGITS else keep(digits)
+
     try:
         utf8 = text.encode() if isinstance(text, str) else text
-        value = json.loads(utf8.decode(), parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+        value = json.loads(utf8.decode(), parse_constant=_refuse_constant, parse_float=fraction, parse_int=whole)
     except RecursionError:
         raise _too_deep() from None
     except (json.JSONDecodeError, UnicodeError) as error:
@@ -32,6 +52,8 @@ def parse(text: str | bytes) -> Any:
         _refuse_lone_surrogates(value)
     if utf8.count(b"[") + utf8.count(b"{") > MAX_DEPTH:
         _demand_depth(value)
+    if inexact:
+        _refuse_inexact(value)
     return value
 
 
@@ -45,21 +67,56 @@ def sorted_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def field_name(place: Place) -> str:
+    """``("messages", 0, "content")`` as ``messages[0].content``."""
+    name = ""
+    for part in place:
+        if isinstance(part, int):
+            name += f"[{part}]"
+        else:
+            name += f".{part}" if name else part
+    return name
+
+
 def _refuse_constant(name: str) -> None:
     raise InvalidJson(f"The body is not JSON: {name} is not a JSON value.")
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise InvalidInput("INVALID_FORMAT", f"The number {digits[:40]} is too large to be given back exactly.")
-    return number
+class _Inexact(float):
+    """The double that is nearest to a number, with the digits that it was written in."""
+
+    digits: str
+
+    def __new__(cls, digits: str) -> Self:
+        made = super().__new__(cls, digits)
+        made.digits = digits
+        return made
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise InvalidInput("INVALID_FORMAT", f"A number has more than {MAX_DIGITS} digits.")
-    return int(digits)
+def _is_equal(number: float, digits: str) -> bool:
+    """Whether a double, as it is written back, is the number that was written."""
+    written = repr(number)
+    if written == digits:
+        return True
+    if number == 0:  # else the exponent may be one that no decimal takes
+        return not any(digit in "123456789" for digit in digits.lower().partition("e")[0])
+    return written not in ("inf", "-inf") and Decimal(written) == Decimal(digits)
+
+
+def _refuse_inexact(value: Any) -> None:
+    """Raise InvalidInput for a number that would come back as another one."""
+    for place, number in _inexact_numbers(value, ()):
+        if place[:1] not in {(name,) for name in MEASURED}:
+            detail = f"The number {number.digits[:40]} could not be given back as it is; send it as text."
+            raise InvalidInput("INVALID_FORMAT", detail, field=field_name(place) or None)
+
+
+def _inexact_numbers(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], _Inexact]]:
+    if isinstance(value, _Inexact):
+        yield place, value
+    elif isinstance(value, dict | list):
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _inexact_numbers(part, (*place, name))
 
 
 def _refuse_lone_surrogates(value: Any) -> None:

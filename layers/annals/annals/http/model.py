@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -30,12 +31,28 @@ def refusal(code: str, text: str) -> PydanticCustomError:
     return PydanticCustomError(code, "{text}", {"text": text})
 
 
+JOINERS = str.maketrans("", "", "\u200c\u200d")
+"""What joins letters or keeps them apart, in Persian, Sinhala and emoji: all that ids take of what is not printed.
+
+Others (control characters, marks of direction, what is unassigned) would make an id look like another one.
+"""
+
+
 def _check_id(value: str, max_chars: int = MAX_ID_CHARS) -> str:
-    if not value.strip():
+    printed = value.translate(JOINERS)
+    if not printed.strip():
         raise refusal("MISSING_REQUIRED_FIELD", "must not be blank")
-    if len(value) > max_chars or not value.isprintable() or "/" in value or value in (".", ".."):
+    if len(value) > max_chars or not printed.isprintable() or "/" in value or value in (".", ".."):
         raise refusal("INVALID_ID_FORMAT", f"must have at most {max_chars} printable characters, and no slash")
     return value
+
+
+def _decoded(value: Any) -> Any:
+    """A part of a path, percent-decoded; text that is no UTF-8 would else be another id than was meant."""
+    try:
+        return unquote(value, errors="strict") if isinstance(value, str) else value
+    except UnicodeDecodeError:
+        raise refusal("INVALID_ID_FORMAT", "must be percent-encoded UTF-8") from None
 
 
 def _check_free(value: str) -> str:
@@ -62,16 +79,43 @@ def _check_tag(value: str) -> str:
     return value
 
 
+UNIX_DIGITS = {10: 1_000_000, 13: 1_000, 16: 1}
+"""How many microseconds a Unix time counts by, known by its digits: seconds, milliseconds, microseconds.
+
+So many digits mean a moment between September 2001 and November 2286 in one of them, and none there in another. A
+number with more or fewer, such as a year, could be anything.
+"""
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
 def to_ms(value: Any) -> int:
-    """A time as the API takes it, RFC 3339 or Unix milliseconds, as Unix milliseconds."""
+    """A time as the API takes it, RFC 3339 or Unix time, as Unix milliseconds."""
     try:
         if isinstance(value, str):
-            return _in_calendar(int(value) if value.lstrip("-").isdigit() else from_rfc3339(value))
+            return _in_calendar(_of_unix(value) if value.isascii() and value.isdigit() else _of_text(value))
         if isinstance(value, int) and not isinstance(value, bool):
-            return _in_calendar(value)
+            return _of_unix(str(value))
     except (ValueError, OverflowError, OSError):
         pass
-    raise refusal("INVALID_FORMAT", "must be a time: RFC 3339 with a zone, or Unix milliseconds")
+    raise refusal(
+        "INVALID_FORMAT",
+        "must be a time: RFC 3339 with a zone, such as 2024-01-01T00:00:00Z, or Unix time of 10 digits for seconds, "
+        "13 for milliseconds or 16 for microseconds",
+    )
+
+
+def _of_unix(digits: str) -> int:
+    """The milliseconds of a Unix time. Raises ValueError where its digits do not tell what it counts."""
+    if len(digits) not in UNIX_DIGITS or digits[0] in "-0":
+        raise ValueError("a number of another length")
+    return int(digits) * UNIX_DIGITS[len(digits)] // 1_000
+
+
+def _of_text(text: str) -> int:
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError("not an RFC 3339 time with a zone")
+    return from_rfc3339(text.upper())
 
 
 def _in_calendar(ms: int) -> int:
@@ -91,10 +135,10 @@ Id = Annotated[str, AfterValidator(_check_id), Field(json_schema_extra={"minLeng
 ConversationId = Annotated[Id, AfterValidator(_check_free)]
 """A conversation's id that callers choose."""
 
-PathId = Annotated[str, BeforeValidator(unquote), AfterValidator(_check_id)]
+PathId = Annotated[str, BeforeValidator(_decoded), AfterValidator(_check_id)]
 """An id in a path: the one place where a path is percent-decoded."""
 
-PathMemoryId = Annotated[str, BeforeValidator(unquote), AfterValidator(lambda value: _check_id(value, 160))]
+PathMemoryId = Annotated[str, BeforeValidator(_decoded), AfterValidator(lambda value: _check_id(value, 160))]
 """A memory's id in a path; that of a raw memory holds its conversation's id."""
 
 Text = Annotated[str, AfterValidator(_check_text), Field(json_schema_extra={"minLength": 1})]

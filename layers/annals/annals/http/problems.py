@@ -9,7 +9,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic.alias_generators import to_camel
 
+from annals import json_text
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge, Unavailable
+from annals.json_text import Place
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -90,15 +92,9 @@ UNION_TAGS = {"<message>", "<messages>"}
 """How models name the branches of their unions; callers never wrote them."""
 
 
-def field_name(place: Sequence[str | int]) -> str:
-    """``("messages", 0, "content")`` as ``messages[0].content``."""
-    name = ""
-    for part in place:
-        if isinstance(part, int):
-            name += f"[{part}]"
-        elif part not in UNION_TAGS:
-            name += f".{part}" if name else part
-    return name
+def field_name(place: Place) -> str:
+    """A place in a request as callers know it."""
+    return json_text.field_name([part for part in place if part not in UNION_TAGS])
 
 
 def from_aws(error: Exception) -> AnnalsError:

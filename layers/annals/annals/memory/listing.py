@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from annals.access.caller import Caller
-from annals.errors import DeleteManyThresholdExceeded, InvalidInput
+from annals.errors import DeleteManyThresholdExceeded, InvalidInput, InvalidJson
 from annals.http.cursors import read_cursor, write_cursor
 from annals.http.problems import from_validation
 from annals.http.query import read_words
+from annals.json_text import parse
 from annals.memory import ports
 from annals.memory.facts.store import delete_fact, find_fact, is_fact_id
 from annals.memory.memories import delete_memory, find_memory
@@ -55,8 +55,8 @@ def read_filter(query: Mapping[str, str], reserved: Collection[str] = PAGING) ->
 def _meanings(word: str) -> tuple[Any, ...]:
     """What a word in a query can mean: itself, or the number or truth value that it spells."""
     try:
-        value = json.loads(word)
-    except ValueError:
+        value = parse(word)
+    except (InvalidJson, InvalidInput):
         return (word,)
     return (word, value) if isinstance(value, int | float) else (word,)
 

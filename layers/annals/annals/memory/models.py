@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -37,6 +38,9 @@ Confidence = Annotated[int, BeforeValidator(_check_confidence), Field(json_schem
 
 MAX_FACTS = 25
 """How many facts one turn may bring."""
+
+MAX_DIMENSIONS = 16_000
+"""How many numbers an embedding may have: as many as OpenSearch takes."""
 
 
 class SaidFact(Model):
@@ -307,13 +311,19 @@ def _check_share(value: float) -> float:
 
 
 def _check_embedding(value: Any) -> Any:
-    if not isinstance(value, list) or not value or not all(_is_number(part) for part in value):
-        raise refusal("INVALID_EMBEDDING", "must be a list of finite numbers")
+    if not isinstance(value, list) or not value or len(value) > MAX_DIMENSIONS or not all(map(_is_measure, value)):
+        raise refusal("INVALID_EMBEDDING", f"must be a list of 1 to {MAX_DIMENSIONS} finite numbers")
     return [float(part) for part in value]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_measure(value: Any) -> bool:
+    """Whether something is a number that a double can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all doubles
+        return False
 
 
 class Search(Model):
