@@ -11,6 +11,7 @@ from typing import Any
 from annals import telemetry
 from annals.ledger.watch import report_unexplained
 from annals.memory.timers import project_with_timer
+from annals.memory.withdrawing import finish_redactions
 from annals.publishing.telling import tell_entries
 from annals.settings import settings
 from annals.streams import answer_batch, changed_entries, new_entries, note_lag
@@ -30,6 +31,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     def work(pk: str, seqs: list[int]) -> Collection[int]:
         report_unexplained(pk, changed.get(pk, {}))
         project_with_timer(pk)
+        finish_redactions(pk, changed.get(pk, {}))
         seen.append(pk)
         return tell_entries(pk, new.get(pk, ()))
 

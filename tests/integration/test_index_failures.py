@@ -21,6 +21,7 @@ from annals.memory import ports
 from annals.models.offline_embedding import OfflineEmbedder
 from annals.settings import settings
 from local.emulator import Emulator
+from tests.conftest import Setting
 from tests.support.api import Api
 from tests.support.searching import followed, index_in_settings, wait_for
 from tests.support.stack import on_emulator
@@ -144,10 +145,10 @@ def test_what_lambda_gave_up_on_is_read_from_the_stream_again(
     assert api.get("/v1/conversations").json["items"][0]["messageCount"] == 2
 
 
-def gave_up(emulator: Emulator, last: int) -> dict[str, Any]:
-    """What Lambda sends for a batch of the ledger's stream: its records from the first to this one."""
+def gave_up(emulator: Emulator, last: int, table: str = "") -> dict[str, Any]:
+    """What Lambda sends for a batch of a stream, the ledger's unless another is named: its records up to this one."""
     streams = boto3.client("dynamodbstreams", endpoint_url=emulator.url, config=Config(parameter_validation=False))
-    arn = client().describe_table(TableName=settings().ledger_table)["Table"]["LatestStreamArn"]
+    arn = client().describe_table(TableName=table or settings().ledger_table)["Table"]["LatestStreamArn"]
     (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
     begin = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
     records = streams.get_records(ShardIterator=streams.get_shard_iterator(**begin)["ShardIterator"])["Records"]
@@ -176,12 +177,18 @@ def test_what_the_stream_has_lost_is_told_and_kept(
     assert in_queue(queue) == 1
 
 
-def test_an_erasure_that_lambda_gave_up_on_is_left_to_its_receipt(
-    model: PickyEmbedder, queue: str, capsys: pytest.CaptureFixture[str]
+def test_an_erasure_that_lambda_gave_up_on_is_gone_on_with(
+    model: PickyEmbedder, queue: str, running_aws: Emulator, api: Api, setting: Setting
 ) -> None:
-    context = {"functionArn": "arn:aws:lambda:us-east-1:000000000000:function:annals-FinishErasureFunction-1"}
-    message = {"requestContext": context, "DDBStreamBatchInfo": {}}
+    converse(api)
+    say(api, "the first tulip")
+    setting("ERASE_BUDGET_S", "0")
+    receipt = api.delete("/v1/conversations/talk").json
+    assert receipt["status"] == "erasing"
+    setting("ERASE_BUDGET_S", "20")
+    message = gave_up(running_aws, -1, settings().state_table)
+    message["requestContext"]["functionArn"] += "-FinishErasureFunction-1"
     sqs(queue).send_message(QueueUrl=queue, MessageBody=json.dumps(message))
     assert main(["redrive", "--queue", queue]) == 0
-    assert "1 of another kind" in capsys.readouterr().out
-    assert in_queue(queue) == 1
+    assert in_queue(queue) == 0
+    assert api.get(f"/v1/receipts/{receipt['receiptId']}").json["status"] == "erased"

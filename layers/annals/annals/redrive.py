@@ -11,13 +11,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from annals.conversations.receipts import RECEIPT
 from annals.errors import AnnalsError, SearchUnavailable, Unavailable
 from annals.ingest.redriving import IngestFailure
 from annals.ledger.keys import is_conversation_pk
 from annals.memory.failures import queues
+from annals.memory.finishing import finish
 from annals.memory.indexing import index_item, index_range
 from annals.memory.stream_indexing import written
-from annals.memory.timers import project_with_timer
+from annals.memory.timers import TIMER, project_with_timer
+from annals.memory.withdrawing import finish_redactions
 from annals.publishing.telling import tell_entries, tell_item
 from annals.settings import settings
 
@@ -65,9 +68,8 @@ class StreamFailure:
     """A batch that Lambda gave up on, by shard and sequence numbers: read from the stream again."""
 
     def takes(self, message: Message) -> bool:
-        """Whether it names a batch of the functions that project and index; erasures have receipts to go on by."""
-        function = str(message.get("requestContext", {}).get("functionArn", ""))
-        return "DDBStreamBatchInfo" in message and "FinishErasure" not in function
+        """Whether it names a batch of the functions that project and index."""
+        return "DDBStreamBatchInfo" in message and not _is_erasure(message)
 
     def work(self, message: Message) -> None:
         """Project and index the batch's records, and tell of them."""
@@ -75,11 +77,26 @@ class StreamFailure:
             pk, sk = keys["pk"]["S"], keys["sk"]["S"]
             if sk.startswith("E#") and is_conversation_pk(pk):
                 project_with_timer(pk)
+                finish_redactions(pk, [int(sk.removeprefix("E#"))])
             _index(pk, sk)
             _tell(pk, sk)
 
 
-KINDS: Sequence[Kind] = (IndexFailure(), StreamFailure(), IngestFailure())
+class ErasureFailure:
+    """A batch of the function that finishes erasures, which Lambda gave up on."""
+
+    def takes(self, message: Message) -> bool:
+        """Whether it names such a batch."""
+        return "DDBStreamBatchInfo" in message and _is_erasure(message)
+
+    def work(self, message: Message) -> None:
+        """Go on with the erasures whose receipts, or timers that are gone, the batch names."""
+        for keys in _keys_of(message["DDBStreamBatchInfo"]):
+            if keys["sk"]["S"] in (RECEIPT, TIMER):
+                finish(keys["pk"]["S"], keys["sk"]["S"])
+
+
+KINDS: Sequence[Kind] = (IndexFailure(), StreamFailure(), ErasureFailure(), IngestFailure())
 
 
 @dataclass
@@ -140,6 +157,10 @@ def _works(kind: Kind, body: str, redriven: Redriven) -> bool:
     else:
         return True
     return False
+
+
+def _is_erasure(message: Message) -> bool:
+    return "FinishErasure" in str(message.get("requestContext", {}).get("functionArn", ""))
 
 
 def _index(pk: str, sk: str) -> None:

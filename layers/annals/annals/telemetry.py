@@ -31,6 +31,7 @@ Counted = Literal[
     "IndexFailures",
     "UnexplainedLedgerChange",
     "ErasuresPending",
+    "ErasuresOverdue",
     "StreamsCompleted",
     "StreamsFailed",
     "IndexDrift",

@@ -10,14 +10,23 @@ from annals.errors import ReceiptNotFound
 from annals.ledger.keys import conversation_pk, escape
 from annals.settings import settings
 from annals.state import put_if
+from annals.times import now_ms
+
+RECEIPT = "RECEIPT"
+"""The sort key of a receipt."""
+
+LEASE_MARGIN_MS = 5_000
+"""By how much a lease outlasts the time that its holder wants to work."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """How far an erasure is. Times are Unix milliseconds; ``handed_over`` asks the stream's function to go on.
+    """How far an erasure is. Times are Unix milliseconds.
 
-    ``facts`` is how many facts go with the conversation, None until they are counted. ``space`` is the memory space
-    that the conversation was in: who may not see that one sees no receipt. ``reason`` is told where no request was one.
+    Each receipt that is stored reaches the stream's function, which goes on with the erasure where that is not done by
+    ``leased_until``: until then whoever stored it is at work. ``facts`` is how many facts go with it, None until
+    they are counted. ``space`` is the memory space that the conversation was in: who may not see that one sees no
+    receipt. ``reason`` is told where no request was one.
     """
 
     tenant: str
@@ -28,11 +37,16 @@ class Receipt:
     space: str | None = None
     reason: str | None = None
     next_seq: int = 0
-    handed_over: bool = False
+    leased_until: int = 0
     erased_at: int | None = None
     messages: int = 0
     facts: int | None = None
     head_hash: bytes = b""
+
+
+def lease(budget_s: float) -> int:
+    """Until when an erasure is left to whoever works on it for so many seconds from now, in Unix milliseconds."""
+    return now_ms() + round(1000 * budget_s) + LEASE_MARGIN_MS
 
 
 def receipt_id(pk: str) -> str:
@@ -104,4 +118,4 @@ def _to_receipt_item(receipt: Receipt) -> Item:
 
 def receipt_key(tenant: str, receipt_id: str) -> Item:
     """The key of a receipt, a conversation's or a person's."""
-    return {"pk": {"S": f"T#{escape(tenant)}#R#{escape(receipt_id)}"}, "sk": {"S": "RECEIPT"}}
+    return {"pk": {"S": f"T#{escape(tenant)}#R#{escape(receipt_id)}"}, "sk": {"S": RECEIPT}}

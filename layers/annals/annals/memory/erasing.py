@@ -1,7 +1,8 @@
 """Erasure: everything that was said in a conversation goes; its chain and its id stay, so that nobody reuses it.
 
 The erasure's record comes first, and with it a receipt: from then on the conversation is gone for everyone. Then the
-head and every entry are scrubbed. Each step can be done again, so whoever finds an erasure unfinished finishes it.
+head and every entry are scrubbed. Each step can be done again, so whoever finds an erasure unfinished finishes it. The
+receipt itself hands it over: it reaches the stream's function, which goes on where nobody else does.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from annals.conversations.lists import Selection, every_match
 from annals.conversations.receipts import (
     Receipt,
     find_receipt,
+    lease,
     read_receipt,
     receipt_id,
     receipt_put,
@@ -59,12 +61,14 @@ def erase(tenant: str, conversation_id: str, by: str, budget_s: float) -> Receip
 
     Erasing it again goes on where the last try ended, or returns its receipt. Raises ConversationNotFound.
     """
-    return proceed(_begin(tenant, conversation_id, by), budget_s)
+    return proceed(_begin(tenant, conversation_id, by, leased_until=lease(budget_s)), budget_s)
 
 
 def erase_expired(tenant: str, conversation_id: str, last_seq: int, budget_s: float) -> Receipt:
     """Erase a conversation for its space's retention. Raises PreconditionFailed where it went on behind a seq."""
-    begun = _begin(tenant, conversation_id, RETENTION, reason=RETENTION, expected_seq=last_seq)
+    begun = _begin(
+        tenant, conversation_id, RETENTION, reason=RETENTION, expected_seq=last_seq, leased_until=lease(budget_s)
+    )
     return proceed(begun, budget_s)
 
 
@@ -75,7 +79,7 @@ def _begin(
     *,
     reason: str | None = None,
     expected_seq: int | None = None,
-    handed_over: bool = False,
+    leased_until: int = 0,
 ) -> Receipt:
     """Append the erasure's record, and write the receipt with it; of an erasure that began before, its receipt."""
     name = receipt_id(conversation_pk(tenant, conversation_id))
@@ -83,7 +87,7 @@ def _begin(
     if earlier is not None:
         return earlier
     space = read_genesis(tenant, conversation_id).memory_space_id
-    receipt = Receipt(tenant, name, conversation_id, by, now_ms(), space, reason, handed_over=handed_over)
+    receipt = Receipt(tenant, name, conversation_id, by, now_ms(), space, reason, leased_until=leased_until)
     record = NewRecord(ERASURE, dump({"by": by}).encode())
     try:
         append(
@@ -116,8 +120,8 @@ def erase_many(chosen: Selection, by: str, *, dry_run: bool, confirmed: bool) ->
     if len(ids) > UNCONFIRMED and not confirmed:
         raise DeleteManyThresholdExceeded(len(ids), UNCONFIRMED)
     for conversation_id in ids:
-        # Handed over from the start: once it is gone from the lists, no repeat of this request would find it.
-        _forget_state(_begin(chosen.tenant, conversation_id, by, handed_over=True))
+        # Without a lease: nobody works on it beyond this, so that the stream's function goes on at once.
+        _forget_state(_begin(chosen.tenant, conversation_id, by))
     return ids
 
 
@@ -136,7 +140,7 @@ def proceed(receipt: Receipt, budget_s: float) -> Receipt:
             receipt = replace(receipt, next_seq=batch[-1].last_seq + 1)
             if time.monotonic() > deadline:
                 telemetry.count("ErasuresPending")
-                return store_receipt(replace(receipt, handed_over=True))
+                return store_receipt(replace(receipt, leased_until=0))
     scrub_entry(next(walk(pk, last=0)))
     return _finish(receipt, pk)
 
@@ -160,5 +164,5 @@ def _finish(receipt: Receipt, pk: str) -> Receipt:
     tail = read_tail(pk)
     if tail is None:
         raise ConversationNotFound(receipt.conversation_id)
-    done = replace(receipt, erased_at=now_ms(), handed_over=False, messages=tail.count, head_hash=tail.hash)
+    done = replace(receipt, erased_at=now_ms(), leased_until=0, messages=tail.count, head_hash=tail.hash)
     return store_receipt(done)

@@ -1,11 +1,19 @@
-"""Withdrawing a message: its content goes from the ledger, and with it all that was made of it."""
+"""Withdrawing a message: its content goes from the ledger, and with it all that was made of it.
+
+The change of its entry reaches the stream's function, which finishes what the withdrawal had no time for.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from annals.conversations.summaries import summary_delete
-from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import seq_of
+from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
+from annals.ledger.keys import conversation_pk, split_conversation_pk
+from annals.ledger.messages import message_id, seq_of
+from annals.ledger.read import walk
 from annals.ledger.redact import redact
+from annals.ledger.tail import read_tail
 from annals.memory.facts.store import forget_facts_of
 from annals.memory.memories import forget_memory
 from annals.memory.streaming.draft_table import forget_drafts
@@ -19,6 +27,30 @@ def withdraw(tenant: str, conversation_id: str, message_id: str, reason: str, by
     """
     pk = conversation_pk(tenant, conversation_id)
     redact(tenant, conversation_id, message_id, reason, by, also=[summary_delete(pk)])
-    forget_memory(tenant, memory_id(conversation_id, seq_of(message_id) or 0))
-    forget_facts_of(tenant, conversation_id, message_id)
+    forget_what_came_of(tenant, conversation_id, seq_of(message_id) or 0)
+
+
+def forget_what_came_of(tenant: str, conversation_id: str, seq: int) -> None:
+    """Forget what was made of a message that is redacted. Whoever reads of its redaction in the stream does it again.
+
+    So it is done, whatever becomes of the process that redacted the message.
+    """
+    forget_memory(tenant, memory_id(conversation_id, seq))
+    forget_facts_of(tenant, conversation_id, message_id(seq))
     forget_drafts(tenant, conversation_id)
+
+
+def finish_redactions(pk: str, seqs: Iterable[int]) -> None:
+    """Forget what came of the messages that are redacted in the entries which begin at these seqs.
+
+    Of an erased conversation, its receipt is what leads to the end.
+    """
+    tail = read_tail(pk)
+    if tail is None or tail.state == ERASED:
+        return
+    tenant, conversation_id = split_conversation_pk(pk)
+    for seq in seqs:
+        for entry in walk(pk, first=seq, last=seq):
+            for record in entry.records:
+                if record.body is None and record.kind in (MESSAGE, PREAMBLE):
+                    forget_what_came_of(tenant, conversation_id, record.seq)

@@ -21,6 +21,7 @@ from annals import telemetry
 from annals.access.caller import Caller
 from annals.conversations.heads import drop_state
 from annals.conversations.lists import every_match
+from annals.conversations.receipts import lease
 from annals.errors import ConversationErased, ConversationNotFound, Forbidden, NotFound
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import message_id, read_messages
@@ -70,6 +71,7 @@ def erase_person(caller: Caller, user_id: str, budget_s: float) -> PersonReceipt
             begun_at=now_ms(),
             stage=CONVERSATIONS,
             step=found.step if found else 0,
+            leased_until=lease(budget_s),
         )
         found = store_person_receipt(fresh)
     return proceed_with_person(found, budget_s)
@@ -81,6 +83,7 @@ def proceed_with_person(receipt: PersonReceipt, budget_s: float) -> PersonReceip
         return receipt
     deadline = time.monotonic() + budget_s
     erasure = Erasure(Caller(receipt.tenant, receipt.by, frozenset()), receipt.user_id)
+    receipt = replace(receipt, leased_until=lease(budget_s))
     while receipt.stage != DONE:
         if receipt.pending:
             left = erasure.take(receipt.stage, receipt.pending, deadline)
@@ -89,8 +92,8 @@ def proceed_with_person(receipt: PersonReceipt, budget_s: float) -> PersonReceip
             receipt = store_person_receipt(erasure.plan(receipt))
         if time.monotonic() > deadline and receipt.stage != DONE:
             telemetry.count("ErasuresPending")
-            return store_person_receipt(replace(receipt, handed_over=True))
-    done = replace(receipt, user_id=None, after=None, handed_over=False, erased_at=now_ms())
+            return store_person_receipt(replace(receipt, leased_until=0))
+    done = replace(receipt, user_id=None, after=None, leased_until=0, erased_at=now_ms())
     return store_person_receipt(done)
 
 

@@ -28,7 +28,7 @@ class PersonReceipt:
     stage : what is being erased
     pending : what of that stage is counted already and not yet known to be gone
     after : how far the search index was walked through, as time and memory id
-    handed_over : asks the stream's function to go on
+    leased_until : until then whoever stored the receipt is at work; then the stream's function goes on
     step : how often the receipt was stored; who finds another one in the table has been overtaken
     conversations, messages, memories, facts : what is gone; messages are those in the conversations of others
     """
@@ -41,7 +41,7 @@ class PersonReceipt:
     stage: str
     pending: tuple[str, ...] = ()
     after: tuple[int, str] | None = None
-    handed_over: bool = False
+    leased_until: int = 0
     erased_at: int | None = None
     step: int = 0
     conversations: int = 0

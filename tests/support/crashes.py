@@ -1,0 +1,78 @@
+"""Processes that die at one of their requests to DynamoDB, and the stream functions that are left to finish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import pytest
+
+from annals.dynamodb import client
+from annals.memory import finishing
+from annals.settings import settings
+from annals.times import now_ms
+from tests.support import stack
+from tests.support.following import invoke
+
+
+class Died(Exception):
+    """The process is gone."""
+
+
+@dataclass
+class Death:
+    """Whether a process died."""
+
+    came: bool = False
+
+
+@contextmanager
+def dying(moment: str, call: int) -> Iterator[Death]:
+    """Die at a request to DynamoDB, numbered from 1: ``before-call``, or ``after-call``, when it was carried out."""
+    death, numbers = Death(), count(1)
+
+    def die(**_: Any) -> None:
+        if next(numbers) == call:
+            death.came = True
+            raise Died
+
+    stack.forget()
+    hooks = client().meta.events
+    hooks.register(f"{moment}.dynamodb", die)
+    try:
+        yield death
+    finally:
+        hooks.unregister(f"{moment}.dynamodb", die)
+        stack.forget()
+
+
+def items_of(tenant: str, table: str) -> list[dict[str, Any]]:
+    """All items of a tenant in a table."""
+    pages = client().get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    begins = f"T#{tenant}#"
+    return [item for page in pages for item in page["Items"] if item["pk"]["S"].startswith(begins)]
+
+
+def let_streams_finish(tenant: str) -> None:
+    """Tell the stream functions of all that a tenant has, a minute later: nobody else is at work any more."""
+    ledger = [("MODIFY", item) for item in items_of(tenant, settings().ledger_table)]
+    receipts = [("INSERT", item) for item in items_of(tenant, settings().state_table) if item["sk"]["S"] == "RECEIPT"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finishing, "now_ms", lambda: now_ms() + 60_000)
+        _hand_over("project", ledger)
+        _hand_over("finish_erasure", receipts)
+
+
+def _hand_over(function: str, changes: list[tuple[str, dict[str, Any]]]) -> None:
+    records = [
+        {
+            "eventName": kind,
+            "dynamodb": {"Keys": {name: item[name] for name in ("pk", "sk")}, "SequenceNumber": str(number)},
+        }
+        for number, (kind, item) in enumerate(changes)
+    ]
+    if records:
+        assert invoke(function, {"Records": records}) == {"batchItemFailures": []}
