@@ -41,7 +41,7 @@ async def remember_stream(request: Request) -> Response:
         turn=await run_sync(_turn, said),
         question=said["userMessage"],
         idempotent=requests.idempotent_request(
-            caller.tenant, "remember-stream", request.headers.get("idempotency-key"), request.url.path, body
+            caller, "remember-stream", request.headers.get("idempotency-key"), request.url.path, body
         ),
         request_id=asgi.request_id(request),
     )

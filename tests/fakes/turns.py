@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -13,7 +14,7 @@ from annals.access.caller import Caller
 from annals.errors import ChatUnavailable
 from annals.ledger.idempotency import IdempotentRequest
 from annals.memory.models import Remembered, RememberStream
-from annals.memory.streaming.drafts import Batch, Draft, End, News, new_owner, new_stream_id
+from annals.memory.streaming.drafts import Batch, Draft, End, News, new_owner
 from annals.memory.streaming.prompt import Recalled
 from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
 from annals.models.chat import ChatMessage, Finished, Pieces, Usage
@@ -54,7 +55,7 @@ class MemoryTurnStore:
     def _begin(self, request: StreamRequest) -> Begun:
         conversation_id = request.turn.conversation_id or "conv-new"
         message = self._append(conversation_id, "user", request.turn.user_message)
-        stream_id = new_stream_id(request.idempotent)
+        stream_id = f"stream-{secrets.token_hex(12)}"
         once = IdempotentRequest.of("t", "reply", stream_id)
         on_failure = request.turn.on_failure
         return Begun(

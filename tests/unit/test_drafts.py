@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 import pytest
@@ -12,11 +13,12 @@ from annals.dynamodb import client
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import is_conversation_pk
 from annals.memory.streaming.draft_table import DraftTable, forget_drafts
-from annals.memory.streaming.drafts import STREAM_ID, Batch, Draft, End, new_owner, new_stream_id
+from annals.memory.streaming.drafts import STREAM_ID, Batch, Draft, End, new_owner, stream_id_of
 from annals.memory.streaming.recording import BATCH_CHARS, Reply
 from annals.settings import settings
 from annals.times import now_ms
 from local.streams import is_wanted
+from tests.support.ledgers import chain
 from tests.support.stack import TEMPLATE
 
 pytestmark = pytest.mark.usefixtures("moto")
@@ -29,7 +31,7 @@ def draft(tenant: str) -> Draft:
     """A draft that nobody has claimed."""
     once = IdempotentRequest.of(tenant, "stream-reply", "k")
     said = {"metadata": {"ratio": 0.1, "_x": [None, "ü"]}}
-    return Draft(tenant, new_stream_id(None), "c#1", "s", 7, "keep", said, once, new_owner())
+    return Draft(tenant, f"stream-{secrets.token_hex(12)}", "c#1", "s", 7, "keep", said, once, new_owner())
 
 
 def read(draft: Draft, first: int = 1):
@@ -163,11 +165,22 @@ def test_a_draft_of_over_a_megabyte_is_read_whole(draft: Draft) -> None:
     assert read(draft).text == "".join(texts)
 
 
-def test_a_stream_has_the_same_id_again_for_the_same_request() -> None:
-    asked = IdempotentRequest.of("t", "remember-stream", "k", b"body")
-    assert new_stream_id(asked) == new_stream_id(asked) != new_stream_id(replace(asked, tenant="u"))
-    assert new_stream_id(None) != new_stream_id(None)
-    assert STREAM_ID.fullmatch(new_stream_id(asked))
+def test_a_stream_has_the_same_id_for_the_same_entry_and_another_for_any_other() -> None:
+    asked = chain([[b"{}"]])[1]
+    assert stream_id_of(asked) == stream_id_of(asked) != stream_id_of(replace(asked, entry_id="f" * 16))
+    assert STREAM_ID.fullmatch(stream_id_of(asked))
+
+
+def test_a_draft_of_the_first_form_is_not_followed(draft: Draft) -> None:
+    drafts.claim(draft)
+    key = {"pk": {"S": f"T#{draft.tenant}#D#{draft.stream_id}"}, "sk": {"S": "H"}}
+    client().update_item(
+        TableName=settings().state_table,
+        Key=key,
+        UpdateExpression="SET once.digest = :digest",
+        ExpressionAttributeValues={":digest": {"B": b"d" * 32}},
+    )
+    assert read(draft) is None
 
 
 @given(st.lists(st.lists(st.text(max_size=3000), max_size=6), max_size=6), st.integers(1, 50))

@@ -148,6 +148,14 @@ class MemorySpaceMismatch(Conflict):
         )
 
 
+class ParticipantMismatch(Conflict):
+    code, title = "PARTICIPANT_MISMATCH", "Participant mismatch"
+
+    def __init__(self, conversation_id: str, field: str) -> None:
+        who = "user" if field == "userId" else "agent"
+        super().__init__(f"Conversation {conversation_id!r} is another {who}'s.", field=field)
+
+
 class DeleteManyThresholdExceeded(Conflict):
     code, title = "DELETE_MANY_THRESHOLD_EXCEEDED", "More matches than the threshold"
 

@@ -23,6 +23,7 @@ from tests.support.strategies import json_objects, texts
 DYNAMODB_LIMIT = 400 * 1024
 GENESIS = chain([])[0]
 
+seqs = st.integers(0, 10**9)
 bodies = json_objects.map(lambda said: new_message(said).body)
 
 
@@ -49,12 +50,17 @@ def test_large_bodies_come_back_byte_for_byte(text: str, repeated: int, noise: i
     assert _stored(entry) == replace(entry, n=2)
 
 
-@given(key=texts, thread_id=texts.filter(bool), preamble=st.integers(0, 10**9), archived=st.integers(0, 10**9))
-def test_everything_else_of_an_entry_comes_back(key: str, thread_id: str, preamble: int, archived: int) -> None:
-    idem = Idempotency(key, os.urandom(32))
+@given(digest=st.sampled_from([b"", b"d" * 16]), thread_id=texts.filter(bool), preamble=seqs, archived=seqs)
+def test_everything_else_of_an_entry_comes_back(digest: bytes, thread_id: str, preamble: int, archived: int) -> None:
+    idem = Idempotency(os.urandom(16), digest)
     marks = {"idem": idem, "thread_id": thread_id, "preamble": preamble, "archived": archived}
     entry = replace(entry_after(GENESIS, [b"{}"]), **marks)
     assert _stored(entry) == replace(entry, n=1)
+
+
+def test_an_entry_that_keeps_its_request_in_the_first_form_is_read_as_one_that_no_request_finds() -> None:
+    values = to_values(entry_after(GENESIS, [b"{}"])) | {"idem": {"key": "turn-1", "digest": b"d" * 32}}
+    assert from_values(values).idem == Idempotency(b"", b"d" * 32)
 
 
 def test_a_body_that_deflates_is_stored_smaller() -> None:

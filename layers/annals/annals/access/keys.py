@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from annals.access.caller import Caller
 from annals.dynamodb import Item, client, from_item
 from annals.errors import KeyAlreadyMade, KeyNotFound, Unavailable
-from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
+from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import escape
 from annals.settings import settings
 from annals.state import cancellation_reasons, put_if, state_item
@@ -118,7 +118,7 @@ def _store(key: Key, request: IdempotentRequest | None) -> None:
         reason = cancellation_reasons(error)[1]
         if reason["Code"] != "ConditionalCheckFailed":
             raise
-        made = result_of(request, reason["Item"])["keyId"]
+        made = request.result_of(reason["Item"])["keyId"]
         if made != key.key_id:
             raise KeyAlreadyMade(made) from None
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, get_or_create
+from annals.conversations.create import NewConversation, append_between
 from annals.conversations.genesis import AGENT_AGENT
 from annals.conversations.models import SendBetweenAgents, SentBetweenAgents
 from annals.errors import InvalidInput
-from annals.ledger.append import append
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.messages import messages_of, new_message
 
@@ -24,7 +23,6 @@ def send(caller: Caller, said: SendBetweenAgents, request: IdempotentRequest | N
     first, second = sorted((said.from_, said.to))
     space = {"memorySpaceId": said.memory_space_id} if said.memory_space_id else {}
     new = NewConversation(AGENT_AGENT, {"agent1": first, "agent2": second, **space}, {})
-    conversation_id = get_or_create(caller.tenant, new, caller.key_id).head.genesis.conversation_id
     message: dict[str, Any] = {
         "role": "assistant",
         "content": said.text,
@@ -34,6 +32,6 @@ def send(caller: Caller, said: SendBetweenAgents, request: IdempotentRequest | N
         "metadata": said.metadata,
     }
     record = new_message({name: value for name, value in message.items() if value is not None})
-    stored = append(caller.tenant, conversation_id, [record], request=request, thread_id=said.thread_id)
+    genesis, stored = append_between(caller.tenant, new, caller.key_id, [record], request, said.thread_id)
     (shown,) = messages_of(stored.entry)
-    return {**shown, "conversationId": conversation_id}, stored.replayed
+    return {**shown, "conversationId": genesis.conversation_id}, stored.replayed

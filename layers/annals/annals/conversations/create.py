@@ -1,26 +1,33 @@
-"""Making conversations: genesis, head and markers in one transaction, so that there is never one without the others."""
+"""Making conversations: genesis, head, first messages and markers in one transaction, never one without the others."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from annals.conversations.genesis import Genesis, genesis_entry, read_genesis_entry
+from annals import telemetry
+from annals.conversations.genesis import Genesis, genesis_entry, read_genesis, read_genesis_entry
 from annals.conversations.heads import Head, first_head, to_head_item
 from annals.conversations.holders import holder_pk, holder_put, read_holder
-from annals.conversations.read import demand_tail, read_conversation
+from annals.conversations.read import read_conversation
 from annals.dynamodb import Item, client
 from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationErased
-from annals.ledger.append import RETRIED_REASONS
-from annals.ledger.entry import ERASED, Tail
-from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
-from annals.ledger.items import to_ledger_item
-from annals.ledger.keys import conversation_pk
+from annals.ledger.append import (
+    RETRIED_REASONS,
+    Appended,
+    NewRecord,
+    append,
+    entry_put,
+    next_entry,
+    replay_of_marker,
+)
+from annals.ledger.entry import ERASED, NO_HASH, OPEN, Entry, Tail
+from annals.ledger.idempotency import IdempotentRequest, entry_marker_put
+from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail, tails
 from annals.settings import settings
@@ -47,10 +54,9 @@ class Made:
     replayed: bool = False
 
 
-def new_conversation_id(request: IdempotentRequest | None = None) -> str:
-    """A new id; the same one again for the same idempotent request."""
-    name = sha256(request.pk.encode()).hexdigest()[:20] if request else secrets.token_hex(10)
-    return f"conv-{name}"
+def new_conversation_id() -> str:
+    """A new id."""
+    return f"conv-{secrets.token_hex(10)}"
 
 
 def create(tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None) -> Made:
@@ -62,37 +68,89 @@ def create(tenant: str, new: NewConversation, created_by: str, request: Idempote
     IdempotencyKeyReused : the request's key came with another request before
     ConversationErased : an earlier try of this request had made it, and it was erased since
     """
-    genesis = _genesis(tenant, new, created_by)
-    marker = marker_put(request, {"conversationId": genesis.conversation_id}) if request else None
-    head, earlier_marker = _write(genesis, marker)
-    if request is None or earlier_marker is None:
-        return Made(head)
-    earlier = result_of(request, earlier_marker)["conversationId"]
-    demand_tail(tenant, earlier)
-    made, entry = read_genesis_entry(conversation_pk(tenant, earlier))
-    return Made(first_head(made, Tail.of(entry)), replayed=True)
+    genesis, entry = _genesis(tenant, new, created_by, request)
+    found = _write([entry], genesis, _marker(request, entry))
+    if request and (marker := found.get(MARKER)):
+        earlier = replay_of_marker(request, marker, entry).entry
+        made, first = read_genesis_entry(earlier.pk)
+        return Made(first_head(made, Tail.of(first)), replayed=True)
+    return Made(first_head(genesis, Tail.of(entry)))
+
+
+def begin(
+    tenant: str,
+    new: NewConversation,
+    created_by: str,
+    records: Sequence[NewRecord],
+    request: IdempotentRequest | None = None,
+    thread_id: str | None = None,
+) -> tuple[Genesis, Appended]:
+    """Make a conversation with its first messages, or neither. An earlier try of the request is the answer.
+
+    Raises
+    ------
+    ConversationAlreadyExists, ConversationErased : the id is taken
+    EntryTooLarge, and what ``ledger.append`` raises of the request
+    """
+    genesis, entries = _begun(tenant, new, created_by, records, request, thread_id)
+    found = _write(entries, genesis, _marker(request, entries[1]))
+    return _answer(genesis, entries[1], request, found)
 
 
 def get_or_create(tenant: str, new: NewConversation, created_by: str) -> Made:
     """The conversation of these participants, made if there is none; however many ask at once, it is one."""
     pk = holder_pk(tenant, new.type, new.participants)
-    erased = None
     for _ in tries(settings().append_patience_s):
-        holder = read_holder(pk)
-        if holder and holder != erased:
-            tail = read_tail(conversation_pk(tenant, holder))
-            if tail is None or tail.state != ERASED:
-                return Made(read_conversation(tenant, holder), created=False)
-            erased = holder
-        genesis = _genesis(tenant, new, created_by)
-        head, faster = _write(genesis, holder_put(pk, genesis.conversation_id, erased))
-        if faster is None:
-            return Made(head)
+        held, erased = _read_held(tenant, pk)
+        if held:
+            return Made(read_conversation(tenant, held), created=False)
+        genesis, entry = _genesis(tenant, new, created_by)
+        if not _write([entry], genesis, {HOLDER: holder_put(pk, genesis.conversation_id, erased)}):
+            return Made(first_head(genesis, Tail.of(entry)))
     raise AppendConflict(new.conversation_id or pk)
 
 
-def _genesis(tenant: str, new: NewConversation, created_by: str) -> Genesis:
-    return Genesis(
+def append_between(
+    tenant: str,
+    new: NewConversation,
+    created_by: str,
+    records: Sequence[NewRecord],
+    request: IdempotentRequest | None = None,
+    thread_id: str | None = None,
+) -> tuple[Genesis, Appended]:
+    """Append to the conversation of these participants; if there is none, it is made with what is appended.
+
+    Raises what ``ledger.append`` raises; then no conversation was made.
+    """
+    pk = holder_pk(tenant, new.type, new.participants)
+    for _ in tries(settings().append_patience_s):
+        held, erased = _read_held(tenant, pk)
+        if held:
+            stored = append(tenant, held, records, request=request, thread_id=thread_id)
+            return read_genesis(*split_conversation_pk(stored.entry.pk)), stored
+        genesis, entries = _begun(tenant, new, created_by, records, request, thread_id)
+        holder = {HOLDER: holder_put(pk, genesis.conversation_id, erased)}
+        found = _write(entries, genesis, {**_marker(request, entries[1]), **holder})
+        if MARKER in found or not found:
+            return _answer(genesis, entries[1], request, found)
+    raise AppendConflict(new.conversation_id or pk)
+
+
+MARKER, HOLDER = "marker", "holder"
+"""The guards of a new conversation, whose places in the state table must be free."""
+
+
+def _read_held(tenant: str, pk: str) -> tuple[str | None, str | None]:
+    """The conversation that participants share, and the one that they shared until it was erased."""
+    holder = read_holder(pk)
+    tail = read_tail(conversation_pk(tenant, holder)) if holder else None
+    return (None, holder) if tail and tail.state == ERASED else (holder, None)
+
+
+def _genesis(
+    tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None
+) -> tuple[Genesis, Entry]:
+    genesis = Genesis(
         tenant=tenant,
         conversation_id=new.conversation_id or new_conversation_id(),
         type=new.type,
@@ -101,41 +159,84 @@ def _genesis(tenant: str, new: NewConversation, created_by: str) -> Genesis:
         created_by=created_by,
         created_at=now_ms(),
     )
+    entry = genesis_entry(genesis, secrets.token_hex(8))
+    return genesis, request.marked(entry) if request else entry
 
 
-def _write(genesis: Genesis, guard: Mapping[str, Any] | None) -> tuple[Head, Item | None]:
-    """Write genesis and head, with a guard whose place in the state table must be free.
+def _begun(
+    tenant: str,
+    new: NewConversation,
+    created_by: str,
+    records: Sequence[NewRecord],
+    request: IdempotentRequest | None,
+    thread_id: str | None,
+) -> tuple[Genesis, list[Entry]]:
+    """A new conversation's genesis, and its first two entries."""
+    genesis, entry = _genesis(tenant, new, created_by)
+    first = next_entry(entry.pk, Tail.of(entry), secrets.token_hex(8), records, thread_id=thread_id)
+    return genesis, [entry, request.marked(first) if request else first]
+
+
+def _marker(request: IdempotentRequest | None, entry: Entry) -> dict[str, Mapping[str, Any]]:
+    return {MARKER: entry_marker_put(request, entry)} if request else {}
+
+
+def _answer(
+    genesis: Genesis, entry: Entry, request: IdempotentRequest | None, found: Mapping[str, Item]
+) -> tuple[Genesis, Appended]:
+    """What was stored: by this request, or by an earlier try of it."""
+    if request is None or not found:
+        telemetry.count("Appends")
+        return genesis, Appended(entry)
+    earlier = replay_of_marker(request, found[MARKER], entry)
+    return read_genesis(*split_conversation_pk(earlier.entry.pk)), earlier
+
+
+def _write(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapping[str, Any]]) -> dict[str, Item]:
+    """Write a conversation's first entries and its head, with guards whose places in the state table must be free.
 
     Returns
     -------
-    Head and Item or None
-        The head, and what stood in the guard's place already: then nothing was written.
+    dict of str to Item
+        What stood in the places of guards already: then nothing was written.
     """
-    entry = genesis_entry(genesis, secrets.token_hex(8))
-    head = first_head(genesis, Tail.of(entry))
     # The head's item first: what it has no room for is said by its field.
-    head_put = {"TableName": settings().state_table, "Item": to_head_item(head)}
+    head = to_head_item(first_head(genesis, Tail.of(entries[0])))
     puts: list[Any] = [
-        {"Put": _entry_put(to_ledger_item(entry))},
-        {"Put": head_put},
-        *([guard] if guard else []),
+        *({"Put": entry_put(entry)} for entry in entries),
+        {"Put": {"TableName": settings().state_table, "Item": head}},
+        *guards.values(),
     ]
     for _ in tries(settings().append_patience_s):
         try:
             client().transact_write_items(TransactItems=puts)
         except ClientError as error:
             reasons = cancellation_reasons(error)
-            if reasons[0].get("Item", {}).get("entryId") == {"S": entry.entry_id}:
-                return head, None  # our own: the reply to an earlier try was lost
-            if guard and reasons[-1]["Code"] == "ConditionalCheckFailed":
-                return head, reasons[-1]["Item"]
+            if reasons[0].get("Item", {}).get("entryId") == {"S": entries[0].entry_id}:
+                break  # our own: the reply to an earlier try was lost
+            told = zip(guards, reasons[len(entries) + 1 :], strict=True)
+            if found := {name: reason["Item"] for name, reason in told if reason["Code"] == "ConditionalCheckFailed"}:
+                return found
             _demand_free(genesis, reasons[0])
             if not {reason["Code"] for reason in reasons} <= RETRIED_REASONS:
                 raise
         else:
-            tails.put(entry.pk, Tail.of(entry))
-            return head, None
-    raise AppendConflict(genesis.conversation_id)
+            break
+    else:
+        raise AppendConflict(genesis.conversation_id)
+    tails.put(entries[0].pk, _tail_of(entries))
+    return {}
+
+
+def _tail_of(entries: Sequence[Entry]) -> Tail:
+    tail = Tail.of(entries[0], _NOTHING)
+    for entry in entries[1:]:
+        tail = Tail.of(entry, tail)
+    return tail
+
+
+_NOTHING = Tail(-1, 0, OPEN, 0, NO_HASH, recent=())
+"""What is in front of a genesis."""
 
 
 def _demand_free(genesis: Genesis, reason: Mapping[str, Any]) -> None:
@@ -145,12 +246,3 @@ def _demand_free(genesis: Genesis, reason: Mapping[str, Any]) -> None:
     if tail and tail.state == ERASED:
         raise ConversationErased(genesis.conversation_id)
     raise ConversationAlreadyExists(genesis.conversation_id)
-
-
-def _entry_put(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "TableName": settings().ledger_table,
-        "Item": item,
-        "ConditionExpression": "attribute_not_exists(pk)",
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }

@@ -96,7 +96,7 @@ class Api(APIGatewayRestResolver):
         """This request's idempotency, if it came with an Idempotency-Key."""
         body = (self.current_event.decoded_body or "").encode()
         key = self.header("idempotency-key")
-        return requests.idempotent_request(self.caller.tenant, route, key, self.current_event.path, body)
+        return requests.idempotent_request(self.caller, route, key, self.current_event.path, body)
 
     def demand_json(self) -> None:
         """Raise UnsupportedMediaType for a body that calls itself something else, InvalidJson if it is no UTF-8."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from annals.access.caller import Caller
 from annals.errors import InvalidInput, UnsupportedMediaType
 from annals.ledger.idempotency import IdempotentRequest
 
@@ -22,8 +23,8 @@ def demand_json(content_type: str | None, allowed: Sequence[str] = JSON) -> None
         raise UnsupportedMediaType(f"The body must be {' or '.join(allowed)}, not {kind}.")
 
 
-def idempotent_request(tenant: str, route: str, key: str | None, path: str, body: bytes) -> IdempotentRequest | None:
-    """The request's idempotency, if it came with an Idempotency-Key.
+def idempotent_request(caller: Caller, route: str, key: str | None, path: str, body: bytes) -> IdempotentRequest | None:
+    """The request's idempotency, if it came with an Idempotency-Key. Another caller's key is another one.
 
     Raises
     ------
@@ -34,4 +35,4 @@ def idempotent_request(tenant: str, route: str, key: str | None, path: str, body
     if not key.strip() or len(key) > MAX_KEY_CHARS:
         detail = f"Idempotency-Key must have 1 to {MAX_KEY_CHARS} characters."
         raise InvalidInput("INVALID_FORMAT", detail, field="Idempotency-Key")
-    return IdempotentRequest.of(tenant, route, key, path.encode(), body)
+    return IdempotentRequest.of(caller.tenant, route, key, path.encode(), body, caller=caller.key_id)

@@ -9,14 +9,14 @@ from hashlib import sha256
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, create, get_or_create
+from annals.conversations.create import NewConversation, append_between, begin, create, get_or_create
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.errors import ConversationAlreadyExists, ConversationNotFound
 from annals.ingest.envelope import Envelope, MessagesEnvelope, read_envelope
 from annals.ingest.tenants import tenant_of
 from annals.json_text import parse, sorted_text
-from annals.ledger.append import NewRecord, append
-from annals.ledger.idempotency import IdempotentRequest, find_result
+from annals.ledger.append import NewRecord, append, find_entry
+from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.messages import new_message
 from annals.memory.remember import remember
 
@@ -61,7 +61,9 @@ def caller_of(source: str) -> Caller:
 def request_of(caller: Caller, key: str, said: Any) -> IdempotentRequest:
     """The idempotency of an event that says so; its own key, where it has one, goes before the key that is given."""
     own = said.get("idempotencyKey") if isinstance(said, dict) else None
-    request = IdempotentRequest.of(caller.tenant, KEY_ID, str(own or key), sorted_text(said).encode())
+    request = IdempotentRequest.of(
+        caller.tenant, KEY_ID, str(own or key), sorted_text(said).encode(), caller=caller.key_id
+    )
     return replace(request, retention_s=RETENTION_S)
 
 
@@ -81,26 +83,37 @@ def store_records(
     thread_id: str | None,
     request: IdempotentRequest,
 ) -> None:
-    """Append records to a conversation, unless an earlier try of the request did."""
-    if find_result(request) is None:
-        conversation_id = place if isinstance(place, str) else find_or_make(caller, place)
-        append(caller.tenant, conversation_id, records, request=request, thread_id=thread_id)
+    """Append records to a conversation, unless an earlier try of the request did. One that is missing is made so."""
+    if find_entry(request) is not None:
+        return
+    if not isinstance(place, str) and place.conversation_id is None:
+        append_between(caller.tenant, place, caller.key_id, records, request, thread_id)
+        return
+    if not isinstance(place, str) and _find_named(caller, place) is None:
+        # Where another writer makes it between the look and the try, it is compared like any other.
+        with suppress(ConversationAlreadyExists):
+            begin(caller.tenant, place, caller.key_id, records, request, thread_id)
+            return
+    conversation_id = place if isinstance(place, str) else find_or_make(caller, place)
+    append(caller.tenant, conversation_id, records, request=request, thread_id=thread_id)
 
 
 def find_or_make(caller: Caller, new: NewConversation) -> str:
     """The id of a conversation that is there, or was made now. Raises ConversationAlreadyExists for another's id."""
     if new.conversation_id is None:
         return get_or_create(caller.tenant, new, caller.key_id).head.genesis.conversation_id
-    genesis = _named(caller, new, new.conversation_id)
+    genesis = _find_named(caller, new)
+    if genesis is None:
+        with suppress(ConversationAlreadyExists):
+            create(caller.tenant, new, caller.key_id)
+        genesis = read_genesis(caller.tenant, new.conversation_id)
     if (genesis.type, dict(genesis.participants)) != (new.type, dict(new.participants)):
         raise ConversationAlreadyExists(new.conversation_id)
     return new.conversation_id
 
 
-def _named(caller: Caller, new: NewConversation, conversation_id: str) -> Genesis:
+def _find_named(caller: Caller, new: NewConversation) -> Genesis | None:
+    """The conversation that has the id of a new one."""
     with suppress(ConversationNotFound):
-        return read_genesis(caller.tenant, conversation_id)
-    # Where another writer makes it between the look and the try, it is compared like any other.
-    with suppress(ConversationAlreadyExists):
-        create(caller.tenant, new, caller.key_id)
-    return read_genesis(caller.tenant, conversation_id)
+        return read_genesis(caller.tenant, str(new.conversation_id))
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -16,11 +16,10 @@ from annals.errors import (
     ConversationErased,
     ConversationNotFound,
     ConversationSealed,
-    IdempotencyKeyReused,
     PreconditionFailed,
 )
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, SEALED, Entry, Record, Tail
-from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put, result_of
+from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_result
 from annals.ledger.items import from_ledger_item, to_ledger_item
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.read import read_entry, walk
@@ -73,7 +72,9 @@ def append(
     conversation_id : the conversation, which must exist
     records : at least one; they get consecutive seqs
     expected_seq : append only directly after this seq
-    request : the request's idempotency; sent again, it finds the first one's entry
+    request : the request's idempotency; sent again, it finds the first one's entry: where the request comes alone, by
+        its marker; where it expects a seq, which takes no marker, in the place behind that; in any case if that is
+        one of the last RECENT entries
     thread_id : the thread of all records
     state : the conversation's state from this entry on; without it, the state stays
     archived : messages up to this seq are archived from this entry on, beside those that are already
@@ -91,25 +92,32 @@ def append(
     # What is written beside the entry may be an older one, and behind a stale tail this one would take its place.
     tail = None if also else tails.get(pk)
     for attempt in tries(settings().append_patience_s):
-        if tail is None or (expected_seq is not None and tail.seq != expected_seq):
-            tail = read_tail(pk)
+        if tail is None or expected_seq not in (None, tail.seq) or not _knows(tail, request):
+            tail = read_tail(pk, with_recent=request is not None)
         if tail is None:
             raise ConversationNotFound(conversation_id)
         if tail.state == ERASED:
             raise ConversationErased(conversation_id)
+        if earlier := _find_recent(pk, tail, request):
+            return _replay(earlier)
         if expected_seq is not None and tail.seq != expected_seq:
             return _replay_of_place(pk, expected_seq, tail, request)
         if earlier := _demand_open(tail, conversation_id, records, request):
-            return earlier
-        entry = _next_entry(pk, tail, entry_id, records, state=state, thread_id=thread_id, archived=archived)
+            return _replay(earlier)
+        entry = next_entry(pk, tail, entry_id, records, state=state, thread_id=thread_id, archived=archived)
         stored = _store(entry, request, also, by_place=expected_seq is not None)
         if isinstance(stored, Appended):
-            tails.put(pk, Tail.of(stored.entry)) if not stored.replayed else tails.forget(pk)
+            tails.put(pk, Tail.of(stored.entry, tail)) if not stored.replayed else tails.forget(pk)
             _count(stored, attempt)
             return stored
         tails.forget(pk)
         tail = None
     raise AppendConflict(conversation_id)
+
+
+def _knows(tail: Tail, request: IdempotentRequest | None) -> bool:
+    """Whether a tail tells what must be known of the entries in front of it."""
+    return request is None or tail.recent is not None
 
 
 def _count(stored: Appended, retries: int) -> None:
@@ -121,26 +129,49 @@ def _count(stored: Appended, retries: int) -> None:
 
 def _demand_open(
     tail: Tail, conversation_id: str, records: Sequence[NewRecord], request: IdempotentRequest | None
-) -> Appended | None:
+) -> Entry | None:
     """Refuse messages for a sealed conversation, unless they were taken before: then that is the answer."""
     if tail.state == SEALED and any(record.kind == MESSAGE for record in records):
-        result = find_result(request) if request else None
-        if result is None:
+        earlier = find_entry(request) if request else None
+        if earlier is None:
             raise ConversationSealed(conversation_id)
-        return _replay(read_entry(result["pk"], result["seq"]))
+        return earlier
     return None
 
 
-def _next_entry(
+def find_entry(request: IdempotentRequest) -> Entry | None:
+    """The entry that an earlier request with this key stored. Raises IdempotencyKeyReused if it said another thing."""
+    result = find_result(request)
+    return _demand_same(request, read_entry(result["pk"], result["seq"])) if result else None
+
+
+def _find_recent(pk: str, tail: Tail, request: IdempotentRequest | None) -> Entry | None:
+    """The entry of an earlier request with this key among the last ones, while the key is known."""
+    if request is None:
+        return None
+    seq = next((seq for mark, seq in reversed(tail.recent or ()) if mark == request.id), None)
+    entry = read_entry(pk, seq) if seq is not None else None
+    if entry is None or entry.at < now_ms() - 1000 * request.retention_s:
+        return None
+    return _demand_same(request, entry)
+
+
+def _demand_same(request: IdempotentRequest, entry: Entry) -> Entry:
+    request.demand_same(entry)
+    return entry
+
+
+def next_entry(
     pk: str,
     tail: Tail,
     entry_id: str,
     records: Sequence[NewRecord],
     *,
-    state: str | None,
-    thread_id: str | None,
-    archived: int,
+    state: str | None = None,
+    thread_id: str | None = None,
+    archived: int = 0,
 ) -> Entry:
+    """The entry that holds records behind a tail."""
     placed = tuple(Record.new(tail.seq + 1 + place, new.kind, new.body) for place, new in enumerate(records))
     return Entry(
         pk=pk,
@@ -160,9 +191,10 @@ def _store(
     entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]], *, by_place: bool
 ) -> Appended | _Taken:
     """Put the entry in its place, with the marker of its request where the place itself does not mark it."""
-    if request and by_place:
-        entry, request = replace(entry, idem=request.mark), None
-    stored = _put_together(entry, request, also) if request or also else _put(entry)
+    if request:
+        entry = request.marked(entry)
+    marker = None if by_place else request
+    stored = _put_together(entry, marker, also) if marker or also else _put(entry)
     if isinstance(stored, _Taken) and stored.winner and stored.winner.entry_id == entry.entry_id:
         # The reply to our own put was lost, and the client library sent it again.
         return Appended(stored.winner)
@@ -171,7 +203,7 @@ def _store(
 
 def _put(entry: Entry) -> Appended | _Taken:
     try:
-        client().put_item(**_entry_put(entry))
+        client().put_item(**entry_put(entry))
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code == "ConditionalCheckFailedException":
@@ -186,8 +218,8 @@ def _put_together(
     entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]]
 ) -> Appended | _Taken:
     """Put the entry and the marker of its request and what else belongs to it, all or nothing."""
-    result = {"pk": entry.pk, "seq": entry.seq, "entryId": entry.entry_id}
-    writes: list[Any] = [{"Put": _entry_put(entry)}, *([marker_put(request, result)] if request else []), *also]
+    marker = [entry_marker_put(request, entry)] if request else []
+    writes: list[Any] = [{"Put": entry_put(entry)}, *marker, *also]
     try:
         client().transact_write_items(TransactItems=writes)
     except ClientError as error:
@@ -195,7 +227,7 @@ def _put_together(
             raise
         placed, *others = error.response["CancellationReasons"]
         if request and others[0]["Code"] == "ConditionalCheckFailed":
-            return _replay_of_marker(request, others[0]["Item"], entry)
+            return replay_of_marker(request, others[0]["Item"], entry)
         if placed["Code"] == "ConditionalCheckFailed":
             return _Taken(_winner(placed))
         if {reason["Code"] for reason in (placed, *others)} <= RETRIED_REASONS:
@@ -207,7 +239,8 @@ def _put_together(
 RETRIED_REASONS = {"None", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"}
 
 
-def _entry_put(entry: Entry) -> dict[str, Any]:
+def entry_put(entry: Entry) -> dict[str, Any]:
+    """The put of an entry, on condition that its place is free. Raises EntryTooLarge."""
     return {
         "TableName": settings().ledger_table,
         "Item": to_ledger_item(entry),
@@ -226,10 +259,16 @@ def _find_at(pk: str, seq: int) -> Entry | None:
     return next(walk(pk, first=seq, last=seq), None)
 
 
-def _replay_of_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> Appended:
-    result = result_of(request, marker)
+def replay_of_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> Appended:
+    """The entry to which a marker leads that stood in the way of ours; it may be ours, if the reply to it was lost.
+
+    Raises IdempotencyKeyReused, and ConversationErased where it was erased since.
+    """
+    result = request.result_of(marker)
     entry = read_entry(result["pk"], result["seq"])
-    return Appended(entry) if result["entryId"] == ours.entry_id else _replay(entry)
+    if result["entryId"] == ours.entry_id:
+        return Appended(entry)
+    return _replay(_demand_same(request, entry))
 
 
 def _replay(entry: Entry) -> Appended:
@@ -243,8 +282,6 @@ def _replay(entry: Entry) -> Appended:
 def _replay_of_place(pk: str, expected_seq: int, tail: Tail, request: IdempotentRequest | None) -> Appended:
     """The answer to a request whose place is taken: its own earlier entry, if that is what stands there."""
     entry = _find_at(pk, expected_seq + 1) if request else None
-    if request and entry and entry.idem and entry.idem.key == request.key:
-        if entry.idem != request.mark:
-            raise IdempotencyKeyReused
-        return Appended(entry, replayed=True)
+    if request and entry and entry.idem and entry.idem.id == request.id:
+        return Appended(_demand_same(request, entry), replayed=True)
     raise PreconditionFailed(expected_seq, tail.seq)

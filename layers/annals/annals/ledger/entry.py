@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 NO_HASH = bytes(32)
@@ -20,6 +20,12 @@ ERASURE = "erasure"
 
 SALT_BYTES = 16
 """The length of every salt, so that no byte of a body can pass for one of its salt."""
+
+IDEMPOTENCY_BYTES = 16
+"""The length of what tells a request from others, and of the digest of what it says."""
+
+RECENT = 20
+"""Among how many of a conversation's last entries a request is known again, whatever it expects of its place."""
 
 OPEN, SEALED, ERASED = "open", "sealed", "erased"
 
@@ -49,10 +55,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Idempotency:
-    """The caller's Idempotency-Key and the digest of the request that came with it."""
+    """Which request with an Idempotency-Key an entry stores: what tells it from others, and a digest of what it says.
 
-    key: str
-    digest: bytes
+    The digest is salted with all salts of the entry's records, and empty once one of them is redacted.
+    """
+
+    id: bytes
+    digest: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,11 @@ class Entry:
     def last_seq(self) -> int:
         return self.records[-1].seq
 
+    @property
+    def salts(self) -> bytes:
+        """The salts of all records that still have one."""
+        return b"".join(record.salt or b"" for record in self.records)
+
     def chained(self) -> Entry:
         """The same entry with its hash."""
         return replace(self, hash=hash_of(self))
@@ -94,7 +108,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Tail:
-    """What the next writer must know of the last entry."""
+    """What the next writer must know of the last entry.
+
+    ``recent`` is which of the last RECENT entries, or more, store a request with an Idempotency-Key: what tells the
+    request from others, and the entry's seq, the oldest first. None where that was not looked for.
+    """
 
     seq: int
     count: int
@@ -104,13 +122,21 @@ class Tail:
     kind: str = MESSAGE
     preamble: int = 0
     archived: int = 0
+    recent: tuple[tuple[bytes, int], ...] | None = field(default=None, compare=False)
 
     @staticmethod
-    def of(entry: Entry) -> Tail:
+    def of(entry: Entry, before: Tail | None = None) -> Tail:
+        """The tail that an entry is, behind the tail ``before``."""
         kind = entry.records[0].kind
+        recent = None if before is None or before.recent is None else (*before.recent, *marks_of(entry))[-RECENT:]
         return Tail(
-            entry.last_seq, entry.count, entry.state, entry.at, entry.hash, kind, entry.preamble, entry.archived
+            entry.last_seq, entry.count, entry.state, entry.at, entry.hash, kind, entry.preamble, entry.archived, recent
         )
+
+
+def marks_of(entry: Entry) -> tuple[tuple[bytes, int], ...]:
+    """What ``Tail.recent`` says of one entry."""
+    return ((entry.idem.id, entry.seq),) if entry.idem else ()
 
 
 def digest_of(salt: bytes, body: bytes) -> bytes:

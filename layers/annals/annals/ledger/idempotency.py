@@ -1,18 +1,21 @@
-"""Idempotency markers: what a request with an Idempotency-Key left behind, so that its retry stores nothing again.
+"""Idempotency: what a request with an Idempotency-Key leaves behind, so that its retry stores nothing again.
 
-A marker is written in the transaction of the write that it stands for, so there is never one without the other.
+A marker is written in the transaction of the write that it stands for, so there is never one without the other. What
+it keeps of the request is a salted digest. Where the write is an entry of the ledger, that digest is the entry's, and
+the salts of its records are its salt: once one of them is redacted or erased, nothing can be told from it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 from annals.dynamodb import client, from_item, to_item
 from annals.errors import IdempotencyKeyReused
-from annals.ledger.entry import Idempotency
+from annals.ledger.entry import IDEMPOTENCY_BYTES, SALT_BYTES, Entry, Idempotency
 from annals.ledger.keys import escape
 from annals.settings import settings
 from annals.times import now_ms
@@ -22,42 +25,79 @@ RETENTION_S = 24 * 3600
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """A request that came with an Idempotency-Key: keys are told apart by tenant and route.
+    """A request that came with an Idempotency-Key: keys are told apart by tenant, route and caller.
 
-    ``retention_s`` is for how long the key is known.
+    ``said`` is a digest of all that, sent again under the same key, must be the same; it is never stored as it is.
+    ``caller`` is whoever the key is from, and empty where it is Annals' own. ``retention_s`` is for how long the key
+    is known.
     """
 
     tenant: str
     route: str
     key: str
-    digest: bytes
+    said: bytes
+    caller: str = ""
     retention_s: int = RETENTION_S
 
     @staticmethod
-    def of(tenant: str, route: str, key: str, *said: bytes) -> IdempotentRequest:
+    def of(tenant: str, route: str, key: str, *said: bytes, caller: str = "") -> IdempotentRequest:
         """The request that says ``said``: all that, sent again under the same key, must be the same."""
-        return IdempotentRequest(tenant, route, key, sha256(b"\0".join(said)).digest())
+        return IdempotentRequest(tenant, route, key, sha256(b"\0".join(said)).digest(), caller)
+
+    @property
+    def id(self) -> bytes:
+        """What tells the request from all others of the tenant."""
+        named = "#".join(map(escape, (self.route, self.caller, self.key)))
+        return sha256(named.encode()).digest()[:IDEMPOTENCY_BYTES]
 
     @property
     def pk(self) -> str:
-        return f"T#{escape(self.tenant)}#I#{escape(self.route)}#{escape(self.key)}"
+        """The partition of the request's marker."""
+        return f"T#{escape(self.tenant)}#I#{self.id.hex()}"
 
-    @property
-    def mark(self) -> Idempotency:
-        """What an entry keeps of the request where its place in the ledger is the marker (If-Match)."""
-        return Idempotency(self.key, self.digest)
+    def digest(self, salt: bytes) -> bytes:
+        """What is stored of what the request says."""
+        return sha256(salt + self.said).digest()[:IDEMPOTENCY_BYTES]
+
+    def marked(self, entry: Entry) -> Entry:
+        """An entry that says whose request it stores."""
+        return replace(entry, idem=Idempotency(self.id, self.digest(entry.salts)))
+
+    def demand_same(self, entry: Entry) -> None:
+        """Raise IdempotencyKeyReused if an entry stores another request under this one's key.
+
+        Of an entry whose words are gone, nobody can tell any more.
+        """
+        if entry.idem and entry.idem.digest and all(record.salt for record in entry.records):
+            self._demand(entry.salts, entry.idem.digest)
+
+    def result_of(self, marker: Mapping[str, Any]) -> dict[str, Any]:
+        """The result that a marker item holds. Raises IdempotencyKeyReused if its request said something else."""
+        values = from_item(marker)
+        if "digest" in values:
+            self._demand(values["salt"], values["digest"])
+        result: dict[str, Any] = values["result"]
+        return result
+
+    def _demand(self, salt: bytes, digest: bytes) -> None:
+        if digest != self.digest(salt):
+            raise IdempotencyKeyReused
 
 
 def marker_put(request: IdempotentRequest, result: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a transaction that writes the marker, on condition that no live one exists."""
+    salt = os.urandom(SALT_BYTES)
+    return _put(request, {"result": dict(result), "salt": salt, "digest": request.digest(salt)})
+
+
+def entry_marker_put(request: IdempotentRequest, entry: Entry) -> dict[str, Any]:
+    """The part of a transaction that writes the marker of an entry, on condition that no live one exists."""
+    return _put(request, {"result": {"pk": entry.pk, "seq": entry.seq, "entryId": entry.entry_id}})
+
+
+def _put(request: IdempotentRequest, values: Mapping[str, Any]) -> dict[str, Any]:
     now_s = now_ms() // 1000
-    item = {
-        "pk": request.pk,
-        "sk": "I",
-        "digest": request.digest,
-        "result": dict(result),
-        "expiresAt": now_s + request.retention_s,
-    }
+    item = {"pk": request.pk, "sk": "I", **values, "expiresAt": now_s + request.retention_s}
     return {
         "Put": {
             "TableName": settings().state_table,
@@ -70,18 +110,9 @@ def marker_put(request: IdempotentRequest, result: Mapping[str, Any]) -> dict[st
 
 
 def find_result(request: IdempotentRequest) -> dict[str, Any] | None:
-    """The result of a request with this key in the last 24 h. Raises IdempotencyKeyReused if it said something else."""
+    """The result of a request with this key, while it is known. Raises IdempotencyKeyReused if it differs."""
     key = {"pk": {"S": request.pk}, "sk": {"S": "I"}}
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
     if item is None or int(item["expiresAt"]["N"]) < now_ms() // 1000:
         return None
-    return result_of(request, item)
-
-
-def result_of(request: IdempotentRequest, marker: Mapping[str, Any]) -> dict[str, Any]:
-    """The result that a marker item holds. Raises IdempotencyKeyReused if its request said something else."""
-    values = from_item(marker)
-    if values["digest"] != request.digest:
-        raise IdempotencyKeyReused
-    result: dict[str, Any] = values["result"]
-    return result
+    return request.result_of(item)

@@ -9,7 +9,7 @@ from typing import Any
 from annals.dynamodb import Item, from_item, to_item
 from annals.errors import EntryTooLarge
 from annals.ledger.dictionary import DICTIONARY
-from annals.ledger.entry import MESSAGE, Entry, Idempotency, Record
+from annals.ledger.entry import IDEMPOTENCY_BYTES, MESSAGE, Entry, Idempotency, Record
 from annals.ledger.keys import entry_sk, split_conversation_pk, thread_key, thread_of
 
 MAX_ENTRY_BYTES = 380 * 1024
@@ -44,7 +44,7 @@ def from_ledger_item(item: Mapping[str, Any]) -> Entry:
     values = from_item(item)
     first = int(values["sk"].removeprefix("E#"))
     records = tuple(_record(first + place, record) for place, record in enumerate(values["records"]))
-    idem, thread = values.get("idem"), values.get("thread")
+    thread = values.get("thread")
     return Entry(
         pk=values["pk"],
         entry_id=values["entryId"],
@@ -54,12 +54,19 @@ def from_ledger_item(item: Mapping[str, Any]) -> Entry:
         at=values["at"],
         prev=values["prev"],
         hash=values["hash"],
-        idem=Idempotency(idem["key"], idem["digest"]) if idem else None,
+        idem=idempotency_of(values.get("idem")),
         thread_id=thread_of(thread) if thread else None,
         preamble=values.get("preamble", 0),
         archived=values.get("archived", 0),
         n=values["n"],
     )
+
+
+def idempotency_of(stored: Any) -> Idempotency | None:
+    """Which request an entry stores. The first entries have a map here, which names no request that there is now."""
+    if isinstance(stored, bytes):
+        return Idempotency(stored[:IDEMPOTENCY_BYTES], stored[IDEMPOTENCY_BYTES:])
+    return Idempotency(b"", stored["digest"]) if stored else None
 
 
 def item_size(value: Any) -> int:
@@ -100,7 +107,7 @@ def _attributes(entry: Entry, *, deflate: bool) -> dict[str, Any]:
         "hash": entry.hash,
     }
     if entry.idem:
-        values["idem"] = {"key": entry.idem.key, "digest": entry.idem.digest}
+        values["idem"] = entry.idem.id + entry.idem.digest
     if entry.preamble:
         values["preamble"] = entry.preamble
     if entry.archived:

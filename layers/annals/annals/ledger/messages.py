@@ -106,3 +106,14 @@ def read_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> l
                 if record.kind in (MESSAGE, PREAMBLE) and record.seq in wanted
             }
     return [found[seq] for seq in sorted(found)]
+
+
+def salts_of(pk: str, message_ids: Sequence[str]) -> bytes:
+    """The salts of messages, in the order of their ids; of a redacted one there is none."""
+    seqs = [seq for message_id in message_ids if (seq := seq_of(message_id)) is not None]
+    found = {
+        record.seq: record.salt or b""
+        for entry in (read_records(pk, min(seqs), max(seqs)) if seqs else ())
+        for record in entry.records
+    }
+    return b"".join(found.get(seq, b"") for seq in seqs)

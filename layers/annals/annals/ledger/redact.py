@@ -37,12 +37,17 @@ def redact(
     if record.body is None:
         return
     body = {"seq": record.seq, "reason": reason, "by": by}
+    request = entry.idem.id if entry.idem else b""
     scrub = {
         "Update": {
             **_address(entry),
-            "UpdateExpression": f"REMOVE records[{place}].body, records[{place}].salt",
+            "UpdateExpression": f"REMOVE records[{place}].body, records[{place}].salt"
+            + (" SET idem = :request" if request else ", idem" if entry.idem else ""),
             "ConditionExpression": f"records[{place}].digest = :digest AND attribute_exists(records[{place}].body)",
-            "ExpressionAttributeValues": {":digest": {"B": record.digest}},
+            "ExpressionAttributeValues": {
+                ":digest": {"B": record.digest},
+                **({":request": {"B": request}} if request else {}),
+            },
         }
     }
     try:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 from annals.dynamodb import client, from_item
-from annals.ledger.entry import MESSAGE, Tail
+from annals.ledger.entry import MESSAGE, RECENT, Tail
+from annals.ledger.items import idempotency_of
 from annals.ledger.read import walk
 from annals.settings import settings
 
 
-def read_tail(pk: str) -> Tail | None:
-    """The tail as it is now (a strongly consistent read of one item), or None where no conversation is."""
+def read_tail(pk: str, *, with_recent: bool = False) -> Tail | None:
+    """The tail as it is now (a strongly consistent read of one item), or None where no conversation is.
+
+    ``with_recent`` reads RECENT items, for ``Tail.recent``.
+    """
     found = client().query(
         TableName=settings().ledger_table,
         KeyConditionExpression="pk = :pk AND begins_with(sk, :entry)",
         ExpressionAttributeValues={":pk": {"S": pk}, ":entry": {"S": "E#"}},
-        ProjectionExpression="sk, n, #count, #state, #at, #hash, records[0].kind, preamble, archived",
+        ProjectionExpression="sk, n, #count, #state, #at, #hash, records[0].kind, preamble, archived, idem",
         ExpressionAttributeNames={"#count": "count", "#state": "state", "#at": "at", "#hash": "hash"},
         ScanIndexForward=False,
         ConsistentRead=True,
-        Limit=1,
+        Limit=RECENT if with_recent else 1,
     )["Items"]
     if not found:
         return None
@@ -38,7 +44,14 @@ def read_tail(pk: str) -> Tail | None:
         kind=kind,
         preamble=values.get("preamble", 0),
         archived=values.get("archived", 0),
+        recent=tuple(_recent(found)) if with_recent else None,
     )
+
+
+def _recent(newest_first: Sequence[Mapping[str, Any]]) -> Iterator[tuple[bytes, int]]:
+    for values in map(from_item, reversed(newest_first)):
+        if idem := idempotency_of(values.get("idem")):
+            yield idem.id, int(values["sk"].removeprefix("E#"))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from annals.errors import (
 )
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import ERASED
-from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
+from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import read_records
 from annals.ledger.retry import tries
@@ -60,7 +60,7 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
         except ClientError as error:
             reasons = cancellation_reasons(error)
             if request and reasons[1]["Code"] == "ConditionalCheckFailed":
-                earlier = result_of(request, reasons[1]["Item"])["memoryId"]
+                earlier = request.result_of(reasons[1]["Item"])["memoryId"]
                 return read_memory(memory.tenant, earlier), True
             if not {reason["Code"] for reason in reasons} <= RETRIED_REASONS:
                 raise

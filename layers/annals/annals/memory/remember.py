@@ -9,13 +9,19 @@ from hashlib import sha256
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, create, new_conversation_id
+from annals.conversations.create import NewConversation, begin
 from annals.conversations.genesis import USER_AGENT, Genesis, read_genesis
-from annals.errors import ConversationAlreadyExists, ConversationNotFound, MemorySpaceMismatch
+from annals.errors import (
+    ConversationAlreadyExists,
+    ConversationNotFound,
+    MemorySpaceMismatch,
+    ParticipantMismatch,
+)
 from annals.json_text import dump
 from annals.ledger.append import Appended, NewRecord, append
 from annals.ledger.idempotency import IdempotentRequest
-from annals.ledger.messages import Message, marked, message_id, new_message
+from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import Message, marked, message_id, new_message, salts_of
 from annals.memory.facts.extraction import Line
 from annals.memory.facts.making import demand_source
 from annals.memory.facts.of_turns import Kept, Source, demand_fitting, keep_facts
@@ -61,11 +67,8 @@ def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None =
 
     Raises
     ------
-    InvalidInput : OWNER_REQUIRED
-    NotFound : the memory space, or the conversation's, is not open to the caller
-    MemorySpaceMismatch : the conversation belongs to another space
     RequestTooLarge : its facts
-    and what ``ledger.append`` raises
+    and what ``store`` raises
     """
     demand_fitting(turn.facts)
     stored = store(caller, turn, [user_message(turn), reply(turn, turn.agent_response)], request)
@@ -82,10 +85,12 @@ def remember_facts(caller: Caller, turn: RememberFacts) -> Kept:
     Raises
     ------
     RequestTooLarge : the facts
+    ParticipantMismatch : the conversation is another user's or agent's
     and what ``demand_source`` raises
     """
     demand_fitting(turn.facts)
     messages = demand_source(caller, turn.memory_space_id, turn.conversation_id, turn.message_ids)
+    demand_participants(read_genesis(caller.tenant, turn.conversation_id), turn.user_id, turn.agent_id)
     if any(message.get("status") == "redacted" for message in messages):
         return Kept()
     source = Source(
@@ -93,9 +98,15 @@ def remember_facts(caller: Caller, turn: RememberFacts) -> Kept:
         tuple(turn.message_ids),
         from_rfc3339(messages[0]["timestamp"]),
         replayed=True,
-        said=sha256(dump([fact.model_dump() for fact in turn.facts]).encode()).hexdigest(),
+        said=_name_of_facts(caller, turn),
     )
     return keep_facts(source, turn, [_line(turn, message) for message in messages if message.get("content")])
+
+
+def _name_of_facts(caller: Caller, turn: RememberFacts) -> str:
+    """The same name for the same facts of a turn, from which nobody can tell them once its messages are withdrawn."""
+    salts = salts_of(conversation_pk(caller.tenant, turn.conversation_id), turn.message_ids)
+    return sha256(salts + dump([fact.model_dump() for fact in turn.facts]).encode()).hexdigest()
 
 
 def _line(turn: RememberFacts, message: Message) -> Line:
@@ -104,10 +115,24 @@ def _line(turn: RememberFacts, message: Message) -> Line:
 
 
 def store(caller: Caller, turn: NewTurn, said: Sequence[NewRecord], request: IdempotentRequest | None) -> Stored:
-    """Append messages of a turn to its conversation, which is made if it is missing."""
+    """Append messages of a turn to its conversation; one that is missing is made with them, or not at all.
+
+    Raises
+    ------
+    InvalidInput : OWNER_REQUIRED
+    NotFound : the memory space, or the conversation's, is not open to the caller
+    MemorySpaceMismatch, ParticipantMismatch : the conversation belongs to another space, user or agent
+    and what ``ledger.append`` raises
+    """
     turn.demand_owner()
     caller.demand_space(turn.memory_space_id)
-    genesis = _conversation(caller, turn, request)
+    genesis = _find_genesis(caller, turn.conversation_id)
+    if genesis is None:
+        # Where another writer makes it between the look and the try, it is theirs, and ours too.
+        with suppress(ConversationAlreadyExists):
+            return Stored(*begin(caller.tenant, _new(turn), caller.key_id, said, request))
+        genesis = read_genesis(caller.tenant, str(turn.conversation_id))
+    _demand_fitting(caller, turn, genesis)
     return Stored(genesis, append(caller.tenant, genesis.conversation_id, said, request=request))
 
 
@@ -137,21 +162,31 @@ def _message(turn: NewTurn, role: str, content: str, **more: str | None) -> NewR
     return new_message({"role": role, "content": content, **said_beside(turn), **named})
 
 
-def _conversation(caller: Caller, turn: NewTurn, request: IdempotentRequest | None) -> Genesis:
-    """The turn's conversation, made if it is missing; a retry of the same request finds the one it made."""
-    conversation_id = turn.conversation_id or new_conversation_id(request)
-    try:
-        genesis = read_genesis(caller.tenant, conversation_id)
-    except ConversationNotFound:
-        genesis = _make(caller, turn, conversation_id)
+def _find_genesis(caller: Caller, conversation_id: str | None) -> Genesis | None:
+    if conversation_id is not None:
+        with suppress(ConversationNotFound):
+            return read_genesis(caller.tenant, conversation_id)
+    return None
+
+
+def _demand_fitting(caller: Caller, turn: NewTurn, genesis: Genesis) -> None:
+    """Refuse a turn of another space, user or agent than its conversation's."""
+    if not caller.may_see(genesis.memory_space_id):
+        raise ConversationNotFound(genesis.conversation_id)
     if genesis.memory_space_id != turn.memory_space_id:
-        if not caller.may_see(genesis.memory_space_id):
-            raise ConversationNotFound(conversation_id)
-        raise MemorySpaceMismatch(conversation_id)
-    return genesis
+        raise MemorySpaceMismatch(genesis.conversation_id)
+    demand_participants(genesis, turn.user_id, turn.agent_id)
 
 
-def _make(caller: Caller, turn: NewTurn, conversation_id: str) -> Genesis:
+def demand_participants(genesis: Genesis, user_id: str | None, agent_id: str | None) -> None:
+    """Raise ParticipantMismatch where a conversation has another user or agent than is said; who isn't said fits."""
+    for name, said in (("userId", user_id), ("agentId", agent_id)):
+        if said is not None and genesis.participants.get(name, said) != said:
+            raise ParticipantMismatch(genesis.conversation_id, name)
+
+
+def _new(turn: NewTurn) -> NewConversation:
+    """The conversation that a turn begins."""
     said = {
         "userId": turn.user_id,
         "agentId": turn.agent_id,
@@ -159,7 +194,4 @@ def _make(caller: Caller, turn: NewTurn, conversation_id: str) -> Genesis:
         "memorySpaceId": turn.memory_space_id,
     }
     participants = {name: value for name, value in said.items() if value is not None}
-    # Where another writer made it between the look and the try, it is theirs, and ours too.
-    with suppress(ConversationAlreadyExists):
-        create(caller.tenant, NewConversation(USER_AGENT, participants, {}, conversation_id), caller.key_id)
-    return read_genesis(caller.tenant, conversation_id)
+    return NewConversation(USER_AGENT, participants, {}, turn.conversation_id)

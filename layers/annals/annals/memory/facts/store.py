@@ -14,7 +14,7 @@ from annals.conversations.receipts import not_erased_check
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import AppendConflict, ConversationErased, FactNotFound
 from annals.ledger.append import RETRIED_REASONS
-from annals.ledger.idempotency import IdempotentRequest, marker_put, result_of
+from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.retry import tries
 from annals.memory.facts.items import (
     FACT_PREFIX,
@@ -56,7 +56,7 @@ def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> t
     check = not_erased_check(fact.tenant, fact.conversation_id) if fact.conversation_id else None
     earlier = _write([fact], fact.conversation_id, once=once, check=check)
     if request and earlier:
-        return read_fact(fact.tenant, result_of(request, earlier)["factId"]), True
+        return read_fact(fact.tenant, request.result_of(earlier)["factId"]), True
     return read_fact(fact.tenant, fact.fact_id), False
 
 

@@ -76,7 +76,8 @@ class DraftTable:
         """The stream's draft from delta ``first`` on, as it is now; None where there is no such stream."""
         items = list(_query(_draft_pk(tenant, stream_id), _batch_sk(first)))
         head = next((item for item in items if item["sk"] == HEAD and item["expiresAt"] >= now_ms() // 1000), None)
-        if head is None:
+        if head is None or "digest" in head["once"]:
+            # Nobody, or a draft of before, whose reply has another marker than would be looked for.
             return None
         own = {item["sk"]: item for item in items if item["owner"] == head["owner"]}
         context = own.get(f"{PULSE}#{head['owner']}", {}).get("context")
@@ -167,7 +168,7 @@ def _of_draft(draft: Draft) -> dict[str, Any]:
         "seq": draft.seq,
         "onFailure": draft.on_failure,
         "said": dump(draft.said),
-        "once": {"route": draft.once.route, "key": draft.once.key, "digest": draft.once.digest},
+        "once": {"route": draft.once.route, "key": draft.once.key},
         "first": draft.first,
         "withFacts": draft.with_facts,
     }
@@ -182,7 +183,7 @@ def _to_draft(tenant: str, stream_id: str, head: Item) -> Draft:
         seq=head["seq"],
         on_failure=head["onFailure"],
         said=parse(head["said"]),
-        once=IdempotentRequest(tenant, **head["once"]),
+        once=IdempotentRequest.of(tenant, head["once"]["route"], head["once"]["key"]),
         owner=head["owner"],
         first=head["first"],
         with_facts=head.get("withFacts", False),

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
+from annals.ledger.entry import Entry
 from annals.ledger.idempotency import IdempotentRequest
 
 STREAM_ID = re.compile(r"stream-[0-9a-f]{24}")
 
 
-def new_stream_id(request: IdempotentRequest | None) -> str:
-    """A new id; the same one again for the same idempotent request."""
-    return f"stream-{sha256(request.pk.encode()).hexdigest()[:24] if request else secrets.token_hex(12)}"
+def stream_id_of(asked: Entry) -> str:
+    """The id of the stream that answers an entry: the same one for whoever finds that entry again, and no other's."""
+    return f"stream-{sha256(f'{asked.pk}#{asked.seq}#{asked.entry_id}'.encode()).hexdigest()[:24]}"
 
 
 def new_owner() -> str:

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from annals import telemetry
-from annals.conversations.genesis import Genesis, read_genesis
+from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_tail
 from annals.errors import EntryTooLarge, SearchUnavailable
 from annals.json_text import dump
-from annals.ledger.append import Appended, append
+from annals.ledger.append import Appended, append, find_entry
 from annals.ledger.history import Span, read_page
-from annals.ledger.idempotency import IdempotentRequest, find_result
+from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import messages_of, new_message
 from annals.ledger.read import read_entry
@@ -25,7 +25,7 @@ from annals.memory.models import FactsOfTurn, Hit, Remembered, RememberStream, S
 from annals.memory.recalling import is_shown, within
 from annals.memory.remember import Stored, said_beside, store, user_message
 from annals.memory.searching import search_memories
-from annals.memory.streaming.drafts import Draft, new_owner, new_stream_id
+from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
 from annals.memory.streaming.prompt import Recalled
 from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
 from annals.tokens import estimate, estimate_message
@@ -47,7 +47,7 @@ class LedgerTurnStore:
         demand_fitting(request.turn.facts)
         stored = store(request.caller, request.turn, [user_message(request.turn)], request.idempotent)
         (message,) = messages_of(stored.appended.entry)
-        draft = _draft(request, stored.genesis, message["seq"])
+        draft = _draft(request, stored)
         return Begun(draft, message, is_repeated=stored.appended.replayed)
 
     def message(self, draft: Draft) -> Mapping[str, Any]:
@@ -92,25 +92,26 @@ class LedgerTurnStore:
 
     def find_reply(self, draft: Draft) -> StoredReply | None:
         """The turn's reply, if one is stored, with the facts that are. Raises ConversationErased."""
-        place = find_result(draft.once)
-        if place is None:
+        entry = find_entry(draft.once)
+        if entry is None:
             return None
         demand_tail(draft.tenant, draft.conversation_id)
-        reply = _stored_reply(draft, Appended(read_entry(place["pk"], place["seq"]), replayed=True))
+        reply = _stored_reply(draft, Appended(entry, replayed=True))
         return _with_facts(reply, find_facts(_source(draft, reply))) if draft.with_facts else reply
 
 
-def _draft(request: StreamRequest, genesis: Genesis, seq: int) -> Draft:
-    stream_id, turn = new_stream_id(request.idempotent), _said_of_facts(request.turn)
+def _draft(request: StreamRequest, stored: Stored) -> Draft:
+    asked = stored.appended.entry
+    stream_id, turn = stream_id_of(asked), _said_of_facts(request.turn)
     return Draft(
         tenant=request.caller.tenant,
         stream_id=stream_id,
-        conversation_id=genesis.conversation_id,
+        conversation_id=stored.genesis.conversation_id,
         memory_space_id=request.turn.memory_space_id,
-        seq=seq,
+        seq=asked.seq,
         on_failure=request.turn.on_failure,
         said=said_beside(request.turn),
-        once=_once(request, stream_id),
+        once=IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id),
         owner=new_owner(),
         with_facts=turn is not None,
         turn=turn,
@@ -132,13 +133,6 @@ def _source(draft: Draft, reply: StoredReply) -> Source:
 
 def _with_facts(reply: StoredReply, kept: Kept) -> StoredReply:
     return replace(reply, remembered={**reply.remembered, **kept.show()})
-
-
-def _once(request: StreamRequest, stream_id: str) -> IdempotentRequest:
-    """The idempotency of the turn's second append."""
-    if request.idempotent:
-        return replace(request.idempotent, route="remember-stream-reply")
-    return IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id)
 
 
 def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
