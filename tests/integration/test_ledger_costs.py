@@ -24,7 +24,7 @@ def _write_units(item: dict[str, object]) -> float:
 @pytest.mark.parametrize("has_idem", [False, True])
 def test_an_item_weighs_what_the_database_counts(tenant: str, units: int, has_idem: bool) -> None:
     entry = entry_after(chain([], pk=f"T#{tenant}#C#conv-1")[0], [b"", b""])
-    entry = replace(entry, idem=Idempotency("key-1", bytes(32))) if has_idem else entry
+    entry = replace(entry, idem=Idempotency(bytes(16), bytes(16))) if has_idem else entry
     spare = units * WRITE_UNIT_BYTES - item_size(to_values(entry))
     for more, counted in [(0, units), (1, units + 1)]:
         values = {**to_values(entry), "sk": f"E#{more:012d}"}
