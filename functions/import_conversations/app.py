@@ -23,7 +23,7 @@ def import_conversations() -> ImportedConversations:
     part of a conversation begins with its line and an `offset`: how many of its messages came before.
     """
     caller = app.caller.require("write")
-    brought = read_lines(app.current_event.decoded_body or "", app.query)
+    brought = read_lines(app.current_event.decoded_body or "", app.query, caller.tenant)
     if not brought:
         raise InvalidInput("MISSING_REQUIRED_FIELD", "The body must hold at least one conversation.", field="body")
     found = import_all(caller, brought)

@@ -48,7 +48,7 @@ def contents(api: Api) -> list[str]:
 
 def test_imports_at_once_store_every_message_once(api: Api) -> None:
     def bring(_: int) -> Imported:
-        [imported] = import_all(api.caller, read_lines(file(), {}))
+        [imported] = import_all(api.caller, read_lines(file(), {}, api.caller.tenant))
         return imported
 
     with ThreadPoolExecutor(6) as pool:
@@ -72,7 +72,7 @@ def test_a_message_that_comes_in_between_is_noticed_and_not_written_over(api: Ap
     client().meta.events.register("before-call.dynamodb.PutItem", interrupt)
     try:
         with pytest.raises(ConversationDiffers):
-            import_all(api.caller, read_lines(file(), {}))
+            import_all(api.caller, read_lines(file(), {}, api.caller.tenant))
     finally:
         client().meta.events.unregister("before-call.dynamodb.PutItem", interrupt)
     found = contents(api)

@@ -6,6 +6,7 @@ that it gives undisturbed.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ from annals.conversations.receipts import Receipt, store_fact_count, store_recei
 from annals.ledger.idempotency import IdempotentRequest
 from annals.memory.people.receipts import PersonReceipt, store_person_receipt
 from annals.memory.streaming.draft_table import DraftTable
-from annals.memory.streaming.drafts import Draft, new_owner, new_stream_id
+from annals.memory.streaming.drafts import Draft, new_owner
 from tests.support import faults
 from tests.support.api import Api, Reply
 from tests.support.streaming import Streams, events
@@ -196,7 +197,7 @@ def test_an_operation_knows_its_own_writes_again(tenant: str, name: str) -> None
 def draft(tenant: str) -> Draft:
     """A draft that nobody has claimed."""
     once = IdempotentRequest.of(tenant, "stream-reply", "k")
-    return Draft(tenant, new_stream_id(None), "c", "s", 7, "keep", {}, once, new_owner())
+    return Draft(tenant, f"stream-{secrets.token_hex(12)}", "c", "s", 7, "keep", {}, once, new_owner())
 
 
 def test_a_stream_is_claimed_by_whoever_lost_the_reply_to_the_claim(draft: Draft) -> None:

@@ -271,6 +271,19 @@ def test_the_same_chat_again_finds_the_first_one_s_conversation(api: Api) -> Non
     assert counts(bring(api, CHAT, query="memorySpaceId=space-1&userId=bob")).keys().isdisjoint(first)
 
 
+def test_a_chat_s_name_cannot_be_told_from_its_words(api: Api, tenant: str) -> None:
+    other = Api.of(f"{tenant}-b")
+    assert counts(bring(api, CHAT, query=OWNERS)).keys().isdisjoint(counts(bring(other, CHAT, query=OWNERS)))
+
+
+def test_a_chat_of_which_words_were_withdrawn_is_found_again_and_they_stay_withdrawn(api: Api) -> None:
+    [name] = counts(bring(api, CHAT, query=OWNERS))
+    api.post(f"/v1/conversations/{name}/messages/msg-002/redact", {"reason": "asked"})
+    assert counts(bring(api, CHAT, query=OWNERS)) == {name: (0, 5)}
+    api.delete(f"/v1/conversations/{name}")
+    assert bring(api, CHAT, query=OWNERS).problem[:2] == (410, "CONVERSATION_ERASED")
+
+
 def test_a_chat_of_two_agents_is_theirs(api: Api) -> None:
     [name] = counts(bring(api, CHAT, query="type=agent-agent&agent1=a&agent2=b"))
     assert api.get(f"/v1/conversations/{name}").json["participants"] == {"agent1": "a", "agent2": "b"}

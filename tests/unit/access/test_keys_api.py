@@ -77,7 +77,7 @@ def test_what_marks_a_request_for_a_key_does_not_hold_its_secret(api: Api, tenan
     text = api.post("/v1/keys", READ, idempotency_key="once").json["key"]
 
     items = client().scan(TableName=annals_settings().state_table)["Items"]
-    assert any(item["pk"]["S"].startswith(f"T#{tenant}#I#keys#") for item in items)
+    assert any(item["pk"]["S"].startswith(f"T#{tenant}#I#") for item in items)
     assert text.rpartition(".")[2] not in str(items)
 
 

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -18,6 +17,7 @@ from annals.conversations.create import NewConversation
 from annals.conversations.genesis import USER_AGENT
 from annals.conversations.heads import metadata_text
 from annals.conversations.models import ConversationType, Participants
+from annals.conversations.naming import name_of
 from annals.conversations.openai_chat import from_openai
 from annals.errors import AnnalsError, InvalidInput, InvalidJson
 from annals.http.messages import NewMessage
@@ -123,7 +123,7 @@ class Brought:
         return self.sealed_at == self.offset + len(self.messages)
 
 
-def read_lines(text: str, query: Mapping[str, str]) -> list[Brought]:
+def read_lines(text: str, query: Mapping[str, str], tenant: str) -> list[Brought]:
     """The conversations of an import, in the order of their lines; those of OpenAI's format come last.
 
     A conversation of OpenAI's format is named for its line, so a line that is there twice is one conversation.
@@ -131,13 +131,14 @@ def read_lines(text: str, query: Mapping[str, str]) -> list[Brought]:
     Parameters
     ----------
     query : whose the conversations of OpenAI's format are, by the names of PARTICIPANTS
+    tenant : where they are brought in
 
     Raises
     ------
     InvalidInput : a line is damaged; the field is ``line 17``
     EntryTooLarge, RequestTooLarge : a message, or a conversation's metadata, cannot be stored
     """
-    lines = _Lines(query)
+    lines = _Lines(query, tenant)
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if line.strip():
             with _named(number):
@@ -148,8 +149,9 @@ def read_lines(text: str, query: Mapping[str, str]) -> list[Brought]:
 class _Lines:
     """The conversations that were read so far, by id."""
 
-    def __init__(self, query: Mapping[str, str]) -> None:
+    def __init__(self, query: Mapping[str, str], tenant: str) -> None:
         self._query = query
+        self._tenant = tenant
         self._unowned: dict[str, tuple[dict[str, Any], list[BroughtMessage]]] = {}
         self.found: dict[str, Brought] = {}
 
@@ -199,7 +201,7 @@ class _Lines:
             return
         kind, participants = _owners(self._query)
         for line, (metadata, messages) in self._unowned.items():
-            conversation_id = f"conv-{sha256(dump([kind, participants, line]).encode()).hexdigest()[:20]}"
+            conversation_id = f"conv-{name_of(self._tenant, dump([kind, participants, line]))}"
             new = NewConversation(kind, participants, metadata, conversation_id)
             yield Brought(new, conversation_id, messages=messages)
 
