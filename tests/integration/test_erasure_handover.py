@@ -26,7 +26,7 @@ def ok(status: int) -> None:
 
 
 def talk(api: Api) -> None:
-    """A conversation whose second message was made much of: changed as a memory, with a fact."""
+    """A conversation whose second message was made much of: changed as a memory, with a fact and a memory."""
     ok(api.post("/v1/conversations", NEW).status)
     for word in ("rose", "tulip", "lily"):
         ok(api.post(f"{ONE}/messages", {"role": "user", "content": f"My word is {word}."}).status)
@@ -36,6 +36,8 @@ def talk(api: Api) -> None:
     source = {"conversationId": "one", "messageIds": ["msg-002"]}
     told = {**fact, "predicate": "is", "object": "tulip", "memorySpaceId": "home", "sourceRef": source}
     ok(api.post("/v1/facts", told).status)
+    made = {"memorySpaceId": "home", "userId": "ada", "contentType": "summarized", "conversationRef": source}
+    ok(api.post("/v1/memories", {**made, "content": "All about a tulip."}).status)
 
 
 def words_of(api: Api, *words: str) -> list[str]:
@@ -65,7 +67,7 @@ def test_an_erasure_that_began_ends_without_whoever_asked_for_it(tenant: str, mo
     def check(api: Api) -> None:
         is_there = api.get(ONE).status == 200
         assert words_of(api, "rose", "tulip", "lily") == (["rose", "tulip", "lily"] if is_there else [])
-        assert is_there or api.delete(ONE).json["removed"] == {"messages": 3, "memories": 3, "facts": 1}
+        assert is_there or api.delete(ONE).json["removed"] == {"messages": 3, "memories": 4, "facts": 1}
         assert api.get(f"{ONE}/verify").json["valid"]
 
     crash_everywhere(tenant, moment, lambda api: api.delete(ONE), check)

@@ -158,7 +158,7 @@ class ShownReceipt(TypedDict):
 
 
 def show_receipt(receipt: Receipt) -> ShownReceipt:
-    """The API's receipt. Every message was a memory, so as many of these are gone."""
+    """The API's receipt. Every message was a memory, so as many of these are gone, and those made of messages."""
     shown = ShownReceipt(
         receiptId=receipt.receipt_id,
         conversationId=receipt.conversation_id,
@@ -172,7 +172,11 @@ def show_receipt(receipt: Receipt) -> ShownReceipt:
     return shown | ShownReceipt(  # type: ignore[typeddict-item]
         status="erased",
         erasedAt=to_rfc3339(receipt.erased_at),
-        removed={"messages": receipt.messages, "memories": receipt.messages, "facts": receipt.facts or 0},
+        removed={
+            "messages": receipt.messages,
+            "memories": receipt.messages + receipt.memories,
+            "facts": receipt.facts or 0,
+        },
         headHash=receipt.head_hash.hex(),
     )
 

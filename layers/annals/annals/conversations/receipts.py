@@ -24,9 +24,10 @@ class Receipt:
     """How far an erasure is. Times are Unix milliseconds.
 
     Each receipt that is stored reaches the stream's function, which goes on with the erasure where that is not done by
-    ``leased_until``: until then whoever stored it is at work. ``facts`` is how many facts go with it, None until
-    they are counted. ``space`` is the memory space that the conversation was in: who may not see that one sees no
-    receipt. ``reason`` is told where no request was one.
+    ``leased_until``: until then whoever stored it is at work. ``facts`` and ``memories`` are how
+    many facts and memories go with it, that were made of its messages; ``facts`` is None until both are counted.
+    ``space`` is the memory space that the conversation was in: who may not see that one sees no receipt. ``reason`` is
+    told where no request was one.
     """
 
     tenant: str
@@ -41,6 +42,7 @@ class Receipt:
     erased_at: int | None = None
     messages: int = 0
     facts: int | None = None
+    memories: int = 0
     head_hash: bytes = b""
 
 
@@ -91,8 +93,8 @@ def not_erased_check(tenant: str, conversation_id: str) -> dict[str, object]:
     }
 
 
-def store_fact_count(receipt: Receipt) -> Receipt:
-    """Store how many facts go with a conversation; the first count stays: later ones find fewer."""
+def store_counts(receipt: Receipt) -> Receipt:
+    """Store how many facts and memories go with a conversation; the first count stays: later ones find fewer."""
     return _store(receipt, "attribute_not_exists(facts)")
 
 

@@ -25,7 +25,7 @@ from annals.conversations.receipts import (
     read_receipt,
     receipt_id,
     receipt_put,
-    store_fact_count,
+    store_counts,
     store_receipt,
 )
 from annals.errors import ConversationErased, ConversationNotFound, DeleteManyThresholdExceeded, InvalidInput
@@ -37,6 +37,8 @@ from annals.ledger.read import walk
 from annals.ledger.redact import scrub_entry
 from annals.ledger.tail import read_tail
 from annals.memory.facts.store import count_facts_of, forget_facts_of
+from annals.memory.memories import forget_memories_of
+from annals.memory.references import count_memories_of
 from annals.memory.streaming.draft_table import forget_drafts
 from annals.times import now_ms
 
@@ -146,11 +148,16 @@ def proceed(receipt: Receipt, budget_s: float) -> Receipt:
 
 
 def _forget_state(receipt: Receipt) -> Receipt:
-    """Take the conversation out of the lists, and out of what finds it by its participants; its facts go with it."""
+    """Take the conversation out of the lists, and out of what finds it by its participants.
+
+    The facts and memories that were made of it go with it.
+    """
     if receipt.facts is None:
         # Counted before any goes, so that whoever finishes a broken-off erasure still knows how many there were.
-        count = count_facts_of(receipt.tenant, receipt.conversation_id)
-        receipt = store_fact_count(replace(receipt, facts=count))
+        facts = count_facts_of(receipt.tenant, receipt.conversation_id)
+        memories = count_memories_of(receipt.tenant, receipt.conversation_id)
+        receipt = store_counts(replace(receipt, facts=facts, memories=memories))
+    forget_memories_of(receipt.tenant, receipt.conversation_id)
     forget_facts_of(receipt.tenant, receipt.conversation_id)
     forget_drafts(receipt.tenant, receipt.conversation_id)
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)

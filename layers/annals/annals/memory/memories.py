@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +42,7 @@ from annals.memory.items import (
     to_memory_item,
 )
 from annals.memory.raw import raw_memory
+from annals.memory.references import drop_reference, memories_of, reference_key, reference_puts
 from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition
 from annals.times import now_ms
@@ -54,6 +56,7 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
     writes: list[Any] = [_put(address.current, memory, "attribute_not_exists(pk)")]
     if request:
         writes.append(marker_put(request, {"memoryId": memory.memory_id}))
+    writes += reference_puts(memory)
     for _ in tries(settings().append_patience_s):
         try:
             client().transact_write_items(TransactItems=writes)
@@ -140,6 +143,7 @@ def delete_memory(memory: StoredMemory) -> None:
     delete_partition(address.pk, f"V#{address.name}#")
     if split_raw_id(memory.memory_id) is None:
         client().delete_item(TableName=settings().state_table, Key=address.current)
+        drop_reference(memory)
         return
     mark = replace(memory, content="", tags=(), metadata={}, status=DELETED, updated_at=now_ms())
     client().put_item(TableName=settings().state_table, Item=to_memory_item(address.current, mark))
@@ -150,6 +154,16 @@ def forget_memory(tenant: str, memory_id: str) -> None:
     address = Address.of(tenant, memory_id)
     delete_partition(address.pk, f"V#{address.name}#")
     client().delete_item(TableName=settings().state_table, Key=address.current)
+
+
+def forget_memories_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
+    """Delete the memories that were made of a conversation's messages, or of one of them. It can be done again."""
+    for memory_id in list(memories_of(tenant, conversation_id, message_id)):
+        with suppress(MemoryNotFound):
+            delete_memory(read_memory(tenant, memory_id))
+        # What a deletion left that was broken off.
+        delete_partition(Address.of(tenant, memory_id).pk)
+        client().delete_item(TableName=settings().state_table, Key=reference_key(tenant, conversation_id, memory_id))
 
 
 def version_of(memory: StoredMemory, number: int) -> StoredMemory:

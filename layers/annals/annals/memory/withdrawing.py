@@ -15,13 +15,15 @@ from annals.ledger.read import walk
 from annals.ledger.redact import redact
 from annals.ledger.tail import read_tail
 from annals.memory.facts.store import forget_facts_of
-from annals.memory.memories import forget_memory
+from annals.memory.memories import forget_memories_of, forget_memory
 from annals.memory.streaming.draft_table import forget_drafts
 from annals.search.turns import memory_id
 
 
 def withdraw(tenant: str, conversation_id: str, message_id: str, reason: str, by: str) -> None:
-    """Redact a message, and forget its memory, its facts, its conversation's summary and drafts. It can be done again.
+    """Redact a message, and forget what was made of it: memories, facts, its conversation's summary and drafts.
+
+    It can be done again.
 
     Raises what ``ledger.redact`` raises.
     """
@@ -36,6 +38,7 @@ def forget_what_came_of(tenant: str, conversation_id: str, seq: int) -> None:
     So it is done, whatever becomes of the process that redacted the message.
     """
     forget_memory(tenant, memory_id(conversation_id, seq))
+    forget_memories_of(tenant, conversation_id, message_id(seq))
     forget_facts_of(tenant, conversation_id, message_id(seq))
     forget_drafts(tenant, conversation_id)
 
