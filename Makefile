@@ -8,6 +8,7 @@ SAM := .venv/sam/bin
 UV := $(BIN)/uv pip
 PORT ?= 8000
 DATA ?= .annals
+EVENTS ?= false
 URL ?= http://127.0.0.1:$(PORT)
 export PYTHONPATH := layers/annals:.
 export UV_SYSTEM_CERTS ?= true# the machine's certificates, as pip takes them
@@ -40,8 +41,8 @@ $(VENV)/audit/.ready: requirements/audit.txt | $(BIN)/uv
 	$(UV) install --quiet --python $(VENV)/audit/bin/python -r requirements/audit.txt
 	@touch $@
 
-dev: $(VENV)/.ready ## serve the whole system on http://127.0.0.1:8000 (PORT=, DATA=)
-	@exec $(BIN)/python -m local --port $(PORT) --data $(DATA)
+dev: $(VENV)/.ready ## serve the whole system on http://127.0.0.1:8000 (PORT=, DATA=, EVENTS=true)
+	@exec $(BIN)/python -m local --port $(PORT) --data $(DATA) $(if $(filter true,$(EVENTS)),--events)
 
 demo: $(VENV)/.ready ## load a dialogue into a running Annals and ask about it (URL=, DIALOGUES=)
 	@$(BIN)/python -m scripts.demo --url $(URL) --dialogues '$(DIALOGUES)'

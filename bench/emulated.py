@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from local import emulator, events, tables, template
+from local import emulator, events, ministack, tables, template
 from local.workers import Context, load
 
 TENANT = "bench"
@@ -26,14 +26,14 @@ def emulated() -> Iterator[None]:
     described = template.read()
     with tempfile.TemporaryDirectory(prefix="annals-bench-") as name:
         folder = Path(name)
-        ministack = emulator.start(folder)
+        running = ministack.start(folder)
         try:
-            os.environ |= {"DYNAMODB_URL": ministack.url, **described.table_names}
-            dynamodb = boto3.client("dynamodb", endpoint_url=ministack.url)
+            os.environ |= {"DYNAMODB_URL": running.url, **described.table_names}
+            dynamodb = boto3.client("dynamodb", endpoint_url=running.url)
             tables.create_missing(dynamodb, described.tables)
             yield
         finally:
-            ministack.stop(folder)
+            ministack.stop(running, folder)
 
 
 class Functions:

@@ -41,8 +41,8 @@ class Served:
 
     @property
     def dynamodb_url(self) -> str:
-        """The endpoint of its MiniStack."""
-        return f"http://127.0.0.1:{json.loads((self.data / 'ministack.json').read_text())['port']}"
+        """The endpoint of its database."""
+        return f"http://127.0.0.1:{json.loads((self.data / 'dynoxide.json').read_text())['port']}"
 
 
 def client(url: str) -> httpx.Client:

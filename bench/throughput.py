@@ -1,7 +1,7 @@
 """Appends a second and search latency over HTTP, beside what DynamoDB's stand-in does alone.
 
 The benchmark starts a development server. Writers append turns of 200 + 800 bytes, each to a conversation of its own,
-while the streams are projected and indexed as always. Just before and just after, in the same MiniStack, as many
+while the streams are projected and indexed as always. Just before and just after, in the same database, as many
 threads put bare items of the same size on a condition; the ratio says what the functions and HTTP cost on top.
 """
 

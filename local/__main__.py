@@ -31,6 +31,7 @@ def _options() -> Options:
     parser.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any (default: %(default)s)")
     parser.add_argument("--data", type=Path, default=Path(".annals"), help="folder of the data (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=4, help="requests worked on at once (default: %(default)s)")
+    parser.add_argument("--events", action="store_true", help="have queues for events, too, in a MiniStack")
     return Options(**vars(parser.parse_args()))
 
 

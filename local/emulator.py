@@ -1,4 +1,4 @@
-"""MiniStack, the DynamoDB of a machine without AWS: started, adopted, stopped."""
+"""Emulators of AWS' services as programs of their own: started, adopted after a crash of the server, stopped."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
-TABLES_ONLY = "dynamodb,dynamodbstreams"
-TABLES_AND_QUEUES = f"{TABLES_ONLY},sqs"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -28,122 +25,98 @@ CREDENTIALS = {
 
 
 class EmulatorFailed(Exception):
-    """MiniStack did not start."""
+    """An emulator did not start; the message says where it tells why."""
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running MiniStack. It writes its state to disk when it ends by SIGTERM, and only then."""
+    """A running emulator.
+
+    Parameters
+    ----------
+    pid, port : its process, and where it answers on 127.0.0.1
+    program : what it is, such as ``dynoxide 1.2.1``
+    """
 
     pid: int
     port: int
+    program: str = "MiniStack"
 
     @property
     def url(self) -> str:
         """The endpoint of all its services."""
         return f"http://127.0.0.1:{self.port}"
 
+    def is_alive(self) -> bool:
+        """Whether its process is there."""
+        try:
+            if os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+                return True
+        except ChildProcessError:  # adopted: not a child of ours
+            try:
+                os.kill(self.pid, 0)
+            except ProcessLookupError:
+                return False
+            return True
+        return False
+
     def answers(self) -> bool:
-        """Whether it is up."""
+        """Whether it speaks HTTP."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
-            connection.request("GET", "/_ministack/health")
-            return b'"dynamodb"' in connection.getresponse().read()
-        except OSError:
+            connection.request("GET", "/")
+            connection.getresponse().read()
+        except (OSError, HTTPException):
             return False
         finally:
             connection.close()
+        return True
 
-    def wait(self, folder: Path) -> None:
-        """Wait until it answers. Raises EmulatorFailed."""
+    def wait(self, log: Path) -> None:
+        """Wait until it answers. Raises EmulatorFailed, which names the log."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
-            if not _is_alive(self.pid) or time.monotonic() > deadline:
-                raise EmulatorFailed(f"MiniStack did not start; see {folder / 'ministack.log'}.")
-            time.sleep(0.05)
+            if not self.is_alive() or time.monotonic() > deadline:
+                raise EmulatorFailed(f"{self.program} did not start; see {log}.")
+            time.sleep(0.02)
 
-    def stop(self, folder: Path) -> None:
-        """Ask it to end and wait until it has written its state."""
-        if _is_alive(self.pid):
+    def stop(self, note: Path) -> None:
+        """Ask it to end, wait until it has, and take its note away."""
+        if self.is_alive():
             os.kill(self.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while _is_alive(self.pid) and time.monotonic() < deadline:
+        while self.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)
-        _note(folder).unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
 
 
-def start(folder: Path, services: str = TABLES_ONLY) -> Emulator:
-    """The MiniStack of this data folder, answering. Parameters as of ``launch``; raises EmulatorFailed."""
-    emulator = launch(folder, services)
-    emulator.wait(folder)
-    return emulator
+def find_running(note: Path) -> Emulator | None:
+    """The emulator that a killed server left running, by the note it wrote."""
+    try:
+        found = Emulator(**json.loads(note.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if found.is_alive() and found.answers() else None
 
 
-def launch(folder: Path, services: str = TABLES_ONLY) -> Emulator:
-    """The MiniStack of this data folder: the one that a killed server left behind, or a new one, which needs a moment.
+def launch(
+    program: str, command: Sequence[str], port: int, *, env: Mapping[str, str], log: Path, note: Path
+) -> Emulator:
+    """Start an emulator in a session of its own, so that it outlives a server that is killed.
 
     Parameters
     ----------
-    folder : where its state and log are kept
-    services : the AWS services that it offers; empty for all that it has
+    program : what the note calls it
+    command : its arguments, the program's path first
+    note : the file that says where it is, for those who look for it
     """
-    return _left_behind(folder) or _launch(folder, services)
-
-
-def _left_behind(folder: Path) -> Emulator | None:
-    try:
-        emulator = Emulator(**json.loads(_note(folder).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
-    return emulator if _is_alive(emulator.pid) and emulator.answers() else None
-
-
-def _launch(folder: Path, services: str) -> Emulator:
-    port = free_port()
-    with (folder / "ministack.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ministack"],
-            env=_environment(os.environ, port, folder.resolve() / "ministack", services),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - a program of this project's choice
+            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    emulator = Emulator(process.pid, port)
-    _note(folder).write_text(json.dumps(asdict(emulator)))
-    return emulator
-
-
-def _environment(env: Mapping[str, str], port: int, state: Path, services: str) -> dict[str, str]:
-    return {
-        **{name: value for name, value in env.items() if not name.startswith("AWS_")},
-        **CREDENTIALS,
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(state),
-        "SERVICES": services,
-        "LOG_LEVEL": "WARNING",
-    }
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        if os.waitpid(pid, os.WNOHANG) == (0, 0):
-            return True
-    except ChildProcessError:  # adopted: not a child of ours
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
-    return False
-
-
-def _note(folder: Path) -> Path:
-    return folder / "ministack.json"
+    started = Emulator(process.pid, port, program)
+    note.write_text(json.dumps(asdict(started)))
+    return started
 
 
 def free_port() -> int:

@@ -22,16 +22,22 @@ from starlette.applications import Starlette
 
 from annals.errors import ConfigurationError
 from annals.settings import Settings
-from local import emulator, tables, template
-from local.emulator import Emulator, EmulatorFailed
+from local import database, emulator, ministack, tables, template
+from local.database import Unusable
+from local.emulator import EmulatorFailed
 from local.expiry import Expiry
 from local.gateway import application
 from local.queue import FAILURES, QUEUE, STREAM_FAILURES, QueueReader, queue_url
 from local.streams import Invoke, StreamReaders
 from local.template import ROOT, Template
+from local.wakeup import Wakeup, ring_on_writes
 from local.workers import Workers, load
 
 log = logging.getLogger("annals")
+FOLLOWERS = 2
+"""How many batches of the streams are worked on at once, beside the requests."""
+FOLLOWERS_NICENESS = 10
+"""By how much they give way to requests, on a machine that has too few cores for both."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -46,6 +52,7 @@ class Options:
     port: int
     data: Path
     workers: int
+    events: bool = False
 
 
 def serve(options: Options) -> None:
@@ -55,16 +62,19 @@ def serve(options: Options) -> None:
         listener = stack.enter_context(_listen(options.port))
         stack.enter_context(_data_folder(options.data))
         _set_environment(os.environ, options.data, described)
-        database = stack.enter_context(_database(options.data))
-        workers = Workers(options.workers)
+        stack.enter_context(_database(options.data, described))
+        queues = stack.enter_context(_queues(options.data)) if options.events else None
+        written = Wakeup()
+        workers = Workers(options.workers, written)
         stack.callback(workers.stop)
-        if database is not None:
-            _wait_for(database, options.data)
-        readers = _readers(described, workers, options.data)
+        ring_on_writes(written.ring)
+        followers = Workers(FOLLOWERS, written, niceness=FOLLOWERS_NICENESS)
+        stack.callback(followers.stop)
+        readers = _readers(described, followers, options.data, written)
         readers.start()
         stack.callback(readers.stop)
-        if database is not None:
-            queue = QueueReader(database.url, described.queue_reader, _invoked_by(workers))
+        if queues is not None:
+            queue = QueueReader(queues, described.queue_reader, _invoked_by(workers))
             queue.start()
             stack.callback(queue.stop)
         expiry = _expiry(described)
@@ -124,30 +134,39 @@ def _set_environment(env: MutableMapping[str, str], folder: Path, described: Tem
 
 
 @contextlib.contextmanager
-def _database(folder: Path) -> Iterator[Emulator | None]:
-    """DynamoDB: the endpoint that DYNAMODB_URL names, or a MiniStack of our own, which may still be starting."""
+def _database(folder: Path, described: Template) -> Iterator[None]:
+    """DynamoDB: the endpoint that DYNAMODB_URL names, or a database of our own in the data folder."""
     given = os.environ.get("DYNAMODB_URL")
     if given:
         if urlsplit(given).hostname in LOOPBACK:
             _add_credentials(os.environ)
-        yield None
+        yield
         return
     _replace_credentials(os.environ)
-    ministack = emulator.launch(folder, emulator.TABLES_AND_QUEUES)
-    os.environ["DYNAMODB_URL"] = ministack.url
-    os.environ["INGEST_FAILURES"] = queue_url(ministack.url, FAILURES)
-    os.environ["FAILURES_QUEUE_URL"] = queue_url(ministack.url, STREAM_FAILURES)
     try:
-        yield ministack
-    finally:
-        ministack.stop(folder)
+        with database.serving(folder, _tables(described)) as running:
+            os.environ["DYNAMODB_URL"] = running.url
+            yield
+    except (Unusable, EmulatorFailed) as error:
+        raise CannotStart(str(error)) from error
 
 
-def _wait_for(database: Emulator, folder: Path) -> None:
+@contextlib.contextmanager
+def _queues(folder: Path) -> Iterator[str]:
+    """Queues for events, in a MiniStack of their own; gives its endpoint."""
+    state = folder / "queues"
+    state.mkdir(exist_ok=True)
+    _add_credentials(os.environ)
     try:
-        database.wait(folder)
+        running = ministack.start(state, ministack.QUEUES)
     except EmulatorFailed as error:
         raise CannotStart(str(error)) from error
+    os.environ["INGEST_FAILURES"] = queue_url(running.url, FAILURES)
+    os.environ["FAILURES_QUEUE_URL"] = queue_url(running.url, STREAM_FAILURES)
+    try:
+        yield running.url
+    finally:
+        ministack.stop(running, state)
 
 
 def _add_credentials(env: MutableMapping[str, str]) -> None:
@@ -162,14 +181,19 @@ def _replace_credentials(env: MutableMapping[str, str]) -> None:
     env.update(emulator.CREDENTIALS)
 
 
-def _readers(described: Template, workers: Workers, folder: Path) -> StreamReaders:
+def _readers(described: Template, workers: Workers, folder: Path, written: Wakeup) -> StreamReaders:
     """Create the tables that are missing, and what reads their streams."""
     url = os.environ["DYNAMODB_URL"]
     dynamodb = boto3.client("dynamodb", endpoint_url=url)
     streams = boto3.client("dynamodbstreams", endpoint_url=url, config=Config(parameter_validation=False))
     names = {logical: os.environ[variable] for variable, logical in described.table_names.items()}
-    tables.create_missing(dynamodb, {names[logical]: part for logical, part in described.tables.items()})
-    return StreamReaders(described.mappings, names, dynamodb, streams, _invoked_by(workers), folder)
+    tables.create_missing(dynamodb, _tables(described))
+    return StreamReaders(described.mappings, names, dynamodb, streams, _invoked_by(workers), folder, written)
+
+
+def _tables(described: Template) -> dict[str, Any]:
+    """The template's properties of the tables, by the names that they have here."""
+    return {os.environ[variable]: described.tables[logical] for variable, logical in described.table_names.items()}
 
 
 def _invoked_by(workers: Workers) -> Invoke:
@@ -237,6 +261,6 @@ curl -N {base}/v1/memory/remember-stream {header} -d '{question}'
 
 
 def _events(env: Mapping[str, str]) -> str:
-    """Where events are sent to; only a MiniStack of our own has queues."""
+    """Where events are sent to, if there are queues."""
     failures = env.get("INGEST_FAILURES", "")
     return f"\nevents   {failures.replace(FAILURES, QUEUE)}\n" if failures.endswith(FAILURES) else ""

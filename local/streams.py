@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.template import StreamMapping
+from local.wakeup import Wakeup
 from local.workers import FunctionFailed
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ log = logging.getLogger("annals")
 
 Record = dict[str, Any]
 Invoke = Callable[[str, dict[str, Any]], Any]
-IDLE_S = 0.1
+PAUSE_S = 0.1
+"""Between two looks at a stream, so that a burst of writes is read together."""
+IDLE_S = 2.0
+"""The longest until a stream is looked at again, though nobody told of a write: another process may have written."""
 OUTAGE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 NEW_SHARDS_EVERY_S = 30.0
@@ -105,7 +109,7 @@ class Delivery:
 
     def _pause(self, attempts: int) -> bool:
         """Wait before the next attempt; True when there is none because the server stops."""
-        return self.stopping.wait(min(IDLE_S * 2**attempts, LONGEST_PAUSE_S))
+        return self.stopping.wait(min(PAUSE_S * 2**attempts, LONGEST_PAUSE_S))
 
     def _try(self, batch: Sequence[Record]) -> tuple[str, int]:
         """Why it failed, and how many records are done."""
@@ -136,6 +140,8 @@ class StreamReader:
     ----------
     streams : a ``dynamodbstreams`` client, without parameter validation, because emulators have short shard ids
     arn : the stream
+    written : rings when something was written, and when the server stops; without it, the stream is looked at all the
+        time
     """
 
     mapping: StreamMapping
@@ -145,6 +151,7 @@ class StreamReader:
     checkpoints: Checkpoints
     dead_letters: DeadLetters
     stopping: threading.Event
+    written: Wakeup | None = None
     _iterators: dict[str, str | None] = field(default_factory=dict)
     _refreshed: float = 0.0
 
@@ -154,14 +161,15 @@ class StreamReader:
         while deadline is None or time.monotonic() < deadline:
             if self.stopping.is_set() and deadline is None:
                 deadline = time.monotonic() + DRAIN_S
+            seen = self.written.rung if self.written else 0
             try:
                 worked = self._poll()
             except (BotoCoreError, ClientError) as error:
                 worked = self._recover(error)
             if not worked and self.stopping.is_set():
                 return
-            if not worked:
-                self.stopping.wait(IDLE_S)
+            if not worked and not self.stopping.wait(PAUSE_S) and self.written:
+                self.written.wait(seen, IDLE_S)
 
     def _recover(self, error: Exception) -> bool:
         if self.stopping.is_set():
@@ -268,6 +276,7 @@ class StreamReaders:
     table_names : the tables' names by logical id
     invoke : calls a function and waits for its answer
     folder : where checkpoints and dead letters are kept
+    written : rings when something was written; without it, the streams are looked at all the time
     """
 
     def __init__(
@@ -278,14 +287,18 @@ class StreamReaders:
         streams: Any,
         invoke: Invoke,
         folder: Path,
+        written: Wakeup | None = None,
     ) -> None:
         self._stopping = threading.Event()
+        self._written = written
         checkpoints = Checkpoints(folder / "streams.json")
         dead_letters = DeadLetters(folder / "dlq.jsonl")
         self._threads = [
             threading.Thread(
                 name=mapping.name,
-                target=StreamReader(mapping, streams, arn, invoke, checkpoints, dead_letters, self._stopping).run,
+                target=StreamReader(
+                    mapping, streams, arn, invoke, checkpoints, dead_letters, self._stopping, self._written
+                ).run,
             )
             for mapping in mappings
             for arn in [dynamodb.describe_table(TableName=table_names[mapping.table])["Table"]["LatestStreamArn"]]
@@ -299,5 +312,7 @@ class StreamReaders:
     def stop(self) -> None:
         """Work off what is in the streams, then end."""
         self._stopping.set()
+        if self._written:
+            self._written.ring()
         for thread in self._threads:
             thread.join()

@@ -18,11 +18,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from local import template
+from local.wakeup import Wakeup, listen, ring_at, ring_on_writes
 
 Event = dict[str, Any]
 
@@ -64,12 +66,17 @@ class Workers:
     Parameters
     ----------
     size : how many events are worked on at once
+    written : rung after each of their writes to the database
+    niceness : how much they give way to others, 0 to 19
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, written: Wakeup | None = None, niceness: int = 0) -> None:
         self._size = size
+        self._niceness = niceness
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["local.preloaded"])
+        heard, self._bell = self._context.Pipe(duplex=False)
+        listen(heard, written or Wakeup())
         self._lock = threading.Lock()
         self._pool = self._new_pool()
 
@@ -91,7 +98,9 @@ class Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(self._size, self._context, initializer=_start_worker)
+        pool = ProcessPoolExecutor(
+            self._size, self._context, initializer=_start_worker, initargs=(self._bell, self._niceness)
+        )
         for _ in range(self._size):
             pool.submit(os.getpid)
         return pool
@@ -120,10 +129,12 @@ def load_all() -> None:
             _function(name)
 
 
-def _start_worker() -> None:
+def _start_worker(bell: Connection, niceness: int) -> None:
+    os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    ring_on_writes(ring_at(bell))
 
 
 def _end_with_parent() -> None:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from annals.settings import settings
-from local import emulator
+from local import dynoxide
+from local import ministack as ministack_programs
+from local.emulator import Emulator
 from scripts import opensearch
 from tests.support import stack
 from tests.support.api import Api
@@ -31,19 +33,39 @@ def moto() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def running_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Emulator]:
+def running_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """The one MiniStack of a test run."""
     folder = tmp_path_factory.mktemp("ministack")
-    running = emulator.start(folder)
+    running = ministack_programs.start(folder)
     yield running
-    running.stop(folder)
+    ministack_programs.stop(running, folder)
+
+
+@pytest.fixture(scope="session")
+def running_dynoxide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The one dynoxide of a test run."""
+    folder = tmp_path_factory.mktemp("dynoxide")
+    try:
+        running = dynoxide.start(folder)
+    except dynoxide.NotInstalled as reason:
+        pytest.skip(f"dynoxide is not here: {reason}")
+    yield running
+    dynoxide.stop(running, folder)
 
 
 @pytest.fixture(scope="module")
-def ministack(running_emulator: emulator.Emulator) -> Iterator[emulator.Emulator]:
+def ministack(running_emulator: Emulator) -> Iterator[Emulator]:
     """Fresh tables in MiniStack for a module of integration tests."""
     with stack.on_emulator(running_emulator):
         yield running_emulator
+
+
+@pytest.fixture(scope="module", params=["running_dynoxide", "running_emulator"], ids=["dynoxide", "MiniStack"])
+def database(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """Fresh tables for a module of integration tests, which runs on each of the databases of a laptop."""
+    running: Emulator = request.getfixturevalue(request.param)
+    with stack.on_emulator(running):
+        yield running
 
 
 @pytest.fixture(scope="session")

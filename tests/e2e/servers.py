@@ -36,7 +36,7 @@ class Server:
         return httpx.Client(base_url=self.url, headers=headers, timeout=30)
 
 
-def start_server(data: Path, **env: str) -> tuple[subprocess.Popen[str], Server]:
+def start_server(data: Path, *options: str, **env: str) -> tuple[subprocess.Popen[str], Server]:
     """Start the server; its output goes to ``server.log`` in the data folder."""
     port = free_port()
     data.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def start_server(data: Path, **env: str) -> tuple[subprocess.Popen[str], Server]
     }
     with (data / "server.log").open("a") as log:
         process = subprocess.Popen(  # noqa: S603 - the server of this checkout
-            [sys.executable, "-m", "local", "--port", str(port), "--data", str(data)],
+            [sys.executable, "-m", "local", "--port", str(port), "--data", str(data), *options],
             cwd=ROOT,
             env={**plain, "PYTHONPATH": f"{ROOT / 'layers/annals'}:{ROOT}", **env},
             stdout=log,

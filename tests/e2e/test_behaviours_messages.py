@@ -435,7 +435,7 @@ def test_one_byte_changed_behind_the_api_is_found(own: httpx.Client, server: Ser
 
 def tamper(server: Server, conversation_id: str, seq: int) -> None:
     """Change one byte of a message in the database."""
-    port = json.loads((server.data / "ministack.json").read_text())["port"]
+    port = json.loads((server.data / "dynoxide.json").read_text())["port"]
     credentials = {"aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": "us-east-1"}
     dynamodb = boto3.client("dynamodb", endpoint_url=f"http://127.0.0.1:{port}", **credentials)
     found = dynamodb.scan(

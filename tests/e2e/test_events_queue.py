@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -14,15 +14,23 @@ import pytest
 from local.emulator import CREDENTIALS
 from local.queue import FAILURES, QUEUE, queue_url
 from tests.e2e.asking import unique
-from tests.e2e.servers import Server
+from tests.e2e.servers import Server, start_server, stop_server
 
 PATIENCE_S = 30
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A development server that has queues."""
+    process, running = start_server(tmp_path_factory.mktemp("events"), "--events")
+    yield running
+    assert stop_server(process) == 0
 
 
 @pytest.fixture
 def sqs(server: Server) -> Any:
     """A client of the server's queues."""
-    endpoint = f"http://127.0.0.1:{json.loads((server.data / 'ministack.json').read_text())['port']}"
+    endpoint = f"http://127.0.0.1:{json.loads((server.data / 'queues/ministack.json').read_text())['port']}"
     keys = {"aws_access_key_id": CREDENTIALS["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": "local"}
     return boto3.client("sqs", endpoint_url=endpoint, region_name="us-east-1", **keys)
 

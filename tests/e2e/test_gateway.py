@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local import emulator
+from local import emulator, ministack
 from local.emulator import Emulator
 from tests.e2e.servers import ROOT, Server, start_server, stop_server
 
@@ -190,10 +190,10 @@ def test_a_stop_keeps_the_data_and_leaves_nothing_running(tmp_path: Path, number
     with first.client() as api:
         conversation = create(api)
         api.post(f"/v1/conversations/{conversation}/messages", json={"role": "user", "content": "kept"})
-    ministack = json.loads((tmp_path / "ministack.json").read_text())["pid"]
+    database = json.loads((tmp_path / "dynoxide.json").read_text())["pid"]
     assert stop_server(process, number) == 0
-    assert not (tmp_path / "ministack.json").exists()
-    assert not is_alive(ministack)
+    assert not (tmp_path / "dynoxide.json").exists()
+    assert not is_alive(database)
     process, second = start_server(tmp_path)
     try:
         with second.client() as api:
@@ -210,11 +210,11 @@ def test_a_killed_servers_database_is_adopted_with_all_that_was_written(tmp_path
     with first.client() as api:
         conversation = create(api)
     assert stop_server(process, signal.SIGKILL) == -signal.SIGKILL
-    left_behind = Emulator(**json.loads((tmp_path / "ministack.json").read_text()))
+    left_behind = Emulator(**json.loads((tmp_path / "dynoxide.json").read_text()))
     assert is_alive(left_behind.pid)
     process, second = start_server(tmp_path)
     try:
-        assert json.loads((tmp_path / "ministack.json").read_text())["pid"] == left_behind.pid
+        assert json.loads((tmp_path / "dynoxide.json").read_text())["pid"] == left_behind.pid
         with second.client() as api:
             assert api.get(f"/v1/conversations/{conversation}").status_code == 200
     finally:
@@ -265,13 +265,13 @@ def test_a_wrong_setting_is_named_in_a_sentence(tmp_path: Path, name: str, value
 
 def test_the_database_that_a_setting_names_is_used_and_not_stopped(tmp_path: Path) -> None:
     (tmp_path / "database").mkdir()
-    database = emulator.start(tmp_path / "database")
+    database = ministack.start(tmp_path / "database")
     try:
         process, running = start_server(tmp_path / "data", DYNAMODB_URL=database.url)
         with running.client() as api:
             create(api)
         assert stop_server(process) == 0
-        assert not (tmp_path / "data/ministack").exists()
+        assert not (tmp_path / "data/dynoxide.json").exists()
         assert database.answers()
     finally:
-        database.stop(tmp_path / "database")
+        ministack.stop(database, tmp_path / "database")

@@ -8,7 +8,8 @@ import pytest
 
 from annals.memory import ports
 from annals.settings import settings
-from local import emulator
+from local import ministack
+from local.emulator import Emulator
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.servers import serving
 from tests.fakes.uvicorn_server import serving_app
@@ -21,16 +22,16 @@ LEASE_S = 3
 
 
 @pytest.fixture(scope="session")
-def running_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Emulator]:
+def running_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """A MiniStack that has queues, topics, buses and buckets, too."""
     folder = tmp_path_factory.mktemp("ministack-events")
-    running = emulator.start(folder, f"{emulator.TABLES_ONLY},sqs,sns,s3,events")
+    running = ministack.start(folder, f"{ministack.TABLES},sqs,sns,s3,events")
     yield running
-    running.stop(folder)
+    ministack.stop(running, folder)
 
 
 @pytest.fixture(scope="module")
-def aws(running_aws: emulator.Emulator) -> Iterator[emulator.Emulator]:
+def aws(running_aws: Emulator) -> Iterator[Emulator]:
     """Fresh tables in it for a module, and every client's way there."""
     with pytest.MonkeyPatch.context() as patch, stack.on_emulator(running_aws):
         patch.setenv("AWS_ENDPOINT_URL", running_aws.url)

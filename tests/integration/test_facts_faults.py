@@ -13,7 +13,7 @@ from tests.support.api import Api
 from tests.support.facts import places
 from tests.support.indexing import Stream, embedded_index
 
-pytestmark = pytest.mark.usefixtures("ministack")
+pytestmark = pytest.mark.usefixtures("database")
 
 REMEMBER = "/v1/memory/remember"
 FACT = {"fact": "Ada lives in Paris.", "subject": "Ada", "predicate": "lives in", "object": "Paris"}

@@ -20,7 +20,7 @@ from annals.ledger.read import walk
 from annals.ledger.verify import verify
 from tests.support.api import Api
 
-pytestmark = pytest.mark.usefixtures("ministack")
+pytestmark = pytest.mark.usefixtures("database")
 
 MESSAGES = 400
 CONTENTS = [f"message {number}" for number in range(MESSAGES)]

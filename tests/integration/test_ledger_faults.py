@@ -21,7 +21,7 @@ from tests.conftest import Setting
 from tests.support import faults
 from tests.support.ledgers import new_conversation, read_contents, read_seqs, say, verify_stored
 
-pytestmark = pytest.mark.usefixtures("ministack")
+pytestmark = pytest.mark.usefixtures("database")
 
 NEW = NewConversation("agent-agent", {"agent1": "planner", "agent2": "critic"}, {"a": 1}, "conv-1")
 

@@ -18,7 +18,7 @@ from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.read import walk
 from tests.support.ledgers import new_conversation, read_contents, read_seqs, say, verify_stored
 
-pytestmark = pytest.mark.usefixtures("ministack")
+pytestmark = pytest.mark.usefixtures("database")
 
 WRITERS, APPENDS = 8, 25
 PAIR = {"agent1": "planner", "agent2": "critic"}

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local import emulator, template
+from local import ministack, template
 from local.template import ROOT
 from scripts import opensearch
 from tests.support import sam
@@ -80,11 +80,11 @@ def search_url(request: pytest.FixtureRequest) -> str:
 def stack(build: Path, search_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     add_this_interpreters_modules(build)
     folder = tmp_path_factory.mktemp("aws")
-    running = emulator.start(folder, services="")
+    running = ministack.start(folder, services="")
     try:
         yield deploy(build / "template.yaml", running.url, search_url)
     finally:
-        running.stop(folder)
+        ministack.stop(running, folder)
 
 
 def add_this_interpreters_modules(build: Path) -> None:

@@ -17,7 +17,8 @@ import httpx
 import pytest
 from botocore.config import Config
 
-from local import emulator, tables, template
+from local import ministack, tables, template
+from local.emulator import Emulator, free_port
 from scripts import lambda_adapter, sam_image
 from scripts.events import FOLDER, TRANSCRIPT, TRANSCRIPT_KEY
 from tests.fakes.lambda_runtime import PRELUDE_END
@@ -129,7 +130,7 @@ class Local:
 def local(engine: sam_image.Engine, opensearch_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     """What is built, its databases, and the conversation that the samples speak of."""
     folder = tmp_path_factory.mktemp("sam-local")
-    aws = emulator.start(folder, services="")
+    aws = ministack.start(folder, services="")
     try:
         make_tables_and_bucket(aws)
         search = httpx.URL(opensearch_url).port
@@ -139,10 +140,10 @@ def local(engine: sam_image.Engine, opensearch_url: str, tmp_path_factory: pytes
             write_variables(folder, near_aws, near_search)
             yield Local(engine, folder, aws.url)
     finally:
-        aws.stop(folder)
+        ministack.stop(aws, folder)
 
 
-def make_tables_and_bucket(aws: emulator.Emulator) -> None:
+def make_tables_and_bucket(aws: Emulator) -> None:
     clients = sam.clients(aws.url)
     tables.create_missing(clients("dynamodb"), {name: TEMPLATE.tables[name] for name in TEMPLATE.tables})
     s3 = clients("s3")
@@ -195,7 +196,7 @@ def write_variables(folder: Path, aws: str, search: str) -> None:
 @contextmanager
 def serving(local: Local, name: str) -> Iterator[int]:
     """One of the SAM CLI's local servers; gives its port. A function keeps the container of its first call."""
-    port = emulator.free_port()
+    port = free_port()
     command = local.command(name, "--port", str(port), "--warm-containers", "LAZY", "--no-watch")
     path = local.folder / f"{name}.log"
     with path.open("wb") as log:
