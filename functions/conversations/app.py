@@ -45,8 +45,9 @@ def get_or_create_conversation(body: GetOrCreateConversation) -> Response[Conver
     """The conversation of these participants: the one there is (200), or a new one (201)."""
     caller, new = app.caller.require("write"), body.to_new()
     caller.demand_space(new.participants.get("memorySpaceId"))
-    made = get_or_create(caller.tenant, new, caller.key_id)
-    return reply(show_conversation(made.head), 201 if made.created else 200, etag=made.head.version)
+    made = get_or_create(caller.tenant, new, caller.key_id, app.idempotent_request("by-participants"))
+    status = 201 if made.created else 200
+    return reply(show_conversation(made.head), status, etag=made.head.version, replayed=made.replayed)
 
 
 @app.get("/v1/conversations", tags=["Conversations"])
@@ -90,5 +91,6 @@ def patch_conversation(conversation_id: PathId, body: PatchConversation) -> Resp
     """Merge a patch into a conversation's metadata; null removes a key."""
     caller = app.caller.require("write")
     demand_space(caller.tenant, conversation_id, caller.spaces)
-    head = patch_metadata(caller.tenant, conversation_id, body.metadata, app.if_match())
-    return reply(show_conversation(head), etag=head.version)
+    request = app.idempotent_request("patch-conversation")
+    head, replayed = patch_metadata(caller.tenant, conversation_id, body.metadata, app.if_match(), request)
+    return reply(show_conversation(head), etag=head.version, replayed=replayed)

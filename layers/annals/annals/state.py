@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from annals.dynamodb import Item, client, to_item
 from annals.errors import RequestTooLarge, Unavailable
+from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.items import item_size
 from annals.ledger.retry import tries
 from annals.settings import settings
@@ -109,6 +110,19 @@ def delete_partition(pk: str, prefix: str = "") -> None:
     """Delete the items of a partition, those whose sort keys begin so. Doing it again finishes what was begun."""
     for key in read_partition(pk, prefix, ProjectionExpression="pk, sk"):
         client().delete_item(TableName=settings().state_table, Key=key)
+
+
+def write_together(writes: Sequence[Mapping[str, Any]]) -> bool:
+    """Write all, or nothing where a condition does not hold, or another writer was faster: then False."""
+    together: Any = list(writes)
+    try:
+        client().transact_write_items(TransactItems=together)
+    except ClientError as error:
+        codes = {reason["Code"] for reason in cancellation_reasons(error)}
+        if not codes <= RETRIED_REASONS | {"ConditionalCheckFailed"}:
+            raise
+        return False
+    return True
 
 
 def cancellation_reasons(error: ClientError) -> list[Any]:

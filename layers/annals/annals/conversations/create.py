@@ -26,12 +26,12 @@ from annals.ledger.append import (
     replay_of_marker,
 )
 from annals.ledger.entry import ERASED, NO_HASH, OPEN, Entry, Tail
-from annals.ledger.idempotency import IdempotentRequest, entry_marker_put
+from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_result, marker_put
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail, tails
 from annals.settings import settings
-from annals.state import cancellation_reasons
+from annals.state import cancellation_reasons, write_together
 from annals.times import now_ms
 
 
@@ -72,8 +72,7 @@ def create(tenant: str, new: NewConversation, created_by: str, request: Idempote
     found = _write([entry], genesis, _marker(request, entry))
     if request and (marker := found.get(MARKER)):
         earlier = replay_of_marker(request, marker, entry).entry
-        made, first = read_genesis_entry(earlier.pk)
-        return Made(first_head(made, Tail.of(first)), replayed=True)
+        return Made(_made(earlier.pk), replayed=True)
     return Made(first_head(genesis, Tail.of(entry)))
 
 
@@ -97,15 +96,25 @@ def begin(
     return _answer(genesis, entries[1], request, found)
 
 
-def get_or_create(tenant: str, new: NewConversation, created_by: str) -> Made:
-    """The conversation of these participants, made if there is none; however many ask at once, it is one."""
+def get_or_create(tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None) -> Made:
+    """The conversation of these participants, made if there is none; however many ask at once, it is one.
+
+    Raises IdempotencyKeyReused, and ConversationErased where an earlier try of the request found what was erased since.
+    """
     pk = holder_pk(tenant, new.type, new.participants)
     for _ in tries(settings().append_patience_s):
+        if request and (earlier := find_result(request)):
+            head = read_conversation(tenant, earlier["conversationId"])
+            return Made(_made(head.pk) if earlier["created"] else head, earlier["created"], replayed=True)
         held, erased = _read_held(tenant, pk)
-        if held:
-            return Made(read_conversation(tenant, held), created=False)
         genesis, entry = _genesis(tenant, new, created_by)
-        if not _write([entry], genesis, {HOLDER: holder_put(pk, genesis.conversation_id, erased)}):
+        told = {"conversationId": held or genesis.conversation_id, "created": not held}
+        marker = {MARKER: marker_put(request, told)} if request else {}
+        if held:
+            head = read_conversation(tenant, held)
+            if not marker or write_together([marker[MARKER]]):
+                return Made(head, created=False)
+        elif not _write([entry], genesis, {HOLDER: holder_put(pk, genesis.conversation_id, erased), **marker}):
             return Made(first_head(genesis, Tail.of(entry)))
     raise AppendConflict(new.conversation_id or pk)
 
@@ -138,6 +147,12 @@ def append_between(
 
 MARKER, HOLDER = "marker", "holder"
 """The guards of a new conversation, whose places in the state table must be free."""
+
+
+def _made(pk: str) -> Head:
+    """A conversation as it was made."""
+    genesis, entry = read_genesis_entry(pk)
+    return first_head(genesis, Tail.of(entry))
 
 
 def _read_held(tenant: str, pk: str) -> tuple[str | None, str | None]:

@@ -24,6 +24,9 @@ from annals.state import delete_partition, read_items
 MAX_METADATA_BYTES = 128 * 1024
 """The most that a conversation's metadata may weigh as JSON."""
 
+HEAD = "HEAD"
+"""The sort key of a conversation's head."""
+
 FIGURES = "FIGURES"
 """The sort key of the item that keeps a conversation's analytics."""
 
@@ -92,7 +95,7 @@ def of_tail(tail: Tail, newest: LastMessage | None) -> dict[str, Any]:
 
 
 def head_key(pk: str) -> Item:
-    return {"pk": {"S": pk}, "sk": {"S": "HEAD"}}
+    return {"pk": {"S": pk}, "sk": {"S": HEAD}}
 
 
 def tenant_list(tenant: str, shard: int) -> str:
@@ -129,7 +132,7 @@ def to_head_item(head: Head) -> Item:
     tenant_shard, shard = place % settings().tenant_shards, place % settings().list_shards
     values = {
         "pk": pk,
-        "sk": "HEAD",
+        "sk": HEAD,
         "type": genesis.type,
         "participants": dict(genesis.participants),
         "creation": metadata_text(genesis.metadata),

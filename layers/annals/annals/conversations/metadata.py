@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,36 +10,51 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from annals.conversations.heads import Head, head_key, metadata_text, project, read_head
+from annals.conversations.heads import HEAD, Head, head_key, metadata_text, project, read_head
 from annals.conversations.read import read_conversation
 from annals.dynamodb import client, from_item, to_item
 from annals.errors import AppendConflict, PreconditionFailed
+from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.keys import conversation_pk
 from annals.ledger.retry import tries
 from annals.settings import settings
+from annals.state import write_together
 from annals.times import now_ms
 
 
 def patch_metadata(
-    tenant: str, conversation_id: str, patch: Mapping[str, Any], expected_version: int | None = None
-) -> Head:
+    tenant: str,
+    conversation_id: str,
+    patch: Mapping[str, Any],
+    expected_version: int | None = None,
+    request: IdempotentRequest | None = None,
+) -> tuple[Head, bool]:
     """Merge a patch into a conversation's metadata (RFC 7396: null removes a key).
+
+    Returns
+    -------
+    Head and bool
+        The conversation as the patch made it, and whether an earlier try of the request had made it so.
 
     Raises
     ------
     ConversationNotFound, ConversationErased
+    IdempotencyKeyReused : the request's key came with another patch of this conversation before
     PreconditionFailed : the version is not ``expected_version``
     RequestTooLarge : the merged metadata are over the limit
     AppendConflict : others kept changing the metadata
     """
     pk, change_id = conversation_pk(tenant, conversation_id), secrets.token_hex(8)
+    once = request.standing_beside(pk, HEAD) if request else None
     for _ in tries(settings().append_patience_s):
         head = read_conversation(tenant, conversation_id)
+        if once and (earlier := find_result(once)):
+            return _changed_by(head, earlier), True
         if expected_version is not None and head.version != expected_version:
             raise PreconditionFailed(expected_version, head.version)
         changed = replace(head, metadata=merged(head.metadata, patch), version=head.version + 1, changed_at=now_ms())
-        if _write(pk, changed, change_id):
-            return changed
+        if _write(pk, changed, change_id, once):
+            return changed, False
         if read_head(pk) is None:
             project(pk)
     raise AppendConflict(conversation_id)
@@ -58,24 +74,34 @@ def merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def _write(pk: str, head: Head, change_id: str) -> bool:
+def _changed_by(head: Head, result: Mapping[str, Any]) -> Head:
+    """The conversation as an earlier request left its metadata."""
+    said = {"metadata": json.loads(result["metadata"]), "version": result["version"], "changed_at": result["changedAt"]}
+    return replace(head, **said)
+
+
+def _write(pk: str, head: Head, change_id: str, once: IdempotentRequest | None) -> bool:
     """Store the metadata of a head, if its version is still the one before, or this very change made it already."""
+    result = {"metadata": metadata_text(head.metadata), "version": head.version, "changedAt": head.changed_at}
     values = {
-        ":metadata": metadata_text(head.metadata),
+        ":metadata": result["metadata"],
         ":version": head.version,
         ":before": head.version - 1,
         ":at": head.changed_at,
         ":change": change_id,
     }
+    update: dict[str, Any] = {
+        "TableName": settings().state_table,
+        "Key": head_key(pk),
+        "UpdateExpression": "SET metadata = :metadata, version = :version, changedAt = :at, changeId = :change",
+        "ConditionExpression": "version = :before",
+        "ExpressionAttributeValues": to_item(values),
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    if once:
+        return write_together([{"Update": update}, marker_put(once, result)])
     try:
-        client().update_item(
-            TableName=settings().state_table,
-            Key=head_key(pk),
-            UpdateExpression="SET metadata = :metadata, version = :version, changedAt = :at, changeId = :change",
-            ConditionExpression="version = :before",
-            ExpressionAttributeValues=to_item(values),
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
+        client().update_item(**update)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise

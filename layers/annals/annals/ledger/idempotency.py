@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from annals.dynamodb import client, from_item, to_item
+from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import IdempotencyKeyReused
 from annals.ledger.entry import IDEMPOTENCY_BYTES, SALT_BYTES, Entry, Idempotency
 from annals.ledger.keys import escape
@@ -29,7 +29,8 @@ class IdempotentRequest:
 
     ``said`` is a digest of all that, sent again under the same key, must be the same; it is never stored as it is.
     ``caller`` is whoever the key is from, and empty where it is Annals' own. ``retention_s`` is for how long the key
-    is known.
+    is known. ``beside`` is the partition of what the request changes, and its name there, where the marker stands
+    beside that and goes with it: then keys are told apart by what is changed, too.
     """
 
     tenant: str
@@ -38,6 +39,7 @@ class IdempotentRequest:
     said: bytes
     caller: str = ""
     retention_s: int = RETENTION_S
+    beside: tuple[str, str] | None = None
 
     @staticmethod
     def of(tenant: str, route: str, key: str, *said: bytes, caller: str = "") -> IdempotentRequest:
@@ -54,6 +56,18 @@ class IdempotentRequest:
     def pk(self) -> str:
         """The partition of the request's marker."""
         return f"T#{escape(self.tenant)}#I#{self.id.hex()}"
+
+    def standing_beside(self, pk: str, name: str) -> IdempotentRequest:
+        """The same request, with a marker beside what it changes, in that one's partition."""
+        return replace(self, beside=(pk, name))
+
+    @property
+    def marker_key(self) -> Item:
+        """The key of the request's marker."""
+        if self.beside is None:
+            return to_item({"pk": self.pk, "sk": "I"})
+        pk, name = self.beside
+        return to_item({"pk": pk, "sk": f"{markers_of(name)}{self.id.hex()}"})
 
     def digest(self, salt: bytes) -> bytes:
         """What is stored of what the request says."""
@@ -84,6 +98,11 @@ class IdempotentRequest:
             raise IdempotencyKeyReused
 
 
+def markers_of(name: str) -> str:
+    """How the sort keys of all markers begin that stand beside what has a name in its partition."""
+    return f"I#{name}#"
+
+
 def marker_put(request: IdempotentRequest, result: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a transaction that writes the marker, on condition that no live one exists."""
     salt = os.urandom(SALT_BYTES)
@@ -97,11 +116,11 @@ def entry_marker_put(request: IdempotentRequest, entry: Entry) -> dict[str, Any]
 
 def _put(request: IdempotentRequest, values: Mapping[str, Any]) -> dict[str, Any]:
     now_s = now_ms() // 1000
-    item = {"pk": request.pk, "sk": "I", **values, "expiresAt": now_s + request.retention_s}
+    item = to_item({**values, "expiresAt": now_s + request.retention_s})
     return {
         "Put": {
             "TableName": settings().state_table,
-            "Item": to_item(item),
+            "Item": {**request.marker_key, **item},
             "ConditionExpression": "attribute_not_exists(pk) OR expiresAt < :now",
             "ExpressionAttributeValues": {":now": {"N": str(now_s)}},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -111,7 +130,7 @@ def _put(request: IdempotentRequest, values: Mapping[str, Any]) -> dict[str, Any
 
 def find_result(request: IdempotentRequest) -> dict[str, Any] | None:
     """The result of a request with this key, while it is known. Raises IdempotencyKeyReused if it differs."""
-    key = {"pk": {"S": request.pk}, "sk": {"S": "I"}}
+    key = request.marker_key
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
     if item is None or int(item["expiresAt"]["N"]) < now_ms() // 1000:
         return None
