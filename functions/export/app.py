@@ -20,7 +20,7 @@ from annals.memory.people.person import export_person
 
 async def export_conversation(request: Request) -> Response:
     """One conversation as a file."""
-    caller, query = asgi.caller(request).require("read"), dict(request.query_params)
+    caller, query = asgi.caller(request).require("read"), asgi.query_of(request)
     demand_known(query, OPTIONS)
     options = read_options(query)
     conversation_id = asgi.path_id(request, "conversationId")
@@ -30,7 +30,7 @@ async def export_conversation(request: Request) -> Response:
 
 async def export_conversations(request: Request) -> Response:
     """All conversations that a filter matches as one file."""
-    caller, query = asgi.caller(request).require("read"), dict(request.query_params)
+    caller, query = asgi.caller(request).require("read"), asgi.query_of(request)
     options = read_options(query)
     chosen = Selection(caller.tenant, caller.spaces, from_query(query, *OPTIONS))
     pieces = export_many(chosen, options)
@@ -40,14 +40,14 @@ async def export_conversations(request: Request) -> Response:
 async def export_memories(request: Request) -> Response:
     """All memories that a filter matches as one file."""
     caller = asgi.caller(request).require("read")
-    export = read_export(caller, dict(request.query_params))
+    export = read_export(caller, asgi.query_of(request))
     return await download(export.pieces(), export.format.content_type, f"memories{export.format.suffix}")
 
 
 async def export_user(request: Request) -> Response:
     """All that there is of a person as JSON lines."""
     caller = asgi.caller(request).require("read")
-    demand_known(dict(request.query_params), ())
+    demand_known(asgi.query_of(request), ())
     user_id = asgi.path_id(request, "userId")
     return await download(export_person(caller, user_id), NDJSON, f"{user_id}.jsonl")
 

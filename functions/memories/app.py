@@ -7,7 +7,6 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from annals.errors import InvalidInput
 from annals.http.app import Api, reply
 from annals.http.model import PathMemoryId
 from annals.http.query import read_time
@@ -25,7 +24,6 @@ from annals.memory.models import (
     MemoryVersions,
     MemoryWithVersions,
     PatchMemory,
-    SearchFilter,
 )
 from annals.memory.shown import show_memory
 
@@ -57,15 +55,15 @@ def list_them(
 def count_them(memory_space_id: Annotated[str | None, Query(alias="memorySpaceId")] = None) -> MemoryCount:
     """How many memories a list with the same filter would have."""
     caller = app.caller.require("read")
-    return {"count": ports.index().count(scope_of(caller, memory_space_id, read_filter(app.query)))}
+    scope = scope_of(caller, memory_space_id, read_filter(app.query))
+    return {"count": ports.index().count(scope)}
 
 
 @app.post("/v1/memories/delete-many", tags=["Memories"])
 def delete_them(body: DeleteMemories) -> DeletedMemories:
-    """Delete all memories that a filter matches; more than ten only where that is confirmed."""
+    """Delete all memories that a filter matches, or of a memory space; more than ten only where that is confirmed."""
     caller = app.caller.require("erase")
-    if body.memory_space_id is None and body.filter == SearchFilter():
-        raise InvalidInput("MISSING_REQUIRED_FIELD", "filter must name what to delete.", field="filter")
+    body.demand_scope()
     scope = scope_of(caller, body.memory_space_id, body.filter)
     ids = delete_memories(caller, scope, dry_run=body.dry_run, confirmed=body.confirm)
     return {"count": len(ids), "memoryIds": ids, "dryRun": body.dry_run}

@@ -137,17 +137,20 @@ class Memories(Resource[S]):
         self,
         *,
         memory_space_id: str | None = None,
+        all: bool = False,  # noqa: A002 - the API's word
         dry_run: bool = False,
         confirm: bool = False,
         **wanted: Unpack[MemoryFilter],
     ) -> Said:
         """Delete all memories that a filter matches, or only say which they are.
 
+        Without a filter, ``all`` says that every memory of the space is meant.
+
         Raises
         ------
         Conflict : DELETE_MANY_THRESHOLD_EXCEEDED, more than ten match and that is not confirmed
         """
-        said = wire.body(memory_space_id=memory_space_id, dry_run=dry_run, confirm=confirm)
+        said = wire.body(memory_space_id=memory_space_id, all=all, dry_run=dry_run, confirm=confirm)
         return Said(body={**said, "filter": wire.body(**wanted)})
 
     @call(f"GET {MEMORY}/versions", MemoryList, inside="items")

@@ -10,18 +10,22 @@ from typing_extensions import TypedDict
 from annals.access.caller import Caller
 from annals.access.keys import Key
 from annals.errors import Forbidden, InvalidInput
-from annals.http.model import Id, Model, Text, Time
+from annals.http.conditions import Narrowing
+from annals.http.model import Id, Model, Name, Time
 from annals.times import now_ms, to_rfc3339
+
+MAX_SPACES = 1_000
+"""How many memory spaces a key may be limited to."""
 
 
 class CreateKey(Model):
     """A key to be made. It can do no more than the key that makes it."""
 
-    name: Text
+    name: Name
     tenant: Id | None = None
-    scopes: Annotated[list[Literal["read", "write", "erase", "admin"]], Field(min_length=1)]
-    memory_spaces: Annotated[list[Id], Field(min_length=1)] | None = None
-    expires_at: Time | None = None
+    scopes: Annotated[list[Literal["read", "write", "erase", "admin"]], Field(min_length=1, max_length=4)]
+    memory_spaces: Narrowing[Annotated[list[Id], Field(min_length=1, max_length=MAX_SPACES)]] = None
+    expires_at: Narrowing[Time] = None
 
     def spaces_within(self, caller: Caller) -> frozenset[str] | None:
         """The spaces of the new key: those asked for, else the maker's. Raises Forbidden, InvalidInput."""

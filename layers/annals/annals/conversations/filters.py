@@ -14,8 +14,10 @@ from typing import Any
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.conversations.heads import STATUSES, Head
 from annals.errors import InvalidInput
+from annals.http.conditions import demand_query_conditions
 from annals.http.model import MAX_ID_CHARS
 from annals.http.query import time_of
+from annals.ledger.keys import MAX_SEQ
 
 CREATED, LAST_MESSAGE, UPDATED, COUNT = "createdAt", "lastMessageAt", "updatedAt", "messageCount"
 
@@ -91,11 +93,12 @@ class Conditions:
 def from_query(query: Mapping[str, str], *reserved: str) -> Conditions:
     """The conditions of query parameters, but for those with a meaning of their own. Raises InvalidInput."""
     given = {name: value for name, value in query.items() if name not in reserved}
+    demand_query_conditions(given)
     return _checked(_condition(name, "$eq", _typed(name, value), name) for name, value in given.items())
 
 
 def from_json(said: Mapping[str, Any], field: str = "filter") -> Conditions:
-    """The conditions of a filter in a JSON body. Raises InvalidInput."""
+    """The conditions of a filter in a JSON body, a ``JsonFilter``. Raises InvalidInput."""
     return _checked(_nested(said, "", field), f"{field}.")
 
 
@@ -116,11 +119,8 @@ def _nested(said: Mapping[str, Any], path: str, field: str) -> Iterator[Conditio
                 detail = f"{field} knows {', '.join(PUBLIC_OPERATORS)}, not {name}."
                 raise InvalidInput("INVALID_FILTER", detail, field=field)
             yield _condition(path, name, value, field)
-        elif isinstance(value, Mapping) and value:
-            yield from _nested(value, whole, f"{field}.{name}")
         elif isinstance(value, Mapping):
-            # Else a filter that says nothing would match everything.
-            raise InvalidInput("INVALID_FILTER", f"{field}.{name} says nothing.", field=f"{field}.{name}")
+            yield from _nested(value, whole, f"{field}.{name}")
         else:
             yield _condition(whole, "$eq", value, f"{field}.{name}")
 
@@ -133,16 +133,21 @@ def _condition(path: str, operator: str, value: Any, field: str) -> Condition:
     _demand_known(path, field)
     if operator == "$in" and not isinstance(value, list):
         raise InvalidInput("INVALID_FILTER", f"{field}: $in takes a list.", field=field)
+    values = value if operator == "$in" else [value]
     if path in MEMBERS or path == SPACE:
-        _demand_ids(value if operator == "$in" else [value], field)
+        _demand_ids(values, field)
     if path in (CREATED, LAST_MESSAGE):
         value = time_of(value, field)
     if path in WORDS:
         code, allowed = WORDS[path]
-        _demand_among(code, value if operator == "$in" else [value], allowed, field)
-    if path == COUNT and (isinstance(value, bool) or not isinstance(value, int | list)):
-        raise InvalidInput("INVALID_RANGE", f"{field} must be a whole number.", field=field)
+        _demand_among(code, values, allowed, field)
+    if path == COUNT and not all(map(_is_count, values)):
+        raise InvalidInput("INVALID_RANGE", f"{field} must be a whole number from 0 to {MAX_SEQ}.", field=field)
     return Condition(path, operator, value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEQ
 
 
 def _demand_known(path: str, field: str) -> None:

@@ -21,7 +21,7 @@ from annals.conversations.naming import name_of
 from annals.conversations.openai_chat import from_openai
 from annals.errors import AnnalsError, InvalidInput, InvalidJson
 from annals.http.messages import NewMessage
-from annals.http.model import Id, Model, SaidJson, Time
+from annals.http.model import Id, MessageId, Model, SaidJson, Time, Word
 from annals.http.problems import from_validation
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
@@ -56,7 +56,7 @@ class ConversationLine(Model):
     created_at: Time | None = None
     updated_at: Time | None = None
     last_message_at: Time | None = None
-    head_hash: str | None = None
+    head_hash: Word | None = None
 
 
 class MessageLine(NewMessage):
@@ -64,7 +64,7 @@ class MessageLine(NewMessage):
 
     type: Literal["message"]
     conversation_id: Id
-    message_id: str | None = None
+    message_id: MessageId | None = None
     seq: int | None = None
     kind: Literal["message", "preamble"] = "message"
     status: Literal["incomplete", "archived"] | None = None  # type: ignore[assignment] # an export says more
@@ -80,7 +80,7 @@ class RedactedLine(Model):
 
     type: Literal["message"]
     conversation_id: Id
-    message_id: str | None = None
+    message_id: MessageId | None = None
     seq: int | None = None
     kind: Literal["message", "preamble"] = "message"
     status: Literal["redacted"]

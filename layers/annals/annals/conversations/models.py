@@ -12,7 +12,8 @@ from annals.conversations.create import NewConversation
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.conversations.receipts import Receipt
 from annals.errors import InvalidInput
-from annals.http.model import ConversationId, Id, Json, Model, Said, SaidJson, Text, refusal, to_ms
+from annals.http.conditions import JsonFilter
+from annals.http.model import ConversationId, Id, Json, Model, Name, Question, Said, SaidJson, refusal, to_ms
 from annals.ledger.messages import Message
 from annals.times import to_rfc3339
 
@@ -38,7 +39,7 @@ class Participants(Model):
     participant_id: Id | None = None
     agent1: Id | None = None
     agent2: Id | None = None
-    agents: list[Id] | None = None
+    agents: Annotated[list[Id], Field(json_schema_extra={"minItems": 2, "maxItems": 2})] | None = None
     memory_space_id: Id | None = None
 
     def of_type(self, kind: str) -> dict[str, str]:
@@ -130,10 +131,13 @@ class Archive(Model):
     ]
 
 
+MAX_REASON_CHARS = 10_000
+
+
 class Redact(Model):
     """Why a message's content is withdrawn."""
 
-    reason: Said
+    reason: Annotated[Said, Field(max_length=MAX_REASON_CHARS)]
 
 
 class Removed(TypedDict):
@@ -195,7 +199,7 @@ class ShownSummary(TypedDict):
 class Summarize(Model):
     """Who is to summarise: another model of the same provider than the one that is set."""
 
-    model: Text | None = None
+    model: Name | None = None
 
 
 class Conversation(TypedDict):
@@ -241,7 +245,7 @@ class SentBetweenAgents(Message):
 class DeleteMany(Model):
     """Which conversations to erase. ``confirm`` allows more than the threshold."""
 
-    filter: Json
+    filter: JsonFilter
     dry_run: bool = False
     confirm: bool = False
 
@@ -257,8 +261,8 @@ class DeletedMany(TypedDict):
 class SearchConversations(Model):
     """A question to the conversations."""
 
-    query: Text
-    filter: Json = Field(default_factory=dict)
+    query: Question
+    filter: JsonFilter = Field(default_factory=dict)
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     consistent: bool = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -17,7 +17,7 @@ from annals import costs, json_text, telemetry
 from annals.access.caller import Caller
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
 from annals.http import problems, requests
-from annals.http.query import demand_known
+from annals.http.query import demand_known, demand_said
 from annals.ledger.idempotency import IdempotentRequest
 
 logger = logging.getLogger("annals")
@@ -116,6 +116,7 @@ class Api(APIGatewayRestResolver):
             return super()._call_route(route, route_arguments)
         try:
             self.demand_json()
+            demand_said(_parameters(self._event))
             if self.current_event.http_method != "GET":
                 self.demand_known_query(*self._query, *(each.alias for each in route.dependant.query_params))
         except (UnsupportedMediaType, InvalidJson, InvalidInput) as error:
@@ -140,6 +141,12 @@ class Api(APIGatewayRestResolver):
     def _fail(self, error: Exception) -> Response[str]:
         logger.error("Request %s failed", self._event["requestContext"].get("requestId"), exc_info=error)
         return self._refuse(problems.internal_error())
+
+
+def _parameters(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The query parameters of a request, those that are repeated, too."""
+    for name, values in (event.get("multiValueQueryStringParameters") or {}).items():
+        yield from ((name, value) for value in values)
 
 
 def _parse_object(text: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from annals.access.caller import Caller
 from annals.errors import AnnalsError, InvalidInput, MethodNotAllowed, NotFound, Unauthorized
 from annals.http import problems
 from annals.http.model import Id
+from annals.http.query import demand_said
 
 logger = logging.getLogger("annals")
 
@@ -82,6 +83,12 @@ def caller(request: Request) -> Caller:
     if not authorizer:
         raise Unauthorized("The request came without a caller.")
     return Caller.from_authorizer(authorizer)
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """The query parameters, by name; of one that is repeated, the last. Raises InvalidInput where one says nothing."""
+    demand_said(request.query_params.multi_items())
+    return dict(request.query_params)
 
 
 def path_id(request: Request, name: str) -> str:

@@ -8,7 +8,18 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Vali
 from pydantic import Tag as Branch
 from typing_extensions import TypedDict
 
-from annals.http.model import Id, Importance, Model, SaidJson, Tag, Time, refusal
+from annals.http.model import (
+    MAX_NAME_CHARS,
+    MAX_TEXT_CHARS,
+    Id,
+    Importance,
+    MessageId,
+    Model,
+    SaidJson,
+    Tag,
+    Time,
+    refusal,
+)
 from annals.ledger.messages import Message, marked
 from annals.privacy import redact, redact_all
 from annals.times import to_rfc3339
@@ -35,8 +46,10 @@ class NewMessage(Model):
 
     role: Role
     parts: Annotated[Any, AfterValidator(redact_all)] = None
-    content: Annotated[str, AfterValidator(redact), Field(validate_default=True)] = ""
-    name: str | None = None
+    content: Annotated[
+        str, AfterValidator(redact), Field(validate_default=True, json_schema_extra={"maxLength": MAX_TEXT_CHARS})
+    ] = ""
+    name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
     user_id: Id | None = None
     participant_id: Id | None = None
     from_: Annotated[Id | None, Field(alias="from")] = None
@@ -73,10 +86,14 @@ def _one_thread(messages: list[NewMessage]) -> list[NewMessage]:
     return messages
 
 
+MAX_MESSAGES = 4_000
+"""How many messages one request may append; no entry has room for as many."""
+
+
 class NewMessages(Model):
     """Several messages, which are stored as one entry: all of them or none."""
 
-    messages: Annotated[list[NewMessage], Field(min_length=1), AfterValidator(_one_thread)]
+    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_MESSAGES), AfterValidator(_one_thread)]
 
 
 def _distinct(ids: list[str]) -> list[str]:
@@ -88,7 +105,7 @@ def _distinct(ids: list[str]) -> list[str]:
 class GetMessages(Model):
     """The ids of messages to be read."""
 
-    message_ids: Annotated[list[str], Field(min_length=1, max_length=1000), AfterValidator(_distinct)]
+    message_ids: Annotated[list[MessageId], Field(min_length=1, max_length=1000), AfterValidator(_distinct)]
 
 
 def _shape(value: Any) -> str:

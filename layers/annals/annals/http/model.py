@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
+from annals.ledger.items import MAX_ENTRY_BYTES
 from annals.privacy import redact, redact_all
 from annals.times import from_rfc3339, to_rfc3339
 
 MAX_ID_CHARS = 128
+
+MAX_NAME_CHARS = 256
+
+MAX_TAG_CHARS = 128
+
+MAX_MEMORY_ID_CHARS = 160
+
+MAX_TEXT_CHARS = MAX_ENTRY_BYTES
+"""No text is longer that is stored: it would not fit an entry, which is 413 where it is written."""
 
 RESERVED_IDS = frozenset({"by-participants", "count", "delete-many", "export", "import", "search"})
 """What stands beside a conversation's id in the routes."""
@@ -26,9 +38,9 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
 
 
-def refusal(code: str, text: str) -> PydanticCustomError:
-    """A refusal that a validator raises; its code reaches the caller."""
-    return PydanticCustomError(code, "{text}", {"text": text})
+def refusal(code: str, text: str, place: Sequence[str | int] = ()) -> PydanticCustomError:
+    """A refusal that a validator raises; its code reaches the caller, and its place within what was validated."""
+    return PydanticCustomError(code, "{text}", {"text": text, "place": place})
 
 
 JOINERS = str.maketrans("", "", "\u200c\u200d")
@@ -74,8 +86,8 @@ def _check_importance(value: Any) -> Any:
 
 
 def _check_tag(value: str) -> str:
-    if not value.strip() or len(value) > 128:
-        raise refusal("INVALID_FORMAT", "must not be blank, nor longer than 128 characters")
+    if not value.strip() or len(value) > MAX_TAG_CHARS:
+        raise refusal("INVALID_FORMAT", f"must not be blank, nor longer than {MAX_TAG_CHARS} characters")
     return value
 
 
@@ -135,14 +147,36 @@ Id = Annotated[str, AfterValidator(_check_id), Field(json_schema_extra={"minLeng
 ConversationId = Annotated[Id, AfterValidator(_check_free)]
 """A conversation's id that callers choose."""
 
-PathId = Annotated[str, BeforeValidator(_decoded), AfterValidator(_check_id)]
+PathId = Annotated[
+    str,
+    BeforeValidator(_decoded),
+    AfterValidator(_check_id),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS}),
+]
 """An id in a path: the one place where a path is percent-decoded."""
 
-PathMemoryId = Annotated[str, BeforeValidator(_decoded), AfterValidator(lambda value: _check_id(value, 160))]
+PathMemoryId = Annotated[
+    str,
+    BeforeValidator(_decoded),
+    AfterValidator(lambda value: _check_id(value, MAX_MEMORY_ID_CHARS)),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_MEMORY_ID_CHARS}),
+]
 """A memory's id in a path; that of a raw memory holds its conversation's id."""
+
+MessageId = Annotated[str, Field(max_length=MAX_ID_CHARS)]
+"""A message's id, which Annals made; one that is none names no message."""
 
 Text = Annotated[str, AfterValidator(_check_text), Field(json_schema_extra={"minLength": 1})]
 """A text that says something."""
+
+Name = Annotated[Text, Field(max_length=MAX_NAME_CHARS)]
+"""What somebody or something is called."""
+
+Word = Annotated[Text, Field(max_length=MAX_TAG_CHARS)]
+"""A word that things are told apart by."""
+
+Question = Annotated[Text, Field(max_length=MAX_TEXT_CHARS)]
+"""A text to search by, at most as long as a message can be; what it begins with counts."""
 
 Time = Annotated[
     int,
@@ -154,7 +188,7 @@ Time = Annotated[
 Importance = Annotated[int, BeforeValidator(_check_importance), Field(json_schema_extra={"minimum": 0, "maximum": 100})]
 """How important a memory is, from 0 to 100."""
 
-Tag = Annotated[str, AfterValidator(_check_tag)]
+Tag = Annotated[str, AfterValidator(_check_tag), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TAG_CHARS})]
 """A word that memories are found by."""
 
 Score = Annotated[float, AfterValidator(_finite)]
@@ -163,7 +197,15 @@ Score = Annotated[float, AfterValidator(_finite)]
 Json = dict[str, Any]
 """Any JSON object, given back exactly."""
 
-Said = Annotated[Text, AfterValidator(redact)]
+
+class _FitsEntry:
+    """Shows in the API's description how long a text can be that is weighed when it is written."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"maxLength": MAX_TEXT_CHARS, **handler(core)}
+
+
+Said = Annotated[Text, AfterValidator(redact), _FitsEntry()]
 """A text of what people say, which is stored: without personal data, where the settings want that."""
 
 SaidJson = Annotated[Json, AfterValidator(redact_all)]

@@ -69,7 +69,7 @@ def problem_headers(error: AnnalsError) -> dict[str, str]:
 def from_validation(errors: Sequence[Mapping[str, Any]]) -> AnnalsError:
     """The refusal for pydantic's validation errors: the first one, by the name that the caller gave the field."""
     first = errors[0]
-    place = _written(first["loc"])
+    place = _written((*first["loc"], *first.get("ctx", {}).get("place", ())))
     if first["type"] == "json_invalid" or (not place and first.get("input", ...) is None):
         return InvalidJson("The request needs a JSON body.")
     kind: str = first["type"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,17 @@ def demand_known(query: Mapping[str, str], names: Collection[str], code: str = "
     """Raise InvalidInput for a parameter that is none of these."""
     for name in query.keys() - set(names):
         raise InvalidInput(code, f"There is no query parameter {name!r} here.", field=name)
+
+
+UNFILTERED = frozenset({"cursor", "format", "limit", "lastRuns", "maxTokens", "order", "sortBy", "sortOrder"})
+"""The parameters that no route takes as a condition on what is meant."""
+
+
+def demand_said(query: Iterable[tuple[str, str]]) -> None:
+    """Raise InvalidInput for a parameter that says nothing: ``userId=`` would mean everybody."""
+    for name, value in query:
+        if not value.strip() and name not in UNFILTERED:
+            raise InvalidInput("INVALID_FILTER", f"{name} says nothing; leave it out.", field=name)
 
 
 def read_time(query: Mapping[str, str], name: str) -> int | None:
@@ -31,8 +42,13 @@ def time_of(value: Any, field: str) -> int:
 
 
 def read_words(query: Mapping[str, str], name: str) -> list[str]:
-    """A parameter that is a comma-separated list."""
-    return [word for word in (part.strip() for part in query.get(name, "").split(",")) if word]
+    """A parameter that is a comma-separated list. Raises InvalidInput for a blank in it."""
+    if name not in query:
+        return []
+    words = [part.strip() for part in query[name].split(",")]
+    if not all(words):
+        raise InvalidInput("INVALID_FORMAT", f"{name} must have no blanks in its list.", field=name)
+    return words
 
 
 def read_flag(query: Mapping[str, str], name: str, *, default: bool = False) -> bool:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from annals.access.caller import Caller
 from annals.errors import DeleteManyThresholdExceeded, InvalidInput, InvalidJson
+from annals.http.conditions import demand_query_conditions
 from annals.http.cursors import read_cursor, write_cursor
 from annals.http.problems import from_validation
 from annals.http.query import read_words
@@ -38,6 +39,7 @@ def read_filter(query: Mapping[str, str], reserved: Collection[str] = PAGING) ->
     They have the search's own names, and ``metadata.<path>``.
     """
     said: dict[str, Any] = {name: value for name, value in query.items() if name not in reserved}
+    demand_query_conditions(said)
     metadata = {name.removeprefix("metadata."): said.pop(name) for name in list(said) if name.startswith("metadata.")}
     for name in LISTS:
         if name in said:

@@ -10,18 +10,24 @@ from typing_extensions import TypedDict
 
 from annals.conversations.models import Conversation, ShownSummary
 from annals.errors import InvalidInput
+from annals.http.conditions import MAX_CONDITIONS, MAX_VALUES, Filter, Narrowing
 from annals.http.model import (
+    MAX_TEXT_CHARS,
     ConversationId,
     Id,
     Importance,
     Json,
+    MessageId,
     Model,
+    Name,
+    Question,
     Said,
     SaidJson,
     Score,
     Tag,
     Text,
     Time,
+    Word,
     refusal,
 )
 from annals.ledger.messages import Message
@@ -82,7 +88,7 @@ class RememberFacts(FactsOfTurn):
     """The facts of a turn whose messages are stored; ``messageIds`` name them in their order."""
 
     conversation_id: ConversationId
-    message_ids: Annotated[list[str], Field(min_length=1, max_length=100)]
+    message_ids: Annotated[list[MessageId], Field(min_length=1, max_length=100)]
 
 
 class NewTurn(FactsOfTurn):
@@ -109,8 +115,8 @@ class Remember(NewTurn):
 class RememberStream(NewTurn):
     """A turn whose answer a model is to give. ``history`` is how many recent messages the model gets."""
 
-    model: Text | None = None
-    instructions: str | None = None
+    model: Name | None = None
+    instructions: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
     history: Annotated[int, Field(ge=0, le=100)] = 10
     on_failure: Literal["keep", "discard"] = "keep"
 
@@ -135,7 +141,7 @@ class NewConversationRef(Model):
     """The messages that a memory comes from."""
 
     conversation_id: Id
-    message_ids: Annotated[list[str], Field(min_length=1, max_length=100)]
+    message_ids: Annotated[list[MessageId], Field(min_length=1, max_length=100)]
 
 
 class PatchMemory(Model):
@@ -239,13 +245,51 @@ class MemoryCount(TypedDict):
     count: int
 
 
-class DeleteMemories(Model):
-    """Which memories to delete. ``confirm`` allows more than the threshold."""
+class SearchFilter(Filter):
+    """What a hit has to be; all of it at once."""
 
-    memory_space_id: Id | None = None
-    filter: SearchFilter
+    user_id: Id | None = None
+    agent_id: Id | None = None
+    participant_id: Id | None = None
+    conversation_id: Id | None = None
+    thread_id: Id | None = None
+    run_id: Id | None = None
+    role: Word | None = None
+    status: Literal["active", "archived", "superseded"] = "active"
+    source_type: Word | None = None
+    content_type: Word | None = None
+    tags: Annotated[list[Tag], Field(max_length=MAX_VALUES)] | None = None
+    tags_all: Annotated[list[Tag], Field(max_length=MAX_VALUES)] | None = None
+    importance_min: Importance | None = None
+    importance_max: Importance | None = None
+    created_after: Time | None = None
+    created_before: Time | None = None
+    metadata: Annotated[Json, Field(max_length=MAX_CONDITIONS)] | None = None
+
+
+class DeleteMemories(Model):
+    """Which memories to delete: those that a filter matches, or ``all`` of a memory space.
+
+    ``confirm`` allows more than the threshold.
+    """
+
+    memory_space_id: Narrowing[Id] = None
+    filter: SearchFilter = Field(default_factory=SearchFilter)
+    all: bool = False
     dry_run: bool = False
     confirm: bool = False
+
+    def demand_scope(self) -> None:
+        """Raise InvalidInput where it is not said what to delete, or twice and differently."""
+        if self.all and self.filter != SearchFilter():
+            detail = "all means a whole memory space, and a filter a part of it: say one of them."
+            raise InvalidInput("INVALID_FILTER", detail, field="all")
+        if self.all and self.memory_space_id is None:
+            detail = "all needs the memorySpaceId of the space whose memories are to be deleted."
+            raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="memorySpaceId")
+        if not self.all and self.filter == SearchFilter():
+            detail = "filter must name what to delete; for a whole memory space, say all: true."
+            raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="filter")
 
 
 class DeletedMemories(TypedDict):
@@ -282,28 +326,6 @@ class Remembered(KeptFacts):
     memories: list[Memory]
 
 
-class SearchFilter(Model):
-    """What a hit has to be; all of it at once."""
-
-    user_id: Id | None = None
-    agent_id: Id | None = None
-    participant_id: Id | None = None
-    conversation_id: Id | None = None
-    thread_id: Id | None = None
-    run_id: Id | None = None
-    role: Text | None = None
-    status: Literal["active", "archived", "superseded"] = "active"
-    source_type: Text | None = None
-    content_type: Text | None = None
-    tags: list[Tag] | None = None
-    tags_all: list[Tag] | None = None
-    importance_min: Importance | None = None
-    importance_max: Importance | None = None
-    created_after: Time | None = None
-    created_before: Time | None = None
-    metadata: Json | None = None
-
-
 def _check_share(value: float) -> float:
     if not 0 <= value <= 1:
         raise refusal("INVALID_RANGE", "must be from 0 to 1")
@@ -326,12 +348,20 @@ def _is_measure(value: Any) -> bool:
         return False
 
 
+Embedding = Annotated[
+    list[float],
+    BeforeValidator(_check_embedding),
+    Field(json_schema_extra={"minItems": 1, "maxItems": MAX_DIMENSIONS}),
+]
+"""A vector to search by."""
+
+
 class Search(Model):
     """A question to the memories."""
 
-    query: Text | None = None
-    embedding: Annotated[list[float], BeforeValidator(_check_embedding)] | None = None
-    memory_space_id: Id | None = None
+    query: Question | None = None
+    embedding: Embedding | None = None
+    memory_space_id: Narrowing[Id] = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     min_score: Annotated[Score, AfterValidator(_check_share)] = 0.0
     filter: SearchFilter = Field(default_factory=SearchFilter)

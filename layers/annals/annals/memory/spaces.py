@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from annals.access.caller import Caller
 from annals.dynamodb import client, from_item, to_item
 from annals.errors import AppendConflict, PreconditionFailed, RequestTooLarge, SpaceNotFound
-from annals.http.model import Id, Json, Model, Text, refusal
+from annals.http.model import Id, Json, Model, Name, Word, refusal
 from annals.json_text import dump
 from annals.ledger.retry import tries
 from annals.memory.timers import space_key
@@ -35,8 +35,8 @@ class Participant(Model):
     """Somebody who takes part in a space: a person, an agent, a tool."""
 
     participant_id: Id
-    type: Text | None = None
-    name: Text | None = None
+    type: Word | None = None
+    name: Name | None = None
 
 
 def _distinct(participants: list[Participant]) -> list[Participant]:
@@ -48,7 +48,7 @@ def _distinct(participants: list[Participant]) -> list[Participant]:
 class PutSpace(Model):
     """What is to be known of a space, in the place of what was known before."""
 
-    name: Text | None = None
+    name: Name | None = None
     participants: Annotated[list[Participant], Field(max_length=1000), AfterValidator(_distinct)] = Field(
         default_factory=list
     )

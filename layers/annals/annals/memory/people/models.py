@@ -8,7 +8,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from annals.errors import InvalidInput
-from annals.http.model import Id, Json, Model, Said, SaidJson, Tag, Text
+from annals.http.conditions import Narrowing
+from annals.http.model import Id, Json, Model, Question, Said, SaidJson, Tag
 
 MAX_CHARACTERS = 50_000
 
@@ -45,11 +46,11 @@ class SearchUserMemories(Model):
     """
 
     method: Literal["last_n", "first_n", "text", "semantic"] = "last_n"
-    query: Text | None = None
+    query: Question | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
-    agent_id: Id | None = None
-    topic: Tag | None = None
-    memory_space_id: Id | None = None
+    agent_id: Narrowing[Id] = None
+    topic: Narrowing[Tag] = None
+    memory_space_id: Narrowing[Id] = None
 
     def demand_query(self) -> str:
         """The query. Raises InvalidInput MISSING_REQUIRED_FIELD where there is none."""
