@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from annals.conversations.create import Made, NewConversation, create, get_or_create
+from annals.conversations.create import Made, NewConversation, append_between, begin, create, get_or_create
 from annals.errors import AnnalsError, ConversationAlreadyExists, PreconditionFailed
 from annals.ledger.append import Appended
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.read import walk
-from tests.support.ledgers import new_conversation, read_contents, read_seqs, say, verify_stored
+from annals.ledger.tail import read_tail, tails
+from tests.support.ledgers import new_conversation, read_contents, read_seqs, said, say, verify_stored
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -131,3 +132,61 @@ def test_equal_requests_for_a_conversation_at_once_make_one(tenant: str) -> None
     assert len({answer.head.genesis.conversation_id for answer in answers}) == 1
     (pk,) = {f"T#{tenant}#C#{answer.head.genesis.conversation_id}" for answer in answers}
     assert len(list(walk(pk))) == 1
+
+
+def _seq(pk: str) -> int:
+    tail = read_tail(pk)
+    assert tail
+    return tail.seq
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_one_key_at_once_for_several_places_and_for_none_is_stored_once(tenant: str, is_known: bool) -> None:
+    pk = new_conversation(tenant)
+    request = IdempotentRequest.of(tenant, "append", "key-1", b"{}")
+    expected = [None, 0, 1, 2]
+
+    def ask(turn: int) -> Appended:
+        if not is_known:
+            tails.forget(pk)
+        return say(tenant, "once", expected_seq=expected[turn % 4], request=request)
+
+    answers = _at_once(12, ask)
+    stored = [answer for answer in answers if isinstance(answer, Appended)]
+    assert stored
+    assert len({answer.entry.entry_id for answer in stored}) == 1
+    assert all(isinstance(answer, PreconditionFailed) for answer in answers if answer not in stored)
+    assert read_seqs(pk) == [0, 1]
+
+
+def test_one_key_at_once_beside_other_writers_is_stored_once(tenant: str) -> None:
+    pk = new_conversation(tenant)
+    request = IdempotentRequest.of(tenant, "append", "key-1", b"{}")
+
+    def ask(turn: int) -> Appended:
+        if turn % 2:
+            return say(tenant, "another's")
+        expected = [None, _seq(pk)][turn % 4 // 2]
+        return say(tenant, "once", expected_seq=expected, request=request)
+
+    answers = _at_once(16, ask)
+    assert sum("once" in content for content in read_contents(pk)) == 1
+    assert all(isinstance(answer, Appended | PreconditionFailed) for answer in answers)
+    assert verify_stored(pk).valid
+
+
+def test_equal_first_turns_at_once_begin_one_conversation(tenant: str) -> None:
+    request = IdempotentRequest.of(tenant, "remember", "key-1", b"{}")
+    new = NewConversation("agent-agent", PAIR, {})
+    answers: list[Any] = _at_once(10, lambda _: begin(tenant, new, "key-1", [said("first")], request))
+    assert len({genesis.conversation_id for genesis, _ in answers}) == 1
+    assert sum(not appended.replayed for _, appended in answers) == 1
+    assert read_seqs(answers[0][1].entry.pk) == [0, 1]
+
+
+def test_first_messages_between_the_same_agents_at_once_share_one_conversation(tenant: str) -> None:
+    new = NewConversation("agent-agent", PAIR, {})
+    answers: list[Any] = _at_once(10, lambda turn: append_between(tenant, new, "key-1", [said(str(turn))]))
+    (pk,) = {appended.entry.pk for _, appended in answers}
+    assert read_seqs(pk) == list(range(11))
+    assert verify_stored(pk).valid

@@ -39,7 +39,7 @@ def on(operation: str, *faults: Fault, of: Any = None) -> Iterator[list[Fault]]:
 
 @dataclass
 class Loss:
-    """Whether a reply was lost."""
+    """Whether a request met its fault."""
 
     came: bool = False
 
@@ -54,6 +54,21 @@ def losing_reply(call: int) -> Iterator[Loss]:
             return None
         loss.came = True
         return lose_reply(request)
+
+    with _meeting(client(), "before-send.dynamodb", meet):
+        yield loss
+
+
+@contextmanager
+def dying_at(call: int, fault: Fault) -> Iterator[Loss]:
+    """Let one request to DynamoDB, numbered from 1, meet a fault, and no later one reach it: as if the process died."""
+    loss, numbers = Loss(), count(1)
+
+    def meet(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+        if (number := next(numbers)) < call:
+            return None
+        loss.came = True
+        return fault(request) if number == call else lose_request(request)
 
     with _meeting(client(), "before-send.dynamodb", meet):
         yield loss
