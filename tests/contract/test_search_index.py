@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from annals.errors import ConfigurationError, EmbeddingUnavailable, InvalidInput, SearchUnavailable
-from annals.search import Filters, Hit, Scope, SearchRequest, index_documents, search
-from annals.search.documents import Document, Vector, vector_digest
+from annals.search import Filters, Hit, Scope, SearchRequest, generations, index_documents, search
+from annals.search.documents import NOBODY, OWNED_SINCE, SOMEBODY, Document, Vector, user_owner, vector_digest
 from annals.search.embedded import EmbeddedIndex
 from annals.search.opensearch import OpenSearchIndex
 from annals.search.pipeline import Form
@@ -288,6 +288,100 @@ def test_a_name_in_a_filter_may_hold_anything(index: SearchIndex) -> None:
     _fill(index, memory("a", "dog", user_id=name, tags=(name,), metadata={"k.l'": name}), memory("b", "dog"))
     for filters in (Filters(user_id=name), Filters(tags_all=(name,)), Filters(metadata={"k.l'": name})):
         assert _ids(_hits(index, "dog", filters=filters)) == ["a"]
+
+
+# Owners
+
+
+U1 = user_owner("u1")
+OTHERS = {"another's": user_owner("u2"), "somebody's": SOMEBODY, "one whose name is like it": user_owner("U1")}
+
+
+@pytest.mark.parametrize("semantic", [True, False], ids=["hybrid", "lexical"])
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+def test_a_user_finds_what_is_the_user_s_or_nobody_s_inside_the_search(
+    index: SearchIndex, other: str, semantic: bool
+) -> None:
+    """The wanted ones are the worst matches of all: taken from everybody's list, none would be found."""
+    better = [memory(f"out{number}", "dog dog dog barks", owner=other) for number in range(160)]
+    wanted = [
+        memory(f"in{number}", f"a dog among {'many other words ' * 9}", owner=(U1, NOBODY)[number % 2])
+        for number in range(10)
+    ]
+    index.upsert([(replace(each, vectors=(_axis(0),)), "") for each in better])
+    index.upsert([(replace(each, vectors=((0.6, 0.8, *[0.0] * 6),)), "") for each in wanted])
+    index.refresh()
+    embedding = _axis(0) if semantic else None
+    hits = _hits(index, "dog barks", semantic=semantic, for_user="u1", limit=10, embedding=embedding)
+    assert set(_ids(hits)) == {each.memory_id for each in wanted}
+
+
+def test_an_owner_may_have_any_name(index: SearchIndex) -> None:
+    names = ["nobody", "somebody", "user=u1", "x' OR 1=1 -- \" * {}[]:^~\\ %_#\ud83d", "n" * 300, "n" * 301]
+    _fill(index, *(memory(f"m{place}", "dog", owner=user_owner(name)) for place, name in enumerate(names)))
+    for place, name in enumerate(names):
+        assert _ids(_hits(index, "dog", for_user=name)) == [f"m{place}"]
+
+
+def test_a_user_s_own_memories_of_no_space_are_found_in_every_space(index: SearchIndex) -> None:
+    placeless = {"memory_space_id": "", "source_type": "user"}
+    _fill(
+        index,
+        memory("own", "dog", **placeless, owner=U1),
+        memory("another's", "dog", **placeless, owner=user_owner("u2")),
+        memory("nobody's", "dog", **placeless, owner=NOBODY),
+        memory("said", "dog", memory_space_id="", owner=U1),
+        memory("here", "dog", memory_space_id="s1", owner=U1),
+        memory("elsewhere", "dog", memory_space_id="s2", source_type="user", owner=U1),
+    )
+    for embedding in (None, _axis(1)):
+        found = _hits(index, "dog", for_user="u1", memory_space_id="s1", semantic=False, embedding=embedding)
+        assert set(_ids(found)) == {"own", "here"}
+    assert _ids(_hits(index, "dog", memory_space_id="s1")) == ["here"]
+    assert _ids(_hits(index, "dog", for_user="u2", memory_space_id="s3")) == ["another's"]
+    assert set(_ids(_hits(index, "dog", for_user="u1"))) == {"own", "nobody's", "said", "here", "elsewhere"}
+
+
+def test_who_may_see_some_spaces_finds_no_memory_of_no_space(index: SearchIndex) -> None:
+    _fill(
+        index,
+        memory("own", "dog", memory_space_id="", source_type="user", owner=U1),
+        memory("here", "dog", memory_space_id="s1", owner=U1),
+    )
+    spaces = frozenset({"s1"})
+    assert _ids(_hits(index, "dog", for_user="u1", memory_spaces=spaces)) == ["here"]
+    assert _ids(_hits(index, "dog", for_user="u1", memory_spaces=spaces, memory_space_id="s1")) == ["here"]
+    assert _hits(index, "dog", for_user="u1", memory_spaces=spaces, memory_space_id="s2") == []
+
+
+def test_a_user_s_turns_of_a_named_month_are_the_user_s(index: SearchIndex) -> None:
+    _fill(
+        index,
+        memory("own", "Nothing special.", at=NOON - 95 * DAY, owner=U1),
+        memory("other", "Nothing special.", at=NOON - 95 * DAY, owner=user_owner("u2")),
+    )
+    assert _ids(_hits(index, "What happened in March 2025?", semantic=False, for_user="u1")) == ["own"]
+
+
+def test_filters_narrow_what_a_user_finds(index: SearchIndex) -> None:
+    _fill(
+        index,
+        memory("own", "dog", owner=U1, user_id="u1"),
+        memory("said by another", "dog", owner=U1, user_id="u2"),
+        memory("another's", "dog", owner=user_owner("u2"), user_id="u2"),
+    )
+    assert _ids(_hits(index, "dog", for_user="u1", filters=Filters(user_id="u2"))) == ["said by another"]
+
+
+def test_an_index_that_does_not_know_its_owners_finds_nothing_for_a_user(
+    index: SearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "INDEX_VERSION", OWNED_SINCE - 1)
+    index.drop()
+    _fill(index, memory("a", "dog"))
+    assert _ids(_hits(index, "dog")) == ["a"]
+    with pytest.raises(SearchUnavailable, match="rebuild"):
+        _hits(index, "dog", for_user="u1")
 
 
 # Tenants and spaces

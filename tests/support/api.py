@@ -96,8 +96,8 @@ def _streamed(name: str, request: events.Request, context: Mapping[str, Any]) ->
     """The answer of an ASGI app, which is called in this process; what breaks in the middle of it is raised."""
     headers = {**dict(request.headers), "x-amzn-request-context": json.dumps(context)}
     path = f"{request.path}?{request.query}" if request.query else request.path
-    client = TestClient(function(name).app)
-    answer = client.request(request.method, path, content=request.body or None, headers=headers)
+    with TestClient(function(name).app) as client:
+        answer = client.request(request.method, path, content=request.body or None, headers=headers)
     return Reply(answer.status_code, dict(answer.headers), answer.content)
 
 

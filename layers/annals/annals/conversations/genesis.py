@@ -34,6 +34,11 @@ class Genesis:
         return self.participants.get("memorySpaceId")
 
     @property
+    def user_id(self) -> str | None:
+        """The user whose conversation it is, if it is somebody's."""
+        return self.participants.get("userId")
+
+    @property
     def members(self) -> tuple[str | None, str | None]:
         """The two ids by which the conversation is found: user and agent, or both agents."""
         if self.type == AGENT_AGENT:

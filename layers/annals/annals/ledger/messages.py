@@ -44,6 +44,10 @@ MARKS = "memory"
 """The part of a body that says what the message is as a memory; it is not part of the message."""
 
 
+ANSWERED = "answers"
+"""The mark that says which user a reply was made for, where the conversation does not say it."""
+
+
 def message_id(seq: int) -> str:
     """``msg-`` and the seq, at least three digits."""
     return f"msg-{seq:03d}"
@@ -60,9 +64,10 @@ def new_message(said: Mapping[str, Any]) -> NewRecord:
     return NewRecord(MESSAGE, dump(said).encode())
 
 
-def marked(importance: int | None, tags: Sequence[str]) -> dict[str, Any]:
+def marked(importance: int | None, tags: Sequence[str], answers: str | None = None) -> dict[str, Any]:
     """The part of a body that says what a message is as a memory; nothing where there is nothing to say."""
-    marks = {**({} if importance is None else {"importance": importance}), **({"tags": list(tags)} if tags else {})}
+    said = {"importance": importance, "tags": list(tags) or None, ANSWERED: answers}
+    marks = {name: value for name, value in said.items() if value is not None}
     return {MARKS: marks} if marks else {}
 
 

@@ -12,14 +12,18 @@ from annals.ledger.keys import is_conversation_pk, split_conversation_pk
 from annals.ledger.read import read_records
 from annals.ledger.tail import read_tail
 from annals.memory.facts.documents import fact_document
-from annals.memory.facts.items import is_facts_pk, read_around, read_place, split_fact_key
+from annals.memory.facts.items import Known, is_facts_pk, read_around, read_place, split_fact_key
 from annals.memory.items import DELETED, Address, StoredMemory, read_changed, read_item, split_memory_key
+from annals.memory.owners import owner_of
 from annals.memory.raw import conversation_of, turns_of
 from annals.search.documents import Document
-from annals.search.turns import WINDOW_TURNS, Turn, documents_of, memory_id
+from annals.search.turns import ANSWERS, WINDOW_TURNS, Turn, documents_of, memory_id
 
 LOOK_BACK = 4 * WINDOW_TURNS
-"""How many records around a message are read for windows: some of them may be no messages."""
+"""How many records around a message are read for windows: some of them may be no messages.
+
+In a conversation without a user there are more of them, for telling whom a message answers.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +49,11 @@ def of_entries(pk: str, first: int, last: int, *, behind: bool = True) -> Derive
     ``behind``: where one of their messages was withdrawn, also from those behind them, whose windows held its words.
     """
     tenant, conversation_id = split_conversation_pk(pk)
-    start = max(1, first - LOOK_BACK)
+    reach = _reach(tenant, conversation_id)
+    start = max(1, first - reach)
     entries, changed = _read(pk, start, last)
     if behind and any(turn.redacted and turn.seq >= first for turn in _turns(entries, changed)):
-        entries, changed = _read(pk, start, last + LOOK_BACK)
+        entries, changed = _read(pk, start, last + reach)
     if not entries:
         return Derived(tenant=tenant)
     if _is_erased(pk, entries[-1]):
@@ -56,6 +61,15 @@ def of_entries(pk: str, first: int, last: int, *, behind: bool = True) -> Derive
         gone = frozenset(memory_id(conversation_id, seq) for seq in seqs)
         return Derived(tenant=tenant, gone=gone, erased=conversation_id)
     return _of_turns(tenant, conversation_id, _turns(entries, changed), changed, first)
+
+
+def _reach(tenant: str, conversation_id: str) -> int:
+    """How many records around a message say something of it."""
+    try:
+        has_user = read_genesis(tenant, conversation_id).user_id is not None
+    except ConversationNotFound:
+        has_user = True
+    return LOOK_BACK if has_user else ANSWERS
 
 
 def _read(pk: str, first: int, last: int) -> tuple[list[Entry], dict[int, StoredMemory]]:
@@ -100,7 +114,7 @@ def _of_lineage(pk: str, sk: str) -> Derived:
     tenant, fact_id = split_fact_key(pk, sk)
     around = read_around(pk, sk)
     gone = frozenset() if any(known.fact.sk == sk for known in around) else frozenset({fact_id})
-    return Derived(tenant=tenant, documents=tuple(map(fact_document, around)), gone=gone)
+    return Derived(tenant=tenant, documents=tuple(map(_fact_document, around)), gone=gone)
 
 
 def _of_turns(
@@ -144,6 +158,11 @@ def _as_changed(document: Document, memory: StoredMemory | None) -> Document:
     )
 
 
+def _fact_document(known: Known) -> Document:
+    fact = known.fact
+    return fact_document(known, owner_of(fact.tenant, fact.user_id, fact.conversation_id, fact.message_ids))
+
+
 def _memory_document(memory: StoredMemory) -> Document:
     return Document(
         tenant=memory.tenant,
@@ -156,6 +175,7 @@ def _memory_document(memory: StoredMemory) -> Document:
         user_id=memory.user_id,
         agent_id=memory.agent_id,
         participant_id=memory.participant_id,
+        owner=owner_of(memory.tenant, memory.user_id, memory.conversation_id, memory.message_ids),
         importance=memory.importance,
         tags=memory.tags,
         metadata=memory.metadata,

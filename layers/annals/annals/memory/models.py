@@ -112,13 +112,46 @@ class Remember(NewTurn):
     agent_response: Said
 
 
-class RememberStream(NewTurn):
-    """A turn whose answer a model is to give. ``history`` is how many recent messages the model gets."""
+class ForUser(Model):
+    """For whom something is recalled.
+
+    ``recallScope`` is ``user`` for what belongs to the user of ``userId`` or to nobody, as it is where a user is named;
+    or ``space`` for what the spaces hold, whosever it is.
+    """
+
+    user_id: Id | None = None
+    recall_scope: Literal["user", "space"] | None = None
+
+    def for_user(self) -> str | None:
+        """The user for whom it is recalled; None for whomever's.
+
+        Raises InvalidInput MISSING_REQUIRED_FIELD where it is to be a user's, and no one is named.
+        """
+        if self.recall_scope == "space":
+            return None
+        if self.user_id is None and (self.recall_scope or "user_id" in self.model_fields_set):
+            detail = 'What is recalled for a user needs a userId; recallScope "space" recalls for everybody.'
+            raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="userId")
+        return self.user_id
+
+
+class RememberStream(NewTurn, ForUser):
+    """A turn whose answer a model is to give, with what is recalled for it.
+
+    ``history`` is how many recent messages the model gets; ``filter`` narrows what is recalled beside them.
+    """
 
     model: Name | None = None
     instructions: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
     history: Annotated[int, Field(ge=0, le=100)] = 10
     on_failure: Literal["keep", "discard"] = "keep"
+    filter: SearchFilter = Field(default_factory=lambda: SearchFilter())
+
+    def question(self, limit: int) -> Search:
+        """What is asked of the memories. Raises InvalidInput for a filter that cannot be."""
+        asked = Search(query=self.user_message, memorySpaceId=self.memory_space_id, limit=limit, filter=self.filter)
+        asked.demand_question()
+        return asked
 
 
 class CreateMemory(Model):
@@ -378,7 +411,7 @@ class Search(Model):
             raise InvalidInput("INVALID_DATE_RANGE", detail, field="filter.createdAfter")
 
 
-class Recall(Search):
+class Recall(Search, ForUser):
     """A question to facts and memories, whose answer is to go into a prompt of so many tokens.
 
     ``history`` is how many recent messages of ``conversationId``, or else of ``filter.conversationId``, come with it.

@@ -8,7 +8,7 @@ from typing import Any
 
 from annals.conversations.genesis import AGENT_AGENT, Genesis
 from annals.ledger.entry import MESSAGE, Entry, Record
-from annals.ledger.messages import MARKS, message_id
+from annals.ledger.messages import ANSWERED, MARKS, message_id
 from annals.memory.items import StoredMemory
 from annals.search.turns import Conversation, Turn, memory_id
 from annals.times import from_rfc3339
@@ -87,10 +87,11 @@ def _turn(record: Record, entry: Entry) -> Turn:
         message_id=message_id(record.seq),
         text=said.get("content", ""),
         at=from_rfc3339(said["timestamp"]) if "timestamp" in said else entry.at,
-        speaker=said.get("name"),
+        speaker=said.get("name") or said.get("from"),
         role=said.get("role"),
         user_id=said.get("userId"),
         participant_id=said.get("participantId"),
+        answers=marks.get(ANSWERED),
         thread_id=said.get("threadId"),
         run_id=said.get("runId"),
         metadata=said.get("metadata", {}),

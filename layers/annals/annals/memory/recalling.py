@@ -6,7 +6,9 @@ The text is laid out so; a part without lines is left out, and lines are in the 
     - [2025-06-15] Ada lives in Paris.
 
     What is remembered from earlier, oldest first:
-    - [2025-06-14] user: I have found a flat in Paris.
+    - [2025-06-14] user (Ada): I have found a flat in Paris.
+
+What was said stands on its one line, whatever it holds; see ``annals.quoting``.
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from annals.access.caller import Caller
+from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_space, demand_tail
-from annals.ledger.history import Span, read_page
-from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message
 from annals.memory import ports
 from annals.memory.models import Hit, Memory, Recall, Recollection, Search
+from annals.memory.owners import recent_messages
 from annals.memory.searching import search_memories
 from annals.memory.streaming.prompt import Section, context_text
 from annals.models.asked_once import AskedOnce
+from annals.quoting import KNOWN, REMEMBERED, name_of, on_one_line
 from annals.tokens import BYTES_PER_TOKEN, estimate
 
 FACTS = 20
@@ -33,22 +36,23 @@ FACTS = 20
 BESIDE_FACTS = ("raw", "summarized", "custom")
 """What a memory can be that takes no fact's place among the hits."""
 
-KNOWN = "What is known:"
-REMEMBERED = "What is remembered from earlier, oldest first:"
-
 M = TypeVar("M", bound=Memory)
 
 
 def recall(caller: Caller, asked: Recall) -> Recollection:
     """What answers a question: facts, other memories, and what was said last in a conversation.
 
+    For a user that is what belongs to the user, or to nobody.
+
     Raises
     ------
-    ConversationNotFound, ConversationErased : the conversation whose recent messages are asked for
+    InvalidInput : it is to be recalled for a user, and none is named
+    ConversationNotFound, ConversationErased, ParticipantMismatch : the conversation whose recent messages are asked for
     and what ``search_memories`` raises
     """
-    history = _history(caller, asked)
-    found, known = _search(caller, asked)
+    for_user = asked.for_user()
+    history = _history(caller, asked, for_user)
+    found, known = _search(caller, asked, for_user)
     found = [hit for hit in found if "fact" not in hit]
     facts = [hit for hit in known if "fact" in hit]
     others = [hit for hit in known if "fact" not in hit and asked.filter.content_type is None]
@@ -65,7 +69,7 @@ def recall(caller: Caller, asked: Recall) -> Recollection:
     }
 
 
-def _search(caller: Caller, asked: Recall) -> tuple[list[Hit], list[Hit]]:
+def _search(caller: Caller, asked: Recall, for_user: str | None) -> tuple[list[Hit], list[Hit]]:
     """The memories that are no facts, and the facts.
 
     The index is asked for each on its own: among the best of all, many messages of a subject would leave no place to
@@ -73,8 +77,8 @@ def _search(caller: Caller, asked: Recall) -> tuple[list[Hit], list[Hit]]:
     """
     embedder = AskedOnce(ports.embedder())
     with ThreadPoolExecutor(1) as beside:
-        known = beside.submit(search_memories, caller, _for_facts(asked), embedder=embedder)
-        return search_memories(caller, asked, BESIDE_FACTS, embedder), known.result()
+        known = beside.submit(search_memories, caller, _for_facts(asked), embedder=embedder, for_user=for_user)
+        return search_memories(caller, asked, BESIDE_FACTS, embedder, for_user), known.result()
 
 
 def within(memories: Sequence[M], max_tokens: int) -> tuple[list[M], str]:
@@ -110,14 +114,14 @@ def _for_facts(question: Search) -> Search:
     return question.model_copy(update=change)
 
 
-def _history(caller: Caller, asked: Recall) -> list[Message]:
+def _history(caller: Caller, asked: Recall, for_user: str | None) -> list[Message]:
     """The newest messages of the conversation that is named, oldest first."""
     conversation_id = asked.history_of
     if conversation_id is None or not asked.history:
         return []
     demand_space(caller.tenant, conversation_id, caller.spaces)
     tail = demand_tail(caller.tenant, conversation_id)
-    return read_page(conversation_pk(caller.tenant, conversation_id), tail, Span(), asked.history).messages
+    return recent_messages(read_genesis(caller.tenant, conversation_id), tail, asked.history, for_user=for_user)
 
 
 def _text(memories: Sequence[Memory]) -> str:
@@ -134,6 +138,8 @@ def _heading(memory: Memory) -> str:
 
 def _line(memory: Memory) -> str:
     """A memory's line: when it was said, and, but for facts, who said it."""
-    who = memory.get("name") or memory.get("role") or "memory"
-    said = memory["content"] if _heading(memory) == KNOWN else f"{who}: {memory['content']}"
+    said = on_one_line(memory["content"])
+    if _heading(memory) != KNOWN:
+        who, name = memory.get("role") or "memory", name_of(memory)
+        said = f"{who} ({name}): {said}" if name else f"{who}: {said}"
     return f"[{memory['createdAt'][:10]}] {said}"

@@ -146,15 +146,16 @@ def reply(turn: NewTurn, text: str) -> NewRecord:
     return _message(turn, "assistant", text)
 
 
-def said_beside(turn: NewTurn) -> dict[str, Any]:
-    """What both messages of a turn say beside their role and text."""
+def said_beside(turn: NewTurn, answers: str | None = None) -> dict[str, Any]:
+    """What both messages of a turn say beside their role and text; of a reply also whom it answers."""
     said: dict[str, Any] = {
         "participantId": turn.participant_id,
         "metadata": turn.metadata,
         "timestamp": to_rfc3339(turn.timestamp) if turn.timestamp is not None else None,
     }
     importance = turn.importance if turn.importance != DEFAULT_IMPORTANCE else None
-    return {**{name: value for name, value in said.items() if value is not None}, **marked(importance, turn.tags)}
+    named = {name: value for name, value in said.items() if value is not None}
+    return {**named, **marked(importance, turn.tags, answers)}
 
 
 def _message(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:

@@ -20,7 +20,11 @@ from annals.search.port import Filters, OneOf
 
 
 def search_memories(
-    caller: Caller, asked: Search, content_type: OneOf = None, embedder: Embedder | None = None
+    caller: Caller,
+    asked: Search,
+    content_type: OneOf = None,
+    embedder: Embedder | None = None,
+    for_user: str | None = None,
 ) -> list[Hit]:
     """The memories that answer a question, the best first, within what the caller may see.
 
@@ -28,6 +32,7 @@ def search_memories(
     ----------
     content_type : what they may be where the question's own filter does not say it
     embedder : who embeds the question, if not this process' own
+    for_user : whose they are, if not nobody's; None for whomever's
 
     Raises
     ------
@@ -43,6 +48,7 @@ def search_memories(
         embedding=asked.embedding,
         memory_spaces=caller.spaces,
         memory_space_id=asked.memory_space_id,
+        for_user=for_user,
         limit=asked.limit,
         min_score=asked.min_score,
         filters=replace(to_filters(asked.filter), content_type=asked.filter.content_type or content_type),

@@ -13,6 +13,7 @@ from pydantic import Field
 from annals.http.model import Model, Text
 from annals.models.asking import Asker
 from annals.models.offline_embedding import STOP_WORDS
+from annals.quoting import name_of, on_one_line, shown_name
 
 OFFLINE = "offline"
 
@@ -79,13 +80,13 @@ class ModelSummarizer:
 
 
 def _question(earlier: str | None, messages: Sequence[Mapping[str, Any]]) -> str:
-    parts = [f"The summary so far:\n{earlier}"] if earlier else []
-    lines = "\n".join(f"{_speaker(message)}: {message['content']}" for message in messages)
+    parts = [f"The summary so far:\n{on_one_line(earlier)}"] if earlier else []
+    lines = "\n".join(f"{_speaker(message)}: {on_one_line(message['content'])}" for message in messages)
     return "\n\n".join([*parts, f"The messages behind it:\n{lines}"])
 
 
 def _speaker(message: Mapping[str, Any]) -> str:
-    who = message.get("name") or message.get("from") or message.get("participantId")
+    who = name_of(message) or shown_name(message.get("participantId") or "")
     return f"{message['role']} ({who})" if who else str(message["role"])
 
 

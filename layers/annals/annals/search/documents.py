@@ -9,8 +9,17 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 """Rises when documents of an older version have to be indexed anew."""
+
+OWNED_SINCE = 5
+"""The first version whose documents say to whom they belong."""
+
+NOBODY = "nobody"
+"""The owner of what belongs to no user: what a space or an agent knows."""
+
+SOMEBODY = "somebody"
+"""The owner of what may be some user's, of whom nobody knows any more who. No user is recalled it."""
 
 MAX_FACETS = 1_000
 MAX_FACET_LENGTH = 256
@@ -46,6 +55,7 @@ class Document:
     content : its own text; what search returns
     window : the two turns before it and its own text, without names; searched, not returned
     speaker : the name of who said it
+    owner : to whom it belongs: ``user_owner`` of a user, NOBODY or SOMEBODY
     importance : 0..100
     at : when it was said, Unix milliseconds
     digest : the hex digest of the ledger's record, if it was made from one
@@ -69,6 +79,7 @@ class Document:
     user_id: str | None = None
     agent_id: str | None = None
     participant_id: str | None = None
+    owner: str = SOMEBODY
     thread_id: str | None = None
     run_id: str | None = None
     content_type: str = "raw"
@@ -132,6 +143,11 @@ def from_source(source: Mapping[str, Any]) -> Document:
 def vector_digest(model: str, text: str) -> str:
     """The hex digest by which an embedding is known again: of the model and of the text that it was given."""
     return hashlib.sha256(json.dumps([model, text]).encode()).hexdigest()
+
+
+def user_owner(user_id: str) -> str:
+    """The owner of what belongs to a user."""
+    return _bounded(f"user={user_id}")
 
 
 def tag_facet(tag: str) -> str:

@@ -23,8 +23,8 @@ from annals.search import embedded_vectors, embedded_words, words
 from annals.search.dates import Period
 from annals.search.documents import Document, Embedding, Vector, from_source, printable
 from annals.search.embedded_generations import Identity
-from annals.search.generations import Place, demand_form, form
-from annals.search.port import NAMED_FILTERS, Candidates, Failure, Filters, Scope
+from annals.search.generations import Place, demand_form, demand_owners, form
+from annals.search.port import NAMED_FILTERS, NO_SPACE, Candidates, Failure, Filters, Scope
 
 BUSY_MS = 10_000
 MAX_SPEAKERS = 1_000
@@ -115,6 +115,8 @@ class EmbeddedIndex:
                 return Candidates()
             if vector is not None:
                 self._demand_model(_settings(database), len(vector), model)
+            if scope.for_user is not None:
+                demand_owners(str(self._path), _settings(database))
             chosen = _chosen(database, scope, spaces)
             lexical = embedded_words.best(database, chosen, terms, depth)
             near = (
@@ -146,7 +148,7 @@ class EmbeddedIndex:
         """Documents, newest first; see SearchIndex.page."""
         with self._reading() as database:
             spaces = _spaces(database, scope)
-            condition = sql.in_spaces(spaces) & sql.passing(scope.filters)
+            condition = sql.within_scope(scope, spaces)
             if after is not None:
                 condition &= sql.Condition("(memory.at, memory.memory_id) < (?, ?)", after)
             query = f"""
@@ -160,7 +162,7 @@ class EmbeddedIndex:
         """How many documents; see SearchIndex.count."""
         with self._reading() as database:
             spaces = _spaces(database, scope)
-            condition = sql.in_spaces(spaces) & sql.passing(scope.filters)
+            condition = sql.within_scope(scope, spaces)
             query = f"SELECT count(*) FROM memory WHERE {condition.sql}"  # noqa: S608
             return int(database.execute(query, condition.values).get) if spaces else 0
 
@@ -369,7 +371,7 @@ def _free_rows(database: apsw.Connection, space: int, count: int) -> range:
 
 def _insert(database: apsw.Connection, row: int, document: Document, fingerprint: str) -> None:
     source, space = document.source(), sql.space_of(row)
-    columns = {name: source[name] for name in (*NAMED_FILTERS, "tenant", "memory_id", "importance", "at")}
+    columns = {name: source[name] for name in (*NAMED_FILTERS, "owner", "tenant", "memory_id", "importance", "at")}
     columns |= {"id": row, "space": space, "month": document.moment.month, "fingerprint": fingerprint}
     query = f"INSERT INTO memory ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
     database.execute(query, tuple(columns.values()))
@@ -404,15 +406,16 @@ def _spaces(database: apsw.Connection, scope: Scope) -> list[sql.Space]:
         return []
     condition = sql.Condition("tenant = ?", (scope.tenant,))
     if scope.spaces is not None:
-        condition &= sql.one_of("name", sorted(scope.spaces))
+        names = scope.spaces | {NO_SPACE} if scope.adds_placeless else scope.spaces
+        condition &= sql.one_of("name", sorted(names))
     query = f"SELECT id, documents, stems, version FROM space WHERE {condition.sql} ORDER BY id"  # noqa: S608
     return [sql.Space(*found) for found in database.execute(query, condition.values)]
 
 
 def _chosen(database: apsw.Connection, scope: Scope, spaces: Sequence[sql.Space]) -> sql.Chosen:
     """What the scope lets through; where that may be few, each by its number. Nearly all have the usual status."""
-    condition = sql.in_spaces(spaces) & sql.passing(scope.filters)
-    if scope.filters == Filters():
+    condition = sql.within_scope(scope, spaces)
+    if scope.filters == Filters() and scope.for_user is None:
         return sql.Chosen(spaces, condition)
     looked_up = condition & sql.faceted(scope.filters, spaces)
     query = f"SELECT id FROM memory WHERE {looked_up.sql} LIMIT ?"  # noqa: S608

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from annals.search.dates import Period
 from annals.search.documents import metadata_facet, printable, tag_facet
-from annals.search.port import NAMED_FILTERS, Filters
+from annals.search.port import NAMED_FILTERS, NO_SPACE, USER_MEMORY, Filters, Scope
 
 SCHEMA = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -18,15 +18,17 @@ CREATE TABLE space (
 );
 CREATE TABLE memory (
     id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, memory_id TEXT NOT NULL, space INTEGER NOT NULL,
-    conversation_id TEXT, speaker TEXT, role TEXT, user_id TEXT, agent_id TEXT, participant_id TEXT, thread_id TEXT,
-    run_id TEXT, content_type TEXT, source_type TEXT, status TEXT, importance INTEGER NOT NULL, at INTEGER NOT NULL,
-    month INTEGER NOT NULL, fingerprint TEXT NOT NULL, UNIQUE (tenant, memory_id)
+    owner TEXT NOT NULL, conversation_id TEXT, speaker TEXT, role TEXT, user_id TEXT, agent_id TEXT,
+    participant_id TEXT, thread_id TEXT, run_id TEXT, content_type TEXT, source_type TEXT, status TEXT,
+    importance INTEGER NOT NULL, at INTEGER NOT NULL, month INTEGER NOT NULL, fingerprint TEXT NOT NULL,
+    UNIQUE (tenant, memory_id)
 );
 CREATE INDEX memory_conversation ON memory (tenant, conversation_id);
 CREATE INDEX memory_speaker ON memory (space, speaker);
 CREATE INDEX memory_at ON memory (space, at, memory_id);
 CREATE INDEX memory_month ON memory (space, month, at);
 CREATE INDEX memory_user ON memory (space, user_id);
+CREATE INDEX memory_owner ON memory (space, owner);
 CREATE TABLE facet (term TEXT, memory INTEGER, PRIMARY KEY (term, memory)) WITHOUT ROWID;
 CREATE INDEX facet_memory ON facet (memory);
 CREATE TABLE document (id INTEGER PRIMARY KEY, source TEXT NOT NULL);
@@ -132,7 +134,27 @@ def in_spaces(spaces: Sequence[Space]) -> Condition:
     return one_of("memory.space", (space.id for space in spaces))
 
 
-def passing(filters: Filters) -> Condition:
+def within_scope(scope: Scope, spaces: Sequence[Space]) -> Condition:
+    """A memory of the scope's spaces, which are given, that it lets through."""
+    return in_spaces(spaces) & _passing(scope.filters) & _owned(scope)
+
+
+def _owned(scope: Scope) -> Condition:
+    """A memory that belongs to the scope's user or to nobody; of no space only the user's own user memories."""
+    if scope.owners is None:
+        return Condition("1")
+    condition = one_of("memory.owner", scope.owners)
+    if not scope.adds_placeless:
+        return condition
+    placeless = "memory.space IN (SELECT id FROM space WHERE tenant = ? AND name = ?)"
+    own = Condition(
+        f"(NOT {placeless} OR (memory.owner = ? AND memory.source_type = ?))",
+        (scope.tenant, NO_SPACE, scope.owners[0], USER_MEMORY),
+    )
+    return condition & own
+
+
+def _passing(filters: Filters) -> Condition:
     """A memory that passes every filter."""
     condition = Condition("1")
     for each in (*_named(filters), *_faceted(filters), *_ranged(filters)):

@@ -34,6 +34,8 @@ class SearchRequest:
     query, embedding : a question, its vector made by the caller, or both
     memory_spaces : the spaces that the caller may see; None for all of the tenant's
     memory_space_id : the one space to search, if it is one that the caller may see
+    for_user : only what belongs to this user or to nobody is found, and in every space the user's own user memories of
+        no space, where the caller may see all spaces; None finds whomever's
     limit : how many hits, 1..1000
     min_score : hits with less are left out, 0..1
     explain : whether hits carry the parts of their score
@@ -44,6 +46,7 @@ class SearchRequest:
     embedding: Sequence[float] | None = None
     memory_spaces: frozenset[str] | None = None
     memory_space_id: str | None = None
+    for_user: str | None = None
     limit: int = 50
     min_score: float = 0.0
     filters: Filters = field(default_factory=Filters)
@@ -56,7 +59,13 @@ class SearchRequest:
         if self.memory_space_id is not None:
             wanted = frozenset({self.memory_space_id})
             spaces = wanted if spaces is None else spaces & wanted
-        return Scope(tenant=self.tenant, spaces=spaces, filters=self.filters)
+        return Scope(
+            tenant=self.tenant,
+            spaces=spaces,
+            filters=self.filters,
+            for_user=self.for_user,
+            with_placeless=self.memory_spaces is None,
+        )
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, Self
 
-from annals.errors import ConfigurationError
-from annals.search.documents import INDEX_VERSION
+from annals.errors import ConfigurationError, SearchUnavailable
+from annals.search.documents import INDEX_VERSION, OWNED_SINCE
 from annals.search.port import SearchIndex
 
 Place = tuple[str, str]
@@ -65,6 +65,15 @@ class RebuildableIndex(SearchIndex, Protocol):
 def form(model: str, dimensions: int) -> dict[str, str]:
     """What an index is made with: documents of one version, vectors of one model."""
     return {"version": str(INDEX_VERSION), "model": model, "dimensions": str(dimensions)}
+
+
+def demand_owners(name: str, found: Mapping[str, str]) -> None:
+    """Raise SearchUnavailable for an index whose documents don't say to whom they belong."""
+    if found and int(found.get("version", 0)) < OWNED_SINCE:
+        raise SearchUnavailable(
+            f"The index {name} is of an older version, and does not know whose memories it holds: "
+            "`annals rebuild index` makes it anew (docs/search-index.md)."
+        )
 
 
 def demand_form(name: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:

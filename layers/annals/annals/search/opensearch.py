@@ -17,7 +17,7 @@ from annals.search import opensearch_generations as generations
 from annals.search import opensearch_query as query
 from annals.search.dates import Period
 from annals.search.documents import Document, Vector
-from annals.search.generations import Place, demand_form, form
+from annals.search.generations import Place, demand_form, demand_owners, form
 from annals.search.opensearch_query import Clause
 from annals.search.port import Candidates, Failure, Scope
 
@@ -130,6 +130,8 @@ class OpenSearchIndex:
             asked["dated"] = query.of_period(period, terms, clauses)
         found = self._msearch(asked, depth)
         hits = {hit["_id"]: hit for each in found.values() for hit in each}
+        if scope.for_user is not None and not hits:
+            demand_owners(self._name, self.made_with())  # one without owners finds nothing for a user
         if model and vector is not None:
             self._demand_model(model, {hit["_index"] for hit in hits.values()})
         documents = {document_id: query.seen(hit) for document_id, hit in hits.items()}

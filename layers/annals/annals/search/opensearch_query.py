@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from annals.search.dates import Period
 from annals.search.documents import Document, Vector, from_source, metadata_facet, printable, tag_facet
-from annals.search.port import NAMED_FILTERS, Filters, Scope
+from annals.search.port import NAMED_FILTERS, NO_SPACE, USER_MEMORY, Filters, Scope
 
 Clause = dict[str, Any]
 
@@ -31,7 +31,7 @@ def mapping(dimensions: int, engine: str, made_with: dict[str, str]) -> dict[str
     hnsw = {"name": "hnsw", "engine": engine, "space_type": "cosinesimil" if engine == "lucene" else "innerproduct"}
     vector = {"type": "knn_vector", "dimension": dimensions, "method": hnsw}
     unsearched = {"type": "keyword", "index": False, "doc_values": False}
-    names = ("tenant", "memory_id", "memory_space_id", "facets", *NAMED_FILTERS)
+    names = ("tenant", "memory_id", "memory_space_id", "owner", "facets", *NAMED_FILTERS)
     return {
         "settings": {"index": {"knn": True} | (FEW_SEGMENTS if engine == "lucene" else {})},
         "mappings": {
@@ -79,8 +79,20 @@ def restriction(scope: Scope) -> list[Clause]:
     """The clauses of a filter that lets through what the scope holds."""
     clauses: list[Clause] = [{"term": {"tenant": scope.tenant}}]
     if scope.spaces is not None:
-        clauses.append({"terms": {"memory_space_id": sorted(scope.spaces)}})
+        clauses.append(_placed(scope, scope.spaces))
+    if scope.owners is not None:
+        clauses.append({"terms": {"owner": list(scope.owners)}})
     return [*clauses, *_named(scope.filters), *_faceted(scope.filters), *_ranged(scope.filters)]
+
+
+def _placed(scope: Scope, spaces: Collection[str]) -> Clause:
+    """A clause for what is in some spaces, and for the user's own user memories of none where the scope adds them."""
+    placed: Clause = {"terms": {"memory_space_id": sorted(spaces)}}
+    if scope.owners is None or not scope.adds_placeless:
+        return placed
+    own = {"memory_space_id": NO_SPACE, "owner": scope.owners[0], "source_type": USER_MEMORY}
+    placeless = filtered([{"term": {name: value}} for name, value in own.items()])
+    return {"bool": {"should": [placed, placeless], "minimum_should_match": 1}}
 
 
 def filtered(clauses: Sequence[Clause]) -> Clause:

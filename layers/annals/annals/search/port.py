@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from annals.search.dates import Period
-from annals.search.documents import Document, Vector
+from annals.search.documents import NOBODY, Document, Vector, user_owner
 
 OneOf = str | tuple[str, ...] | None
 """A filter on a name: this one, one of these, or (None) whatever."""
@@ -48,13 +48,39 @@ NAMED_FILTERS = (
 )  # fmt: skip
 
 
+NO_SPACE = ""
+"""The space of what is in none."""
+
+USER_MEMORY = "user"
+"""The source type of users' memories, by which they are told from all others."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What a question may see: a tenant's documents in some spaces (None: in all of them) that pass the filters."""
+    """What a question may see: a tenant's documents in some spaces (None: in all of them) that pass the filters.
+
+    Parameters
+    ----------
+    for_user : a user, and then only what belongs to that user or to nobody; None for whomever's
+    with_placeless : whether the user's own user memories that are in no space are seen beside the spaces
+    """
 
     tenant: str
     spaces: frozenset[str] | None = None
     filters: Filters = field(default_factory=Filters)
+    for_user: str | None = None
+    with_placeless: bool = False
+
+    @property
+    def owners(self) -> tuple[str, str] | None:
+        """To whom a document may belong; None for whomever."""
+        return None if self.for_user is None else (user_owner(self.for_user), NOBODY)
+
+    @property
+    def adds_placeless(self) -> bool:
+        """Whether user memories of no space come to the spaces that are named."""
+        named = self.spaces is not None and NO_SPACE not in self.spaces
+        return named and self.with_placeless and self.for_user is not None
 
 
 @dataclass(frozen=True)
@@ -134,7 +160,8 @@ class SearchIndex(Protocol):
         """In one round trip: the best ``depth`` by words and by each vector, and turns of the period.
 
         Without an index there are none. Raises ConfigurationError where the vector is not of the index' dimensions, or
-        ``model``, which made it, is named and is not the index'.
+        ``model``, which made it, is named and is not the index'; SearchUnavailable where the scope is a user's and the
+        documents, of an older version, don't say to whom they belong.
         """
         ...
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annals.search import words
-from annals.search.documents import Document
+from annals.search.documents import NOBODY, SOMEBODY, Document, user_owner
 
 WINDOW_TURNS = 2
 """How many earlier turns a document's window holds: so many turns behind a redacted one are to be indexed anew."""
+
+ANSWERS = 50
+"""How many records behind what a user said a message without a user of its own still counts as an answer to it."""
 
 SESSION_GAP_MS = 6 * 3_600_000
 WINDOW_WORDS = 100
@@ -31,7 +34,10 @@ class Conversation:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One message of a conversation, as the ledger has it. ``at`` is when it was said, in Unix milliseconds."""
+    """One message of a conversation, as the ledger has it. ``at`` is when it was said, in Unix milliseconds.
+
+    ``answers`` is the user whom it was made to answer, where that was noted with it.
+    """
 
     seq: int
     message_id: str
@@ -42,6 +48,7 @@ class Turn:
     user_id: str | None = None
     agent_id: str | None = None
     participant_id: str | None = None
+    answers: str | None = None
     thread_id: str | None = None
     run_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -72,11 +79,36 @@ def documents_of(conversation: Conversation, turns: Sequence[Turn], *, first_seq
         One for each turn from ``first_seq`` on that was not redacted, without vectors.
     """
     said = [turn for turn in turns if not turn.redacted]
+    owner_of = owners(conversation.user_id, turns)
     return [
-        _document(conversation, turn, window(said[max(0, place - WINDOW_TURNS) : place], turn))
+        _document(conversation, turn, window(said[max(0, place - WINDOW_TURNS) : place], turn), owner_of[turn.seq])
         for place, turn in enumerate(said)
         if turn.seq >= first_seq
     ]
+
+
+def owners(user_id: str | None, turns: Sequence[Turn]) -> dict[int, str]:
+    """To whom each turn belongs, by its seq: to the conversation's user, whoever spoke.
+
+    In a conversation without one, to its own user, or else to the user whom it answers: the one who is named last among
+    the ``ANSWERS`` records before it. Behind a message of which nothing is left, nobody knows who that was.
+
+    Parameters
+    ----------
+    user_id : the conversation's user
+    turns : in order of seq, from ``ANSWERS`` before the first one that is wanted
+    """
+    if user_id is not None:
+        return dict.fromkeys((turn.seq for turn in turns), user_owner(user_id))
+    found: dict[int, str] = {}
+    asked = (-ANSWERS, NOBODY)
+    for turn in turns:
+        if named := turn.user_id or turn.answers:
+            asked = (turn.seq, user_owner(named))
+        elif turn.role is None:
+            asked = (turn.seq, SOMEBODY)
+        found[turn.seq] = asked[1] if turn.seq - asked[0] <= ANSWERS else NOBODY
+    return found
 
 
 def window(before: Sequence[Turn], turn: Turn) -> str:
@@ -103,7 +135,7 @@ def _ending(text: str) -> str:
     return text if len(starts) <= WINDOW_WORDS else text[starts[-WINDOW_WORDS] :]
 
 
-def _document(conversation: Conversation, turn: Turn, window: str) -> Document:
+def _document(conversation: Conversation, turn: Turn, window: str, owner: str) -> Document:
     return Document(
         tenant=conversation.tenant,
         memory_id=memory_id(conversation.conversation_id, turn.seq),
@@ -119,6 +151,7 @@ def _document(conversation: Conversation, turn: Turn, window: str) -> Document:
         user_id=turn.user_id or conversation.user_id,
         agent_id=turn.agent_id or conversation.agent_id,
         participant_id=turn.participant_id or conversation.participant_id,
+        owner=owner,
         thread_id=turn.thread_id,
         run_id=turn.run_id,
         source_type=conversation.source_type,

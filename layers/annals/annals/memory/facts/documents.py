@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from annals.memory.facts.items import Known, StoredFact, normalised
-from annals.search.documents import Document
+from annals.search.documents import SOMEBODY, Document
 
 FACT = "annals:fact"
 """Under this name a document's metadata hold what makes it a fact; a caller's own metadata stand beside it."""
@@ -15,8 +15,8 @@ FACT = "annals:fact"
 NAMED = ("subject", "predicate", "object", "fact_type")
 
 
-def fact_document(known: Known) -> Document:
-    """What the index holds of a fact; one that is superseded has that as its status."""
+def fact_document(known: Known, owner: str = SOMEBODY) -> Document:
+    """What the index holds of a fact that belongs to an owner; one that is superseded has that as its status."""
     fact = known.fact
     about = {
         **{name: getattr(fact, name) for name in NAMED},
@@ -36,6 +36,7 @@ def fact_document(known: Known) -> Document:
         source_type="conversation" if fact.conversation_id else "system",
         user_id=fact.user_id,
         participant_id=fact.participant_id,
+        owner=owner,
         tags=fact.tags,
         metadata={FACT: about, **{name: value for name, value in fact.metadata.items() if name != FACT}},
         conversation_id=fact.conversation_id,

@@ -11,6 +11,7 @@ from pydantic import Field
 from annals.http.model import Model
 from annals.memory.models import MAX_FACTS, SaidFact
 from annals.models.asking import Asker
+from annals.quoting import on_one_line, shown_name
 
 INSTRUCTIONS = """\
 You keep the facts of a conversation. You get one turn of it, and when it was said.
@@ -63,5 +64,6 @@ class ModelExtractor:
 
     def extract(self, turn: Sequence[Line], at: str, *, within_s: float) -> list[SaidFact]:
         """Ask the model, once more where its answer is not in the right form; see Extractor.extract."""
-        question = "\n".join([f"Said at {at}:", *(f"{line.speaker}: {line.text}" for line in turn)])
+        lines = (f"{shown_name(line.speaker)}: {on_one_line(line.text)}" for line in turn)
+        question = "\n".join([f"Said at {at}:", *lines])
         return self.asker.ask(question, INSTRUCTIONS, Extracted, within_s=within_s).facts

@@ -39,12 +39,9 @@ from annals.memory.people.models import (
     UserMemoryList,
 )
 from annals.search import engine
-from annals.search.port import Filters
+from annals.search.port import USER_MEMORY, Filters
 from annals.state import read_partition
 from annals.times import now_ms, to_rfc3339
-
-SOURCE = "user"
-"""The source type of users' memories, by which searches tell them from other ones."""
 
 NAME_CHARS = 20
 """How long a memory's name is: the microsecond when it was made, then what tells it from another one of that."""
@@ -82,7 +79,7 @@ def new_user_memory(caller: Caller, user_id: str, said: NewUserMemory) -> Stored
         memory_space_id=said.memory_space_id or "",
         content=said.memory,
         content_type="custom",
-        source_type=SOURCE,
+        source_type=USER_MEMORY,
         user_id=user_id,
         agent_id=said.agent_id,
         tags=tuple(said.topics),
@@ -169,7 +166,7 @@ def _nearest(caller: Caller, user_id: str, asked: SearchUserMemories) -> list[Us
         limit=asked.limit,
         filters=Filters(
             user_id=user_id,
-            source_type=SOURCE,
+            source_type=USER_MEMORY,
             agent_id=asked.agent_id,
             tags_all=(asked.topic,) if asked.topic else (),
         ),

@@ -1,12 +1,17 @@
-"""What a model gets: instructions, what was recalled, the recent history, and last the user's message, unchanged."""
+"""What a model gets: instructions, what was recalled, the recent history, and last the user's message, unchanged.
+
+Nothing that was said before can look like what Annals says itself; see ``annals.quoting``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from annals.models.chat import ChatMessage
+from annals.quoting import name_of, on_one_line, with_lines
+from annals.tokens import TOKENS_AROUND_MESSAGE, estimate
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Section:
 
 
 def context_text(sections: Sequence[Section]) -> str:
-    """What was recalled as text for a prompt; sections without lines are left out."""
+    """What was recalled as text for a prompt; sections without lines are left out, and lines hold no line breaks."""
     shown = [
         "\n".join([section.heading, *(f"- {line}" for line in section.lines)]) for section in sections if section.lines
     ]
@@ -55,17 +60,34 @@ def prompt(instructions: str | None, recalled: Recalled, user_message: str) -> P
     """Put together what the model gets.
 
     Messages without words (redacted ones, or those of parts only) are left out. System messages join the instructions,
-    after what was recalled: not every model takes them in the middle. Results of tools are shown as the user's, named.
+    after what was recalled: not every model takes them in the middle. Above what somebody said whose name is known
+    stands the name; results of tools are shown as the user's, named.
     """
-    worded = [message for message in recalled.history if str(message.get("content") or "").strip()]
-    system = [message["content"] for message in worded if message["role"] == "system"]
+    worded = [message for message in recalled.history if _is_worded(message)]
+    system = [_text(message) for message in worded if message["role"] == "system"]
     before = [part for part in (instructions, recalled.context, *system) if part and part.strip()]
-    said = [_shown(message) for message in worded if message["role"] != "system"]
+    said = [ChatMessage(_role(message), _text(message)) for message in worded if message["role"] != "system"]
     return Prompt([*said, ChatMessage("user", user_message)], "\n\n".join(before) or None)
 
 
-def _shown(message: Mapping[str, Any]) -> ChatMessage:
+def tokens_of(message: Mapping[str, Any]) -> int:
+    """An estimate of what a message of the history takes in a prompt, as it is shown there."""
+    return estimate(_text(message)) + TOKENS_AROUND_MESSAGE if _is_worded(message) else 0
+
+
+def _is_worded(message: Mapping[str, Any]) -> bool:
+    return bool(str(message.get("content") or "").strip())
+
+
+def _role(message: Mapping[str, Any]) -> Literal["user", "assistant"]:
+    return "assistant" if message["role"] == "assistant" else "user"
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    name = name_of(message)
+    if message["role"] == "system":
+        return with_lines(on_one_line(message["content"]))
+    said = with_lines(message["content"])
     if message["role"] == "tool":
-        name = message.get("name", "a tool")
-        return ChatMessage("user", f"[Result of {name}]\n{message['content']}")
-    return ChatMessage("assistant" if message["role"] == "assistant" else "user", message["content"])
+        return f"[Result of {name or 'a tool'}]\n{said}"
+    return f"[{name}]\n{said}" if name else said

@@ -6,33 +6,31 @@ import logging
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from annals import telemetry
-from annals.conversations.genesis import read_genesis
+from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.read import demand_tail
 from annals.errors import EntryTooLarge, SearchUnavailable
 from annals.json_text import dump
 from annals.ledger.append import Appended, append, find_entry
-from annals.ledger.history import Span, read_page
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import messages_of, new_message
+from annals.ledger.messages import Message, messages_of, new_message
 from annals.ledger.read import read_entry
 from annals.memory.facts.extraction import Line
 from annals.memory.facts.of_turns import Kept, Source, demand_fitting, find_facts, keep_facts
-from annals.memory.models import FactsOfTurn, Hit, Remembered, RememberStream, Search
+from annals.memory.models import FactsOfTurn, Hit, Remembered, RememberStream
+from annals.memory.owners import recent_messages
 from annals.memory.recalling import is_shown, within
 from annals.memory.remember import Stored, said_beside, store, user_message
 from annals.memory.searching import search_memories
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
-from annals.memory.streaming.prompt import Recalled
+from annals.memory.streaming.prompt import Recalled, tokens_of
 from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
-from annals.tokens import estimate, estimate_message
+from annals.tokens import estimate
 
 logger = logging.getLogger("annals")
-
-T = TypeVar("T", bound=Mapping[str, Any])
 
 RECALLED_HITS = 20
 CONTEXT_TOKENS = 2_000
@@ -44,8 +42,11 @@ class LedgerTurnStore:
 
     def begin(self, request: StreamRequest) -> Begun:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
-        demand_fitting(request.turn.facts)
-        stored = store(request.caller, request.turn, [user_message(request.turn)], request.idempotent)
+        turn = request.turn
+        demand_fitting(turn.facts)
+        turn.for_user()
+        turn.question(RECALLED_HITS)
+        stored = store(request.caller, turn, [user_message(turn)], request.idempotent)
         (message,) = messages_of(stored.appended.entry)
         draft = _draft(request, stored)
         return Begun(draft, message, is_repeated=stored.appended.replayed)
@@ -57,15 +58,22 @@ class LedgerTurnStore:
         return message
 
     def recall(self, request: StreamRequest, begun: Begun) -> Recalled:
-        """What the conversation said last, and what the memory space holds about the user's message beyond that."""
-        history = _history(request, begun)
+        """What the conversation said last, and what the memory holds about the user's message beyond that.
+
+        For a user that is what belongs to the user or to nobody; where the request names none, its conversation may.
+        """
+        genesis = read_genesis(begun.draft.tenant, begun.draft.conversation_id)
+        for_user = request.turn.for_user()
+        if request.turn.recall_scope is None:
+            for_user = for_user or genesis.user_id
+        history = _history(request, begun, genesis, for_user)
         known = {begun.message["messageId"]} | {message["messageId"] for message in history}
-        hits, context = within(_memories(request, begun, known), CONTEXT_TOKENS)
+        hits, context = within(_memories(request, begun, known, for_user), CONTEXT_TOKENS)
         return Recalled(
             context=context,
             memory_ids=[hit["memoryId"] for hit in hits],
             history=history,
-            tokens=estimate(context) + sum(map(estimate_message, history)),
+            tokens=estimate(context) + sum(map(tokens_of, history)),
         )
 
     def commit(self, draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
@@ -110,7 +118,7 @@ def _draft(request: StreamRequest, stored: Stored) -> Draft:
         memory_space_id=request.turn.memory_space_id,
         seq=asked.seq,
         on_failure=request.turn.on_failure,
-        said=said_beside(request.turn),
+        said=said_beside(request.turn, None if stored.genesis.user_id else request.turn.user_id),
         once=IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id),
         owner=new_owner(),
         with_facts=turn is not None,
@@ -172,24 +180,21 @@ def _whole_turn(draft: Draft, answer: Appended) -> Remembered:
     }
 
 
-def _history(request: StreamRequest, begun: Begun) -> list[Mapping[str, Any]]:
+def _history(request: StreamRequest, begun: Begun, genesis: Genesis, for_user: str | None) -> list[Message]:
     """The conversation's newest messages before the turn, as many as were asked for and fit the budget."""
     seq = begun.draft.seq
     if not request.turn.history or seq == 1:
         return []
     tail = demand_tail(begun.draft.tenant, begun.draft.conversation_id)
-    span = Span(newest_first=True, before=seq)
-    pk = conversation_pk(begun.draft.tenant, begun.draft.conversation_id)
-    newest: Iterable[Mapping[str, Any]] = read_page(pk, tail, span, request.turn.history).messages
-    return list(_newest_within(newest, HISTORY_TOKENS))[::-1]
+    found = recent_messages(genesis, tail, request.turn.history, for_user=for_user, before=seq)
+    return list(_newest_within(reversed(found), HISTORY_TOKENS))[::-1]
 
 
-def _memories(request: StreamRequest, begun: Begun, known: set[str]) -> list[Hit]:
+def _memories(request: StreamRequest, begun: Begun, known: set[str], for_user: str | None) -> list[Hit]:
     """The memories that the user's message brings up, without those that the history shows anyway."""
-    turn = request.turn
-    asked = Search(query=turn.user_message, memorySpaceId=turn.memory_space_id, limit=RECALLED_HITS)
+    asked = request.turn.question(RECALLED_HITS)
     try:
-        hits = search_memories(request.caller, asked)
+        hits = search_memories(request.caller, asked, for_user=for_user)
     except SearchUnavailable:
         telemetry.count("SearchUnavailable")
         logger.warning("Nothing was recalled: the search is unavailable", exc_info=True)
@@ -197,10 +202,10 @@ def _memories(request: StreamRequest, begun: Begun, known: set[str]) -> list[Hit
     return [hit for hit in hits if not is_shown(hit, begun.draft.conversation_id, known)]
 
 
-def _newest_within(messages: Iterable[T], budget: int) -> Iterator[T]:
-    """The first ones whose tokens together stay within a budget; none behind one that does not fit."""
+def _newest_within(messages: Iterable[Message], budget: int) -> Iterator[Message]:
+    """The first ones that together stay within a budget of tokens in the prompt; none behind one that does not fit."""
     for message in messages:
-        budget -= estimate_message(message)
+        budget -= tokens_of(message)
         if budget < 0:
             return
         yield message
