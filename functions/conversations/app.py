@@ -19,7 +19,7 @@ from annals.conversations.models import (
     GetOrCreateConversation,
     PatchConversation,
 )
-from annals.conversations.query import PAGING, next_cursor, read_order, read_place
+from annals.conversations.query import PAGING, list_name, next_cursor, read_order, read_place
 from annals.conversations.read import demand_space, read_conversation, show_conversation
 from annals.http.app import Api, reply
 from annals.http.model import PathId
@@ -61,8 +61,9 @@ def list_them(
     caller = app.caller.require("read")
     order = read_order({"sortBy": sort_by, "sortOrder": sort_order})
     chosen = Selection(caller.tenant, caller.spaces, from_query(app.query, *PAGING))
-    page = list_conversations(chosen, limit, order, read_place(cursor, order))
-    return {"items": [show_conversation(head) for head in page.heads], **next_cursor(page, order)}
+    cursors = app.cursors(*list_name(order), free=PAGING)
+    page = list_conversations(chosen, limit, order, read_place(cursor, cursors))
+    return {"items": [show_conversation(head) for head in page.heads], **next_cursor(page, cursors)}
 
 
 @app.get("/v1/conversations/count", tags=["Conversations"])

@@ -14,6 +14,7 @@ from annals.memory.facts import store as facts
 from annals.memory.facts.lists import FactFilter, list_facts
 from annals.memory.facts.making import new_fact
 from annals.memory.models import CreateFact, Fact, FactList
+from annals.memory.pages import read_place
 from annals.memory.shown import show_fact
 
 app = Api()
@@ -59,7 +60,9 @@ def list_them(
         at=read_time(app.query, "at"),
         include_superseded=read_flag(app.query, "includeSuperseded"),
     )
-    return list_facts(caller, asked, limit, cursor)
+    cursors = app.cursors("facts")
+    items, place = list_facts(caller, asked, limit, read_place(cursor, cursors))
+    return {"items": items, **(cursors.next(*place) if place else {})}
 
 
 LISTED = (

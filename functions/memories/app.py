@@ -25,6 +25,7 @@ from annals.memory.models import (
     MemoryWithVersions,
     PatchMemory,
 )
+from annals.memory.pages import read_place
 from annals.memory.shown import show_memory
 
 app = Api()
@@ -48,7 +49,10 @@ def list_them(
 ) -> MemoryList:
     """List memories, the newest first. Every other query parameter is a filter, as the search takes them."""
     caller = app.caller.require("read")
-    return list_memories(scope_of(caller, memory_space_id, read_filter(app.query)), limit, cursor)
+    cursors = app.cursors("memories")
+    scope = scope_of(caller, memory_space_id, read_filter(app.query))
+    items, place = list_memories(scope, limit, read_place(cursor, cursors))
+    return {"items": items, **(cursors.next(*place) if place else {})}
 
 
 @app.get("/v1/memories/count", tags=["Memories"])

@@ -11,7 +11,7 @@ from annals.conversations.heads import read_head
 from annals.conversations.read import demand_space, demand_tail
 from annals.errors import ConversationNotFound, MessageNotFound
 from annals.http.app import Api, reply
-from annals.http.history import NAMES, next_cursor, read_span
+from annals.http.history import FREE, NAMES, Asked, next_cursor, read_span
 from annals.http.messages import GetMessages, History, MessageList, Verified
 from annals.http.model import PathId
 from annals.ledger.history import read_page
@@ -31,7 +31,7 @@ def list_messages(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: Annotated[str | None, Query()] = None,
     order: Annotated[Literal["asc", "desc"] | None, Query()] = None,
-    offset: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
+    offset: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     before: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     last_runs_wanted: Annotated[int | None, Query(alias="lastRuns", ge=1, le=100)] = None,
@@ -41,14 +41,16 @@ def list_messages(
     app.demand_known_query("limit", *NAMES)
     demand_space(caller.tenant, conversation_id, caller.spaces)
     tail = demand_tail(caller.tenant, conversation_id)
-    span = read_span(cursor, order, offset, after, before, app.query)
+    cursors = app.cursors("messages", conversation_id, free=FREE)
+    asked, span = read_span(Asked(order, offset, after, before), cursor, cursors, app.query)
     pk = conversation_pk(caller.tenant, conversation_id)
     if last_runs_wanted is not None:
         runs = last_runs(pk, tail, last_runs_wanted, archived=span.archived)
         kept = [message for message in runs if span.keep is None or span.keep(message)]
         return reply({"items": kept, "total": tail.count}, etag=tail.seq)
     page = read_page(pk, tail, span, limit)
-    return reply({"items": page.messages, **next_cursor(page, span), "total": tail.count}, etag=tail.seq)
+    more = next_cursor(page, asked, span, cursors)
+    return reply({"items": page.messages, **more, "total": tail.count}, etag=tail.seq)
 
 
 @app.get("/v1/conversations/<conversation_id>/messages/<message_id>", tags=["Messages"])

@@ -8,6 +8,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.http.app import Api, reply
+from annals.http.cursors import PAGING
 from annals.http.model import PathId, PathMemoryId
 from annals.memory.memories import change_memory, create_memory, delete_memory
 from annals.memory.people.memories import (
@@ -60,7 +61,10 @@ def list_them(
     caller = app.caller.require("read")
     app.demand_known_query("limit", "cursor", "order", "agentId", "topic", "memorySpaceId")
     wanted = Wanted(agent_id, topic, memory_space_id)
-    return list_user_memories(caller, user_id, wanted, limit, newest_first=order == "desc", cursor=cursor)
+    cursors = app.cursors("memories of a user", user_id, order, free=(*PAGING, "order"))
+    behind = cursors.read(cursor)[0] if cursor else None
+    items, last = list_user_memories(caller, user_id, wanted, limit, newest_first=order == "desc", behind=behind)
+    return {"items": items, **(cursors.next(last) if last else {})}
 
 
 @app.delete("/v1/users/<user_id>/memories", tags=["Users"])

@@ -47,7 +47,7 @@ def _told(index: SearchIndex, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _listed(**asked: Any) -> list[str]:
-    return [fact["fact"] for fact in list_facts(CALLER, FactFilter(memory_space_id=SPACE, **asked), 50, None)["items"]]
+    return [fact["fact"] for fact in list_facts(CALLER, FactFilter(memory_space_id=SPACE, **asked), 50, None)[0]]
 
 
 def _found(query: str, **wanted: Any) -> list[str]:
@@ -96,14 +96,13 @@ def test_a_list_shows_the_facts_that_held_at_a_time(at: int, expected: list[str]
     assert _listed(at=NOON + at) == expected
 
 
-def test_a_list_goes_on_where_its_cursor_says() -> None:
+def test_a_list_goes_on_behind_the_place_that_it_names() -> None:
     asked = FactFilter(include_superseded=True)
-    seen, cursor = [], None
+    seen, place = [], None
     for _ in range(4):
-        page = list_facts(CALLER, asked, 1, cursor)
-        seen += [fact["fact"] for fact in page["items"]]
-        cursor = page.get("nextCursor")
-    assert (seen[:2], set(seen[2:]), cursor) == ([LATER, NEW], {OLD, "An automobile elsewhere."}, None)
+        items, place = list_facts(CALLER, asked, 1, place)
+        seen += [fact["fact"] for fact in items]
+    assert (seen[:2], set(seen[2:]), place) == ([LATER, NEW], {OLD, "An automobile elsewhere."}, None)
 
 
 def test_recall_gives_facts_their_place_beside_much_talk() -> None:

@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from annals.conversations.genesis import read_genesis_entry
 from annals.dynamodb import client
+from annals.http.sealing_key import sealing_key
 from annals.ledger import tail
 from annals.settings import Settings, settings
 from local import tables, template, workers
@@ -34,6 +35,7 @@ def forget() -> None:
     for cached in (settings, client, read_genesis_entry):
         cached.cache_clear()
     tail.tails._tails.clear()
+    sealing_key.forget()
     if "annals_function_authorizer" in sys.modules:
         authorizer = function("authorizer")
         authorizer._seen.clear()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from annals.http.sealing_key import PK
 from local import template
 
 RESOURCES: dict[str, Any] = template.document_of(Path(__file__).parents[2] / "template.yaml")["Resources"]
@@ -34,6 +35,7 @@ WRITES: dict[str, dict[str, set[str]]] = {
     "KeysFunction": {"StateTable": {PUT, UPDATE}},
     "MarksFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
     "MemoriesFunction": {"StateTable": {PUT, DELETE}},
+    "MessagesFunction": {"StateTable": {PUT}},
     "ProjectFunction": {"StateTable": {PUT, UPDATE, DELETE}},
     "RememberFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
     "RememberStreamFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, DELETE}},
@@ -105,6 +107,11 @@ def writes(name: str) -> dict[str, set[str]]:
 @each_function
 def test_a_function_writes_to_the_tables_what_the_list_says_and_nothing_else(name: str) -> None:
     assert writes(name) == WRITES.get(name, {})
+
+
+def test_what_reads_messages_may_put_the_key_of_cursors_and_no_other_item() -> None:
+    (put,) = [found for found in statements("MessagesFunction") if PUT in listed(found["Action"])]
+    assert put["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [PK]}}
 
 
 def documented() -> dict[str, list[str]]:

@@ -1,63 +1,168 @@
-"""Cursors: opaque to callers, refused when damaged."""
+"""Cursors: opaque to callers, refused when damaged or foreign; and the key that seals them."""
 
 from __future__ import annotations
 
+import json
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from dataclasses import replace
+from zlib import crc32
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from annals.access.caller import Caller
+from annals.dynamodb import client
 from annals.errors import InvalidInput
-from annals.http.cursors import read_cursor, write_cursor
+from annals.http.cursors import PAGING, Cursors
+from annals.http.sealing_key import MAX_AGE_S, PK, REFRESH_EVERY_S, sealing_key
+from annals.settings import settings
+from tests.support import stack
 from tests.support.strategies import texts
 
+ADA = Caller("acme", "key-1", frozenset({"read"}))
 places = st.lists(st.booleans() | st.integers() | st.none() | texts, max_size=5)
+
+
+@pytest.fixture(autouse=True)
+def fresh(moto: None) -> Iterator[None]:
+    """No key is known, and the table holds none."""
+    client().delete_item(TableName=settings().state_table, Key={"pk": {"S": PK}, "sk": {"S": "KEY"}})
+    sealing_key.forget()
+    yield
+    sealing_key.forget()
+
+
+def of(caller: Caller = ADA, *list_of: str, **query: str) -> Cursors:
+    return Cursors.of(caller, list_of or ("messages", "c"), query, PAGING)
+
+
+def written(cursors: Cursors, *place: object) -> str:
+    cursor: str = cursors.next(*place)["nextCursor"]
+    return cursor
+
+
+def demand_refusal(cursors: Cursors, cursor: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        cursors.read(cursor)
+    assert (refused.value.code, refused.value.field) == ("INVALID_CURSOR", "cursor")
 
 
 @given(places)
 def test_a_cursor_names_the_place_it_was_written_for(place: list[object]) -> None:
-    assert read_cursor("history", write_cursor("history", *place), *map(type, place)) == place
+    assert of().read(written(of(), *place)) == place
 
 
-@pytest.mark.parametrize("place", [[], ["1"], [1, 2], [None], [1.5]])
-def test_a_cursor_whose_parts_have_other_types_is_refused(place: list[object]) -> None:
-    with pytest.raises(InvalidInput):
-        read_cursor("history", write_cursor("history", *place), int)
+def test_a_cursor_goes_on_with_another_limit_and_whatever_the_order_of_parameters() -> None:
+    cursor = written(of(userId="u", limit="2", tags="x"), 1)
+    assert of(tags="x", userId="u", limit="7", cursor=cursor).read(cursor) == [1]
 
 
-@given(places)
-def test_a_cursor_of_another_list_is_refused(place: list[object]) -> None:
-    _demand_refusal("conversations", write_cursor("history", *place))
+@pytest.mark.parametrize(
+    "other",
+    [
+        of(replace(ADA, tenant="other")),
+        of(replace(ADA, spaces=frozenset({"a"}))),
+        of(replace(ADA, spaces=frozenset())),
+        of(ADA, "messages", "d"),
+        of(ADA, "messages"),
+        of(ADA, "facts", "c"),
+        of(roles="user"),
+        of(order="asc"),
+    ],
+)
+def test_a_cursor_of_another_question_is_refused(other: Cursors) -> None:
+    demand_refusal(other, written(of(), 1, "x"))
+    demand_refusal(of(), written(other, 1, "x"))
+
+
+def test_what_stands_in_a_question_cannot_pass_for_its_other_parts() -> None:
+    demand_refusal(of(ADA, "messages", 'c"],[["a'), written(of(ADA, "messages", "c", a="b"), 1))
+    demand_refusal(of(x="1&y=2"), written(of(x="1", y="2"), 1))
+
+
+def test_another_key_of_the_same_reach_goes_on() -> None:
+    assert of(replace(ADA, key_id="key-2")).read(written(of(), 1)) == [1]
 
 
 @given(places, st.data())
 def test_a_cursor_with_one_character_changed_is_refused(place: list[object], data: st.DataObject) -> None:
-    cursor = write_cursor("history", *place)
+    cursor = written(of(), *place)
     at = data.draw(st.integers(0, len(cursor) - 1))
     changed = cursor[:at] + data.draw(st.characters(exclude_categories=["Cs"])) + cursor[at + 1 :]
     assume(changed != cursor)
-    _demand_refusal("history", changed)
+    demand_refusal(of(), changed)
 
 
 @given(places, st.data())
 def test_a_cursor_cut_short_or_drawn_out_is_refused(place: list[object], data: st.DataObject) -> None:
-    cursor = write_cursor("history", *place)
-    _demand_refusal("history", cursor[: data.draw(st.integers(0, len(cursor) - 1))])
-    _demand_refusal("history", cursor + data.draw(st.text("aA0-_=! ", min_size=1, max_size=4)))
+    cursor = written(of(), *place)
+    demand_refusal(of(), cursor[: data.draw(st.integers(0, len(cursor) - 1))])
+    demand_refusal(of(), cursor + data.draw(st.text("aA0-_=! ", min_size=1, max_size=4)))
 
 
-@pytest.mark.parametrize("text", ["5", "null", "[]", "{}", "true", '"x"', "[" * 50_000, "[[]]", '{"history":1}'])
-def test_json_that_is_no_cursor_is_refused(text: str) -> None:
-    _demand_refusal("history", urlsafe_b64encode(b"\0\0\0\0" + text.encode()).decode().rstrip("="))
+@pytest.mark.parametrize("said", [["history", False, False, -1, 5, 0], ["memories", 2**70, "mem:x:1"], 5, {}])
+def test_a_cursor_as_earlier_versions_wrote_them_is_refused(said: object) -> None:
+    text = json.dumps(said, separators=(",", ":")).encode()
+    demand_refusal(of(), urlsafe_b64encode(crc32(text).to_bytes(4, "big") + text).decode().rstrip("="))
 
 
 @given(st.text(max_size=40))
 def test_any_other_text_is_refused(text: str) -> None:
-    _demand_refusal("history", text)
+    demand_refusal(of(), text)
 
 
-def _demand_refusal(kind: str, cursor: str) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        read_cursor(kind, cursor)
-    assert (refused.value.code, refused.value.field) == ("INVALID_CURSOR", "cursor")
+def test_a_cursor_is_good_after_a_restart() -> None:
+    cursor = written(of(), 1)
+    stack.forget()
+    assert of().read(cursor) == [1]
+
+
+def test_processes_that_start_at_once_agree_on_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = sealing_key.of("acme")
+    sealing_key.forget()
+    monkeypatch.setattr("annals.http.sealing_key._find", lambda: None)
+    assert sealing_key.of("acme") == first
+
+
+def test_tenants_have_keys_of_their_own() -> None:
+    assert sealing_key.of("a") != sealing_key.of("b")
+
+
+def test_a_key_that_was_withdrawn_is_used_no_longer_and_its_cursors_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    cursor = written(of(), 1)
+    client().delete_item(TableName=settings().state_table, Key={"pk": {"S": PK}, "sk": {"S": "KEY"}})
+    assert of().read(cursor) == [1]
+    now[0] += MAX_AGE_S
+    demand_refusal(of(), cursor)
+    assert of().read(written(of(), 2)) == [2]
+
+
+def test_a_process_with_the_former_key_opens_what_the_new_one_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    sealing_key.of("acme")
+    former = sealing_key._key
+    client().delete_item(TableName=settings().state_table, Key={"pk": {"S": PK}, "sk": {"S": "KEY"}})
+    sealing_key.forget()
+    cursor = written(of(), 1)
+    sealing_key._key = former
+    now[0] += REFRESH_EVERY_S
+    assert of().read(cursor) == [1]
+
+
+def test_forged_cursors_do_not_make_the_key_be_read_each_time() -> None:
+    reads: list[object] = []
+    sealing_key.of("acme")
+    client().meta.events.register("before-call.dynamodb.GetItem", lambda **_: reads.append(1), unique_id="reads")
+    try:
+        for _ in range(20):
+            demand_refusal(of(), "x" * 200)
+    finally:
+        client().meta.events.unregister("before-call.dynamodb.GetItem", unique_id="reads")
+    assert len(reads) <= 1

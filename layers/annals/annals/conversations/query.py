@@ -8,7 +8,7 @@ from typing import Any
 from annals.conversations.filters import LAST_MESSAGE
 from annals.conversations.lists import SORT_KEYS, ConversationPage, Order, Place
 from annals.errors import InvalidInput
-from annals.http.cursors import read_cursor, write_cursor
+from annals.http.cursors import Cursors
 
 PAGING = ("limit", "cursor", "sortBy", "sortOrder")
 """The query parameters that are no filter."""
@@ -23,16 +23,17 @@ def read_order(query: Mapping[str, str]) -> Order:
     return Order(key, direction == "desc")
 
 
-def read_place(cursor: str | None, order: Order) -> Place | None:
-    """The place from which a cursor goes on, in the order in which it was given."""
-    return Place(*read_cursor(_kind(order), cursor, int, str)) if cursor else None
+def list_name(order: Order) -> tuple[str, str, str]:
+    """What tells the cursors of a list from those of the same list in another order."""
+    return "conversations", order.key, "descending" if order.descending else "ascending"
 
 
-def next_cursor(page: ConversationPage, order: Order) -> dict[str, Any]:
+def read_place(cursor: str | None, cursors: Cursors) -> Place | None:
+    """The place from which a cursor goes on. Raises InvalidInput INVALID_CURSOR."""
+    return Place(*cursors.read(cursor)) if cursor else None
+
+
+def next_cursor(page: ConversationPage, cursors: Cursors) -> dict[str, Any]:
     """The cursor of the page behind this one, where there is one."""
     place = page.next_place
-    return {"nextCursor": write_cursor(_kind(order), place.rank, place.pk)} if place else {}
-
-
-def _kind(order: Order) -> str:
-    return f"conversations by {order.key} {'descending' if order.descending else 'ascending'}"
+    return cursors.next(place.rank, place.pk) if place else {}

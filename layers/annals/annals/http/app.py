@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -17,6 +17,7 @@ from annals import costs, json_text, telemetry
 from annals.access.caller import Caller
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
 from annals.http import problems, requests
+from annals.http.cursors import PAGING, Cursors
 from annals.http.query import demand_known, demand_said
 from annals.ledger.idempotency import IdempotentRequest
 
@@ -71,6 +72,10 @@ class Api(APIGatewayRestResolver):
     def query(self) -> dict[str, str]:
         """The query parameters, by name; of one that is repeated, the last."""
         return dict(self._event.get("queryStringParameters") or {})
+
+    def cursors(self, *list_of: str, free: Collection[str] = PAGING) -> Cursors:
+        """The cursors of a list as this caller asks for it; query parameters that are ``free`` may change."""
+        return Cursors.of(self.caller, list_of, self.query, free)
 
     def demand_known_query(self, *names: str, code: str = "UNKNOWN_FIELD") -> None:
         """Raise InvalidInput for a query parameter that is none of these."""

@@ -1,37 +1,68 @@
-"""Cursors: opaque to callers, refused when damaged."""
+"""Cursors: they tell callers nothing, and are refused when damaged, or where anything else is asked for than before."""
 
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
+from annals.access.caller import Caller
 from annals.errors import InvalidInput
+from annals.http.sealing import seal, unseal
+from annals.http.sealing_key import sealing_key
+
+PAGING = ("limit", "cursor")
+"""The query parameters that may be others on each page of a list."""
 
 
-def write_cursor(kind: str, *place: Any) -> str:
-    """A cursor of a kind of list that names a place in it."""
-    text = json.dumps([kind, *place], separators=(",", ":")).encode()
-    return urlsafe_b64encode(crc32(text).to_bytes(4, "big") + text).decode().rstrip("=")
+@dataclass(frozen=True)
+class Cursors:
+    """The cursors of one list, as one caller may see it and asks for it: others' are refused.
 
-
-def read_cursor(kind: str, cursor: str, *types: type | tuple[type, ...]) -> list[Any]:
-    """The place that a cursor names, its parts of these types.
-
-    Raises InvalidInput INVALID_CURSOR for any but one of this kind, as written.
+    Parameters
+    ----------
+    tenant : whose list it is
+    question : the list, what is asked of it, and the memory spaces that the caller may see
     """
-    try:
-        raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        found, *place = json.loads(raw[4:])
-    except (ValueError, TypeError, RecursionError):
-        raise _damaged() from None
-    if found != kind or write_cursor(kind, *place) != cursor:
-        raise _damaged()
-    if len(place) != len(types) or not all(map(isinstance, place, types)):
-        raise _damaged()
-    return list(place)
+
+    tenant: str
+    question: bytes
+
+    @staticmethod
+    def of(caller: Caller, list_of: Collection[str], query: Mapping[str, str], free: Collection[str]) -> Cursors:
+        """The cursors of a list.
+
+        Parameters
+        ----------
+        list_of : what it is a list of, and the ids in its path
+        query : the request's query parameters; all must be the same on every page,
+        free : but for these
+        """
+        asked = sorted((name, value) for name, value in query.items() if name not in free)
+        spaces = None if caller.spaces is None else sorted(caller.spaces)
+        return Cursors(caller.tenant, json.dumps([[*list_of], asked, spaces]).encode())
+
+    def next(self, *place: Any) -> dict[str, Any]:
+        """What an answer says of the page that begins behind a place."""
+        text = json.dumps(place, separators=(",", ":")).encode()
+        return {"nextCursor": seal(sealing_key.of(self.tenant), text, self.question)}
+
+    def read(self, cursor: str) -> list[Any]:
+        """The place that a cursor names, as it was written. Raises InvalidInput INVALID_CURSOR."""
+        text = self._opened(cursor)
+        if text is None and sealing_key.renew():
+            text = self._opened(cursor)
+        if text is None:
+            raise damaged()
+        place: list[Any] = json.loads(text)
+        return place
+
+    def _opened(self, cursor: str) -> bytes | None:
+        return unseal(sealing_key.of(self.tenant), cursor, self.question)
 
 
-def _damaged() -> InvalidInput:
-    return InvalidInput("INVALID_CURSOR", "The cursor is damaged or belongs to another list.", field="cursor")
+def damaged() -> InvalidInput:
+    """The refusal of a cursor."""
+    detail = "The cursor is damaged, too old, or was given for another list, filter, order or key."
+    return InvalidInput("INVALID_CURSOR", detail, field="cursor")

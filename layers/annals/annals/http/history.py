@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import NoneType
+from dataclasses import dataclass
 from typing import Any
 
 from annals.errors import InvalidInput
-from annals.http.cursors import read_cursor, write_cursor
+from annals.http.cursors import PAGING, Cursors, damaged
 from annals.http.messages import ROLES
 from annals.http.query import read_flag, read_time, read_words
 from annals.ledger.history import Page, Span
@@ -19,31 +19,56 @@ NAMES = (
     "lastRuns",
 )  # fmt: skip
 
+FREE = (*PAGING, "order", "offset", "after", "before")
+"""The query parameters that a cursor needs not to be sent with."""
 
-def read_span(
-    cursor: str | None, order: str | None, offset: int, after: int | None, before: int | None, query: Mapping[str, str]
-) -> Span:
-    """The span that a request asks for. A cursor brings its own direction and bounds. Raises InvalidInput."""
+Keep = Callable[[Message], bool]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where the messages of a request are, and in which order; a cursor remembers it from page to page."""
+
+    order: str | None = None
+    offset: int | None = None
+    after: int | None = None
+    before: int | None = None
+
+    def agrees_with(self, other: Asked) -> bool:
+        """Whether all that is said here is said there, too."""
+        return all(value in (None, getattr(other, name)) for name, value in vars(self).items())
+
+
+def read_span(asked: Asked, cursor: str | None, cursors: Cursors, query: Mapping[str, str]) -> tuple[Asked, Span]:
+    """What a request asks for, and the span to read.
+
+    A cursor brings its own direction and bounds; said again, they must be the same. Raises InvalidInput.
+    """
     keep, archived = _read_keep(query), read_flag(query, "includeArchived")
-    if cursor:
-        forward, newest_first, after, before, offset = read_cursor(
-            "history", cursor, bool, bool, int, (int, NoneType), int
-        )
-        return Span(forward, newest_first, after, before, offset, keep, archived)
-    forward = order == "asc" or (order is None and after is not None)
-    start = -1 if after is None else after
-    return Span(forward, order == "desc", start, before, offset, keep, archived)
+    if not cursor:
+        after = -1 if asked.after is None else asked.after
+        return asked, _span(asked, after, asked.before, asked.offset or 0, keep, archived)
+    said, after, before, offset = cursors.read(cursor)
+    first = Asked(*said)
+    if not asked.agrees_with(first):
+        raise damaged()
+    return first, _span(first, after, before, offset, keep, archived)
 
 
-def next_cursor(page: Page, span: Span) -> dict[str, Any]:
+def _span(asked: Asked, after: int, before: int | None, offset: int, keep: Keep | None, archived: bool) -> Span:
+    forward = asked.order == "asc" or (asked.order is None and asked.after is not None)
+    return Span(forward, asked.order == "desc", after, before, offset, keep, archived)
+
+
+def next_cursor(page: Page, asked: Asked, span: Span, cursors: Cursors) -> dict[str, Any]:
     """The cursor of the page behind this one, where there is one."""
     if page.next_seq is None:
         return {}
     after, before = (page.next_seq, span.before) if span.forward else (span.after, page.next_seq)
-    return {"nextCursor": write_cursor("history", span.forward, span.newest_first, after, before, page.offset)}
+    return cursors.next([*vars(asked).values()], after, before, page.offset)
 
 
-def _read_keep(query: Mapping[str, str]) -> Callable[[Message], bool] | None:
+def _read_keep(query: Mapping[str, str]) -> Keep | None:
     """What the filters ask of a message, or None where there is no filter."""
     wanted = {name: query[name] for name in ("threadId", "runId") if name in query}
     roles = {_read_role(word) for word in read_words(query, "roles")}

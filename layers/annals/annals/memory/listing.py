@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from annals.access.caller import Caller
 from annals.errors import DeleteManyThresholdExceeded, InvalidInput, InvalidJson
 from annals.http.conditions import demand_query_conditions
-from annals.http.cursors import read_cursor, write_cursor
 from annals.http.problems import from_validation
 from annals.http.query import read_words
 from annals.json_text import parse
 from annals.memory import ports
 from annals.memory.facts.store import delete_fact, find_fact, is_fact_id
 from annals.memory.memories import delete_memory, find_memory
-from annals.memory.models import Memory, MemoryList, SearchFilter
+from annals.memory.models import Memory, SearchFilter
+from annals.memory.pages import Place, place_behind
 from annals.memory.searching import to_filters
 from annals.memory.shown import show_document
 from annals.search.documents import Document
@@ -68,18 +68,10 @@ def scope_of(caller: Caller, memory_space_id: str | None, said: SearchFilter) ->
     return Scope(tenant=caller.tenant, spaces=caller.spaces_among(memory_space_id), filters=to_filters(said))
 
 
-def list_memories(scope: Scope, limit: int, cursor: str | None) -> MemoryList:
-    """A page of memories. Raises SearchUnavailable, and InvalidInput for a cursor that is damaged."""
-    after = None
-    if cursor:
-        at, memory_id = read_cursor("memories", cursor, int, str)
-        after = (at, memory_id)
+def list_memories(scope: Scope, limit: int, after: Place | None) -> tuple[list[Memory], Place | None]:
+    """A page of memories behind a place, and the place of the next page. Raises SearchUnavailable."""
     found = ports.index().page(scope, limit=limit + 1, after=after)
-    page = MemoryList(items=[show_document(document) for document in found[:limit]])
-    if len(found) > limit:
-        last = found[limit - 1]
-        page["nextCursor"] = write_cursor("memories", last.at, last.memory_id)
-    return page
+    return [show_document(document) for document in found[:limit]], place_behind(found, limit)
 
 
 def pages_of(scope: Scope, size: int) -> Iterator[list[Document]]:
@@ -98,7 +90,7 @@ def delete_memories(caller: Caller, scope: Scope, *, dry_run: bool, confirmed: b
     DeleteManyThresholdExceeded : more than ten match, and that was not confirmed
     InvalidInput : TOO_MANY_MATCHES for one request
     """
-    found: list[Memory] = list_memories(scope, MAX_MANY, None)["items"]
+    found = list_memories(scope, MAX_MANY, None)[0]
     if ports.index().count(scope) > MAX_MANY:
         raise InvalidInput("TOO_MANY_MATCHES", f"More than {MAX_MANY} memories match; filter further.", field="filter")
     ids = [memory["memoryId"] for memory in found]

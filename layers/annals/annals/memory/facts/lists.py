@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from annals.access.caller import Caller
-from annals.http.cursors import read_cursor, write_cursor
 from annals.memory import ports
 from annals.memory.facts.documents import filter_terms, is_fact, valid_to
 from annals.memory.facts.items import ACTIVE, SUPERSEDED
-from annals.memory.models import FactList
+from annals.memory.models import Fact
+from annals.memory.pages import Place, place_behind
 from annals.memory.shown import show_fact_document
 from annals.search.port import Filters, Scope
 
@@ -52,16 +52,8 @@ class FactFilter:
         return self.at is None or until is None or until > self.at
 
 
-def list_facts(caller: Caller, asked: FactFilter, limit: int, cursor: str | None) -> FactList:
-    """A page of facts; it may be short. Raises SearchUnavailable, and InvalidInput for a cursor that is damaged."""
-    after = None
-    if cursor:
-        at, fact_id = read_cursor("facts", cursor, int, str)
-        after = (at, fact_id)
+def list_facts(caller: Caller, asked: FactFilter, limit: int, after: Place | None) -> tuple[list[Fact], Place | None]:
+    """A page of facts behind a place; it may be short. Also the place of the next page. Raises SearchUnavailable."""
     found = ports.index().page(asked.scope(caller), limit=limit + 1, after=after)
     shown = [each for each in found[:limit] if is_fact(each) and asked.holds_for(valid_to(each))]
-    page = FactList(items=[show_fact_document(each) for each in shown])
-    if len(found) > limit:
-        last = found[limit - 1]
-        page["nextCursor"] = write_cursor("facts", last.at, last.memory_id)
-    return page
+    return [show_fact_document(each) for each in shown], place_behind(found, limit)

@@ -18,7 +18,6 @@ from typing import Any, cast
 from annals.access.caller import Caller
 from annals.conversations.metadata import merged
 from annals.errors import InvalidInput, MemoryNotFound
-from annals.http.cursors import read_cursor, write_cursor
 from annals.memory import ports
 from annals.memory.items import (
     ACTIVE,
@@ -36,7 +35,6 @@ from annals.memory.people.models import (
     SearchUserMemories,
     Topic,
     UserMemory,
-    UserMemoryList,
 )
 from annals.search import engine
 from annals.search.port import USER_MEMORY, Filters
@@ -127,17 +125,13 @@ def walk_user_memories(
 
 
 def list_user_memories(
-    caller: Caller, user_id: str, wanted: Wanted, limit: int, *, newest_first: bool, cursor: str | None
-) -> UserMemoryList:
-    """A page of a user's memories. Raises InvalidInput for a cursor that is damaged, or another list's."""
-    kind = f"memories of {user_id}"
-    behind = read_cursor(kind, cursor, str)[0] if cursor else None
+    caller: Caller, user_id: str, wanted: Wanted, limit: int, *, newest_first: bool, behind: str | None
+) -> tuple[list[UserMemory], str | None]:
+    """A page of a user's memories behind the one of a name, and the name behind which the next page begins."""
     walked = walk_user_memories(caller, user_id, wanted, newest_first=newest_first, behind=behind)
     found = list(islice(walked, limit + 1))
-    page = UserMemoryList(items=[show_user_memory(memory) for memory in found[:limit]])
-    if len(found) > limit:
-        page["nextCursor"] = write_cursor(kind, _name_of(found[limit - 1]))
-    return page
+    shown = [show_user_memory(memory) for memory in found[:limit]]
+    return shown, _name_of(found[limit - 1]) if len(found) > limit else None
 
 
 def search_user_memories(caller: Caller, user_id: str, asked: SearchUserMemories) -> list[UserMemory]:
