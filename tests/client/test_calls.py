@@ -162,7 +162,7 @@ def test_times_have_their_zone(ask: Ask) -> None:
 def test_a_refusal_is_an_exception_that_says_all_of_it(ask: Ask, status: int, code: str, kind: type[Exception]) -> None:
     problem = {"code": code, "title": "T", "detail": "D.", "field": "f", "requestId": "r", "current": 3}
     with scripted(Answer(status, problem)) as server, pytest.raises(kind) as raised:
-        ask(server.url, lambda client: client.conversations.update("c", {"a": 1}))
+        ask(server.url, lambda client: client.conversations.delete_many(user_id="ada"))
     error: Any = raised.value
     assert (error.status, error.code, error.title, error.detail) == (status, code, "T", "D.")
     assert (error.field, error.request_id, error.problem.current) == ("f", "r", 3)

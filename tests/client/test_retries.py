@@ -80,10 +80,25 @@ def test_a_callers_key_is_sent_as_it_is(ask: Ask) -> None:
     assert server.asked[0].headers["idempotency-key"] == "turn 7"
 
 
-UNKEYED = [
+CHANGED = [
     lambda client: client.conversations.update("c", {"a": 1}),
-    lambda client: client.conversations.delete_many(user_id="ada"),
     lambda client: client.memories.update("m", content="x"),
+    lambda client: client.memories.restore("m"),
+    lambda client: client.user_memories.update("ada", "m", memory="x"),
+    lambda client: client.spaces.put("work", name="x"),
+]
+
+
+@pytest.mark.parametrize("do", CHANGED)
+def test_a_change_whose_answer_was_lost_is_sent_again_under_the_same_key(ask: Ask, do: Any) -> None:
+    with scripted(DROPPED, BUSY, refused(422, "X")) as server, pytest.raises(ValidationFailed):
+        ask(server.url, do)
+    assert len({asked.headers["idempotency-key"] for asked in server.asked}) == 1
+
+
+UNKEYED = [
+    lambda client: client.conversations.delete_many(user_id="ada"),
+    lambda client: client.memories.delete_many(user_id="ada"),
 ]
 
 

@@ -97,15 +97,22 @@ class Conversations(Resource[S]):
         """How many conversations a filter matches."""
         return Said(query=conversation_query(**wanted))
 
-    @call(f"PATCH {CONVERSATION}", Conversation, Repeat.NEVER)
-    def update(self, conversation_id: str, metadata: Mapping[str, Any], *, if_match: int | None = None) -> Said:
+    @call(f"PATCH {CONVERSATION}", Conversation, Repeat.WITH_KEY)
+    def update(
+        self,
+        conversation_id: str,
+        metadata: Mapping[str, Any],
+        *,
+        if_match: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Said:
         """Merge a patch into a conversation's metadata; None removes a key.
 
         Raises
         ------
         PreconditionFailed : the conversation's version is not ``if_match``
         """
-        return Said(_of(conversation_id), body={"metadata": metadata}, if_match=if_match)
+        return Said(_of(conversation_id), body={"metadata": metadata}, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {CONVERSATION}", Receipt)
     def erase(self, conversation_id: str) -> Said:

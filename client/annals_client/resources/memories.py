@@ -107,7 +107,7 @@ class Memories(Resource[S]):
         )
         return Download(Said(query={**memory_query(memory_space_id, **wanted), **options}), to)
 
-    @call(f"PATCH {MEMORY}", MemoryWithVersions, Repeat.NEVER)
+    @call(f"PATCH {MEMORY}", MemoryWithVersions, Repeat.WITH_KEY)
     def update(
         self,
         memory_id: str,
@@ -117,6 +117,7 @@ class Memories(Resource[S]):
         tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         if_match: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Said:
         """Give a memory a new version. ``metadata`` is merged; None removes a key.
 
@@ -125,7 +126,7 @@ class Memories(Resource[S]):
         PreconditionFailed : the memory's version is not ``if_match``
         """
         said = wire.body(content=content, importance=importance, tags=tags, metadata=metadata)
-        return Said(_of(memory_id), body=said, if_match=if_match)
+        return Said(_of(memory_id), body=said, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {MEMORY}", NoneType)
     def delete(self, memory_id: str) -> Said:
@@ -168,10 +169,10 @@ class Memories(Resource[S]):
         """Archive a memory: searches leave it out unless they ask for it."""
         return Said(_of(memory_id))
 
-    @call(f"POST {MEMORY}/restore", Memory, Repeat.NEVER)
-    def restore(self, memory_id: str) -> Said:
+    @call(f"POST {MEMORY}/restore", Memory, Repeat.WITH_KEY)
+    def restore(self, memory_id: str, *, idempotency_key: str | None = None) -> Said:
         """Restore an archived memory as it was. Raises Conflict, MEMORY_NOT_ARCHIVED."""
-        return Said(_of(memory_id))
+        return Said(_of(memory_id), key=idempotency_key)
 
 
 def _of(memory_id: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ class Spaces(Resource[S]):
         """
         return Said({"memory_space_id": memory_space_id})
 
-    @call(f"PUT {SPACE}", Space, Repeat.NEVER)
+    @call(f"PUT {SPACE}", Space, Repeat.WITH_KEY)
     def put(
         self,
         memory_space_id: str,
@@ -44,6 +44,7 @@ class Spaces(Resource[S]):
         metadata: Mapping[str, Any] | None = None,
         retention_days: int | None = None,
         if_match: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Said:
         """Describe a memory space, in the place of what was said of it before.
 
@@ -58,4 +59,4 @@ class Spaces(Resource[S]):
         """
         people = [wire.body(**each) for each in participants]
         said = wire.body(name=name, participants=people, metadata=metadata, retention_days=retention_days)
-        return Said({"memory_space_id": memory_space_id}, body=said, if_match=if_match)
+        return Said({"memory_space_id": memory_space_id}, body=said, if_match=if_match, key=idempotency_key)

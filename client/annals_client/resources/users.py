@@ -113,7 +113,7 @@ class UserMemories(Resource[S]):
         """The topics of a user's memories, the most frequent first."""
         return Said(_of(user_id))
 
-    @call(f"PATCH {MEMORY}", UserMemory, Repeat.NEVER)
+    @call(f"PATCH {MEMORY}", UserMemory, Repeat.WITH_KEY)
     def update(
         self,
         user_id: str,
@@ -125,6 +125,7 @@ class UserMemories(Resource[S]):
         agent_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         if_match: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Said:
         """Give a user's memory a new version. ``metadata`` is merged; None removes a key.
 
@@ -133,7 +134,7 @@ class UserMemories(Resource[S]):
         PreconditionFailed : the memory's version is not ``if_match``
         """
         said = wire.body(memory=memory, topics=topics, input=input, agent_id=agent_id, metadata=metadata)
-        return Said({**_of(user_id), "memory_id": memory_id}, body=said, if_match=if_match)
+        return Said({**_of(user_id), "memory_id": memory_id}, body=said, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {MEMORY}", NoneType)
     def delete(self, user_id: str, memory_id: str) -> Said:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annals.dynamodb import client
 from annals.errors import (
     AppendConflict,
     ConversationErased,
@@ -244,3 +245,23 @@ def test_the_same_words_get_another_salt_each_time(tenant: str, pk: str) -> None
     records = [say(tenant, "yes").entry.records[0] for _ in range(2)]
     assert records[0].salt != records[1].salt
     assert said("yes").body == records[0].body == records[1].body
+
+
+@pytest.mark.parametrize("expected_seq", [None, 3])
+def test_a_process_that_appended_last_reads_nothing_to_know_a_key(
+    tenant: str, pk: str, expected_seq: int | None
+) -> None:
+    say(tenant, "1", request=_request(tenant, "key-1"))
+    say(tenant, "2", expected_seq=1, request=_request(tenant, "key-2"))
+    say(tenant, "3")
+    asked: list[str] = []
+
+    def note(model: Any, **_: Any) -> None:
+        asked.append(model.name)
+
+    client().meta.events.register("before-call.dynamodb", note)
+    try:
+        say(tenant, "4", expected_seq=expected_seq, request=_request(tenant, "key-3"))
+    finally:
+        client().meta.events.unregister("before-call.dynamodb", note)
+    assert asked == (["TransactWriteItems"] if expected_seq is None else ["PutItem"])
