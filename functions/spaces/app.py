@@ -30,5 +30,6 @@ def describe_space(memory_space_id: PathId, body: PutSpace) -> Response[ShownSpa
     or when its time was up before.
     """
     caller = app.caller.require("admin")
-    space = put_space(caller, memory_space_id, body, app.if_match())
-    return reply(space.show(), 201 if space.version == 1 else 200, etag=space.version)
+    request = app.idempotent_request("put-space")
+    space, replayed = put_space(caller, memory_space_id, body, app.if_match(), request)
+    return reply(space.show(), 201 if space.version == 1 else 200, etag=space.version, replayed=replayed)

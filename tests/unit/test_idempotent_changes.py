@@ -36,7 +36,12 @@ def of_conversation(api: Api) -> Change:
     return Change(api.patch, "/v1/conversations/conv-1", {"metadata": {"a": 1}}, {"metadata": {"b": 2}})
 
 
-CHANGES = [of_conversation]
+def of_space(api: Api) -> Change:
+    api.put("/v1/spaces/work", {"name": "Work"})
+    return Change(api.put, "/v1/spaces/work", {"name": "Works"}, {"participants": [{"participantId": "ada"}]})
+
+
+CHANGES = [of_conversation, of_space]
 
 
 @pytest.fixture(params=CHANGES, ids=lambda change: change.__name__)
@@ -92,6 +97,12 @@ def test_a_blank_key_is_refused_and_nothing_is_changed(api: Api, change: Change)
     before = api.get(change.path).headers.get("etag")
     assert change(idempotency_key=" ").problem == (422, "INVALID_FORMAT", "Idempotency-Key")
     assert api.get(change.path).headers.get("etag") == before
+
+
+def test_a_description_of_a_space_sent_again_is_told_that_it_was_the_first(api: Api) -> None:
+    answers = [api.put("/v1/spaces/work", {"name": "Work"}, idempotency_key="k") for _ in range(2)]
+    assert [(answer.status, answer.json["version"]) for answer in answers] == [(201, 1), (201, 1)]
+    assert answers[1].headers["idempotent-replayed"] == "true"
 
 
 def test_an_erasure_takes_along_what_was_kept_of_a_change(api: Api) -> None:

@@ -17,10 +17,11 @@ from annals.dynamodb import client, from_item, to_item
 from annals.errors import AppendConflict, PreconditionFailed, RequestTooLarge, SpaceNotFound
 from annals.http.model import Id, Json, Model, Name, Word, refusal
 from annals.json_text import dump
+from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.retry import tries
 from annals.memory.timers import space_key
 from annals.settings import settings
-from annals.state import put_if
+from annals.state import put_if, write_together
 from annals.times import now_ms, to_rfc3339
 
 MAX_BYTES = 256 * 1024
@@ -103,14 +104,25 @@ def find_space(caller: Caller, memory_space_id: str) -> Space:
     return found
 
 
-def put_space(caller: Caller, memory_space_id: str, said: PutSpace, expected_version: int | None = None) -> Space:
+def put_space(
+    caller: Caller,
+    memory_space_id: str,
+    said: PutSpace,
+    expected_version: int | None = None,
+    request: IdempotentRequest | None = None,
+) -> tuple[Space, bool]:
     """Describe a space, in the place of what was said of it before.
+
+    Returns
+    -------
+    Space and bool
+        The space as it is described so, and whether an earlier try of the request had described it.
 
     Raises
     ------
     SpaceNotFound : it is not open to the caller
     PreconditionFailed : its version is not ``expected_version``; one that nobody described has version 0
-    RequestTooLarge, AppendConflict
+    RequestTooLarge, IdempotencyKeyReused, AppendConflict
     """
     if not caller.may_see(memory_space_id):
         raise SpaceNotFound(memory_space_id)
@@ -119,7 +131,10 @@ def put_space(caller: Caller, memory_space_id: str, said: PutSpace, expected_ver
         field = max(described, key=lambda name: len(dump(described[name])))
         detail = f"The space takes {size} bytes of JSON; one may take {MAX_BYTES}, and {field} takes most."
         raise RequestTooLarge(detail, field=field)
+    once = _beside_space(caller.tenant, memory_space_id, request)
     for _ in tries(settings().append_patience_s):
+        if once and (earlier := find_result(once)):
+            return Space(caller.tenant, memory_space_id, described, **earlier), True
         before = _read(caller.tenant, memory_space_id)
         version = before.version if before else 0
         if expected_version is not None and version != expected_version:
@@ -127,8 +142,8 @@ def put_space(caller: Caller, memory_space_id: str, said: PutSpace, expected_ver
         at = now_ms()
         first = before or Space(caller.tenant, memory_space_id, described, 0, at, at)
         space = replace(first, described=described, version=version + 1, updated_at=at)
-        if _stored(space, version):
-            return space
+        if _stored(space, version, once):
+            return space, False
     raise AppendConflict(memory_space_id)
 
 
@@ -142,7 +157,12 @@ def _read(tenant: str, memory_space_id: str) -> Space | None:
     return Space(tenant, memory_space_id, described, values["version"], values["createdAt"], values["updatedAt"])
 
 
-def _stored(space: Space, before: int) -> bool:
+def _beside_space(tenant: str, memory_space_id: str, request: IdempotentRequest | None) -> IdempotentRequest | None:
+    key = space_key(tenant, memory_space_id)
+    return request.standing_beside(key["pk"]["S"], key["sk"]["S"]) if request else None
+
+
+def _stored(space: Space, before: int, once: IdempotentRequest | None) -> bool:
     """Store a space if its version is still the one before."""
     retention = {name: days for name, days in space.described.items() if name == "retentionDays"}
     values = {
@@ -153,6 +173,11 @@ def _stored(space: Space, before: int) -> bool:
         "updatedAt": space.updated_at,
     }
     item = {**space_key(space.tenant, space.memory_space_id), **to_item(values)}
-    if not before:
-        return put_if(item, "attribute_not_exists(pk)") is None
-    return put_if(item, "version = :before", {":before": before}) is None
+    condition, compared = ("version = :before", {":before": before}) if before else ("attribute_not_exists(pk)", {})
+    if once is None:
+        return put_if(item, condition, compared) is None
+    put: dict[str, Any] = {"TableName": settings().state_table, "Item": item, "ConditionExpression": condition}
+    if compared:
+        put["ExpressionAttributeValues"] = to_item(compared)
+    told = {"version": space.version, "created_at": space.created_at, "updated_at": space.updated_at}
+    return write_together([{"Put": put}, marker_put(once, told)])
