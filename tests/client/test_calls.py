@@ -101,6 +101,24 @@ def test_a_condition_cannot_be_said_in_a_list() -> None:
         Conversations.count.call(metadata={"topic": {"$in": ["a"]}})
 
 
+def test_what_is_recalled_for_a_user_is_asked_for_beside_the_filter() -> None:
+    asked = Remembering.recall.call("q", user_id="ada", recall_scope="user", tags=["a"], filter={"user_id": "ben"})
+    narrowed = {"tags": ["a"], "userId": "ben"}
+    assert asked.body == {"query": "q", "userId": "ada", "recallScope": "user", "filter": narrowed}
+    assert Remembering.recall.call("q").body == {"query": "q", "filter": {}}
+
+
+def test_a_user_who_is_none_is_not_everybody(ask: Ask) -> None:
+    nobody: Any = None
+    assert Remembering.recall.call("q", user_id=nobody).body == {"query": "q", "filter": {}, "userId": None}
+    turn: dict[str, Any] = {"memory_space_id": "s", "user_message": "hi", "agent_id": "guide", "user_id": None}
+    with scripted(refused(422, "MISSING_REQUIRED_FIELD")) as server, pytest.raises(ValidationFailed):
+        ask(server.url, lambda client: client.memory.remember_stream(**turn, filter={"tags": ["a"]}))
+    assert server.asked[0].json == {
+        "memorySpaceId": "s", "userMessage": "hi", "agentId": "guide", "userId": None, "filter": {"tags": ["a"]},
+    }  # fmt: skip
+
+
 def test_memories_are_filtered_alike() -> None:
     call = Memories.count.call(memory_space_id="demo", tags=["a", "b"], importance_min=3, metadata={"x": 1})
     assert call.query == {"memorySpaceId": "demo", "tags": "a,b", "importanceMin": "3", "metadata.x": "1"}

@@ -7,10 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from annals.memory import ports
 from annals.models.chat import ChatMessage, Finished, Pieces
+from annals.rebuild import rebuild_index
+from annals.search import generations
+from annals.search.documents import OWNED_SINCE
 from tests.support.api import Api, Reply
 from tests.support.indexing import Stream, embedded_index
 
@@ -367,3 +371,28 @@ def test_a_stream_s_filter_that_cannot_be_is_refused_before_anything_is_stored(
         answer = api.post(STREAM, {**ONES, "userMessage": QUESTION, "filter": wrong})
         assert (answer.problem[0], answer.problem[2]) == (422, field)
     assert api.get("/v1/conversations").json["items"] == []
+
+
+# An index of before
+
+
+def test_an_older_index_is_refused_for_a_user_and_rebuilt_without_embedding_anew(
+    api: Api, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(generations, "INDEX_VERSION", OWNED_SINCE - 1)
+        say(api, TWOS, f"My PIN is {SECRET}")
+        index(stream)
+    with apsw.Connection(str(tmp_path / "index.sqlite3")) as database:
+        database.execute("DROP INDEX memory_owner; ALTER TABLE memory DROP COLUMN owner")
+
+    assert SECRET in texts(api.post("/v1/memory/search", {"query": QUESTION}).json)
+    assert api.post(RECALL, {"query": QUESTION, "userId": "u1"}).problem[:2] == (503, "SEARCH_UNAVAILABLE")
+
+    embedder, embedded = ports.embedder(), list[str]()
+    embed = embedder.embed
+    monkeypatch.setattr(embedder, "embed", lambda texts: embedded.extend(texts) or embed(texts))
+    rebuild_index(ports.index(), embedder, lambda _: None)
+    assert embedded == []
+    assert SECRET in recalled(api, userId="u2")["context"]
+    assert SECRET not in texts(recalled(api, userId="u1"))

@@ -24,6 +24,9 @@ C = TypeVar("C")
 
 Hits = list[Hit]
 
+RecallScope = Literal["user", "space"]
+"""Whose words are recalled: the user's own and what belongs to nobody, or everybody's in the space."""
+
 ABSENT: Any = object()
 
 
@@ -64,12 +67,18 @@ class Turn(TypedDict, total=False):
 
 
 class AskedTurn(Turn, total=False):
-    """A turn that the server's model is to answer; ``history`` is how many recent messages the model gets."""
+    """A turn that the server's model is to answer; ``history`` is how many recent messages the model gets.
+
+    It also gets what is remembered: with a ``user_id`` what is that user's own or nobody's, or what everybody in the
+    space said where ``recall_scope`` is ``space``. ``filter`` narrows that.
+    """
 
     model: str
     instructions: str
     history: int
     on_failure: Literal["keep", "discard"]
+    recall_scope: RecallScope
+    filter: MemoryFilter
     idempotency_key: str | None
 
 
@@ -129,15 +138,26 @@ class Remembering(Resource[S]):
         max_tokens: int | None = None,
         history: int | None = None,
         history_of: str | None = None,
+        recall_scope: RecallScope | None = None,
+        filter: MemoryFilter | None = None,  # noqa: A002 - the API's name
         **asked: Unpack[Question],
     ) -> Said:
         """Find facts and memories, and lay them out as text for a prompt, within ``max_tokens``.
 
-        ``history`` is how many recent messages of the conversation ``history_of`` come beside it. Raises what
-        ``search`` raises.
+        With a ``user_id`` that is what belongs to this user or to nobody, and the user's own memories of no space;
+        without one, or with the ``recall_scope`` ``space``, what everybody in the space said. Filters narrow it; the
+        one for the user whom a memory names stands in ``filter``, as ``{"user_id": …}``. ``history`` is how many
+        recent messages of the conversation ``history_of`` come beside it.
+
+        Raises
+        ------
+        Conflict : PARTICIPANT_MISMATCH, where ``history_of`` is another user's
+        and what ``search`` raises
         """
-        more = wire.body(max_tokens=max_tokens, history=history, conversation_id=history_of)
-        return Said(body={**_question(query, asked), **more})
+        said = _question(query, {name: value for name, value in asked.items() if name != "user_id"})
+        said["filter"] |= wire.body(**(filter or {}))
+        said |= wire.body(max_tokens=max_tokens, history=history, conversation_id=history_of, recall_scope=recall_scope)
+        return Said(body=said | _for_user(asked))
 
     @overload
     def remember_stream(self: Remembering[Sender], **turn: Unpack[AskedTurn]) -> TurnStream: ...
@@ -170,7 +190,7 @@ class Remembering(Resource[S]):
         return self._relay(response_stream, **turn)
 
     def _ask(self, *, idempotency_key: str | None = None, **turn: Any) -> TurnStream | AsyncTurnStream:
-        said, sender = Said(body=_turn(**turn), key=idempotency_key), self.sender
+        said, sender = Said(body=_turn(**turn) | _for_user(turn), key=idempotency_key), self.sender
         return TurnStream(sender, said) if isinstance(sender, Sender) else AsyncTurnStream(sender, said)
 
     def _relay(
@@ -186,10 +206,16 @@ class Remembering(Resource[S]):
 
 
 def _turn(*, facts: Iterable[NewFact] | None = None, **turn: Any) -> dict[str, Any]:
-    return wire.body(**turn, facts=written(facts))
+    narrowed = {"filter": wire.body(**turn.pop("filter"))} if turn.get("filter") else {}
+    return {**wire.body(**turn, facts=written(facts)), **narrowed}
 
 
-def _question(query: str | None, asked: Question) -> dict[str, Any]:
+def _for_user(said: Mapping[str, Any]) -> dict[str, Any]:
+    """For whom it is recalled. None is said, too, and refused: it must not mean everybody."""
+    return {"userId": said["user_id"]} if "user_id" in said else {}
+
+
+def _question(query: str | None, asked: Mapping[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = dict(asked)
     wanted = {name: said.pop(name) for name in MemoryFilter.__annotations__ if name in said}
     if said.get("embedding") is not None:

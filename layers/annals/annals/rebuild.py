@@ -75,7 +75,7 @@ def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, 
     SearchUnavailable : the index or the model does not answer; what was done is kept
     """
     new = _begin(live, embedder, beside)
-    target = Target(new, embedder, vectors_of=(live,) if live.made_with() == new.made_with() else ())
+    target = Target(new, embedder, vectors_of=(live,) if _has_same_vectors(live, new) else ())
     rebuilt = Rebuilt()
     for page in walk_tables(new.noted()):
         for span in page.spans:
@@ -105,6 +105,12 @@ def _begin(live: RebuildableIndex, embedder: Embedder, beside: str) -> Rebuildab
     new = live.build(model=embedder.model, dimensions=embedder.dimensions, beside=beside)
     demand_form("that was begun", new.made_with(), wanted)
     return new
+
+
+def _has_same_vectors(live: RebuildableIndex, new: RebuildableIndex) -> bool:
+    """Whether two indexes are of one model, whatever the form of their documents."""
+    served = live.made_with()
+    return bool(served) and {**new.made_with(), "version": served["version"]} == served
 
 
 def _every_conversation() -> Iterator[str]:
