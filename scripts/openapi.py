@@ -17,6 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from annals import __version__
 from annals.conversations.formats import FORMATS, Format
 from annals.conversations.import_lines import PARTICIPANTS
+from annals.http.model import MAX_ID_CHARS
 from annals.http.requests import JSON_LINES
 from annals.memory.export import OPTIONS as MEMORY_OPTIONS
 from annals.memory.export_formats import FORMATS as MEMORY_FORMATS
@@ -58,7 +59,8 @@ REPEATED = (
     "Sent again with its Idempotency-Key, a request is told what the first one led to, while that is under way, too. "
     "The model is asked again only where no reply was stored."
 )
-STREAM_ID = {"name": "streamId", "in": "path", "required": True, "schema": {"type": "string"}}
+ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS}
+STREAM_ID = {"name": "streamId", "in": "path", "required": True, "schema": ID}
 LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
@@ -71,7 +73,7 @@ OF_USER = (
     "they said elsewhere, userMemory, and memory, which a fact is, too. What was stored just before may be missing."
 )
 IMPORT_BODY = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in JSON_LINES}}
-IMPORT_QUERY = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in PARTICIPANTS]
+IMPORT_QUERY = [{"name": name, "in": "query", "schema": ID} for name in PARTICIPANTS]
 
 
 def document() -> dict[str, Any]:
@@ -140,7 +142,7 @@ def _of_stream() -> dict[str, Any]:
 
 def _of_exports() -> dict[str, Any]:
     """The routes that stream files: they are no resolver's either."""
-    one = {"name": "conversationId", "in": "path", "required": True, "schema": {"type": "string"}}
+    one = {"name": "conversationId", "in": "path", "required": True, "schema": ID}
     options = [
         {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS), "default": "json"}},
         {"name": "includeMetadata", "in": "query", "schema": {"type": "boolean", "default": True}},
@@ -169,7 +171,7 @@ def _of_exports() -> dict[str, Any]:
         "parameters": _memory_options(),
         "responses": {"200": _file(MEMORY_FORMATS)},
     }
-    user = {"name": "userId", "in": "path", "required": True, "schema": {"type": "string"}}
+    user = {"name": "userId", "in": "path", "required": True, "schema": ID}
     lines = {"description": EXPORT, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
     of_user = {
         "tags": ["Users"],
@@ -193,7 +195,7 @@ def _memory_options() -> list[dict[str, Any]]:
     flags = [name for name in MEMORY_OPTIONS if name.startswith("include")]
     return [
         {"name": "format", "in": "query", "schema": kinds},
-        {"name": "memorySpaceId", "in": "query", "schema": {"type": "string"}},
+        {"name": "memorySpaceId", "in": "query", "schema": ID},
         *({"name": name, "in": "query", "schema": {"type": "boolean", "default": False}} for name in flags),
     ]
 

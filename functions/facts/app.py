@@ -8,19 +8,19 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.http.app import Api, reply
-from annals.http.model import PathId
+from annals.http.model import Id, PathId, Word
 from annals.http.query import read_flag, read_time
 from annals.memory.facts import store as facts
 from annals.memory.facts.lists import FactFilter, list_facts
 from annals.memory.facts.making import new_fact
-from annals.memory.models import CreateFact, Fact, FactList
+from annals.memory.models import CreateFact, Fact, FactList, FactPart
 from annals.memory.pages import read_place
 from annals.memory.shown import show_fact
 
 app = Api()
 handler = app.handler
 
-Word = Annotated[str | None, Query()]
+Part = Annotated[FactPart | None, Query()]
 
 
 @app.post("/v1/facts", status_code=201, tags=["Facts"])
@@ -34,15 +34,15 @@ def create_fact(body: CreateFact) -> Response[Fact]:
 @app.get("/v1/facts", tags=["Facts"])
 def list_them(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Word = None,
-    memory_space_id: Annotated[str | None, Query(alias="memorySpaceId")] = None,
-    user_id: Annotated[str | None, Query(alias="userId")] = None,
-    participant_id: Annotated[str | None, Query(alias="participantId")] = None,
-    subject: Word = None,
-    predicate: Word = None,
-    object_: Annotated[str | None, Query(alias="object")] = None,
-    fact_type: Annotated[str | None, Query(alias="factType")] = None,
-    at: Word = None,
+    cursor: Annotated[str | None, Query()] = None,
+    memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None,
+    user_id: Annotated[Id | None, Query(alias="userId")] = None,
+    participant_id: Annotated[Id | None, Query(alias="participantId")] = None,
+    subject: Part = None,
+    predicate: Part = None,
+    object_: Annotated[FactPart | None, Query(alias="object")] = None,
+    fact_type: Annotated[Word | None, Query(alias="factType")] = None,
+    at: Annotated[str | None, Query()] = None,
     include_superseded: Annotated[str, Query(alias="includeSuperseded")] = "false",
 ) -> FactList:
     """List facts, those that began to hold last first.

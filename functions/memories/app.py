@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from annals.http.app import Api, reply
-from annals.http.model import PathMemoryId
+from annals.http.model import Id, PathMemoryId
 from annals.http.query import read_time
+from annals.ledger.keys import MAX_SEQ
 from annals.memory import memories, ports
 from annals.memory.changes import new_memory, to_change
 from annals.memory.items import ACTIVE, ARCHIVED
@@ -45,7 +46,7 @@ def create_memory(body: CreateMemory) -> Response[Memory]:
 def list_them(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: Annotated[str | None, Query()] = None,
-    memory_space_id: Annotated[str | None, Query(alias="memorySpaceId")] = None,
+    memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None,
 ) -> MemoryList:
     """List memories, the newest first. Every other query parameter is a filter, as the search takes them."""
     caller = app.caller.require("read")
@@ -56,7 +57,7 @@ def list_them(
 
 
 @app.get("/v1/memories/count", tags=["Memories"])
-def count_them(memory_space_id: Annotated[str | None, Query(alias="memorySpaceId")] = None) -> MemoryCount:
+def count_them(memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None) -> MemoryCount:
     """How many memories a list with the same filter would have."""
     caller = app.caller.require("read")
     scope = scope_of(caller, memory_space_id, read_filter(app.query))
@@ -114,7 +115,7 @@ def list_versions(memory_id: PathMemoryId) -> MemoryVersions:
 
 
 @app.get("/v1/memories/<memory_id>/versions/<number>", tags=["Memories"])
-def get_version(memory_id: PathMemoryId, number: int) -> Memory:
+def get_version(memory_id: PathMemoryId, number: Annotated[int, Path(ge=1, le=MAX_SEQ)]) -> Memory:
     """One version of a memory."""
     caller = app.caller.require("read")
     return show_memory(memories.version_of(memories.find_memory(caller, memory_id), number))

@@ -13,7 +13,7 @@ from annals.errors import ConversationNotFound, MessageNotFound
 from annals.http.app import Api, reply
 from annals.http.history import FREE, NAMES, Asked, next_cursor, read_span
 from annals.http.messages import GetMessages, History, MessageList, Verified
-from annals.http.model import PathId
+from annals.http.model import PathId, PathMessageId
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, read_messages
@@ -54,7 +54,7 @@ def list_messages(
 
 
 @app.get("/v1/conversations/<conversation_id>/messages/<message_id>", tags=["Messages"])
-def get_message(conversation_id: PathId, message_id: str) -> Message:
+def get_message(conversation_id: PathId, message_id: PathMessageId) -> Message:
     """One message."""
     caller = app.caller.require("read")
     app.demand_known_query()

@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.http.app import Api, reply
 from annals.http.cursors import PAGING
-from annals.http.model import PathId, PathMemoryId
+from annals.http.model import Id, PathId, PathMemoryId, Tag
 from annals.memory.memories import change_memory, create_memory, delete_memory
 from annals.memory.people.memories import (
     Wanted,
@@ -53,9 +53,9 @@ def list_them(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: Annotated[str | None, Query()] = None,
     order: Annotated[Literal["asc", "desc"], Query()] = "desc",
-    agent_id: Annotated[str | None, Query(alias="agentId")] = None,
-    topic: Annotated[str | None, Query()] = None,
-    memory_space_id: Annotated[str | None, Query(alias="memorySpaceId")] = None,
+    agent_id: Annotated[Id | None, Query(alias="agentId")] = None,
+    topic: Annotated[Tag | None, Query()] = None,
+    memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None,
 ) -> UserMemoryList:
     """List what is remembered of a user, the newest first unless said otherwise. Strongly consistent."""
     caller = app.caller.require("read")

@@ -163,6 +163,9 @@ PathMemoryId = Annotated[
 ]
 """A memory's id in a path; that of a raw memory holds its conversation's id."""
 
+PathMessageId = Annotated[str, WithJsonSchema({"type": "string", "maxLength": MAX_ID_CHARS})]
+"""A message's id in a path; one that is none names no message."""
+
 MessageId = Annotated[str, Field(max_length=MAX_ID_CHARS)]
 """A message's id, which Annals made; one that is none names no message."""
 

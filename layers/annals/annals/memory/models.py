@@ -49,6 +49,10 @@ MAX_DIMENSIONS = 16_000
 """How many numbers an embedding may have: as many as OpenSearch takes."""
 
 
+FactPart = Annotated[Text, Field(max_length=1_000)]
+"""The subject, the predicate or the object of a fact."""
+
+
 class SaidFact(Model):
     """A fact: a sentence, and what it says as subject, predicate and object.
 
@@ -57,10 +61,10 @@ class SaidFact(Model):
     """
 
     fact: Annotated[Said, Field(max_length=10_000)]
-    fact_type: Annotated[Text, Field(max_length=128)] = "custom"
+    fact_type: Word = "custom"
     confidence: Confidence = 100
     subject: Annotated[Said, Field(max_length=1_000)]
-    predicate: Annotated[Text, Field(max_length=1_000)]
+    predicate: FactPart
     object: Annotated[Said, Field(max_length=1_000)]
     valid_from: Time | None = None
 

@@ -15,6 +15,9 @@ WINDOW_TURNS = 2
 ANSWERS = 50
 """How many records behind what a user said a message without a user of its own still counts as an answer to it."""
 
+MAX_SPEAKER_CHARS = 256
+"""By how much of a name it is searched: no index takes a term of any length, and every question looks at all names."""
+
 SESSION_GAP_MS = 6 * 3_600_000
 WINDOW_WORDS = 100
 
@@ -146,7 +149,7 @@ def _document(conversation: Conversation, turn: Turn, window: str, owner: str) -
         content=turn.text,
         window=window,
         at=turn.at,
-        speaker=turn.speaker,
+        speaker=turn.speaker[:MAX_SPEAKER_CHARS] if turn.speaker else None,
         role=turn.role,
         user_id=turn.user_id or conversation.user_id,
         agent_id=turn.agent_id or conversation.agent_id,
