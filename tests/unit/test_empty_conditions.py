@@ -22,6 +22,7 @@ OF_MEMORIES = [
     ("POST", "/v1/memories/delete-many", {"memorySpaceId": "home"}),
     ("POST", "/v1/memory/search", {"query": "tea"}),
     ("POST", "/v1/memory/recall", {"query": "tea"}),
+    ("POST", "/v1/memory/remember-stream", {"memorySpaceId": "home", "userId": "ada", "userMessage": "Tea?"}),
 ]
 CONVERSATION_CONDITIONS = [
     "type", "status", "createdAfter", "lastMessageBefore", "messageCount", "messageCountMin", "participants",
