@@ -29,7 +29,7 @@ class Page(Model, Generic[T]):
 
 
 class Message(Model):
-    """A message. One that was redacted has no role and no content."""
+    """A message. One that was redacted, or is damaged, has no role and no content; ``status`` says so."""
 
     message_id: str
     seq: int
@@ -185,6 +185,7 @@ class Verified(Model):
     entries: int
     head_hash: str
     first_bad_seq: int | None = None
+    reason: str | None = None
 
 
 class Omitted(Model):

@@ -8,7 +8,7 @@ from typing import Any
 from annals import telemetry
 from annals.memory.stream_indexing import StreamIndexing
 from annals.publishing.telling import tell_item
-from annals.streams import answer_batch, answer_each, is_ledger_record, note_lag
+from annals.streams import answer_batch, answer_each, is_ledger_batch, note_lag
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 def _index(event: Mapping[str, Any]) -> dict[str, Any]:
     work = StreamIndexing()
-    if is_ledger_record(event["Records"][0]):
+    if is_ledger_batch(event):
         return answer_batch(event, work.entries)
     return answer_each(event, lambda keys: _item(work, keys))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from annals.conversations.heads import read_head
+from annals.conversations.heads import Head, read_head
 from annals.conversations.read import demand_space, demand_tail
-from annals.errors import ConversationNotFound, MessageNotFound
+from annals.errors import ConversationNotFound, Damaged, DamagedEntry, MessageNotFound
 from annals.http.app import Api, reply
 from annals.http.history import FREE, NAMES, Asked, next_cursor, read_span
 from annals.http.messages import GetMessages, History, MessageList, Verified
@@ -17,8 +18,9 @@ from annals.http.model import PathId, PathMessageId
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, read_messages
-from annals.ledger.read import walk
+from annals.ledger.read import check_all
 from annals.ledger.runs import last_runs
+from annals.ledger.tail import read_tail
 from annals.ledger.verify import verify
 
 app = Api()
@@ -83,8 +85,8 @@ def verify_conversation(conversation_id: PathId) -> Verified:
     app.demand_known_query()
     demand_space(caller.tenant, conversation_id, caller.spaces)
     pk = conversation_pk(caller.tenant, conversation_id)
-    head = read_head(pk)
-    found = verify(walk(pk), pk, head.checkpoint if head else None)
+    head, settled = _known(pk)
+    found = verify(check_all(pk), pk, head.checkpoint if head else None, settled=settled)
     if not found.entries and head is None:
         raise ConversationNotFound(conversation_id)
     answer = Verified(
@@ -93,4 +95,16 @@ def verify_conversation(conversation_id: PathId) -> Verified:
         entries=found.entries,
         headHash=found.head_hash.hex(),
     )
-    return answer if found.valid else {**answer, "firstBadSeq": found.first_bad_seq or 0}
+    return answer if found.valid else {**answer, "firstBadSeq": found.first_bad_seq or 0, "reason": found.reason or ""}
+
+
+def _known(pk: str) -> tuple[Head | None, int | None]:
+    """What is known of a chain before it is read: its head, and the seq at which it ends; damage tells nothing."""
+    head: Head | None = None
+    with suppress(Damaged):
+        head = read_head(pk)
+    try:
+        tail = read_tail(pk)
+    except DamagedEntry:
+        return head, None
+    return head, tail.seq if tail else None

@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from annals import telemetry
-from annals.ledger.watch import report_unexplained
+from annals.ledger.watch import report_strangers, report_unexplained
 from annals.memory.timers import project_with_timer
 from annals.memory.withdrawing import finish_redactions
 from annals.publishing.telling import tell_entries
 from annals.settings import settings
-from annals.streams import answer_batch, changed_entries, new_entries, note_lag
+from annals.streams import answer_batch, changed_entries, new_entries, note_lag, strangers
 
 SUMMARIES_BUDGET_S = 20.0
 """How long a batch may summarise. Meanwhile the heads of the next batch wait."""
@@ -27,14 +27,17 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """
     seen: list[str] = []
     changed, new = changed_entries(event), new_entries(event)
+    unreported = dict(changed)
 
     def work(pk: str, seqs: list[int]) -> Collection[int]:
-        report_unexplained(pk, changed.get(pk, {}))
-        project_with_timer(pk)
+        report_unexplained(pk, unreported.pop(pk, {}))
+        # What was withdrawn goes first, whatever may be wrong with the head.
         finish_redactions(pk, changed.get(pk, {}))
+        project_with_timer(pk)
         seen.append(pk)
         return tell_entries(pk, new.get(pk, ()))
 
+    report_strangers(strangers(event))
     answer = answer_batch(event, work)
     note_lag("ProjectLagMs", event)
     if settings().summarize_every:

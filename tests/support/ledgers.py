@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from annals.conversations.create import NewConversation, create
 from annals.dynamodb import client, from_item, to_item
 from annals.ledger.append import Appended, NewRecord, append
-from annals.ledger.entry import GENESIS, MESSAGE, NO_HASH, OPEN, Entry, Record
+from annals.ledger.entry import GENESIS, MESSAGE, NO_HASH, OPEN, REDACTION, Entry, Record
 from annals.ledger.items import from_ledger_item, to_ledger_item
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.messages import new_message
-from annals.ledger.read import walk
+from annals.ledger.read import check_all, walk
 from annals.ledger.verify import Checkpoint, Verification, verify
 from annals.settings import settings
 
@@ -40,6 +42,13 @@ def entry_after(previous: Entry, bodies: Sequence[bytes]) -> Entry:
         previous.at + 1000,
         previous.hash,
     ).chained()
+
+
+def withdrawal_after(previous: Entry, seq: int) -> Entry:
+    """The entry that redacts the message of a seq, behind another entry."""
+    said = json.dumps({"seq": seq, "reason": "asked for", "by": "key-1"}).encode()
+    record = Record.new(previous.last_seq + 1, REDACTION, said)
+    return replace(entry_after(previous, [b"{}"]), records=(record,), count=previous.count, hash=b"").chained()
 
 
 def to_values(entry: Entry) -> dict[str, Any]:
@@ -81,7 +90,7 @@ def read_seqs(pk: str) -> list[int]:
 
 def verify_stored(pk: str, checkpoint: Checkpoint | None = None) -> Verification:
     """Verify a conversation as the ledger's table holds it."""
-    return verify(walk(pk), pk, checkpoint)
+    return verify(check_all(pk), pk, checkpoint)
 
 
 def tamper(pk: str, seq: int, path: str, value: Any) -> None:

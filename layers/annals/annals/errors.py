@@ -180,6 +180,28 @@ class NothingToSummarize(Conflict):
         super().__init__(f"Nothing was said in conversation {conversation_id!r} that could be summarised.")
 
 
+class Damaged(Conflict):
+    """409: what is stored under a key was changed behind Annals, and cannot be read any more."""
+
+    code, title = "ITEM_DAMAGED", "Stored item damaged"
+
+    def __init__(self, pk: str, sk: str, reason: str) -> None:
+        super().__init__(f"What is stored here cannot be read: {reason}. Sending the request again does not help.")
+        self.pk = pk
+        self.sk = sk
+        self.reason = reason
+
+
+class DamagedEntry(Damaged):
+    """409: an item of a conversation's ledger is not an entry as an append writes it."""
+
+    code, title = "ENTRY_DAMAGED", "Entry damaged"
+
+    def __init__(self, pk: str, sk: str, reason: str) -> None:
+        super().__init__(pk, sk, reason)
+        self.detail = f"An entry of this conversation cannot be read: {reason}. Its verify names the place."
+
+
 class AppendConflict(Conflict):
     code, title = "APPEND_CONFLICT", "Append conflict"
 
@@ -283,6 +305,10 @@ class PiiUnavailable(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("Personal data could not be looked for, so nothing was stored. Send the request again.")
+
+
+class OutOfTime(Exception):
+    """The time for indexing is over. What was indexed until then is kept, and not embedded again."""
 
 
 class StreamEmpty(AnnalsError):

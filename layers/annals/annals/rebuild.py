@@ -8,12 +8,14 @@ noted in the new index, so that whoever starts it again goes on there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from annals.conversations.heads import drop_state, head_key
 from annals.drift import find_drift
 from annals.dynamodb import client
+from annals.errors import Damaged
 from annals.ledger.keys import entry_sk
 from annals.ledger.tail import read_tail
 from annals.memory.indexing import Target, Unindexed, index_span
@@ -39,8 +41,9 @@ def rebuild_heads(progress: Progress) -> Rebuilt:
     """Bring every conversation's head up to its ledger, and its timer; make those that are missing."""
     rebuilt = Rebuilt()
     for pk in _every_conversation():
-        project_with_timer(pk)
-        rebuilt.items += 1
+        with suppress(Damaged):  # it is in the log, and no other conversation waits for it
+            project_with_timer(pk)
+            rebuilt.items += 1
         progress(1)
     return rebuilt
 

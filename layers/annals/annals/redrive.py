@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from annals.conversations.receipts import RECEIPT
 from annals.errors import AnnalsError, SearchUnavailable, Unavailable
 from annals.ingest.redriving import IngestFailure
-from annals.ledger.keys import is_conversation_pk
+from annals.ledger.keys import is_conversation_pk, seq_of_sk
 from annals.memory.failures import queues
 from annals.memory.finishing import finish
 from annals.memory.indexing import index_item, index_range
@@ -53,15 +53,18 @@ class Kind(Protocol):
 
 
 class IndexFailure:
-    """A record that could not be indexed, as the index function reports it: ``pk``, ``sk`` and ``reason``."""
+    """A record that a stream function set aside: ``pk``, ``sk`` and ``reason``."""
 
     def takes(self, message: Message) -> bool:
         """Whether it holds a key and a reason."""
         return {"pk", "sk", "reason"} <= message.keys()
 
     def work(self, message: Message) -> None:
-        """Index what is there now."""
-        _index(message["pk"], message["sk"])
+        """Project and index what is there now, and tell of it; or go on with an erasure."""
+        if message["sk"] in (RECEIPT, TIMER):
+            finish(message["pk"], message["sk"])
+        else:
+            _work_off(message["pk"], message["sk"])
 
 
 class StreamFailure:
@@ -74,12 +77,7 @@ class StreamFailure:
     def work(self, message: Message) -> None:
         """Project and index the batch's records, and tell of them."""
         for keys in _keys_of(message["DDBStreamBatchInfo"]):
-            pk, sk = keys["pk"]["S"], keys["sk"]["S"]
-            if sk.startswith("E#") and is_conversation_pk(pk):
-                project_with_timer(pk)
-                finish_redactions(pk, [int(sk.removeprefix("E#"))])
-            _index(pk, sk)
-            _tell(pk, sk)
+            _work_off(keys["pk"]["S"], keys["sk"]["S"])
 
 
 class ErasureFailure:
@@ -163,10 +161,17 @@ def _is_erasure(message: Message) -> bool:
     return "FinishErasure" in str(message.get("requestContext", {}).get("functionArn", ""))
 
 
+def _work_off(pk: str, sk: str) -> None:
+    if is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None:
+        project_with_timer(pk)
+        finish_redactions(pk, [seq])
+    _index(pk, sk)
+    _tell(pk, sk)
+
+
 def _index(pk: str, sk: str) -> None:
     for target in written():
-        if sk.startswith("E#") and is_conversation_pk(pk):
-            seq = int(sk.removeprefix("E#"))
+        if is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None:
             reasons = list(index_range(target, pk, seq, seq).values())
         elif sk.startswith("M#"):
             reasons = [failure.reason for failure in index_item(target, pk, sk)]
@@ -179,7 +184,7 @@ def _index(pk: str, sk: str) -> None:
 def _tell(pk: str, sk: str) -> None:
     if not sk.startswith("E#"):
         tell_item(pk, sk)
-    elif is_conversation_pk(pk) and tell_entries(pk, [int(sk.removeprefix("E#"))]):
+    elif is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None and tell_entries(pk, [seq]):
         raise Unavailable("The bus did not take an event.")
 
 

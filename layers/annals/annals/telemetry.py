@@ -30,6 +30,8 @@ Counted = Literal[
     "IndexedDocuments",
     "IndexFailures",
     "UnexplainedLedgerChange",
+    "DamagedItems",
+    "RecordsSetAside",
     "ErasuresPending",
     "ErasuresOverdue",
     "StreamsCompleted",

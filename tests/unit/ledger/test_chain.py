@@ -10,10 +10,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from annals.dynamodb import to_item
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
+from annals.ledger.items import check_ledger_item
 from annals.ledger.keys import conversation_pk
 from annals.ledger.verify import Checkpoint, Verification, verify
-from tests.support.ledgers import PK, chain, entry_after, from_values, to_values
+from tests.support.ledgers import PK, chain, entry_after, from_values, to_values, withdrawal_after
 
 Values = dict[str, Any]
 Draw = st.DataObject
@@ -46,7 +48,7 @@ class Place:
 
 
 def _verify(items: list[Values], checkpoint: Checkpoint | None = None, pk: str = PK) -> Verification:
-    return verify(map(from_values, items), pk, checkpoint)
+    return verify([check_ledger_item(to_item(values)) for values in items], pk, checkpoint)
 
 
 def _draw_place(data: Draw, items: list[Values], least_records: int = 1) -> Place:
@@ -223,9 +225,22 @@ def test_an_empty_ledger_is_not_valid() -> None:
 
 @given(batches, st.data())
 def test_a_redacted_record_leaves_the_chain_valid(said: list[list[bytes]], data: Draw) -> None:
-    place = _draw_place(data, _items(said))
+    entries = chain([*said, [b'{"content":"1"}']])
+    items = [to_values(entry) for entry in entries]
+    place = _draw_place(data, items[1:])
+    withdrawal = withdrawal_after(entries[-1], place.seq + place.record)
     del place.said["body"], place.said["salt"]
-    assert _verify(place.items).valid
+    assert _verify(items).first_bad_seq == place.seq + place.record
+    assert _verify([*items, to_values(withdrawal)]).valid
+
+
+@given(batches, st.data())
+def test_a_redaction_of_what_is_still_there_is_found(said: list[list[bytes]], data: Draw) -> None:
+    entries = chain([*said, [b'{"content":"1"}']])
+    items = [to_values(entry) for entry in entries]
+    place = _draw_place(data, items[1:])
+    withdrawal = to_values(withdrawal_after(entries[-1], place.seq + place.record))
+    assert _verify([*items, withdrawal]).first_bad_seq == place.seq + place.record
 
 
 def test_equal_bodies_have_different_digests() -> None:

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from annals.dynamodb import to_item
+from annals.errors import DamagedEntry
 from annals.ledger.dictionary import DICTIONARY
 from annals.ledger.entry import Entry
-from annals.ledger.items import from_ledger_item, to_ledger_item
+from annals.ledger.items import check_ledger_item, from_ledger_item, to_ledger_item
 from annals.ledger.verify import Checkpoint, verify
-from tests.support.ledgers import chain, to_values
+from tests.support.ledgers import chain, to_values, withdrawal_after
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/ledger-format.md").read_text()
 EXAMPLE = json.loads(re.search(r"```json\n(.*?)```", DOCUMENT, re.DOTALL)[1])  # type: ignore[index]
@@ -41,7 +42,9 @@ def _plain(body: str | bytes) -> bytes:
 
 def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | None = None) -> int | None:
     """Verify a conversation by the document. None means that it is what was appended."""
-    count, last, prev, at, preamble, archived = 0, -1, bytes(32), 0, 0, 0
+    count, last, prev, at, preamble, archived, state = 0, -1, bytes(32), 0, 0, 0, "open"
+    bare: set[int] = set()
+    withdrawn: dict[int, int] = {}
     for item in items:
         seq = int(item["sk"][2:])
         if seq != last + 1:
@@ -56,6 +59,7 @@ def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | No
             str(item["at"]),
         ]
         kinds = []
+        up_to = [archived]
         for place, record in enumerate(item["records"]):
             kind = record.get("kind", "message")
             if not kind.isalpha() or ("salt" in record) != ("body" in record):
@@ -64,11 +68,18 @@ def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | No
                 digest = _sha256(record["salt"], _plain(record["body"]))
                 if len(record["salt"]) != 16 or digest != record["digest"]:
                     return seq + place
+            else:
+                bare.add(seq + place)
+            if kind == "redaction" and "body" in record:
+                withdrawn[json.loads(_plain(record["body"]))["seq"]] = seq + place
+            if kind == "archive":
+                up_to.append(json.loads(_plain(record["body"]))["upTo"])
             lines.append(f"{seq + place} {kind} {record['digest'].hex()}")
             kinds.append(kind)
             preamble = seq + place if kind == "preamble" else preamble
         count += kinds.count("message")
         marked = item.get("archived", 0)
+        was, state = state, "erased" if "erasure" in kinds else "sealed" if "seal" in kinds else state
         holds = [
             item["pk"] == pk,
             item["prev"] == prev,
@@ -77,14 +88,20 @@ def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | No
             item["hash"] == _sha256("".join(f"{line}\n" for line in lines).encode()),
             item["n"] == len(kinds),
             item.get("preamble", 0) == preamble,
-            marked == archived or ("archive" in kinds and marked > archived),
+            marked == max(up_to),
+            item["state"] == state,
+            (kinds == ["genesis"]) if seq == 0 else ("genesis" not in kinds and was != "erased"),
+            was != "sealed" or "message" not in kinds,
         ]
         last, prev, at, archived = seq + len(kinds) - 1, item["hash"], item["at"], marked
         if not all(holds):
             return seq
         if checkpoint and seq <= checkpoint[0] <= last and (last, prev) != checkpoint:
             return seq
-    return last + 1 if last < 0 or (checkpoint and last < checkpoint[0]) else None
+    if last < 0 or (checkpoint and last < checkpoint[0]):
+        return last + 1
+    wrong = bare.symmetric_difference(withdrawn) if state != "erased" else set()
+    return min(wrong, default=None)
 
 
 def _example_items() -> list[Item]:
@@ -103,6 +120,10 @@ def _example_items() -> list[Item]:
 
 def _read(items: list[Item]) -> list[Entry]:
     return [from_ledger_item(to_item(item)) for item in items]
+
+
+def _check(items: list[Item]) -> list[Entry | DamagedEntry]:
+    return [check_ledger_item(to_item(item)) for item in items]
 
 
 def test_the_example_is_what_was_appended_by_the_document() -> None:
@@ -147,9 +168,18 @@ def test_the_document_s_verifier_takes_what_annals_stores() -> None:
     assert first_bad_seq(entries[0].pk, items, (5, entries[-1].hash)) is None
 
 
+def test_both_take_what_a_redaction_withdrew_and_not_what_is_still_there() -> None:
+    entries = chain([[b'{"content":"1"}', b'{"content":"2"}']])
+    items = [to_values(entry) for entry in (*entries, withdrawal_after(entries[-1], 2))]
+    assert first_bad_seq(entries[0].pk, items) == verify(_check(items), entries[0].pk).first_bad_seq == 2
+    del items[1]["records"][1]["body"], items[1]["records"][1]["salt"]
+    assert first_bad_seq(entries[0].pk, items) is None
+    assert verify(_check(items), entries[0].pk).valid
+
+
 CHANGES: dict[str, Callable[[list[Item]], Any]] = {
     "a body": lambda items: items[1]["records"][1].update(body="{}"),
-    "a redacted record": lambda items: [items[1]["records"][0].pop(name) for name in ("body", "salt")],
+    "a body that nothing withdrew": lambda items: [items[1]["records"][0].pop(name) for name in ("body", "salt")],
     "a body without its salt": lambda items: items[1]["records"][0].pop("salt"),
     "a salt of another length": lambda items: items[1]["records"][1].update(
         body=items[1]["records"][1]["body"][1:], salt=items[1]["records"][1]["salt"] + b"{"
@@ -175,5 +205,5 @@ def test_annals_and_the_document_agree_on_what_is_wrong(change: str) -> None:
     checkpoint = (3, items[-1]["hash"])
     CHANGES[change](items)
     found = first_bad_seq(EXAMPLE["pk"], items, checkpoint)
-    assert verify(_read(items), EXAMPLE["pk"], Checkpoint(*checkpoint)).first_bad_seq == found
-    assert (found is None) == (change in ("no change", "a redacted record"))
+    assert verify(_check(items), EXAMPLE["pk"], Checkpoint(*checkpoint)).first_bad_seq == found
+    assert (found is None) == (change == "no change")

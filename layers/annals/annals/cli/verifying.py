@@ -34,7 +34,7 @@ def _report(checked: Checked) -> str:
     found, name = checked.found, checked.header.conversation_id
     if not found.valid:
         return f"{name}: NOT VALID at seq {found.first_bad_seq}: {found.reason}\n"
-    withdrawn = f", {checked.redacted} redacted" if checked.redacted else ""
+    withdrawn = f", {found.redacted} redacted" if found.redacted else ""
     return (
         f"{name}: valid, {found.entries} entries, {found.message_count} messages{withdrawn}\n"
         f"  head hash {found.head_hash.hex()}\n"

@@ -22,7 +22,7 @@ from annals.errors import RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import MESSAGE, REDACTION, Entry
 from annals.ledger.messages import messages_of
-from annals.ledger.read import walk
+from annals.ledger.read import walk_readable
 from annals.settings import settings
 from annals.state import state_item
 from annals.times import from_rfc3339, to_rfc3339
@@ -95,7 +95,7 @@ def analyse(pk: str) -> Analytics:
 def _count_on(figures: Figures, pk: str) -> Figures:
     """Count what was said since; all of it anew where something that was counted may have been withdrawn."""
     reached = figures.seq
-    for entry in walk(pk, first=reached + 1):
+    for entry in walk_readable(pk, first=reached + 1):
         if reached and entry.records[0].kind == REDACTION:
             return _count_on(Figures(), pk)
         figures.add(entry)

@@ -40,11 +40,16 @@ def read_options(query: Mapping[str, str]) -> Options:
 def export_one(caller: Caller, conversation_id: str, options: Options) -> Iterator[str]:
     """The pieces of a conversation's file. Raises ConversationNotFound or ConversationErased, at once."""
     demand_space(caller.tenant, conversation_id, caller.spaces)
-    found = snapshot(caller.tenant, conversation_id, with_metadata=options.with_metadata)
+    found = snapshot(
+        caller.tenant,
+        conversation_id,
+        with_metadata=options.with_metadata,
+        with_damage=options.format.with_damage,
+    )
     return options.format.of_one(found)
 
 
 def export_many(chosen: Selection, options: Options) -> Iterator[str]:
     """The pieces of a file of all conversations of a selection, the oldest first."""
-    found = snapshots(chosen, with_metadata=options.with_metadata)
+    found = snapshots(chosen, with_metadata=options.with_metadata, with_damage=options.format.with_damage)
     return options.format.of_many(found, with_metadata=options.with_metadata)

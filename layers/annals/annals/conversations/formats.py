@@ -9,8 +9,10 @@ from typing import Any
 from annals import csv_text
 from annals.conversations.openai_chat import to_openai
 from annals.conversations.snapshot import Snapshot
+from annals.errors import DamagedEntry
 from annals.json_text import dump
-from annals.ledger.lines import Header, entry_line, header_line
+from annals.ledger.lines import Header, damaged_line, entry_line, header_line
+from annals.ledger.messages import WITHDRAWN
 from annals.times import now_ms
 
 COLUMNS = (
@@ -31,6 +33,7 @@ class Format:
     write : the pieces of one conversation
     heading : what a file begins with, by whether it holds metadata
     opening, between, closing : what stands around several conversations
+    with_damage : whether it shows a conversation whose last entry cannot be read, too
     """
 
     content_type: str
@@ -40,6 +43,7 @@ class Format:
     opening: str = ""
     between: str = ""
     closing: str = ""
+    with_damage: bool = False
 
     def of_one(self, found: Snapshot) -> Iterator[str]:
         """The pieces of a file that holds one conversation."""
@@ -92,17 +96,17 @@ def _cell(values: Mapping[str, Any], name: str) -> Any:
 def _openai_chat(found: Snapshot) -> Iterator[str]:
     """One line: the preamble as a system message, then what was said. What was redacted is not there."""
     yield '{"messages":['
-    said = (to_openai(message) for message in found.messages() if message.get("status") != "redacted")
+    said = (to_openai(message) for message in found.messages() if message.get("status") not in WITHDRAWN)
     for place, message in enumerate(said):
         yield ("," if place else "") + dump(message)
     yield "]}\n"
 
 
 def _ledger(found: Snapshot) -> Iterator[str]:
-    header = Header(found.head.pk, found.head.checkpoint, found.tail.count, now_ms())
-    yield header_line(header) + "\n"
+    known = None if found.known == found.head.checkpoint else found.known
+    yield header_line(Header(found.head.pk, found.head.checkpoint, found.tail.count, now_ms(), known)) + "\n"
     for entry in found.entries():
-        yield entry_line(entry) + "\n"
+        yield (damaged_line(entry) if isinstance(entry, DamagedEntry) else entry_line(entry)) + "\n"
 
 
 def _line(values: Mapping[str, Any]) -> str:
@@ -118,6 +122,6 @@ FORMATS = {
     "jsonl": Format(NDJSON, ".jsonl", _jsonl),
     "csv": Format("text/csv; charset=utf-8", ".csv", _csv, heading=lambda metadata: csv_text.row(_columns(metadata))),
     "openai-chat": Format(NDJSON, ".openai.jsonl", _openai_chat),
-    LEDGER: Format(NDJSON, ".ledger.jsonl", _ledger),
+    LEDGER: Format(NDJSON, ".ledger.jsonl", _ledger, with_damage=True),
 }
 """The formats by name."""

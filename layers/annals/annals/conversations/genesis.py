@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from annals.errors import ConversationNotFound
+from annals.damage import report
+from annals.errors import ConversationNotFound, DamagedEntry
 from annals.json_text import dump
 from annals.ledger.entry import GENESIS, NO_HASH, OPEN, Entry, Record
-from annals.ledger.keys import conversation_pk, split_conversation_pk
+from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
 from annals.ledger.read import walk
 
 USER_AGENT, AGENT_AGENT = "user-agent", "agent-agent"
@@ -77,7 +77,9 @@ def read_genesis_entry(pk: str) -> tuple[Genesis, Entry]:
     entry = next(walk(pk, last=0), None)
     if entry is None or entry.records[0].body is None:
         raise ConversationNotFound(conversation_id)
-    body = json.loads(entry.records[0].body)
+    body = entry.records[0].said()
+    if entry.records[0].kind != GENESIS or body is None:
+        raise report(DamagedEntry(pk, entry_sk(0), "it is not the genesis that was written"))
     genesis = Genesis(
         tenant=tenant,
         conversation_id=conversation_id,

@@ -11,8 +11,9 @@ from zlib import crc32
 from botocore.exceptions import ClientError
 
 from annals.conversations.genesis import Genesis, read_genesis
+from annals.damage import Types, misfit, readable, reading
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import RequestTooLarge
+from annals.errors import Damaged, RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
 from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
@@ -31,6 +32,13 @@ FIGURES = "FIGURES"
 """The sort key of the item that keeps a conversation's analytics."""
 
 ACTIVE, ARCHIVED = "active", "archived"
+HEAD: Types = {
+    "type": str, "participants": dict, "creation": str, "createdBy": str, "createdAt": int, "metadata": str,
+    "version": int, "messageCount": int, "changedAt": int, "tailAt": int, "lastMessageAt": int, "state": str,
+    "archived": bool, "seq": int, "hash": bytes,
+}  # fmt: skip
+"""The attributes of a head, with their types."""
+
 STATUSES = (ACTIVE, SEALED, ARCHIVED)
 
 
@@ -157,8 +165,14 @@ def to_head_item(head: Head) -> Item:
 
 
 def from_head_item(item: Mapping[str, Any]) -> Head:
-    """The head of a stored item."""
+    """The head of a stored item. Raises Damaged where it cannot be read."""
+    return reading(item, _from_item)
+
+
+def _from_item(item: Mapping[str, Any]) -> Head:
     values = from_item(item)
+    if reason := misfit(values, HEAD, {}):
+        raise Damaged(values["pk"], values["sk"], reason)
     tenant, conversation_id = split_conversation_pk(values["pk"])
     genesis = Genesis(
         tenant=tenant,
@@ -191,9 +205,9 @@ def read_head(pk: str) -> Head | None:
 
 
 def read_heads(pks: Iterable[str]) -> dict[str, Head]:
-    """The stored heads of many conversations, by partition key; those without one are left out."""
+    """The stored heads of many conversations, by partition key; without those that have none, or a damaged one."""
     found = read_items([head_key(pk) for pk in pks])
-    return {item["pk"]["S"]: from_head_item(item) for item in found}
+    return {head.pk: head for head in readable(found, from_head_item)}
 
 
 def project(pk: str) -> Head | None:

@@ -27,7 +27,7 @@ from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
 from annals.ledger.items import demand_size
-from annals.ledger.messages import new_message
+from annals.ledger.messages import WITHDRAWN, new_message
 from annals.privacy import redact_all
 from annals.times import to_rfc3339
 
@@ -76,14 +76,14 @@ class MessageLine(NewMessage):
 
 
 class RedactedLine(Model):
-    """A message that was withdrawn before it was exported: its place is kept."""
+    """A message that was withdrawn, or damaged, before it was exported: its place is kept."""
 
     type: Literal["message"]
     conversation_id: Id
     message_id: MessageId | None = None
     seq: int | None = None
     kind: Literal["message", "preamble"] = "message"
-    status: Literal["redacted"]
+    status: Literal["redacted", "damaged"]
     timestamp: Time | None = None
 
     def said(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class _Lines:
         elif said.get("type") == "conversation":
             self._take_conversation(ConversationLine.model_validate(said))
         elif said.get("type") == "message":
-            is_redacted = said.get("status") == "redacted"
+            is_redacted = said.get("status") in WITHDRAWN
             self._take_message((RedactedLine if is_redacted else MessageLine).model_validate(said))
         else:
             raise InvalidInput("INVALID_FORMAT", "type must be conversation or message.")

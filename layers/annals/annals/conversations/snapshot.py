@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from annals.conversations.heads import Head
+from annals.conversations.heads import Head, read_head
 from annals.conversations.lists import Order, Selection, every_match
 from annals.conversations.read import demand_tail, read_head_at, show_conversation
-from annals.errors import ConversationErased, ConversationNotFound
+from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry
 from annals.ledger.entry import ERASED, MESSAGE, Entry, Tail
 from annals.ledger.history import read_preamble
-from annals.ledger.messages import show
-from annals.ledger.read import walk
+from annals.ledger.keys import conversation_pk, seq_of_sk
+from annals.ledger.messages import message_id, show
+from annals.ledger.read import check_all, walk_all
+from annals.ledger.verify import Checkpoint
+from annals.times import to_rfc3339
 
 CREATED_ORDER = Order("createdAt", descending=False)
 """The order that nothing changes: whoever walks through it misses no conversation that grows meanwhile."""
@@ -21,10 +24,11 @@ CREATED_ORDER = Order("createdAt", descending=False)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A conversation up to its tail of that time."""
+    """A conversation up to its tail of that time; ``known`` is the place that its stored head knew, if it has one."""
 
     head: Head
     tail: Tail
+    known: Checkpoint | None = None
     with_metadata: bool = True
 
     def conversation(self) -> dict[str, Any]:
@@ -34,41 +38,69 @@ class Snapshot:
     def messages(self) -> Iterator[dict[str, Any]]:
         """The preamble in force, then all messages, archived and redacted ones too, as the API shows them.
 
-        A preamble's ``kind`` says so. Raises ConversationErased where that happens meanwhile.
+        A preamble's ``kind`` says so, and the ``status`` of what cannot be read. Raises ConversationErased where that
+        happens meanwhile.
         """
+        at = self.head.genesis.created_at
         preamble = read_preamble(self.head.pk, self.tail)
         if preamble:
             yield self._shown({"kind": "preamble", **preamble})
-        for entry in self.entries():
+        for entry in self._unless_erased(walk_all(self.head.pk)):
+            if isinstance(entry, DamagedEntry):
+                seq = seq_of_sk(entry.sk) or 0
+                yield {"messageId": message_id(seq), "seq": seq, "timestamp": to_rfc3339(at), "status": "damaged"}
+                continue
+            at = entry.at
             for record in entry.records:
                 if record.kind == MESSAGE and record.seq <= self.tail.seq:
                     yield self._shown(dict(show(record, entry, self.tail.archived)))
 
-    def entries(self) -> Iterator[Entry]:
-        """All entries, also those that are appended meanwhile: a redaction among them says why a body is gone.
+    def entries(self) -> Iterator[Entry | DamagedEntry]:
+        """All that is stored, also what is appended meanwhile: a redaction in it says why a body is gone.
 
         Raises ConversationErased where that happens meanwhile.
         """
-        for entry in walk(self.head.pk):
-            if entry.state == ERASED:
+        return self._unless_erased(check_all(self.head.pk))
+
+    def _unless_erased(self, found: Iterator[Entry | DamagedEntry]) -> Iterator[Entry | DamagedEntry]:
+        for each in found:
+            if isinstance(each, Entry) and each.state == ERASED:
                 raise ConversationErased(self.head.genesis.conversation_id)
-            yield entry
+            yield each
 
     def _shown(self, values: dict[str, Any]) -> dict[str, Any]:
         return values if self.with_metadata else {name: value for name, value in values.items() if name != "metadata"}
 
 
-def snapshot(tenant: str, conversation_id: str, *, with_metadata: bool = True) -> Snapshot:
-    """A conversation as it is now. Raises ConversationNotFound or ConversationErased."""
-    tail = demand_tail(tenant, conversation_id)
-    return Snapshot(read_head_at(tenant, conversation_id, tail), tail, with_metadata)
+def snapshot(tenant: str, conversation_id: str, *, with_metadata: bool = True, with_damage: bool = False) -> Snapshot:
+    """A conversation as it is now.
+
+    Parameters
+    ----------
+    with_damage : one whose last entry cannot be read is taken as far as its stored head knows it
+
+    Raises
+    ------
+    ConversationNotFound, ConversationErased
+    DamagedEntry : its last entry, or its first one, cannot be read
+    """
+    known = read_head(conversation_pk(tenant, conversation_id))
+    try:
+        tail = demand_tail(tenant, conversation_id)
+        head = read_head_at(tenant, conversation_id, tail)
+    except DamagedEntry:
+        if not with_damage or known is None:
+            raise
+        head, tail = known, Tail(known.seq, known.message_count, known.state, known.tail_at, known.hash)
+    return Snapshot(head, tail, known.checkpoint if known else None, with_metadata)
 
 
-def snapshots(chosen: Selection, *, with_metadata: bool = True) -> Iterator[Snapshot]:
-    """Every conversation of a selection, the oldest first; what was erased by then is left out."""
+def snapshots(chosen: Selection, *, with_metadata: bool = True, with_damage: bool = False) -> Iterator[Snapshot]:
+    """Every conversation of a selection, the oldest first; what was erased by then, or is damaged, is left out."""
     for head in every_match(chosen, CREATED_ORDER):
         try:
-            found = snapshot(chosen.tenant, head.genesis.conversation_id, with_metadata=with_metadata)
-        except (ConversationErased, ConversationNotFound):
+            conversation_id = head.genesis.conversation_id
+            found = snapshot(chosen.tenant, conversation_id, with_metadata=with_metadata, with_damage=with_damage)
+        except (ConversationErased, ConversationNotFound, DamagedEntry):
             continue
         yield found

@@ -149,3 +149,4 @@ class Verified(TypedDict):
     entries: int
     headHash: str
     firstBadSeq: NotRequired[int]
+    reason: NotRequired[str]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Any
 
 NO_HASH = bytes(32)
 """``prev`` of a genesis entry."""
@@ -51,6 +53,16 @@ class Record:
         if self.body is None or self.salt is None:
             return self.body is None and self.salt is None
         return len(self.salt) == SALT_BYTES and digest_of(self.salt, self.body) == self.digest
+
+    def said(self) -> dict[str, Any] | None:
+        """What its body says; None where that is gone, or is not what was appended."""
+        if self.body is None or not self.matches_digest():
+            return None
+        try:
+            said = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return said if isinstance(said, dict) else None
 
 
 @dataclass(frozen=True)

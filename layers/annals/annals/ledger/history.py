@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from annals.ledger.entry import MESSAGE, Entry, Record, Tail
+from annals.damage import report
+from annals.errors import DamagedEntry
+from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record, Tail
+from annals.ledger.keys import entry_sk
 from annals.ledger.messages import Message, show
 from annals.ledger.read import read_entry, walk, walk_records_from
 from annals.settings import settings
@@ -86,10 +89,12 @@ def _preamble(pk: str, tail: Tail, span: Span) -> Message | None:
 
 
 def read_preamble(pk: str, tail: Tail) -> Message | None:
-    """The preamble in force, or None."""
+    """The preamble in force, or None. Raises DamagedEntry where the tail names something else as one."""
     if not tail.preamble:
         return None
     entry = read_entry(pk, tail.preamble)
+    if entry.records[0].kind != PREAMBLE:
+        raise report(DamagedEntry(pk, entry_sk(tail.seq), "what it names as the preamble is none"))
     return show(entry.records[0], entry)
 
 

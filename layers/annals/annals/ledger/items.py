@@ -6,16 +6,30 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from annals.damage import Types, misfit
 from annals.dynamodb import Item, from_item, to_item
-from annals.errors import EntryTooLarge
+from annals.errors import DamagedEntry, EntryTooLarge
 from annals.ledger.dictionary import DICTIONARY
 from annals.ledger.entry import IDEMPOTENCY_BYTES, MESSAGE, Entry, Idempotency, Record
-from annals.ledger.keys import entry_sk, split_conversation_pk, thread_key, thread_of
+from annals.ledger.keys import entry_sk, seq_of_sk, split_conversation_pk, thread_key, thread_of
 
 MAX_ENTRY_BYTES = 380 * 1024
 """The most that an entry may weigh before deflating; DynamoDB's own limit is 400 KB."""
 
 WRITE_UNIT_BYTES = 1024
+
+ENTRY: Types = {
+    "pk": str, "sk": str, "records": list, "entryId": str, "n": int, "count": int, "state": str, "at": int,
+    "prev": bytes, "hash": bytes,
+}  # fmt: skip
+BESIDE: Types = {"preamble": int, "archived": int, "idem": object, "thread": str}
+RECORD: Types = {"digest": bytes}
+SAID: Types = {"kind": str, "body": (str, bytes), "salt": bytes}
+"""The attributes of an entry and of its records with their types: first those that are always there, then those that
+may be. Which request an entry stores is no part of what it holds, and may be anything."""
+
+NO_TEXT = b"\xff"
+"""What stands in front of a stored body that is no deflated text: no JSON begins so, so no digest is made of it."""
 
 OVERHEAD_BYTES = 1024
 """What an entry's own attributes take at most, but for the longest of ids."""
@@ -40,9 +54,47 @@ def demand_size(body: bytes) -> None:
 
 
 def from_ledger_item(item: Mapping[str, Any]) -> Entry:
-    """The entry of a stored item."""
+    """The entry of a stored item. Raises DamagedEntry where it is none."""
+    return _entry(from_item(item))
+
+
+def check_ledger_item(item: Mapping[str, Any]) -> Entry | DamagedEntry:
+    """The entry of an item, or what keeps the item from being exactly what an append writes.
+
+    It looks at what the chain does not cover, too: attributes that no entry has, the number of records, the thread.
+    """
     values = from_item(item)
-    first = int(values["sk"].removeprefix("E#"))
+    try:
+        entry = _entry(values)
+    except DamagedEntry as damaged:
+        return damaged
+    reason = _strange(values, entry)
+    return DamagedEntry(entry.pk, values["sk"], reason) if reason else entry
+
+
+def _strange(values: Mapping[str, Any], entry: Entry) -> str | None:
+    """What an item that can be read holds otherwise than an append writes it, in words."""
+    known = [(values, ENTRY | BESIDE), *((record, RECORD | SAID) for record in values["records"])]
+    for held, types in known:
+        if unknown := held.keys() - types.keys():
+            return f"it has an attribute that no entry has, {min(unknown)}"
+    if entry.n != len(entry.records):
+        return f"it says that it holds {entry.n} records, and holds {len(entry.records)}"
+    return None if _has_right_thread(entry) else "its thread is not the one that its messages name"
+
+
+def _has_right_thread(entry: Entry) -> bool:
+    """Whether an entry is in the thread that its messages name, as far as their words are still there."""
+    messages = [record for record in entry.records if record.kind == MESSAGE]
+    named = {said.get("threadId") for record in messages if (said := record.said()) is not None}
+    return named <= {entry.thread_id} if messages else entry.thread_id is None
+
+
+def _entry(values: Mapping[str, Any]) -> Entry:
+    reason = misfit(values, ENTRY, BESIDE) or _misfit_within(values)
+    first = seq_of_sk(values["sk"])
+    if reason or first is None:
+        raise DamagedEntry(values["pk"], values["sk"], reason or "its key is none of an entry")
     records = tuple(_record(first + place, record) for place, record in enumerate(values["records"]))
     thread = values.get("thread")
     return Entry(
@@ -66,7 +118,16 @@ def idempotency_of(stored: Any) -> Idempotency | None:
     """Which request an entry stores. The first entries have a map here, which names no request that there is now."""
     if isinstance(stored, bytes):
         return Idempotency(stored[:IDEMPOTENCY_BYTES], stored[IDEMPOTENCY_BYTES:])
-    return Idempotency(b"", stored["digest"]) if stored else None
+    digest = stored.get("digest") if isinstance(stored, dict) else None
+    return Idempotency(b"", digest) if isinstance(digest, bytes) else None
+
+
+def _misfit_within(values: Mapping[str, Any]) -> str | None:
+    if not values["records"]:
+        return "it has no records"
+    if "thread" in values and not values["thread"].startswith(f"{values['pk']}#H#"):
+        return "its thread is another conversation's"
+    return next((reason for each in values["records"] if (reason := misfit(each, RECORD, SAID))), None)
 
 
 def item_size(value: Any) -> int:
@@ -147,5 +208,5 @@ def _inflate(deflated: bytes) -> bytes:
     try:
         body = inflater.decompress(deflated) + inflater.flush()
     except zlib.error:
-        return deflated  # these bytes are not what was appended, which the digest tells
-    return body if inflater.eof and not inflater.unused_data else deflated
+        return NO_TEXT + deflated
+    return body if inflater.eof and not inflater.unused_data else NO_TEXT + deflated

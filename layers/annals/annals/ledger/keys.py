@@ -28,7 +28,8 @@ def split_conversation_pk(pk: str) -> tuple[str, str]:
 
 def is_conversation_pk(pk: str) -> bool:
     """Whether a key is a conversation's."""
-    return pk.startswith("T#") and pk.split("#")[2] == "C"
+    parts = pk.split("#")
+    return len(parts) == 4 and (parts[0], parts[2]) == ("T", "C")
 
 
 def thread_key(tenant: str, conversation_id: str, thread_id: str) -> str:
@@ -39,6 +40,16 @@ def thread_key(tenant: str, conversation_id: str, thread_id: str) -> str:
 def thread_of(key: str) -> str:
     """The thread id of a key of the index ``byThread``."""
     return unescape(key.rsplit("#", 1)[1])
+
+
+def seq_of_sk(sk: str) -> int | None:
+    """The seq at which the entry of a sort key begins, or None where the key is no entry's."""
+    digits = sk.removeprefix("E#")
+    return int(digits) if sk.startswith("E#") and len(digits) == 12 and _is_decimal(digits) else None
+
+
+def _is_decimal(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def entry_sk(seq: int) -> str:

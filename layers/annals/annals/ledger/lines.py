@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from annals.errors import DamagedEntry
 from annals.json_text import dump
 from annals.ledger.entry import Entry, Record
 from annals.ledger.keys import split_conversation_pk
@@ -22,6 +23,9 @@ HEADER = {"format": str, "conversationId": str, "pk": str, "seq": int, "messageC
           "exportedAt": str}  # fmt: skip
 ENTRY = {"entryId": str, "count": int, "state": str, "at": int, "prev": str, "hash": str, "pk": str, "records": list}
 COPIES = {"preamble": int, "archived": int}
+KNOWN = {"known": dict}
+SEEN = {"seq": int, "headHash": str}
+DAMAGED = {"sk": str, "damaged": str}
 RECORD = {"seq": int, "kind": str, "digest": str}
 SAID = {"salt": (str, type(None)), "body": (str, type(None))}
 """The fields of each kind of line and their types."""
@@ -33,12 +37,16 @@ class DamagedLine(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What an exported conversation begins with: whose it is, and where its chain was when the export began."""
+    """What an exported conversation begins with: whose it is, and where its chain was when the export began.
+
+    ``known`` is the place that the conversation's head knew beside the ledger, where that is another one.
+    """
 
     pk: str
     checkpoint: Checkpoint
     message_count: int
     exported_at: int
+    known: Checkpoint | None = None
 
     @property
     def conversation_id(self) -> str:
@@ -56,6 +64,7 @@ def header_line(header: Header) -> str:
             "messageCount": header.message_count,
             "headHash": header.checkpoint.hash.hex(),
             "exportedAt": to_rfc3339(header.exported_at),
+            **({"known": {"seq": known.seq, "headHash": known.hash.hex()}} if (known := header.known) else {}),
         }
     )
 
@@ -78,10 +87,18 @@ def entry_line(entry: Entry) -> str:
     )
 
 
-def read_line(text: str | bytes) -> Header | Entry:
-    """The header or entry that a line is. Raises DamagedLine."""
+def damaged_line(damaged: DamagedEntry) -> str:
+    """What stands for an item that is no entry: its sort key, and why."""
+    return dump({"sk": damaged.sk, "damaged": damaged.reason})
+
+
+def read_line(text: str | bytes) -> Header | Entry | DamagedEntry:
+    """The header or entry that a line is, or the item that was no entry. Raises DamagedLine."""
     try:
         values = json.loads(text)
+        if isinstance(values, dict) and "damaged" in values:
+            _demand(values, DAMAGED)
+            return DamagedEntry("", values["sk"], values["damaged"])
         if isinstance(values, dict) and "format" in values:
             return _header(values)
         return _entry(values)
@@ -103,12 +120,23 @@ def _show_record(record: Record) -> dict[str, Any]:
 def _header(values: dict[str, Any]) -> Header:
     if values["format"] != FORMAT:
         raise DamagedLine(f"this is format {values['format']!r}; known is {FORMAT}")
-    _demand(values, HEADER)
-    checkpoint = Checkpoint(values["seq"], bytes.fromhex(values["headHash"]))
-    header = Header(values["pk"], checkpoint, values["messageCount"], from_rfc3339(values["exportedAt"]))
+    _demand(values, HEADER, KNOWN)
+    at = from_rfc3339(values["exportedAt"])
+    header = Header(values["pk"], _place(values), values["messageCount"], at, _known(values))
     if header.conversation_id != values["conversationId"]:
         raise DamagedLine("the header's pk is that of another conversation")
     return header
+
+
+def _place(values: dict[str, Any]) -> Checkpoint:
+    return Checkpoint(values["seq"], bytes.fromhex(values["headHash"]))
+
+
+def _known(values: dict[str, Any]) -> Checkpoint | None:
+    if "known" not in values:
+        return None
+    _demand(values["known"], SEEN)
+    return _place(values["known"])
 
 
 def _entry(values: Any) -> Entry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NotRequired, cast
@@ -32,13 +31,16 @@ Message = TypedDict(
         "runId": NotRequired[str],
         "metadata": NotRequired[dict[str, Any]],
         "timestamp": str,
-        "status": NotRequired[Literal["incomplete", "redacted", "archived"]],
+        "status": NotRequired[Literal["incomplete", "redacted", "archived", "damaged"]],
     },
 )
 """A message as it is stored."""
 
 MESSAGE_ID = re.compile(r"msg-([0-9]{3}|[1-9][0-9]{3,11})")
 
+
+WITHDRAWN = ("redacted", "damaged")
+"""The statuses of messages whose words are not shown."""
 
 MARKS = "memory"
 """The part of a body that says what the message is as a memory; it is not part of the message."""
@@ -72,11 +74,16 @@ def marked(importance: int | None, tags: Sequence[str], answers: str | None = No
 
 
 def show(record: Record, entry: Entry, archived: int = 0) -> Message:
-    """A message as the API shows it: redacted where its body is gone, archived up to the seq ``archived``."""
+    """A message as the API shows it: redacted where its body is gone, archived up to the seq ``archived``.
+
+    A body that is not what was appended is not shown: such a message is damaged.
+    """
     place = {"messageId": message_id(record.seq), "seq": record.seq, "timestamp": to_rfc3339(entry.at)}
-    said = {"status": "redacted"} if record.body is None else json.loads(record.body)
+    said = record.said()
+    if said is None:
+        return cast("Message", {**place, "status": "redacted" if record.body is None else "damaged"})
     said.pop(MARKS, None)
-    if record.seq <= archived and record.body is not None:
+    if record.seq <= archived:
         said["status"] = "archived"
     return cast("Message", place | said)
 

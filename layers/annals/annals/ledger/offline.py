@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from annals.ledger.entry import ERASED, REDACTION, Entry
+from annals.errors import DamagedEntry
+from annals.ledger.entry import Entry
 from annals.ledger.lines import DamagedLine, Header, read_line
 from annals.ledger.verify import Verification, verify
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What verifying one conversation of a file found; ``redacted`` counts its records that were withdrawn."""
+    """What verifying one conversation of a file found."""
 
     header: Header
     found: Verification
-    redacted: int
 
 
 def verify_lines(lines: Iterable[bytes], noted: bytes | None = None) -> Iterator[Checked]:
@@ -41,55 +40,29 @@ def verify_lines(lines: Iterable[bytes], noted: bytes | None = None) -> Iterator
         if not isinstance(header, Header):
             raise DamagedLine("the file does not begin with the header of a ledger")
         watch = _Watch(noted)
-        yield _verify(header, watch, (line for line in said if isinstance(line, Entry)))
+        entries = (line for line in said if not isinstance(line, Header))
+        places = (header.checkpoint, header.known)
+        yield Checked(header, verify(watch.pass_on(entries), header.pk, *places, settled=header.checkpoint.seq))
         is_noted_there = is_noted_there or watch.has_noted
     if noted is not None and not is_noted_there:
         raise DamagedLine(f"no entry has the hash {noted.hex()}, which was noted")
 
 
-def _verify(header: Header, watch: _Watch, entries: Iterator[Entry]) -> Checked:
-    found = verify(watch.pass_on(entries), header.pk, header.checkpoint)
-    if found.valid and watch.unexplained:
-        reason = "its body is gone, and no redaction withdrew it"
-        found = replace(found, first_bad_seq=min(watch.unexplained), reason=reason)
-    return Checked(header, found, len(watch.bare))
-
-
 @dataclass
 class _Watch:
-    """What is seen beside the chain: which records have no body, of which a redaction says so, and the noted hash."""
+    """Whether an entry with the noted hash was seen in its place."""
 
     noted: bytes | None
     has_noted: bool = False
-    bare: set[int] = field(default_factory=set)
-    explained: set[int | None] = field(default_factory=set)
-    erased: bool = False
 
-    def pass_on(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+    def pass_on(self, entries: Iterable[Entry | DamagedEntry]) -> Iterator[Entry | DamagedEntry]:
         """Pass entries on; each is looked at when the next one is asked for, since then it was in order."""
         for entry in entries:
             yield entry
-            self.has_noted = self.has_noted or entry.hash == self.noted
-            self.erased = entry.state == ERASED
-            self.bare |= {record.seq for record in entry.records if record.body is None}
-            self.explained |= {_withdrawn(record.body) for record in entry.records if record.kind == REDACTION}
-
-    @property
-    def unexplained(self) -> set[int]:
-        return set() if self.erased else self.bare - self.explained
+            self.has_noted = self.has_noted or (isinstance(entry, Entry) and entry.hash == self.noted)
 
 
-def _withdrawn(body: bytes | None) -> int | None:
-    """The seq that a redaction's body names."""
-    try:
-        said = json.loads(body or b"null")
-    except ValueError:
-        return None
-    seq = said.get("seq") if isinstance(said, dict) else None
-    return seq if isinstance(seq, int) else None
-
-
-def _sections(lines: Iterable[bytes]) -> Iterator[tuple[int, Header | Entry]]:
+def _sections(lines: Iterable[bytes]) -> Iterator[tuple[int, Header | Entry | DamagedEntry]]:
     """What the lines say, each with the number of its conversation."""
     section = 0
     for number, line in enumerate(lines, start=1):

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from annals.dynamodb import client
+from annals.damage import report
+from annals.dynamodb import Item, client
+from annals.errors import DamagedEntry
 from annals.ledger.entry import Entry
-from annals.ledger.items import from_ledger_item
+from annals.ledger.items import check_ledger_item, from_ledger_item
 from annals.ledger.keys import MAX_SEQ, entry_sk
 from annals.settings import settings
 
 
 def read_entry(pk: str, seq: int) -> Entry:
-    """The entry whose first record is ``seq``. Raises KeyError where there is none."""
+    """The entry whose first record is ``seq``, which something stored names. Raises DamagedEntry where it is not."""
     key = {"pk": {"S": pk}, "sk": {"S": entry_sk(seq)}}
-    return from_ledger_item(client().get_item(TableName=settings().ledger_table, Key=key, ConsistentRead=True)["Item"])
+    item = client().get_item(TableName=settings().ledger_table, Key=key, ConsistentRead=True).get("Item")
+    if item is None:
+        raise report(DamagedEntry(pk, entry_sk(seq), "it is missing"))
+    return _read(item)
+
+
+def _read(item: Mapping[str, Any]) -> Entry:
+    try:
+        return from_ledger_item(item)
+    except DamagedEntry as damaged:
+        raise report(damaged) from None
+
+
+def check_all(pk: str) -> Iterator[Entry | DamagedEntry]:
+    """All that is under a conversation's key, in order: its entries, and what is none as an append writes it."""
+    for item in _query("pk = :pk", {":pk": {"S": pk}}):
+        found = check_ledger_item(item)
+        yield report(found) if isinstance(found, DamagedEntry) else found
+
+
+def walk_all(pk: str, *, first: int = 0, last: int | None = None) -> Iterator[Entry | DamagedEntry]:
+    """Walk over a conversation's entries, oldest first, with those that cannot be read; these are reported."""
+    for item in _entry_items(pk, first=first, last=last):
+        try:
+            yield _read(item)
+        except DamagedEntry as damaged:
+            yield damaged
+
+
+def walk_readable(pk: str, *, first: int = 0, last: int | None = None) -> Iterator[Entry]:
+    """Walk over the entries that can be read, oldest first; the others are reported and left out."""
+    return (found for found in walk_all(pk, first=first, last=last) if isinstance(found, Entry))
 
 
 def walk(
@@ -22,27 +56,40 @@ def walk(
 ) -> Iterator[Entry]:
     """Walk over the entries that begin at seq ``first`` to ``last``, inclusive, read as they are asked for.
 
+    Raises DamagedEntry at one that cannot be read.
+
     Parameters
     ----------
     page : how many entries one round trip may read; DynamoDB's own limit is 1 MB
     """
+    yield from map(_read, _entry_items(pk, first=first, last=last, newest_first=newest_first, page=page))
+
+
+def _entry_items(
+    pk: str, *, first: int, last: int | None, newest_first: bool = False, page: int | None = None
+) -> Iterator[Item]:
     if last is not None and last < first:
         return
+    values = {
+        ":pk": {"S": pk},
+        ":first": {"S": entry_sk(first)},
+        ":last": {"S": entry_sk(MAX_SEQ if last is None else last)},
+    }
+    more = {"ScanIndexForward": not newest_first, **({"Limit": page} if page else {})}
+    yield from _query("pk = :pk AND sk BETWEEN :first AND :last", values, **more)
+
+
+def _query(condition: str, values: Mapping[str, Any], **more: Any) -> Iterator[Item]:
     query = {
         "TableName": settings().ledger_table,
-        "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
-        "ExpressionAttributeValues": {
-            ":pk": {"S": pk},
-            ":first": {"S": entry_sk(first)},
-            ":last": {"S": entry_sk(MAX_SEQ if last is None else last)},
-        },
-        "ScanIndexForward": not newest_first,
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeValues": values,
         "ConsistentRead": True,
-        **({"Limit": page} if page else {}),
+        **more,
     }
     while True:
-        answer = client().query(**query)  # type: ignore[arg-type]
-        yield from map(from_ledger_item, answer["Items"])
+        answer = client().query(**query)
+        yield from answer["Items"]
         if "LastEvaluatedKey" not in answer:
             return
         query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -60,3 +107,12 @@ def walk_records_from(pk: str, seq: int, *, last: int | None = None, page: int |
 def read_records(pk: str, first: int, last: int) -> Iterator[Entry]:
     """The entries that hold any of the records ``first`` to ``last``, oldest first."""
     return walk_records_from(pk, first, last=last)
+
+
+def find_readable(pk: str, first: int, last: int) -> list[Entry]:
+    """Those of the same that can be read; the others are reported and left out."""
+    try:
+        return list(read_records(pk, first, last))
+    except DamagedEntry:
+        # Some of these may hold no record that is wanted: where the one in front ends, only itself could have said.
+        return list(walk_readable(pk, first=first, last=last))

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
+from annals.damage import Types, misfit, report
 from annals.dynamodb import client, from_item
+from annals.errors import DamagedEntry
 from annals.ledger.entry import MESSAGE, RECENT, Tail
 from annals.ledger.items import idempotency_of
+from annals.ledger.keys import entry_sk, seq_of_sk
 from annals.ledger.read import walk
 from annals.settings import settings
+
+TAIL: Types = {"sk": str, "n": int, "count": int, "state": str, "at": int, "hash": bytes}
+BESIDE: Types = {"preamble": int, "archived": int, "records": list}
+"""What is read of the last entry, with its types."""
 
 
 def read_tail(pk: str, *, with_recent: bool = False) -> Tail | None:
     """The tail as it is now (a strongly consistent read of one item), or None where no conversation is.
 
-    ``with_recent`` reads RECENT items, for ``Tail.recent``.
+    ``with_recent`` reads RECENT items, for ``Tail.recent``. Raises DamagedEntry where the last entry cannot be read:
+    nothing is appended to it then.
     """
     found = client().query(
         TableName=settings().ledger_table,
@@ -32,11 +40,17 @@ def read_tail(pk: str, *, with_recent: bool = False) -> Tail | None:
     )["Items"]
     if not found:
         return None
-    values = from_item(found[0])
-    last_seq = int(values["sk"].removeprefix("E#")) + values["n"] - 1
-    kind = next((record["kind"] for record in values.get("records", [])), MESSAGE)
+    tail = _tail(pk, from_item(found[0]))
+    return replace(tail, recent=tuple(_recent(found))) if with_recent else tail
+
+
+def _tail(pk: str, values: Mapping[str, Any]) -> Tail:
+    reason, first = misfit(values, TAIL, BESIDE), seq_of_sk(values["sk"])
+    kind = next((record["kind"] for record in values.get("records", []) if not reason), MESSAGE)
+    if first is None or reason or values["n"] < 1 or not isinstance(kind, str):
+        raise report(DamagedEntry(pk, values["sk"], reason or "it cannot be the last one"))
     return Tail(
-        seq=last_seq,
+        seq=first + values["n"] - 1,
         count=values["count"],
         state=values["state"],
         at=values["at"],
@@ -44,14 +58,14 @@ def read_tail(pk: str, *, with_recent: bool = False) -> Tail | None:
         kind=kind,
         preamble=values.get("preamble", 0),
         archived=values.get("archived", 0),
-        recent=tuple(_recent(found)) if with_recent else None,
     )
 
 
 def _recent(newest_first: Sequence[Mapping[str, Any]]) -> Iterator[tuple[bytes, int]]:
     for values in map(from_item, reversed(newest_first)):
-        if idem := idempotency_of(values.get("idem")):
-            yield idem.id, int(values["sk"].removeprefix("E#"))
+        seq = seq_of_sk(values["sk"])
+        if seq is not None and (idem := idempotency_of(values.get("idem"))):
+            yield idem.id, seq
 
 
 @dataclass(frozen=True)
@@ -68,8 +82,10 @@ def last_message(pk: str, tail: Tail) -> LastMessage | None:
         return None
     if tail.kind == MESSAGE:
         return LastMessage(tail.seq, tail.at)
-    newest_first = walk(pk, newest_first=True, page=10)
-    return next(LastMessage(entry.last_seq, entry.at) for entry in newest_first if entry.records[0].kind == MESSAGE)
+    for entry in walk(pk, newest_first=True, page=10):
+        if entry.records[0].kind == MESSAGE:
+            return LastMessage(entry.last_seq, entry.at)
+    raise report(DamagedEntry(pk, entry_sk(tail.seq), f"it counts {tail.count} messages where there are none"))
 
 
 class TailCache:

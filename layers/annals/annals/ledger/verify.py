@@ -1,11 +1,29 @@
-"""Verify: read a conversation's whole chain and say whether it is what was appended."""
+"""Verify: read a conversation's whole chain and say whether it is what was appended.
+
+The API verifies what the table holds, and ``annals verify`` what was exported of it: both by this one function.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from annals.ledger.entry import ARCHIVE, MESSAGE, NO_HASH, PREAMBLE, Entry, hash_of
+from annals.errors import DamagedEntry
+from annals.ledger.entry import (
+    ARCHIVE,
+    ERASED,
+    ERASURE,
+    GENESIS,
+    MESSAGE,
+    NO_HASH,
+    OPEN,
+    PREAMBLE,
+    REDACTION,
+    SEAL,
+    SEALED,
+    Entry,
+    hash_of,
+)
 
 
 @dataclass(frozen=True)
@@ -26,64 +44,119 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verification:
-    """What verifying found. ``first_bad_seq`` is the first record that is not what was appended, or is missing."""
+    """What verifying found. ``first_bad_seq`` is the first record that is not what was appended, or is missing.
+
+    ``redacted`` is how many records have no body any more.
+    """
 
     message_count: int
     entries: int
     head_hash: bytes
     first_bad_seq: int | None = None
     reason: str | None = field(default=None, compare=False)
+    redacted: int = field(default=0, compare=False)
 
     @property
     def valid(self) -> bool:
         return self.first_bad_seq is None
 
 
-def verify(entries: Iterable[Entry], pk: str, checkpoint: Checkpoint | None = None) -> Verification:
-    """Check every link from the genesis to the tail.
+def verify(
+    found: Iterable[Entry | DamagedEntry],
+    pk: str,
+    *checkpoints: Checkpoint | None,
+    settled: int | None = None,
+) -> Verification:
+    """Check every link from the genesis to the tail, and that what is gone was withdrawn.
 
     Parameters
     ----------
-    entries : all entries of the conversation, oldest first
+    found : all that is stored of the conversation, oldest first
     pk : the conversation's partition key, which every entry's hash covers
-    checkpoint : a place that the chain must still hold; without one, entries removed from its end go unseen
+    checkpoints : places that the chain must still hold; without one, entries removed from its end go unseen
+    settled : the tail's seq before the reading began. What was withdrawn later may have been read before it was.
     """
-    previous: Entry | None = None
-    number = count = 0
-    missing = checkpoint
-    for number, entry in enumerate(entries, start=1):
-        count += sum(record.kind == MESSAGE for record in entry.records)
-        fault = _fault(entry, previous, pk, count)
-        if fault is None and missing and entry.last_seq >= missing.seq:
-            fault = _fault_at(missing, entry)
-            missing = None
+    chain = _Chain(pk, [each for each in checkpoints if each is not None])
+    for each in found:
+        chain.number += 1
+        fault = chain.take(each)
         if fault:
-            return Verification(count, number, entry.hash, fault.seq, fault.reason)
-        previous = entry
-    end = _fault_of_end(previous, missing)
-    return Verification(
-        message_count=count,
-        entries=number,
-        head_hash=previous.hash if previous else NO_HASH,
-        first_bad_seq=end.seq if end else None,
-        reason=end.reason if end else None,
-    )
+            return chain.verification(fault)
+    return chain.verification(chain.fault_of_end() or chain.fault_of_withdrawals(settled))
 
 
-def _fault_at(checkpoint: Checkpoint, entry: Entry) -> Fault | None:
-    """What is wrong where the chain reaches a place that was seen before."""
-    if (entry.last_seq, entry.hash) == (checkpoint.seq, checkpoint.hash):
+@dataclass
+class _Chain:
+    """The chain so far: what each further entry has to continue."""
+
+    pk: str
+    checkpoints: list[Checkpoint]
+    number: int = 0
+    count: int = 0
+    last: Entry | None = None
+    head_hash: bytes = NO_HASH
+    bare: set[int] = field(default_factory=set)
+    withdrawn: dict[int, int] = field(default_factory=dict)
+    """The records without a body, and those that redactions name, each with the seq of its redaction."""
+
+    @property
+    def next_seq(self) -> int:
+        return self.last.last_seq + 1 if self.last else 0
+
+    def take(self, found: Entry | DamagedEntry) -> Fault | None:
+        """Take the next entry; what is wrong with it, if anything is."""
+        if isinstance(found, DamagedEntry):
+            return Fault(self.next_seq, found.reason)
+        self.count += sum(record.kind == MESSAGE for record in found.records)
+        self.head_hash = found.hash
+        fault = _fault(found, self.last, self.pk, self.count) or self._fault_at_checkpoints(found)
+        if fault is None:
+            self._note_withdrawals(found)
+            self.last = found
+        return fault
+
+    def fault_of_end(self) -> Fault | None:
+        """What is wrong with where the chain ends."""
+        if self.last is None:
+            return Fault(0, "the genesis is missing")
+        if self.checkpoints:
+            missing = max(each.seq for each in self.checkpoints)
+            return Fault(self.next_seq, f"the chain ends before seq {missing}, which was there")
         return None
-    return Fault(entry.seq, "the chain was written anew: it no longer has the hash that was seen here")
 
+    def fault_of_withdrawals(self, settled: int | None) -> Fault | None:
+        """The first record whose body is gone though nothing withdrew it, or is there though a redaction did."""
+        if self.last is None or self.last.state == ERASED:
+            return None
+        faults = [
+            Fault(seq, "its body is gone, and no redaction withdrew it") for seq in self.bare - set(self.withdrawn)
+        ]
+        for seq, by in self.withdrawn.items():
+            if seq >= by:
+                faults.append(Fault(by, "it withdraws a message that was not there"))
+            elif seq not in self.bare and (settled is None or by <= settled):
+                faults.append(Fault(seq, f"its body is there, though the redaction at seq {by} withdrew it"))
+        return min(faults, key=lambda fault: fault.seq, default=None)
 
-def _fault_of_end(last: Entry | None, missing: Checkpoint | None) -> Fault | None:
-    """What is wrong with where the chain ends."""
-    if last is None:
-        return Fault(0, "the genesis is missing")
-    if missing:
-        return Fault(last.last_seq + 1, f"the chain ends before seq {missing.seq}, which was there")
-    return None
+    def verification(self, fault: Fault | None) -> Verification:
+        """What verifying found."""
+        seq, reason = (fault.seq, fault.reason) if fault else (None, None)
+        return Verification(self.count, self.number, self.head_hash, seq, reason, len(self.bare))
+
+    def _fault_at_checkpoints(self, entry: Entry) -> Fault | None:
+        """What is wrong where the chain reaches places that were seen before."""
+        reached = [each for each in self.checkpoints if entry.last_seq >= each.seq]
+        self.checkpoints = [each for each in self.checkpoints if entry.last_seq < each.seq]
+        if all((entry.last_seq, entry.hash) == (each.seq, each.hash) for each in reached):
+            return None
+        return Fault(entry.seq, "the chain was written anew: it no longer has the hash that was seen here")
+
+    def _note_withdrawals(self, entry: Entry) -> None:
+        self.bare |= {record.seq for record in entry.records if record.body is None}
+        for record in entry.records:
+            named = (record.said() or {}).get("seq") if record.kind == REDACTION else None
+            if isinstance(named, int):
+                self.withdrawn.setdefault(named, record.seq)
 
 
 def _fault(entry: Entry, previous: Entry | None, pk: str, count: int) -> Fault | None:
@@ -98,7 +171,7 @@ def _fault(entry: Entry, previous: Entry | None, pk: str, count: int) -> Fault |
             return Fault(record.seq, "its body is not the one that its digest was made of")
         if not record.kind.isalpha():
             return Fault(record.seq, "its kind is not a word")
-    reason = _broken_link(entry, previous, pk, count)
+    reason = _broken_link(entry, previous, pk, count) or _wrong_order(entry, previous)
     return Fault(entry.seq, reason) if reason else None
 
 
@@ -117,13 +190,42 @@ def _broken_link(entry: Entry, previous: Entry | None, pk: str, count: int) -> s
     return None if _has_right_copies(entry, previous) else "what it copies from its records is not what they say"
 
 
+def _wrong_order(entry: Entry, previous: Entry | None) -> str | None:
+    """What an entry holds that does not come where it stands, in words."""
+    kinds = [record.kind for record in entry.records]
+    if previous is None:
+        return None if kinds == [GENESIS] else "the chain does not begin with a genesis"
+    if GENESIS in kinds:
+        return "a genesis comes behind another one"
+    if previous.state == ERASED:
+        return "it comes behind the erasure"
+    if previous.state == SEALED and MESSAGE in kinds:
+        return "a message comes behind the seal"
+    return None
+
+
 def _has_right_copies(entry: Entry, previous: Entry | None) -> bool:
     """Whether what an entry says beside its chain, for readers of the tail, follows from its records."""
     preamble, archived = (previous.preamble, previous.archived) if previous else (0, 0)
     preamble = max((record.seq for record in entry.records if record.kind == PREAMBLE), default=preamble)
-    archives = any(record.kind == ARCHIVE for record in entry.records)
     return (
         entry.n in (None, len(entry.records))
+        and entry.state == _state_behind(entry, previous)
         and entry.preamble == preamble
-        and (entry.archived == archived or (archives and entry.archived > archived))
+        and _has_right_archived(entry, archived)
     )
+
+
+def _state_behind(entry: Entry, previous: Entry | None) -> str:
+    kinds = {record.kind for record in entry.records}
+    if ERASURE in kinds:
+        return ERASED
+    return SEALED if SEAL in kinds else previous.state if previous else OPEN
+
+
+def _has_right_archived(entry: Entry, before: int) -> bool:
+    """Whether messages are archived up to where the entry's records say; once one's body is gone, or further on."""
+    archives = [record for record in entry.records if record.kind == ARCHIVE]
+    named = [(record.said() or {}).get("upTo") for record in archives]
+    expected = max([before, *(each for each in named if isinstance(each, int))])
+    return entry.archived == expected or (None in named and entry.archived > before)

@@ -6,11 +6,12 @@ after an entry's first writing, and asks the ledger whether it explains it.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from annals import telemetry
+from annals.damage import report
+from annals.errors import DamagedEntry
 from annals.ledger.entry import ERASED, REDACTION, Entry, hash_of
 from annals.ledger.read import walk
 from annals.ledger.tail import read_tail
@@ -35,16 +36,23 @@ def report_unexplained(pk: str, changes: Mapping[int, str]) -> None:
             logger.error("The entry at seq %s of %s was changed behind the API (%s): verify it", seq, pk, change)
 
 
+def report_strangers(keys: Iterable[tuple[str, str]]) -> None:
+    """Raise the alarm for items of the ledger's table that are no entries of a conversation, by their keys."""
+    for pk, sk in keys:
+        report(DamagedEntry(pk, sk, "its key is none of an entry"))
+
+
 def _is_explained(pk: str, seq: int) -> bool:
     """Whether an entry is as it was appended, but for what was erased or redacted."""
-    tail = read_tail(pk)
-    if tail is None:
+    try:
+        tail = read_tail(pk)
+        entry = next(walk(pk, first=seq, last=seq), None)
+        if tail is None or entry is None or not _is_intact(entry):
+            return False
+        gone = {record.seq for record in entry.records if record.body is None}
+        return tail.state == ERASED or (bool(gone) and gone <= _redacted(pk, gone, entry.last_seq))
+    except DamagedEntry:
         return False
-    entry = next(walk(pk, first=seq, last=seq), None)
-    if entry is None or not _is_intact(entry):
-        return False
-    gone = {record.seq for record in entry.records if record.body is None}
-    return tail.state == ERASED or (bool(gone) and gone <= _redacted(pk, gone, entry.last_seq))
 
 
 def _is_intact(entry: Entry) -> bool:
@@ -66,5 +74,5 @@ def _redactions(pk: str, behind: int) -> Iterator[int]:
     """The seqs that redactions behind a seq name, the newest first."""
     for entry in walk(pk, first=behind + 1, newest_first=True, page=PAGE):
         for record in entry.records:
-            if record.kind == REDACTION and record.body is not None:
-                yield int(json.loads(record.body)["seq"])
+            if record.kind == REDACTION and (said := record.said()):
+                yield said["seq"]

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from annals.conversations.genesis import read_genesis
-from annals.errors import ConversationNotFound
+from annals.errors import ConversationNotFound, DamagedEntry
 from annals.ledger.entry import ERASED, Entry
 from annals.ledger.keys import is_conversation_pk, split_conversation_pk
-from annals.ledger.read import read_records
+from annals.ledger.read import find_readable
 from annals.ledger.tail import read_tail
 from annals.memory.facts.documents import fact_document
 from annals.memory.facts.items import Known, is_facts_pk, read_around, read_place, split_fact_key
@@ -47,8 +47,16 @@ def of_entries(pk: str, first: int, last: int, *, behind: bool = True) -> Derive
     """What follows from a conversation's entries that begin at seq ``first`` to ``last``.
 
     ``behind``: where one of their messages was withdrawn, also from those behind them, whose windows held its words.
+    Entries that cannot be read are left out; of a conversation whose first or last one is damaged, all are.
     """
     tenant, conversation_id = split_conversation_pk(pk)
+    try:
+        return _of_entries(pk, tenant, conversation_id, first, last, behind=behind)
+    except DamagedEntry:
+        return Derived(tenant=tenant)  # it is reported; whose words these are, or whether they are erased, nobody knows
+
+
+def _of_entries(pk: str, tenant: str, conversation_id: str, first: int, last: int, *, behind: bool) -> Derived:
     reach = _reach(tenant, conversation_id)
     start = max(1, first - reach)
     entries, changed = _read(pk, start, last)
@@ -74,7 +82,7 @@ def _reach(tenant: str, conversation_id: str) -> int:
 
 def _read(pk: str, first: int, last: int) -> tuple[list[Entry], dict[int, StoredMemory]]:
     """The entries that hold the records ``first`` to ``last``, and which of all their messages were changed."""
-    entries = list(read_records(pk, first, last))
+    entries = find_readable(pk, first, last)
     last_seq = entries[-1].last_seq if entries else 0
     return entries, read_changed(pk, first, last_seq) if first <= last_seq else {}
 

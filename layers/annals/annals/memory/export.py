@@ -13,6 +13,7 @@ from typing import Any
 from annals.access.caller import Caller
 from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_tail
+from annals.damage import readable
 from annals.errors import ConversationErased, ConversationNotFound, InvalidInput
 from annals.http.query import read_flag
 from annals.ledger.keys import conversation_pk
@@ -109,7 +110,7 @@ def _read_stored(tenant: str, page: Sequence[Document]) -> dict[str, StoredMemor
     An item of its own speaks for a message that was changed, as long as the message's words are there.
     """
     keys = [Address.of(tenant, each.memory_id).current for each in page if not is_fact(each)]
-    items = {each.memory_id: each for each in map(from_memory_item, read_items(keys, consistent=True))}
+    items = {each.memory_id: each for each in readable(read_items(keys, consistent=True), from_memory_item)}
     stored = _read_messages(tenant, page)
     return stored | {name: each for name, each in items.items() if name in stored or split_raw_id(name) is None}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from annals.errors import SearchUnavailable
 from annals.ledger.keys import split_conversation_pk
-from annals.ledger.read import walk
+from annals.ledger.read import walk_readable
 from annals.ledger.tail import read_tail
 from annals.memory.derived import Derived, of_entries, of_item
 from annals.memory.items import split_raw_id
@@ -79,7 +79,7 @@ def index_range(target: Target, pk: str, first: int, last: int) -> dict[int, str
     failures = _settle(target, lambda: of_entries(pk, first, last))
     if not failures:
         return {}
-    starts = [entry.seq for entry in walk(pk, first=first, last=last)]
+    starts = [entry.seq for entry in walk_readable(pk, first=first, last=last)]
     return {_start_of(failure, starts): failure.reason for failure in failures}
 
 

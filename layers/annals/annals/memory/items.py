@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from annals.damage import Types, misfit, readable, reading
 from annals.dynamodb import Item, client, from_item
+from annals.errors import Damaged
 from annals.json_text import dump
 from annals.ledger.keys import conversation_pk, escape, unescape
 from annals.settings import settings
@@ -19,6 +21,12 @@ from annals.state import read_partition, state_item
 
 RAW_PREFIX = "mem:"
 USER_PREFIX = "um:"
+
+MEMORY: Types = {
+    "tenant": str, "memory_id": str, "memory_space_id": str, "content": str, "importance": int, "tags": list,
+    "metadata": dict, "message_ids": list, "version": int, "created_at": int, "updated_at": int, "status": str,
+}  # fmt: skip
+"""What is always said of a memory, with its types."""
 
 ACTIVE, ARCHIVED, DELETED = "active", "archived", "deleted"
 
@@ -122,8 +130,14 @@ def to_memory_item(key: Item, memory: StoredMemory) -> Item:
 
 
 def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:
-    """The memory of a stored item."""
+    """The memory of a stored item. Raises Damaged where it cannot be read."""
+    return reading(item, _from_item)
+
+
+def _from_item(item: Mapping[str, Any]) -> StoredMemory:
     values = json.loads(from_item(item)["memory"])
+    if reason := misfit(values, MEMORY, {}):
+        raise Damaged(item["pk"]["S"], item["sk"]["S"], reason)
     return StoredMemory(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})
 
 
@@ -135,7 +149,7 @@ def read_item(key: Item) -> StoredMemory | None:
 
 def read_versions(address: Address) -> Iterator[StoredMemory]:
     """The previous versions that are kept, the newest first."""
-    return map(from_memory_item, read_partition(address.pk, f"V#{address.name}#", ScanIndexForward=False))
+    return readable(read_partition(address.pk, f"V#{address.name}#", ScanIndexForward=False), from_memory_item)
 
 
 def read_changed(pk: str, first: int, last: int) -> dict[int, StoredMemory]:

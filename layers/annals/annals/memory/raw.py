@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +16,8 @@ DEFAULT_IMPORTANCE = 50
 
 
 def said_in(record: Record) -> dict[str, Any]:
-    """All that a record's body says; nothing where it is redacted, or was when it was imported."""
-    said: dict[str, Any] = json.loads(record.body) if record.body else {}
+    """All that a record's body says; nothing where it is redacted, or was when it was imported, or is damaged."""
+    said = record.said() or {}
     return {} if said.get("status") == "redacted" else said
 
 

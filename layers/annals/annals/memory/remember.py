@@ -21,7 +21,7 @@ from annals.json_text import dump
 from annals.ledger.append import Appended, NewRecord, append
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import Message, marked, message_id, new_message, salts_of
+from annals.ledger.messages import WITHDRAWN, Message, marked, message_id, new_message, salts_of
 from annals.memory.facts.extraction import Line
 from annals.memory.facts.making import demand_source
 from annals.memory.facts.of_turns import Kept, Source, demand_fitting, keep_facts
@@ -91,7 +91,7 @@ def remember_facts(caller: Caller, turn: RememberFacts) -> Kept:
     demand_fitting(turn.facts)
     messages = demand_source(caller, turn.memory_space_id, turn.conversation_id, turn.message_ids)
     demand_participants(read_genesis(caller.tenant, turn.conversation_id), turn.user_id, turn.agent_id)
-    if any(message.get("status") == "redacted" for message in messages):
+    if any(message.get("status") in WITHDRAWN for message in messages):
         return Kept()
     source = Source(
         read_genesis(caller.tenant, turn.conversation_id),

@@ -9,7 +9,8 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from annals.dynamodb import client
-from annals.ledger.keys import conversation_pk, is_conversation_pk
+from annals.errors import Damaged
+from annals.ledger.keys import conversation_pk, is_conversation_pk, seq_of_sk, unescape
 from annals.memory.derived import Derived, of_entries, of_fact, of_item, of_memory
 from annals.memory.facts.items import FACT_PREFIX
 from annals.memory.items import split_raw_id
@@ -65,9 +66,20 @@ class Items:
         return len(self.keys)
 
     def derive(self) -> Derived:
-        found = [of_item(pk, sk) for pk, sk in self.keys]
-        documents = tuple(document for each in found for document in each.documents)
-        return Derived(tenant=found[0].tenant, documents=documents, gone=frozenset().union(*(e.gone for e in found)))
+        found = [found for pk, sk in self.keys if (found := _readable(pk, sk))]
+        return Derived(
+            tenant=unescape(self.keys[0][0].split("#")[1]),
+            documents=tuple(document for each in found for document in each.documents),
+            gone=frozenset().union(*(each.gone for each in found)),
+        )
+
+
+def _readable(pk: str, sk: str) -> Derived | None:
+    """What follows from an item; nothing of one that cannot be read, which is reported."""
+    try:
+        return of_item(pk, sk)
+    except Damaged:
+        return None
 
 
 @dataclass(frozen=True)
@@ -147,7 +159,7 @@ def _scan(table: str, start: Any) -> Any:
 def _spans_of(keys: Sequence[tuple[str, str]]) -> Iterator[Span]:
     """The spans of a page's keys. Messages that were changed as memories go with their conversation."""
     for pk, group in groupby((key for key in keys if key[1].startswith("E#")), key=lambda key: key[0]):
-        seqs = [seq for _, sk in group if (seq := int(sk.removeprefix("E#")))]
+        seqs = [seq for _, sk in group if (seq := seq_of_sk(sk))]
         yield from (Entries(pk, tuple(part)) for part in _parts(seqs))
     memories = (key for key in keys if key[1].startswith("M#") and not is_conversation_pk(key[0]))
     for _, group in groupby(memories, key=lambda key: key[0].split("#")[1]):

@@ -8,12 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from annals.errors import SearchUnavailable
+from annals.errors import OutOfTime, SearchUnavailable
 from annals.ledger.keys import entry_sk
 from annals.memory import failures, ports
 from annals.memory.indexing import Target, index_item, index_range
 from annals.search.generations import form
-from annals.search.pipeline import OutOfTime, always
+from annals.search.pipeline import always
 from annals.settings import settings
 
 BATCH = 16

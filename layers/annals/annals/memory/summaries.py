@@ -90,6 +90,9 @@ def summarize_due(pks: Collection[str], every: int, budget_s: float) -> None:
                 summarize(*split_conversation_pk(pk), budget_s=left)
         except AnnalsError as error:
             logger.warning("A conversation was not summarised: %s", error.code)
+        except Exception:
+            # It was projected, and nobody waits for its summary; its next message is another occasion.
+            logger.exception("A conversation was not summarised")
 
 
 def _is_due(pk: str, every: int) -> bool:

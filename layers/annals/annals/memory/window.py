@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from annals.conversations.summaries import as_message, read_summary
 from annals.ledger.entry import Tail
 from annals.ledger.history import Span, read_page, read_preamble
-from annals.ledger.messages import Message
+from annals.ledger.messages import WITHDRAWN, Message
 from annals.tokens import estimate_message
 
 PAGE = 200
@@ -62,7 +62,7 @@ def _fill(window: Window, pk: str, tail: Tail, max_tokens: int) -> None:
         page = read_page(pk, tail, Span(newest_first=True, after=0, before=before), PAGE)
         before = page.next_seq
         for message in page.messages:
-            if message.get("status") == "redacted":
+            if message.get("status") in WITHDRAWN:
                 _drop_results(window)
                 continue
             taken = estimate_message(message)

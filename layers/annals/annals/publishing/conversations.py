@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Any
 
@@ -11,7 +10,7 @@ from annals.errors import ConversationNotFound
 from annals.ledger.entry import ARCHIVE, ERASURE, GENESIS, MESSAGE, REDACTION, SEAL, Entry
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.messages import message_id
-from annals.ledger.read import walk
+from annals.ledger.read import walk_readable
 from annals.publishing.bus import Event, event_id, publish
 from annals.publishing.models import ConversationKind
 from annals.times import to_rfc3339
@@ -31,7 +30,7 @@ def publish_entries(pk: str, seqs: Collection[int]) -> list[int]:
     """Tell of the entries that begin at these seqs, as they are now. Returns the seqs of those that were not taken."""
     if not seqs:
         return []
-    entries = [entry for entry in walk(pk, first=min(seqs), last=max(seqs)) if entry.seq in seqs]
+    entries = [entry for entry in walk_readable(pk, first=min(seqs), last=max(seqs)) if entry.seq in seqs]
     tenant, conversation_id = split_conversation_pk(pk)
     named = {"tenant": tenant, "conversationId": conversation_id, "memorySpaceId": _space(tenant, conversation_id)}
     events = [
@@ -64,7 +63,8 @@ def _messages(entry: Entry) -> dict[str, list[str]]:
     """The messages that an entry is about."""
     first = entry.records[0]
     if first.kind == REDACTION:
-        return {"messageIds": [message_id(json.loads(first.body)["seq"])]} if first.body else {}
+        said = first.said()
+        return {"messageIds": [message_id(said["seq"])]} if said else {}
     if first.kind != MESSAGE:
         return {}
     redacted = [message_id(record.seq) for record in entry.records if record.body is None]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from annals import telemetry
-from annals.errors import EmbeddingUnavailable
+from annals.errors import EmbeddingUnavailable, OutOfTime
 from annals.models.embedding import Embedder
 from annals.search import words
 from annals.search.documents import Document, Vector, vector_digest
@@ -27,10 +27,6 @@ PROBE = "Does the model answer?"
 
 Fresh = tuple[Document, str]
 """A document that the index lacks, and its fingerprint."""
-
-
-class OutOfTime(Exception):
-    """The time for indexing is over. What was indexed until then is kept, and not embedded again."""
 
 
 def always() -> bool:

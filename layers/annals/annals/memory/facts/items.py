@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from annals.damage import reading
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.json_text import dump
 from annals.ledger.keys import escape, unescape
@@ -182,5 +183,9 @@ def _query(pk: str, condition: str, sk: str, limit: int, **more: Any) -> Iterato
 
 
 def _from_fact_item(item: Mapping[str, Any]) -> StoredFact:
+    return reading(item, _from_item)
+
+
+def _from_item(item: Mapping[str, Any]) -> StoredFact:
     values = json.loads(from_item(item)["fact"])
     return StoredFact(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})

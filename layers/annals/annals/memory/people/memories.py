@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from annals.access.caller import Caller
 from annals.conversations.metadata import merged
+from annals.damage import readable
 from annals.errors import InvalidInput, MemoryNotFound
 from annals.memory import ports
 from annals.memory.items import (
@@ -119,7 +120,7 @@ def walk_user_memories(
     pk = user_memories_pk(caller.tenant, user_id)
     start = {"ExclusiveStartKey": {"pk": {"S": pk}, "sk": {"S": f"M#{behind[:NAME_CHARS]}"}}} if behind else {}
     chosen = wanted or Wanted()
-    for memory in map(from_memory_item, read_partition(pk, "M#", ScanIndexForward=not newest_first, **start)):
+    for memory in readable(read_partition(pk, "M#", ScanIndexForward=not newest_first, **start), from_memory_item):
         if memory.status == ACTIVE and caller.may_see(memory.memory_space_id) and chosen.keeps(memory):
             yield memory
 

@@ -1,0 +1,63 @@
+"""Stored items that were changed behind Annals: what they should be, and how operators hear that they are not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from annals import telemetry
+from annals.errors import Damaged
+
+logger = logging.getLogger("annals")
+
+Types = dict[str, type | tuple[type, ...]]
+"""The types that some attributes have."""
+
+_T = TypeVar("_T")
+_D = TypeVar("_D", bound=Damaged)
+
+
+def misfit(values: Any, always: Types, sometimes: Types) -> str | None:
+    """What keeps some attributes from being these: one is missing, or of another type."""
+    if not isinstance(values, dict):
+        return "a part of it is of the wrong type"
+    for name in always:
+        if name not in values:
+            return f"it has no {name}"
+    for name, types in (always | sometimes).items():
+        if name in values and not _is_of(values[name], types):
+            return f"its {name} is of the wrong type"
+    return None
+
+
+def _is_of(value: Any, types: type | tuple[type, ...]) -> bool:
+    """Whether a value is of a type; a truth value is no number, though Python has it as one."""
+    return isinstance(value, types) and (types is bool or not isinstance(value, bool))
+
+
+def report(damaged: _D) -> _D:
+    """Count an item that cannot be read, for the alarm, and name it in the log by its key."""
+    telemetry.count("DamagedItems")
+    logger.error("The item %s of %s cannot be read: %s", damaged.sk, damaged.pk, damaged.reason)
+    return damaged
+
+
+def reading(item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) -> _T:
+    """What is read of an item of the state table. Raises Damaged, and reports it, where it is not as it was written."""
+    try:
+        return read(item)
+    except Damaged as damaged:
+        raise report(damaged) from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        pk, sk = item["pk"]["S"], item["sk"]["S"]
+        raise report(Damaged(pk, sk, f"{type(error).__name__} where it is read")) from error
+
+
+def readable(items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _T]) -> Iterator[_T]:
+    """What is read of items; those that cannot be read are reported and left out, so that a list shows the others."""
+    for item in items:
+        try:
+            yield read(item)
+        except Damaged:
+            continue
