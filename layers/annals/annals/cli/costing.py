@@ -76,7 +76,7 @@ class Month:
     searches: float = 100_000
     stored_gb: float = 10.0
     ocus: float = 0.0
-    alarms: float = 25
+    alarms: float = 26
 
 
 Lines = dict[str, float]

@@ -32,7 +32,7 @@ FIGURES = "FIGURES"
 """The sort key of the item that keeps a conversation's analytics."""
 
 ACTIVE, ARCHIVED = "active", "archived"
-HEAD: Types = {
+ATTRIBUTES: Types = {
     "type": str, "participants": dict, "creation": str, "createdBy": str, "createdAt": int, "metadata": str,
     "version": int, "messageCount": int, "changedAt": int, "tailAt": int, "lastMessageAt": int, "state": str,
     "archived": bool, "seq": int, "hash": bytes,
@@ -171,7 +171,7 @@ def from_head_item(item: Mapping[str, Any]) -> Head:
 
 def _from_item(item: Mapping[str, Any]) -> Head:
     values = from_item(item)
-    if reason := misfit(values, HEAD, {}):
+    if reason := misfit(values, ATTRIBUTES, {}):
         raise Damaged(values["pk"], values["sk"], reason)
     tenant, conversation_id = split_conversation_pk(values["pk"])
     genesis = Genesis(
