@@ -14,10 +14,10 @@ from annals.access.caller import Caller
 from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_tail
 from annals.damage import readable
-from annals.errors import ConversationErased, ConversationNotFound, InvalidInput
+from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, InvalidInput
 from annals.http.query import read_flag
 from annals.ledger.keys import conversation_pk
-from annals.ledger.read import read_records
+from annals.ledger.read import find_readable
 from annals.memory.export_formats import FORMATS, Format
 from annals.memory.facts.documents import fact_document, is_fact, known_of
 from annals.memory.facts.items import SUPERSEDED, read_known
@@ -130,10 +130,10 @@ def _messages_of(tenant: str, conversation_id: str, seqs: Sequence[int]) -> Iter
     try:
         demand_tail(tenant, conversation_id)
         genesis = read_genesis(tenant, conversation_id)
-    except (ConversationErased, ConversationNotFound):
+    except (ConversationErased, ConversationNotFound, DamagedEntry):
         return
     for first, last in _ranges(seqs):
-        for entry in read_records(conversation_pk(tenant, conversation_id), first, last):
+        for entry in find_readable(conversation_pk(tenant, conversation_id), first, last):
             yield from memories_of(entry, genesis)
 
 

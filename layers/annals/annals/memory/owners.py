@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterator, Sequence
 
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.read import demand_tail
-from annals.errors import ConversationErased, ConversationNotFound, ParticipantMismatch
+from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, ParticipantMismatch
 from annals.ledger.entry import Tail
 from annals.ledger.history import Span, read_page
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, seq_of
-from annals.ledger.read import read_records
+from annals.ledger.read import find_readable
 from annals.memory.raw import turns_of
 from annals.search.documents import NOBODY, SOMEBODY, user_owner
 from annals.search.turns import ANSWERS, owners
@@ -33,7 +33,7 @@ def owner_of(tenant: str, user_id: str | None, conversation_id: str | None, mess
     try:
         demand_tail(tenant, conversation_id)
         genesis = read_genesis(tenant, conversation_id)
-    except (ConversationErased, ConversationNotFound):
+    except (ConversationErased, ConversationNotFound, DamagedEntry):
         return SOMEBODY
     if genesis.user_id is not None:
         return user_owner(genesis.user_id)
@@ -49,7 +49,7 @@ def owners_of(genesis: Genesis, seqs: Collection[int]) -> dict[int, str]:
     pk = conversation_pk(genesis.tenant, genesis.conversation_id)
     found: dict[int, str] = {}
     for first, last in _near(sorted(seqs)):
-        entries = read_records(pk, max(1, first - ANSWERS), last)
+        entries = find_readable(pk, max(1, first - ANSWERS), last)
         found |= owners(None, [turn for entry in entries for turn in turns_of(entry)])
     return {seq: owner for seq, owner in found.items() if seq in seqs}
 
