@@ -341,6 +341,7 @@ class Key(Model):
     scopes: list[str]
     memory_spaces: list[str] | None = None
     created_at: datetime
+    created_by: str | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
 

@@ -18,6 +18,7 @@ handler = app.handler
 def create_key(body: CreateKey) -> Response[CreatedKey]:
     """Make a key. Its text is in this answer and nowhere else.
 
+    It can do no more than the key or token that makes it, and lives no longer: without `expiresAt`, exactly as long.
     Sent again with its Idempotency-Key, a request makes no second key: it is 409 KEY_ALREADY_MADE, which names the
     first.
     """
@@ -25,7 +26,9 @@ def create_key(body: CreateKey) -> Response[CreatedKey]:
     spaces = body.spaces_within(caller)
     tenant = body.tenant or caller.tenant
     once = app.idempotent_request("keys")
-    key, text = make_key(tenant, body.name, frozenset(body.scopes), spaces, body.expires_at, once)
+    key, text = make_key(
+        tenant, body.name, frozenset(body.scopes), spaces, body.expiry_within(caller), caller.key_id, once
+    )
     return reply({**show_key(key), "key": text, "tenant": tenant}, 201)
 
 
@@ -39,7 +42,7 @@ def list_tenant_keys() -> KeyList:
 
 @app.delete("/v1/keys/<key_id>", status_code=204, tags=["Keys"])
 def delete_key(key_id: PathId) -> Response[None]:
-    """Revoke a key. It stops working within the authorizer's cache time."""
+    """Revoke a key. It stops working within the authorizer's cache time; keys that it made work on."""
     caller = app.caller.require("admin")
     if not any(key.key_id == key_id and caller.covers(key.spaces) for key in list_keys(caller.tenant)):
         raise KeyNotFound(f"There is no key {key_id!r}.")

@@ -27,7 +27,7 @@ def describe_space(memory_space_id: PathId, body: PutSpace) -> Response[ShownSpa
 
     With `retentionDays`, a conversation in which nothing was said for so many days is erased by itself, up to a few
     days later; until then it can be read. A change of it counts for a conversation when something is said there next,
-    or when its time was up before.
+    or when its time was up before. It takes the scope `erase` to set it, to change it, or to take it back.
     """
     caller = app.caller.require("admin")
     request = app.idempotent_request("put-space")

@@ -188,6 +188,27 @@ def test_a_retention_that_is_no_number_of_days_is_refused(api: Api, days: Any) -
     assert api.get(SPACE).problem[1] == "SPACE_NOT_FOUND"
 
 
+@pytest.mark.parametrize("before", [None, 30])
+@pytest.mark.parametrize("after", [None, 1, 60])
+def test_a_retention_is_changed_only_by_who_may_erase(api: Api, before: int | None, after: int | None) -> None:
+    admin = api.limited(scopes={"admin", "read", "write"})
+    api.put(SPACE, {"name": "old", "retentionDays": before})
+    answer = admin.put(SPACE, {"name": "new", "retentionDays": after})
+    if before == after:
+        assert (answer.status, answer.json["name"]) == (200, "new")
+    else:
+        assert answer.problem == (403, "FORBIDDEN", "retentionDays")
+        assert api.get(SPACE).json["name"] == "old"
+    assert api.get(SPACE).json.get("retentionDays") == before
+
+
+def test_a_new_space_gets_its_retention_only_from_who_may_erase(api: Api) -> None:
+    admin = api.limited(scopes={"admin"})
+    assert admin.put(SPACE, {"retentionDays": 1}).problem == (403, "FORBIDDEN", "retentionDays")
+    assert api.get(SPACE).problem[1] == "SPACE_NOT_FOUND"
+    assert admin.put(SPACE, {"name": "new"}).status == 201
+
+
 def test_a_space_shows_its_retention_until_it_is_taken_back(api: Api) -> None:
     assert api.put(SPACE, {"retentionDays": 3650}).json["retentionDays"] == 3650
     assert api.get(SPACE).json["retentionDays"] == 3650

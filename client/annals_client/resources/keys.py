@@ -29,12 +29,12 @@ class Keys(Resource[S]):
         expires_at: Time | None = None,
         idempotency_key: str | None = None,
     ) -> Said:
-        """Make a key. Its text, ``key``, is shown this once.
+        """Make a key. Its text, ``key``, is shown this once. Without ``expires_at`` it lives as long as its maker.
 
         Raises
         ------
         Conflict : KEY_ALREADY_MADE: an earlier try made it, and its answer was lost; the key is to be revoked
-        Forbidden : it would open more than the key that makes it
+        Forbidden : it would open more than the key that makes it, or live longer
         """
         said = wire.body(name=name, tenant=tenant, memory_spaces=memory_spaces, expires_at=expires_at)
         return Said(body={**said, "scopes": [*scopes]}, key=idempotency_key)
@@ -46,7 +46,7 @@ class Keys(Resource[S]):
 
     @call("DELETE /v1/keys/{keyId}", NoneType)
     def revoke(self, key_id: str) -> Said:
-        """Revoke a key. It stops working within the authorizer's cache time."""
+        """Revoke a key. It stops working within the authorizer's cache time; keys that it made work on."""
         return Said({"key_id": key_id})
 
 

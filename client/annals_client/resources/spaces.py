@@ -51,10 +51,11 @@ class Spaces(Resource[S]):
         Parameters
         ----------
         retention_days : after how many days without a message its conversations are erased by themselves; not said,
-            they stay
+            they stay. To change it takes the scope ``erase``
 
         Raises
         ------
+        Forbidden : the retention would change, and the key lacks the scope ``erase``
         PreconditionFailed : the description's version is not ``if_match``
         """
         people = [wire.body(**each) for each in participants]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annals.access import tokens
 from annals.access.caller import SCOPES, Caller
 from annals.dynamodb import client
 from annals.settings import settings as annals_settings
+from annals.times import now_ms, to_rfc3339
 from tests.conftest import Setting
 from tests.support import stack
 from tests.support.api import Api
@@ -140,11 +143,11 @@ def test_a_revoked_key_works_no_longer_once_the_cache_has_forgotten_it(api: Api,
 
 @pytest.mark.usefixtures("forgetful")
 def test_an_expired_key_works_no_longer_even_where_it_was_just_seen(api: Api) -> None:
-    now_ms = time.time_ns() // 1_000_000
-    made = api.post("/v1/keys", {**READ, "expiresAt": now_ms + 5_000}).json
+    now = now_ms()
+    made = api.post("/v1/keys", {**READ, "expiresAt": now + 5_000}).json
     assert _caller(made["key"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("time.time_ns", lambda: (now_ms + 5_001) * 1_000_000)
+        patch.setattr("time.time_ns", lambda: (now + 5_001) * 1_000_000)
         _demand_unauthorized(x_api_key=made["key"])
 
 
@@ -171,6 +174,93 @@ def test_a_key_cannot_give_more_than_it_has(api: Api) -> None:
         assert some.post("/v1/keys", asked).problem[:2] == (403, "FORBIDDEN"), asked
     assert some.post("/v1/keys", READ).json["memorySpaces"] == ["work"]
     assert some.post("/v1/keys", {**READ, "tenant": api.caller.tenant}).status == 201
+
+
+def _lasting(api: Api, ms: int, **more: Any) -> Api:
+    """The same client with a key or token that works for so long from now on."""
+    return Api(replace(api.caller, expires_at=now_ms() + ms, **more))
+
+
+def test_a_key_gives_no_more_time_than_it_has(api: Api) -> None:
+    short = _lasting(api, 6_000)
+    until = short.caller.expires_at
+    assert until
+    for later in (until + 1, until + 3_600_000, "9999-12-31T23:59:59Z"):
+        assert short.post("/v1/keys", {**READ, "expiresAt": later}).problem == (403, "FORBIDDEN", "expiresAt")
+    assert short.post("/v1/keys", READ).json["expiresAt"] == to_rfc3339(until)
+    for sooner in (until, until - 1_000):
+        assert short.post("/v1/keys", {**READ, "expiresAt": sooner}).json["expiresAt"] == to_rfc3339(sooner)
+    assert short.post("/v1/keys", {**READ, "expiresAt": 1_000_000_000}).problem[1] == "INVALID_DATE_RANGE"
+    assert "expiresAt" not in api.post("/v1/keys", READ).json
+
+
+def test_a_key_whose_time_ends_while_its_request_is_under_way_makes_none(api: Api) -> None:
+    late = _lasting(api, -1)
+    assert late.post("/v1/keys", READ).problem == (403, "FORBIDDEN", "expiresAt")
+    assert late.post("/v1/keys", {**READ, "expiresAt": now_ms() + 5_000}).problem == (403, "FORBIDDEN", "expiresAt")
+
+
+def test_an_operator_whose_time_ends_gives_no_more_of_it_to_other_tenants(api: Api) -> None:
+    operator = _lasting(api, 6_000, scopes=frozenset(SCOPES))
+    made = operator.post("/v1/keys", {**READ, "tenant": "yet-another"}).json
+    assert made["expiresAt"] == to_rfc3339(operator.caller.expires_at or 0)
+
+
+def test_a_key_s_time_reaches_the_functions_and_the_keys_that_it_makes(api: Api) -> None:
+    until = now_ms() + 60_000
+    maker = _caller(api.post("/v1/keys", {"name": "m", "scopes": ["admin", "read"], "expiresAt": until}).json["key"])
+    assert maker.expires_at == until
+    made = _caller(Api(maker).post("/v1/keys", READ).json["key"])
+    assert made.expires_at == until
+    assert _caller(api.post("/v1/keys", READ).json["key"]).expires_at is None
+
+
+def test_a_token_makes_keys_that_end_with_it(api: Api) -> None:
+    exp = now_ms() // 1000 + 900
+    token = {"sub": "ada", "tenant": api.caller.tenant, "scope": "admin read", "exp": exp}
+    caller = tokens._to_caller(token)
+    assert caller
+    passed_on = Api(Caller.from_authorizer(caller.to_authorizer()))
+    made = passed_on.post("/v1/keys", READ).json
+    assert (made["expiresAt"], made["createdBy"]) == (to_rfc3339(1000 * exp), "token:ada")
+    later = {**READ, "expiresAt": 1000 * exp + 1}
+    assert passed_on.post("/v1/keys", later).problem == (403, "FORBIDDEN", "expiresAt")
+
+
+def test_a_token_without_end_makes_keys_as_far_as_times_go(api: Api) -> None:
+    caller = tokens._to_caller({"sub": "a", "tenant": api.caller.tenant, "scope": "admin read", "exp": 10**18})
+    assert caller
+    assert Api(caller).post("/v1/keys", READ).json["expiresAt"] == "9999-12-31T23:59:59.000Z"
+
+
+def test_who_made_a_key_is_told_in_the_answer_and_in_the_list(api: Api) -> None:
+    made = api.post("/v1/keys", {"name": "m", "scopes": ["admin", "read"]}).json
+    child = Api(_caller(made["key"])).post("/v1/keys", READ).json
+    by = {key["keyId"]: key["createdBy"] for key in api.get("/v1/keys").json["items"]}
+    assert (made["createdBy"], child["createdBy"]) == (api.caller.key_id, made["keyId"])
+    assert by == {made["keyId"]: api.caller.key_id, child["keyId"]: made["keyId"]}
+
+
+def test_keys_that_a_revoked_key_made_work_on(api: Api) -> None:
+    made = api.post("/v1/keys", {"name": "m", "scopes": ["admin", "read"]}).json
+    child = Api(_caller(made["key"])).post("/v1/keys", READ).json
+    api.delete(f"/v1/keys/{made['keyId']}")
+    assert _caller(child["key"]).key_id == child["keyId"]
+
+
+def test_a_key_from_before_makers_were_kept_is_listed_without_one(api: Api) -> None:
+    api.post("/v1/keys", READ)
+    (item,) = [
+        found
+        for found in client().scan(TableName=annals_settings().state_table)["Items"]
+        if found["pk"]["S"] == f"T#{api.caller.tenant}#K"
+    ]
+    client().put_item(
+        TableName=annals_settings().state_table,
+        Item={name: value for name, value in item.items() if name not in ("createdBy", "writeId")},
+    )
+    (listed,) = api.get("/v1/keys").json["items"]
+    assert "createdBy" not in listed
 
 
 def test_no_key_is_given_the_scope_operator(api: Api) -> None:

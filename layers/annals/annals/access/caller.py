@@ -14,22 +14,28 @@ SCOPES = ("read", "write", "erase", "admin", "operator")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a key stands for. ``spaces`` are the memory spaces it may see; None stands for all of them."""
+    """Who a key or a token stands for.
+
+    ``spaces`` are the memory spaces it may see; None stands for all of them. ``expires_at`` is until when it works, in
+    Unix milliseconds; None stands for ever.
+    """
 
     tenant: str
     key_id: str
     scopes: frozenset[str]
     spaces: frozenset[str] | None = None
+    expires_at: int | None = None
 
     @staticmethod
     def from_authorizer(context: Mapping[str, Any]) -> Caller:
         """The caller that the authorizer put into the request's context: strings, lists as JSON."""
-        spaces = context.get("memorySpaces")
+        spaces, expires_at = context.get("memorySpaces"), context.get("expiresAt")
         return Caller(
             tenant=context["tenant"],
             key_id=context["keyId"],
             scopes=frozenset(json.loads(context["scopes"])),
             spaces=None if spaces is None else frozenset(json.loads(spaces)),
+            expires_at=None if expires_at is None else int(expires_at),
         )
 
     def to_authorizer(self) -> dict[str, str]:
@@ -37,6 +43,8 @@ class Caller:
         context = {"tenant": self.tenant, "keyId": self.key_id, "scopes": json.dumps(sorted(self.scopes))}
         if self.spaces is not None:
             context["memorySpaces"] = json.dumps(sorted(self.spaces))
+        if self.expires_at is not None:
+            context["expiresAt"] = str(self.expires_at)
         return context
 
     def require(self, scope: str) -> Caller:

@@ -32,7 +32,7 @@ MAX_CHARS = 800
 
 @dataclass(frozen=True)
 class Key:
-    """An API key as it is stored. Times are Unix milliseconds."""
+    """An API key as it is stored. Times are Unix milliseconds; ``created_by`` is the key or token that made it."""
 
     tenant: str
     key_id: str
@@ -43,6 +43,7 @@ class Key:
     created_at: int
     valid_until: int | None = None
     revoked_at: int | None = None
+    created_by: str | None = None
 
     @property
     def works(self) -> bool:
@@ -51,7 +52,7 @@ class Key:
 
     def to_caller(self) -> Caller:
         """Whom the key stands for."""
-        return Caller(self.tenant, self.key_id, self.scopes, self.spaces)
+        return Caller(self.tenant, self.key_id, self.scopes, self.spaces, self.valid_until)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def make_key(
     scopes: frozenset[str],
     spaces: frozenset[str] | None,
     valid_until: int | None,
+    created_by: str,
     request: IdempotentRequest | None = None,
 ) -> tuple[Key, str]:
     """Store a new key and return it with its text, which is not stored and cannot be had again.
@@ -98,7 +100,7 @@ def make_key(
     """
     credential = Credential(tenant, f"key-{secrets.token_hex(8)}", secrets.token_urlsafe(32))
     digest = _digest(credential.secret)
-    key = Key(tenant, credential.key_id, name, digest, scopes, spaces, now_ms(), valid_until)
+    key = Key(tenant, credential.key_id, name, digest, scopes, spaces, now_ms(), valid_until, created_by=created_by)
     _store(key, request)
     return key, str(credential)
 
@@ -191,6 +193,7 @@ def _to_key_item(key: Key) -> Item:
         "spaces": None if key.spaces is None else sorted(key.spaces),
         "createdAt": key.created_at,
         "validUntil": key.valid_until,
+        "createdBy": key.created_by,
     }
     kept = {name: value for name, value in values.items() if value is not None}
     said = {"name": key.name, "memorySpaces": sorted(key.spaces or ())}
@@ -210,4 +213,5 @@ def _from_key_item(item: Mapping[str, Any]) -> Key:
         created_at=values["createdAt"],
         valid_until=values.get("validUntil"),
         revoked_at=values.get("revokedAt"),
+        created_by=values.get("createdBy"),
     )

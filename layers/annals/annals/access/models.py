@@ -19,7 +19,7 @@ MAX_SPACES = 1_000
 
 
 class CreateKey(Model):
-    """A key to be made. It can do no more than the key that makes it."""
+    """A key to be made. It can do no more than what makes it, and lives no longer."""
 
     name: Name
     tenant: Id | None = None
@@ -36,19 +36,29 @@ class CreateKey(Model):
         asked = caller.spaces if self.memory_spaces is None else frozenset(self.memory_spaces)
         if not caller.covers(asked):
             raise Forbidden("A key can open no memory spaces beyond its own.")
+        return asked
+
+    def expiry_within(self, caller: Caller) -> int | None:
+        """When the new key expires: as it is asked for, else with its maker. Raises Forbidden, InvalidInput."""
         if self.expires_at is not None and self.expires_at <= now_ms():
             raise InvalidInput("INVALID_DATE_RANGE", "expiresAt must be in the future.", field="expiresAt")
-        return asked
+        if caller.expires_at is None:
+            return self.expires_at
+        if caller.expires_at <= max(now_ms(), (self.expires_at or 0) - 1):
+            until = to_rfc3339(caller.expires_at)
+            raise Forbidden(f"A key lives no longer than what makes it, here until {until}.", field="expiresAt")
+        return self.expires_at or caller.expires_at
 
 
 class ShownKey(TypedDict):
-    """A key without its secret."""
+    """A key without its secret. ``createdBy`` is the key or token that made it, where that is known."""
 
     keyId: str
     name: str
     scopes: list[str]
     memorySpaces: NotRequired[list[str]]
     createdAt: str
+    createdBy: NotRequired[str]
     expiresAt: NotRequired[str]
     revokedAt: NotRequired[str]
 
@@ -71,6 +81,8 @@ def show_key(key: Key) -> ShownKey:
     shown = ShownKey(keyId=key.key_id, name=key.name, scopes=sorted(key.scopes), createdAt=to_rfc3339(key.created_at))
     if key.spaces is not None:
         shown["memorySpaces"] = sorted(key.spaces)
+    if key.created_by is not None:
+        shown["createdBy"] = key.created_by
     if key.valid_until is not None:
         shown["expiresAt"] = to_rfc3339(key.valid_until)
     if key.revoked_at is not None:

@@ -17,6 +17,9 @@ SKEW_S = 60
 
 MAX_NAME_CHARS = 128
 
+LAST_S = 253_402_300_799
+"""The last second that RFC 3339 can name."""
+
 GIVEN = frozenset(SCOPES) - {"operator"}
 """The scopes that a token can give: as with keys, no other tenant is opened by one."""
 
@@ -83,7 +86,12 @@ def _to_caller(claims: Mapping[str, Any]) -> Caller | None:
     prefix = settings().jwt_scope_prefix
     said = _words(claims.get(settings().jwt_scopes_claim))
     scopes = {word.removeprefix(prefix) for word in said if word.startswith(prefix)} & GIVEN
-    return Caller(tenant, f"token:{claims['sub']}", frozenset(scopes), spaces or None)
+    return Caller(tenant, f"token:{claims['sub']}", frozenset(scopes), spaces or None, _expiry(claims))
+
+
+def _expiry(claims: Mapping[str, Any]) -> int:
+    """When a token expires, in Unix milliseconds: what it makes lasts no longer, whatever clocks may differ by."""
+    return min(int(claims["exp"]), LAST_S) * 1000
 
 
 def _words(claim: Any) -> frozenset[str]:

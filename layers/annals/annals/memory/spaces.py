@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from annals.access.caller import Caller
 from annals.dynamodb import client, from_item, to_item
-from annals.errors import AppendConflict, PreconditionFailed, RequestTooLarge, SpaceNotFound
+from annals.errors import AppendConflict, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound
 from annals.http.model import Id, Json, Model, Name, Word, refusal
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
@@ -121,6 +121,7 @@ def put_space(
     Raises
     ------
     SpaceNotFound : it is not open to the caller
+    Forbidden : its retention would change, and the caller may not erase
     PreconditionFailed : its version is not ``expected_version``; one that nobody described has version 0
     RequestTooLarge, IdempotencyKeyReused, AppendConflict
     """
@@ -139,12 +140,21 @@ def put_space(
         version = before.version if before else 0
         if expected_version is not None and version != expected_version:
             raise PreconditionFailed(expected_version, version)
+        _demand_may_erase(caller, before, described)
         at = now_ms()
         first = before or Space(caller.tenant, memory_space_id, described, 0, at, at)
         space = replace(first, described=described, version=version + 1, updated_at=at)
         if _stored(space, version, once):
             return space, False
     raise AppendConflict(memory_space_id)
+
+
+def _demand_may_erase(caller: Caller, before: Space | None, described: Json) -> None:
+    """Raise Forbidden where a retention is changed by who may not erase: in time, it erases conversations."""
+    stored = before.described.get("retentionDays") if before else None
+    if described.get("retentionDays") != stored and "erase" not in caller.scopes:
+        detail = "Only a key with the scope 'erase' changes a space's retentionDays; others say it as it is."
+        raise Forbidden(detail, field="retentionDays")
 
 
 def _read(tenant: str, memory_space_id: str) -> Space | None:
