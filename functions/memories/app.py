@@ -102,7 +102,7 @@ def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryW
 def delete_memory(memory_id: PathMemoryId) -> Response[None]:
     """Delete a memory. The words that it came from stay in the ledger."""
     caller = app.caller.require("erase")
-    memories.delete_memory(memories.find_memory(caller, memory_id))
+    memories.remove_memory(caller, memory_id)
     return reply(None, 204)
 
 

@@ -10,10 +10,11 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from annals.http.app import Api, reply
 from annals.http.cursors import PAGING
 from annals.http.model import Id, PathId, PathMemoryId, Tag
-from annals.memory.memories import change_memory, create_memory, delete_memory
+from annals.memory.memories import change_memory, create_memory, remove_memory
 from annals.memory.people.memories import (
     Wanted,
     clear_user_memories,
+    demand_memory_of,
     find_user_memory,
     list_user_memories,
     new_user_memory,
@@ -103,5 +104,6 @@ def patch_user_memory(user_id: PathId, memory_id: PathMemoryId, body: PatchUserM
 def delete_user_memory(user_id: PathId, memory_id: PathMemoryId) -> Response[None]:
     """Delete a user's memory."""
     caller = app.caller.require("erase")
-    delete_memory(find_user_memory(caller, user_id, memory_id))
+    demand_memory_of(user_id, memory_id)
+    remove_memory(caller, memory_id)
     return reply(None, 204)

@@ -247,6 +247,15 @@ class ConversationErased(AnnalsError):
         super().__init__(f"Conversation {conversation_id!r} was erased; its id is never used again.")
 
 
+class MessageRedacted(AnnalsError):
+    """410: what was to be made of a message's words cannot be: they are withdrawn."""
+
+    status, code, title = 410, "MESSAGE_REDACTED", "Message redacted"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"Message {message_id!r} was redacted: nothing can be made of it any more.")
+
+
 class PreconditionFailed(AnnalsError):
     status, code, title = 412, "PRECONDITION_FAILED", "Precondition failed"
 

@@ -56,10 +56,10 @@ def read_partition(pk: str, prefix: str = "", **more: Any) -> Iterator[Item]:
     return (item for page in pages for item in page["Items"])
 
 
-def read_items(keys: Sequence[Item], *, consistent: bool = False) -> Iterator[Item]:
+def read_items(keys: Sequence[Item], *, consistent: bool = False, **more: Any) -> Iterator[Item]:
     """The items of these keys that are there, in no order. Raises Unavailable where DynamoDB does not bring all."""
     for start in range(0, len(keys), BATCH_KEYS):
-        wanted: Any = {"Keys": keys[start : start + BATCH_KEYS], "ConsistentRead": consistent}
+        wanted: Any = {"Keys": keys[start : start + BATCH_KEYS], "ConsistentRead": consistent, **more}
         asked: dict[str, Any] = {settings().state_table: wanted}
         for _ in tries(settings().append_patience_s):
             answer = client().batch_get_item(RequestItems=asked)

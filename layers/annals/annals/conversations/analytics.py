@@ -14,13 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annals.conversations.heads import FIGURES, head_key
+from annals.conversations.heads import FIGURES
 from annals.conversations.models import Analytics
+from annals.conversations.receipts import not_erased_check
 from annals.conversations.summaries import read_summary
+from annals.conversations.withdrawals import nothing_withdrawn_check, read_withdrawal
 from annals.dynamodb import Item, client, from_item
 from annals.errors import RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import MESSAGE, REDACTION, Entry
+from annals.ledger.keys import split_conversation_pk
 from annals.ledger.messages import messages_of
 from annals.ledger.read import walk_readable
 from annals.settings import settings
@@ -83,11 +86,12 @@ class Figures:
 
 def analyse(pk: str) -> Analytics:
     """The figures of a conversation as it is now."""
+    mark = read_withdrawal(pk)
     kept = _read(pk)
     reached = kept.seq
     figures = _count_on(kept, pk)
     if figures.seq > reached:
-        _keep(pk, figures)
+        _keep(pk, figures, mark)
     summary = read_summary(pk)
     return _show(figures, summary.topics if summary else ())
 
@@ -102,16 +106,15 @@ def _count_on(figures: Figures, pk: str) -> Figures:
     return figures
 
 
-def _keep(pk: str, figures: Figures) -> None:
-    """Store the figures, unless the conversation was erased meanwhile: with its head goes all that is kept of it.
+def _keep(pk: str, figures: Figures, mark: str | None) -> None:
+    """Store the figures, unless the conversation was erased, or something of it redacted, since a mark was read.
 
     Those of so many participants or days that no item has room for them are counted anew each time.
     """
-    table = settings().state_table
-    has_head = {"TableName": table, "Key": head_key(pk), "ConditionExpression": "attribute_exists(pk)"}
+    checks: list[Any] = [not_erased_check(*split_conversation_pk(pk)), nothing_withdrawn_check(pk, mark)]
     try:
-        put = {"TableName": table, "Item": _to_figures_item(pk, figures)}
-        client().transact_write_items(TransactItems=[{"ConditionCheck": has_head}, {"Put": put}])  # type: ignore[typeddict-item]
+        put: Any = {"Put": {"TableName": settings().state_table, "Item": _to_figures_item(pk, figures)}}
+        client().transact_write_items(TransactItems=[*checks, put])
     except (RequestTooLarge, client().exceptions.TransactionCanceledException):
         logger.info("The figures of a conversation were not kept")
 

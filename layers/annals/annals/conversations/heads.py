@@ -11,16 +11,19 @@ from zlib import crc32
 from botocore.exceptions import ClientError
 
 from annals.conversations.genesis import Genesis, read_genesis
+from annals.conversations.receipts import not_erased_check
 from annals.damage import Types, misfit, readable, reading
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import Damaged, RequestTooLarge
+from annals.errors import AppendConflict, Damaged, RequestTooLarge
 from annals.json_text import dump
+from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
 from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
+from annals.ledger.retry import tries
 from annals.ledger.tail import LastMessage, last_message, read_tail
 from annals.ledger.verify import Checkpoint
 from annals.settings import settings
-from annals.state import delete_partition, read_items
+from annals.state import cancellation_reasons, delete_partition, read_items
 
 MAX_METADATA_BYTES = 128 * 1024
 """The most that a conversation's metadata may weigh as JSON."""
@@ -224,6 +227,11 @@ def project(pk: str) -> Head | None:
     return _advance(pk, tail) or _restore(pk, tail)
 
 
+def figures_delete(pk: str) -> dict[str, Any]:
+    """The part of a transaction that drops a conversation's analytics, if they are kept."""
+    return {"Delete": {"TableName": settings().state_table, "Key": {"pk": {"S": pk}, "sk": {"S": FIGURES}}}}
+
+
 def drop_state(pk: str) -> None:
     """Take a conversation out of the lists, and forget all that was kept beside its head."""
     delete_partition(pk)
@@ -265,14 +273,30 @@ def _restore(pk: str, tail: Tail) -> Head | None:
     """Make a head that was lost, from the ledger alone."""
     genesis = read_genesis(*split_conversation_pk(pk))
     head = replace(first_head(genesis, tail), **of_tail(tail, last_message(pk, tail)))
-    try:
-        client().put_item(
-            TableName=settings().state_table,
-            Item=to_head_item(head),
-            ConditionExpression="attribute_not_exists(pk)",
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
-        return _advance(pk, tail)
-    return head
+    put = {
+        "TableName": settings().state_table,
+        "Item": to_head_item(head),
+        "ConditionExpression": "attribute_not_exists(pk)",
+    }
+    return head if store_beside_head(pk, {"Put": put}) else _advance(pk, tail)
+
+
+def store_beside_head(pk: str, write: dict[str, Any]) -> bool:
+    """Do a write in a conversation's state, unless its erasure has begun, or the write's own condition fails.
+
+    What is found in the ledger before an erasure would else be there again behind it. Raises AppendConflict.
+    """
+    tenant, conversation_id = split_conversation_pk(pk)
+    writes: list[Any] = [write, not_erased_check(tenant, conversation_id)]
+    for _ in tries(settings().append_patience_s):
+        try:
+            client().transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            codes = {reason["Code"] for reason in cancellation_reasons(error)}
+            if "ConditionalCheckFailed" in codes:
+                return False
+            if not codes <= RETRIED_REASONS:
+                raise
+        else:
+            return True
+    raise AppendConflict(conversation_id)

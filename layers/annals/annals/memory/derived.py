@@ -106,7 +106,7 @@ def of_item(pk: str, sk: str) -> Derived:
 def of_memory(tenant: str, memory_id: str) -> Derived:
     """What follows from an explicit memory, or from a user's, as it is stored now."""
     memory = read_item(Address.of(tenant, memory_id).current)
-    if memory is None:
+    if memory is None or memory.status == DELETED:
         return Derived(tenant=tenant, gone=frozenset({memory_id}))
     return Derived(tenant=tenant, documents=(_memory_document(memory),))
 

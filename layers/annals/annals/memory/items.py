@@ -18,6 +18,7 @@ from annals.json_text import dump
 from annals.ledger.keys import conversation_pk, escape, unescape
 from annals.settings import settings
 from annals.state import read_partition, state_item
+from annals.times import now_ms
 
 RAW_PREFIX = "mem:"
 USER_PREFIX = "um:"
@@ -29,6 +30,9 @@ MEMORY: Types = {
 """What is always said of a memory, with its types."""
 
 ACTIVE, ARCHIVED, DELETED = "active", "archived", "deleted"
+
+REDACTED = "redacted"
+"""The attribute that a raw memory's mark has where its message itself was redacted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +131,48 @@ def to_memory_item(key: Item, memory: StoredMemory) -> Item:
         "conversationRef": list(memory.message_ids),
     }
     return state_item(key, values, of="memory", said=said)
+
+
+def to_mark_item(key: Item, memory: StoredMemory) -> Item:
+    """The item that says that a memory is deleted. Nothing in it says what it was, or whose."""
+    bare = StoredMemory(
+        tenant=memory.tenant,
+        memory_id=memory.memory_id,
+        memory_space_id=memory.memory_space_id,
+        content="",
+        conversation_id=memory.conversation_id,
+        version=memory.version,
+        created_at=memory.created_at,
+        updated_at=now_ms(),
+        status=DELETED,
+    )
+    return to_memory_item(key, bare)
+
+
+def redaction_put(tenant: str, memory_id: str, memory_space_id: str) -> dict[str, Any]:
+    """The part of a transaction that deletes a raw memory because its message is redacted."""
+    key, at = Address.of(tenant, memory_id).current, now_ms()
+    gone = StoredMemory(
+        tenant=tenant,
+        memory_id=memory_id,
+        memory_space_id=memory_space_id,
+        content="",
+        created_at=at,
+        updated_at=at,
+    )
+    item = {**to_mark_item(key, gone), **to_item({REDACTED: True})}
+    return {"Put": {"TableName": settings().state_table, "Item": item}}
+
+
+def not_redacted_check(tenant: str, memory_id: str) -> dict[str, Any]:
+    """The part of a transaction that demands that the message of a raw memory is not redacted."""
+    return {
+        "ConditionCheck": {
+            "TableName": settings().state_table,
+            "Key": Address.of(tenant, memory_id).current,
+            "ConditionExpression": f"attribute_not_exists({REDACTED})",
+        }
+    }
 
 
 def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:

@@ -15,9 +15,12 @@ from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
 from annals.conversations.genesis import read_genesis
-from annals.dynamodb import client
+from annals.conversations.read import demand_tail
+from annals.conversations.receipts import not_erased_check
+from annals.dynamodb import client, to_item
 from annals.errors import (
     AppendConflict,
+    ConversationErased,
     ConversationNotFound,
     MemoryNotArchived,
     MemoryNotFound,
@@ -25,7 +28,6 @@ from annals.errors import (
     VersionNotFound,
 )
 from annals.ledger.append import RETRIED_REASONS
-from annals.ledger.entry import ERASED
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import read_records
@@ -39,10 +41,12 @@ from annals.memory.items import (
     read_item,
     read_versions,
     split_raw_id,
+    to_mark_item,
     to_memory_item,
 )
 from annals.memory.raw import raw_memory
 from annals.memory.references import drop_reference, memories_of, reference_key, reference_puts
+from annals.memory.sources import Source
 from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition
 from annals.times import now_ms
@@ -51,25 +55,42 @@ Change = Mapping[str, Any]
 
 
 def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None) -> tuple[StoredMemory, bool]:
-    """Store a new memory, and say whether an earlier try of the request had stored it. Raises RequestTooLarge."""
-    address = Address.of(memory.tenant, memory.memory_id)
-    writes: list[Any] = [_put(address.current, memory, "attribute_not_exists(pk)")]
-    if request:
-        writes.append(marker_put(request, {"memoryId": memory.memory_id}))
+    """Store a new memory, and say whether an earlier try of the request had stored it.
+
+    Raises
+    ------
+    ConversationErased, MessageRedacted : what it was made of is withdrawn
+    RequestTooLarge, IdempotencyKeyReused, AppendConflict
+    """
+    put = _put(Address.of(memory.tenant, memory.memory_id).current, memory)
+    put["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
+    writes: list[Any] = [put, *([marker_put(request, {"memoryId": memory.memory_id})] if request else [])]
     writes += reference_puts(memory)
+    source, mark = _source_of(memory), None
     for _ in tries(settings().append_patience_s):
+        checks: list[Any] = source.checks(mark) if source else []
         try:
-            client().transact_write_items(TransactItems=writes)
+            client().transact_write_items(TransactItems=writes + checks)
         except ClientError as error:
             reasons = cancellation_reasons(error)
-            if request and reasons[1]["Code"] == "ConditionalCheckFailed":
+            codes = [reason["Code"] for reason in reasons]
+            if request and codes[1] == "ConditionalCheckFailed":
                 earlier = request.result_of(reasons[1]["Item"])["memoryId"]
                 return read_memory(memory.tenant, earlier), True
-            if not {reason["Code"] for reason in reasons} <= RETRIED_REASONS:
+            if source and "ConditionalCheckFailed" in codes[len(writes) :]:
+                mark = source.demand()
+            elif not set(codes) <= RETRIED_REASONS:
                 raise
         else:
             return memory, False
     raise AppendConflict(memory.memory_id)
+
+
+def _source_of(memory: StoredMemory) -> Source | None:
+    """What of a conversation a memory says that it was made of."""
+    if memory.conversation_id is None:
+        return None
+    return Source(memory.tenant, memory.conversation_id, memory.message_ids)
 
 
 def new_memory_id() -> str:
@@ -87,7 +108,11 @@ def find_memory(caller: Caller, memory_id: str) -> StoredMemory:
 
 def read_memory(tenant: str, memory_id: str) -> StoredMemory:
     """A memory as it is now: as it was stored, or as its message says. Raises MemoryNotFound."""
-    memory = read_item(Address.of(tenant, memory_id).current) or _from_ledger(tenant, memory_id)
+    memory = read_item(Address.of(tenant, memory_id).current)
+    if raw := split_raw_id(memory_id):
+        # A message's memory is there as long as its words are, whatever was made of them.
+        said = _from_ledger(tenant, *raw)
+        memory = memory or said if said else None
     if memory is None or memory.status == DELETED:
         raise MemoryNotFound(memory_id)
     return memory
@@ -108,10 +133,7 @@ def change_memory(memory: StoredMemory, change: Change, expected_version: int | 
         if expected_version is not None and memory.version != expected_version:
             raise PreconditionFailed(expected_version, memory.version)
         changed = replace(memory, **change, version=memory.version + 1, updated_at=now_ms())
-        writes: list[Any] = [
-            _put(address.current, changed, "attribute_not_exists(pk) OR version = :before", memory.version),
-            _put(address.version(memory.version), memory),
-        ]
+        writes: list[Any] = [*_replace(memory, changed), _put(address.version(memory.version), memory)]
         if (dropped := memory.version - settings().memory_versions) > 0:
             writes.append({"Delete": {"TableName": settings().state_table, "Key": address.version(dropped)}})
         if _written(writes):
@@ -124,36 +146,65 @@ def set_status(memory: StoredMemory, status: str) -> StoredMemory:
     """Archive a memory, or restore it as it was. Raises MemoryNotArchived where there is nothing to restore."""
     if status == ACTIVE and memory.status != ARCHIVED:
         raise MemoryNotArchived(memory.memory_id)
-    changed = replace(memory, status=status, updated_at=now_ms())
-    address = Address.of(memory.tenant, memory.memory_id)
-    condition = "attribute_not_exists(pk) OR version = :before"
     for _ in tries(settings().append_patience_s):
         if memory.status == status:
             return memory
-        if _written([_put(address.current, changed, condition, memory.version)]):
+        changed = replace(memory, status=status, updated_at=now_ms())
+        if _written(_replace(memory, changed)):
             return changed
         memory = read_memory(memory.tenant, memory.memory_id)
-        changed = replace(memory, status=status, updated_at=now_ms())
     raise AppendConflict(memory.memory_id)
 
 
-def delete_memory(memory: StoredMemory) -> None:
-    """Delete a memory with its versions. A raw one leaves a mark, so that its message does not bring it back."""
+def remove_memory(caller: Caller, memory_id: str) -> None:
+    """Delete a memory that the caller may see. Raises MemoryNotFound, also where somebody else was faster."""
+    mark = read_item(Address.of(caller.tenant, memory_id).current)
+    if mark and mark.status == DELETED and caller.may_see(mark.memory_space_id):
+        # An earlier try may have been broken off behind the mark.
+        _forget_deleted(mark)
+    if not delete_memory(find_memory(caller, memory_id)):
+        raise MemoryNotFound(memory_id)
+
+
+def delete_memory(memory: StoredMemory) -> bool:
+    """Delete a memory with its versions, and say whether nobody else had. It can be done again.
+
+    The mark that it is deleted comes first: behind it nobody can write a version any more. That of a raw memory stays,
+    so that its message does not bring it back.
+    """
+    deleted = _mark_deleted(memory)
+    _forget_deleted(memory)
+    return deleted
+
+
+def _forget_deleted(memory: StoredMemory) -> None:
+    """Delete the versions of a memory that is marked as deleted, then the mark, if it is no raw one's."""
     address = Address.of(memory.tenant, memory.memory_id)
     delete_partition(address.pk, f"V#{address.name}#")
     if split_raw_id(memory.memory_id) is None:
-        client().delete_item(TableName=settings().state_table, Key=address.current)
         drop_reference(memory)
-        return
-    mark = replace(memory, content="", tags=(), metadata={}, status=DELETED, updated_at=now_ms())
-    client().put_item(TableName=settings().state_table, Item=to_memory_item(address.current, mark))
+        client().delete_item(TableName=settings().state_table, Key=address.current)
+
+
+def _mark_deleted(memory: StoredMemory) -> bool:
+    """Put a mark in the place of a memory; False where that is done already, or its conversation is erased."""
+    key = Address.of(memory.tenant, memory.memory_id).current
+    for _ in tries(settings().append_patience_s):
+        if memory.status == DELETED:
+            return False
+        if _written(_replace_by(to_mark_item(key, memory), memory)):
+            return True
+        try:
+            memory = read_memory(memory.tenant, memory.memory_id)
+        except MemoryNotFound:
+            return False
+    raise AppendConflict(memory.memory_id)
 
 
 def forget_memory(tenant: str, memory_id: str) -> None:
-    """Delete what was made of a message as a memory, once the message itself is redacted."""
+    """Delete the versions of a message as a memory, once the message itself is redacted, and the memory with it."""
     address = Address.of(tenant, memory_id)
     delete_partition(address.pk, f"V#{address.name}#")
-    client().delete_item(TableName=settings().state_table, Key=address.current)
 
 
 def forget_memories_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
@@ -191,33 +242,48 @@ def previous_versions(memory: StoredMemory) -> list[StoredMemory]:
     return list(read_versions(Address.of(memory.tenant, memory.memory_id)))
 
 
-def _from_ledger(tenant: str, memory_id: str) -> StoredMemory | None:
+def _from_ledger(tenant: str, conversation_id: str, seq: int) -> StoredMemory | None:
     """A raw memory as its message says it, or None where there is no such message or its words are gone."""
-    raw = split_raw_id(memory_id)
-    if raw is None:
-        return None
-    conversation_id, seq = raw
-    entry = next(read_records(conversation_pk(tenant, conversation_id), seq, seq), None)
-    if entry is None or entry.state == ERASED:
-        return None
     try:
+        demand_tail(tenant, conversation_id)
         genesis = read_genesis(tenant, conversation_id)
-    except ConversationNotFound:
+    except (ConversationErased, ConversationNotFound):
         return None
+    entry = next(read_records(conversation_pk(tenant, conversation_id), seq, seq), None)
+    records = entry.records if entry else ()
     return next(
-        (raw_memory(record, entry, genesis) for record in entry.records if record.seq == seq and record.body), None
+        (raw_memory(record, entry, genesis) for record in records if entry and record.seq == seq and record.body), None
     )
 
 
-def _put(
-    key: Mapping[str, Any], memory: StoredMemory, condition: str = "", before: int | None = None
-) -> dict[str, Any]:
-    put: dict[str, Any] = {"TableName": settings().state_table, "Item": to_memory_item(dict(key), memory)}
-    if condition:
-        put["ConditionExpression"] = condition
-    if before is not None:
-        put["ExpressionAttributeValues"] = {":before": {"N": str(before)}}
-    return {"Put": put}
+def _put(key: Mapping[str, Any], memory: StoredMemory) -> dict[str, Any]:
+    return {"Put": {"TableName": settings().state_table, "Item": to_memory_item(dict(key), memory)}}
+
+
+def _replace(memory: StoredMemory, changed: StoredMemory) -> list[Any]:
+    """The parts of a transaction that put a memory in the place of what was read."""
+    key = Address.of(memory.tenant, memory.memory_id).current
+    return _replace_by(to_memory_item(key, changed), memory)
+
+
+def _replace_by(item: Mapping[str, Any], memory: StoredMemory) -> list[Any]:
+    """The parts of a transaction that put an item in a memory's place, if that one is still as it was read.
+
+    A memory that was never changed as such is its message, and has no item yet: then there must be none, and no
+    erasure of the conversation may have begun, which would have taken one away.
+    """
+    condition = "version = :version AND #status = :status"
+    raw = split_raw_id(memory.memory_id)
+    if raw and memory.version == 1 and memory.status == ACTIVE:
+        condition = f"attribute_not_exists(pk) OR ({condition})"
+    put = {
+        "TableName": settings().state_table,
+        "Item": item,
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": to_item({":version": memory.version, ":status": memory.status}),
+    }
+    return [{"Put": put}, *([not_erased_check(memory.tenant, raw[0])] if raw else [])]
 
 
 def _written(writes: list[Any]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
-from annals.conversations.heads import Head, project
+from annals.conversations.heads import Head, project, store_beside_head
 from annals.dynamodb import Item, client
 from annals.ledger.keys import escape
 from annals.settings import settings
@@ -60,7 +60,7 @@ def _keep_timer(head: Head) -> None:
 
 
 def set_timer(pk: str, spoken_at: int, days: int) -> None:
-    """Set a conversation's timer to the midnight (UTC) after so many days of silence.
+    """Set a conversation's timer to the midnight (UTC) after so many days of silence, unless its erasure has begun.
 
     Parameters
     ----------
@@ -70,7 +70,8 @@ def set_timer(pk: str, spoken_at: int, days: int) -> None:
     key = {"pk": {"S": pk}, "sk": {"S": TIMER}}
     timer = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item", {})
     if timer.get("expiresAt") != {"N": str(due_s)}:
-        client().put_item(TableName=settings().state_table, Item={**key, "expiresAt": {"N": str(due_s)}})
+        put = {"TableName": settings().state_table, "Item": {**key, "expiresAt": {"N": str(due_s)}}}
+        store_beside_head(pk, {"Put": put})
 
 
 @lru_cache(maxsize=10_000)

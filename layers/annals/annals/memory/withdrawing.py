@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from annals.conversations.genesis import read_genesis
+from annals.conversations.heads import figures_delete
 from annals.conversations.summaries import summary_delete
+from annals.conversations.withdrawals import withdrawal_put
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.messages import message_id, seq_of
@@ -15,6 +18,7 @@ from annals.ledger.read import walk
 from annals.ledger.redact import redact
 from annals.ledger.tail import read_tail
 from annals.memory.facts.store import forget_facts_of
+from annals.memory.items import redaction_put
 from annals.memory.memories import forget_memories_of, forget_memory
 from annals.memory.streaming.draft_table import forget_drafts
 from annals.search.turns import memory_id
@@ -25,11 +29,15 @@ def withdraw(tenant: str, conversation_id: str, message_id: str, reason: str, by
 
     It can be done again.
 
-    Raises what ``ledger.redact`` raises.
+    In the redaction's own transaction a mark takes the memory's place, and another one tells whoever makes something of
+    the conversation at this moment. Raises ConversationNotFound, and what ``ledger.redact`` raises.
     """
-    pk = conversation_pk(tenant, conversation_id)
-    redact(tenant, conversation_id, message_id, reason, by, also=[summary_delete(pk)])
-    forget_what_came_of(tenant, conversation_id, seq_of(message_id) or 0)
+    pk, seq = conversation_pk(tenant, conversation_id), seq_of(message_id) or 0
+    space = read_genesis(tenant, conversation_id).memory_space_id or ""
+    mark = redaction_put(tenant, memory_id(conversation_id, seq), space)
+    also = [withdrawal_put(pk), mark, summary_delete(pk), figures_delete(pk)]
+    redact(tenant, conversation_id, message_id, reason, by, also=also)
+    forget_what_came_of(tenant, conversation_id, seq)
 
 
 def forget_what_came_of(tenant: str, conversation_id: str, seq: int) -> None:

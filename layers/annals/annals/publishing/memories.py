@@ -22,7 +22,8 @@ def publish_item(pk: str, sk: str) -> None:
 def _memory(pk: str, sk: str) -> Event:
     tenant, name = _named(pk, sk)
     memory = read_item({"pk": {"S": pk}, "sk": {"S": sk}})
-    if memory is None:
+    if memory is None or (memory.status == DELETED and not is_conversation_pk(pk)):
+        # The mark of another memory than a message's goes at once: both changes are told as one event.
         said = {"eventId": event_id(pk, sk, DELETED), "tenant": tenant, "memoryId": name}
         return Event.of("MemoryDeleted", said)
     now: dict[str, Any] = {

@@ -91,10 +91,15 @@ def new_user_memory(caller: Caller, user_id: str, said: NewUserMemory) -> Stored
 
 def find_user_memory(caller: Caller, user_id: str, memory_id: str) -> StoredMemory:
     """A user's memory that the caller may see. Raises MemoryNotFound, for another user's, too."""
+    demand_memory_of(user_id, memory_id)
+    return find_memory(caller, memory_id)
+
+
+def demand_memory_of(user_id: str, memory_id: str) -> None:
+    """Raise MemoryNotFound for an id that is not of a memory of this user."""
     named = split_user_memory_id(memory_id)
     if named is None or named[0] != user_id:
         raise MemoryNotFound(memory_id)
-    return find_memory(caller, memory_id)
 
 
 def to_user_change(memory: StoredMemory, said: PatchUserMemory) -> dict[str, Any]:
@@ -182,9 +187,11 @@ def topics_of(caller: Caller, user_id: str) -> list[Topic]:
 
 
 def clear_user_memories(caller: Caller, user_id: str) -> int:
-    """Delete all memories of one user that the caller may see, with their versions; how many there were."""
+    """Delete all memories of one user that the caller may see, archived ones too; how many this request deleted."""
+    items = read_partition(user_memories_pk(caller.tenant, user_id), "M#")
+    theirs = [memory for memory in map(from_memory_item, items) if caller.may_see(memory.memory_space_id)]
     with ThreadPoolExecutor(WRITERS) as writers:
-        return sum(1 for _ in writers.map(delete_memory, list(walk_user_memories(caller, user_id))))
+        return sum(writers.map(delete_memory, theirs))
 
 
 def show_user_memory(memory: StoredMemory) -> UserMemory:
