@@ -7,6 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from annals.errors import FactNotFound
 from annals.http.app import Api, reply
 from annals.http.model import Id, PathId, Word
 from annals.http.query import read_flag, read_time
@@ -84,5 +85,6 @@ def delete_fact(fact_id: PathId) -> Response[None]:
     """Delete a fact. The one in front of it holds on, then."""
     caller = app.caller.require("erase")
     app.demand_known_query()
-    facts.delete_fact(facts.find_fact(caller, fact_id).fact)
+    if not facts.delete_fact(facts.find_fact(caller, fact_id).fact):
+        raise FactNotFound(fact_id)
     return reply(None, 204)

@@ -112,6 +112,15 @@ def delete_partition(pk: str, prefix: str = "") -> None:
         client().delete_item(TableName=settings().state_table, Key=key)
 
 
+def empty_partition(pk: str) -> None:
+    """Delete all items of a partition, also those that come meanwhile. Raises Unavailable where these don't end."""
+    for _ in tries(settings().append_patience_s):
+        delete_partition(pk)
+        if next(read_partition(pk, ProjectionExpression="pk", Limit=1), None) is None:
+            return
+    raise Unavailable("Something is stored faster than it can be deleted. Send the request again.")
+
+
 def write_together(writes: Sequence[Mapping[str, Any]]) -> bool:
     """Write all, or nothing where a condition does not hold, or another writer was faster: then False."""
     together: Any = list(writes)

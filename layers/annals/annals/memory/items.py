@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from annals.damage import Types, misfit, readable, reading
-from annals.dynamodb import Item, client, from_item
+from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import Damaged
 from annals.json_text import dump
 from annals.ledger.keys import conversation_pk, escape, unescape

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from annals.access.caller import Caller
-from annals.errors import DeleteManyThresholdExceeded, InvalidInput, InvalidJson
+from annals.errors import DeleteManyThresholdExceeded, InvalidInput, InvalidJson, NotFound
 from annals.http.conditions import demand_query_conditions
 from annals.http.problems import from_validation
 from annals.http.query import read_words
@@ -83,7 +83,9 @@ def pages_of(scope: Scope, size: int) -> Iterator[list[Document]]:
 
 
 def delete_memories(caller: Caller, scope: Scope, *, dry_run: bool, confirmed: bool) -> list[str]:
-    """Delete every memory of a scope and return their ids; a dry run only returns them.
+    """Delete every memory of a scope, and return the ids of those that this deleted; a dry run returns all of them.
+
+    What somebody else deletes meanwhile is passed over.
 
     Raises
     ------
@@ -98,9 +100,14 @@ def delete_memories(caller: Caller, scope: Scope, *, dry_run: bool, confirmed: b
         return ids
     if len(ids) > UNCONFIRMED and not confirmed:
         raise DeleteManyThresholdExceeded(len(ids), UNCONFIRMED)
-    for memory_id in ids:
+    return [memory_id for memory_id in ids if _delete(caller, memory_id)]
+
+
+def _delete(caller: Caller, memory_id: str) -> bool:
+    """Delete a memory or a fact; False for one that is gone: the index is a moment behind the tables."""
+    try:
         if is_fact_id(memory_id):
-            delete_fact(find_fact(caller, memory_id).fact)
-        else:
-            delete_memory(find_memory(caller, memory_id))
-    return ids
+            return delete_fact(find_fact(caller, memory_id).fact)
+        return delete_memory(find_memory(caller, memory_id))
+    except NotFound:
+        return False

@@ -48,7 +48,7 @@ from annals.memory.raw import raw_memory
 from annals.memory.references import drop_reference, memories_of, reference_key, reference_puts
 from annals.memory.sources import Source
 from annals.settings import settings
-from annals.state import cancellation_reasons, delete_partition
+from annals.state import cancellation_reasons, delete_partition, write_together
 from annals.times import now_ms
 
 Change = Mapping[str, Any]
@@ -136,7 +136,7 @@ def change_memory(memory: StoredMemory, change: Change, expected_version: int | 
         writes: list[Any] = [*_replace(memory, changed), _put(address.version(memory.version), memory)]
         if (dropped := memory.version - settings().memory_versions) > 0:
             writes.append({"Delete": {"TableName": settings().state_table, "Key": address.version(dropped)}})
-        if _written(writes):
+        if write_together(writes):
             return changed
         memory = read_memory(memory.tenant, memory.memory_id)
     raise AppendConflict(memory.memory_id)
@@ -150,7 +150,7 @@ def set_status(memory: StoredMemory, status: str) -> StoredMemory:
         if memory.status == status:
             return memory
         changed = replace(memory, status=status, updated_at=now_ms())
-        if _written(_replace(memory, changed)):
+        if write_together(_replace(memory, changed)):
             return changed
         memory = read_memory(memory.tenant, memory.memory_id)
     raise AppendConflict(memory.memory_id)
@@ -192,7 +192,7 @@ def _mark_deleted(memory: StoredMemory) -> bool:
     for _ in tries(settings().append_patience_s):
         if memory.status == DELETED:
             return False
-        if _written(_replace_by(to_mark_item(key, memory), memory)):
+        if write_together(_replace_by(to_mark_item(key, memory), memory)):
             return True
         try:
             memory = read_memory(memory.tenant, memory.memory_id)
@@ -284,15 +284,3 @@ def _replace_by(item: Mapping[str, Any], memory: StoredMemory) -> list[Any]:
         "ExpressionAttributeValues": to_item({":version": memory.version, ":status": memory.status}),
     }
     return [{"Put": put}, *([not_erased_check(memory.tenant, raw[0])] if raw else [])]
-
-
-def _written(writes: list[Any]) -> bool:
-    """Write all, or nothing where another writer was faster."""
-    try:
-        client().transact_write_items(TransactItems=writes)
-    except ClientError as error:
-        codes = {reason["Code"] for reason in cancellation_reasons(error)}
-        if not codes <= RETRIED_REASONS | {"ConditionalCheckFailed"}:
-            raise
-        return False
-    return True

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from annals.access.caller import Caller
 from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_space, demand_tail
-from annals.errors import MemorySpaceMismatch, MessageNotFound
+from annals.errors import MemorySpaceMismatch, MessageNotFound, MessageRedacted
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, read_messages
 from annals.memory.facts.items import StoredFact
@@ -22,12 +22,14 @@ def new_fact(caller: Caller, said: CreateFact) -> StoredFact:
     Raises
     ------
     NotFound : the memory space is not open to the caller
-    ConversationNotFound, ConversationErased, MemorySpaceMismatch, MessageNotFound : the source that it names
+    ConversationNotFound, ConversationErased, MemorySpaceMismatch, MessageNotFound, MessageRedacted : its source
     """
     caller.demand_space(said.memory_space_id)
     source = said.source_ref
     if source:
-        demand_source(caller, said.memory_space_id, source.conversation_id, source.message_ids)
+        for message in demand_source(caller, said.memory_space_id, source.conversation_id, source.message_ids):
+            if message.get("status") == "redacted":
+                raise MessageRedacted(message["messageId"])
     at = now_ms()
     return StoredFact(
         tenant=caller.tenant,

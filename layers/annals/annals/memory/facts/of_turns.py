@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from annals.conversations.genesis import Genesis
-from annals.errors import ChatUnavailable, RequestTooLarge
+from annals.errors import ChatUnavailable, MessageRedacted, RequestTooLarge
 from annals.ledger.keys import conversation_pk
-from annals.memory import ports
+from annals.memory import ports, sources
 from annals.memory.facts.extraction import Line
 from annals.memory.facts.items import FACT_PREFIX, Known, StoredFact
 from annals.memory.facts.store import find_batch, keep_batch
@@ -107,7 +107,11 @@ def _earlier(source: Source, kind: str) -> list[Known] | None:
 def _keep(source: Source, turn: FactsOfTurn, kind: str, said: Sequence[SaidFact]) -> list[Known]:
     tenant, conversation_id, batch = _batch(source, kind)
     facts = [_fact(source, turn, f"{FACT_PREFIX}{batch}-{place:02d}", each) for place, each in enumerate(said)]
-    return keep_batch(tenant, conversation_id, batch, facts)
+    try:
+        return keep_batch(sources.Source(tenant, conversation_id, source.message_ids), batch, facts)
+    except MessageRedacted:
+        # What was withdrawn meanwhile states nothing any more.
+        return []
 
 
 def _batch(source: Source, kind: str) -> tuple[str, str, str]:

@@ -10,9 +10,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
-from annals.conversations.receipts import not_erased_check
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import AppendConflict, ConversationErased, FactNotFound
+from annals.errors import AppendConflict, FactNotFound
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.retry import tries
@@ -27,6 +26,7 @@ from annals.memory.facts.items import (
     read_place,
     sources_pk,
 )
+from annals.memory.sources import Source
 from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition, read_partition
 
@@ -49,36 +49,41 @@ def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> t
 
     Raises
     ------
-    ConversationErased : the conversation that it comes from
+    ConversationErased, MessageRedacted : what it comes from is withdrawn
     RequestTooLarge, IdempotencyKeyReused, AppendConflict
     """
     once = marker_put(request, {"factId": fact.fact_id}) if request else None
-    check = not_erased_check(fact.tenant, fact.conversation_id) if fact.conversation_id else None
-    earlier = _write([fact], fact.conversation_id, once=once, check=check)
+    source = Source(fact.tenant, fact.conversation_id, fact.message_ids) if fact.conversation_id else None
+    earlier = _write([fact], source, once=once)
     if request and earlier:
         return read_fact(fact.tenant, request.result_of(earlier)["factId"]), True
     return read_fact(fact.tenant, fact.fact_id), False
 
 
-def keep_batch(tenant: str, conversation_id: str, batch: str, facts: Sequence[StoredFact]) -> list[Known]:
+def keep_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> list[Known]:
     """Store facts of a turn together, once: where that was done already, what is there of them is the answer.
 
     Parameters
     ----------
+    source : the turn's messages
     batch : the name under which they are marked as stored
     facts : up to 25 of the conversation; none is an answer to be kept, too
 
     Raises
     ------
-    ConversationErased, AppendConflict
+    ConversationErased, MessageRedacted, AppendConflict
     """
+    tenant = source.tenant
     mark = {
         "TableName": settings().state_table,
-        "Item": {**batch_key(tenant, conversation_id, batch), **to_item({"factIds": [fact.fact_id for fact in facts]})},
+        "Item": {
+            **batch_key(tenant, source.conversation_id, batch),
+            **to_item({"factIds": [fact.fact_id for fact in facts]}),
+        },
         "ConditionExpression": "attribute_not_exists(pk)",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
-    earlier = _write(facts, conversation_id, once={"Put": mark}, check=not_erased_check(tenant, conversation_id))
+    earlier = _write(facts, source, once={"Put": mark})
     ids = from_item(earlier)["factIds"] if earlier else [fact.fact_id for fact in facts]
     return list(_still_there(tenant, ids))
 
@@ -107,9 +112,9 @@ def read_fact(tenant: str, fact_id: str) -> Known:
     return known
 
 
-def delete_fact(fact: StoredFact) -> None:
-    """Delete a fact; the one in front of it holds for longer then."""
-    _delete(keys_of(fact))
+def delete_fact(fact: StoredFact) -> bool:
+    """Delete a fact, and say whether nobody else had; the one in front of it holds for longer then."""
+    return _delete(keys_of(fact))
 
 
 def count_facts_of(tenant: str, conversation_id: str) -> int:
@@ -145,52 +150,58 @@ def _still_there(tenant: str, fact_ids: Sequence[str]) -> Iterator[Known]:
             yield known
 
 
-def _write(
-    facts: Sequence[StoredFact],
-    conversation_id: str | None,
-    *,
-    once: Mapping[str, Any] | None,
-    check: Mapping[str, Any] | None,
-) -> Item | None:
-    """Write facts together, and ``once`` with them, if ``check`` says that their conversation is not erased.
+def _write(facts: Sequence[StoredFact], source: Source | None, *, once: Mapping[str, Any] | None) -> Item | None:
+    """Write facts together, and ``once`` with them, if what they come from is still there.
 
     Returns
     -------
     Item or None
         What stood in the place of ``once`` already: then nothing was written.
+
+    Raises
+    ------
+    ConversationErased, MessageRedacted, AppendConflict
     """
-    guards: list[Any] = [guard for guard in (once, check) if guard]
+    first: list[Any] = [once] if once else []
     writes: list[Any] = [_put(item) for fact in facts for item in items_of(fact)]
+    mark: str | None = None
     for _ in tries(settings().append_patience_s):
+        checks: list[Any] = source.checks(mark) if source else []
         try:
-            client().transact_write_items(TransactItems=guards + writes)
+            client().transact_write_items(TransactItems=first + checks + writes)
         except ClientError as error:
             reasons = cancellation_reasons(error)
             codes = [reason["Code"] for reason in reasons]
             if once and codes[0] == "ConditionalCheckFailed":
                 found: Item = reasons[0]["Item"]
                 return found
-            if "ConditionalCheckFailed" in codes:
-                raise ConversationErased(conversation_id or "") from None
-            if not set(codes) <= RETRIED_REASONS:
+            if source and "ConditionalCheckFailed" in codes:
+                mark = source.demand()
+            elif not set(codes) <= RETRIED_REASONS:
                 raise
         else:
             return None
-    raise AppendConflict(conversation_id or facts[0].fact_id)
+    raise AppendConflict(source.conversation_id if source else facts[0].fact_id)
 
 
 def _put(item: Item) -> dict[str, Any]:
     return {"Put": {"TableName": settings().state_table, "Item": item}}
 
 
-def _delete(keys: Sequence[Item]) -> None:
-    writes: list[Any] = [{"Delete": {"TableName": settings().state_table, "Key": key}} for key in keys]
+def _delete(keys: Sequence[Item]) -> bool:
+    """Delete all items of a fact; False where they are gone already."""
+    table = settings().state_table
+    writes: list[Any] = [{"Delete": {"TableName": table, "Key": key}} for key in keys]
+    writes[0]["Delete"]["ConditionExpression"] = "attribute_exists(pk)"
     for _ in tries(settings().append_patience_s):
         try:
             client().transact_write_items(TransactItems=writes)
         except ClientError as error:
-            if not {reason["Code"] for reason in cancellation_reasons(error)} <= RETRIED_REASONS:
+            codes = {reason["Code"] for reason in cancellation_reasons(error)}
+            if "ConditionalCheckFailed" in codes:
+                return False
+            if not codes <= RETRIED_REASONS:
                 raise
         else:
-            return
+            return True
     raise AppendConflict("facts")

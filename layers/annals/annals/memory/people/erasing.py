@@ -37,7 +37,7 @@ from annals.memory.people.receipts import (
     store_person_receipt,
 )
 from annals.memory.withdrawing import withdraw
-from annals.state import delete_partition, read_partition
+from annals.state import empty_partition, read_partition
 from annals.times import now_ms
 
 CONVERSATIONS, OWN_MEMORIES, ELSEWHERE, DONE = "conversations", "own memories", "elsewhere", "done"
@@ -134,7 +134,8 @@ class Erasure:
     def take(self, stage: str, pending: tuple[str, ...], deadline: float) -> tuple[str, ...]:
         """Do what is pending, and return what is left of it when the time is over."""
         if stage == OWN_MEMORIES:
-            delete_partition(self._own_pk)
+            # A change at this moment may leave a version behind the memory that it was of.
+            empty_partition(self._own_pk)
             return ()
         for place, name in enumerate(pending):
             is_gone = self._erase(name, deadline) if stage == CONVERSATIONS else self._forget(name)
