@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from annals.access.caller import SCOPES, Caller
-from annals.access.keys import Key, find_key
+from annals.access.keys import Credential, Key, find_key
 from annals.models.secret import ApiKey
 from annals.settings import settings
 
@@ -59,9 +59,8 @@ def find_bearer(token: str) -> Caller | None:
 
 def find_caller(key: str) -> Caller | None:
     """The caller that a key stands for, or None. A known one is looked up again after ``authorizer_cache_s``."""
-    root = root_key().value()
-    if root and hmac.compare_digest(key.encode(), root.encode()):
-        return Caller(settings().root_tenant, "root", frozenset(SCOPES))
+    if Credential.parse(key) is None:
+        return Caller(settings().root_tenant, "root", frozenset(SCOPES)) if _is_root(key) else None
     until, seen = _seen.get(key, (0.0, None))
     if seen and seen.works and time.monotonic() < until:
         return seen.to_caller()
@@ -75,10 +74,26 @@ def find_caller(key: str) -> Caller | None:
     return found.to_caller()
 
 
+def _is_root(said: str) -> bool:
+    """Whether this is the root key. Where it is not the one that is known, it may be a newer one."""
+    if not said:
+        return False
+    if not _equal(said, root_key().value()):
+        root_key().renew()
+    return _equal(said, root_key().value())
+
+
+def _equal(said: str, root: str) -> bool:
+    return hmac.compare_digest(said.encode(errors="surrogatepass"), root.encode())
+
+
 @cache
 def root_key() -> ApiKey:
-    """The key that comes with the installation: it has every scope, and makes the other keys."""
-    return ApiKey(settings().root_key)
+    """The key that comes with the installation: it has every scope, and makes the other keys.
+
+    It is no API key by its form; so those are looked for without it, and Secrets Manager is asked for it alone.
+    """
+    return ApiKey(settings().root_key, settings().secret_max_age_s)
 
 
 def _whole_api(event: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@
 | ``echo`` | streams the JSON of the messages that it got |
 | ``empty``, ``blank`` | ends without a word, or with whitespace only |
 | ``status-<n>`` | answers HTTP n |
+| ``key-<key>`` | answers HTTP 401 to any other key |
 | ``busy`` | answers 503 once, then as ``words`` |
 | ``broken-once`` | breaks the first reply off, then as ``words`` |
 | ``break`` | closes the connection after two words |
@@ -93,6 +94,8 @@ class ChatHandler(Handler):
         model = asked["model"]
         if model == "busy" and len(self.server.requests) < 2:
             self.answer(503, b"", {"Retry-After": "0"})
+        elif model.startswith("key-") and self.headers["Authorization"] != f"Bearer {model[4:]}":
+            self.answer(401, b'{"error": {"message": "Incorrect API key"}}')
         elif model.startswith("status-"):
             self.answer(int(model[7:]), json.dumps({"error": {"message": "as you wish", "code": model}}).encode())
         else:

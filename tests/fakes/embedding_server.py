@@ -2,8 +2,8 @@
 
 Its vectors have 16 dimensions, with a one at the length of the text (at most 15); it counts two tokens for each text.
 ``shuffled`` sends them in another order, ``busy`` refuses twice, ``limited`` takes 2,000 characters at most,
-``status-<n>`` answers HTTP n; ``few``, ``nan``, ``zero``, ``mixed``, ``html`` and ``break`` send what is no list of
-vectors.
+``status-<n>`` answers HTTP n, ``key-<key>`` HTTP 401 to any other key; ``few``, ``nan``, ``zero``, ``mixed``, ``html``
+and ``break`` send what is no list of vectors.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class EmbeddingHandler(Handler):
             self.answer(429, b"", {"Retry-After": "0"})
         elif model == "limited" and any(len(text) > 2_000 for text in texts):
             self.answer(400, b'{"error": {"message": "maximum context length"}}')
+        elif model.startswith("key-") and self.headers["Authorization"] != f"Bearer {model[4:]}":
+            self.answer(401, b'{"error": {"message": "Incorrect API key"}}')
         elif model.startswith("status-"):
             self.answer(int(model[7:]), b'{"error": {"message": "as you wish"}}')
         elif model == "html":

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from annals.errors import ChatUnavailable, EmbeddingUnavailable, RerankUnavailable
 from annals.models import reranker_from_settings
@@ -257,6 +259,36 @@ def test_silence_on_the_wire_ends_by_the_adapters_own_clock(chat: ChatServer):
 def test_a_refusal_is_unavailable_and_only_a_busy_one_is_repeated(chat: ChatServer, status: int, tries: int):
     pieces, _, failure = talk(chat.url, f"status-{status}")
     assert (pieces, str(status) in failure, len(chat.requests)) == ([], True, tries)
+
+
+@pytest.fixture
+def changed_secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiKey]:
+    """A key that was read from a secret, which holds another one since."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with mock_aws():
+        secrets = boto3.client("secretsmanager", region_name="eu-central-1")
+        key = ApiKey(secrets.create_secret(Name="model", SecretString="old")["ARN"])
+        assert key.value() == "old"
+        secrets.put_secret_value(SecretId="model", SecretString="new")
+        yield key
+
+
+def test_a_refused_key_is_read_again_and_the_reply_comes_in_the_same_request(chat: ChatServer, changed_secret: ApiKey):
+    assert "".join(talk(chat.url, "key-new", key=changed_secret)[0]) == REPLY
+    assert [headers["Authorization"] for headers in chat.headers] == ["Bearer old", "Bearer new"]
+
+
+def test_a_refused_key_is_read_again_and_the_vectors_come_in_the_same_request(
+    embeddings: EmbeddingServer, changed_secret: ApiKey
+):
+    assert len(embedder(embeddings.url, "key-new", key=changed_secret).embed(["text"])) == 1
+    assert [headers["Authorization"] for headers in embeddings.headers] == ["Bearer old", "Bearer new"]
+
+
+def test_a_new_key_that_is_refused_too_is_the_end_of_it(chat: ChatServer, changed_secret: ApiKey):
+    assert "CHAT_API_KEY" in talk(chat.url, "key-newer", key=changed_secret)[2]
+    assert len(chat.requests) == 2
 
 
 def test_a_chat_server_that_was_busy_is_asked_again(chat: ChatServer):

@@ -19,7 +19,8 @@ class Settings:
     ``embeddings_url`` and ``chat_url`` are an OpenAI-compatible endpoint (``http://…/v1``), ``offline`` for the models
     that need no network, or empty for Amazon Bedrock. ``rerank_model`` is a reranking model on Bedrock, or with
     ``rerank_url`` a chat model at an OpenAI-compatible endpoint; empty for none. Either ``opensearch_url`` or
-    ``embedded_index`` (a file) names the search index. Keys may be given as the ARN of a Secrets Manager secret.
+    ``embedded_index`` (a file) names the search index. Keys may be given as the ARN of a Secrets Manager secret,
+    which is read again after ``secret_max_age_s``.
     ``chat_stall_s`` is the longest silence of a chat model, ``chat_timeout_s`` the longest that one reply may take.
     ``draft_retention_s`` is how long a stream can be followed, at most a day; ``draft_lease_s`` how long one whose
     process is silent is held for alive. ``summarize_every`` is how many new messages bring a conversation a new
@@ -77,6 +78,8 @@ class Settings:
     ingest_bus: str = ""
     ingest_failures: str = ""
     events_bus: str = ""
+
+    secret_max_age_s: float = 300.0
 
     root_key: str = ""
     root_tenant: str = "default"

@@ -37,6 +37,7 @@ Counted = Literal[
     "StreamsCompleted",
     "StreamsFailed",
     "IndexDrift",
+    "SecretsUnreadable",
 ]
 """What is counted. ``IndexDrift`` is how many documents of a sample the index lacks, or has otherwise."""
 

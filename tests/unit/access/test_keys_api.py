@@ -7,6 +7,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -156,6 +157,52 @@ def test_the_root_key_has_every_scope_in_the_root_tenant(forgetful: Any, setting
     setting("ROOT_TENANT", "home")
     assert _caller("the-root-key") == Caller("home", "root", frozenset(SCOPES))
     _demand_unauthorized(x_api_key="the-root-kez")
+
+
+@pytest.fixture
+def root_secret(forgetful: Any, setting: Setting) -> str:
+    """The ARN of a secret that holds the root key."""
+    secrets = boto3.client("secretsmanager", region_name="eu-west-1")
+    arn: str = secrets.create_secret(Name=f"root-{time.time_ns()}", SecretString="root-1")["ARN"]
+    setting("ROOT_KEY", arn)
+    return arn
+
+
+def _rotate(arn: str, to: str) -> None:
+    boto3.client("secretsmanager", region_name="eu-west-1").put_secret_value(SecretId=arn, SecretString=to)
+
+
+def test_a_new_root_key_is_taken_at_once_and_the_old_one_refused_in_time(root_secret: str) -> None:
+    assert _caller("root-1").key_id == "root"
+    _rotate(root_secret, "root-2")
+    assert _caller("root-1").key_id == "root", "the process knows it for a while"
+    assert _caller("root-2").key_id == "root"
+    _demand_unauthorized(x_api_key="root-1")
+
+
+def test_the_old_root_key_is_refused_once_its_time_is_over_though_nobody_uses_the_new_one(root_secret: str) -> None:
+    assert _caller("root-1").key_id == "root"
+    _rotate(root_secret, "root-2")
+    later = time.monotonic() + annals_settings().secret_max_age_s
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.monotonic", lambda: later)
+        _demand_unauthorized(x_api_key="root-1")
+
+
+def test_keys_need_no_root_key_and_do_not_ask_for_it(api: Api, forgetful: Any, setting: Setting) -> None:
+    setting("ROOT_KEY", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:gone-AbCdEf")
+    key = api.post("/v1/keys", READ).json["key"]
+    assert _caller(key).tenant == api.caller.tenant
+    _demand_unauthorized(x_api_key=key[:-1])
+
+
+def test_guesses_do_not_make_the_secret_be_read_each_time(root_secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    monkeypatch.setattr("annals.models.secret._fetch", lambda arn: reads.append(arn) or "root-1")
+    for number in range(10):
+        _demand_unauthorized(x_api_key=f"guess-{number}")
+    assert len(reads) == 2
+    assert _caller("root-1").key_id == "root"
 
 
 @pytest.mark.usefixtures("forgetful")

@@ -40,7 +40,7 @@ def embedder_from_settings(settings: Settings) -> Embedder:
         settings.embeddings_url,
         settings.embeddings_model or UNNAMED,
         dimensions=settings.embeddings_dimensions,
-        key=ApiKey(settings.embeddings_api_key),
+        key=ApiKey(settings.embeddings_api_key, settings.secret_max_age_s),
         timeout_s=settings.embeddings_timeout_s,
     )
 
@@ -67,7 +67,7 @@ def chat_from_settings(settings: Settings) -> ChatModel:
     return OpenAIChat(
         settings.chat_url,
         settings.chat_model or UNNAMED,
-        key=ApiKey(settings.chat_api_key),
+        key=ApiKey(settings.chat_api_key, settings.secret_max_age_s),
         silence_s=settings.chat_stall_s,
     )
 
@@ -110,7 +110,7 @@ def _chat_reranker(settings: Settings) -> Reranker:
     from annals.models.secret import ApiKey
 
     within_s = settings.rerank_timeout_s
-    key = ApiKey(settings.rerank_api_key)
+    key = ApiKey(settings.rerank_api_key, settings.secret_max_age_s)
     model = settings.rerank_model or UNNAMED
     chat = OpenAIChat(settings.rerank_url, model, key=key, silence_s=within_s, settings="RERANK")
     return ChatReranker(Asker(chat, within_s), within_s=within_s)

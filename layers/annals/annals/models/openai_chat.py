@@ -75,9 +75,8 @@ class OpenAIChat:
     async def _answer(self, request: dict[str, Any]) -> AsyncIterator[httpx.Response]:
         """The begun answer. A connection of its own, so that no event loop holds on to another one's."""
         try:
-            headers = await asyncio.to_thread(self._key.headers)
             async with httpx.AsyncClient(timeout=self._timeout, verify=self._tls) as http:
-                response = await self._ask(http, http.build_request("POST", self._url, json=request, headers=headers))
+                response = await self._ask(http, request)
                 try:
                     yield response
                 finally:
@@ -90,12 +89,14 @@ class OpenAIChat:
         except UnicodeDecodeError as failure:
             raise ChatUnavailable("The chat model sent something that is not UTF-8.") from failure
 
-    async def _ask(self, http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    async def _ask(self, http: httpx.AsyncClient, request: dict[str, Any]) -> httpx.Response:
         """Ask until the answer is 200. Raises ChatUnavailable for a refusal, a busy one's only at the end."""
         attempt = 0
+        headers = await asyncio.to_thread(self._key.headers)
         while True:
             try:
-                response = await http.send(request, stream=True)
+                asked = http.build_request("POST", self._url, json=request, headers=headers)
+                response = await http.send(asked, stream=True)
             except httpx.ConnectError:
                 if self._backoff.is_last(attempt):
                     raise
@@ -104,12 +105,18 @@ class OpenAIChat:
                 if response.status_code == 200:
                     return response
                 await response.aread()
+                if response.status_code == 401 and (other := await self._other_key(headers)):
+                    headers = other
+                    continue
                 if response.status_code not in BUSY or self._backoff.is_last(attempt):
                     key_setting = f"{self._settings}_API_KEY"
                     said = refusal("The chat model", response.status_code, response.content, key_setting)
                     raise ChatUnavailable(said)
                 await asyncio.sleep(self._backoff.pause_s(attempt, response.headers.get("Retry-After")))
             attempt += 1
+
+    async def _other_key(self, refused: dict[str, str]) -> dict[str, str] | None:
+        return await asyncio.to_thread(self._key.headers_instead_of, refused)
 
 
 class _Reply:

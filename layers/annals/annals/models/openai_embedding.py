@@ -90,22 +90,28 @@ class OpenAIEmbedder:
     def _ask(self, texts: list[str]) -> httpx.Response:
         """Post until the answer is more than a passing refusal, or patience ends."""
         attempt = 0
+        headers = self._headers()
         while True:
             try:
-                response = self._http.post(
-                    self._url, json={"model": self._model, "input": texts}, headers=self._key.headers()
-                )
-            except SecretUnreadable as failure:
-                raise EmbeddingUnavailable(str(failure)) from failure
+                response = self._http.post(self._url, json={"model": self._model, "input": texts}, headers=headers)
             except (httpx.HTTPError, httpx.InvalidURL) as failure:
                 if self._backoff.is_last(attempt) or not isinstance(failure, httpx.TransportError):
                     raise EmbeddingUnavailable(_unreachable(failure)) from failure
                 time.sleep(self._backoff.pause_s(attempt))
             else:
+                if response.status_code == 401 and (other := self._key.headers_instead_of(headers)):
+                    headers = other
+                    continue
                 if response.status_code not in PASSING or self._backoff.is_last(attempt):
                     return response
                 time.sleep(self._backoff.pause_s(attempt, response.headers.get("Retry-After")))
             attempt += 1
+
+    def _headers(self) -> dict[str, str]:
+        try:
+            return self._key.headers()
+        except SecretUnreadable as failure:
+            raise EmbeddingUnavailable(str(failure)) from failure
 
     def _vectors(self, response: httpx.Response, count: int) -> list[Vector]:
         try:
