@@ -232,6 +232,11 @@ def figures_delete(pk: str) -> dict[str, Any]:
     return {"Delete": {"TableName": settings().state_table, "Key": {"pk": {"S": pk}, "sk": {"S": FIGURES}}}}
 
 
+def state_deletes(pk: str) -> list[dict[str, Any]]:
+    """The parts of a transaction that take a conversation out of the lists, with what is shown of it there."""
+    return [{"Delete": {"TableName": settings().state_table, "Key": head_key(pk)}}, figures_delete(pk)]
+
+
 def drop_state(pk: str) -> None:
     """Take a conversation out of the lists, and forget all that was kept beside its head."""
     delete_partition(pk)

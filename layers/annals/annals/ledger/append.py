@@ -78,7 +78,8 @@ def append(
     thread_id : the thread of all records
     state : the conversation's state from this entry on; without it, the state stays
     archived : messages up to this seq are archived from this entry on, beside those that are already
-    also : what else is to be written in the entry's own transaction; it must not fail for a condition
+    also : what else is to be written, or checked, in the entry's own transaction; where one of its conditions does
+        not hold, the transaction's own error is raised
 
     Raises
     ------

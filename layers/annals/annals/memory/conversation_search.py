@@ -15,6 +15,7 @@ from annals.ledger.entry import ERASED
 from annals.ledger.keys import conversation_pk
 from annals.memory import ports
 from annals.memory.indexing import catch_up
+from annals.memory.sources import ref_of, still_said
 from annals.search import engine
 from annals.search.port import Filters
 
@@ -46,7 +47,9 @@ def search_conversations(caller: Caller, asked: SearchConversations) -> list[Con
         limit=min(1000, asked.limit * 20),
         filters=Filters(conversation_id=tuple(head.genesis.conversation_id for head in heads) if heads else None),
     )
-    by_conversation = _grouped(engine.search(ports.index(), ports.embedder(), request), asked.limit)
+    hits = engine.search(ports.index(), ports.embedder(), request)
+    said = still_said(caller.tenant, hits, lambda hit: ref_of(hit.document))
+    by_conversation = _grouped(said, asked.limit)
     found = read_heads(conversation_pk(caller.tenant, each) for each in by_conversation)
     return [
         _show(head, hits)

@@ -15,7 +15,7 @@ from itertools import islice
 
 from annals import telemetry
 from annals.conversations.genesis import read_genesis
-from annals.conversations.heads import drop_state
+from annals.conversations.heads import drop_state, state_deletes
 from annals.conversations.holders import release_holder
 from annals.conversations.lists import Selection, every_match
 from annals.conversations.receipts import (
@@ -98,7 +98,7 @@ def _begin(
             [record],
             expected_seq=expected_seq,
             state=ERASED,
-            also=[receipt_put(receipt)],
+            also=[receipt_put(receipt), *state_deletes(conversation_pk(tenant, conversation_id))],
         )
     except ConversationErased:
         return read_receipt(tenant, name)

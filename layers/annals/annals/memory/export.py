@@ -26,6 +26,7 @@ from annals.memory.listing import pages_of, read_filter, scope_of
 from annals.memory.memories import previous_versions
 from annals.memory.raw import memories_of
 from annals.memory.shown import show_document, show_memory
+from annals.memory.sources import ref_of, still_said
 from annals.search.documents import Document
 from annals.search.port import Scope
 from annals.state import read_items
@@ -63,6 +64,7 @@ class MemoryExport:
 
     def _as_stored(self, page: Sequence[Document]) -> Iterator[Mapping[str, Any]]:
         """The memories of a page as they are stored now, but for those that are gone, or of another status since."""
+        page = still_said(self.scope.tenant, page, ref_of)
         stored = _read_stored(self.scope.tenant, page)
         with ThreadPoolExecutor(READERS) as readers:
             for shown in readers.map(lambda document: self._show(document, stored), page):

@@ -10,8 +10,9 @@ from annals.conversations.read import demand_tail
 from annals.conversations.summaries import read_summary, show_summary
 from annals.errors import InvalidInput
 from annals.ledger.history import Span, read_page
-from annals.memory.facts.store import facts_of
+from annals.memory.facts.store import facts_of, ref_of_fact
 from annals.memory.shown import show_fact
+from annals.memory.sources import still_said
 
 NEWEST = 50
 """How many messages a conversation is shown with."""
@@ -36,7 +37,9 @@ def _messages(head: Head) -> Any:
 
 
 def _facts(head: Head) -> Any:
-    return [show_fact(known) for known in facts_of(head.genesis.tenant, head.genesis.conversation_id)]
+    tenant = head.genesis.tenant
+    known = facts_of(tenant, head.genesis.conversation_id)
+    return [show_fact(each) for each in still_said(tenant, known, ref_of_fact)]
 
 
 def _summary(head: Head) -> Any:

@@ -20,6 +20,7 @@ from annals.memory.models import Memory, SearchFilter
 from annals.memory.pages import Place, place_behind
 from annals.memory.searching import to_filters
 from annals.memory.shown import show_document
+from annals.memory.sources import ref_of, still_said
 from annals.search.documents import Document
 from annals.search.port import Scope
 
@@ -71,7 +72,8 @@ def scope_of(caller: Caller, memory_space_id: str | None, said: SearchFilter) ->
 def list_memories(scope: Scope, limit: int, after: Place | None) -> tuple[list[Memory], Place | None]:
     """A page of memories behind a place, and the place of the next page. Raises SearchUnavailable."""
     found = ports.index().page(scope, limit=limit + 1, after=after)
-    return [show_document(document) for document in found[:limit]], place_behind(found, limit)
+    said = still_said(scope.tenant, found[:limit], ref_of)
+    return [show_document(document) for document in said], place_behind(found, limit)
 
 
 def pages_of(scope: Scope, size: int) -> Iterator[list[Document]]:

@@ -46,7 +46,7 @@ from annals.memory.items import (
 )
 from annals.memory.raw import raw_memory
 from annals.memory.references import drop_reference, memories_of, reference_key, reference_puts
-from annals.memory.sources import Source
+from annals.memory.sources import Ref, Source, still_said
 from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition, write_together
 from annals.times import now_ms
@@ -101,9 +101,14 @@ def new_memory_id() -> str:
 def find_memory(caller: Caller, memory_id: str) -> StoredMemory:
     """A memory that the caller may see. Raises MemoryNotFound."""
     memory = read_memory(caller.tenant, memory_id)
-    if not caller.may_see(memory.memory_space_id):
+    if not caller.may_see(memory.memory_space_id) or not still_said(caller.tenant, [memory], _ref_of):
         raise MemoryNotFound(memory_id)
     return memory
+
+
+def _ref_of(memory: StoredMemory) -> Ref:
+    """The words that a memory was made of. A raw one is the words itself: ``read_memory`` has looked for them."""
+    return (None, ()) if split_raw_id(memory.memory_id) else (memory.conversation_id, memory.message_ids)
 
 
 def read_memory(tenant: str, memory_id: str) -> StoredMemory:

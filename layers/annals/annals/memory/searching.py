@@ -14,6 +14,7 @@ from annals.memory import ports
 from annals.memory.indexing import catch_up
 from annals.memory.models import Hit, Search, SearchFilter
 from annals.memory.shown import show_document
+from annals.memory.sources import ref_of, still_said
 from annals.models.embedding import Embedder
 from annals.search import engine
 from annals.search.port import Filters, OneOf
@@ -27,6 +28,8 @@ def search_memories(
     for_user: str | None = None,
 ) -> list[Hit]:
     """The memories that answer a question, the best first, within what the caller may see.
+
+    What the index still holds of an erased conversation or a redacted message is left out.
 
     Parameters
     ----------
@@ -54,9 +57,8 @@ def search_memories(
         filters=replace(to_filters(asked.filter), content_type=asked.filter.content_type or content_type),
         explain=asked.explain,
     )
-    return [
-        show_hit(hit) for hit in engine.search(ports.index(), embedder or ports.embedder(), request, ports.reranker())
-    ]
+    hits = engine.search(ports.index(), embedder or ports.embedder(), request, ports.reranker())
+    return [show_hit(hit) for hit in still_said(caller.tenant, hits, lambda hit: ref_of(hit.document))]
 
 
 def _make_consistent(caller: Caller, asked: Search) -> None:

@@ -7,9 +7,9 @@ still holds asks the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from annals.conversations.receipts import not_erased_check, receipt_id, receipt_key
 from annals.conversations.withdrawals import (
@@ -23,8 +23,11 @@ from annals.errors import ConversationErased, MessageRedacted
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import seq_of
 from annals.memory.items import REDACTED, Address
+from annals.search.documents import Document
 from annals.search.turns import memory_id
 from annals.state import read_items
+
+T = TypeVar("T")
 
 Ref = tuple[str | None, Sequence[str]]
 """A conversation's id, if there is one, and the ids of messages in it."""
@@ -72,6 +75,17 @@ class Withdrawn:
         if conversation_id is None:
             return False
         return conversation_id in self.erased or any((conversation_id, each) in self.redacted for each in message_ids)
+
+
+def ref_of(document: Document) -> Ref:
+    """The words that a document of the search index says it comes from."""
+    return document.conversation_id, document.message_ids
+
+
+def still_said(tenant: str, found: Sequence[T], ref: Callable[[T], Ref]) -> list[T]:
+    """What comes from words that are still there. The search index may know of a withdrawal a moment later only."""
+    withdrawn = read_withdrawn(tenant, map(ref, found))
+    return [each for each in found if not withdrawn.takes(ref(each))]
 
 
 def read_withdrawn(tenant: str, refs: Iterable[Ref]) -> Withdrawn:

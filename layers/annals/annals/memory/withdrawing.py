@@ -48,7 +48,7 @@ def forget_what_came_of(tenant: str, conversation_id: str, seq: int) -> None:
     forget_memory(tenant, memory_id(conversation_id, seq))
     forget_memories_of(tenant, conversation_id, message_id(seq))
     forget_facts_of(tenant, conversation_id, message_id(seq))
-    forget_drafts(tenant, conversation_id)
+    forget_drafts(tenant, conversation_id, seq)
 
 
 def finish_redactions(pk: str, seqs: Iterable[int]) -> None:

@@ -12,6 +12,7 @@ from annals.memory.facts.items import ACTIVE, SUPERSEDED
 from annals.memory.models import Fact
 from annals.memory.pages import Place, place_behind
 from annals.memory.shown import show_fact_document
+from annals.memory.sources import ref_of, still_said
 from annals.search.port import Filters, Scope
 
 
@@ -55,5 +56,6 @@ class FactFilter:
 def list_facts(caller: Caller, asked: FactFilter, limit: int, after: Place | None) -> tuple[list[Fact], Place | None]:
     """A page of facts behind a place; it may be short. Also the place of the next page. Raises SearchUnavailable."""
     found = ports.index().page(asked.scope(caller), limit=limit + 1, after=after)
-    shown = [each for each in found[:limit] if is_fact(each) and asked.holds_for(valid_to(each))]
+    said = still_said(caller.tenant, found[:limit], ref_of)
+    shown = [each for each in said if is_fact(each) and asked.holds_for(valid_to(each))]
     return [show_fact_document(each) for each in shown], place_behind(found, limit)

@@ -26,7 +26,7 @@ from annals.memory.facts.items import (
     read_place,
     sources_pk,
 )
-from annals.memory.sources import Source
+from annals.memory.sources import Ref, Source, still_said
 from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition, read_partition
 
@@ -98,9 +98,14 @@ def find_batch(tenant: str, conversation_id: str, batch: str) -> list[Known] | N
 def find_fact(caller: Caller, fact_id: str) -> Known:
     """A fact that the caller may see. Raises FactNotFound."""
     known = read_fact(caller.tenant, fact_id)
-    if not caller.may_see(known.fact.memory_space_id):
+    if not caller.may_see(known.fact.memory_space_id) or not still_said(caller.tenant, [known], ref_of_fact):
         raise FactNotFound(fact_id)
     return known
+
+
+def ref_of_fact(known: Known) -> Ref:
+    """The words that a fact comes from."""
+    return known.fact.conversation_id, known.fact.message_ids
 
 
 def read_fact(tenant: str, fact_id: str) -> Known:

@@ -189,7 +189,7 @@ def topics_of(caller: Caller, user_id: str) -> list[Topic]:
 def clear_user_memories(caller: Caller, user_id: str) -> int:
     """Delete all memories of one user that the caller may see, archived ones too; how many this request deleted."""
     items = read_partition(user_memories_pk(caller.tenant, user_id), "M#")
-    theirs = [memory for memory in map(from_memory_item, items) if caller.may_see(memory.memory_space_id)]
+    theirs = [memory for memory in readable(items, from_memory_item) if caller.may_see(memory.memory_space_id)]
     with ThreadPoolExecutor(WRITERS) as writers:
         return sum(writers.map(delete_memory, theirs))
 

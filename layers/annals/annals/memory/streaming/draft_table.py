@@ -5,6 +5,9 @@ batches, ``H`` the draft itself, ``P`` its owner's last sign of life, ``Z`` the 
 former one left behind, or still writes, is passed over. In front of all that stands ``A``, what the turn says of its
 facts, which no follower needs. Beside the conversation stands a ``D#<streamId>`` for each of
 its drafts, so that they go with what was said.
+
+A draft goes with its turn: it is claimed on the condition that the user's message is still there, and what its owner
+writes into one that is gone, the owner deletes again.
 """
 
 from __future__ import annotations
@@ -15,14 +18,23 @@ from dataclasses import asdict, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from annals.conversations.receipts import not_erased_check
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import ConversationErased
+from annals.errors import AppendConflict, ConversationErased, MessageRedacted, StreamNotFound
 from annals.json_text import dump, parse
+from annals.ledger.append import RETRIED_REASONS, find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk, escape
+from annals.ledger.messages import message_id
+from annals.ledger.retry import tries
+from annals.memory.items import not_redacted_check
+from annals.memory.sources import Ref, read_withdrawn
 from annals.memory.streaming.drafts import Batch, Draft, End, News
+from annals.search.turns import memory_id
 from annals.settings import settings
-from annals.state import delete_partition, put_if, read_partition
+from annals.state import cancellation_reasons, delete_partition, put_if, read_partition
 from annals.times import now_ms
 
 TURN, HEAD, PULSE, END = "A", "H", "P", "Z"
@@ -38,39 +50,69 @@ class DraftTable:
         return settings().draft_lease_s
 
     def claim(self, draft: Draft, instead_of: str | None = None) -> bool:
-        """Make the draft's owner the one who tells the stream, if nobody does, or if ``instead_of`` did."""
-        _put(_signpost(draft))
-        if draft.turn is not None:
-            _put(self._item(draft, TURN, turn=dump(draft.turn)))
+        """Make the draft's owner the one who tells the stream; see ``Drafts.claim``."""
+        writes: list[Any] = [
+            {"Put": self._claim(draft, instead_of)},
+            not_erased_check(draft.tenant, draft.conversation_id),
+            not_redacted_check(draft.tenant, memory_id(draft.conversation_id, draft.seq)),
+            _put_of(_signpost(draft)),
+            *([_put_of(self._item(draft, TURN, turn=dump(draft.turn)))] if draft.turn is not None else []),
+        ]
+        for _ in tries(settings().append_patience_s):
+            try:
+                client().transact_write_items(TransactItems=writes)
+            except ClientError as error:
+                head, erased, redacted, *others = cancellation_reasons(error)
+                if head["Code"] == "ConditionalCheckFailed":
+                    # Our own, if the reply to an earlier try was lost.
+                    return bool(head.get("Item", {}).get("owner") == {"S": draft.owner})
+                if erased["Code"] == "ConditionalCheckFailed":
+                    raise ConversationErased(draft.conversation_id) from None
+                if redacted["Code"] == "ConditionalCheckFailed":
+                    raise MessageRedacted(message_id(draft.seq)) from None
+                if not {reason["Code"] for reason in (head, erased, redacted, *others)} <= RETRIED_REASONS:
+                    raise
+            else:
+                return True
+        raise AppendConflict(draft.conversation_id)
+
+    def _claim(self, draft: Draft, instead_of: str | None) -> dict[str, Any]:
+        """The put of the draft itself, if nobody tells it, or ``instead_of`` does."""
         free = "attribute_not_exists(pk) OR expiresAt < :now"
         holds = {":now": now_ms() // 1000}
-        return _put_if(
-            self._item(draft, HEAD, **_of_draft(draft)),
-            f"{free} OR #owner = :former" if instead_of else free,
-            holds | {":former": instead_of} if instead_of else holds,
-        )
+        return {
+            "TableName": settings().state_table,
+            "Item": self._item(draft, HEAD, **_of_draft(draft)),
+            "ConditionExpression": f"{free} OR #owner = :former" if instead_of else free,
+            "ExpressionAttributeValues": to_item(holds | ({":former": instead_of} if instead_of else {})),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **({"ExpressionAttributeNames": {"#owner": "owner"}} if instead_of else {}),
+        }
 
     def pulse(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
-        """Give a sign of life, with the data of the context event as soon as there are any."""
+        """Give a sign of life; see ``Drafts.pulse``."""
         said = {"context": dump(context)} if context is not None else {}
         _put(self._item(draft, f"{PULSE}#{draft.owner}", **said))
+        _demand_there(draft)
 
     def add(self, draft: Draft, batch: Batch) -> None:
-        """Add deltas, which are a sign of life, too."""
+        """Add deltas; see ``Drafts.add``."""
         lengths = array("H", map(len, batch.texts)).tobytes()
         text = "".join(batch.texts)
         _put(self._item(draft, f"{_batch_sk(batch.number)}#{draft.owner}", text=text, lengths=lengths))
+        _demand_there(draft)
 
     def end(self, draft: Draft, end: End) -> None:
         """Say how the stream ended; the first who says it of an owner's deltas is right.
 
-        Where the conversation was erased meanwhile, the draft goes instead.
+        Where the user's message was withdrawn meanwhile, the draft goes instead.
         """
-        if end.error and end.error.get("code") == ConversationErased.code:
+        if end.error and end.error.get("code") in (ConversationErased.code, MessageRedacted.code):
             delete_partition(_draft_pk(draft.tenant, draft.stream_id))
             return
         unsaid = "attribute_not_exists(pk) OR #owner <> :owner"
         _put_if(self._item(draft, END, said=dump(asdict(end))), unsaid, {":owner": draft.owner})
+        _demand_there(draft)
 
     def read(self, tenant: str, stream_id: str, first: int = 1) -> News | None:
         """The stream's draft from delta ``first`` on, as it is now; None where there is no such stream."""
@@ -79,10 +121,13 @@ class DraftTable:
         if head is None or "digest" in head["once"]:
             # Nobody, or a draft of before, whose reply has another marker than would be looked for.
             return None
+        draft = _to_draft(tenant, stream_id, head)
+        if read_withdrawn(tenant, [_ref_of(draft)]).takes(_ref_of(draft)):
+            return None
         own = {item["sk"]: item for item in items if item["owner"] == head["owner"]}
         context = own.get(f"{PULSE}#{head['owner']}", {}).get("context")
         return News(
-            draft=_to_draft(tenant, stream_id, head),
+            draft=draft,
             context=parse(context) if context else None,
             batches=[_to_batch(item) for sk, item in own.items() if sk.startswith("B#")],
             end=End(**parse(own[END]["said"])) if END in own else None,
@@ -110,12 +155,51 @@ class DraftTable:
         return to_item(shared | values)
 
 
-def forget_drafts(tenant: str, conversation_id: str) -> None:
-    """Delete the drafts of a conversation's streams: they hold what was said in it."""
+def forget_drafts(tenant: str, conversation_id: str, seq: int | None = None) -> None:
+    """Delete the drafts of a conversation's streams, or that of the turn to which message ``seq`` belongs.
+
+    The draft itself goes first: from then on, whoever writes into it deletes what it writes.
+    """
     pk = conversation_pk(tenant, conversation_id)
     for signpost in read_partition(pk, SIGNPOST):
-        delete_partition(_draft_pk(tenant, signpost["sk"]["S"].removeprefix(SIGNPOST)))
-    delete_partition(pk, SIGNPOST)
+        stream_id = signpost["sk"]["S"].removeprefix(SIGNPOST)
+        if seq is None or _is_of(tenant, stream_id, seq):
+            client().delete_item(TableName=settings().state_table, Key=_head_key(tenant, stream_id))
+            delete_partition(_draft_pk(tenant, stream_id))
+            client().delete_item(TableName=settings().state_table, Key={"pk": {"S": pk}, "sk": signpost["sk"]})
+
+
+def _is_of(tenant: str, stream_id: str, seq: int) -> bool:
+    """Whether a message is one of those of a draft's turn. Of a draft whose head is gone, the rest has to go."""
+    head = _read_head(tenant, stream_id)
+    if head is None:
+        return True
+    draft = _to_draft(tenant, stream_id, from_item(head))
+    if draft.seq == seq:
+        return True
+    reply = find_entry(draft.once)
+    return reply is not None and reply.seq == seq
+
+
+def _ref_of(draft: Draft) -> Ref:
+    """The user's message of a draft's turn."""
+    return draft.conversation_id, (message_id(draft.seq),)
+
+
+def _demand_there(draft: Draft) -> None:
+    """Raise StreamNotFound where a draft is gone, and delete what was written since."""
+    if _read_head(draft.tenant, draft.stream_id) is None:
+        delete_partition(_draft_pk(draft.tenant, draft.stream_id))
+        raise StreamNotFound(draft.stream_id)
+
+
+def _read_head(tenant: str, stream_id: str) -> Item | None:
+    key = _head_key(tenant, stream_id)
+    return client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+
+
+def _head_key(tenant: str, stream_id: str) -> Item:
+    return to_item({"pk": _draft_pk(tenant, stream_id), "sk": HEAD})
 
 
 def _signpost(draft: Draft) -> Item:
@@ -135,6 +219,10 @@ def _draft_pk(tenant: str, stream_id: str) -> str:
 
 def _batch_sk(number: int) -> str:
     return f"B#{number:012d}"
+
+
+def _put_of(item: Item) -> dict[str, Any]:
+    return {"Put": {"TableName": settings().state_table, "Item": item}}
 
 
 def _put(item: Item) -> None:

@@ -129,23 +129,32 @@ class Drafts(Protocol):
         ...
 
     def claim(self, draft: Draft, instead_of: str | None = None) -> bool:
-        """Make the draft's owner the one who tells the stream, if nobody does, or if ``instead_of`` did."""
+        """Make the draft's owner the one who tells the stream, if nobody does, or if ``instead_of`` did.
+
+        Raises ConversationErased or MessageRedacted where the user's message is withdrawn.
+        """
         ...
 
     def pulse(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
-        """Give a sign of life, with the data of the context event as soon as there are any."""
+        """Give a sign of life, with the data of the context event as soon as there are any.
+
+        Raises StreamNotFound where the draft is gone.
+        """
         ...
 
     def add(self, draft: Draft, batch: Batch) -> None:
-        """Add deltas, which are a sign of life, too."""
+        """Add deltas, which are a sign of life, too. Raises StreamNotFound where the draft is gone."""
         ...
 
     def end(self, draft: Draft, end: End) -> None:
-        """Say how the stream ended; the first who says it of an owner's deltas is right."""
+        """Say how the stream ended; the first who says it of an owner's deltas is right.
+
+        Raises StreamNotFound where the draft is gone.
+        """
         ...
 
     def read(self, tenant: str, stream_id: str, first: int = 1) -> News | None:
-        """The stream's draft from delta ``first`` on, as it is now; None where there is no such stream."""
+        """The stream's draft from delta ``first`` on, as it is now; None where there is none, or it is withdrawn."""
         ...
 
     def with_turn(self, draft: Draft) -> Draft:

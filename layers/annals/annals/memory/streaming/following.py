@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -153,12 +154,19 @@ class Followed:
         if news.end is None and news.until >= now_ms():
             await asyncio.sleep(POLL_S)
         elif news.end is None:
-            await run_sync(settle, self._source, news.draft)
+            with suppress(StreamNotFound):  # withdrawn meanwhile, as the next look finds
+                await run_sync(settle, self._source, news.draft)
         elif not news.end.died or news.end.stored or self._take_over is None:
             return _Ended(await run_sync(closing, self._source, news.draft, news.end))
-        elif told := await self._take_over(news):
+        elif told := await self._taken_over(self._take_over):
             return told
         return await self._read()
+
+    async def _taken_over(self, take_over: TakeOver) -> Told | None:
+        try:
+            return await take_over(self._news)
+        except AnnalsError as refusal:
+            return _Ended(_failed(self._source, self._news.draft, refusal))
 
     async def _read(self) -> Told | None:
         draft = self._news.draft

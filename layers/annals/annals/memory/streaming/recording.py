@@ -11,6 +11,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 
 from annals import privacy
+from annals.errors import StreamNotFound
 from annals.memory.streaming.drafts import Batch, Draft, Drafts, End
 
 logger = logging.getLogger("annals")
@@ -73,7 +74,8 @@ def _batches(number: int, texts: list[str]) -> Iterator[Batch]:
 class Recorder:
     """Writes a reply into its draft while it comes, so that others can follow it.
 
-    A draft is a help, not the ledger: one that cannot be written delays and fails nothing.
+    A draft is a help, not the ledger: one that cannot be written delays and fails nothing. One that is withdrawn with
+    its turn is written no more.
     """
 
     def __init__(self, drafts: Drafts, draft: Draft, reply: Reply) -> None:
@@ -85,6 +87,7 @@ class Recorder:
         self._is_context_new = False
         self._pulse_at = self._next_pulse()
         self._ended = asyncio.Event()
+        self._is_gone = False
 
     def note_context(self, context: Mapping[str, Any]) -> None:
         """Take in the data of the context event."""
@@ -106,10 +109,14 @@ class Recorder:
         await self._catch_up(end)
 
     async def _catch_up(self, end: End | None = None) -> None:
+        if self._is_gone:
+            return
         try:
             await self._write()
             if end:
                 await run_sync(self._drafts.end, self._draft, end)
+        except StreamNotFound:
+            self._is_gone = True
         except Exception:
             logger.exception("The draft of %s is behind", self._draft.stream_id)
 

@@ -22,6 +22,7 @@ from annals.errors import (
     ChatUnavailable,
     ConversationErased,
     EntryTooLarge,
+    MessageRedacted,
     ReplyTooLarge,
     StreamEmpty,
     StreamFailed,
@@ -78,11 +79,13 @@ class StreamedTurns:
 
         Raises
         ------
-        AnnalsError : the message was refused; nothing is stored, and there is no turn to follow
+        AnnalsError : the message was refused, or it was withdrawn since: there is no turn to follow
         """
         begun = await run_sync(self._store.begin, request)
         if begun.is_repeated and (told := await self._earlier(request, begun)):
             return told
+        if begun.message.get("status") == "redacted":
+            raise MessageRedacted(begun.message["messageId"])
         if await run_sync(self._drafts.claim, begun.draft):
             return self._start(request, begun)
         return await self._others(request, begun)

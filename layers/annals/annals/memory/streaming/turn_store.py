@@ -8,18 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from annals import telemetry
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.read import demand_tail
-from annals.errors import EntryTooLarge, SearchUnavailable
+from annals.errors import EntryTooLarge, MessageRedacted, SearchUnavailable
 from annals.json_text import dump
 from annals.ledger.append import Appended, append, find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import Message, messages_of, new_message
+from annals.ledger.messages import Message, message_id, messages_of, new_message
 from annals.ledger.read import read_entry
 from annals.memory.facts.extraction import Line
 from annals.memory.facts.of_turns import Kept, Source, demand_fitting, find_facts, keep_facts
+from annals.memory.items import not_redacted_check
 from annals.memory.models import FactsOfTurn, Hit, Remembered, RememberStream
 from annals.memory.owners import recent_messages
 from annals.memory.recalling import is_shown, within
@@ -28,6 +31,8 @@ from annals.memory.searching import search_memories
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
 from annals.memory.streaming.prompt import Recalled, tokens_of
 from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
+from annals.search.turns import memory_id
+from annals.state import cancellation_reasons
 from annals.tokens import estimate
 
 logger = logging.getLogger("annals")
@@ -146,7 +151,14 @@ def _with_facts(reply: StoredReply, kept: Kept) -> StoredReply:
 def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
     status = {"status": "incomplete"} if incomplete else {}
     said = new_message({"role": "assistant", "content": text, **draft.said, **status})
-    return _stored_reply(draft, append(draft.tenant, draft.conversation_id, [said], request=draft.once))
+    still_asked = not_redacted_check(draft.tenant, memory_id(draft.conversation_id, draft.seq))
+    try:
+        stored = append(draft.tenant, draft.conversation_id, [said], request=draft.once, also=[still_asked])
+    except ClientError as error:
+        if cancellation_reasons(error)[-1]["Code"] != "ConditionalCheckFailed":
+            raise
+        raise MessageRedacted(message_id(draft.seq)) from None
+    return _stored_reply(draft, stored)
 
 
 def _shortened(text: str, excess: int) -> str:
