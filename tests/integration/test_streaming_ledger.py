@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from annals.memory import ports
-from annals.search.documents import Document
+from annals.search.documents import NOBODY, Document
 from annals.search.pipeline import index_documents
 from tests.fakes.chat_server import EMOJI, REPLY, ChatServer
 from tests.support.api import Api
@@ -64,7 +64,7 @@ def test_the_model_gets_the_history_and_last_the_users_message(stream: Streams):
 def test_the_model_gets_facts_and_memories_of_the_space_within_a_budget_and_the_caller_is_told_which(
     stream: Streams, api: Api
 ):
-    about = {"tenant": api.caller.tenant, "memory_space_id": "s", "at": 1_750_000_000_000}
+    about = {"tenant": api.caller.tenant, "memory_space_id": "s", "at": 1_750_000_000_000, "owner": NOBODY}
     known = [
         Document(**about, memory_id="fact-1", content="My cat is called Byron.", content_type="fact"),
         Document(**about, memory_id="mem:x:1", content="The cat sleeps on the roof.", role="user"),

@@ -49,6 +49,7 @@ class LedgerTurnStore:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         turn = request.turn
         demand_fitting(turn.facts)
+        turn.demand_owner()
         turn.for_user()
         turn.question(RECALLED_HITS)
         stored = store(request.caller, turn, [user_message(turn)], request.idempotent)
