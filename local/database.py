@@ -101,6 +101,9 @@ def _program(folder: Path) -> Path | None:
         if dynoxide.file_of(folder).exists():
             detail = f"The data in {folder} need dynoxide, which is not here: {error}."
             raise Unusable(f"{detail} Put one on PATH, or install it with: cargo install dynoxide-rs") from error
+        if not ministack.is_installed():
+            detail = f"There is no database here: dynoxide cannot be installed ({error}), and MiniStack is not."
+            raise Unusable(f"{detail} Put a dynoxide on PATH: cargo install dynoxide-rs") from error
         log.warning(VOLATILE, error)
         return None
 

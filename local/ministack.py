@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,11 @@ from local.emulator import CREDENTIALS, Emulator, free_port
 
 TABLES = "dynamodb,dynamodbstreams"
 QUEUES = "sqs"
+
+
+def is_installed() -> bool:
+    """Whether it can be started."""
+    return importlib.util.find_spec("ministack") is not None
 
 
 def start(folder: Path, services: str = TABLES) -> Emulator:

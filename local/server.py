@@ -154,6 +154,8 @@ def _database(folder: Path, described: Template) -> Iterator[None]:
 @contextlib.contextmanager
 def _queues(folder: Path) -> Iterator[str]:
     """Queues for events, in a MiniStack of their own; gives its endpoint."""
+    if not ministack.is_installed():
+        raise CannotStart("Queues for events need MiniStack: pip install 'annals-memory[events]'.")
     state = folder / "queues"
     state.mkdir(exist_ok=True)
     _add_credentials(os.environ)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from annals import __version__
 from annals.cli.files import CommandFailed
 
 FORMATS = ("json", "jsonl", "csv", "openai-chat", "ledger")
@@ -22,14 +23,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandFailed as failure:
         sys.stderr.write(f"annals: {failure}\n")
         return 1
+    except ModuleNotFoundError as missing:
+        sys.stderr.write(f"annals: this command needs the package {missing.name}: it comes with annals-memory\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("annals: interrupted\n")
         return 1
 
 
+def command() -> None:
+    """The installed program ``annals``."""
+    sys.exit(main())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="annals", description="Append-only conversation memory for AI agents.")
+    parser.add_argument("--version", action="version", version=f"annals {__version__}")
     commands = parser.add_subparsers(title="commands", required=True)
+    _add_dev(commands)
     _add_verify(commands)
     _add_export(commands)
     _add_import(commands)
@@ -38,6 +49,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_drift(commands)
     _add_redrive(commands)
     return parser
+
+
+def _add_dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "dev",
+        help="serve the whole system on this machine",
+        description="Serve the whole of Annals on http://127.0.0.1: routes, streams, tables, search. Ctrl-C stops it "
+        "and keeps the data. Settings come from the environment, as for the functions.",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on, 0 for any (default: %(default)s)")
+    parser.add_argument("--data", type=Path, default=Path(".annals"), help="folder of the data (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=4, help="requests worked on at once (default: %(default)s)")
+    parser.add_argument("--events", action="store_true", help="have queues for events, too")
+    parser.set_defaults(run=_dev)
 
 
 def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -166,6 +191,12 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     url_help = "such as http://127.0.0.1:8000 (default: ANNALS_URL)"
     parser.add_argument("--url", metavar="URL", default=url, required=url is None, help=url_help)
     parser.add_argument("--key", metavar="KEY", default=key, required=key is None, help="default: ANNALS_KEY")
+
+
+def _dev(options: argparse.Namespace) -> int:
+    from annals.cli.serving import run
+
+    return run(port=options.port, data=options.data, workers=options.workers, events=options.events)
 
 
 def _verify(options: argparse.Namespace) -> int:

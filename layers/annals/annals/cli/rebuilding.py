@@ -17,6 +17,11 @@ from annals.memory.spans import items_of_tables
 from annals.rebuild import drop_heads_ahead, rebuild_heads, rebuild_index
 from annals.redrive import redrive
 
+WHERE = (
+    "This command reads the tables themselves: set AWS_REGION and credentials for those of a stack, or DYNAMODB_URL "
+    "and the other settings of the server for those of a laptop (docs/search-index.md tells them)."
+)
+
 
 def run_heads(*, drop_ahead: bool) -> int:
     """Rebuild the heads of all conversations."""
@@ -89,11 +94,13 @@ def _tell_failures(failed: Unindexed) -> None:
 @contextmanager
 def _answering() -> Iterator[None]:
     """What tables, index and model refuse, as the command says it."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
     try:
         yield
     except ConfigurationError as error:
         raise CommandFailed(str(error)) from error
+    except (NoRegionError, NoCredentialsError) as error:
+        raise CommandFailed(f"{error}. {WHERE}") from error
     except (AnnalsError, BotoCoreError, ClientError) as error:
         raise CommandFailed(f"{error} What was done is kept: the same command goes on.") from error

@@ -34,14 +34,22 @@ class Service:
 
     @contextmanager
     def client(self) -> Iterator[httpx.Client]:
-        """A client; what goes wrong with the connection is a CommandFailed."""
+        """A client; what goes wrong with the connection is a CommandFailed, at once where nothing answers at all."""
         headers = {"Authorization": f"Bearer {self.key}"}
         timeout = httpx.Timeout(30, read=120)
         try:
             with httpx.Client(base_url=self.url.rstrip("/"), headers=headers, timeout=timeout) as client:
+                self._demand_answer(client)
                 yield client
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandFailed(f"the connection to {self.url} failed: {error}") from None
+
+    def _demand_answer(self, client: httpx.Client) -> None:
+        try:
+            client.get("/v1/health")
+        except httpx.ConnectError as error:
+            what_to_do = "start a server there (`annals dev`, `make dev`), or name another one with --url or ANNALS_URL"
+            raise CommandFailed(f"nothing answers at {self.url} ({error}): {what_to_do}") from None
 
 
 def post(client: httpx.Client, path: str, body: bytes, query: Mapping[str, str]) -> Any:

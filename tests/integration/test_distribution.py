@@ -1,0 +1,122 @@
+"""What is built of this checkout installs into an empty environment, and is the whole system there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from annals import __version__
+from local import dynoxide
+from local.emulator import free_port
+from local.template import ROOT
+
+UV = Path(sys.executable).with_name("uv")
+PYTHONS = ("3.11", "3.12", "3.13")
+START_TIMEOUT_S = 120
+KINDS = {"wheel": "*.whl", "sdist": "*.tar.gz"}
+
+
+def bare() -> dict[str, str]:
+    """An environment in which nothing leads to this checkout or to anybody's account."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "ANNALS_CACHE") if name in os.environ}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of wheel and sdist."""
+    if not UV.exists():
+        pytest.skip("there is no uv in this environment: run `make setup`")
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([UV, "build", "--quiet", "--out-dir", folder, ROOT], check=True, timeout=300)  # noqa: S603
+    return folder
+
+
+def interpreter(version: str) -> str:
+    found = [shutil.which(f"python{version}"), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))]
+    for each in filter(None, found):
+        said = subprocess.run([each, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        if said.returncode == 0:
+            return each
+    pytest.skip(f"there is no Python {version} here")
+
+
+@pytest.mark.parametrize(("version", "kind"), [("3.11", "sdist"), ("3.12", "wheel"), ("3.13", "wheel")])
+def test_an_installed_system_remembers_finds_and_streams(built: Path, tmp_path: Path, version: str, kind: str) -> None:
+    (package,) = built.glob(KINDS[kind])
+    python = interpreter(version)
+    subprocess.run([UV, "venv", "--quiet", "--python", python, tmp_path / "venv"], check=True, timeout=60)  # noqa: S603
+    binaries = tmp_path / "venv/bin"
+    install = [UV, "pip", "install", "--quiet", "--python", binaries / "python", package]
+    subprocess.run(install, check=True, timeout=300)  # noqa: S603
+    told = subprocess.run([binaries / "annals", "--version"], env=bare(), capture_output=True, text=True, check=True)  # noqa: S603
+    assert told.stdout == f"annals {__version__}\n"
+    try:
+        dynoxide.find_or_install()
+    except dynoxide.NotInstalled as reason:
+        pytest.skip(f"dynoxide is not here: {reason}")
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [binaries / "annals", "dev", "--port", url.rpartition(":")[2], "--data", tmp_path / "data"]
+    with (tmp_path / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, env=bare(), stdout=log, stderr=log)  # noqa: S603
+    try:
+        with httpx.Client(base_url=url, headers={"Authorization": "Bearer local"}, timeout=30) as api:
+            wait_until_up(server, api, tmp_path / "server.log")
+            use(api)
+            out = tmp_path / "ledger.jsonl"
+            annals = binaries / "annals"
+            export = [annals, "export", "--url", url, "--key", "local", "--format", "ledger", "-o", out]
+            subprocess.run(export, env=bare(), check=True, timeout=60)  # noqa: S603
+            subprocess.run([annals, "verify", out], env=bare(), check=True, timeout=60)  # noqa: S603
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0, (tmp_path / "server.log").read_text()
+
+
+def wait_until_up(server: subprocess.Popen[bytes], api: httpx.Client, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        assert server.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        try:
+            assert api.get("/v1/health").json()["version"] == __version__
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+
+
+def use(api: httpx.Client) -> None:
+    turn: dict[str, Any] = {"memorySpaceId": "demo", "userId": "ada"}
+    said = {**turn, "userMessage": "I am allergic to peanuts.", "agentResponse": "Noted."}
+    assert api.post("/v1/memory/remember", json=said).status_code == 201
+    deadline = time.monotonic() + 30
+    question = {"memorySpaceId": "demo", "query": "peanuts"}
+    while not api.post("/v1/memory/search", json=question).json()["items"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    streamed = api.post("/v1/memory/remember-stream", json={**turn, "userMessage": "What am I allergic to?"})
+    assert "event: result" in streamed.text
+    assert api.get("/docs").status_code == 200
+
+
+def test_the_wheel_says_what_an_index_of_packages_shows(built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    shutil.unpack_archive(wheel, tmp_path, "zip")
+    metadata = next(tmp_path.glob("*.dist-info/METADATA")).read_text()
+    assert re.search("^License-File: LICENSE$", metadata, re.M)
+    assert re.search("^License-Expression: Apache-2.0$", metadata, re.M)
+    assert re.search("^Author", metadata, re.M)
+    assert "](docs/" not in metadata
+    assert "](../" not in metadata
+    top = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*.py")}
+    assert top == {"annals"}
