@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Self
 
 import httpx
+from typing_extensions import Self
 
 from annals_client.calls import Said
 from annals_client.methods import Resource, S, call

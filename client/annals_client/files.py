@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 from uuid import uuid4
+
+from typing_extensions import Self
 
 JSON_LINES = "application/x-ndjson"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from types import TracebackType
-from typing import Self
 
 import httpx
+from typing_extensions import Self
 
 from annals_client.calls import Call, Repeat, Route, Said, unexpected
 from annals_client.errors import AnnalsError, Stored, StreamFailed, stream_error

@@ -18,7 +18,9 @@ from collections.abc import (
 from contextlib import aclosing, suppress
 from inspect import isawaitable
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import Self
 
 from annals_client.chunks import Reply
 from annals_client.errors import AnnalsError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
@@ -33,8 +33,8 @@ def plain(value: Any) -> Any:
 def moment(value: datetime) -> str:
     """An aware datetime as RFC 3339, UTC, with milliseconds. Raises ValueError for a naive one."""
     if value.tzinfo is None:
-        raise ValueError(f"{value!r} has no time zone; say datetime.now(UTC), not datetime.now()")
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        raise ValueError(f"{value!r} has no time zone; say datetime.now(timezone.utc), not datetime.now()")
+    return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def query(**said: Any) -> dict[str, str]:

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ from annals import __version__
 from local import dynoxide
 from local.emulator import free_port
 from local.template import ROOT
+from tests.support.distributions import build, install
 
-UV = Path(sys.executable).with_name("uv")
-PYTHONS = ("3.11", "3.12", "3.13")
 START_TIMEOUT_S = 120
 KINDS = {"wheel": "*.whl", "sdist": "*.tar.gz"}
 
@@ -34,30 +32,13 @@ def bare() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of wheel and sdist."""
-    if not UV.exists():
-        pytest.skip("there is no uv in this environment: run `make setup`")
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([UV, "build", "--quiet", "--out-dir", folder, ROOT], check=True, timeout=300)  # noqa: S603
-    return folder
-
-
-def interpreter(version: str) -> str:
-    found = [shutil.which(f"python{version}"), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))]
-    for each in filter(None, found):
-        said = subprocess.run([each, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-        if said.returncode == 0:
-            return each
-    pytest.skip(f"there is no Python {version} here")
+    return build(ROOT, tmp_path_factory.mktemp("dist"))
 
 
 @pytest.mark.parametrize(("version", "kind"), [("3.11", "sdist"), ("3.12", "wheel"), ("3.13", "wheel")])
 def test_an_installed_system_remembers_finds_and_streams(built: Path, tmp_path: Path, version: str, kind: str) -> None:
     (package,) = built.glob(KINDS[kind])
-    python = interpreter(version)
-    subprocess.run([UV, "venv", "--quiet", "--python", python, tmp_path / "venv"], check=True, timeout=60)  # noqa: S603
-    binaries = tmp_path / "venv/bin"
-    install = [UV, "pip", "install", "--quiet", "--python", binaries / "python", package]
-    subprocess.run(install, check=True, timeout=300)  # noqa: S603
+    binaries = install(package, version, tmp_path / "venv")
     told = subprocess.run([binaries / "annals", "--version"], env=bare(), capture_output=True, text=True, check=True)  # noqa: S603
     assert told.stdout == f"annals {__version__}\n"
     try:

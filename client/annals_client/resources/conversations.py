@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal
+
+from typing_extensions import TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, Said, Steps

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
-from typing import Any, Required, TypedDict, Unpack
+from typing import Any
+
+from typing_extensions import Required, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, Said

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, Literal, Unpack
+from typing import Any, Literal
+
+from typing_extensions import Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, Said

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Required, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Literal, TypeVar, overload
 from uuid import uuid4
+
+from typing_extensions import Required, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, Said

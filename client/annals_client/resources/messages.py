@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NotRequired, Required, TypedDict, Unpack
+from typing import Any, Literal
+
+from typing_extensions import NotRequired, Required, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, Said, Steps

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Required, TypedDict
+from typing import Any
+
+from typing_extensions import Required, TypedDict
 
 from annals_client import wire
 from annals_client.calls import Repeat, Said
