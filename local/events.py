@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qsl
 
+from annals.answers import MAX_RESULT_BYTES
 from local.template import GatewayResponse, Route
 
 STAGE = "local"
@@ -211,6 +212,9 @@ def answer_of(result: Any) -> Answer:
     single = {name: [value] for name, value in (result.get("headers") or {}).items()}
     headers = {**single, **(result.get("multiValueHeaders") or {})}
     body = result.get("body") or ""
+    size = len(json.dumps(result, ensure_ascii=False).encode())
+    if size > MAX_RESULT_BYTES:
+        raise BadAnswer(f"a function answered {size} bytes, more than the {MAX_RESULT_BYTES} that Lambda sends")
     return Answer(
         status=result["statusCode"],
         headers=tuple((name, str(value)) for name, values in headers.items() for value in values),

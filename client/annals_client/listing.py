@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 
 import httpx
 
-from annals_client.calls import Call, Repeat, Route, Said, reader
+from annals_client.calls import Call, Repeat, Route, Said, Steps, reader
 from annals_client.models import Page
 
 T = TypeVar("T")
@@ -58,6 +58,14 @@ class Walk(Generic[T]):
             self._left -= len(page.items)
         self._is_over = page.next_cursor is None or (self._left is not None and self._left <= 0)
         return page
+
+
+def whole(walk: Walk[T]) -> Steps[list[T]]:
+    """All items of a walk, as one list."""
+    found: list[T] = []
+    while asked := walk.next_call():
+        found += walk.take((yield asked)).items
+    return found
 
 
 class Listing(Generic[T]):

@@ -195,6 +195,13 @@ class Omitted(Model):
     too_large: list[str]
 
 
+class SomeMessages(Model):
+    """Messages, and the ids of those for which the answer had no room."""
+
+    items: list[Message]
+    omitted: list[str] = []
+
+
 class ContextWindow(Model):
     """The newest messages that fit a budget of tokens, oldest first."""
 
@@ -222,6 +229,7 @@ class Analytics(Model):
     response_time_ms: Percentiles
     turns_per_day: dict[str, int]
     topics: list[str]
+    omitted: dict[str, int] = {}
 
 
 class Memory(Model):
@@ -247,9 +255,10 @@ class Memory(Model):
 
 
 class MemoryWithVersions(Memory):
-    """A memory with the previous versions that are kept, the newest first."""
+    """A memory with the previous versions that are kept, the newest first; ``omitted`` had no room in the answer."""
 
     previous_versions: list[Memory]
+    omitted: int = 0
 
 
 class DeletedMemories(Model):
@@ -281,6 +290,7 @@ class Recollection(Model):
     history: list[Message]
     context: str
     tokens: int
+    omitted: dict[str, int] = {}
 
 
 class UserMemory(Model):
@@ -322,6 +332,7 @@ class KeptFacts(Model):
     """
 
     facts: list[Fact]
+    facts_omitted: int = 0
     facts_extracted: bool | None = None
     facts_problem: str | None = None
 

@@ -24,7 +24,7 @@ from annals.conversations.read import demand_space, read_conversation, show_conv
 from annals.http.app import Api, reply
 from annals.http.model import PathId
 from annals.http.query import read_words
-from annals.memory.including import demand_parts, included
+from annals.memory.including import demand_parts, with_parts
 from annals.memory.models import ConversationWithMore
 
 app = Api()
@@ -84,7 +84,7 @@ def get_conversation(
     demand_parts(wanted)
     demand_space(caller.tenant, conversation_id, caller.spaces)
     head = read_conversation(caller.tenant, conversation_id)
-    return reply({**show_conversation(head), **included(head, wanted)}, etag=head.version)
+    return reply(with_parts(head, wanted), etag=head.version)
 
 
 @app.patch("/v1/conversations/<conversation_id>", tags=["Conversations"])

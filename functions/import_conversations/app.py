@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from annals.answers import fitting_counted
 from annals.conversations.import_lines import PARTICIPANTS, read_lines
 from annals.conversations.importing import import_all
-from annals.conversations.models import ImportedConversations
+from annals.conversations.models import ImportedConversation, ImportedConversations
 from annals.errors import InvalidInput
 from annals.http.app import Api
 from annals.http.requests import JSON_LINES
@@ -27,9 +28,8 @@ def import_conversations() -> ImportedConversations:
     if not brought:
         raise InvalidInput("MISSING_REQUIRED_FIELD", "The body must hold at least one conversation.", field="body")
     found = import_all(caller, brought)
-    return {
-        "conversations": [
-            {"conversationId": each.conversation_id, "imported": each.imported, "skipped": each.skipped}
-            for each in found
-        ]
-    }
+    shown, left_out = fitting_counted(
+        ImportedConversation(conversationId=each.conversation_id, imported=each.imported, skipped=each.skipped)
+        for each in found
+    )
+    return {"conversations": shown, **left_out}  # type: ignore[typeddict-item]

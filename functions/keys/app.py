@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.access.keys import list_keys, make_key, revoke_key
-from annals.access.models import CreatedKey, CreateKey, KeyList, show_key
+from annals.access.models import CreatedKey, CreateKey, KeyList, page_of_keys, show_key
 from annals.errors import KeyNotFound
 from annals.http.app import Api, reply
 from annals.http.model import PathId
@@ -33,11 +36,13 @@ def create_key(body: CreateKey) -> Response[CreatedKey]:
 
 
 @app.get("/v1/keys", tags=["Keys"])
-def list_tenant_keys() -> KeyList:
-    """The tenant's keys that open no more than the caller's own."""
+def list_tenant_keys(
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[str | None, Query()] = None
+) -> KeyList:
+    """The tenant's keys that open no more than the caller's own, by their ids."""
     caller = app.caller.require("admin")
-    app.demand_known_query()
-    return {"items": [show_key(key) for key in list_keys(caller.tenant) if caller.covers(key.spaces)]}
+    app.demand_known_query("limit", "cursor")
+    return page_of_keys(caller, limit, cursor, app.cursors("keys"))
 
 
 @app.delete("/v1/keys/<key_id>", status_code=204, tags=["Keys"])

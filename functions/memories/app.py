@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
+from annals.answers import Room, fitting_counted
 from annals.http.app import Api, reply
 from annals.http.model import Id, PathMemoryId
 from annals.http.query import read_time
 from annals.ledger.keys import MAX_SEQ
 from annals.memory import memories, ports
 from annals.memory.changes import new_memory, to_change
-from annals.memory.items import ACTIVE, ARCHIVED
-from annals.memory.listing import delete_memories, list_memories, read_filter, scope_of
+from annals.memory.items import ACTIVE, ARCHIVED, StoredMemory
+from annals.memory.listing import delete_memories, list_kept_versions, list_memories, read_filter, scope_of
 from annals.memory.models import (
     CreateMemory,
     DeletedMemories,
@@ -83,9 +84,7 @@ def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = Non
     moment = read_time(app.query, "at") if at is not None else None
     if moment is not None:
         memory = memories.version_at(memory, moment)
-    previous = [each for each in memories.previous_versions(memory) if each.version < memory.version]
-    shown = {**show_memory(memory), "previousVersions": [show_memory(version) for version in previous]}
-    return reply(shown, etag=memory.version)
+    return reply(_with_versions(memory), etag=memory.version)
 
 
 @app.patch("/v1/memories/<memory_id>", tags=["Memories"])
@@ -94,8 +93,7 @@ def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryW
     caller = app.caller.require("write")
     memory = memories.find_memory(caller, memory_id)
     changed = memories.change_memory(memory, to_change(memory, body), app.if_match())
-    previous = [show_memory(version) for version in memories.previous_versions(changed)]
-    return reply({**show_memory(changed), "previousVersions": previous}, etag=changed.version)
+    return reply(_with_versions(changed), etag=changed.version)
 
 
 @app.delete("/v1/memories/<memory_id>", status_code=204, tags=["Memories"])
@@ -107,11 +105,18 @@ def delete_memory(memory_id: PathMemoryId) -> Response[None]:
 
 
 @app.get("/v1/memories/<memory_id>/versions", tags=["Memories"])
-def list_versions(memory_id: PathMemoryId) -> MemoryVersions:
-    """All versions of a memory that are kept, the newest first."""
+def list_versions(
+    memory_id: PathMemoryId,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[str | None, Query()] = None,
+) -> MemoryVersions:
+    """The versions of a memory that are kept, the newest first."""
     caller = app.caller.require("read")
-    memory = memories.find_memory(caller, memory_id)
-    return {"items": [show_memory(version) for version in (memory, *memories.previous_versions(memory))]}
+    app.demand_known_query("limit", "cursor")
+    cursors = app.cursors("versions of a memory", memory_id)
+    before = cursors.read(cursor)[0] if cursor else None
+    items, last = list_kept_versions(memories.find_memory(caller, memory_id), limit, before)
+    return {"items": items, **(cursors.next(last) if last else {})}
 
 
 @app.get("/v1/memories/<memory_id>/versions/<number>", tags=["Memories"])
@@ -131,6 +136,15 @@ def archive_memory(memory_id: PathMemoryId) -> Response[Memory]:
 def restore_memory(memory_id: PathMemoryId) -> Response[Memory]:
     """Restore an archived memory as it was."""
     return _set_status(memory_id, ACTIVE)
+
+
+def _with_versions(memory: StoredMemory) -> dict[str, Any]:
+    """A memory with as many of the versions before it as the answer has room for."""
+    shown, room = show_memory(memory), Room()
+    room.takes(shown)
+    before = (show_memory(each) for each in memories.previous_versions(memory) if each.version < memory.version)
+    previous, left_out = fitting_counted(before, room)
+    return {**shown, "previousVersions": previous, **left_out}
 
 
 def _set_status(memory_id: str, status: str) -> Response[Memory]:

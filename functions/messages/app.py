@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from annals.answers import Room, fitting
 from annals.conversations.heads import Head, read_head
 from annals.conversations.read import demand_space, demand_tail
 from annals.errors import ConversationNotFound, Damaged, DamagedEntry, MessageNotFound
@@ -17,7 +18,7 @@ from annals.http.messages import GetMessages, History, MessageList, Verified
 from annals.http.model import PathId, PathMessageId
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
-from annals.ledger.messages import Message, read_messages
+from annals.ledger.messages import Message, read_messages, seq_of, walk_messages
 from annals.ledger.read import check_all
 from annals.ledger.runs import last_runs
 from annals.ledger.tail import read_tail
@@ -38,7 +39,10 @@ def list_messages(
     before: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     last_runs_wanted: Annotated[int | None, Query(alias="lastRuns", ge=1, le=100)] = None,
 ) -> Response[History]:
-    """The newest messages in chronological order, unless said otherwise."""
+    """The newest messages in chronological order, unless said otherwise.
+
+    Where an answer has no room for the last runs that are asked for, the oldest are left out, and ``omitted`` is true.
+    """
     caller = app.caller.require("read")
     app.demand_known_query("limit", *NAMES)
     demand_space(caller.tenant, conversation_id, caller.spaces)
@@ -47,9 +51,10 @@ def list_messages(
     asked, span = read_span(Asked(order, offset, after, before), cursor, cursors, app.query)
     pk = conversation_pk(caller.tenant, conversation_id)
     if last_runs_wanted is not None:
-        runs = last_runs(pk, tail, last_runs_wanted, archived=span.archived)
+        runs, is_all = last_runs(pk, tail, last_runs_wanted, archived=span.archived)
         kept = [message for message in runs if span.keep is None or span.keep(message)]
-        return reply({"items": kept, "total": tail.count}, etag=tail.seq)
+        left_out = {} if is_all else {"omitted": True}
+        return reply({"items": kept, **left_out, "total": tail.count}, etag=tail.seq)
     page = read_page(pk, tail, span, limit)
     more = next_cursor(page, asked, span, cursors)
     return reply({"items": page.messages, **more, "total": tail.count}, etag=tail.seq)
@@ -70,12 +75,19 @@ def get_message(conversation_id: PathId, message_id: PathMessageId) -> Message:
 
 @app.post("/v1/conversations/<conversation_id>/messages/get-many", tags=["Messages"])
 def get_messages(conversation_id: PathId, body: GetMessages) -> MessageList:
-    """Many messages by their ids, in stored order; those that there are not are left out."""
+    """Many messages by their ids, in stored order; those that there are not are left out.
+
+    Where the answer has no room for all of them, ``omitted`` names the ids that are to be asked for again.
+    """
     caller = app.caller.require("read")
     demand_space(caller.tenant, conversation_id, caller.spaces)
     tail = demand_tail(caller.tenant, conversation_id)
     pk = conversation_pk(caller.tenant, conversation_id)
-    return {"items": read_messages(pk, body.message_ids, tail.archived)}
+    room = Room()
+    items = fitting(walk_messages(pk, body.message_ids, tail.archived), room)
+    if not room.is_full:
+        return {"items": items}
+    return {"items": items, "omitted": [each for each in body.message_ids if (seq_of(each) or 0) > items[-1]["seq"]]}
 
 
 @app.get("/v1/conversations/<conversation_id>/verify", tags=["Messages"])

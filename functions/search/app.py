@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from annals.answers import fitting_counted
 from annals.conversations.models import ConversationHits, SearchConversations
 from annals.http.app import Api
 from annals.memory.conversation_search import search_conversations
@@ -15,9 +16,10 @@ handler = app.handler
 
 @app.post("/v1/memory/search", tags=["Memory"])
 def search(body: Search) -> Hits:
-    """Find memories by meaning and by word."""
+    """Find memories by meaning and by word. ``omitted`` is how many hits the answer has no room for, the last ones."""
     caller = app.caller.require("read")
-    return {"items": search_memories(caller, body)}
+    items, left_out = fitting_counted(search_memories(caller, body))
+    return {"items": items, **left_out}  # type: ignore[typeddict-item]
 
 
 @app.post("/v1/memory/recall", tags=["Memory"])
@@ -33,4 +35,5 @@ def recall_memories(body: Recall) -> Recollection:
 def search_them(body: SearchConversations) -> ConversationHits:
     """Find conversations by what was said in them, with the best messages of each."""
     caller = app.caller.require("read")
-    return {"items": search_conversations(caller, body)}
+    items, left_out = fitting_counted(search_conversations(caller, body))
+    return {"items": items, **left_out}  # type: ignore[typeddict-item]

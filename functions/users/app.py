@@ -81,14 +81,14 @@ def list_topics(user_id: PathId) -> TopicList:
     """The topics of a user's memories."""
     caller = app.caller.require("read")
     app.demand_known_query()
-    return {"items": topics_of(caller, user_id)}
+    return topics_of(caller, user_id)
 
 
 @app.post("/v1/users/<user_id>/memories/search", tags=["Users"])
 def search_them(user_id: PathId, body: SearchUserMemories) -> UserMemoriesFound:
     """Find memories of a user: the newest, the oldest, by words, or by meaning."""
     caller = app.caller.require("read")
-    return {"items": search_user_memories(caller, user_id, body)}
+    return search_user_memories(caller, user_id, body)
 
 
 @app.patch("/v1/users/<user_id>/memories/<memory_id>", tags=["Users"])

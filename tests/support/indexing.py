@@ -25,15 +25,20 @@ class Stream:
 
     def deliver(self) -> None:
         """Bring the index up to the table."""
-        for item in client().scan(TableName=settings().state_table, ConsistentRead=True)["Items"]:
-            if item["sk"]["S"].startswith("M#"):
-                self.seen[item["pk"]["S"], item["sk"]["S"]] = {name: item[name] for name in ("pk", "sk")}
+        for key in _keys_of(settings().state_table):
+            if key["sk"]["S"].startswith("M#"):
+                self.seen[key["pk"]["S"], key["sk"]["S"]] = key
         _hand_over(list(self.seen.values()))
 
     def deliver_ledger(self) -> None:
         """Bring the index up to the ledger."""
-        items = client().scan(TableName=settings().ledger_table, ConsistentRead=True)["Items"]
-        _hand_over([{name: item[name] for name in ("pk", "sk")} for item in items])
+        _hand_over(list(_keys_of(settings().ledger_table)))
+
+
+def _keys_of(table: str) -> Iterator[dict[str, Any]]:
+    """The keys of all items of a table."""
+    pages = client().get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return ({name: item[name] for name in ("pk", "sk")} for page in pages for item in page["Items"])
 
 
 def _hand_over(keys: list[dict[str, Any]]) -> None:

@@ -138,6 +138,14 @@ def test_an_answer_that_api_gateway_does_not_understand_is_an_error(result: obje
         events.answer_of(result)
 
 
+def test_a_result_of_more_than_lambda_sends_is_an_error_however_it_is_escaped() -> None:
+    room = events.MAX_RESULT_BYTES - len(json.dumps({"statusCode": 200, "body": ""}))
+    assert events.answer_of({"statusCode": 200, "body": "x" * room}).status == 200
+    for body in ("x" * (room + 1), '"' * (room // 2 + 1), "é" * (room // 2 + 1)):
+        with pytest.raises(BadAnswer, match="than the 6291556 that Lambda sends"):
+            events.answer_of({"statusCode": 200, "body": body})
+
+
 def test_an_event_over_lambdas_limit_is_too_large_however_it_is_escaped() -> None:
     assert not events.is_too_large({"body": "x" * 6_000_000})
     assert events.is_too_large({"body": "x" * 6_300_000})

@@ -7,8 +7,9 @@ from types import NoneType
 from typing import Literal
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said
-from annals_client.methods import Resource, S, call
+from annals_client.calls import Repeat, Said, Steps
+from annals_client.listing import Wanted, whole
+from annals_client.methods import Resource, S, StepsMethod, call, listing
 from annals_client.models import CreatedKey, Key, Receipt
 from annals_client.wire import Time
 
@@ -39,10 +40,15 @@ class Keys(Resource[S]):
         said = wire.body(name=name, tenant=tenant, memory_spaces=memory_spaces, expires_at=expires_at)
         return Said(body={**said, "scopes": [*scopes]}, key=idempotency_key)
 
-    @call("GET /v1/keys", KeyList, inside="items")
-    def list(self) -> Said:
-        """The tenant's keys that open no more than the caller's own."""
-        return Said()
+    @listing("GET /v1/keys", Key)
+    def each(self, *, limit: int | None = None, page_size: int = 100) -> Wanted:
+        """The tenant's keys that open no more than the caller's own, read page by page as they are iterated."""
+        return Wanted(Said(), limit, page_size)
+
+    @StepsMethod
+    def list(self) -> Steps[KeyList]:
+        """All of the tenant's keys that open no more than the caller's own."""
+        return whole(Keys.each.walk())
 
     @call("DELETE /v1/keys/{keyId}", NoneType)
     def revoke(self, key_id: str) -> Said:

@@ -9,11 +9,11 @@ from typing import Any, Literal
 from typing_extensions import Unpack
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said
+from annals_client.calls import Repeat, Said, Steps
 from annals_client.files import Destination
 from annals_client.filters import MemoryFilter, memory_query
-from annals_client.listing import Wanted
-from annals_client.methods import Download, Resource, S, call, listing, saving
+from annals_client.listing import Wanted, whole
+from annals_client.methods import Download, Resource, S, StepsMethod, call, listing, saving
 from annals_client.models import ConversationRef, DeletedMemories, Memory, MemoryWithVersions
 from annals_client.wire import Time
 
@@ -156,10 +156,15 @@ class Memories(Resource[S]):
         said = wire.body(memory_space_id=memory_space_id, all=all, dry_run=dry_run, confirm=confirm)
         return Said(body={**said, "filter": wire.body(**wanted)})
 
-    @call(f"GET {MEMORY}/versions", MemoryList, inside="items")
-    def versions(self, memory_id: str) -> Said:
+    @listing(f"GET {MEMORY}/versions", Memory)
+    def each_version(self, memory_id: str, *, limit: int | None = None, page_size: int = 100) -> Wanted:
+        """The versions of a memory that are kept, the newest first, read page by page as they are iterated."""
+        return Wanted(Said(_of(memory_id)), limit, page_size)
+
+    @StepsMethod
+    def versions(self, memory_id: str) -> Steps[MemoryList]:
         """All versions of a memory that are kept, the newest first."""
-        return Said(_of(memory_id))
+        return whole(Memories.each_version.walk(memory_id))
 
     @call(f"GET {MEMORY}/versions/{{number}}", Memory)
     def version(self, memory_id: str, number: int) -> Said:

@@ -10,9 +10,9 @@ from typing_extensions import NotRequired, Required, TypedDict, Unpack
 from annals_client import wire
 from annals_client.calls import Repeat, Said, Steps
 from annals_client.filters import MessageFilter, Role
-from annals_client.listing import Wanted
+from annals_client.listing import Wanted, whole
 from annals_client.methods import Resource, S, StepsMethod, call, listing
-from annals_client.models import Appended, Message
+from annals_client.models import Appended, Message, SomeMessages
 from annals_client.wire import Time
 
 MESSAGES = "/v1/conversations/{conversationId}/messages"
@@ -116,9 +116,7 @@ class Messages(Resource[S]):
         """The newest messages in chronological order, ``limit`` at most, up to the seq ``before``."""
         size = max(1, min(limit, 1000))
         walk = Messages.list.walk(conversation_id, order="desc", limit=limit, page_size=size, before=before, **wanted)
-        newest: MessageList = []
-        while asked := walk.next_call():
-            newest += walk.take((yield asked)).items
+        newest = yield from whole(walk)
         return newest[::-1]
 
     @call(f"GET {MESSAGE}", Message)
@@ -126,10 +124,22 @@ class Messages(Resource[S]):
         """One message. Raises NotFound."""
         return Said({**_of(conversation_id), "message_id": message_id})
 
-    @call(f"POST {MESSAGES}/get-many", MessageList, inside="items")
-    def get_many(self, conversation_id: str, message_ids: Sequence[str]) -> Said:
-        """Many messages by their ids, in stored order; those that there are not are left out."""
+    @call(f"POST {MESSAGES}/get-many", SomeMessages)
+    def get_some(self, conversation_id: str, message_ids: Sequence[str]) -> Said:
+        """Messages by their ids, as many as one answer has room for; ``omitted`` are the ids of the others."""
         return Said(_of(conversation_id), body={"messageIds": [*message_ids]})
+
+    @StepsMethod
+    def get_many(self, conversation_id: str, message_ids: Sequence[str]) -> Steps[MessageList]:
+        """Many messages by their ids, in stored order; those that there are not are left out."""
+        found: MessageList = []
+        left: Sequence[str] = message_ids
+        while True:
+            some: SomeMessages = yield Messages.get_some.call(conversation_id, left)
+            found += some.items
+            if not some.omitted:
+                return found
+            left = some.omitted
 
     @call(f"POST {MESSAGE}/redact", Message)
     def redact(self, conversation_id: str, message_id: str, *, reason: str) -> Said:

@@ -278,6 +278,15 @@ class RequestTooLarge(AnnalsError):
     status, code, title = 413, "REQUEST_TOO_LARGE", "Request too large"
 
 
+class AnswerTooLarge(AnnalsError):
+    """413: what was asked for takes more bytes than Lambda sends, and no part of it can be left out."""
+
+    status, code, title = 413, "ANSWER_TOO_LARGE", "Answer too large"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"The answer takes {size} bytes, and {limit} can be sent. Ask for less of it at once.")
+
+
 class UnsupportedMediaType(AnnalsError):
     status, code, title = 415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"
 

@@ -9,6 +9,9 @@ from functools import cache
 
 from annals.errors import ConfigurationError
 
+MOST_PAGE_BYTES = 4_500_000
+"""The most room that an answer may give to its parts: with one more message it still is less than Lambda sends."""
+
 _SWITCH = {"true": True, "false": False}
 
 
@@ -124,6 +127,8 @@ class Settings:
         for name in ("embeddings_url", "chat_url"):
             if getattr(settings, name) != "offline":
                 _demand_url(name, getattr(settings, name))
+        if not 0 < settings.max_page_bytes <= MOST_PAGE_BYTES:
+            raise ConfigurationError(f"MAX_PAGE_BYTES is from 1 to {MOST_PAGE_BYTES}, not {settings.max_page_bytes}.")
         if settings.pii_redaction not in ("off", "patterns", "comprehend"):
             raise ConfigurationError(f"PII_REDACTION is off, patterns or comprehend, not {settings.pii_redaction!r}.")
         for name in ("jwt_issuer", "jwt_jwks_url"):

@@ -6,7 +6,7 @@ import hmac
 import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -19,7 +19,7 @@ from annals.errors import KeyAlreadyMade, KeyNotFound, Unavailable
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import escape
 from annals.settings import settings
-from annals.state import cancellation_reasons, put_if, state_item
+from annals.state import cancellation_reasons, put_if, read_partition, state_item
 from annals.times import now_ms
 
 PREFIX = "annals"
@@ -139,19 +139,10 @@ def find_key(text: str) -> Key | None:
     return key if hmac.compare_digest(key.digest, _digest(credential.secret)) and key.works else None
 
 
-def list_keys(tenant: str) -> list[Key]:
-    """All keys of a tenant, revoked ones too."""
-    pages = (
-        client()
-        .get_paginator("query")
-        .paginate(
-            TableName=settings().state_table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": _pk(tenant)}},
-            ConsistentRead=True,
-        )
-    )
-    return [_from_key_item(item) for page in pages for item in page["Items"]]
+def list_keys(tenant: str, *, after: str = "") -> Iterator[Key]:
+    """The keys of a tenant by their ids, behind one of them; revoked ones too."""
+    start: dict[str, Any] = {"ExclusiveStartKey": _key_of(tenant, after)} if after else {}
+    return map(_from_key_item, read_partition(_pk(tenant), **start))
 
 
 def revoke_key(tenant: str, key_id: str) -> None:

@@ -8,9 +8,11 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from annals.access.caller import Caller
-from annals.access.keys import Key
+from annals.access.keys import Key, list_keys
+from annals.answers import Room
 from annals.errors import Forbidden, InvalidInput
 from annals.http.conditions import Narrowing
+from annals.http.cursors import Cursors
 from annals.http.model import Id, Model, Name, Time
 from annals.times import now_ms, to_rfc3339
 
@@ -71,9 +73,10 @@ class CreatedKey(ShownKey):
 
 
 class KeyList(TypedDict):
-    """The tenant's keys."""
+    """A page of the tenant's keys."""
 
     items: list[ShownKey]
+    nextCursor: NotRequired[str]
 
 
 def show_key(key: Key) -> ShownKey:
@@ -88,3 +91,18 @@ def show_key(key: Key) -> ShownKey:
     if key.revoked_at is not None:
         shown["revokedAt"] = to_rfc3339(key.revoked_at)
     return shown
+
+
+def page_of_keys(caller: Caller, limit: int, cursor: str | None, cursors: Cursors) -> KeyList:
+    """A page of the tenant's keys that open no more than the caller's own. Raises InvalidInput for a damaged cursor."""
+    last = cursors.read(cursor)[0] if cursor else ""
+    items: list[ShownKey] = []
+    room = Room()
+    for key in list_keys(caller.tenant, after=last):
+        if not caller.covers(key.spaces):
+            continue
+        shown = show_key(key)
+        if len(items) == limit or not room.takes(shown):
+            return {"items": items, **cursors.next(items[-1]["keyId"])}  # type: ignore[typeddict-item]
+        items.append(shown)
+    return {"items": items}

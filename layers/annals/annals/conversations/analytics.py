@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from annals.answers import Room, fitting_counted
 from annals.conversations.heads import FIGURES
 from annals.conversations.models import Analytics
 from annals.conversations.receipts import not_erased_check
@@ -37,6 +38,12 @@ BUCKETS_PER_DOUBLING = 8
 """Response times are counted in buckets, eight to a doubling: a percentile is exact within nine per cent."""
 
 TOPICS = 10
+
+MAX_TOPIC_CHARS = 128
+"""How long a topic is that is counted, as tags are; what is longer is none."""
+
+PART_SHARE = 0.4
+"""How much of an answer's room the figures by participant may take, and those by day: the most frequent, the latest."""
 
 
 @dataclass
@@ -139,11 +146,16 @@ def _to_figures_item(pk: str, figures: Figures) -> Item:
 
 def _show(figures: Figures, summarized: Sequence[str]) -> Analytics:
     """The API's analytics. The topics of the summary come first, then those that messages name most often."""
-    topics = dict.fromkeys([*summarized, *(topic for topic, _ in figures.topics.most_common(TOPICS))])
+    named = dict.fromkeys([*summarized, *_words([topic for topic, _ in figures.topics.most_common(TOPICS)])])
+    topics = list(named)[:TOPICS]
+    participants, few = fitting_counted(figures.participants.most_common(), Room(PART_SHARE))
+    days, late = fitting_counted(sorted(figures.days.items(), reverse=True), Room(PART_SHARE))
+    counted = {"byParticipant": few, "turnsPerDay": late}
+    omitted = {name: left_out["omitted"] for name, left_out in counted.items() if left_out}
     return {
         "messageCount": figures.roles.total(),
         "byRole": dict(figures.roles),
-        "byParticipant": dict(figures.participants),
+        "byParticipant": dict(participants),
         "tokens": {**figures.tokens, "total": figures.tokens.total()},
         "firstMessageAt": to_rfc3339(figures.first_at) if figures.first_at is not None else None,
         "lastMessageAt": to_rfc3339(figures.last_at) if figures.last_at is not None else None,
@@ -151,13 +163,15 @@ def _show(figures: Figures, summarized: Sequence[str]) -> Analytics:
             "p50": _percentile(figures.response_buckets, 0.50),
             "p95": _percentile(figures.response_buckets, 0.95),
         },
-        "turnsPerDay": dict(sorted(figures.days.items())),
-        "topics": list(topics)[:TOPICS],
+        "turnsPerDay": dict(sorted(days)),
+        "topics": topics,
+        **({"omitted": omitted} if omitted else {}),  # type: ignore[typeddict-item]
     }
 
 
 def _words(value: Any) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    words = value if isinstance(value, list) else []
+    return [each for each in words if isinstance(each, str) and len(each) <= MAX_TOPIC_CHARS]
 
 
 def _bucket(ms: int) -> int:

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any
 
+from annals.answers import Room, fitting
 from annals.conversations.filters import COUNT, CREATED, LAST_MESSAGE, MEMBERS, SPACE, UPDATED, Conditions, value_of
 from annals.conversations.heads import Head, member_list, read_heads, space_list, tenant_list
+from annals.conversations.read import show_conversation
 from annals.dynamodb import client, from_item
 from annals.errors import InvalidInput
 from annals.settings import settings
@@ -81,7 +83,7 @@ class ConversationPage:
 
 
 def list_conversations(chosen: Selection, limit: int, order: Order, start: Place | None = None) -> ConversationPage:
-    """A page of conversations behind ``start``.
+    """A page of conversations behind ``start``, as many as an answer has room for.
 
     An order that an index keeps costs one index query per list that the filter needs and one BatchGetItem per 100
     heads. Another order reads all matches. Raises InvalidInput TOO_MANY_MATCHES where these are more than 10,000.
@@ -89,9 +91,9 @@ def list_conversations(chosen: Selection, limit: int, order: Order, start: Place
     if order.key not in INDEXED:
         return _sorted_page(chosen, limit, order, start)
     found: list[Head] = []
-    last: Place | None = None
+    last, room = start, Room()
     for looked_at, (place, head) in enumerate(_matches(chosen, order, start, min(limit + 1, BATCH)), start=1):
-        if head and len(found) == limit:
+        if head and (len(found) == limit or not room.takes(show_conversation(head))):
             return ConversationPage(found, last)
         if head:
             found.append(head)
@@ -123,8 +125,8 @@ def _sorted_page(chosen: Selection, limit: int, order: Order, start: Place | Non
     sign = -1 if order.descending else 1
     places = sorted(Place(sign * value_of(head, order.key), pk) for pk, head in heads.items())
     behind = [place for place in places if start is None or place > start]
-    page = behind[:limit]
-    return ConversationPage([heads[place.pk] for place in page], page[-1] if len(behind) > limit else None)
+    page = fitting(behind[:limit], of=lambda place: show_conversation(heads[place.pk]))
+    return ConversationPage([heads[place.pk] for place in page], page[-1] if len(behind) > len(page) else None)
 
 
 def _matches(chosen: Selection, order: Order, start: Place | None, page: int) -> Iterator[tuple[Place, Head | None]]:

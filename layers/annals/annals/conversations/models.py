@@ -284,9 +284,10 @@ class ConversationHit(TypedDict):
 
 
 class ConversationHits(TypedDict):
-    """What was found, the best first."""
+    """What was found, the best first. ``omitted`` is how many conversations the answer has no room for."""
 
     items: list[ConversationHit]
+    omitted: NotRequired[int]
 
 
 class Percentiles(TypedDict):
@@ -297,7 +298,10 @@ class Percentiles(TypedDict):
 
 
 class Analytics(TypedDict):
-    """The figures of a conversation. Tokens are estimates; a turn begins with a user's message."""
+    """The figures of a conversation. Tokens are estimates; a turn begins with a user's message.
+
+    ``omitted`` is how many participants, the rarest, and days, the earliest, the answer has no room for.
+    """
 
     messageCount: int
     byRole: dict[str, int]
@@ -308,6 +312,7 @@ class Analytics(TypedDict):
     responseTimeMs: Percentiles
     turnsPerDay: dict[str, int]
     topics: list[str]
+    omitted: NotRequired[dict[str, int]]
 
 
 class ConversationCount(TypedDict):
@@ -325,6 +330,7 @@ class ImportedConversation(TypedDict):
 
 
 class ImportedConversations(TypedDict):
-    """The conversations of an import."""
+    """The conversations of an import. ``omitted`` is how many more were brought, for which the answer has no room."""
 
     conversations: list[ImportedConversation]
+    omitted: NotRequired[int]

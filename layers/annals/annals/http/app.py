@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from annals import costs, json_text, telemetry
 from annals.access.caller import Caller
-from annals.errors import AnnalsError, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
+from annals.answers import MAX_RESULT_BYTES
+from annals.errors import AnnalsError, AnswerTooLarge, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
 from annals.http import problems, requests
 from annals.http.cursors import PAGING, Cursors
 from annals.http.query import demand_known, demand_said
@@ -57,6 +58,8 @@ class Api(APIGatewayRestResolver):
         self._code = ""
         with costs.metered() as spent:
             answer = self.resolve(event, context)
+        if (size := _size_of(answer)) > MAX_RESULT_BYTES:
+            answer = self._replace(answer, AnswerTooLarge(size, MAX_RESULT_BYTES))
         answer["multiValueHeaders"].setdefault("Cache-Control", ["no-store"])
         if self.header(COST_HEADER):
             answer["multiValueHeaders"][COST_HEADER] = [str(spent)]
@@ -138,6 +141,14 @@ class Api(APIGatewayRestResolver):
             headers=problems.problem_headers(error),
         )
 
+    def _replace(self, answer: dict[str, Any], error: AnnalsError) -> dict[str, Any]:
+        """A refusal in the place of a result that Lambda would not send: the caller would get a 502 without a word."""
+        logger.error("The answer of %s was too large", self.current_event.resource)
+        refusal = self._refuse(error)
+        headers = {**refusal.headers, "Content-Type": problems.CONTENT_TYPE}
+        named = {name: [value] for name, value in headers.items()}
+        return {**answer, "statusCode": error.status, "multiValueHeaders": named, "body": refusal.body}
+
     def _fail_of_aws(self, error: Exception) -> Response[str]:
         refusal = problems.from_aws(error)
         logger.error("AWS refused %s", type(error).__name__, exc_info=refusal.status == 500)
@@ -152,6 +163,12 @@ def _parameters(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The query parameters of a request, those that are repeated, too."""
     for name, values in (event.get("multiValueQueryStringParameters") or {}).items():
         yield from ((name, value) for value in values)
+
+
+def _size_of(answer: Mapping[str, Any]) -> int:
+    """What a function's result takes as Lambda's runtime writes it; of a small one, what it takes at most."""
+    most = 7 * len(answer["body"] or "")  # of a control character six more; all others take less
+    return most if most < MAX_RESULT_BYTES // 2 else len(json.dumps(answer, ensure_ascii=False).encode())
 
 
 def _parse_object(text: str) -> dict[str, Any]:

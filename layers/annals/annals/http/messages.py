@@ -128,17 +128,22 @@ class Appended(TypedDict):
 
 
 class History(TypedDict):
-    """A page of messages; ``total`` counts all messages of the conversation."""
+    """A page of messages; ``total`` counts all messages of the conversation.
+
+    ``omitted`` is whether the answer has no room for all the runs that were asked for.
+    """
 
     items: list[Message]
     nextCursor: NotRequired[str]
+    omitted: NotRequired[bool]
     total: int
 
 
 class MessageList(TypedDict):
-    """Messages."""
+    """Messages. ``omitted`` are the ids of those for which the answer has no room."""
 
     items: list[Message]
+    omitted: NotRequired[list[str]]
 
 
 class Verified(TypedDict):

@@ -27,6 +27,9 @@ CODES = {
 }
 """The code of each kind of validation error that pydantic itself finds; the rest is INVALID_FORMAT."""
 
+MAX_DETAIL_CHARS, MAX_FIELD_CHARS = 2_000, 500
+"""How much is told of what was wrong: it quotes the request, which may be large."""
+
 THROTTLED = {
     "InternalServerError",
     "LimitExceededException",
@@ -46,14 +49,18 @@ def problem(error: AnnalsError, request_id: str) -> dict[str, Any]:
         "title": error.title,
         "status": error.status,
         "code": error.code,
-        "detail": error.detail,
+        "detail": _cut(error.detail, MAX_DETAIL_CHARS),
         "requestId": request_id,
     }
     if error.field is not None:
-        details["field"] = error.field
+        details["field"] = _cut(error.field, MAX_FIELD_CHARS)
     if (current := getattr(error, "current", None)) is not None:
         details["current"] = current
     return details
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"
 
 
 def problem_headers(error: AnnalsError) -> dict[str, str]:

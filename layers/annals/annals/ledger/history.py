@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from annals.answers import Room
 from annals.damage import report
 from annals.errors import DamagedEntry
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record, Tail
@@ -54,30 +55,26 @@ class Page:
     offset: int = 0
 
 
-def read_page(pk: str, tail: Tail, span: Span, limit: int) -> Page:
+def read_page(pk: str, tail: Tail, span: Span, limit: int, room: Room | None = None) -> Page:
     """Read up to ``limit`` messages of a span.
 
-    A page also ends once ``max_page_bytes`` bytes of records were read, so it may be short, or even empty, and still
-    have a next one.
+    A page also ends where an answer has no room for the next message, and, where few are kept or many skipped, once
+    ``max_page_bytes`` bytes of records were read: then it may be short, or even empty, and still have a next one.
     """
-    preamble = _preamble(pk, tail, span)
+    preamble, left = _preamble(pk, tail, span), room or Room()
     if preamble and span.forward:
-        rest, next_seq, offset = _read(*_start(pk, tail, span, limit), tail, span, limit - 1)
+        left.takes(preamble)
+        rest, next_seq, offset = _read(*_start(pk, tail, span, limit), tail, span, limit - 1, left)
         found = [preamble, *rest]
         next_seq = 0 if next_seq is not None and not rest else next_seq
     else:
-        found, next_seq, offset = _read(*_start(pk, tail, span, limit), tail, span, limit)
+        found, next_seq, offset = _read(*_start(pk, tail, span, limit), tail, span, limit, left)
         if preamble and next_seq is None and not offset:
-            found, next_seq = (found, found[-1]["seq"]) if len(found) == limit else ([*found, preamble], None)
+            fits = len(found) < limit and left.takes(preamble)
+            found, next_seq = ([*found, preamble], None) if fits else (found, found[-1]["seq"] if found else 1)
     if not span.forward and not span.newest_first:
         found.reverse()
     return Page(found, next_seq, offset)
-
-
-def weight(record: Record) -> int:
-    """The bytes that a record takes in an answer, which is a text in Lambda's JSON: quotes are escaped once more."""
-    body = record.body or b""
-    return len(body) + body.count(b'"') + body.count(b"\\")
 
 
 def _preamble(pk: str, tail: Tail, span: Span) -> Message | None:
@@ -99,23 +96,27 @@ def read_preamble(pk: str, tail: Tail) -> Message | None:
 
 
 def _read(
-    entries: Iterator[Entry], skip: int, tail: Tail, span: Span, limit: int
+    entries: Iterator[Entry], skip: int, tail: Tail, span: Span, limit: int, room: Room
 ) -> tuple[list[Message], int | None, int]:
     """Messages of a page in the order in which they are read, the seq to go on from, and how many to skip there."""
     found: list[Message] = []
-    read_bytes = 0
+    read_bytes, reached = 0, None
     for record, entry in _records(entries, span, span.floor(tail)):
-        read_bytes += weight(record)
+        read_bytes += len(record.body or b"")
         message = show(record, entry, tail.archived)
         if span.keep is None or span.keep(message):
             if skip:
                 skip -= 1
             elif len(found) == limit:
                 return found, found[-1]["seq"] if found else record.seq, 0
+            elif not room.takes(message):
+                # Where nothing was read yet, the next page begins with this very record.
+                return found, (record.seq - 1 if span.forward else record.seq + 1) if reached is None else reached, 0
             else:
                 found.append(message)
-        if read_bytes > settings().max_page_bytes:
-            return found, record.seq, skip
+        reached = record.seq
+        if (span.keep or skip) and read_bytes > settings().max_page_bytes:
+            return found, reached, skip
     return found, None, skip
 
 

@@ -105,8 +105,8 @@ def numbered_messages(pk: str, after: int = 0) -> Iterator[tuple[int, Record, En
                 yield number, record, entry
 
 
-def read_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> list[Message]:
-    """The messages of these ids, in their stored order; ids that there are not are left out."""
+def walk_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> Iterator[Message]:
+    """The messages of these ids, in stored order, read as asked for; ids that there are not are left out."""
     wanted = {seq for message_id in message_ids if (seq := seq_of(message_id)) is not None}
     found: dict[int, Message] = {}
     for seq in sorted(wanted):
@@ -117,7 +117,13 @@ def read_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> l
                 for record in entry.records
                 if record.kind in (MESSAGE, PREAMBLE) and record.seq in wanted
             }
-    return [found[seq] for seq in sorted(found)]
+        if message := found.pop(seq, None):
+            yield message
+
+
+def read_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> list[Message]:
+    """The messages of these ids, in their stored order; ids that there are not are left out."""
+    return list(walk_messages(pk, message_ids, archived))
 
 
 def salts_of(pk: str, message_ids: Sequence[str]) -> bytes:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from annals.answers import Room
 from annals.ledger.entry import MESSAGE, Tail
-from annals.ledger.history import weight
 from annals.ledger.messages import Message, show
 from annals.ledger.read import walk
 from annals.settings import settings
@@ -18,20 +18,26 @@ READ_ON = 100
 """How many messages of other runs in a row end the reading: runs that interleave do so closely."""
 
 
-def last_runs(pk: str, tail: Tail, wanted: int, *, archived: bool = False) -> list[Message]:
-    """The messages of the last ``wanted`` runs, in chronological order."""
+def last_runs(pk: str, tail: Tail, wanted: int, *, archived: bool = False) -> tuple[list[Message], bool]:
+    """The messages of the last ``wanted`` runs, in chronological order, and whether an answer has room for them all.
+
+    Where it has not, the oldest runs are left out whole, and of a single run its oldest messages.
+    """
     runs: dict[str, None] = {}
-    found: list[Message] = []
-    others = 0
+    found: list[tuple[str, Message]] = []
+    others, room = 0, Room()
     for run, message in _with_runs(_newest_first(pk, tail, archived=archived)):
         if len(runs) < wanted:
             runs.setdefault(run)
         if run in runs:
-            found.append(message)
+            if not room.takes(message):
+                whole = [message for name, message in found if name != run]
+                return (whole or [message for _, message in found])[::-1], False
+            found.append((run, message))
             others = 0
         elif (others := others + 1) >= READ_ON:
             break
-    return found[::-1]
+    return [message for _, message in found][::-1], True
 
 
 def _with_runs(newest_first: Iterator[Message]) -> Iterator[tuple[str, Message]]:
@@ -60,7 +66,7 @@ def _newest_first(pk: str, tail: Tail, *, archived: bool) -> Iterator[Message]:
     floor = 0 if archived else tail.archived
     for entry in walk(pk, newest_first=True, page=100):
         for record in reversed(entry.records):
-            read_bytes += weight(record)
+            read_bytes += len(record.body or b"")
             if record.kind == MESSAGE and record.seq > floor:
                 yield show(record, entry, tail.archived)
         if read_bytes > settings().max_page_bytes or entry.seq <= floor:

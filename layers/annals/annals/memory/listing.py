@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from annals.access.caller import Caller
+from annals.answers import Room
 from annals.errors import DeleteManyThresholdExceeded, InvalidInput, InvalidJson, NotFound
 from annals.http.conditions import demand_query_conditions
 from annals.http.problems import from_validation
@@ -15,11 +17,12 @@ from annals.http.query import read_words
 from annals.json_text import parse
 from annals.memory import ports
 from annals.memory.facts.store import delete_fact, find_fact, is_fact_id
-from annals.memory.memories import delete_memory, find_memory
+from annals.memory.items import StoredMemory
+from annals.memory.memories import delete_memory, find_memory, previous_versions
 from annals.memory.models import Memory, SearchFilter
-from annals.memory.pages import Place, place_behind
+from annals.memory.pages import Place
 from annals.memory.searching import to_filters
-from annals.memory.shown import show_document
+from annals.memory.shown import show_document, show_memory
 from annals.memory.sources import ref_of, still_said
 from annals.search.documents import Document
 from annals.search.port import Scope
@@ -32,6 +35,11 @@ UNCONFIRMED = 10
 """How many memories one request may delete without being told to twice."""
 
 MAX_MANY = 1_000
+
+READ_AT_ONCE = 100
+"""How many documents one round trip brings: each may hold 400 KB."""
+
+T = TypeVar("T")
 
 
 def read_filter(query: Mapping[str, str], reserved: Collection[str] = PAGING) -> SearchFilter:
@@ -71,16 +79,62 @@ def scope_of(caller: Caller, memory_space_id: str | None, said: SearchFilter) ->
 
 def list_memories(scope: Scope, limit: int, after: Place | None) -> tuple[list[Memory], Place | None]:
     """A page of memories behind a place, and the place of the next page. Raises SearchUnavailable."""
-    found = ports.index().page(scope, limit=limit + 1, after=after)
-    said = still_said(scope.tenant, found[:limit], ref_of)
-    return [show_document(document) for document in said], place_behind(found, limit)
+    return page_of(scope, limit, after, show_document)
 
 
-def pages_of(scope: Scope, size: int) -> Iterator[list[Document]]:
-    """All memories of a scope, the newest first, in pages that are read as they are asked for."""
-    after = None
+def list_kept_versions(memory: StoredMemory, limit: int, before: int | None) -> tuple[list[Memory], int | None]:
+    """A page of a memory's versions, the newest first, those before a number; also the number to go on from."""
+    shown: list[Memory] = []
+    room = Room()
+    for version in (memory, *previous_versions(memory)):
+        if before is not None and version.version >= before:
+            continue
+        item = show_memory(version)
+        if len(shown) == limit or not room.takes(item):
+            return shown, shown[-1]["version"]
+        shown.append(item)
+    return shown, None
+
+
+def page_of(
+    scope: Scope, limit: int, after: Place | None, show: Callable[[Document], T | None]
+) -> tuple[list[T], Place | None]:
+    """Up to ``limit`` documents behind a place as they are shown, as many as an answer has room for.
+
+    Parameters
+    ----------
+    show : a document as the API shows it, or None for one that is passed over, as one is whose source is withdrawn
+
+    Returns
+    -------
+    list and Place or None
+        What is shown, and the place to go on from, where there is more.
+    """
+    shown: list[T] = []
+    last, room = after, Room()
+    for number, (document, is_said) in enumerate(_with_sources(scope, min(limit + 1, READ_AT_ONCE), after)):
+        item = show(document) if is_said else None
+        if number == limit or (item is not None and not room.takes(item)):
+            return shown, last
+        if item is not None:
+            shown.append(item)
+        last = (document.at, document.memory_id)
+    return shown, None
+
+
+def _with_sources(scope: Scope, size: int, after: Place | None) -> Iterator[tuple[Document, bool]]:
+    """The documents behind a place, each with whether what it comes from is still said."""
+    for page in pages_of(scope, size, after):
+        said = {document.memory_id for document in still_said(scope.tenant, page, ref_of)}
+        yield from ((document, document.memory_id in said) for document in page)
+
+
+def pages_of(scope: Scope, size: int, after: Place | None = None) -> Iterator[list[Document]]:
+    """All memories of a scope behind a place, the newest first, in pages that are read as they are asked for."""
     while page := ports.index().page(scope, limit=size, after=after):
         yield page
+        if len(page) < size:
+            return
         after = (page[-1].at, page[-1].memory_id)
 
 
@@ -94,10 +148,10 @@ def delete_memories(caller: Caller, scope: Scope, *, dry_run: bool, confirmed: b
     DeleteManyThresholdExceeded : more than ten match, and that was not confirmed
     InvalidInput : TOO_MANY_MATCHES for one request
     """
-    found = list_memories(scope, MAX_MANY, None)[0]
-    if ports.index().count(scope) > MAX_MANY:
+    found = chain.from_iterable(pages_of(scope, READ_AT_ONCE))
+    ids = [document.memory_id for document in islice(found, MAX_MANY + 1)]
+    if len(ids) > MAX_MANY:
         raise InvalidInput("TOO_MANY_MATCHES", f"More than {MAX_MANY} memories match; filter further.", field="filter")
-    ids = [memory["memoryId"] for memory in found]
     if dry_run:
         return ids
     if len(ids) > UNCONFIRMED and not confirmed:

@@ -258,9 +258,13 @@ class Memory(TypedDict):
 
 
 class MemoryWithVersions(Memory):
-    """A memory with the previous versions that are kept, the newest first."""
+    """A memory with the previous versions that are kept, the newest first.
+
+    ``omitted`` is how many of these the answer has no room for; the list of versions has them.
+    """
 
     previousVersions: list[Memory]
+    omitted: NotRequired[int]
 
 
 class MemoryList(TypedDict):
@@ -271,9 +275,10 @@ class MemoryList(TypedDict):
 
 
 class MemoryVersions(TypedDict):
-    """All versions of a memory that are kept, the newest first."""
+    """A page of the versions of a memory that are kept, the newest first."""
 
     items: list[Memory]
+    nextCursor: NotRequired[str]
 
 
 class MemoryCount(TypedDict):
@@ -349,9 +354,11 @@ class KeptFacts(TypedDict):
     """A turn's facts.
 
     Where facts were to be extracted, ``factsExtracted`` says whether they were, and ``factsProblem`` why not.
+    ``factsOmitted`` is how many are stored for which the answer has no room.
     """
 
     facts: list[Fact]
+    factsOmitted: NotRequired[int]
     factsExtracted: NotRequired[bool]
     factsProblem: NotRequired[str]
 
@@ -444,9 +451,11 @@ class Hit(Memory):
 class Recollection(TypedDict):
     """What was recalled: the memories found, the facts, the recent messages, oldest first, and a text for a prompt.
 
-    ``context`` holds facts and memories, without those that ``history`` shows; it takes ``tokens`` tokens.
+    ``context`` holds facts and memories, without those that ``history`` shows; it takes ``tokens`` tokens. ``omitted``
+    is how much of each part the answer has no room for.
     """
 
+    omitted: NotRequired[dict[str, int]]
     items: list[Hit]
     facts: list[Fact]
     history: list[Message]
@@ -457,12 +466,14 @@ class Recollection(TypedDict):
 class ConversationWithMore(Conversation):
     """A conversation with what ``include`` asks for: its newest 50 messages, its facts, its summary.
 
-    The summary is null where none is.
+    The summary is null where none is. ``omitted`` names the parts of which the answer has no room for all: the lists of
+    messages and facts have them.
     """
 
     messages: NotRequired[list[Message]]
     facts: NotRequired[list[Fact]]
     summary: NotRequired[ShownSummary | None]
+    omitted: NotRequired[list[str]]
 
 
 class Omitted(TypedDict):
@@ -481,6 +492,7 @@ class ContextWindow(TypedDict):
 
 
 class Hits(TypedDict):
-    """What was found, the best first."""
+    """What was found, the best first. ``omitted`` is how many hits the answer has no room for."""
 
     items: list[Hit]
+    omitted: NotRequired[int]

@@ -13,11 +13,12 @@ What was said stands on its one line, whatever it holds; see ``annals.quoting``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from annals.access.caller import Caller
+from annals.answers import Room, fitting, fitting_counted
 from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_space, demand_tail
 from annals.ledger.messages import Message
@@ -32,6 +33,9 @@ from annals.tokens import BYTES_PER_TOKEN, estimate
 
 FACTS = 20
 """How many facts are recalled at most."""
+
+CONTEXT_SHARE = 0.5
+"""How much of an answer's room the text for a prompt may take; it is made of the best memories first."""
 
 BESIDE_FACTS = ("raw", "summarized", "custom")
 """What a memory can be that takes no fact's place among the hits."""
@@ -59,14 +63,33 @@ def recall(caller: Caller, asked: Recall) -> Recollection:
     hits = sorted([*found, *others], key=lambda hit: -hit["score"])[: asked.limit]
     shown = {message["messageId"] for message in history}
     fresh = [hit for hit in hits if not is_shown(hit, asked.history_of, shown)]
-    _, context = within([*facts, *fresh], asked.max_tokens)
+    fitting_alone = [hit for hit in (*facts, *fresh) if estimate(_line(hit)) <= asked.max_tokens]
+    _, context = within(fitting(fitting_alone, Room(CONTEXT_SHARE), of=_line), asked.max_tokens)
+    whole: dict[str, list[Any]]
+    whole = {"items": hits, "facts": [hit["fact"] for hit in facts], "history": history[::-1]}
+    parts, omitted = _bounded(whole, context)
     return {
-        "items": hits,
-        "facts": [hit["fact"] for hit in facts],
-        "history": history,
+        "items": parts["items"],
+        "facts": parts["facts"],
+        "history": parts["history"][::-1],
         "context": context,
         "tokens": estimate(context),
+        **({"omitted": omitted} if omitted else {}),  # type: ignore[typeddict-item]
     }
+
+
+def _bounded(parts: Mapping[str, Sequence[Any]], context: str) -> tuple[dict[str, list[Any]], dict[str, int]]:
+    """The first of each part, as far as an answer has room for them beside a text, and how many others there are."""
+    room = Room()
+    room.takes(context)
+    shown: dict[str, list[Any]] = {}
+    omitted: dict[str, int] = {}
+    for name, found in parts.items():
+        room.is_full = False
+        shown[name], left_out = fitting_counted(found, room)
+        if left_out:
+            omitted[name] = left_out["omitted"]
+    return shown, omitted
 
 
 def _search(caller: Caller, asked: Recall, for_user: str | None) -> tuple[list[Hit], list[Hit]]:

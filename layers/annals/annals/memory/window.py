@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from annals.answers import Room
 from annals.conversations.summaries import as_message, read_summary
 from annals.ledger.entry import Tail
 from annals.ledger.history import Span, read_page, read_preamble
@@ -12,6 +13,9 @@ from annals.ledger.messages import WITHDRAWN, Message
 from annals.tokens import estimate_message
 
 PAGE = 200
+
+MAX_TOO_LARGE = 1_000
+"""How many messages that alone are over the budget are named; behind them the window ends."""
 
 
 @dataclass
@@ -28,16 +32,17 @@ def context_window(pk: str, tail: Tail, max_tokens: int, *, opening: Sequence[Me
     """The newest messages that fit ``max_tokens``, in chronological order, behind what of an opening fits.
 
     A message that alone is over the budget is left out; older ones may still fit. At the first other one that does not
-    fit, the window ends. A tool's result whose call is left out is left out, too.
+    fit, the window ends, and so where an answer has no room for more bytes, whatever the messages say of their tokens.
+    A tool's result whose call is left out is left out, too.
     """
-    window = Window()
+    window, room = Window(), Room()
     for message in opening:
-        if window.tokens + (taken := estimate_message(message)) <= max_tokens:
+        if window.tokens + (taken := estimate_message(message)) <= max_tokens and room.takes(message):
             window.tokens += taken
             window.opening.append(message)
         else:
             window.too_large.append(message["messageId"])
-    _fill(window, pk, tail, max_tokens)
+    _fill(window, room, pk, tail, max_tokens)
     _drop_results(window)
     window.messages.reverse()
     return window
@@ -55,7 +60,7 @@ def opening(pk: str, tail: Tail) -> list[Message]:
     return [*([preamble] if preamble else []), *([as_message(summary)] if summary else [])]
 
 
-def _fill(window: Window, pk: str, tail: Tail, max_tokens: int) -> None:
+def _fill(window: Window, room: Room, pk: str, tail: Tail, max_tokens: int) -> None:
     """Take in messages, the newest first, until one does not fit."""
     before: int | None = tail.seq + 1
     while before is not None:
@@ -69,7 +74,9 @@ def _fill(window: Window, pk: str, tail: Tail, max_tokens: int) -> None:
             if taken > max_tokens:
                 window.too_large.append(message["messageId"])
                 _drop_results(window)
-            elif window.tokens + taken > max_tokens:
+                if len(window.too_large) >= MAX_TOO_LARGE:
+                    return
+            elif window.tokens + taken > max_tokens or not room.takes(message):
                 return
             else:
                 window.messages.append(message)

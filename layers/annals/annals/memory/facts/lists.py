@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from annals.access.caller import Caller
-from annals.memory import ports
 from annals.memory.facts.documents import filter_terms, is_fact, valid_to
 from annals.memory.facts.items import ACTIVE, SUPERSEDED
+from annals.memory.listing import page_of
 from annals.memory.models import Fact
-from annals.memory.pages import Place, place_behind
+from annals.memory.pages import Place
 from annals.memory.shown import show_fact_document
-from annals.memory.sources import ref_of, still_said
+from annals.search.documents import Document
 from annals.search.port import Filters, Scope
 
 
@@ -55,7 +55,9 @@ class FactFilter:
 
 def list_facts(caller: Caller, asked: FactFilter, limit: int, after: Place | None) -> tuple[list[Fact], Place | None]:
     """A page of facts behind a place; it may be short. Also the place of the next page. Raises SearchUnavailable."""
-    found = ports.index().page(asked.scope(caller), limit=limit + 1, after=after)
-    said = still_said(caller.tenant, found[:limit], ref_of)
-    shown = [each for each in said if is_fact(each) and asked.holds_for(valid_to(each))]
-    return [show_fact_document(each) for each in shown], place_behind(found, limit)
+
+    def show(found: Document) -> Fact | None:
+        is_wanted = is_fact(found) and asked.holds_for(valid_to(found))
+        return show_fact_document(found) if is_wanted else None
+
+    return page_of(asked.scope(caller), limit, after, show)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from annals.answers import Room, fitting_counted
 from annals.conversations.genesis import Genesis
 from annals.errors import ChatUnavailable, MessageRedacted, RequestTooLarge
 from annals.ledger.keys import conversation_pk
@@ -26,6 +27,9 @@ EXTRACTION_S = 20.0
 
 MAX_SAID_BYTES = 350_000
 """How much the facts of one turn may say together."""
+
+FACTS_SHARE = 0.5
+"""How much of an answer's room the facts of a turn may take beside its memories."""
 
 SAID, EXTRACTED = "said", "extracted"
 """The kinds of a turn's facts: each kind is stored together."""
@@ -57,7 +61,10 @@ class Kept:
 
     def show(self) -> KeptFacts:
         """What the API says of them."""
-        shown = KeptFacts(facts=[show_fact(known) for known in self.known])
+        facts, left_out = fitting_counted(map(show_fact, self.known), Room(FACTS_SHARE))
+        shown = KeptFacts(facts=facts)
+        if left_out:
+            shown["factsOmitted"] = left_out["omitted"]
         if self.extracted is not None:
             shown["factsExtracted"] = self.extracted
         if self.problem is not None:

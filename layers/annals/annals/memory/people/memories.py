@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, cast
 
 from annals.access.caller import Caller
+from annals.answers import Room, fitting_counted
 from annals.conversations.metadata import merged
 from annals.damage import readable
 from annals.errors import InvalidInput, MemoryNotFound
@@ -35,6 +36,8 @@ from annals.memory.people.models import (
     PatchUserMemory,
     SearchUserMemories,
     Topic,
+    TopicList,
+    UserMemoriesFound,
     UserMemory,
 )
 from annals.search import engine
@@ -135,25 +138,35 @@ def list_user_memories(
 ) -> tuple[list[UserMemory], str | None]:
     """A page of a user's memories behind the one of a name, and the name behind which the next page begins."""
     walked = walk_user_memories(caller, user_id, wanted, newest_first=newest_first, behind=behind)
-    found = list(islice(walked, limit + 1))
-    shown = [show_user_memory(memory) for memory in found[:limit]]
-    return shown, _name_of(found[limit - 1]) if len(found) > limit else None
+    shown: list[UserMemory] = []
+    room, last = Room(), behind
+    for memory in walked:
+        item = show_user_memory(memory)
+        if len(shown) == limit or not room.takes(item):
+            return shown, last
+        shown.append(item)
+        last = _name_of(memory)
+    return shown, None
 
 
-def search_user_memories(caller: Caller, user_id: str, asked: SearchUserMemories) -> list[UserMemory]:
-    """The memories of a user that a search wants. Raises InvalidInput, and SearchUnavailable for a semantic one."""
+def search_user_memories(caller: Caller, user_id: str, asked: SearchUserMemories) -> UserMemoriesFound:
+    """The memories of a user that a search wants. Raises InvalidInput, and SearchUnavailable for a semantic one.
+
+    Of those for which the answer has no room, the last ones are left out; of the newest, the older ones.
+    """
     wanted = Wanted(asked.agent_id, asked.topic, asked.memory_space_id)
     if asked.method == "semantic":
-        return _nearest(caller, user_id, asked)
+        items, left_out = fitting_counted(_nearest(caller, user_id, asked))
+        return {"items": items, **left_out}  # type: ignore[typeddict-item]
     if asked.method == "text":
         words = set(_words(asked.demand_query()))
         walked = walk_user_memories(caller, user_id, wanted, newest_first=True)
-        found = list(islice((each for each in walked if words <= set(_words(each.content))), asked.limit))
+        found: Iterator[StoredMemory] = filter(lambda each: words <= set(_words(each.content)), walked)
     else:
-        last = asked.method == "last_n"
-        found = list(islice(walk_user_memories(caller, user_id, wanted, newest_first=last), asked.limit))
-        found = found[::-1] if last else found
-    return [show_user_memory(memory) for memory in found]
+        found = walk_user_memories(caller, user_id, wanted, newest_first=asked.method == "last_n")
+    items, left_out = fitting_counted(map(show_user_memory, islice(found, asked.limit)))
+    shown = items[::-1] if asked.method == "last_n" else items
+    return {"items": shown, **left_out}  # type: ignore[typeddict-item]
 
 
 def _nearest(caller: Caller, user_id: str, asked: SearchUserMemories) -> list[UserMemory]:
@@ -180,10 +193,12 @@ def _nearest(caller: Caller, user_id: str, asked: SearchUserMemories) -> list[Us
     ]
 
 
-def topics_of(caller: Caller, user_id: str) -> list[Topic]:
-    """The topics of a user's memories, the most frequent first, then by name."""
+def topics_of(caller: Caller, user_id: str) -> TopicList:
+    """The topics of a user's memories, the most frequent first, then by name, as many as the answer has room for."""
     counts = Counter(topic for memory in walk_user_memories(caller, user_id) for topic in dict.fromkeys(memory.tags))
-    return [{"topic": topic, "count": count} for topic, count in sorted(counts.items(), key=lambda it: (-it[1], it[0]))]
+    ordered = sorted(counts.items(), key=lambda it: (-it[1], it[0]))
+    items, left_out = fitting_counted(Topic(topic=topic, count=count) for topic, count in ordered)
+    return {"items": items, **left_out}  # type: ignore[typeddict-item]
 
 
 def clear_user_memories(caller: Caller, user_id: str) -> int:

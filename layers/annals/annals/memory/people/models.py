@@ -85,9 +85,10 @@ class UserMemoryList(TypedDict):
 
 
 class UserMemoriesFound(TypedDict):
-    """The memories of a user that were found."""
+    """The memories of a user that were found. ``omitted`` is how many the answer has no room for."""
 
     items: list[UserMemory]
+    omitted: NotRequired[int]
 
 
 class UserMemoriesCleared(TypedDict):
@@ -104,6 +105,7 @@ class Topic(TypedDict):
 
 
 class TopicList(TypedDict):
-    """The topics of a user's memories, the most frequent first."""
+    """The topics of a user's memories, the most frequent first. ``omitted`` is how many the answer has no room for."""
 
     items: list[Topic]
+    omitted: NotRequired[int]
