@@ -30,6 +30,7 @@ MANY = 50
 CHAT = "/v1/conversations/chat"
 PEOPLE = {"userId": "ada", "memorySpaceId": "home"}
 TOPICS = "😀" * 120
+WIDE_IDS = [f"{'😀' * 124}{each:04d}" for each in range(700)]
 FAT_WORD = '"' * 180_000
 """A content that takes 360 KB as it is stored."""
 
@@ -270,7 +271,7 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
     ("post", "/v1/memories/{memoryId}/archive"): _once("POST", "/v1/memories/{big}/archive"),
     ("post", "/v1/memories/{memoryId}/restore"): _once("POST", "/v1/memories/{big}/restore"),
     ("post", "/v1/memories/delete-many"): _once(
-        "POST", "/v1/memories/delete-many", {"memorySpaceId": "home", "filter": {}, "dryRun": True}
+        "POST", "/v1/memories/delete-many", {"memorySpaceId": "home", "filter": {"userId": "ada"}, "dryRun": True}
     ),
     ("post", "/v1/facts"): _once("POST", "/v1/facts", {**PEOPLE, **FACTS[0], "metadata": {"a": FAT}}),
     ("post", "/v1/users/{userId}/memories"): _once(
@@ -280,7 +281,7 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
         api, "/v1/users/ada/memories?limit=1", "/v1/users/ada/memories/{}", "memoryId", {"metadata": {"b": FAT}}
     ),
     ("put", "/v1/spaces/{memorySpaceId}"): lambda api: _first_put(api),
-    ("post", "/v1/keys"): _once("POST", "/v1/keys", {"name": FAT, "scopes": ["read"]}),
+    ("post", "/v1/keys"): _once("POST", "/v1/keys", {"name": "wide", "scopes": ["read"], "memorySpaces": WIDE_IDS}),
     ("get", "/v1/receipts/{receiptId}"): lambda api: _receipt(api),
     ("delete", "/v1/conversations/{conversationId}"): _once("DELETE", "/v1/conversations/conv-002"),
     ("delete", "/v1/users/{userId}/memories"): _once("DELETE", "/v1/users/bob/memories"),
