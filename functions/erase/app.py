@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.conversations.filters import from_json
 from annals.conversations.lists import Selection
@@ -57,12 +60,12 @@ def erase_conversations(body: DeleteMany) -> DeletedMany:
 
 
 @app.get("/v1/receipts/<receipt_id>", tags=["Conversations"])
-def get_receipt(receipt_id: PathId) -> ShownReceipt | ShownPersonReceipt:
-    """An erasure's receipt."""
+def get_receipt(receipt_id: PathId, cursor: Annotated[str | None, Query()] = None) -> ShownReceipt | ShownPersonReceipt:
+    """An erasure's receipt. That of a person names their conversations, in pages."""
     caller = app.caller.require("read")
-    app.demand_known_query()
+    app.demand_known_query("cursor")
     if caller.spaces is None and (found := find_person_receipt(caller.tenant, receipt_id)):
-        return show_person_receipt(found)
+        return show_person_receipt(found, cursor)
     receipt = read_receipt(caller.tenant, receipt_id)
     if not caller.may_see(receipt.space):
         raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
@@ -73,9 +76,9 @@ def get_receipt(receipt_id: PathId) -> ShownReceipt | ShownPersonReceipt:
 def erase_user(user_id: PathId) -> Response[ShownPersonReceipt]:
     """Erase a person: 200 with the receipt, or 202 where it goes on after the answer.
 
-    Gone are the conversations of which they are the user, all memories and facts of theirs, and the content of their
-    messages in other conversations, by ``userId``. What was stored in the last moments before may be missed: once the
-    receipt says that it is done, the same request takes that, too.
+    Gone are the conversations of which they are the user, all memories and facts of theirs, the content of their
+    messages in other conversations, by ``userId``, and their places in memory spaces. The receipt of somebody of whom
+    there was nothing says so.
     """
     caller = app.caller.require("erase")
     app.demand_known_query()

@@ -15,7 +15,7 @@ from annals.http import asgi
 from annals.http.download import download
 from annals.http.query import demand_known
 from annals.memory.export import read_export
-from annals.memory.people.person import export_person
+from annals.memory.people.exporting import export_person
 
 
 async def export_conversation(request: Request) -> Response:

@@ -10,6 +10,7 @@ from typing import Any
 
 from annals import telemetry
 from annals.ledger.watch import report_strangers, report_unexplained
+from annals.memory.people.tracing import trace_entries
 from annals.memory.timers import project_with_timer
 from annals.memory.withdrawing import finish_redactions
 from annals.publishing.telling import tell_entries
@@ -33,6 +34,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         report_unexplained(pk, unreported.pop(pk, {}))
         # What was withdrawn goes first, whatever may be wrong with the head.
         finish_redactions(pk, changed.get(pk, {}))
+        trace_entries(pk, seqs)
         project_with_timer(pk)
         seen.append(pk)
         return tell_entries(pk, new.get(pk, ()))

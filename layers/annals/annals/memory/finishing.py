@@ -15,8 +15,8 @@ from annals.conversations.receipts import find_receipt
 from annals.ledger.keys import unescape
 from annals.memory.erasing import proceed
 from annals.memory.expiring import expire
-from annals.memory.people.erasing import proceed_with_person
-from annals.memory.people.receipts import find_person_receipt
+from annals.memory.people.erasing import erase_late, proceed_with_person
+from annals.memory.people.receipts import LATE, find_person_receipt
 from annals.memory.timers import TIMER
 from annals.settings import settings
 from annals.times import now_ms
@@ -58,6 +58,8 @@ def finish(pk: str, sk: str) -> None:
         proceed_with_person(person, budget_s)
     elif receipt := _left(lambda: find_receipt(tenant, name)):
         proceed(receipt, budget_s)
+    if sk == LATE:
+        erase_late(tenant, name, budget_s)
 
 
 def _left(find: Callable[[], R | None]) -> R | None:

@@ -6,7 +6,7 @@ Whatever happens to a memory here, the words that it came from stay in the ledge
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ from annals.access.caller import Caller
 from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_tail
 from annals.conversations.receipts import not_erased_check
-from annals.dynamodb import client, to_item
+from annals.dynamodb import Item, client, to_item
 from annals.errors import (
     AppendConflict,
     ConversationErased,
@@ -41,9 +41,12 @@ from annals.memory.items import (
     read_item,
     read_versions,
     split_raw_id,
+    split_user_memory_id,
     to_mark_item,
     to_memory_item,
+    user_memory_id,
 )
+from annals.memory.people.traces import trace_keys, trace_puts
 from annals.memory.raw import raw_memory
 from annals.memory.references import drop_reference, memories_of, reference_key, reference_puts
 from annals.memory.sources import Ref, Source, still_said
@@ -64,8 +67,8 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
     """
     put = _put(Address.of(memory.tenant, memory.memory_id).current, memory)
     put["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
-    writes: list[Any] = [put, *([marker_put(request, {"memoryId": memory.memory_id})] if request else [])]
-    writes += reference_puts(memory)
+    writes: list[Any] = [put, *([marker_put(request, {"memoryId": _name_in_marker(memory)})] if request else [])]
+    writes += [*reference_puts(memory), *trace_puts(_traces_of(memory))]
     source, mark = _source_of(memory), None
     for _ in tries(settings().append_patience_s):
         checks: list[Any] = source.checks(mark) if source else []
@@ -75,7 +78,7 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
             reasons = cancellation_reasons(error)
             codes = [reason["Code"] for reason in reasons]
             if request and codes[1] == "ConditionalCheckFailed":
-                earlier = request.result_of(reasons[1]["Item"])["memoryId"]
+                earlier = _id_of_marker(request.result_of(reasons[1]["Item"])["memoryId"], memory)
                 return read_memory(memory.tenant, earlier), True
             if source and "ConditionalCheckFailed" in codes[len(writes) :]:
                 mark = source.demand()
@@ -91,6 +94,18 @@ def _source_of(memory: StoredMemory) -> Source | None:
     if memory.conversation_id is None:
         return None
     return Source(memory.tenant, memory.conversation_id, memory.message_ids)
+
+
+def _name_in_marker(memory: StoredMemory) -> str:
+    """What a marker keeps of a memory's id: of a user's memory, nothing that names the user."""
+    own = split_user_memory_id(memory.memory_id)
+    return own[1] if own else memory.memory_id
+
+
+def _id_of_marker(name: str, memory: StoredMemory) -> str:
+    """The id that a marker of a request for such a memory stands for."""
+    own = split_user_memory_id(memory.memory_id)
+    return user_memory_id(own[0], name) if own and not split_user_memory_id(name) else name
 
 
 def new_memory_id() -> str:
@@ -187,7 +202,7 @@ def _forget_deleted(memory: StoredMemory) -> None:
     address = Address.of(memory.tenant, memory.memory_id)
     delete_partition(address.pk, f"V#{address.name}#")
     if split_raw_id(memory.memory_id) is None:
-        drop_reference(memory)
+        _drop_leads(memory)
         client().delete_item(TableName=settings().state_table, Key=address.current)
 
 
@@ -206,10 +221,32 @@ def _mark_deleted(memory: StoredMemory) -> bool:
     raise AppendConflict(memory.memory_id)
 
 
+def _traces_of(memory: StoredMemory) -> list[Item]:
+    """The keys of what leads from a person to a memory of theirs that is no message's and none of their own."""
+    if split_raw_id(memory.memory_id) or split_user_memory_id(memory.memory_id):
+        return []
+    return trace_keys(memory.tenant, memory.user_id, memory.memory_id, memory.conversation_id)
+
+
+def _drop_leads(memory: StoredMemory) -> None:
+    """Forget what leads to this memory alone, once it is deleted."""
+    drop_reference(memory)
+    if memory.conversation_id is None:
+        for key in _traces_of(memory):
+            client().delete_item(TableName=settings().state_table, Key=key)
+
+
 def forget_memory(tenant: str, memory_id: str) -> None:
     """Delete the versions of a message as a memory, once the message itself is redacted, and the memory with it."""
     address = Address.of(tenant, memory_id)
     delete_partition(address.pk, f"V#{address.name}#")
+
+
+def find_memories_of(tenant: str, conversation_id: str) -> Iterator[StoredMemory]:
+    """The memories that were made of a conversation's messages."""
+    for memory_id in memories_of(tenant, conversation_id):
+        with suppress(MemoryNotFound):
+            yield read_memory(tenant, memory_id)
 
 
 def forget_memories_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:

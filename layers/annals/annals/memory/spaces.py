@@ -6,6 +6,8 @@ Spaces are optional: every route takes the id of a space that nobody described.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, NotRequired, cast
 
@@ -19,6 +21,7 @@ from annals.http.model import Id, Json, Model, Name, Word, refusal
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.retry import tries
+from annals.memory.people.traces import SPACE, put_trace
 from annals.memory.timers import space_key
 from annals.settings import settings
 from annals.state import put_if, write_together
@@ -30,6 +33,13 @@ MAX_BYTES = 256 * 1024
 
 MAX_RETENTION_DAYS = 3650
 """The longest time after which a space's conversations may be erased by themselves."""
+
+
+NO_PERSONS = ("agent", "tool")
+"""The types of participants that are no persons: they stay when somebody of the same id is erased."""
+
+WRITERS = 8
+"""How many participants are noted side by side."""
 
 
 class Participant(Model):
@@ -133,6 +143,7 @@ def put_space(
         detail = f"The space takes {size} bytes of JSON; one may take {MAX_BYTES}, and {field} takes most."
         raise RequestTooLarge(detail, field=field)
     once = _beside_space(caller.tenant, memory_space_id, request)
+    named = [each["participantId"] for each in described["participants"]]
     for _ in tries(settings().append_patience_s):
         if once and (earlier := find_result(once)):
             return Space(caller.tenant, memory_space_id, described, **earlier), True
@@ -144,7 +155,11 @@ def put_space(
         at = now_ms()
         first = before or Space(caller.tenant, memory_space_id, described, 0, at, at)
         space = replace(first, described=described, version=version + 1, updated_at=at)
+        new = set(named) - {each["participantId"] for each in (before.described["participants"] if before else ())}
+        _trace(space, new)
         if _stored(space, version, once):
+            # Once more: an erasure that went through the traces meanwhile has dropped them.
+            _trace(space, new)
             return space, False
     raise AppendConflict(memory_space_id)
 
@@ -155,6 +170,40 @@ def _demand_may_erase(caller: Caller, before: Space | None, described: Json) -> 
     if described.get("retentionDays") != stored and "erase" not in caller.scopes:
         detail = "Only a key with the scope 'erase' changes a space's retentionDays; others say it as it is."
         raise Forbidden(detail, field="retentionDays")
+
+
+def find_participant(tenant: str, memory_space_id: str, user_id: str) -> Mapping[str, Any] | None:
+    """What is known of a person in a space that they take part in; None where they don't."""
+    space = _read(tenant, memory_space_id)
+    people = space.described["participants"] if space else []
+    return next((each for each in people if _is_person(each, user_id)), None)
+
+
+def remove_participant(tenant: str, memory_space_id: str, user_id: str) -> None:
+    """Take a person out of a space. Raises AppendConflict where others keep changing it."""
+    for _ in tries(settings().append_patience_s):
+        space = _read(tenant, memory_space_id)
+        if space is None:
+            return
+        left = [each for each in space.described["participants"] if not _is_person(each, user_id)]
+        if len(left) == len(space.described["participants"]):
+            return
+        described = {**space.described, "participants": left}
+        changed = replace(space, described=described, version=space.version + 1, updated_at=now_ms())
+        if _stored(changed, space.version, None):
+            return
+    raise AppendConflict(memory_space_id)
+
+
+def _is_person(participant: Mapping[str, Any], user_id: str) -> bool:
+    """Whether a participant is the person of an id, and no agent or tool of the same one."""
+    return participant["participantId"] == user_id and participant.get("type") not in NO_PERSONS
+
+
+def _trace(space: Space, user_ids: Iterable[str]) -> None:
+    """Let the participants of a space be found there."""
+    with ThreadPoolExecutor(WRITERS) as writers:
+        list(writers.map(lambda user_id: put_trace(space.tenant, user_id, SPACE, space.memory_space_id), user_ids))
 
 
 def _read(tenant: str, memory_space_id: str) -> Space | None:

@@ -26,6 +26,7 @@ from annals.memory.facts.items import (
     read_place,
     sources_pk,
 )
+from annals.memory.people.traces import trace_keys, trace_puts
 from annals.memory.sources import Ref, Source, still_said
 from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition, read_partition
@@ -119,7 +120,8 @@ def read_fact(tenant: str, fact_id: str) -> Known:
 
 def delete_fact(fact: StoredFact) -> bool:
     """Delete a fact, and say whether nobody else had; the one in front of it holds for longer then."""
-    return _delete(keys_of(fact))
+    alone = _traces_of(fact) if fact.conversation_id is None else []
+    return _delete([*keys_of(fact), *alone])
 
 
 def count_facts_of(tenant: str, conversation_id: str) -> int:
@@ -168,7 +170,8 @@ def _write(facts: Sequence[StoredFact], source: Source | None, *, once: Mapping[
     ConversationErased, MessageRedacted, AppendConflict
     """
     first: list[Any] = [once] if once else []
-    writes: list[Any] = [_put(item) for fact in facts for item in items_of(fact)]
+    traces = [key for fact in facts for key in _traces_of(fact)]
+    writes: list[Any] = [*(_put(item) for fact in facts for item in items_of(fact)), *trace_puts(traces)]
     mark: str | None = None
     for _ in tries(settings().append_patience_s):
         checks: list[Any] = source.checks(mark) if source else []
@@ -187,6 +190,11 @@ def _write(facts: Sequence[StoredFact], source: Source | None, *, once: Mapping[
         else:
             return None
     raise AppendConflict(source.conversation_id if source else facts[0].fact_id)
+
+
+def _traces_of(fact: StoredFact) -> list[Item]:
+    """The keys of what leads from a person to a fact of theirs."""
+    return trace_keys(fact.tenant, fact.user_id, fact.fact_id, fact.conversation_id)
 
 
 def _put(item: Item) -> dict[str, Any]:

@@ -1,12 +1,15 @@
-"""Erasing a person: their conversations, their memories, and what they said in the conversations of others.
+"""Erasing a person: their conversations, their memories, and what they said or is known of them elsewhere.
 
-It goes in three stages: the conversations of which they are the user are erased; then their own memories; then what
-the search index knows of them elsewhere, where their messages are redacted, memories and facts deleted. What is to be
-done next is written into the receipt before it is done, and each step can be done again: so whoever finds an erasure
-unfinished finishes it, and nothing is counted twice. The list of conversations and the index are eventually consistent:
-what was stored in the last moments before can be missed, and is taken by asking for the erasure again.
+It goes in stages: the conversations of which they are the user are erased; then their own memories; then their messages
+in the conversations of others are redacted, and the facts and memories of theirs deleted that were made there; then
+memories and facts that belong to no conversation, and their places among the participants of spaces. At last the search
+index is asked: what only it knows of, stored before there were traces, is taken in a second round. What is to be done
+next is written into the receipt before it is done, and each step can be done again: so whoever finds an erasure
+unfinished finishes it, and nothing is counted twice.
 
-A message is a person's where its ``userId`` says so; that somebody is named in words, or by ``name``, is not seen.
+What was said before the erasure, and reaches the ledger's stream only after it, has the person erased once more. The
+receipt counts all that went since the first time. A message is a person's where its ``userId`` says so; that somebody
+is named in words, or by ``name``, is not seen.
 """
 
 from __future__ import annotations
@@ -15,35 +18,50 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 from annals import telemetry
 from annals.access.caller import Caller
 from annals.conversations.heads import drop_state
-from annals.conversations.lists import every_match
-from annals.conversations.receipts import lease
-from annals.errors import ConversationErased, ConversationNotFound, Forbidden, NotFound
+from annals.conversations.receipts import find_receipt, lease, receipt_id
+from annals.errors import ConversationErased, ConversationNotFound, Forbidden, NotFound, Unavailable
+from annals.ledger.entry import ERASED
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import message_id, read_messages
+from annals.ledger.messages import message_id
+from annals.ledger.read import walk
+from annals.ledger.tail import read_tail
 from annals.memory.erasing import erase
-from annals.memory.facts.store import delete_fact, is_fact_id, read_fact
+from annals.memory.facts.items import Known
+from annals.memory.facts.store import delete_fact
 from annals.memory.items import split_raw_id, split_user_memory_id, user_memories_pk
-from annals.memory.memories import delete_memory, read_memory
-from annals.memory.people.person import conversations_of, documents_of
+from annals.memory.memories import delete_memory
+from annals.memory.people.person import Person, id_of
 from annals.memory.people.receipts import (
     PersonReceipt,
+    drop_late,
+    find_late,
     find_person_receipt,
+    note_conversation,
     person_receipt_id,
     store_person_receipt,
+    sum_of_conversations,
 )
+from annals.memory.people.traces import CONVERSATION, SINGLE, SPACE, drop_trace, is_own, put_trace
+from annals.memory.spaces import find_participant, remove_participant
 from annals.memory.withdrawing import withdraw
+from annals.search.documents import Document
+from annals.search.turns import memory_id
 from annals.state import empty_partition, read_partition
 from annals.times import now_ms
 
-CONVERSATIONS, OWN_MEMORIES, ELSEWHERE, DONE = "conversations", "own memories", "elsewhere", "done"
+CONVERSATIONS, OWN_MEMORIES, MESSAGES, SINGLES, INDEX = "conversations", "own memories", "messages", "singles", "index"
+DONE = "done"
 
 BATCH = 50
 """How much is written into the receipt, and then done, at once."""
+
+STRIDE = 2_000
+"""How many records of another one's conversation are read between two looks at the clock."""
 
 REASON = "The person was erased."
 
@@ -63,18 +81,33 @@ def erase_person(caller: Caller, user_id: str, budget_s: float) -> PersonReceipt
     name = person_receipt_id(caller.tenant, user_id)
     found = find_person_receipt(caller.tenant, name)
     if found is None or found.erased_at is not None:
-        fresh = PersonReceipt(
-            tenant=caller.tenant,
-            receipt_id=name,
+        found = store_person_receipt(_begun(found, caller, user_id, name, budget_s))
+    return proceed_with_person(found, budget_s)
+
+
+def _begun(earlier: PersonReceipt | None, caller: Caller, user_id: str, name: str, budget_s: float) -> PersonReceipt:
+    """The receipt of an erasure that begins; what an earlier one took away stays in it."""
+    at, until = now_ms(), lease(budget_s)
+    if earlier:
+        return replace(
+            earlier,
             user_id=user_id,
             by=caller.key_id,
-            begun_at=now_ms(),
+            begun_at=at,
             stage=CONVERSATIONS,
-            step=found.step if found else 0,
-            leased_until=lease(budget_s),
+            leased_until=until,
+            erased_at=None,
+            round=1,
         )
-        found = store_person_receipt(fresh)
-    return proceed_with_person(found, budget_s)
+    return PersonReceipt(
+        tenant=caller.tenant,
+        receipt_id=name,
+        user_id=user_id,
+        by=caller.key_id,
+        begun_at=at,
+        stage=CONVERSATIONS,
+        leased_until=until,
+    )
 
 
 def proceed_with_person(receipt: PersonReceipt, budget_s: float) -> PersonReceipt:
@@ -82,7 +115,7 @@ def proceed_with_person(receipt: PersonReceipt, budget_s: float) -> PersonReceip
     if receipt.user_id is None:
         return receipt
     deadline = time.monotonic() + budget_s
-    erasure = Erasure(Caller(receipt.tenant, receipt.by, frozenset()), receipt.user_id)
+    erasure = Erasure(Person(Caller(receipt.tenant, receipt.by, frozenset()), receipt.user_id), receipt.receipt_id)
     receipt = replace(receipt, leased_until=lease(budget_s))
     while receipt.stage != DONE:
         if receipt.pending:
@@ -93,43 +126,141 @@ def proceed_with_person(receipt: PersonReceipt, budget_s: float) -> PersonReceip
         if time.monotonic() > deadline and receipt.stage != DONE:
             telemetry.count("ErasuresPending")
             return store_person_receipt(replace(receipt, leased_until=0))
-    done = replace(receipt, user_id=None, after=None, leased_until=0, erased_at=now_ms())
+    within = sum_of_conversations(receipt.tenant, receipt.receipt_id)
+    done = replace(receipt, user_id=None, after=None, leased_until=0, erased_at=now_ms(), within=within)
     return store_person_receipt(done)
+
+
+def erase_late(tenant: str, receipt_id: str, budget_s: float) -> None:
+    """Erase a person once more if something of theirs came too late to be seen.
+
+    Raises Unavailable where that has to be done again: it takes longer, or something else came too late.
+    """
+    asked, receipt = find_late(tenant, receipt_id), find_person_receipt(tenant, receipt_id)
+    if asked is None or receipt is None:
+        return
+    done = erase_person(Caller(tenant, receipt.by, frozenset()), asked.user_id, budget_s)
+    # An erasure that was going on already may have passed what came late.
+    was_going_on = receipt.erased_at is None
+    if was_going_on or done.erased_at is None or not drop_late(tenant, receipt_id, asked):
+        raise Unavailable("The person is to be erased once more.")
 
 
 class Erasure:
     """The work on one person, for a caller who may see all that there is."""
 
-    def __init__(self, caller: Caller, user_id: str) -> None:
-        self._caller = caller
-        self._user_id = user_id
+    def __init__(self, person: Person, receipt_id: str) -> None:
+        self._person = person
+        self._tenant = person.tenant
+        self._user_id = person.user_id
+        self._by = person.caller.key_id
+        self._receipt_id = receipt_id
 
     def plan(self, receipt: PersonReceipt) -> PersonReceipt:
         """The receipt with what comes next, counted; the next stage's where a stage is at its end."""
-        if receipt.stage == CONVERSATIONS:
-            heads = islice(every_match(conversations_of(self._caller, self._user_id)), BATCH)
-            if ids := tuple(head.genesis.conversation_id for head in heads):
-                return replace(receipt, pending=ids, conversations=receipt.conversations + len(ids))
-            own = sum(1 for _ in read_partition(self._own_pk, "M#", ProjectionExpression="pk"))
-            return replace(receipt, stage=OWN_MEMORIES, pending=(self._own_pk,), memories=receipt.memories + own)
         if receipt.stage == OWN_MEMORIES:
-            return replace(receipt, stage=ELSEWHERE)
-        return self._plan_elsewhere(receipt)
+            return replace(receipt, stage=MESSAGES, after=None)
+        if receipt.stage == MESSAGES:
+            return self._plan_messages(receipt)
+        if receipt.stage == SINGLES:
+            return self._plan_singles(receipt)
+        if receipt.stage == INDEX:
+            return self._plan_by_index(receipt)
+        # Also where a former version had other stages: what there still is, is found anew.
+        return self._plan_conversations(receipt)
 
-    def _plan_elsewhere(self, receipt: PersonReceipt) -> PersonReceipt:
-        found = list(islice(documents_of(self._caller, self._user_id, receipt.after), BATCH))
-        if not found:
-            return replace(receipt, stage=DONE)
-        theirs = [document.memory_id for document in found if self._is_theirs(document.memory_id)]
-        kinds = Counter(map(_kind, theirs))
+    def _plan_conversations(self, receipt: PersonReceipt) -> PersonReceipt:
+        names = (name for name in self._person.conversations() if self._is_left(name))
+        if found := tuple(islice(names, BATCH)):
+            counted = receipt.conversations + len(found)
+            return replace(receipt, stage=CONVERSATIONS, pending=found, conversations=counted)
+        own = sum(1 for _ in read_partition(self._own_pk, "M#", ProjectionExpression="pk"))
+        return replace(receipt, stage=OWN_MEMORIES, pending=(self._own_pk,), memories=receipt.memories + own)
+
+    def _is_left(self, conversation_id: str) -> bool:
+        """Whether a conversation is to be erased. Drops what led to one that is gone: its head may be stale."""
+        pk = conversation_pk(self._tenant, conversation_id)
+        earlier = find_receipt(self._tenant, receipt_id(pk))
+        if read_tail(pk) is None or (earlier and earlier.erased_at is not None):
+            self._drop(conversation_id)
+            return False
+        return True
+
+    def _plan_messages(self, receipt: PersonReceipt) -> PersonReceipt:
+        """What comes next in the conversations of others, one after the other."""
+        if receipt.after is None:
+            name = next(self._person.conversations_of_others(), None)
+            return replace(receipt, after=(0, name)) if name is not None else replace(receipt, stage=SINGLES)
+        seq, name = receipt.after
+        if seq == 0:
+            # Before anything is read: what is said from now on leaves a trace anew.
+            drop_trace(self._tenant, self._user_id, CONVERSATION, name)
+        found, reached = self._read(name, seq)
+        if reached > seq:
+            messages = receipt.messages + len(found)
+            return replace(receipt, pending=found, after=(reached, name), messages=messages)
+        made = list(islice(self._person.made_in(name), BATCH))
+        facts = sum(isinstance(each, Known) for each in made)
         return replace(
             receipt,
-            after=(found[-1].at, found[-1].memory_id),
-            pending=tuple(theirs),
-            messages=receipt.messages + kinds["message"],
-            memories=receipt.memories + kinds["memory"],
-            facts=receipt.facts + kinds["fact"],
+            pending=tuple(map(id_of, made)),
+            after=receipt.after if made else None,
+            facts=receipt.facts + facts,
+            memories=receipt.memories + len(made) - facts,
         )
+
+    def _read(self, conversation_id: str, behind: int) -> tuple[tuple[str, ...], int]:
+        """What the person said in another one's conversation behind a seq, and how far that was read."""
+        pk = conversation_pk(self._tenant, conversation_id)
+        tail = read_tail(pk)
+        if tail is None or tail.state == ERASED:
+            return (), behind
+        found: list[str] = []
+        reached = behind
+        for entry in walk(pk, first=behind + 1):
+            found += [memory_id(conversation_id, record.seq) for record in self._person.said_in(entry)]
+            reached = entry.last_seq
+            if len(found) >= BATCH or reached >= behind + STRIDE:
+                break
+        return tuple(found), reached
+
+    def _plan_singles(self, receipt: PersonReceipt) -> PersonReceipt:
+        spaces = (f"{SPACE}{name}" for name in self._person.spaces())
+        names = tuple(islice(chain(self._person.singles(), spaces), BATCH))
+        if not names:
+            return replace(receipt, stage=INDEX if receipt.round == 1 else DONE)
+        kinds = Counter(map(self._kind, names))
+        return replace(
+            receipt,
+            pending=names,
+            facts=receipt.facts + kinds["fact"],
+            memories=receipt.memories + kinds["memory"],
+            spaces=receipt.spaces + kinds["space"],
+        )
+
+    def _kind(self, name: str) -> str:
+        """What a trace leads to, as the tables have it now."""
+        if name.startswith(SPACE):
+            return "space" if find_participant(self._tenant, name.removeprefix(SPACE), self._user_id) else "nothing"
+        thing = self._person.thing(name)
+        return "nothing" if thing is None else "fact" if isinstance(thing, Known) else "memory"
+
+    def _plan_by_index(self, receipt: PersonReceipt) -> PersonReceipt:
+        """Have traces of what the index holds of the person, if the tables hold it still; then go through them."""
+        found = list(islice(self._person.documents(receipt.after), BATCH))
+        if not found:
+            return replace(receipt, stage=CONVERSATIONS, after=None, round=2)
+        for document in found:
+            self._trace(document)
+        return replace(receipt, after=(found[-1].at, found[-1].memory_id))
+
+    def _trace(self, document: Document) -> None:
+        if raw := split_raw_id(document.memory_id):
+            tail = read_tail(conversation_pk(self._tenant, raw[0]))
+            if tail and tail.state != ERASED and not is_own(self._tenant, self._user_id, raw[0]):
+                put_trace(self._tenant, self._user_id, CONVERSATION, raw[0])
+        elif not split_user_memory_id(document.memory_id) and self._person.thing(document.memory_id):
+            put_trace(self._tenant, self._user_id, SINGLE, document.memory_id)
 
     def take(self, stage: str, pending: tuple[str, ...], deadline: float) -> tuple[str, ...]:
         """Do what is pending, and return what is left of it when the time is over."""
@@ -145,46 +276,41 @@ class Erasure:
 
     @property
     def _own_pk(self) -> str:
-        return user_memories_pk(self._caller.tenant, self._user_id)
+        return user_memories_pk(self._tenant, self._user_id)
 
     def _erase(self, conversation_id: str, deadline: float) -> bool:
-        """Erase a conversation; whether that is done."""
+        """Erase a conversation, and note that; whether it is done."""
         left = max(deadline - time.monotonic(), 0.0)
         try:
-            return erase(self._caller.tenant, conversation_id, self._caller.key_id, left).erased_at is not None
+            receipt = erase(self._tenant, conversation_id, self._by, left)
         except ConversationNotFound:
-            drop_state(conversation_pk(self._caller.tenant, conversation_id))
+            self._drop(conversation_id)
             return True
-
-    def _is_theirs(self, memory_id: str) -> bool:
-        """Whether the tables, too, say that something is the person's, and hold it still."""
-        tenant = self._caller.tenant
-        if split_user_memory_id(memory_id):
+        if receipt.erased_at is None:
             return False
-        if raw := split_raw_id(memory_id):
-            said = read_messages(conversation_pk(tenant, raw[0]), [message_id(raw[1])])
-            return any(message.get("userId") == self._user_id for message in said)
-        try:
-            if is_fact_id(memory_id):
-                return read_fact(tenant, memory_id).fact.user_id == self._user_id
-            return read_memory(tenant, memory_id).user_id == self._user_id
-        except NotFound:
-            return False
-
-    def _forget(self, memory_id: str) -> bool:
-        """Redact a message, or delete a memory or a fact; what is gone already is no error."""
-        tenant = self._caller.tenant
-        with suppress(NotFound, ConversationErased):
-            if raw := split_raw_id(memory_id):
-                withdraw(tenant, raw[0], message_id(raw[1]), REASON, self._caller.key_id)
-            elif is_fact_id(memory_id):
-                delete_fact(read_fact(tenant, memory_id).fact)
-            else:
-                delete_memory(read_memory(tenant, memory_id))
+        note_conversation(self._receipt_id, receipt)
+        self._drop(conversation_id)
         return True
 
+    def _drop(self, conversation_id: str) -> None:
+        """Drop what leads to a conversation that is gone."""
+        drop_state(conversation_pk(self._tenant, conversation_id))
+        drop_trace(self._tenant, self._user_id, CONVERSATION, conversation_id)
 
-def _kind(memory_id: str) -> str:
-    if split_raw_id(memory_id):
-        return "message"
-    return "fact" if is_fact_id(memory_id) else "memory"
+    def _forget(self, name: str) -> bool:
+        """Redact a message, delete a memory or a fact, leave a space; what is gone already is no error."""
+        if name.startswith(SPACE):
+            space = name.removeprefix(SPACE)
+            drop_trace(self._tenant, self._user_id, SPACE, space)
+            remove_participant(self._tenant, space, self._user_id)
+        elif raw := split_raw_id(name):
+            with suppress(NotFound, ConversationErased):
+                withdraw(self._tenant, raw[0], message_id(raw[1]), REASON, self._by)
+        else:
+            thing = self._person.thing(name)
+            if isinstance(thing, Known):
+                delete_fact(thing.fact)
+            elif thing:
+                delete_memory(thing)
+            drop_trace(self._tenant, self._user_id, SINGLE, name)
+        return True

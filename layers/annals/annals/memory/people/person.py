@@ -1,28 +1,30 @@
-"""What there is of a person: where it is found, and all of it as JSON lines.
+"""What there is of a person, and where: an erasure takes it, an export shows it, and both ask here.
 
-The conversations of which they are the user come from the participants' list, their own memories from the tables, and
-what they said or is known of them elsewhere from the search index. The list and the index are eventually consistent:
-what was stored in the last moments may be missing.
+The ledger and the tables say what is theirs: the conversations of which they are the user, by the participants' list
+and by what the ledger's stream noted; their own memories; what they said in the conversations of others, by the
+messages' ``userId``; memories and facts with their id; the spaces in which they take part. The search index adds what
+was stored before there were traces of it, so that ``annals rebuild people`` can come later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from annals.access.caller import Caller
 from annals.conversations.filters import from_json
-from annals.conversations.formats import FORMATS
-from annals.conversations.lists import Selection
-from annals.conversations.read import demand_tail
-from annals.conversations.snapshot import snapshots
-from annals.errors import ConversationErased, ConversationNotFound
-from annals.json_text import dump
-from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import read_messages
+from annals.conversations.lists import Selection, every_match
+from annals.conversations.read import space_of
+from annals.errors import ConversationNotFound, NotFound
+from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.memory import ports
-from annals.memory.items import split_raw_id, split_user_memory_id
-from annals.memory.people.memories import show_user_memory, walk_user_memories
-from annals.memory.shown import show_document
+from annals.memory.facts.items import Known
+from annals.memory.facts.store import facts_of, is_fact_id, read_fact
+from annals.memory.items import StoredMemory
+from annals.memory.memories import read_memory
+from annals.memory.people.traces import CONVERSATION, SINGLE, SPACE, is_own, read_traces
+from annals.memory.raw import said_in
+from annals.memory.references import memories_of
 from annals.search.documents import Document
 from annals.search.port import Filters, Scope
 
@@ -32,57 +34,85 @@ PAGE = 200
 Place = tuple[int, str]
 """Where a walk through the index is: the time and the id of the last document."""
 
-
-def conversations_of(caller: Caller, user_id: str) -> Selection:
-    """The conversations of which a person is the user, as far as the caller may see them."""
-    return Selection(caller.tenant, caller.spaces, from_json({"participants": {"userId": user_id}}))
+Thing = StoredMemory | Known
 
 
-def documents_of(caller: Caller, user_id: str, after: Place | None = None) -> Iterator[Document]:
-    """What the search index holds of a person, archived and superseded too. Raises SearchUnavailable."""
-    scope = Scope(tenant=caller.tenant, spaces=caller.spaces, filters=Filters(user_id=user_id, status=None))
-    while page := ports.index().page(scope, limit=PAGE, after=after):
-        yield from page
-        after = (page[-1].at, page[-1].memory_id)
+@dataclass(frozen=True)
+class Person:
+    """A person, as far as a caller may see them."""
+
+    caller: Caller
+    user_id: str
+
+    @property
+    def tenant(self) -> str:
+        return self.caller.tenant
+
+    def conversations(self) -> Iterator[str]:
+        """The ids of the conversations of which they are the user, erased ones among them, each once."""
+        seen: set[str] = set()
+        for conversation_id in read_traces(self.tenant, self.user_id, CONVERSATION):
+            if is_own(self.tenant, self.user_id, conversation_id) and self._may_look_into(conversation_id):
+                seen.add(conversation_id)
+                yield conversation_id
+        chosen = from_json({"participants": {"userId": self.user_id}})
+        for head in every_match(Selection(self.tenant, self.caller.spaces, chosen)):
+            if head.genesis.conversation_id not in seen:
+                yield head.genesis.conversation_id
+
+    def conversations_of_others(self) -> Iterator[str]:
+        """The ids of other conversations in which they spoke, or something was made of them."""
+        for conversation_id in read_traces(self.tenant, self.user_id, CONVERSATION):
+            if not is_own(self.tenant, self.user_id, conversation_id) and self._may_look_into(conversation_id):
+                yield conversation_id
+
+    def said_in(self, entry: Entry) -> list[Record]:
+        """What of an entry they said, and was not withdrawn since."""
+        kinds = (MESSAGE, PREAMBLE)
+        return [each for each in entry.records if each.kind in kinds and said_in(each).get("userId") == self.user_id]
+
+    def made_in(self, conversation_id: str) -> Iterator[Thing]:
+        """The facts and memories of theirs that were made of another one's conversation."""
+        yield from (known for known in facts_of(self.tenant, conversation_id) if self._is_theirs(known))
+        for memory_id in memories_of(self.tenant, conversation_id):
+            if found := self.thing(memory_id):
+                yield found
+
+    def singles(self) -> Iterator[str]:
+        """The ids of memories and facts that belong to no conversation; some may be gone."""
+        return read_traces(self.tenant, self.user_id, SINGLE)
+
+    def spaces(self) -> Iterator[str]:
+        """The ids of the spaces in which they may take part."""
+        return (name for name in read_traces(self.tenant, self.user_id, SPACE) if self.caller.may_see(name))
+
+    def documents(self, after: Place | None = None) -> Iterator[Document]:
+        """What the search index holds of them, archived and superseded too. Raises SearchUnavailable."""
+        filters = Filters(user_id=self.user_id, status=None)
+        scope = Scope(tenant=self.tenant, spaces=self.caller.spaces, filters=filters)
+        while page := ports.index().page(scope, limit=PAGE, after=after):
+            yield from page
+            after = (page[-1].at, page[-1].memory_id)
+
+    def thing(self, memory_id: str) -> Thing | None:
+        """The memory or fact of an id as the tables hold it, if it is theirs; None for what is not, or is gone."""
+        try:
+            found = read_fact(self.tenant, memory_id) if is_fact_id(memory_id) else read_memory(self.tenant, memory_id)
+        except NotFound:
+            return None
+        return found if self._is_theirs(found) else None
+
+    def _is_theirs(self, thing: Thing) -> bool:
+        stored = thing.fact if isinstance(thing, Known) else thing
+        return stored.user_id == self.user_id and self.caller.may_see(stored.memory_space_id)
+
+    def _may_look_into(self, conversation_id: str) -> bool:
+        try:
+            return self.caller.spaces is None or space_of(self.tenant, conversation_id) in self.caller.spaces
+        except ConversationNotFound:
+            return False
 
 
-def export_person(caller: Caller, user_id: str) -> Iterator[str]:
-    """The lines of a file of all that there is of a person. What fails at once is raised by the first of them."""
-    elsewhere = documents_of(caller, user_id)
-    first = next(elsewhere, None)
-    yield _line("person", {"userId": user_id})
-    own: set[str] = set()
-    for found in snapshots(conversations_of(caller, user_id)):
-        own.add(found.head.genesis.conversation_id)
-        yield from FORMATS["jsonl"].write(found)
-    for memory in walk_user_memories(caller, user_id):
-        yield _line("userMemory", {**show_user_memory(memory)})
-    for document in [first] if first else []:
-        yield from _lines_of(caller, document, own)
-    for document in elsewhere:
-        yield from _lines_of(caller, document, own)
-
-
-def _lines_of(caller: Caller, document: Document, own: set[str]) -> Iterator[str]:
-    """The line of a document, unless what it stands for has its line already."""
-    if split_user_memory_id(document.memory_id):
-        return
-    raw = split_raw_id(document.memory_id)
-    if raw is None:
-        yield _line("memory", {**show_document(document)})
-    elif raw[0] not in own:
-        yield from _message_line(caller, raw[0], document.message_ids)
-
-
-def _message_line(caller: Caller, conversation_id: str, message_ids: tuple[str, ...]) -> Iterator[str]:
-    """The line of a message, as the ledger holds it now."""
-    try:
-        tail = demand_tail(caller.tenant, conversation_id)
-    except (ConversationErased, ConversationNotFound):
-        return
-    for message in read_messages(conversation_pk(caller.tenant, conversation_id), message_ids, tail.archived):
-        yield _line("message", {"conversationId": conversation_id, **message})
-
-
-def _line(kind: str, values: dict[str, object]) -> str:
-    return dump({"type": kind, **values}) + "\n"
+def id_of(thing: Thing) -> str:
+    """The id of a memory or a fact."""
+    return thing.fact.fact_id if isinstance(thing, Known) else thing.memory_id

@@ -1,0 +1,136 @@
+"""All that there is of a person as JSON lines: what an erasure would take, as far as the caller may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from annals.access.caller import Caller
+from annals.conversations.formats import FORMATS
+from annals.conversations.read import demand_tail
+from annals.conversations.snapshot import snapshot
+from annals.conversations.summaries import read_summary, show_summary
+from annals.errors import ConversationErased, ConversationNotFound
+from annals.json_text import dump
+from annals.ledger.keys import MAX_SEQ, conversation_pk
+from annals.ledger.messages import show
+from annals.ledger.read import walk
+from annals.memory.facts.documents import fact_document
+from annals.memory.facts.items import Known
+from annals.memory.facts.store import facts_of
+from annals.memory.items import (
+    DELETED,
+    StoredMemory,
+    from_memory_item,
+    read_changed,
+    split_raw_id,
+    split_user_memory_id,
+    user_memories_pk,
+)
+from annals.memory.memories import find_memories_of, previous_versions
+from annals.memory.people.memories import show_user_memory
+from annals.memory.people.person import Person, Thing
+from annals.memory.shown import show_document, show_memory
+from annals.memory.spaces import find_participant
+from annals.search.documents import Document
+from annals.state import read_partition
+
+
+def export_person(caller: Caller, user_id: str) -> Iterator[str]:
+    """The lines of a file of all that there is of a person. What fails at once is raised by the first of them."""
+    person = Person(caller, user_id)
+    documents = person.documents()
+    first = next(documents, None)
+    yield _line("person", {"userId": user_id})
+    yield from _Lines(person).lines(documents if first is None else _chained(first, documents))
+
+
+def _chained(first: Document, others: Iterator[Document]) -> Iterator[Document]:
+    yield first
+    yield from others
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The lines of one person."""
+
+    person: Person
+
+    def lines(self, documents: Iterable[Document]) -> Iterator[str]:
+        """All lines behind the first, with what only the search index leads to."""
+        own: set[str] = set()
+        for conversation_id in self.person.conversations():
+            own.add(conversation_id)
+            yield from self._own_conversation(conversation_id)
+        yield from self._own_memories()
+        others, singles = dict.fromkeys(self.person.conversations_of_others()), dict.fromkeys(self.person.singles())
+        for document in documents:
+            if raw := split_raw_id(document.memory_id):
+                others.setdefault(raw[0])
+            elif not split_user_memory_id(document.memory_id) and document.conversation_id not in {*own, *others}:
+                singles.setdefault(document.memory_id)
+        for conversation_id in others:
+            if conversation_id not in own:
+                yield from self._conversation_of_others(conversation_id)
+        for memory_id in singles:
+            if thing := self.person.thing(memory_id):
+                yield _thing(thing)
+        for space in self.person.spaces():
+            if found := find_participant(self.person.tenant, space, self.person.user_id):
+                yield _line("space", {"memorySpaceId": space, "participant": found})
+
+    def _own_conversation(self, conversation_id: str) -> Iterator[str]:
+        """A conversation of theirs, and all that was made of it."""
+        tenant, pk = self.person.tenant, conversation_pk(self.person.tenant, conversation_id)
+        try:
+            found = snapshot(tenant, conversation_id)
+        except (ConversationErased, ConversationNotFound):
+            return
+        yield from FORMATS["jsonl"].write(found)
+        if summary := read_summary(pk):
+            yield _line("summary", {"conversationId": conversation_id, **show_summary(summary)})
+        yield from self._changed(read_changed(pk, 1, MAX_SEQ).values())
+        yield from map(_thing, facts_of(tenant, conversation_id))
+        yield from map(_thing, find_memories_of(tenant, conversation_id))
+
+    def _own_memories(self) -> Iterator[str]:
+        pk = user_memories_pk(self.person.tenant, self.person.user_id)
+        for memory in map(from_memory_item, read_partition(pk, "M#")):
+            if memory.status != DELETED and self.person.caller.may_see(memory.memory_space_id):
+                before = [show_user_memory(each) for each in _versions_before(memory)]
+                shown = {**show_user_memory(memory), "status": memory.status}
+                yield _line("userMemory", {**shown, **({"previousVersions": before} if before else {})})
+
+    def _conversation_of_others(self, conversation_id: str) -> Iterator[str]:
+        """What they said in another one's conversation, and what was made of them there."""
+        pk = conversation_pk(self.person.tenant, conversation_id)
+        try:
+            tail = demand_tail(self.person.tenant, conversation_id)
+        except (ConversationErased, ConversationNotFound):
+            return
+        changed = read_changed(pk, 1, MAX_SEQ)
+        for entry in walk(pk, first=1):
+            said = self.person.said_in(entry)
+            for record in said:
+                yield _line("message", {"conversationId": conversation_id, **show(record, entry, tail.archived)})
+            yield from self._changed(changed[record.seq] for record in said if record.seq in changed)
+        yield from map(_thing, self.person.made_in(conversation_id))
+
+    def _changed(self, memories: Iterable[StoredMemory]) -> Iterator[str]:
+        """Messages that say something else as memories."""
+        return (_thing(memory) for memory in memories if memory.status != DELETED)
+
+
+def _versions_before(memory: StoredMemory) -> list[StoredMemory]:
+    return [each for each in previous_versions(memory) if each.version < memory.version] if memory.version > 1 else []
+
+
+def _thing(thing: Thing) -> str:
+    if isinstance(thing, Known):
+        return _line("memory", {**show_document(fact_document(thing))})
+    before = [show_memory(each) for each in _versions_before(thing)]
+    return _line("memory", {**show_memory(thing), **({"previousVersions": before} if before else {})})
+
+
+def _line(kind: str, values: dict[str, object]) -> str:
+    return dump({"type": kind, **values}) + "\n"
