@@ -19,7 +19,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, read_messages
 from annals.memory.erasing import erase, erase_many
 from annals.memory.people.erasing import erase_person
-from annals.memory.people.receipts import ShownPersonReceipt, find_person_receipt, show_person_receipt
+from annals.memory.people.receipts import PersonReceipt, ShownPersonReceipt, find_person_receipt, show_person_receipt
 from annals.memory.withdrawing import withdraw
 from annals.settings import settings
 
@@ -65,7 +65,7 @@ def get_receipt(receipt_id: PathId, cursor: Annotated[str | None, Query()] = Non
     caller = app.caller.require("read")
     app.demand_known_query("cursor")
     if caller.spaces is None and (found := find_person_receipt(caller.tenant, receipt_id)):
-        return show_person_receipt(found, cursor)
+        return _shown(found, cursor)
     receipt = read_receipt(caller.tenant, receipt_id)
     if not caller.may_see(receipt.space):
         raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
@@ -83,4 +83,10 @@ def erase_user(user_id: PathId) -> Response[ShownPersonReceipt]:
     caller = app.caller.require("erase")
     app.demand_known_query()
     receipt = erase_person(caller, user_id, settings().erase_budget_s)
-    return reply(show_person_receipt(receipt), 202 if receipt.erased_at is None else 200)
+    return reply(_shown(receipt), 202 if receipt.erased_at is None else 200)
+
+
+def _shown(receipt: PersonReceipt, cursor: str | None = None) -> ShownPersonReceipt:
+    cursors = app.cursors("receipt", receipt.receipt_id)
+    shown, last = show_person_receipt(receipt, cursors.read(cursor)[0] if cursor else None)
+    return {**shown, **(cursors.next(last) if last else {})}  # type: ignore[typeddict-item]

@@ -34,8 +34,8 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         report_unexplained(pk, unreported.pop(pk, {}))
         # What was withdrawn goes first, whatever may be wrong with the head.
         finish_redactions(pk, changed.get(pk, {}))
-        trace_entries(pk, seqs)
         project_with_timer(pk)
+        trace_entries(pk, seqs)
         seen.append(pk)
         return tell_entries(pk, new.get(pk, ()))
 

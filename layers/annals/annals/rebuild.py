@@ -13,14 +13,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annals.conversations.heads import drop_state, head_key
+from annals.conversations.receipts import RECEIPT
 from annals.drift import find_drift
-from annals.dynamodb import client
+from annals.dynamodb import Item, client
 from annals.errors import Damaged
+from annals.ledger.items import from_ledger_item
 from annals.ledger.keys import entry_sk
 from annals.ledger.tail import read_tail
+from annals.memory.facts.items import from_fact_item, is_facts_pk
+from annals.memory.facts.store import lead_to_fact
+from annals.memory.finishing import hand_over
 from annals.memory.indexing import Target, Unindexed, index_span
+from annals.memory.items import from_memory_item
+from annals.memory.memories import lead_to_memory
+from annals.memory.people.tracing import trace_entry
+from annals.memory.spaces import trace_participants
 from annals.memory.spans import walk_tables
-from annals.memory.timers import project_with_timer
+from annals.memory.timers import SPACE, project_with_timer
+from annals.memory.withdrawing import withdraw_with_source
 from annals.models.embedding import Embedder
 from annals.search.generations import RebuildableIndex, demand_form, form
 from annals.settings import settings
@@ -46,6 +56,41 @@ def rebuild_heads(progress: Progress) -> Rebuilt:
             rebuilt.items += 1
         progress(1)
     return rebuilt
+
+
+def rebuild_people(progress: Progress) -> Rebuilt:
+    """Write anew what leads to a person's things and from messages to what was made of them, from both tables.
+
+    What was stored by a version that wrote none of that is found from then on. Erasures that such a version left undone
+    are handed to the stream's function. All of it can be done again.
+    """
+    rebuilt = Rebuilt()
+    for item in _scan_all(settings().ledger_table):
+        with suppress(Damaged):  # it is in the log, and nothing else waits for it
+            trace_entry(from_ledger_item(item))
+        rebuilt.items += 1
+        progress(1)
+    for item in _scan_all(settings().state_table):
+        with suppress(Damaged):
+            _lead_to(item)
+        rebuilt.items += 1
+        progress(1)
+    return rebuilt
+
+
+def _lead_to(item: Item) -> None:
+    """Write what leads to an item of the state table: a memory, a fact, a space; hand a receipt's erasure over."""
+    pk, sk = item["pk"]["S"], item["sk"]["S"]
+    if sk == RECEIPT:
+        hand_over(pk)
+    elif sk == SPACE:
+        trace_participants(item)
+    elif sk.startswith("M#") and is_facts_pk(pk):
+        lead_to_fact(from_fact_item(item))
+    elif sk.startswith("M#"):
+        memory = from_memory_item(item)
+        lead_to_memory(memory)
+        withdraw_with_source(memory)
 
 
 def drop_heads_ahead(progress: Progress) -> int:
@@ -125,6 +170,12 @@ def _every_head() -> Iterator[tuple[str, int]]:
     """The partition key of each conversation that has a head, and the seq that the head knows."""
     found = _scan(settings().state_table, "HEAD", "pk, #seq", ExpressionAttributeNames={"#seq": "seq"})
     return ((item["pk"]["S"], int(item["seq"]["N"])) for item in found)
+
+
+def _scan_all(table: str) -> Iterator[Any]:
+    """All items of a table."""
+    pages = client().get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return (item for page in pages for item in page["Items"])
 
 
 def _scan(table: str, sk: str, attributes: str, **more: Any) -> Iterator[Any]:

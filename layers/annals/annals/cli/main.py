@@ -146,11 +146,12 @@ def _add_rebuild(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = commands.add_parser(
         "rebuild",
         help="make what is derived from the tables anew",
-        description="Make the conversations' heads, or the search index, anew from the tables. The index is built "
-        "beside the one in service and then takes its place; interrupted and started again, it goes on where it was. "
+        description="Make the conversations' heads, the search index, or what leads to people's things, anew from the "
+        "tables. The index is built beside the one in service and then takes its place; interrupted and started again, "
+        "it goes on where it was. "
         "Settings are the functions' own, from the environment (docs/search-index.md).",
     )
-    parser.add_argument("what", choices=("heads", "index"))
+    parser.add_argument("what", choices=("heads", "index", "people"))
     parser.add_argument(
         "--beside", metavar="NAME", default="", help="the index in service, where the new one gets another name"
     )
@@ -233,10 +234,12 @@ def _cost(options: argparse.Namespace) -> int:
 
 
 def _rebuild(options: argparse.Namespace) -> int:
-    from annals.cli.rebuilding import run_heads, run_index
+    from annals.cli.rebuilding import run_heads, run_index, run_people
 
     if options.what == "heads":
         return run_heads(drop_ahead=options.drop_ahead)
+    if options.what == "people":
+        return run_people()
     return run_index(beside=options.beside, restart=options.restart)
 
 

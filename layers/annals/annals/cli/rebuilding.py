@@ -14,7 +14,7 @@ from annals.errors import AnnalsError, ConfigurationError
 from annals.memory import ports
 from annals.memory.indexing import Unindexed
 from annals.memory.spans import items_of_tables
-from annals.rebuild import drop_heads_ahead, rebuild_heads, rebuild_index
+from annals.rebuild import drop_heads_ahead, rebuild_heads, rebuild_index, rebuild_people
 from annals.redrive import redrive
 
 WHERE = (
@@ -30,6 +30,14 @@ def run_heads(*, drop_ahead: bool) -> int:
             sys.stdout.write(f"{drop_heads_ahead(bar.update)} heads dropped\n")
         rebuilt = rebuild_heads(bar.update)
     sys.stdout.write(f"{rebuilt.items} conversations\n")
+    return 0
+
+
+def run_people() -> int:
+    """Write anew what leads to a person's things."""
+    with _answering(), item_bar("items", items_of_tables()) as bar:
+        rebuilt = rebuild_people(bar.update)
+    sys.stdout.write(f"{rebuilt.items} items\n")
     return 0
 
 

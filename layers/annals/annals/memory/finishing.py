@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from annals import telemetry
-from annals.conversations.receipts import find_receipt
+from annals.conversations.receipts import find_receipt, store_receipt
+from annals.errors import Unavailable
 from annals.ledger.keys import unescape
 from annals.memory.erasing import proceed
 from annals.memory.expiring import expire
 from annals.memory.people.erasing import erase_late, proceed_with_person
-from annals.memory.people.receipts import LATE, find_person_receipt
+from annals.memory.people.receipts import LATE, find_person_receipt, store_person_receipt
 from annals.memory.timers import TIMER
 from annals.settings import settings
 from annals.times import now_ms
@@ -60,6 +63,17 @@ def finish(pk: str, sk: str) -> None:
         proceed(receipt, budget_s)
     if sk == LATE:
         erase_late(tenant, name, budget_s)
+
+
+def hand_over(pk: str) -> None:
+    """Have the stream's function go on with the erasure of a receipt, where that is not done."""
+    _, tenant, _, name = map(unescape, pk.split("#"))
+    person, receipt = find_person_receipt(tenant, name), find_receipt(tenant, name)
+    if person and person.erased_at is None:
+        with suppress(Unavailable):  # somebody is at work on it
+            store_person_receipt(replace(person, leased_until=0))
+    if receipt and receipt.erased_at is None:
+        store_receipt(replace(receipt, leased_until=0))
 
 
 def _left(find: Callable[[], R | None]) -> R | None:

@@ -236,6 +236,12 @@ def _drop_leads(memory: StoredMemory) -> None:
             client().delete_item(TableName=settings().state_table, Key=key)
 
 
+def lead_to_memory(memory: StoredMemory) -> None:
+    """Write what leads to a memory, of which a former version may have written none."""
+    for put in (*reference_puts(memory), *trace_puts(_traces_of(memory))):
+        client().put_item(**put["Put"])
+
+
 def forget_memory(tenant: str, memory_id: str) -> None:
     """Delete the versions of a message as a memory, once the message itself is redacted, and the memory with it."""
     address = Address.of(tenant, memory_id)

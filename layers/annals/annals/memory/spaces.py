@@ -15,11 +15,12 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from annals.access.caller import Caller
-from annals.dynamodb import client, from_item, to_item
+from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import AppendConflict, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound
 from annals.http.model import Id, Json, Model, Name, Word, refusal
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
+from annals.ledger.keys import unescape
 from annals.ledger.retry import tries
 from annals.memory.people.traces import SPACE, put_trace
 from annals.memory.timers import space_key
@@ -195,6 +196,12 @@ def remove_participant(tenant: str, memory_space_id: str, user_id: str) -> None:
     raise AppendConflict(memory_space_id)
 
 
+def trace_participants(item: Item) -> None:
+    """Let the participants of a stored space be found there, of whom a former version may have noted none."""
+    space = _from_item(item)
+    _trace(space, [each["participantId"] for each in space.described["participants"]])
+
+
 def _is_person(participant: Mapping[str, Any], user_id: str) -> bool:
     """Whether a participant is the person of an id, and no agent or tool of the same one."""
     return participant["participantId"] == user_id and participant.get("type") not in NO_PERSONS
@@ -209,11 +216,14 @@ def _trace(space: Space, user_ids: Iterable[str]) -> None:
 def _read(tenant: str, memory_space_id: str) -> Space | None:
     key = space_key(tenant, memory_space_id)
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
-    if item is None:
-        return None
+    return _from_item(item) if item else None
+
+
+def _from_item(item: Mapping[str, Any]) -> Space:
     values = from_item(item)
+    _, tenant, _, name = map(unescape, values["pk"].split("#"))
     described: Any = json.loads(values["described"])
-    return Space(tenant, memory_space_id, described, values["version"], values["createdAt"], values["updatedAt"])
+    return Space(tenant, name, described, values["version"], values["createdAt"], values["updatedAt"])
 
 
 def _beside_space(tenant: str, memory_space_id: str, request: IdempotentRequest | None) -> IdempotentRequest | None:

@@ -17,6 +17,9 @@ from annals.settings import settings
 TIMER = "RETENTION"
 """The sort key of a conversation's timer; an erasure takes it along with all else in that partition."""
 
+SPACE = "SPACE"
+"""The sort key of a space's description."""
+
 DAY_MS = 86_400_000
 
 KNOWN_FOR_S = 60
@@ -25,7 +28,7 @@ KNOWN_FOR_S = 60
 
 def space_key(tenant: str, memory_space_id: str) -> Item:
     """The key of a space's description."""
-    return {"pk": {"S": f"T#{escape(tenant)}#SP#{escape(memory_space_id)}"}, "sk": {"S": "SPACE"}}
+    return {"pk": {"S": f"T#{escape(tenant)}#SP#{escape(memory_space_id)}"}, "sk": {"S": SPACE}}
 
 
 def read_retention_days(tenant: str, memory_space_id: str | None) -> int | None:

@@ -13,12 +13,12 @@ from annals.conversations.summaries import summary_delete
 from annals.conversations.withdrawals import withdrawal_put
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
 from annals.ledger.keys import conversation_pk, split_conversation_pk
-from annals.ledger.messages import message_id, seq_of
+from annals.ledger.messages import message_id, read_messages, seq_of
 from annals.ledger.read import walk
 from annals.ledger.redact import redact
 from annals.ledger.tail import read_tail
 from annals.memory.facts.store import forget_facts_of
-from annals.memory.items import redaction_put
+from annals.memory.items import StoredMemory, redaction_put, split_raw_id
 from annals.memory.memories import forget_memories_of, forget_memory
 from annals.memory.streaming.draft_table import forget_drafts
 from annals.search.turns import memory_id
@@ -49,6 +49,20 @@ def forget_what_came_of(tenant: str, conversation_id: str, seq: int) -> None:
     forget_memories_of(tenant, conversation_id, message_id(seq))
     forget_facts_of(tenant, conversation_id, message_id(seq))
     forget_drafts(tenant, conversation_id, seq)
+
+
+def withdraw_with_source(memory: StoredMemory) -> None:
+    """Delete a memory that was made of messages which are gone: a former version let it stay."""
+    if memory.conversation_id is None or split_raw_id(memory.memory_id):
+        return
+    pk = conversation_pk(memory.tenant, memory.conversation_id)
+    tail = read_tail(pk)
+    if tail and tail.state == ERASED:
+        forget_memories_of(memory.tenant, memory.conversation_id)
+    elif tail:
+        for message in read_messages(pk, memory.message_ids):
+            if message.get("status") == "redacted":
+                forget_memories_of(memory.tenant, memory.conversation_id, message["messageId"])
 
 
 def finish_redactions(pk: str, seqs: Iterable[int]) -> None:

@@ -179,10 +179,11 @@ def _query(pk: str, condition: str, sk: str, limit: int, **more: Any) -> Iterato
         ConsistentRead=True,
         **more,
     )
-    return map(_from_fact_item, answer["Items"])
+    return map(from_fact_item, answer["Items"])
 
 
-def _from_fact_item(item: Mapping[str, Any]) -> StoredFact:
+def from_fact_item(item: Mapping[str, Any]) -> StoredFact:
+    """The fact of a stored item. Raises Damaged."""
     return reading(item, _from_item)
 
 

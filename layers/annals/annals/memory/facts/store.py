@@ -129,6 +129,12 @@ def count_facts_of(tenant: str, conversation_id: str) -> int:
     return sum(1 for _ in read_partition(sources_pk(tenant, conversation_id), "F#", ProjectionExpression="pk"))
 
 
+def lead_to_fact(fact: StoredFact) -> None:
+    """Write what leads from a person to a fact of theirs, of which a former version may have written none."""
+    for put in trace_puts(_traces_of(fact)):
+        client().put_item(**put["Put"])
+
+
 def facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> list[Known]:
     """The facts that come from a conversation, or from one message of it, in the order in which they began to hold."""
     places = [

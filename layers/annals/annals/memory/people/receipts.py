@@ -15,7 +15,6 @@ from typing_extensions import TypedDict
 from annals.conversations.receipts import Receipt, read_receipt_item, receipt_key
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import Unavailable
-from annals.http.cursors import read_cursor, write_cursor
 from annals.ledger.keys import escape
 from annals.settings import settings
 from annals.state import put_if, read_partition
@@ -200,8 +199,18 @@ def sum_of_conversations(tenant: str, receipt_id: str) -> tuple[int, int, int]:
     return messages, memories, facts
 
 
-def show_person_receipt(receipt: PersonReceipt, cursor: str | None = None) -> ShownPersonReceipt:
-    """The API's receipt of a person's erasure, with a page of their conversations. Raises InvalidInput for a cursor."""
+def show_person_receipt(receipt: PersonReceipt, behind: str | None = None) -> tuple[ShownPersonReceipt, str | None]:
+    """The API's receipt of a person's erasure, with a page of their conversations.
+
+    Parameters
+    ----------
+    behind : the page begins behind the conversation of this receipt
+
+    Returns
+    -------
+    tuple
+        The receipt, and behind which conversation's the next page begins, if there is one.
+    """
     messages, memories, facts = receipt.within
     removed = RemovedOfPerson(
         conversations=receipt.conversations,
@@ -210,8 +219,6 @@ def show_person_receipt(receipt: PersonReceipt, cursor: str | None = None) -> Sh
         facts=receipt.facts + facts,
         spaces=receipt.spaces,
     )
-    kind = f"receipt {receipt.receipt_id}"
-    behind = read_cursor(kind, cursor, str)[0] if cursor else None
     notes = list(islice(_notes(receipt.tenant, receipt.receipt_id, behind), PAGE + 1))
     shown = ShownPersonReceipt(
         receiptId=receipt.receipt_id,
@@ -223,14 +230,12 @@ def show_person_receipt(receipt: PersonReceipt, cursor: str | None = None) -> Sh
             for note in notes[:PAGE]
         ],
     )
-    if len(notes) > PAGE:
-        shown["nextCursor"] = write_cursor(kind, _name(notes[PAGE - 1]))
     if receipt.user_id is not None:
         shown["userId"] = receipt.user_id
     if receipt.erased_at is not None:
         shown["erasedAt"] = to_rfc3339(receipt.erased_at)
         shown["found"] = any(removed.values())
-    return shown
+    return shown, _name(notes[PAGE - 1]) if len(notes) > PAGE else None
 
 
 def _notes(tenant: str, receipt_id: str, behind: str | None = None) -> Iterator[dict[str, Any]]:

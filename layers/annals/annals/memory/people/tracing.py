@@ -7,8 +7,10 @@ is missed, however late the stream is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
+from annals.errors import Damaged
 from annals.ledger.entry import GENESIS, Entry
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.read import walk
@@ -18,10 +20,22 @@ from annals.memory.raw import said_in
 
 
 def trace_entries(pk: str, seqs: Iterable[int]) -> None:
-    """Write the traces of entries of a conversation that begin at these seqs, as they are now. It can be done again."""
-    wanted = set(seqs)
-    for entry in walk(pk, first=min(wanted), last=max(wanted)):
-        if entry.seq in wanted:
+    """Write the traces of entries of a conversation that begin at these seqs, as they are now. It can be done again.
+
+    What is damaged leaves no trace, and keeps no other entry from it.
+    """
+    wanted = sorted(set(seqs))
+    try:
+        _trace(pk, wanted)
+    except Damaged:
+        for seq in wanted:
+            with suppress(Damaged):
+                _trace(pk, [seq])
+
+
+def _trace(pk: str, seqs: Sequence[int]) -> None:
+    for entry in walk(pk, first=seqs[0], last=seqs[-1]):
+        if entry.seq in seqs:
             trace_entry(entry)
 
 
