@@ -59,11 +59,12 @@ def items_of(tenant: str, table: str) -> list[dict[str, Any]]:
 def let_streams_finish(tenant: str) -> None:
     """Tell the stream functions of all that a tenant has, a minute later: nobody else is at work any more."""
     ledger = [("MODIFY", item) for item in items_of(tenant, settings().ledger_table)]
-    receipts = [("INSERT", item) for item in items_of(tenant, settings().state_table) if item["sk"]["S"] == "RECEIPT"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finishing, "now_ms", lambda: now_ms() + 60_000)
         _hand_over("project", ledger)
-        _hand_over("finish_erasure", receipts)
+        wanted = ("RECEIPT", "LATE")
+        receipts = [item for item in items_of(tenant, settings().state_table) if item["sk"]["S"] in wanted]
+        _hand_over("finish_erasure", [("INSERT", item) for item in sorted(receipts, key=lambda item: item["sk"]["S"])])
 
 
 def _hand_over(function: str, changes: list[tuple[str, dict[str, Any]]]) -> None:

@@ -20,7 +20,7 @@ from annals.memory.people.traces import CONVERSATION, read_traces
 from annals.settings import settings
 from tests.support.api import Api
 from tests.support.crashes import items_of, let_streams_finish
-from tests.support.everything import ID, USER, WORD, deliver, everything, exported, in_files, in_tables, ok
+from tests.support.everything import ID, USER, WORD, deliver, everything, exported, in_files, in_tables, ok, say, talk
 from tests.support.indexing import Stream, embedded_index
 
 pytestmark = pytest.mark.usefixtures("moto")
@@ -106,12 +106,13 @@ def test_traces_are_written_anew_for_what_was_stored_before_there_were_any(api: 
 
 
 def test_what_the_stream_tells_of_after_the_erasure_is_erased_by_itself(api: Api, stream: Stream) -> None:
-    everything(api)
-    ok(api.delete(USER))
-    # No stream has told of what she said elsewhere, and its memory is deleted: nothing leads there yet.
+    talk(api, "his", "byron")
+    say(api, "his", f"I have a {WORD}.", userId=ID)
+    assert api.delete("/v1/memories/mem:his:1").status == 204
+    assert ok(api.delete(USER))["removed"]["messages"] == 0
+    # No stream has told of what she said, and its memory is deleted: nothing led there yet.
     assert in_tables(api, WORD)
 
-    let_streams_finish(api.caller.tenant)
     let_streams_finish(api.caller.tenant)
 
     assert in_tables(api, WORD, ID) == []
@@ -123,7 +124,6 @@ def test_what_a_person_says_after_their_erasure_stays(api: Api, stream: Stream) 
     ok(api.delete(USER))
     ok(api.post("/v1/conversations/his/messages", {"role": "user", "content": "Back again.", "userId": ID}))
 
-    let_streams_finish(api.caller.tenant)
     let_streams_finish(api.caller.tenant)
 
     assert [line.get("content") for line in exported(api)] == [None, "Back again."]

@@ -27,6 +27,8 @@ from annals.search.generations import Place, demand_form, demand_owners, form
 from annals.search.port import NAMED_FILTERS, NO_SPACE, Candidates, Failure, Filters, Scope
 
 BUSY_MS = 10_000
+CLEARING_MS = 1_000
+"""How long clearing the log waits for readers."""
 MAX_SPEAKERS = 1_000
 MAX_INTEGER = 2**63 - 1
 NOTED = "noted"
@@ -47,6 +49,7 @@ class EmbeddedIndex:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._local = threading.local()
+        self._has_former_pages = False
 
     def ensure(self, *, model: str, dimensions: int) -> None:
         """Create the tables; see SearchIndex.ensure."""
@@ -69,7 +72,8 @@ class EmbeddedIndex:
                     failures.append(Failure(document.memory_id, reason))
                 else:
                     fresh[document.tenant, document.memory_id] = (document, fingerprint)
-            _put(database, list(fresh.values()))
+            removed = _put(database, list(fresh.values()))
+        self._clear_log(after=removed)
         return failures
 
     def delete(self, tenant: str, memory_ids: Collection[str]) -> None:
@@ -240,6 +244,25 @@ class EmbeddedIndex:
             if _settings(database):
                 query = f"SELECT id FROM memory WHERE {condition.sql}"  # noqa: S608
                 _remove(database, [int(row) for (row,) in database.execute(query, condition.values)])
+        self._clear_log(after=True)
+
+    def _clear_log(self, *, after: bool) -> None:
+        """Bring the file's log to nothing after a removal: it holds pages as they were before.
+
+        Where somebody reads for so long that this has to wait, it is left to the next write.
+        """
+        if not (after or self._has_former_pages):
+            return
+        with _answering(self._path):
+            database = self._connection()
+            database.set_busy_timeout(CLEARING_MS)
+            try:
+                database.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self._has_former_pages = False
+            except (apsw.BusyError, apsw.LockedError):
+                self._has_former_pages = True
+            finally:
+                database.set_busy_timeout(BUSY_MS)
 
     def _demand_model(self, made_with: dict[str, str], dimensions: int, model: str) -> None:
         found = (made_with["model"] if model else "", int(made_with["dimensions"]))
@@ -296,6 +319,7 @@ def _open(path: Path) -> apsw.Connection:
     database.set_busy_timeout(BUSY_MS)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
+    database.execute("PRAGMA secure_delete = ON")
     database.execute("PRAGMA cache_size = -65536")
     database.execute("PRAGMA mmap_size = 4294967296")
     return database
@@ -322,11 +346,12 @@ def _refusal(document: Document, dimensions: int) -> str | None:
     return None
 
 
-def _put(database: apsw.Connection, documents: Sequence[tuple[Document, str]]) -> None:
-    """Store documents, each with its fingerprint, in the place of what has their ids."""
+def _put(database: apsw.Connection, documents: Sequence[tuple[Document, str]]) -> bool:
+    """Store documents, each with its fingerprint, in the place of what has their ids; whether anything had."""
     known = "SELECT id FROM memory WHERE tenant = ? AND memory_id = ?"
     former = (database.execute(known, (document.tenant, document.memory_id)).get for document, _ in documents)
-    _remove(database, [int(row) for row in former if row is not None])
+    replaced = [int(row) for row in former if row is not None]
+    _remove(database, replaced)
     spaces: dict[tuple[str, str], list[tuple[Document, str]]] = defaultdict(list)
     for document, fingerprint in documents:
         spaces[document.tenant, document.memory_space_id].append((document, fingerprint))
@@ -343,6 +368,7 @@ def _put(database: apsw.Connection, documents: Sequence[tuple[Document, str]]) -
                 if each.of == of
             )
             embedded_vectors.add(database, of, list(vectors))
+    return bool(replaced)
 
 
 def _demand_space(database: apsw.Connection, tenant: str, name: str) -> int:
