@@ -131,16 +131,29 @@ class Conversation(Model):
 
 
 class Removed(Model):
-    """What an erasure took away; ``conversations`` where it was a person's."""
+    """What an erasure took away; ``conversations`` and ``spaces`` where it was a person's, of whom it counts all."""
 
     messages: int
     memories: int
     facts: int = 0
     conversations: int | None = None
+    spaces: int | None = None
+
+
+class ErasedConversation(Model):
+    """A conversation that went with a person: its own receipt's id, and the head of its chain."""
+
+    receipt_id: str
+    messages: int
+    head_hash: str
 
 
 class Receipt(Model):
-    """How far an erasure is: ``erasing`` or ``erased``. Of a person's, not even the id is kept once it is done."""
+    """How far an erasure is: ``erasing`` or ``erased``. Of a person's, not even the id is kept once it is done.
+
+    A person's says whether anything of them was ``found``, and names a page of their ``conversations``; those behind it
+    are shown where ``receipts.get`` is given ``next_cursor``.
+    """
 
     receipt_id: str
     conversation_id: str | None = None
@@ -151,6 +164,9 @@ class Receipt(Model):
     erased_at: datetime | None = None
     removed: Removed | None = None
     head_hash: str | None = None
+    found: bool | None = None
+    conversations: list[ErasedConversation] | None = None
+    next_cursor: str | None = None
 
 
 class DeletedMany(Model):

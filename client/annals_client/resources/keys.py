@@ -60,6 +60,6 @@ class Receipts(Resource[S]):
     """Read the receipts of erasures."""
 
     @call("GET /v1/receipts/{receiptId}", Receipt)
-    def get(self, receipt_id: str) -> Said:
-        """An erasure's receipt."""
-        return Said({"receipt_id": receipt_id})
+    def get(self, receipt_id: str, *, cursor: str | None = None) -> Said:
+        """An erasure's receipt. That of a person names their conversations, a page behind ``cursor``."""
+        return Said({"receipt_id": receipt_id}, query=wire.query(cursor=cursor))
