@@ -71,6 +71,12 @@ def test_a_measure_is_the_nearest_double() -> None:
     assert parse('{"embedding": [0.1000000000000000055, 1e-400]}') == {"embedding": [0.1, 0.0]}
 
 
+@pytest.mark.parametrize("number", ["1e400", "9" * (MAX_DIGITS + 1)])
+def test_half_of_a_surrogate_pair_is_refused_beside_a_measure_beyond_all_doubles(number: str) -> None:
+    with pytest.raises(InvalidJson):
+        parse(f'{{"embedding": [{number}], "query": "\\ud800"}}')
+
+
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=None))
 def test_every_number_comes_back_equal_or_is_refused(number: Decimal) -> None:
     digits = f"{number:e}"

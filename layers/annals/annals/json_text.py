@@ -48,12 +48,12 @@ def parse(text: str | bytes) -> Any:
         raise _too_deep() from None
     except (json.JSONDecodeError, UnicodeError) as error:
         raise InvalidJson(f"The body is not JSON: {error}.") from None
-    if b"\\ud" in utf8.lower():
-        _refuse_lone_surrogates(value)
     if utf8.count(b"[") + utf8.count(b"{") > MAX_DEPTH:
         _demand_depth(value)
     if inexact:
         _refuse_inexact(value)
+    if b"\\ud" in utf8.lower():
+        _refuse_lone_surrogates(value)
     return value
 
 
@@ -121,7 +121,7 @@ def _inexact_numbers(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple
 
 def _refuse_lone_surrogates(value: Any) -> None:
     try:
-        dump(value).encode()
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise InvalidJson("The body is not JSON: a string holds half of a surrogate pair.") from None
 
