@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from annals_client import wire
 from annals_client.errors import AnnalsError, Problem, refusal
-from annals_client.files import JSON_LINES
+from annals_client.files import JSON, JSON_LINES
 
 T = TypeVar("T")
 
@@ -58,9 +58,9 @@ class Said:
         """The headers that go with it; a request that stores gets a key of its own where the caller gave none."""
         headers = {"If-Match": f'"{self.if_match}"'} if self.if_match is not None else {}
         if repeat is Repeat.WITH_KEY:
-            headers[KEY_HEADER] = self.key or str(uuid4())
-        if self.lines is not None:
-            headers["Content-Type"] = JSON_LINES
+            headers[KEY_HEADER] = str(uuid4()) if self.key is None else self.key
+        if self.body is not None or self.lines is not None:
+            headers["Content-Type"] = JSON if self.lines is None else JSON_LINES
         return headers
 
 
@@ -73,16 +73,19 @@ class Call(Generic[T]):
     read: Callable[[httpx.Response], T]
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
-    lines: bytes | None = None
+    content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeat: Repeat = Repeat.SAFELY
     patience_s: float | None = None
 
     @staticmethod
     def of(route: Route, said: Said, read: Callable[[httpx.Response], T], repeat: Repeat) -> Call[T]:
-        """The call of a route that says this."""
+        """The call of a route that says this. Raises InvalidArgument for what no request can say."""
         path = wire.path(route.template, said.ids)
-        return Call(route.method, path, read, said.query, said.body, said.lines, said.headers(repeat), repeat)
+        query = {name: wire.utf8(value, name) for name, value in said.query.items()}
+        headers = {name: wire.header(name, value) for name, value in said.headers(repeat).items()}
+        content = said.lines if said.body is None else wire.encoded(said.body)
+        return Call(route.method, path, read, query, said.body, content, headers, repeat)
 
     def with_header(self, name: str, value: str) -> Call[T]:
         """The same call with a header more."""

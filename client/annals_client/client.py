@@ -23,6 +23,7 @@ from annals_client.resources.users import UserMemories, Users
 from annals_client.retries import Retries
 from annals_client.senders import AsyncSender, Connection, Sender
 from annals_client.version import __version__
+from annals_client.wire import invalid
 
 DEFAULT_RETRIES = Retries()
 
@@ -118,10 +119,14 @@ class AsyncAnnals(Service[AsyncSender]):
 
 
 def _connection(url: str | None, key: str | None, timeout_s: float, retries: Retries) -> Connection:
-    """Where to ask, as whom. Raises ValueError where that is not said."""
+    """Where to ask, as whom. Raises InvalidArgument where that is not said."""
     url, key = url or os.environ.get("ANNALS_URL", ""), key or os.environ.get("ANNALS_KEY", "")
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"url, or ANNALS_URL, must begin with http:// or https://, not {url!r}")
-    if not key:
-        raise ValueError("key, or ANNALS_KEY, must be an API key")
+        raise invalid("url", f"or ANNALS_URL must begin with http:// or https://, not {url!r}")
+    try:
+        httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError) as failure:
+        raise invalid("url", f"or ANNALS_URL must be a URL: {failure}") from failure
+    if not (key.isascii() and key.isprintable() and key.strip()):
+        raise invalid("key", "or ANNALS_KEY must be an API key, in printable ASCII")
     return Connection(url.rstrip("/"), key, timeout_s, retries, f"annals-client/{__version__}")

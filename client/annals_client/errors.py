@@ -97,6 +97,13 @@ class ValidationFailed(AnnalsError):
     """400, 413, 415, 422: the request says something that cannot be; ``code`` and ``field`` say what."""
 
 
+class InvalidArgument(ValidationFailed, ValueError):
+    """What a caller said cannot be said in a request: ``field`` names it. Nothing was sent."""
+
+    def __str__(self) -> str:
+        return f"{self.detail} ({self.code})"
+
+
 class Unauthorized(AnnalsError):
     """401: no key, or one that does not work."""
 

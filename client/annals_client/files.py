@@ -13,6 +13,9 @@ from uuid import uuid4
 
 from typing_extensions import Self
 
+from annals_client.wire import invalid, utf8
+
+JSON = "application/json"
 JSON_LINES = "application/x-ndjson"
 
 MAX_PART_BYTES = 4 * 1024 * 1024
@@ -63,14 +66,14 @@ class Target:
 
 
 def parts_of(source: Source, max_bytes: int = MAX_PART_BYTES) -> Iterator[bytes]:
-    """A file of JSON lines in parts that one request can carry. Raises ValueError for a line that is no JSON object."""
+    """A file of JSON lines in parts that one request can carry. Raises InvalidArgument for what is no JSON object."""
     with ExitStack() as stack:
         lines: Iterable[bytes | str] = (
             stack.enter_context(Path(source).open("rb")) if isinstance(source, str | os.PathLike) else source
         )
         parts = Parts(max_bytes)
         for number, line in enumerate(lines, start=1):
-            yield from parts.take(line if isinstance(line, bytes) else line.encode(), number)
+            yield from parts.take(line if isinstance(line, bytes) else utf8(line, _place(number)).encode(), number)
         yield from parts.end()
 
 
@@ -122,8 +125,12 @@ class Parts:
 def _object(line: bytes, number: int) -> Mapping[str, Any]:
     try:
         said = json.loads(line)
-    except ValueError as failure:
-        raise ValueError(f"line {number} is not JSON: {failure}") from failure
+    except (ValueError, RecursionError) as failure:
+        raise invalid(_place(number), f"is not JSON: {failure}") from failure
     if not isinstance(said, dict):
-        raise ValueError(f"line {number} is not a JSON object")
+        raise invalid(_place(number), "is not a JSON object")
     return said
+
+
+def _place(number: int) -> str:
+    return f"line {number}"

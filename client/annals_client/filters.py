@@ -8,7 +8,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict, Unpack
 
 from annals_client import wire
-from annals_client.wire import Time
+from annals_client.wire import NOT_GIVEN, NotGiven, Time
 
 Role = Literal["user", "assistant", "agent", "system", "tool"]
 
@@ -76,23 +76,29 @@ PARTICIPANTS = ("user_id", "agent_id", "agent1", "agent2", "memory_space_id", "c
 
 
 def conversation_query(**wanted: Unpack[ConversationFilter]) -> dict[str, str]:
-    """A filter as query parameters. Raises ValueError for a condition, which they cannot say."""
-    said: dict[str, Any] = dict(wanted)
+    """A filter as query parameters. Raises InvalidArgument for a condition, which they cannot say."""
+    said = wire.conditions(**wanted)
     metadata = said.pop("metadata", {})
-    named = {f"participants.{wire.camel(name)}": said.pop(name) for name in PARTICIPANTS if name in said}
-    return {**wire.query(**said), **named, **dict(_paths("metadata", metadata))}
+    named = {name: said.pop(name) for name in PARTICIPANTS if name in said}
+    participants = {f"participants.{name}": value for name, value in wire.query(**named).items()}
+    return {**wire.query(**said), **participants, **dict(_paths("metadata", metadata))}
 
 
-def memory_query(memory_space_id: str | None = None, **wanted: Unpack[MemoryFilter]) -> dict[str, str]:
-    """A filter as query parameters. Raises ValueError for a condition, which they cannot say."""
-    said: dict[str, Any] = dict(wanted)
+def memory_query(memory_space_id: str | NotGiven = NOT_GIVEN, **wanted: Unpack[MemoryFilter]) -> dict[str, str]:
+    """A filter as query parameters. Raises InvalidArgument for a condition, which they cannot say."""
+    said = wire.conditions(memory_space_id=memory_space_id, **wanted)
     metadata = said.pop("metadata", {})
-    return {**wire.query(memory_space_id=memory_space_id, **said), **dict(_paths("metadata", metadata))}
+    return {**wire.query(**said), **dict(_paths("metadata", metadata))}
+
+
+def memory_body(**wanted: Unpack[MemoryFilter]) -> dict[str, Any]:
+    """A filter as JSON."""
+    return wire.body(**wire.conditions(**wanted))
 
 
 def conversation_body(**wanted: Unpack[ConversationFilter]) -> dict[str, Any]:
     """A filter as JSON."""
-    said: dict[str, Any] = dict(wanted)
+    said = wire.conditions(**wanted)
     named = wire.body(**{name: said.pop(name) for name in PARTICIPANTS if name in said})
     if "contains" in named:
         named["$contains"] = named.pop("contains")
@@ -100,10 +106,10 @@ def conversation_body(**wanted: Unpack[ConversationFilter]) -> dict[str, Any]:
 
 
 def _paths(path: str, wanted: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in wanted.items():
+    for name, value in wire.as_json(wanted, path).items():
         if name.startswith("$"):
-            raise ValueError(f"{path}: lists know no conditions such as {name}; search and delete_many do")
+            raise wire.invalid(path, f"takes no conditions such as {name} in lists; search and delete_many do")
         if isinstance(value, Mapping):
             yield from _paths(f"{path}.{name}", value)
         else:
-            yield f"{path}.{name}", wire.word(value)
+            yield f"{path}.{name}", wire.word(value, f"{path}.{name}")

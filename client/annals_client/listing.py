@@ -10,6 +10,7 @@ import httpx
 
 from annals_client.calls import Call, Repeat, Route, Said, Steps, reader
 from annals_client.models import Page
+from annals_client.wire import invalid
 
 T = TypeVar("T")
 
@@ -26,9 +27,9 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 0:
-            raise ValueError(f"limit must be a whole number from 0, not {self.limit}")
+            raise invalid("limit", f"must be a whole number from 0, not {self.limit}")
         if not 1 <= self.page_size <= MAX_PAGE:
-            raise ValueError(f"page_size must be from 1 to {MAX_PAGE}, not {self.page_size}")
+            raise invalid("page_size", f"must be from 1 to {MAX_PAGE}, not {self.page_size}")
 
 
 class Walk(Generic[T]):

@@ -36,8 +36,7 @@ class Connection:
             call.method,
             self.url + call.path,
             params=call.query or None,
-            json=call.body,
-            content=call.lines,
+            content=call.content,
             headers=headers,
             timeout=call.patience_s or self.timeout_s,
         )

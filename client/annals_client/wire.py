@@ -1,15 +1,39 @@
-"""How what is said in Python is written in a request."""
+"""How what is said in Python is written in a request; what cannot be written is refused by its name."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
+from enum import Enum
 from typing import Any
 from urllib.parse import quote
 
+from annals_client.errors import InvalidArgument, Problem
+
 Time = datetime | str | int
 """A moment: an aware datetime, an RFC 3339 text, or Unix time in seconds, milliseconds or microseconds."""
+
+MAX_DEPTH = 64
+"""How deep JSON may nest."""
+
+MAX_WHOLE = 10**1000
+"""Whole numbers have up to 1,000 digits."""
+
+
+class NotGiven(Enum):
+    """Stands for an argument that is not given, where None would be taken for "whichever" by some and refused."""
+
+    NOT_GIVEN = "not given"
+
+
+NOT_GIVEN = NotGiven.NOT_GIVEN
+
+
+def invalid(field: str, what: str, code: str = "INVALID_FORMAT") -> InvalidArgument:
+    """The exception for an argument that no request can say."""
+    return InvalidArgument(Problem(0, code, "Invalid argument", f"{field} {what}", field))
 
 
 def camel(name: str) -> str:
@@ -19,41 +43,127 @@ def camel(name: str) -> str:
 
 
 def body(**said: Any) -> dict[str, Any]:
-    """The fields that say something, under the API's names."""
-    return {camel(name): plain(value) for name, value in said.items() if value is not None}
+    """The fields that say something, under the API's names. Raises InvalidArgument."""
+    return {camel(name): plain(value, camel(name)) for name, value in _given(said) if value is not None}
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, field: str) -> Any:
     """A value as JSON has it. What callers keep in ``metadata`` and ``parts`` goes through unchanged."""
     if isinstance(value, datetime):
-        return moment(value)
+        return moment(value, field)
     return list(value) if isinstance(value, tuple | set | frozenset) else value
 
 
-def moment(value: datetime) -> str:
-    """An aware datetime as RFC 3339, UTC, with milliseconds. Raises ValueError for a naive one."""
+def moment(value: datetime, field: str) -> str:
+    """An aware datetime as RFC 3339, UTC, with milliseconds. Raises InvalidArgument for a naive one."""
     if value.tzinfo is None:
-        raise ValueError(f"{value!r} has no time zone; say datetime.now(timezone.utc), not datetime.now()")
+        raise invalid(field, f"is {value!r}, without a time zone; say datetime.now(timezone.utc), not datetime.now()")
     return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def query(**said: Any) -> dict[str, str]:
-    """The query parameters that say something, under the API's names."""
-    return {camel(name): word(value) for name, value in said.items() if value is not None}
+    """The query parameters that say something, under the API's names. Raises InvalidArgument."""
+    return {camel(name): word(value, camel(name)) for name, value in _given(said) if value is not None}
 
 
-def word(value: Any) -> str:
-    """A value as a query parameter has it; a list is separated by commas."""
-    value = plain(value)
+def word(value: Any, field: str) -> str:
+    """A value as a query parameter has it; a list is separated by commas. Raises InvalidArgument."""
+    value = as_json(plain(value, field), field)
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        words = [part if isinstance(part, str) else json.dumps(part) for part in value]
+        if any("," in part for part in words):
+            raise invalid(field, "is a list separated by commas, so that none can stand in it; searches take it")
+        return ",".join(words)
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def conditions(**said: Any) -> dict[str, Any]:
+    """The conditions of a filter that are given.
+
+    Raises InvalidArgument for one that says nothing (None, "", [] or {}), also within others: left out of the request
+    it would mean everything, as when the id of a user who is not known is handed on.
+    """
+    given = dict(_given(said))
+    for name, value in given.items():
+        _demand_said(value, camel(name))
+    return given
+
+
+def _given(said: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return ((name, value) for name, value in said.items() if value is not NOT_GIVEN)
+
+
+def _demand_said(value: Any, field: str) -> None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise invalid(field, f"is {value!r}, which says nothing; leave it out if it is not meant", "INVALID_FILTER")
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        if not value:
+            raise invalid(field, "is empty, which says nothing; leave it out if it is not meant", "INVALID_FILTER")
+        for name, part in value.items() if isinstance(value, Mapping) else enumerate(value):
+            _demand_said(part, f"{field}[{name}]" if isinstance(name, int) else f"{field}.{name}")
+
+
+def encoded(said: Mapping[str, Any]) -> bytes:
+    """A body as JSON text. Raises InvalidArgument, which names the field that JSON cannot say."""
+    return json.dumps(as_json(said, ""), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def as_json(value: Any, field: str, depth: int = 1) -> Any:
+    """A value as JSON gives it back: mappings as objects, lists and tuples as lists. Raises InvalidArgument."""
+    if isinstance(value, str):
+        return utf8(value, field)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return _number(value, field)
+    if not isinstance(value, Mapping | list | tuple):
+        raise invalid(field, f"holds a {type(value).__name__}, which is not JSON")
+    if depth > MAX_DEPTH:
+        raise invalid(field, f"nests deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        names = {name: f"{field}.{name}" if field else str(name) for name in value}
+        return {_name(name, at): as_json(value[name], at, depth + 1) for name, at in names.items()}
+    return [as_json(part, f"{field}[{place}]", depth + 1) for place, part in enumerate(value)]
+
+
+def utf8(text: str, field: str) -> str:
+    """A text as it is. Raises InvalidArgument for one with half of a surrogate pair, which no encoding can write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise invalid(_printable(field), "holds half of a surrogate pair, which UTF-8 cannot say") from None
+    return text
+
+
+def header(name: str, value: str) -> str:
+    """A header's value as it is. Raises InvalidArgument for characters that headers cannot carry."""
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable() and value.strip()):
+        raise invalid(name, "must be printable ASCII, and not blank")
+    return value
+
+
 def path(template: str, ids: Mapping[str, str]) -> str:
-    """A path template with its ids. Raises ValueError for an id that would make it another path."""
+    """A path template with its ids. Raises InvalidArgument for an id that would make it another path, or is no text."""
     for name, value in ids.items():
-        if not value.strip() or value in (".", ".."):
-            raise ValueError(f"{name} must name something, and not be {value!r}")
-        template = template.replace(f"{{{camel(name)}}}", quote(value, safe=""))
+        if not isinstance(value, str) or not value.strip() or value in (".", ".."):
+            raise invalid(camel(name), f"({name}) must name something, and not be {value!r}")
+        template = template.replace(f"{{{camel(name)}}}", quote(utf8(value, camel(name)), safe=""))
     return template
+
+
+def _number(value: int | float, field: str) -> int | float:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise invalid(field, f"is {value}, which is not JSON")
+    if isinstance(value, int) and not -MAX_WHOLE < value < MAX_WHOLE:
+        raise invalid(field, "is a whole number of more than 1000 digits")
+    return value
+
+
+def _name(name: Any, field: str) -> str:
+    if not isinstance(name, str):
+        raise invalid(field, f"has a name that is a {type(name).__name__}; names in JSON are text")
+    return utf8(name, field)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -13,7 +13,7 @@ from annals_client.calls import Repeat, Said
 from annals_client.listing import Wanted
 from annals_client.methods import Resource, S, call, listing
 from annals_client.models import ConversationRef, Fact, KeptFacts
-from annals_client.wire import Time
+from annals_client.wire import NOT_GIVEN, NotGiven, Time
 
 
 class NewFact(TypedDict, total=False):
@@ -104,21 +104,21 @@ class Facts(Resource[S]):
         *,
         limit: int | None = None,
         page_size: int = 100,
-        memory_space_id: str | None = None,
-        user_id: str | None = None,
-        participant_id: str | None = None,
-        subject: str | None = None,
-        predicate: str | None = None,
-        object: str | None = None,  # noqa: A002 - the API's word
-        fact_type: str | None = None,
-        at: Time | None = None,
+        memory_space_id: str | NotGiven = NOT_GIVEN,
+        user_id: str | NotGiven = NOT_GIVEN,
+        participant_id: str | NotGiven = NOT_GIVEN,
+        subject: str | NotGiven = NOT_GIVEN,
+        predicate: str | NotGiven = NOT_GIVEN,
+        object: str | NotGiven = NOT_GIVEN,  # noqa: A002 - the API's word
+        fact_type: str | NotGiven = NOT_GIVEN,
+        at: Time | NotGiven = NOT_GIVEN,
         include_superseded: bool | None = None,
     ) -> Wanted:
         """Facts, those that began to hold last first, ``limit`` at most.
 
         Without ``at`` these are the facts that nothing has superseded, with it those that held then.
         """
-        wanted = wire.query(
+        wanted = wire.conditions(
             memory_space_id=memory_space_id,
             user_id=user_id,
             participant_id=participant_id,
@@ -127,9 +127,9 @@ class Facts(Resource[S]):
             object=object,
             fact_type=fact_type,
             at=at,
-            include_superseded=include_superseded,
         )
-        return Wanted(Said(query=wanted), limit, page_size)
+        said = wire.query(**wanted, include_superseded=include_superseded)
+        return Wanted(Said(query=said), limit, page_size)
 
     @call("GET /v1/facts/{factId}", Fact)
     def get(self, fact_id: str) -> Said:

@@ -11,7 +11,7 @@ from annals_client.calls import Repeat, Said, Steps
 from annals_client.listing import Wanted, whole
 from annals_client.methods import Resource, S, StepsMethod, call, listing
 from annals_client.models import CreatedKey, Key, Receipt
-from annals_client.wire import Time
+from annals_client.wire import NOT_GIVEN, NotGiven, Time
 
 KeyList = list[Key]
 
@@ -26,8 +26,8 @@ class Keys(Resource[S]):
         scopes: Sequence[Literal["read", "write", "erase", "admin"]],
         *,
         tenant: str | None = None,
-        memory_spaces: Sequence[str] | None = None,
-        expires_at: Time | None = None,
+        memory_spaces: Sequence[str] | NotGiven = NOT_GIVEN,
+        expires_at: Time | NotGiven = NOT_GIVEN,
         idempotency_key: str | None = None,
     ) -> Said:
         """Make a key. Its text, ``key``, is shown this once. Without ``expires_at`` it lives as long as its maker.
@@ -37,7 +37,8 @@ class Keys(Resource[S]):
         Conflict : KEY_ALREADY_MADE: an earlier try made it, and its answer was lost; the key is to be revoked
         Forbidden : it would open more than the key that makes it, or live longer
         """
-        said = wire.body(name=name, tenant=tenant, memory_spaces=memory_spaces, expires_at=expires_at)
+        limits = wire.conditions(memory_spaces=memory_spaces, expires_at=expires_at)
+        said = wire.body(name=name, tenant=tenant, **limits)
         return Said(body={**said, "scopes": [*scopes]}, key=idempotency_key)
 
     @listing("GET /v1/keys", Key)

@@ -11,11 +11,11 @@ from typing_extensions import Unpack
 from annals_client import wire
 from annals_client.calls import Repeat, Said, Steps
 from annals_client.files import Destination
-from annals_client.filters import MemoryFilter, memory_query
+from annals_client.filters import MemoryFilter, memory_body, memory_query
 from annals_client.listing import Wanted, whole
 from annals_client.methods import Download, Resource, S, StepsMethod, call, listing, saving
 from annals_client.models import ConversationRef, DeletedMemories, Memory, MemoryWithVersions
-from annals_client.wire import Time
+from annals_client.wire import NOT_GIVEN, NotGiven, Time
 
 MEMORY = "/v1/memories/{memoryId}"
 
@@ -74,14 +74,14 @@ class Memories(Resource[S]):
         *,
         limit: int | None = None,
         page_size: int = 100,
-        memory_space_id: str | None = None,
+        memory_space_id: str | NotGiven = NOT_GIVEN,
         **wanted: Unpack[MemoryFilter],
     ) -> Wanted:
         """The memories that a filter matches, the newest first, ``limit`` at most. Raises Unavailable."""
         return Wanted(Said(query=memory_query(memory_space_id, **wanted)), limit, page_size)
 
     @call("GET /v1/memories/count", int, inside="count")
-    def count(self, *, memory_space_id: str | None = None, **wanted: Unpack[MemoryFilter]) -> Said:
+    def count(self, *, memory_space_id: str | NotGiven = NOT_GIVEN, **wanted: Unpack[MemoryFilter]) -> Said:
         """How many memories a filter matches. Raises Unavailable."""
         return Said(query=memory_query(memory_space_id, **wanted))
 
@@ -94,7 +94,7 @@ class Memories(Resource[S]):
         include_versions: bool | None = None,
         include_archived: bool | None = None,
         include_superseded: bool | None = None,
-        memory_space_id: str | None = None,
+        memory_space_id: str | NotGiven = NOT_GIVEN,
         **wanted: Unpack[MemoryFilter],
     ) -> Download:
         """Write all memories that a filter matches into one file, the newest first; how many bytes it has.
@@ -139,7 +139,7 @@ class Memories(Resource[S]):
     def delete_many(
         self,
         *,
-        memory_space_id: str | None = None,
+        memory_space_id: str | NotGiven = NOT_GIVEN,
         all: bool = False,  # noqa: A002 - the API's word
         dry_run: bool = False,
         confirm: bool = False,
@@ -153,8 +153,9 @@ class Memories(Resource[S]):
         ------
         Conflict : DELETE_MANY_THRESHOLD_EXCEEDED, more than ten match and that is not confirmed
         """
-        said = wire.body(memory_space_id=memory_space_id, all=all, dry_run=dry_run, confirm=confirm)
-        return Said(body={**said, "filter": wire.body(**wanted)})
+        space = wire.body(**wire.conditions(memory_space_id=memory_space_id))
+        said = wire.body(all=all, dry_run=dry_run, confirm=confirm)
+        return Said(body={**space, **said, "filter": memory_body(**wanted)})
 
     @listing(f"GET {MEMORY}/versions", Memory)
     def each_version(self, memory_id: str, *, limit: int | None = None, page_size: int = 100) -> Wanted:

@@ -12,7 +12,7 @@ from annals_client import wire
 from annals_client.calls import Repeat, Said
 from annals_client.chunks import Progress, Reply, text_of
 from annals_client.errors import AnnalsError
-from annals_client.filters import MemoryFilter
+from annals_client.filters import MemoryFilter, memory_body
 from annals_client.following import AsyncTurnStream, TurnStream
 from annals_client.methods import Resource, S, call
 from annals_client.models import Hit, Recollection, Remembered
@@ -20,7 +20,7 @@ from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
 from annals_client.relay import AsyncRelay, Relay, demand_stream
 from annals_client.resources.facts import NewFact, written
 from annals_client.senders import AsyncSender, Sender
-from annals_client.wire import Time
+from annals_client.wire import NOT_GIVEN, Time
 
 C = TypeVar("C")
 
@@ -28,8 +28,6 @@ Hits = list[Hit]
 
 RecallScope = Literal["user", "space"]
 """Whose words are recalled: the user's own and what belongs to nobody, or everybody's in the space."""
-
-ABSENT: Any = object()
 
 
 class Question(MemoryFilter, total=False):
@@ -157,7 +155,7 @@ class Remembering(Resource[S]):
         and what ``search`` raises
         """
         said = _question(query, {name: value for name, value in asked.items() if name != "user_id"})
-        said["filter"] |= wire.body(**(filter or {}))
+        said["filter"] |= memory_body(**(filter or {}))
         said |= wire.body(max_tokens=max_tokens, history=history, conversation_id=history_of, recall_scope=recall_scope)
         return Said(body=said | _for_user(asked))
 
@@ -173,7 +171,7 @@ class Remembering(Resource[S]):
     def remember_stream(
         self: Remembering[AsyncSender], *, response_stream: AsyncIterable[C] | Iterable[C], **turn: Unpack[RelayedTurn]
     ) -> AsyncRelay[C]: ...
-    def remember_stream(self, *, response_stream: Any = ABSENT, **turn: Any) -> Any:
+    def remember_stream(self, *, response_stream: Any = NOT_GIVEN, **turn: Any) -> Any:
         """Store a turn while its reply streams: the user's message before the first word, the reply behind the last.
 
         Without ``response_stream`` the server's model answers; iterate the result for its events. With it, the
@@ -187,7 +185,7 @@ class Remembering(Resource[S]):
         StreamFailed, while iterating : the reply broke off; ``stored`` says what is kept
         StreamEmpty, while iterating : the reply had no word in it; the user's message is kept
         """
-        if response_stream is ABSENT:
+        if response_stream is NOT_GIVEN:
             return self._ask(**turn)
         return self._relay(response_stream, **turn)
 
@@ -208,7 +206,7 @@ class Remembering(Resource[S]):
 
 
 def _turn(*, facts: Iterable[NewFact] | None = None, **turn: Any) -> dict[str, Any]:
-    narrowed = {"filter": wire.body(**turn.pop("filter"))} if turn.get("filter") else {}
+    narrowed = {"filter": memory_body(**turn.pop("filter"))} if turn.get("filter") else {}
     return {**wire.body(**turn, facts=written(facts)), **narrowed}
 
 
@@ -221,5 +219,14 @@ def _question(query: str | None, asked: Mapping[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = dict(asked)
     wanted = {name: said.pop(name) for name in MemoryFilter.__annotations__ if name in said}
     if said.get("embedding") is not None:
-        said["embedding"] = [*map(float, said["embedding"])]
-    return {**wire.body(query=query, **said), "filter": wire.body(**wanted)}
+        said["embedding"] = _measures(said["embedding"])
+    space = wire.conditions(**{name: said.pop(name) for name in ("memory_space_id",) if name in said})
+    return {**wire.body(query=query, **space, **said), "filter": memory_body(**wanted)}
+
+
+def _measures(embedding: Iterable[Any]) -> list[float]:
+    """The numbers of an embedding, of any kind of number. Raises InvalidArgument."""
+    try:
+        return [*map(float, embedding)]
+    except (TypeError, ValueError, OverflowError) as failure:
+        raise wire.invalid("embedding", f"must be a list of numbers: {failure}", "INVALID_EMBEDDING") from failure

@@ -107,7 +107,9 @@ class Messages(Resource[S]):
         last_runs : only the newest runs, this many
         """
         bounds = wire.query(order=order, offset=offset, after=after, before=before, last_runs=last_runs)
-        return Wanted(Said(_of(conversation_id), query={**wire.query(**wanted), **bounds}), limit, page_size)
+        return Wanted(
+            Said(_of(conversation_id), query={**wire.query(**wire.conditions(**wanted)), **bounds}), limit, page_size
+        )
 
     @StepsMethod
     def latest(

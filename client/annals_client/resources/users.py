@@ -12,6 +12,7 @@ from annals_client.files import Destination
 from annals_client.listing import Wanted
 from annals_client.methods import Download, Resource, S, call, listing, saving
 from annals_client.models import Receipt, Topic, UserMemory
+from annals_client.wire import NOT_GIVEN, NotGiven
 
 MEMORIES = "/v1/users/{userId}/memories"
 MEMORY = MEMORIES + "/{memoryId}"
@@ -72,13 +73,13 @@ class UserMemories(Resource[S]):
         limit: int | None = None,
         page_size: int = 100,
         order: Literal["asc", "desc"] | None = None,
-        agent_id: str | None = None,
-        topic: str | None = None,
-        memory_space_id: str | None = None,
+        agent_id: str | NotGiven = NOT_GIVEN,
+        topic: str | NotGiven = NOT_GIVEN,
+        memory_space_id: str | NotGiven = NOT_GIVEN,
     ) -> Wanted:
         """What is remembered of a user, the newest first unless said otherwise, ``limit`` at most."""
-        wanted = wire.query(order=order, agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
-        return Wanted(Said(_of(user_id), query=wanted), limit, page_size)
+        wanted = wire.conditions(agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
+        return Wanted(Said(_of(user_id), query=wire.query(order=order, **wanted)), limit, page_size)
 
     @call(f"POST {MEMORIES}/search", Found, inside="items")
     def search(
@@ -88,9 +89,9 @@ class UserMemories(Resource[S]):
         *,
         method: Literal["last_n", "first_n", "text", "semantic"] | None = None,
         limit: int | None = None,
-        agent_id: str | None = None,
-        topic: str | None = None,
-        memory_space_id: str | None = None,
+        agent_id: str | NotGiven = NOT_GIVEN,
+        topic: str | NotGiven = NOT_GIVEN,
+        memory_space_id: str | NotGiven = NOT_GIVEN,
     ) -> Said:
         """Memories of a user: the newest, the oldest, those with all words of the query, or the nearest in meaning.
 
@@ -98,15 +99,8 @@ class UserMemories(Resource[S]):
         ------
         Unavailable : SEARCH_UNAVAILABLE, for ``semantic``
         """
-        said = wire.body(
-            query=query,
-            method=method,
-            limit=limit,
-            agent_id=agent_id,
-            topic=topic,
-            memory_space_id=memory_space_id,
-        )
-        return Said(_of(user_id), body=said)
+        wanted = wire.conditions(agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
+        return Said(_of(user_id), body=wire.body(query=query, method=method, limit=limit, **wanted))
 
     @call(f"GET {MEMORIES}/topics", Topics, inside="items")
     def topics(self, user_id: str) -> Said:
