@@ -334,13 +334,17 @@ def _changed(cursor: str, place: int) -> str:
     return cursor[:place] + ("B" if cursor[place] == "A" else "A") + cursor[place + 1 :]
 
 
-def test_a_cursor_of_another_tenant_shows_nothing_of_it(own: httpx.Client, server: Server, api: httpx.Client) -> None:
-    for _ in range(3):
-        create(own)
-    eventually(lambda: len(listed(own)) == 3)
-    cursor = own.get("/v1/conversations", params={"limit": 1}).json()["nextCursor"]
-    with server.client(key_of(api, unique("other"))) as other:
-        assert other.get("/v1/conversations", params={"cursor": cursor}).json()["items"] == []
+def test_a_cursor_of_another_tenant_or_of_a_key_of_other_spaces_is_refused(server: Server, api: httpx.Client) -> None:
+    tenant = unique("tenant")
+    with server.client(key_of(api, tenant)) as own:
+        for _ in range(3):
+            create(own)
+        eventually(lambda: len(listed(own)) == 3)
+        cursor = own.get("/v1/conversations", params={"limit": 1}).json()["nextCursor"]
+    for key in (key_of(api, unique("other")), key_of(api, tenant, memorySpaces=["elsewhere"])):
+        with server.client(key) as other:
+            refused = problem(other.get("/v1/conversations", params={"limit": 1, "cursor": cursor}))
+            assert refused[:2] == (422, "INVALID_CURSOR")
 
 
 @pytest.mark.parametrize("sort_by", ["lastMessageAt", "createdAt", "updatedAt", "messageCount"])

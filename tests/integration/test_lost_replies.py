@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from annals.access.keys import find_key
-from annals.conversations.receipts import Receipt, store_fact_count, store_receipt
+from annals.conversations.receipts import Receipt, store_counts, store_receipt
 from annals.ledger.idempotency import IdempotentRequest
 from annals.memory.people.receipts import PersonReceipt, store_person_receipt
 from annals.memory.streaming.draft_table import DraftTable
@@ -193,6 +193,43 @@ def test_an_operation_knows_its_own_writes_again(tenant: str, name: str) -> None
     pytest.fail(f"{name} takes more than {MOST_CALLS} requests")
 
 
+@pytest.mark.parametrize("fault", [faults.lose_request, faults.lose_reply], ids=["before", "behind"])
+def test_a_process_that_dies_while_it_makes_a_key_leaves_one_that_its_retry_names_or_none(
+    tenant: str, fault: faults.Fault
+) -> None:
+    for call in range(1, MOST_CALLS):
+        api = Api.of(f"{tenant}-{call}")
+        with faults.dying_at(call, fault) as loss:
+            first = api.post("/v1/keys", KEY, idempotency_key="k")
+        assert first.status in (201, 503)
+        again = api.post("/v1/keys", KEY, idempotency_key="k")
+        (listed,) = api.get("/v1/keys").json["items"]
+        if again.status == 201:
+            assert listed["keyId"] == again.json["keyId"]
+        else:
+            assert again.problem[:2] == (409, "KEY_ALREADY_MADE")
+            assert listed["keyId"] in again.json["detail"]
+        if not loss.came:
+            return
+
+
+@pytest.mark.parametrize("fault", [faults.lose_request, faults.lose_reply], ids=["before", "behind"])
+def test_a_space_that_a_process_was_describing_when_it_died_is_described_once_by_the_retry(
+    tenant: str, fault: faults.Fault
+) -> None:
+    for call in range(1, MOST_CALLS):
+        api = Api.of(f"{tenant}-{call}")
+        api.put("/v1/spaces/home", {"name": "old"})
+        with faults.dying_at(call, fault) as loss:
+            first = api.put("/v1/spaces/home", {"name": "new"}, if_match='"1"', idempotency_key="k")
+        assert first.status in (200, 503)
+        again = api.put("/v1/spaces/home", {"name": "new"}, if_match='"1"', idempotency_key="k")
+        assert (again.status, again.json["version"]) == (200, 2)
+        assert api.get("/v1/spaces/home").json == again.json
+        if not loss.came:
+            return
+
+
 @pytest.fixture
 def draft(tenant: str) -> Draft:
     """A draft that nobody has claimed."""
@@ -249,8 +286,8 @@ def receipt(tenant: str) -> Receipt:
 def test_a_receipt_is_stored_by_whoever_lost_the_reply(tenant: str) -> None:
     counted = replace(receipt(tenant), facts=2)
     with faults.on("PutItem", faults.lose_reply):
-        assert store_fact_count(counted) == counted
-    assert store_fact_count(replace(counted, facts=0)) == counted
+        assert store_counts(counted) == counted
+    assert store_counts(replace(counted, facts=0)) == counted
     done = replace(counted, erased_at=5)
     with faults.on("PutItem", faults.lose_reply):
         assert store_receipt(done) == done
