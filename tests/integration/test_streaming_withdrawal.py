@@ -1,0 +1,135 @@
+"""What is withdrawn while a reply streams takes its own turn's draft along, and no other."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from annals.ledger.keys import conversation_pk
+from annals.state import read_partition
+from tests.fakes.chat_server import REPLY, ChatServer
+from tests.fakes.uvicorn_server import Told
+from tests.support.api import Api
+from tests.support.streaming import Streams, draft_items, events, shown, text_of
+
+KEY = {"Idempotency-Key": "once"}
+SECRET = "My password is xylophone."
+
+
+def begin(stream: Streams, message: str = "Where is my cat?") -> tuple[list[Told], Any]:
+    """A turn of which the model has said two words, and what comes of it then."""
+    coming = stream(message, model="hold", headers=KEY).events()
+    return read(coming, 4), coming
+
+
+def read(coming: Any, count: int) -> list[Told]:
+    return list(islice((each for each in coming if isinstance(each, Told)), count))
+
+
+def say(api: Api, content: str) -> str:
+    """A message in front of the turn."""
+    made = {"type": "user-agent", "participants": {"userId": "u", "memorySpaceId": "s"}, "conversationId": "c"}
+    assert api.post("/v1/conversations", made).status == 201
+    sent = api.post("/v1/conversations/c/messages", {"role": "user", "content": content}).json
+    return str(sent["messages"][0]["messageId"])
+
+
+def redact(api: Api, message_id: str) -> None:
+    answer = api.post(f"/v1/conversations/c/messages/{message_id}/redact", {"reason": "asked for"})
+    assert answer.status == 200, answer.body
+
+
+def contents(api: Api) -> list[str | None]:
+    return [message.get("content") for message in api.get("/v1/conversations/c/messages").json["items"]]
+
+
+def wait_until(true: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def signposts(tenant: str) -> list[Any]:
+    return list(read_partition(conversation_pk(tenant, "c"), "D#"))
+
+
+def test_redacting_an_older_message_leaves_the_reply_that_streams_to_its_followers(
+    stream: Streams, api: Api, chat: ChatServer
+) -> None:
+    older = say(api, SECRET)
+    told, rest = begin(stream)
+    coming = stream.follow(told[0].data["streamId"]).events()
+    followed = read(coming, 4)
+
+    redact(api, older)
+
+    asked = len(chat.requests)
+    chat.may_go_on.set()
+    followed += read(coming, 100)
+    assert text_of(followed) == REPLY == followed[-1].data["fullResponse"]
+    assert shown(events(stream(model="hold", headers=KEY))) == shown(followed)
+    assert len(chat.requests) == asked
+    assert contents(api) == [None, "Where is my cat?", REPLY]
+    assert text_of(told) + text_of(read(rest, 100)) == REPLY
+
+
+def test_redacting_the_message_that_is_answered_ends_its_stream_and_nothing_of_the_reply_is_kept(
+    stream: Streams, api: Api, chat: ChatServer, tenant: str
+) -> None:
+    older = say(api, "Hello.")
+    told, rest = begin(stream, SECRET)
+    stream_id, message_id = told[0].data["streamId"], told[0].data["message"]["messageId"]
+    coming = stream.follow(stream_id).events()
+    read(coming, 4)
+
+    redact(api, message_id)
+
+    assert stream.follow(stream_id).status == 404
+    assert read(coming, 100)[-1].data["code"] == "STREAM_NOT_FOUND"
+    chat.may_go_on.set()
+    ended = read(rest, 100)[-1]
+    assert (ended.name, ended.data["code"], ended.data["stored"]["messageIds"]) == (
+        "error",
+        "MESSAGE_REDACTED",
+        [message_id],
+    )
+    assert contents(api) == ["Hello.", None]
+    wait_until(lambda: draft_items(tenant, stream_id) == [])
+    assert signposts(tenant) == []
+    asked = len(chat.requests)
+    again = stream(SECRET, model="hold", headers=KEY)
+    assert (again.status, again.json()["code"], len(chat.requests)) == (410, "MESSAGE_REDACTED", asked)
+    assert older == "msg-001"
+
+
+def test_redacting_a_reply_takes_its_draft_along_and_leaves_that_of_another_turn(
+    stream: Streams, api: Api, tenant: str
+) -> None:
+    first = events(stream("One?", headers={"Idempotency-Key": "one"}))
+    second = events(stream("Two?", headers={"Idempotency-Key": "two"}))
+
+    redact(api, first[-1].data["conversation"]["messageIds"][1])
+
+    assert stream.follow(first[0].data["streamId"]).status == 404
+    assert draft_items(tenant, first[0].data["streamId"]) == []
+    assert shown(events(stream.follow(second[0].data["streamId"]))) == shown(second)
+
+
+@pytest.mark.parametrize("path", ["/v1/conversations/c", "/v1/users/u"])
+def test_erasing_while_a_reply_streams_leaves_nothing_of_it(
+    stream: Streams, api: Api, chat: ChatServer, tenant: str, path: str
+) -> None:
+    told, rest = begin(stream, SECRET)
+    stream_id = told[0].data["streamId"]
+
+    assert api.delete(path).status == 200
+
+    assert stream.follow(stream_id).status in (404, 410)
+    chat.may_go_on.set()
+    assert read(rest, 100)[-1].data["code"] == "CONVERSATION_ERASED"
+    wait_until(lambda: draft_items(tenant, stream_id) == [])
+    assert signposts(tenant) == []
