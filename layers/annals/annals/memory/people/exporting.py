@@ -31,6 +31,7 @@ from annals.memory.memories import find_memories_of, previous_versions
 from annals.memory.people.memories import show_user_memory
 from annals.memory.people.person import Person, Thing
 from annals.memory.shown import show_document, show_memory
+from annals.memory.sources import Ref, still_said
 from annals.memory.spaces import find_participant
 from annals.search.documents import Document
 from annals.state import read_partition
@@ -74,7 +75,7 @@ class _Lines:
                 yield from self._conversation_of_others(conversation_id)
         for memory_id in singles:
             if thing := self.person.thing(memory_id):
-                yield _thing(thing)
+                yield from self._made([thing])
         for space in self.person.spaces():
             if found := find_participant(self.person.tenant, space, self.person.user_id):
                 yield _line("space", {"memorySpaceId": space, "participant": found})
@@ -90,8 +91,8 @@ class _Lines:
         if summary := read_summary(pk):
             yield _line("summary", {"conversationId": conversation_id, **show_summary(summary)})
         yield from self._changed(read_changed(pk, 1, MAX_SEQ).values())
-        yield from map(_thing, facts_of(tenant, conversation_id))
-        yield from map(_thing, find_memories_of(tenant, conversation_id))
+        yield from self._made(facts_of(tenant, conversation_id))
+        yield from self._made(find_memories_of(tenant, conversation_id))
 
     def _own_memories(self) -> Iterator[str]:
         pk = user_memories_pk(self.person.tenant, self.person.user_id)
@@ -114,7 +115,11 @@ class _Lines:
             for record in said:
                 yield _line("message", {"conversationId": conversation_id, **show(record, entry, tail.archived)})
             yield from self._changed(changed[record.seq] for record in said if record.seq in changed)
-        yield from map(_thing, self.person.made_in(conversation_id))
+        yield from self._made(self.person.made_in(conversation_id))
+
+    def _made(self, things: Iterable[Thing]) -> Iterator[str]:
+        """What was made of words that are still there."""
+        return map(_thing, still_said(self.person.tenant, list(things), _ref_of))
 
     def _changed(self, memories: Iterable[StoredMemory]) -> Iterator[str]:
         """Messages that say something else as memories."""
@@ -123,6 +128,11 @@ class _Lines:
 
 def _versions_before(memory: StoredMemory) -> list[StoredMemory]:
     return [each for each in previous_versions(memory) if each.version < memory.version] if memory.version > 1 else []
+
+
+def _ref_of(thing: Thing) -> Ref:
+    made = thing.fact if isinstance(thing, Known) else thing
+    return made.conversation_id, made.message_ids
 
 
 def _thing(thing: Thing) -> str:
