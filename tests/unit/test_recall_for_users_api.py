@@ -84,7 +84,8 @@ def conversation(api: Api, **participants: str) -> str:
 
 
 def recalled(api: Api, query: str = QUESTION, **more: Any) -> dict[str, Any]:
-    answer = api.post(RECALL, {"query": query, **SPACE, **more})
+    said = {"query": query, **SPACE, **more}
+    answer = api.post(RECALL, {name: value for name, value in said.items() if value is not None})
     assert answer.status == 200, answer.body
     found: dict[str, Any] = answer.json
     return found
@@ -152,6 +153,7 @@ def test_what_belongs_to_nobody_is_recalled_for_everybody(api: Api, stream: Stre
     for shown in (recalled(api, userId="u1")["context"], prompted(api, model, userId="u1")):
         for known in ("four digits", "any counter", "never sent by post", "letters are late"):
             assert known in shown
+        assert "assistant (guide): PIN letters" in shown
 
 
 def test_user_memories_of_no_space_are_the_user_s_in_every_space(api: Api, stream: Stream, model: Parrot) -> None:

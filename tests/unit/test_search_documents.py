@@ -6,12 +6,22 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from annals.errors import ConfigurationError
 from annals.search import from_settings
-from annals.search.documents import MAX_FACET_LENGTH, MAX_FACETS, from_source, metadata_facet
+from annals.search.documents import (
+    MAX_FACET_LENGTH,
+    MAX_FACETS,
+    NOBODY,
+    SOMEBODY,
+    from_source,
+    metadata_facet,
+    user_owner,
+)
 from annals.search.opensearch_query import MAX_ID_BYTES, document_id
-from annals.search.turns import SESSION_GAP_MS, WINDOW_WORDS, Conversation, Turn, documents_of
+from annals.search.turns import ANSWERS, SESSION_GAP_MS, WINDOW_WORDS, Conversation, Turn, documents_of, owners
 from annals.settings import Settings
 from tests.fakes.search import NOON, memory
 
@@ -131,3 +141,54 @@ def test_an_id_is_never_longer_than_opensearch_takes() -> None:
 def test_without_an_index_in_the_settings_the_missing_one_is_named() -> None:
     with pytest.raises(ConfigurationError, match="OPENSEARCH_URL"):
         from_settings(Settings())
+
+
+# Owners
+
+
+def owner_by_seq(*turns: Turn, user_id: str | None = None) -> list[str]:
+    return list(owners(user_id, turns).values())
+
+
+U1, U2 = user_owner("u1"), user_owner("u2")
+
+
+def test_every_turn_belongs_to_the_conversation_s_user_whoever_spoke():
+    said = [_turn(1, "a", user_id="u2"), _turn(2, "b"), _turn(3, "", redacted=True)]
+    assert owner_by_seq(*said, user_id="u1") == [U1, U1, U1]
+
+
+def test_in_a_conversation_of_nobody_a_turn_belongs_to_its_user_or_whom_it_answers():
+    said = [_turn(1, "a"), _turn(2, "b", user_id="u1"), _turn(3, "c"), _turn(4, "d", user_id="u2"), _turn(5, "e")]
+    assert owner_by_seq(*said) == [NOBODY, U1, U1, U2, U2]
+
+
+def test_a_reply_whose_question_was_noted_belongs_to_who_asked_though_another_spoke_meanwhile():
+    said = [_turn(1, "a", user_id="u1"), _turn(2, "b", user_id="u2"), _turn(3, "to a", answers=1), _turn(4, "to b")]
+    assert owner_by_seq(*said) == [U1, U2, U1, U2]
+
+
+def test_nobody_knows_whom_a_turn_behind_a_redacted_one_answers():
+    gone = _turn(2, "", redacted=True)
+    assert owner_by_seq(_turn(1, "a", user_id="u1"), gone, _turn(3, "c"), _turn(4, "d", user_id="u1"))[2:] == [
+        SOMEBODY,
+        U1,
+    ]
+    assert owner_by_seq(_turn(1, "a", user_id="u1"), gone, _turn(3, "c", answers=2))[2] == SOMEBODY
+
+
+def test_what_is_far_behind_a_user_s_turn_answers_it_no_more():
+    said = [_turn(1, "a", user_id="u1"), *(_turn(seq, "b") for seq in range(2, ANSWERS + 4))]
+    assert owner_by_seq(*said) == [U1] * (ANSWERS + 1) + [NOBODY] * 2
+
+
+@given(st.lists(st.sampled_from(["u1", "u2", "said", "gone", "answer"]), min_size=1, max_size=ANSWERS * 3), st.data())
+def test_the_records_before_a_turn_that_are_read_tell_its_owner(kinds: list[str], data: st.DataObject):
+    said = []
+    for seq, kind in enumerate(kinds, 1):
+        answers = data.draw(st.integers(1, seq)) if kind == "answer" else None
+        user_id = kind if kind in ("u1", "u2") else None
+        gone = {"redacted": True} if kind == "gone" else {"role": "user"}
+        said.append(_turn(seq, "x", user_id=user_id, answers=answers, **gone))
+    seq = data.draw(st.integers(1, len(said)))
+    assert owners(None, said[max(0, seq - 1 - ANSWERS) :])[seq] == owners(None, said)[seq]

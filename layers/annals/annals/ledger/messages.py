@@ -47,7 +47,7 @@ MARKS = "memory"
 
 
 ANSWERED = "answers"
-"""The mark that says which user a reply was made for, where the conversation does not say it."""
+"""The mark that says to which seq a reply is the answer, where the conversation does not say whose it is."""
 
 
 def message_id(seq: int) -> str:
@@ -66,7 +66,7 @@ def new_message(said: Mapping[str, Any]) -> NewRecord:
     return NewRecord(MESSAGE, dump(said).encode())
 
 
-def marked(importance: int | None, tags: Sequence[str], answers: str | None = None) -> dict[str, Any]:
+def marked(importance: int | None, tags: Sequence[str], answers: int | None = None) -> dict[str, Any]:
     """The part of a body that says what a message is as a memory; nothing where there is nothing to say."""
     said = {"importance": importance, "tags": list(tags) or None, ANSWERED: answers}
     marks = {name: value for name, value in said.items() if value is not None}

@@ -123,8 +123,8 @@ class ForUser(Model):
     or ``space`` for what the spaces hold, whosever it is.
     """
 
-    user_id: Id | None = None
-    recall_scope: Literal["user", "space"] | None = None
+    user_id: Narrowing[Id] = None
+    recall_scope: Narrowing[Literal["user", "space"]] = None
 
     def for_user(self) -> str | None:
         """The user for whom it is recalled; None for whomever's.
@@ -439,7 +439,7 @@ class Recall(Search, ForUser):
 
 
 class Hit(Memory):
-    """A memory that was found. ``snippet`` marks the words that matched."""
+    """A memory that was found. ``snippet`` marks the words that matched; ``name`` is who said it, or which agent."""
 
     role: NotRequired[str]
     name: NotRequired[str]

@@ -146,8 +146,8 @@ def reply(turn: NewTurn, text: str) -> NewRecord:
     return _message(turn, "assistant", text)
 
 
-def said_beside(turn: NewTurn, answers: str | None = None) -> dict[str, Any]:
-    """What both messages of a turn say beside their role and text; of a reply also whom it answers."""
+def said_beside(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
+    """What both messages of a turn say beside their role and text; of a reply also the seq that it answers."""
     said: dict[str, Any] = {
         "participantId": turn.participant_id,
         "metadata": turn.metadata,

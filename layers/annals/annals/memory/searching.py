@@ -110,8 +110,8 @@ def show_hit(hit: engine.Hit) -> Hit:
     shown: dict[str, object] = {**show_document(found), "score": hit.score, "snippet": hit.snippet}
     if found.role is not None:
         shown["role"] = found.role
-    if found.speaker is not None:
-        shown["name"] = found.speaker
+    if name := found.speaker or found.sender:
+        shown["name"] = name
     if hit.parts is not None:
         shown["explanation"] = dict(hit.parts)
     return cast("Hit", shown)

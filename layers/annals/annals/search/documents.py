@@ -55,6 +55,7 @@ class Document:
     content : its own text; what search returns
     window : the two turns before it and its own text, without names; searched, not returned
     speaker : the name of who said it
+    sender : the agent who wrote it to another one
     owner : to whom it belongs: ``user_owner`` of a user, NOBODY or SOMEBODY
     importance : 0..100
     at : when it was said, Unix milliseconds
@@ -75,6 +76,7 @@ class Document:
     seq: int | None = None
     message_ids: tuple[str, ...] = ()
     speaker: str | None = None
+    sender: str | None = None
     role: str | None = None
     user_id: str | None = None
     agent_id: str | None = None

@@ -39,7 +39,8 @@ class Conversation:
 class Turn:
     """One message of a conversation, as the ledger has it. ``at`` is when it was said, in Unix milliseconds.
 
-    ``answers`` is the user whom it was made to answer, where that was noted with it.
+    ``answers`` is the seq of the message that it was made to answer, where that was noted with it; ``sender`` the agent
+    who wrote it to another one.
     """
 
     seq: int
@@ -47,11 +48,12 @@ class Turn:
     text: str
     at: int
     speaker: str | None = None
+    sender: str | None = None
     role: str | None = None
     user_id: str | None = None
     agent_id: str | None = None
     participant_id: str | None = None
-    answers: str | None = None
+    answers: int | None = None
     thread_id: str | None = None
     run_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -93,8 +95,9 @@ def documents_of(conversation: Conversation, turns: Sequence[Turn], *, first_seq
 def owners(user_id: str | None, turns: Sequence[Turn]) -> dict[int, str]:
     """To whom each turn belongs, by its seq: to the conversation's user, whoever spoke.
 
-    In a conversation without one, to its own user, or else to the user whom it answers: the one who is named last among
-    the ``ANSWERS`` records before it. Behind a message of which nothing is left, nobody knows who that was.
+    In a conversation without one, to its own user, or else to the user whom it answers: that of the message of which
+    this was noted, or the one who is named last among the ``ANSWERS`` records before it. Behind a message of which
+    nothing is left, nobody knows who that was.
 
     Parameters
     ----------
@@ -104,13 +107,17 @@ def owners(user_id: str | None, turns: Sequence[Turn]) -> dict[int, str]:
     if user_id is not None:
         return dict.fromkeys((turn.seq for turn in turns), user_owner(user_id))
     found: dict[int, str] = {}
-    asked = (-ANSWERS, NOBODY)
+    asked = {turn.seq: user_owner(turn.user_id) for turn in turns if turn.user_id is not None}
+    last = (-ANSWERS, NOBODY)
     for turn in turns:
-        if named := turn.user_id or turn.answers:
-            asked = (turn.seq, user_owner(named))
-        elif turn.role is None:
-            asked = (turn.seq, SOMEBODY)
-        found[turn.seq] = asked[1] if turn.seq - asked[0] <= ANSWERS else NOBODY
+        if turn.seq in asked:
+            last = (turn.seq, asked[turn.seq])
+        elif turn.redacted and turn.role is None:
+            last = (turn.seq, SOMEBODY)
+        found[turn.seq] = last[1] if turn.seq - last[0] <= ANSWERS else NOBODY
+        if turn.answers is not None:
+            is_near = turn.seq - turn.answers <= ANSWERS
+            found[turn.seq] = asked.get(turn.answers, SOMEBODY) if is_near else SOMEBODY
     return found
 
 
@@ -150,6 +157,7 @@ def _document(conversation: Conversation, turn: Turn, window: str, owner: str) -
         window=window,
         at=turn.at,
         speaker=turn.speaker[:MAX_SPEAKER_CHARS] if turn.speaker else None,
+        sender=turn.sender,
         role=turn.role,
         user_id=turn.user_id or conversation.user_id,
         agent_id=turn.agent_id or conversation.agent_id,
