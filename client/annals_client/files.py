@@ -21,6 +21,9 @@ JSON_LINES = "application/x-ndjson"
 MAX_PART_BYTES = 4 * 1024 * 1024
 """How many bytes of lines one request carries; the server takes 6 MB."""
 
+MAX_PART_CONVERSATIONS = 500
+"""How many conversations one request carries: as many as are stored well before it times out."""
+
 Destination = str | os.PathLike[str] | BinaryIO
 Source = str | os.PathLike[str] | Iterable[bytes] | Iterable[str]
 
@@ -84,6 +87,7 @@ class Parts:
         self._max_bytes = max_bytes
         self._part: list[bytes] = []
         self._size = 0
+        self._count = 0
         self._named: set[str] = set()
         self._conversations: dict[str, dict[str, Any]] = {}
 
@@ -92,7 +96,8 @@ class Parts:
         line = line.removeprefix(b"\xef\xbb\xbf").strip()
         if not line:
             return
-        if self._part and self._size + len(line) > self._max_bytes:
+        is_full = self._size + len(line) > self._max_bytes or self._count >= MAX_PART_CONVERSATIONS
+        if self._part and is_full:
             yield from self.end()
         self._note(_object(line, number), line)
 
@@ -100,13 +105,16 @@ class Parts:
         """The part that was begun."""
         if self._part:
             yield b"\n".join(self._part)
-        self._part, self._size, self._named = [], 0, set()
+        self._part, self._size, self._count, self._named = [], 0, 0, set()
 
     def _note(self, said: Mapping[str, Any], line: bytes) -> None:
         conversation = said.get("conversationId", "")
         if said.get("type") == "conversation":
             self._conversations[conversation] = {"offset": 0, **said}
             self._named.add(conversation)
+            self._count += 1
+        elif "type" not in said:
+            self._count += 1
         elif said.get("type") == "message" and conversation in self._conversations:
             self._name(conversation)
             self._conversations[conversation]["offset"] += said.get("kind", "message") == "message"
@@ -115,6 +123,7 @@ class Parts:
     def _name(self, conversation: str) -> None:
         if conversation not in self._named:
             self._named.add(conversation)
+            self._count += 1
             self._add(json.dumps(self._conversations[conversation], ensure_ascii=False).encode())
 
     def _add(self, line: bytes) -> None:

@@ -32,6 +32,9 @@ class Retries:
     longest_s: float = 8.0
 
 
+UNFINISHED = "IMPORT_UNFINISHED"
+"""The code of an import that goes on when it is sent again."""
+
 NO_RETRIES = Retries(tries=1)
 
 
@@ -53,6 +56,8 @@ class Tries:
         """The seconds to wait before the next try. Raises AnnalsError, the failure, where there is to be none."""
         error = failure if isinstance(failure, AnnalsError) else ConnectionFailed(failure)
         cause = failure if error is not failure else failure.__cause__
+        if error.code == UNFINISHED:
+            self.renew()  # each try of such an import goes further, and the service bounds how far that is
         self._failed += 1
         if last or self._failed >= self._retries.tries or not self._may_repeat(error):
             raise error from cause

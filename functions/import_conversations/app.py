@@ -9,6 +9,7 @@ from annals.conversations.models import ImportedConversation, ImportedConversati
 from annals.errors import InvalidInput
 from annals.http.app import Api
 from annals.http.requests import JSON_LINES
+from annals.json_text import dump
 
 app = Api(content_types=JSON_LINES, query=PARTICIPANTS)
 handler = app.handler
@@ -21,13 +22,15 @@ def import_conversations() -> ImportedConversations:
     Everything is checked before anything is stored. What is there already is left, so sending a file again completes
     it and stores nothing twice. A conversation of OpenAI's format is the query's: `memorySpaceId` with `userId` or
     `agentId`, or `type=agent-agent` with `agent1` and `agent2`. A file over 6 MB comes in parts, where each further
-    part of a conversation begins with its line and an `offset`: how many of its messages came before.
+    part of a conversation begins with its line and an `offset`: how many of its messages came before. What is more than
+    one request has time for is answered with 503 `IMPORT_UNFINISHED`: the same request, sent again, goes on there.
     """
     caller = app.caller.require("write")
-    brought = read_lines(app.current_event.decoded_body or "", app.query, caller.tenant)
+    body = app.current_event.decoded_body or ""
+    brought = read_lines(body, app.query, caller.tenant)
     if not brought:
         raise InvalidInput("MISSING_REQUIRED_FIELD", "The body must hold at least one conversation.", field="body")
-    found = import_all(caller, brought)
+    found = import_all(caller, brought, dump([sorted(app.query.items()), body]).encode())
     shown, left_out = fitting_counted(
         ImportedConversation(conversationId=each.conversation_id, imported=each.imported, skipped=each.skipped)
         for each in found

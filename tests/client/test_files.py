@@ -125,3 +125,10 @@ def test_what_an_import_did_is_summed_up(ask: Ask) -> None:
         "/v1/conversations/import?memorySpaceId=s&type=agent-agent&agent1=a&agent2=b"
     }
     assert server.asked[0].headers["content-type"] == "application/x-ndjson"
+
+
+def test_a_part_has_no_more_conversations_than_a_request_has_time_for() -> None:
+    lines = [json.dumps({"type": "conversation", "conversationId": f"c{number}"}) for number in range(1201)]
+    assert [len(part.splitlines()) for part in parts_of(lines)] == [500, 500, 201]
+    chats = [json.dumps({"messages": [{"role": "user", "content": str(number)}]}) for number in range(501)]
+    assert [len(part.splitlines()) for part in parts_of(chats)] == [500, 1]

@@ -48,7 +48,7 @@ def contents(api: Api) -> list[str]:
 
 def test_imports_at_once_store_every_message_once(api: Api) -> None:
     def bring(_: int) -> Imported:
-        [imported] = import_all(api.caller, read_lines(file(), {}, api.caller.tenant))
+        [imported] = import_all(api.caller, read_lines(file(), {}, api.caller.tenant), b"")
         return imported
 
     with ThreadPoolExecutor(6) as pool:
@@ -66,13 +66,13 @@ def test_a_message_that_comes_in_between_is_noticed_and_not_written_over(api: Ap
     puts = count(1)
 
     def interrupt(**_: object) -> None:
-        if next(puts) == 2:
+        if next(puts) == 1:
             append(api.caller.tenant, "c", [new_message({"role": "user", "content": "in between"})])
 
     client().meta.events.register("before-call.dynamodb.PutItem", interrupt)
     try:
         with pytest.raises(ConversationDiffers):
-            import_all(api.caller, read_lines(file(), {}, api.caller.tenant))
+            import_all(api.caller, read_lines(file(), {}, api.caller.tenant), b"")
     finally:
         client().meta.events.unregister("before-call.dynamodb.PutItem", interrupt)
     found = contents(api)

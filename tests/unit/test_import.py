@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from annals.conversations import import_lines
 from annals.conversations.importing import MAX_BATCH_BYTES
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
@@ -352,3 +353,23 @@ def test_an_import_that_broke_off_is_completed_by_another(api: Api) -> None:
 
 def contents_of_all(api: Api) -> list[str]:
     return [line["content"] for line in exported(api) if line["type"] == "message"]
+
+
+def many(count: int, words: str = "hello") -> list[dict[str, Any]]:
+    """The lines of so many small conversations."""
+    names = [f"small-{number}" for number in range(count)]
+    return [line for name in names for line in (conversation(name), message(words, name), message("2", name))]
+
+
+def test_more_lines_or_conversations_than_one_request_brings_are_refused_by_number(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_lines, "MAX_CONVERSATIONS", 3)
+    answer = bring(api, *many(4))
+    assert answer.problem == (413, "REQUEST_TOO_LARGE", "line 10")
+    assert "3 conversations" in answer.json["detail"]
+    monkeypatch.setattr(import_lines, "MAX_LINES", 8)
+    answer = bring(api, *many(3))
+    assert answer.problem[:2] == (413, "REQUEST_TOO_LARGE")
+    assert "8" in answer.json["detail"]
+    assert api.get("/v1/conversations").json["items"] == []

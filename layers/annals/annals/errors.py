@@ -300,6 +300,19 @@ class Unavailable(AnnalsError):
         super().__init__(detail, retry_after_s=1)
 
 
+class ImportUnfinished(Unavailable):
+    """503: an import is larger than one request has time for; sent again, it goes on where it came to."""
+
+    code, title = "IMPORT_UNFINISHED", "Import not finished yet"
+
+    def __init__(self, done: int, total: int) -> None:
+        super().__init__(
+            f"{done} of {total} conversations are stored, and the time of one request is over. Send the same request "
+            "again: it goes on there."
+        )
+        self.progress = {"done": done, "total": total}
+
+
 class SearchUnavailable(Unavailable):
     code, title = "SEARCH_UNAVAILABLE", "Search unavailable"
 

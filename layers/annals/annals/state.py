@@ -56,14 +56,18 @@ def read_partition(pk: str, prefix: str = "", **more: Any) -> Iterator[Item]:
     return (item for page in pages for item in page["Items"])
 
 
-def read_items(keys: Sequence[Item], *, consistent: bool = False, **more: Any) -> Iterator[Item]:
-    """The items of these keys that are there, in no order. Raises Unavailable where DynamoDB does not bring all."""
+def read_items(keys: Sequence[Item], *, consistent: bool = False, table: str = "", **more: Any) -> Iterator[Item]:
+    """The items of these keys that are there, in no order; of the state table, or of another.
+
+    Raises Unavailable where DynamoDB does not bring all.
+    """
+    name = table or settings().state_table
     for start in range(0, len(keys), BATCH_KEYS):
         wanted: Any = {"Keys": keys[start : start + BATCH_KEYS], "ConsistentRead": consistent, **more}
-        asked: dict[str, Any] = {settings().state_table: wanted}
+        asked: dict[str, Any] = {name: wanted}
         for _ in tries(settings().append_patience_s):
             answer = client().batch_get_item(RequestItems=asked)
-            yield from answer["Responses"].get(settings().state_table, [])
+            yield from answer["Responses"].get(name, [])
             asked = answer.get("UnprocessedKeys") or {}
             if not asked:
                 break

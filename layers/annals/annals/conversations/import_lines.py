@@ -19,9 +19,9 @@ from annals.conversations.heads import metadata_text
 from annals.conversations.models import ConversationType, Participants
 from annals.conversations.naming import name_of
 from annals.conversations.openai_chat import from_openai
-from annals.errors import AnnalsError, InvalidInput, InvalidJson
+from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge
 from annals.http.messages import NewMessage
-from annals.http.model import Id, MessageId, Model, SaidJson, Time, Word
+from annals.http.model import ConversationId, MessageId, Model, SaidJson, Time, Word
 from annals.http.problems import from_validation
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
@@ -30,6 +30,10 @@ from annals.ledger.items import demand_size
 from annals.ledger.messages import WITHDRAWN, new_message
 from annals.privacy import redact_all
 from annals.times import to_rfc3339
+
+MAX_LINES = 100_000
+MAX_CONVERSATIONS = 5_000
+"""How many lines, and how many conversations, one request may bring."""
 
 PARTICIPANTS = ("type", "memorySpaceId", "userId", "agentId", "participantId", "agent1", "agent2")
 """The query parameters that say whose the conversations of OpenAI's format are."""
@@ -46,7 +50,7 @@ class ConversationLine(Model):
 
     type: Literal["conversation"]
     conversation_type: ConversationType
-    conversation_id: Id
+    conversation_id: ConversationId
     participants: Participants
     metadata: SaidJson = Field(default_factory=dict)
     offset: Annotated[int, Field(ge=0, le=10**9)] = 0
@@ -63,7 +67,7 @@ class MessageLine(NewMessage):
     """A message, or a preamble. Its id and seq are given anew."""
 
     type: Literal["message"]
-    conversation_id: Id
+    conversation_id: ConversationId
     message_id: MessageId | None = None
     seq: int | None = None
     kind: Literal["message", "preamble"] = "message"
@@ -79,7 +83,7 @@ class RedactedLine(Model):
     """A message that was withdrawn, or damaged, before it was exported: its place is kept."""
 
     type: Literal["message"]
-    conversation_id: Id
+    conversation_id: ConversationId
     message_id: MessageId | None = None
     seq: int | None = None
     kind: Literal["message", "preamble"] = "message"
@@ -118,6 +122,11 @@ class Brought:
         return json.loads(self.preamble.body)["content"] if self.preamble else None
 
     @property
+    def is_more_than_messages(self) -> bool:
+        """Whether there is a preamble, an archive mark or a seal."""
+        return self.preamble is not None or self.is_sealed or any(message.archived for message in self.messages)
+
+    @property
     def is_sealed(self) -> bool:
         """Whether this is the end of a conversation that was closed."""
         return self.sealed_at == self.offset + len(self.messages)
@@ -137,7 +146,10 @@ def read_lines(text: str, query: Mapping[str, str], tenant: str) -> list[Brought
     ------
     InvalidInput : a line is damaged; the field is ``line 17``
     EntryTooLarge, RequestTooLarge : a message, or a conversation's metadata, cannot be stored
+    RequestTooLarge : there are more lines, or conversations, than one request may bring
     """
+    if (count := text.count("\n") + 1) > MAX_LINES:
+        raise RequestTooLarge(f"The body has {count} lines; one request brings up to {MAX_LINES}. Send it in parts.")
     lines = _Lines(query, tenant)
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if line.strip():
@@ -169,6 +181,9 @@ class _Lines:
             self._take_message((RedactedLine if is_redacted else MessageLine).model_validate(said))
         else:
             raise InvalidInput("INVALID_FORMAT", "type must be conversation or message.")
+        if len(self.found) + len(self._unowned) > MAX_CONVERSATIONS:
+            detail = f"one request brings up to {MAX_CONVERSATIONS} conversations, and this is one more: send parts."
+            raise RequestTooLarge(detail)
 
     def _take_conversation(self, line: ConversationLine) -> None:
         if line.conversation_id in self.found:

@@ -1,11 +1,13 @@
 """Imports: conversations brought from a file into the ledger, as often as one likes.
 
 What a conversation holds already is compared and left; what is missing at its end is appended; what differs is refused.
-So an import that broke off is completed by sending it again, and no marker of it is kept.
+So an import that broke off is completed by sending it again. How far a request came that had no time left is kept for a
+day, so that each further try goes on there.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,21 +16,29 @@ from itertools import groupby, islice
 from typing import TypeVar
 
 from annals.access.caller import Caller
-from annals.conversations.create import create
+from annals.conversations.create import begin, create
 from annals.conversations.genesis import read_genesis
 from annals.conversations.import_lines import Brought, BroughtMessage
+from annals.conversations.import_progress import NOT_YET, read_progress, store_progress
 from annals.conversations.read import demand_tail
-from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationDiffers, PreconditionFailed
+from annals.dynamodb import Item
+from annals.errors import (
+    AppendConflict,
+    ConversationAlreadyExists,
+    ConversationDiffers,
+    ImportUnfinished,
+    PreconditionFailed,
+)
 from annals.json_text import sorted_text
 from annals.ledger.append import append
 from annals.ledger.entry import Entry, Record, Tail
 from annals.ledger.history import read_preamble
-from annals.ledger.keys import conversation_pk
+from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
 from annals.ledger.messages import MARKS, numbered_messages, show
 from annals.ledger.retry import tries
-from annals.ledger.tail import read_tail
 from annals.settings import settings
+from annals.state import read_items
 
 MAX_BATCH_BYTES = 300 * 1024
 """How many bytes of messages go into one entry, so that the entry stays well below what it can hold."""
@@ -38,6 +48,12 @@ RECORD_BYTES = 100
 
 WRITERS = 8
 """How many conversations are brought in side by side."""
+
+STRIDE = 100
+"""How many conversations are looked at, or brought in, between two looks at the clock."""
+
+BUDGET_S = 18.0
+"""How long one request works: what is under way then ends before its function does, which has 29 s."""
 
 _T = TypeVar("_T")
 
@@ -51,8 +67,12 @@ class Imported:
     skipped: int
 
 
-def import_all(caller: Caller, brought: Sequence[Brought]) -> list[Imported]:
+def import_all(caller: Caller, brought: Sequence[Brought], said: bytes) -> list[Imported]:
     """Bring conversations in. All of them are compared with what there is before anything is stored.
+
+    Parameters
+    ----------
+    said : all that the request says; sent again, it goes on where it came to
 
     Raises
     ------
@@ -62,44 +82,113 @@ def import_all(caller: Caller, brought: Sequence[Brought]) -> list[Imported]:
     ConversationDiffers : a conversation holds other messages, or lacks those of earlier parts
     ConversationSealed : a conversation takes no more messages, and some are missing
     AppendConflict : others kept writing to a conversation
+    ImportUnfinished : the time is over; the same request goes on where this one came to
     """
-    _side_by_side(lambda each: _check(caller, each), brought)
-    return _side_by_side(lambda each: _bring(caller, each), brought)
+    for each in brought:
+        caller.demand_space(each.new.participants.get("memorySpaceId"))
+    return _Import(caller, brought, said).run()
+
+
+class _Import:
+    """The work on one request: first all conversations are compared, then brought in, each in their order."""
+
+    def __init__(self, caller: Caller, brought: Sequence[Brought], said: bytes) -> None:
+        self._caller = caller
+        self._brought = brought
+        self._said = said
+        self._deadline = time.monotonic() + BUDGET_S
+
+    def run(self) -> list[Imported]:
+        taken = read_progress(self._caller, self._said) if len(self._brought) > STRIDE else []
+        resumed = bool(taken)
+        while len(taken) < len(self._brought):
+            taken += self._compare(self._brought[len(taken) : len(taken) + STRIDE])
+            self._demand_time(taken)
+        left = [place for place, count in enumerate(taken) if count == NOT_YET]
+        while left:
+            part, left = left[:STRIDE], left[STRIDE:]
+            for place, count in zip(part, self._bring_all([self._brought[place] for place in part]), strict=True):
+                taken[place] = count
+            self._demand_time(taken)
+        if resumed:
+            store_progress(self._caller, self._said, [])
+        return [
+            Imported(each.conversation_id, count, len(each.messages) - count)
+            for each, count in zip(self._brought, taken, strict=True)
+        ]
+
+    def _demand_time(self, taken: list[int]) -> None:
+        """Raise ImportUnfinished where the time is over before all is done; how far it came is stored then."""
+        done = len(taken) - taken.count(NOT_YET)
+        if done < len(self._brought) and time.monotonic() > self._deadline:
+            store_progress(self._caller, self._said, taken)
+            raise ImportUnfinished(done, len(self._brought))
+
+    def _compare(self, part: Sequence[Brought]) -> list[int]:
+        """What is left to do for some conversations: nothing is imported of those that are there as a whole.
+
+        Raises what stands in the way of bringing one in.
+        """
+        begun = self._read_begun(part)
+        there = [each for each in part if each.conversation_id in begun]
+        for each in part:
+            if each.offset and each.conversation_id not in begun:
+                raise _lacks_parts(each, 0)
+        places = _side_by_side(lambda each: _find_place(self._caller.tenant, self._pk(each), each), there)
+        whole = {each.conversation_id for each, place in zip(there, places, strict=True) if place.is_all_of(each)}
+        return [0 if each.conversation_id in whole else NOT_YET for each in part]
+
+    def _bring_all(self, part: Sequence[Brought]) -> list[int]:
+        """Bring conversations in; how many messages each took."""
+        begun = self._read_begun(part)
+        return _side_by_side(lambda each: self._bring(each, is_there=each.conversation_id in begun), part)
+
+    def _bring(self, brought: Brought, *, is_there: bool) -> int:
+        """Make the conversation if it is missing, and append what it lacks; how many messages it took."""
+        made = None if is_there else self._make(brought)
+        imported = made or 0
+        if made == len(brought.messages) and not brought.is_more_than_messages:
+            return imported
+        for _ in tries(settings().append_patience_s):
+            place = _find_place(self._caller.tenant, self._pk(brought), brought)
+            with suppress(PreconditionFailed):
+                for stored in _append_rest(self._caller, brought, place):
+                    imported += stored
+                _set_marks(self._caller, brought, self._pk(brought))
+                return imported
+        raise AppendConflict(brought.conversation_id)
+
+    def _make(self, brought: Brought) -> int | None:
+        """Make a conversation with as many of its messages as one entry holds; how many, or None where it is there."""
+        tenant, key_id = self._caller.tenant, self._caller.key_id
+        batch = next(_batches(brought.messages), [])
+        # Where another writer makes it between the look and the try, it is compared like any other.
+        with suppress(ConversationAlreadyExists):
+            if not batch:
+                create(tenant, brought.new, key_id)
+            else:
+                thread_id = batch[0].said.get("threadId")
+                begin(tenant, brought.new, key_id, [message.record for message in batch], thread_id=thread_id)
+            return len(batch)
+        return None
+
+    def _read_begun(self, part: Sequence[Brought]) -> set[str]:
+        """The ids of those conversations that there are, whatever became of them."""
+        names = {self._pk(each): each.conversation_id for each in part}
+        keys: list[Item] = [{"pk": {"S": pk}, "sk": {"S": entry_sk(0)}} for pk in names]
+        table = settings().ledger_table
+        found = read_items(keys, consistent=True, table=table, ProjectionExpression="pk")
+        return {names[item["pk"]["S"]] for item in found}
+
+    def _pk(self, brought: Brought) -> str:
+        return conversation_pk(self._caller.tenant, brought.conversation_id)
 
 
 def _side_by_side(work: Callable[[Brought], _T], brought: Sequence[Brought]) -> list[_T]:
-    if len(brought) == 1:
-        return [work(brought[0])]
+    if len(brought) <= 1:
+        return [work(each) for each in brought]
     with ThreadPoolExecutor(WRITERS) as pool:
         return list(pool.map(work, brought))
-
-
-def _check(caller: Caller, brought: Brought) -> None:
-    """Raise what stands in the way of bringing a conversation in."""
-    caller.demand_space(brought.new.participants.get("memorySpaceId"))
-    pk = conversation_pk(caller.tenant, brought.conversation_id)
-    if read_tail(pk) is not None:
-        _find_place(caller.tenant, pk, brought)
-    elif brought.offset:
-        raise _lacks_parts(brought, 0)
-
-
-def _bring(caller: Caller, brought: Brought) -> Imported:
-    """Make the conversation if it is missing, and append what it lacks."""
-    pk = conversation_pk(caller.tenant, brought.conversation_id)
-    if read_tail(pk) is None:
-        # Where another writer makes it between the look and the try, it is compared like any other.
-        with suppress(ConversationAlreadyExists):
-            create(caller.tenant, brought.new, caller.key_id)
-    imported = 0
-    for _ in tries(settings().append_patience_s):
-        place = _find_place(caller.tenant, pk, brought)
-        with suppress(PreconditionFailed):
-            for stored in _append_rest(caller, brought, place):
-                imported += stored
-            _set_marks(caller, brought, pk)
-            return Imported(brought.conversation_id, imported, len(brought.messages) - imported)
-    raise AppendConflict(brought.conversation_id)
 
 
 @dataclass(frozen=True)
@@ -109,6 +198,11 @@ class _Place:
     tail: Tail
     held: int
     has_preamble: bool
+
+    def is_all_of(self, brought: Brought) -> bool:
+        """Whether that is all that is brought. Marks are looked at where there are any."""
+        is_all = self.held == len(brought.messages) and self.has_preamble
+        return is_all and not brought.is_more_than_messages
 
 
 def _find_place(tenant: str, pk: str, brought: Brought) -> _Place:

@@ -56,6 +56,8 @@ def problem(error: AnnalsError, request_id: str) -> dict[str, Any]:
         details["field"] = _cut(error.field, MAX_FIELD_CHARS)
     if (current := getattr(error, "current", None)) is not None:
         details["current"] = current
+    if (progress := getattr(error, "progress", None)) is not None:
+        details["progress"] = progress
     return details
 
 

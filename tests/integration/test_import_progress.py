@@ -1,0 +1,112 @@
+"""Imports that one request has no time for: sent again, each goes on where it came to, whatever happened meanwhile."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from annals.conversations import importing
+from annals.dynamodb import client
+from tests.support.api import Api, Reply
+
+pytestmark = pytest.mark.usefixtures("ministack")
+
+PEOPLE = {"userId": "ada", "memorySpaceId": "home"}
+
+
+def many(count: int, words: str = "hello") -> str:
+    """The lines of so many small conversations."""
+    lines: list[dict[str, Any]] = []
+    for number in range(count):
+        own = {"conversationId": f"small-{number}"}
+        lines.append({"type": "conversation", "conversationType": "user-agent", "participants": PEOPLE, **own})
+        lines += ({"type": "message", "role": "user", "content": content, **own} for content in (words, "2"))
+    return "".join(f"{json.dumps(line)}\n" for line in lines)
+
+
+def bring(api: Api, text: str) -> Reply:
+    return api.post("/v1/conversations/import", text, content_type="application/x-ndjson")
+
+
+def counts(answer: Reply) -> dict[str, tuple[int, int]]:
+    assert answer.status == 200, answer.body
+    return {each["conversationId"]: (each["imported"], each["skipped"]) for each in answer.json["conversations"]}
+
+
+def contents(api: Api, conversation_id: str) -> list[str]:
+    items = api.get(f"/v1/conversations/{conversation_id}/messages?order=asc").json["items"]
+    return [item["content"] for item in items]
+
+
+class Clock:
+    """Each look at it takes a while."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now = 0.0
+        self.step_s = step_s
+
+    def monotonic(self) -> float:
+        self.now += self.step_s
+        return self.now
+
+
+def test_an_import_that_has_no_time_left_goes_on_where_it_came_to(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = many(350)
+    monkeypatch.setattr(importing, "time", Clock(importing.BUDGET_S / 1.5))
+    done: list[int] = []
+    for _ in range(20):
+        answer = bring(api, lines)
+        if answer.status == 200:
+            break
+        assert answer.problem == (503, "IMPORT_UNFINISHED", None)
+        assert answer.headers["retry-after"]
+        assert answer.json["progress"]["total"] == 350
+        done.append(answer.json["progress"]["done"])
+    assert done == sorted(done)
+    assert len(done) > 2
+    assert set(counts(answer).values()) == {(2, 0)}
+    assert len(counts(answer)) == 350
+    monkeypatch.undo()
+    assert set(counts(bring(api, lines)).values()) == {(0, 2)}
+    assert all(contents(api, f"small-{number}") == ["hello", "2"] for number in (0, 99, 100, 349))
+
+
+def test_the_progress_of_one_import_is_not_another_s(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "time", Clock(importing.BUDGET_S / 1.5))
+    for _ in range(6):
+        bring(api, many(150))
+    monkeypatch.undo()
+    assert bring(api, many(150, "other")).problem[:2] == (409, "CONVERSATION_DIFFERS")
+    assert bring(Api.of(f"{api.caller.tenant}-else"), many(150)).status == 200
+
+
+def test_an_import_that_dies_in_the_middle_is_completed_by_the_next(api: Api) -> None:
+    class Died(BaseException):
+        """The process is gone."""
+
+    writes = iter(range(1, 1000))
+
+    def die(**_: object) -> None:
+        if next(writes) > 60:
+            raise Died
+
+    client().meta.events.register("before-call.dynamodb.TransactWriteItems", die)
+    try:
+        with pytest.raises(Died):
+            bring(api, many(150))
+    finally:
+        client().meta.events.unregister("before-call.dynamodb.TransactWriteItems", die)
+    found = counts(bring(api, many(150)))
+    assert set(found.values()) == {(0, 2), (2, 0)}
+    assert all(contents(api, name) == ["hello", "2"] for name in list(found)[::10])
+
+
+def test_two_equal_imports_at_once_make_each_conversation_once(api: Api) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: counts(bring(api, many(120))), range(2)))
+    taken = [sum(found[name][0] for found in both) for name in both[0]]
+    assert taken == [2] * 120
+    assert len(api.get("/v1/conversations?limit=1000").json["items"]) == 120
