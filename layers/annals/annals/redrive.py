@@ -18,6 +18,7 @@ from annals.ledger.keys import is_conversation_pk, seq_of_sk
 from annals.memory.failures import queues
 from annals.memory.finishing import finish
 from annals.memory.indexing import index_item, index_range
+from annals.memory.people.receipts import LATE
 from annals.memory.stream_indexing import written
 from annals.memory.timers import TIMER, project_with_timer
 from annals.memory.withdrawing import finish_redactions
@@ -61,7 +62,7 @@ class IndexFailure:
 
     def work(self, message: Message) -> None:
         """Project and index what is there now, and tell of it; or go on with an erasure."""
-        if message["sk"] in (RECEIPT, TIMER):
+        if message["sk"] in (RECEIPT, LATE, TIMER):
             finish(message["pk"], message["sk"])
         else:
             _work_off(message["pk"], message["sk"])

@@ -1,0 +1,74 @@
+"""The erasure of a person whose process dies at any of its requests to DynamoDB is finished by the stream functions.
+
+Dying before a request leaves the tables as dying after the one in front of it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from annals.memory.people.receipts import find_person_receipt, person_receipt_id
+from tests.support.api import Api
+from tests.support.crashes import dying, let_streams_finish
+from tests.support.everything import FACT, ID, USER, WORD, everything, in_tables, ok, say, talk
+from tests.support.indexing import Stream, embedded_index
+
+MOST_CALLS = 200
+
+pytestmark = pytest.mark.usefixtures("ministack")
+
+
+@pytest.fixture(autouse=True)
+def stream(ministack: object, tmp_path: Path) -> Iterator[Stream]:
+    with embedded_index(tmp_path) as found:
+        yield found
+
+
+def little_of_everything(api: Api) -> dict[str, int]:
+    """One of each kind of thing that is a person's. What an erasure's receipt counts."""
+    ok(api.put("/v1/spaces/home", {"participants": [{"participantId": ID}]}))
+    talk(api, "hers", ID)
+    say(api, "hers", f"My {WORD}.")
+    talk(api, "his", "byron")
+    say(api, "his", f"A {WORD}.", userId=ID)
+    ok(api.post(f"{USER}/memories", {"memory": f"Has a {WORD}."}))
+    ok(api.post("/v1/memories", {"memorySpaceId": "home", "userId": ID, "content": f"Likes a {WORD}."}))
+    ok(api.post("/v1/facts", {**FACT, "memorySpaceId": "home", "userId": ID, "subject": "one"}))
+    return {"conversations": 1, "messages": 2, "memories": 3, "facts": 1, "spaces": 1}
+
+
+def test_the_erasure_of_a_person_ends_without_whoever_asked_for_it(tenant: str) -> None:
+    for call in range(1, MOST_CALLS):
+        api = Api.of(f"{tenant}-{call}")
+        removed = little_of_everything(api)
+        let_streams_finish(api.caller.tenant)
+        with dying("before-call", call) as death:
+            api.delete(USER)
+        let_streams_finish(api.caller.tenant)
+        receipt = find_person_receipt(api.caller.tenant, person_receipt_id(api.caller.tenant, ID))
+        if receipt is None:
+            assert call <= 2, "the receipt is looked for and stored before anything else"
+            continue
+        assert receipt.erased_at, call
+        assert in_tables(api, WORD, ID) == [], call
+        assert ok(api.delete(USER))["removed"] == removed, call
+        if not death.came:
+            return
+    pytest.fail(f"erasing a person takes more than {MOST_CALLS} requests")
+
+
+def test_a_person_of_whom_there_is_everything_is_erased_in_rounds_of_no_time(
+    tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Api.of(tenant)
+    removed = everything(api)
+    let_streams_finish(tenant)
+    with monkeypatch.context() as patch:
+        patch.setattr("annals.memory.people.erasing.BATCH", 1)
+        patch.setattr("annals.memory.people.erasing.STRIDE", 1)
+        receipt = ok(api.delete(USER))
+    assert (receipt["status"], receipt["removed"]) == ("erased", removed)
+    assert in_tables(api, WORD, ID) == []
