@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from aws_lambda_powertools.event_handler.openapi.swagger_ui import generate_swagger_html
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <title>Annals: the API</title>
+  <style>{css}</style>
+</head>
+<body>
+  <div id="docs">Loading…</div>
+  <script>{js}</script>
+  <script>
+    SwaggerUIBundle({{
+      url: "/openapi.json", dom_id: "#docs", deepLinking: true, filter: true, docExpansion: "list",
+      persistAuthorization: true,
+    }});
+  </script>
+</body>
+</html>
+"""
 
 
 def document(openapi: Path) -> Endpoint:
@@ -23,19 +42,19 @@ def document(openapi: Path) -> Endpoint:
     return answer
 
 
-def page(openapi: Path) -> Endpoint:
-    """Answer with Swagger UI, which Powertools carries, and the document, in one page."""
+async def page(_: Request) -> Response:
+    """Answer with Swagger UI, which Powertools carries; it reads the document from here."""
+    return HTMLResponse(_html(), headers={"Content-Security-Policy": POLICY})
 
-    async def answer(_: Request) -> Response:
-        assets = files("aws_lambda_powertools.event_handler.openapi.swagger_ui")
-        html = generate_swagger_html(
-            spec=openapi.read_text().replace("</", "<\\/"),
-            swagger_js=(assets / "swagger-ui-bundle.min.js").read_text(),
-            swagger_css=(assets / "swagger-ui.min.css").read_text(),
-            swagger_base_url="",
-            oauth2_config=None,
-            persist_authorization=True,
-        )
-        return HTMLResponse(html, headers={"Content-Security-Policy": POLICY})
 
-    return answer
+async def root(_: Request) -> Response:
+    """Lead to the documentation."""
+    return RedirectResponse("/docs")
+
+
+@cache
+def _html() -> str:
+    assets = files("aws_lambda_powertools.event_handler.openapi.swagger_ui")
+    return PAGE.format(
+        js=(assets / "swagger-ui-bundle.min.js").read_text(), css=(assets / "swagger-ui.min.css").read_text()
+    )

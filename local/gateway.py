@@ -132,7 +132,8 @@ def application(template: Template, workers: Workers, streaming: dict[str, Starl
 
     routes = [
         Route("/openapi.json", docs.document(openapi)),
-        Route("/docs", docs.page(openapi)),
+        Route("/docs", docs.page),
+        Route("/", docs.root),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.default = Gateway(template, workers, streaming)  # a Mount would not take a path with a newline

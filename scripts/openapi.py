@@ -246,7 +246,8 @@ def files() -> dict[Path, str]:
     """What is written where."""
     api = document()
     return {
-        ROOT / "openapi.json": json.dumps(api, indent=2, ensure_ascii=False) + "\n",
+        # Docstrings mark names as reStructuredText does; a page renders the document's as Markdown.
+        ROOT / "openapi.json": json.dumps(api, indent=2, ensure_ascii=False).replace("``", "`") + "\n",
         ROOT / "functions/fallback/routes.json": json.dumps(routes(api), indent=2) + "\n",
         **schemas.files(),
     }

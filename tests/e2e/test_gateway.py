@@ -175,6 +175,14 @@ def test_the_documentation_loads_nothing_from_elsewhere(server: Server) -> None:
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     assert "<script src" not in page.text
     assert "<link" not in page.text
+    assert "``" not in document.text
+
+
+def test_the_root_leads_to_the_documentation(server: Server) -> None:
+    page = httpx.get(f"{server.url}/", follow_redirects=True)
+    assert page.status_code == 200
+    assert page.url.path == "/docs"
+    assert page.headers["content-type"].startswith("text/html")
 
 
 def test_every_request_is_one_line_of_the_log_without_its_words(server: Server, api: httpx.Client) -> None:
