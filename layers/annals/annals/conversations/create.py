@@ -26,7 +26,7 @@ from annals.ledger.append import (
     replay_of_marker,
 )
 from annals.ledger.entry import ERASED, NO_HASH, OPEN, Entry, Tail
-from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_result, marker_put
+from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_marker, marker_put
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail, tails
@@ -103,20 +103,37 @@ def get_or_create(tenant: str, new: NewConversation, created_by: str, request: I
     """
     pk = holder_pk(tenant, new.type, new.participants)
     for _ in tries(settings().append_patience_s):
-        if request and (earlier := find_result(request)):
-            head = read_conversation(tenant, earlier["conversationId"])
-            return Made(_made(head.pk) if earlier["created"] else head, earlier["created"], replayed=True)
+        if request and (found := find_marker(request)):
+            return _asked_before(tenant, request, found)
         held, erased = _read_held(tenant, pk)
-        genesis, entry = _genesis(tenant, new, created_by)
-        told = {"conversationId": held or genesis.conversation_id, "created": not held}
-        marker = {MARKER: marker_put(request, told)} if request else {}
         if held:
             head = read_conversation(tenant, held)
-            if not marker or write_together([marker[MARKER]]):
+            if not request or write_together([_told_put(request, head.pk)]):
                 return Made(head, created=False)
-        elif not _write([entry], genesis, {HOLDER: holder_put(pk, genesis.conversation_id, erased), **marker}):
+            continue
+        genesis, entry = _genesis(tenant, new, created_by)
+        guards = {HOLDER: holder_put(pk, genesis.conversation_id, erased)}
+        if request:
+            told = {"conversationId": genesis.conversation_id, "created": True}
+            guards[MARKER] = marker_put(request, told, entry.salts)
+        if not _write([entry], genesis, guards):
             return Made(first_head(genesis, Tail.of(entry)))
     raise AppendConflict(new.conversation_id or pk)
+
+
+def _told_put(request: IdempotentRequest, pk: str) -> dict[str, Any]:
+    """The marker of a request that found a conversation."""
+    genesis, entry = read_genesis_entry(pk)
+    return marker_put(request, {"conversationId": genesis.conversation_id, "created": False}, entry.salts)
+
+
+def _asked_before(tenant: str, request: IdempotentRequest, marker: Item) -> Made:
+    """What an earlier try of the request was told. Raises IdempotencyKeyReused and ConversationErased."""
+    told = request.result_of(marker)
+    head = read_conversation(tenant, told["conversationId"])
+    _, entry = read_genesis_entry(head.pk)
+    request.result_of(marker, entry.salts)
+    return Made(_made(head.pk) if told["created"] else head, told["created"], replayed=True)
 
 
 def append_between(

@@ -83,19 +83,31 @@ class IdempotentRequest:
         Of an entry whose words are gone, nobody can tell any more.
         """
         if entry.idem and entry.idem.digest and all(record.salt for record in entry.records):
-            self._demand(entry.salts, entry.idem.digest)
+            self.demand_digest(entry.salts, entry.idem.digest)
 
-    def result_of(self, marker: Mapping[str, Any]) -> dict[str, Any]:
-        """The result that a marker item holds. Raises IdempotencyKeyReused if its request said something else."""
-        values = from_item(marker)
-        if "digest" in values:
-            self._demand(values["salt"], values["digest"])
-        result: dict[str, Any] = values["result"]
-        return result
-
-    def _demand(self, salt: bytes, digest: bytes) -> None:
+    def demand_digest(self, salt: bytes, digest: bytes) -> None:
+        """Raise IdempotencyKeyReused if a digest with this salt is another request's."""
         if digest != self.digest(salt):
             raise IdempotencyKeyReused
+
+    def result_of(self, marker: Mapping[str, Any], salt: bytes | None = None) -> dict[str, Any]:
+        """The result that a marker item holds.
+
+        Parameters
+        ----------
+        marker : the item
+        salt : the salt, where it is not in the marker; None where it is gone: then nobody can tell requests apart
+
+        Raises
+        ------
+        IdempotencyKeyReused : the marker's request said something else
+        """
+        values = from_item(marker)
+        salt = values.get("salt", salt)
+        if salt and "digest" in values:
+            self.demand_digest(salt, values["digest"])
+        result: dict[str, Any] = values["result"]
+        return result
 
 
 def markers_of(name: str) -> str:
@@ -103,10 +115,14 @@ def markers_of(name: str) -> str:
     return f"I#{name}#"
 
 
-def marker_put(request: IdempotentRequest, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a transaction that writes the marker, on condition that no live one exists."""
-    salt = os.urandom(SALT_BYTES)
-    return _put(request, {"result": dict(result), "salt": salt, "digest": request.digest(salt)})
+def marker_put(request: IdempotentRequest, result: Mapping[str, Any], salt: bytes | None = None) -> dict[str, Any]:
+    """The part of a transaction that writes the marker, on condition that no live one exists.
+
+    Without a ``salt`` that is kept with what the request stores, and goes with it, one is kept in the marker.
+    """
+    own = os.urandom(SALT_BYTES) if salt is None else None
+    kept = {} if own is None else {"salt": own}
+    return _put(request, {"result": dict(result), "digest": request.digest(own or salt or b""), **kept})
 
 
 def entry_marker_put(request: IdempotentRequest, entry: Entry) -> dict[str, Any]:
@@ -128,10 +144,14 @@ def _put(request: IdempotentRequest, values: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def find_result(request: IdempotentRequest) -> dict[str, Any] | None:
-    """The result of a request with this key, while it is known. Raises IdempotencyKeyReused if it differs."""
+def find_marker(request: IdempotentRequest) -> Item | None:
+    """The marker of a request with this key, while the key is known."""
     key = request.marker_key
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
-    if item is None or int(item["expiresAt"]["N"]) < now_ms() // 1000:
-        return None
-    return request.result_of(item)
+    return None if item is None or int(item["expiresAt"]["N"]) < now_ms() // 1000 else item
+
+
+def find_result(request: IdempotentRequest) -> dict[str, Any] | None:
+    """The result of a request with this key, while it is known. Raises IdempotencyKeyReused if it differs."""
+    marker = find_marker(request)
+    return request.result_of(marker) if marker else None
