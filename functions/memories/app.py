@@ -11,6 +11,7 @@ from annals.answers import Room, fitting_counted
 from annals.http.app import Api, reply
 from annals.http.model import Id, PathMemoryId
 from annals.http.query import read_time
+from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import MAX_SEQ
 from annals.memory import memories, ports
 from annals.memory.changes import new_memory, to_change
@@ -92,8 +93,9 @@ def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryW
     """Give a memory a new version; the versions before are kept."""
     caller = app.caller.require("write")
     memory = memories.find_memory(caller, memory_id)
-    changed = memories.change_memory(memory, to_change(memory, body), app.if_match())
-    return reply(_with_versions(changed), etag=changed.version)
+    request = app.idempotent_request("patch-memory")
+    changed, replayed = memories.change_memory(memory, to_change(memory, body), app.if_match(), request)
+    return reply(_with_versions(changed), etag=changed.version, replayed=replayed)
 
 
 @app.delete("/v1/memories/<memory_id>", status_code=204, tags=["Memories"])
@@ -129,13 +131,13 @@ def get_version(memory_id: PathMemoryId, number: Annotated[int, Path(ge=1, le=MA
 @app.post("/v1/memories/<memory_id>/archive", tags=["Memories"])
 def archive_memory(memory_id: PathMemoryId) -> Response[Memory]:
     """Archive a memory: searches leave it out unless they ask for it."""
-    return _set_status(memory_id, ARCHIVED)
+    return _set_status(memory_id, ARCHIVED, app.idempotent_request("archive-memory"))
 
 
 @app.post("/v1/memories/<memory_id>/restore", tags=["Memories"])
 def restore_memory(memory_id: PathMemoryId) -> Response[Memory]:
     """Restore an archived memory as it was."""
-    return _set_status(memory_id, ACTIVE)
+    return _set_status(memory_id, ACTIVE, app.idempotent_request("restore-memory"))
 
 
 def _with_versions(memory: StoredMemory) -> dict[str, Any]:
@@ -147,7 +149,7 @@ def _with_versions(memory: StoredMemory) -> dict[str, Any]:
     return {**shown, "previousVersions": previous, **left_out}
 
 
-def _set_status(memory_id: str, status: str) -> Response[Memory]:
+def _set_status(memory_id: str, status: str, request: IdempotentRequest | None) -> Response[Memory]:
     caller = app.caller.require("write")
-    memory = memories.set_status(memories.find_memory(caller, memory_id), status)
-    return reply(show_memory(memory), etag=memory.version)
+    memory, replayed = memories.set_status(memories.find_memory(caller, memory_id), status, request)
+    return reply(show_memory(memory), etag=memory.version, replayed=replayed)

@@ -44,7 +44,7 @@ def create_user_memory(user_id: PathId, body: NewUserMemory) -> Response[UserMem
     caller = app.caller.require("write")
     caller.demand_space(body.memory_space_id)
     new = new_user_memory(caller, user_id, body)
-    memory, replayed = create_memory(new, app.idempotent_request("user-memories"))
+    memory, replayed = create_memory(new, app.idempotent_request(f"user-memories/{user_id}"))
     return reply(show_user_memory(memory), 201, etag=memory.version, replayed=replayed)
 
 
@@ -96,8 +96,9 @@ def patch_user_memory(user_id: PathId, memory_id: PathMemoryId, body: PatchUserM
     """Change a user's memory; its versions before are kept, and are found as any memory's."""
     caller = app.caller.require("write")
     memory = find_user_memory(caller, user_id, memory_id)
-    changed = change_memory(memory, to_user_change(memory, body), app.if_match())
-    return reply(show_user_memory(changed), etag=changed.version)
+    request = app.idempotent_request("patch-user-memory")
+    changed, replayed = change_memory(memory, to_user_change(memory, body), app.if_match(), request)
+    return reply(show_user_memory(changed), etag=changed.version, replayed=replayed)
 
 
 @app.delete("/v1/users/<user_id>/memories/<memory_id>", status_code=204, tags=["Users"])

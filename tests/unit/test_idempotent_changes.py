@@ -2,46 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
+from annals.dynamodb import client, from_item
 from annals.settings import settings
+from tests.conftest import Setting
 from tests.support.api import Api, Reply
 
 pytestmark = pytest.mark.usefixtures("moto")
 
+FACT = {"fact": "Ada lives in Paris.", "subject": "Ada", "predicate": "lives in", "object": "Paris"}
 PARTICIPANTS = {"userId": "ada", "memorySpaceId": "work"}
 
 
 @dataclass(frozen=True)
 class Change:
-    """A kind of change: how it is asked for, with what, with what else, and where its outcome is read."""
+    """A kind of change: whose, how it is asked for, what it says, what another one says, where its outcome is read."""
 
-    send: Callable[..., Reply]
+    api: Api
+    method: str
     path: str
     said: dict[str, Any]
     other: dict[str, Any]
+    read_at: str = ""
 
-    def __call__(self, said: dict[str, Any] | None = None, **headers: str) -> Reply:
-        return self.send(self.path, self.said if said is None else said, **headers)
+    def __call__(self, said: dict[str, Any] | None = None, of: Api | None = None, **headers: str) -> Reply:
+        return (of or self.api).send(self.method, self.path, self.said if said is None else said, **headers)
+
+    def read(self) -> Reply:
+        """What there is now."""
+        return self.api.get(self.read_at or self.path)
 
 
 def of_conversation(api: Api) -> Change:
     made = {"conversationId": "conv-1", "type": "user-agent", "participants": PARTICIPANTS, "metadata": {"a": 0}}
     api.post("/v1/conversations", made)
-    return Change(api.patch, "/v1/conversations/conv-1", {"metadata": {"a": 1}}, {"metadata": {"b": 2}})
+    return Change(api, "PATCH", "/v1/conversations/conv-1", {"metadata": {"a": 1}}, {"metadata": {"b": 2}})
 
 
 def of_space(api: Api) -> Change:
     api.put("/v1/spaces/work", {"name": "Work"})
-    return Change(api.put, "/v1/spaces/work", {"name": "Works"}, {"participants": [{"participantId": "ada"}]})
+    return Change(api, "PUT", "/v1/spaces/work", {"name": "Works"}, {"participants": [{"participantId": "ada"}]})
 
 
-CHANGES = [of_conversation, of_space]
+def of_memory(api: Api) -> Change:
+    made = api.post("/v1/memories", {"memorySpaceId": "work", "userId": "ada", "content": "Ada lives in Rome."})
+    path = f"/v1/memories/{made.json['memoryId']}"
+    return Change(api, "PATCH", path, {"content": "Ada lives in Paris."}, {"metadata": {"a": 1}})
+
+
+def of_message(api: Api) -> Change:
+    of_conversation(api)
+    api.post("/v1/conversations/conv-1/messages", {"role": "user", "content": "I live in Rome."})
+    return Change(api, "PATCH", "/v1/memories/mem:conv-1:1", {"content": "Ada lives in Paris."}, {"importance": 90})
+
+
+def of_user_memory(api: Api) -> Change:
+    made = api.post("/v1/users/ada/memories", {"memory": "Lives in Rome."})
+    path = f"/v1/memories/{made.json['memoryId']}"
+    patch = f"/v1/users/ada/memories/{made.json['memoryId']}"
+    return Change(api, "PATCH", patch, {"memory": "Lives in Paris."}, {"topics": ["home"]}, path)
+
+
+CHANGES = [of_conversation, of_space, of_memory, of_message, of_user_memory]
+
+
+def items_of(api: Api) -> list[dict[str, Any]]:
+    """All that the state table holds of the tenant."""
+    items = map(from_item, client().scan(TableName=settings().state_table)["Items"])
+    return [item for item in items if item["pk"].startswith(f"T#{api.caller.tenant}#")]
 
 
 @pytest.fixture(params=CHANGES, ids=lambda change: change.__name__)
@@ -56,7 +88,7 @@ def test_a_change_sent_again_is_told_the_first_answer_and_changes_nothing(api: A
     again = change(idempotency_key="k")
     assert (again.status, again.json, again.headers["etag"]) == (first.status, first.json, first.headers["etag"])
     assert (first.headers.get("idempotent-replayed"), again.headers["idempotent-replayed"]) == (None, "true")
-    assert api.get(change.path).json["version"] == first.json["version"]
+    assert change.read().json["version"] == first.json["version"]
 
 
 def test_a_change_sent_again_behind_another_one_leaves_that_one(api: Api, change: Change) -> None:
@@ -64,7 +96,7 @@ def test_a_change_sent_again_behind_another_one_leaves_that_one(api: Api, change
     later = change(change.other, idempotency_key="k2")
     again = change(idempotency_key="k")
     assert (again.json, again.headers["idempotent-replayed"]) == (first.json, "true")
-    assert api.get(change.path).headers["etag"] == later.headers["etag"]
+    assert change.read().headers["etag"] == later.headers["etag"]
 
 
 def test_a_change_with_an_expected_version_is_known_again_by_its_key(change: Change) -> None:
@@ -78,13 +110,12 @@ def test_a_change_with_an_expected_version_is_known_again_by_its_key(change: Cha
 def test_another_change_under_the_same_key_is_refused(api: Api, change: Change) -> None:
     first = change(idempotency_key="k")
     assert change(change.other, idempotency_key="k").problem[:2] == (409, "IDEMPOTENCY_KEY_REUSED")
-    assert api.get(change.path).json["version"] == first.json["version"]
+    assert change.read().json["version"] == first.json["version"]
 
 
 def test_another_callers_key_is_another_key_for_changes_too(api: Api, change: Change) -> None:
     first = change(idempotency_key="k")
-    other = replace(change, send=getattr(Api(replace(api.caller, key_id="key-2")), change.send.__name__))
-    second = other(idempotency_key="k")
+    second = change(idempotency_key="k", of=Api(replace(api.caller, key_id="key-2")))
     assert (second.status, second.json["version"]) == (200, first.json["version"] + 1)
 
 
@@ -94,9 +125,73 @@ def test_a_refused_change_leaves_its_key_free(change: Change) -> None:
 
 
 def test_a_blank_key_is_refused_and_nothing_is_changed(api: Api, change: Change) -> None:
-    before = api.get(change.path).headers.get("etag")
+    before = change.read().headers.get("etag")
     assert change(idempotency_key=" ").problem == (422, "INVALID_FORMAT", "Idempotency-Key")
-    assert api.get(change.path).headers.get("etag") == before
+    assert change.read().headers.get("etag") == before
+
+
+@pytest.mark.parametrize("made", [of_memory, of_message, of_user_memory])
+def test_a_deletion_takes_along_what_was_kept_of_changes(api: Api, made: Any) -> None:
+    change = made(api)
+    change(idempotency_key="k")
+    api.delete(change.path)
+    left = [item for item in items_of(api) if item["sk"].startswith(("I#", "V#"))]
+    assert left == []
+    assert change(idempotency_key="k").problem[:2] == (404, "MEMORY_NOT_FOUND")
+
+
+def test_a_redaction_takes_along_what_was_kept_of_a_messages_changes(api: Api) -> None:
+    of_message(api)(idempotency_key="k")
+    api.post("/v1/conversations/conv-1/messages/msg-001/redact", {"reason": "asked"})
+    assert [item for item in items_of(api) if item["sk"].startswith(("I#", "V#"))] == []
+
+
+def test_a_version_that_is_not_kept_any_more_is_told_as_it_is_now(api: Api, setting: Setting) -> None:
+    setting("MEMORY_VERSIONS", "1")
+    change = of_memory(api)
+    change(idempotency_key="k")
+    for number in range(3):
+        change({"content": str(number)})
+    again = change(idempotency_key="k")
+    assert (again.json["content"], again.headers["idempotent-replayed"]) == ("2", "true")
+
+
+def test_a_memory_restored_again_under_its_key_is_told_so(api: Api) -> None:
+    path = of_memory(api).path
+    archived = [api.post(f"{path}/archive", idempotency_key="a") for _ in range(2)]
+    restored = [api.post(f"{path}/restore", idempotency_key="r") for _ in range(2)]
+    for first, again in (archived, restored):
+        assert (again.status, again.json, again.headers["idempotent-replayed"]) == (200, first.json, "true")
+    assert api.post(f"{path}/restore").problem[:2] == (409, "MEMORY_NOT_ARCHIVED")
+    assert api.post(f"{path}/restore", idempotency_key="r2").status == 409
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "other"),
+    [
+        ("/v1/memories", {"memorySpaceId": "work", "userId": "a", "content": "A word."}, {"content": "Another."}),
+        ("/v1/users/a/memories", {"memory": "A word."}, {"memory": "Another."}),
+        ("/v1/facts", {"memorySpaceId": "work", **FACT}, {"fact": "Another."}),
+    ],
+)
+def test_what_is_kept_of_what_was_made_tells_nothing_once_that_is_deleted(
+    api: Api, path: str, body: dict[str, Any], other: dict[str, Any]
+) -> None:
+    made = api.post(path, body, idempotency_key="k")
+    assert api.post(path, body, idempotency_key="k").headers["idempotent-replayed"] == "true"
+    assert api.post(path, {**body, **other}, idempotency_key="k").problem[1] == "IDEMPOTENCY_KEY_REUSED"
+    api.delete(
+        f"/v1/{'facts' if 'factId' in made.json else 'memories'}/{made.json.get('factId') or made.json['memoryId']}"
+    )
+    assert [item for item in items_of(api) if "salt" in repr(item)] == []
+
+
+def test_one_key_for_memories_of_two_users_is_two_keys(api: Api) -> None:
+    first, second = (
+        api.post(f"/v1/users/{user}/memories", {"memory": "A word."}, idempotency_key="k") for user in "ab"
+    )
+    assert (first.status, second.status) == (201, 201)
+    assert second.json["userId"] == "b"
 
 
 def test_a_description_of_a_space_sent_again_is_told_that_it_was_the_first(api: Api) -> None:
@@ -109,8 +204,7 @@ def test_an_erasure_takes_along_what_was_kept_of_a_change(api: Api) -> None:
     change = of_conversation(api)
     change(idempotency_key="k")
     api.delete("/v1/conversations/conv-1")
-    items = client().scan(TableName=settings().state_table)["Items"]
-    assert [item["sk"] for item in items if item["pk"]["S"] == f"T#{api.caller.tenant}#C#conv-1"] == []
+    assert [item["sk"] for item in items_of(api) if item["pk"] == f"T#{api.caller.tenant}#C#conv-1"] == []
     assert change(idempotency_key="k").problem[:2] == (410, "CONVERSATION_ERASED")
 
 

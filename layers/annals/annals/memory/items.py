@@ -39,7 +39,8 @@ REDACTED = "redacted"
 class StoredMemory:
     """A memory. Times are Unix milliseconds; ``message_ids`` name the original words in the ledger.
 
-    ``input`` is what a user memory was made of, where the caller said it.
+    ``input`` is what a user memory was made of, where the caller said it. ``salt`` is what the digest of the request
+    that made it is salted with, in hexadecimal digits: where it goes, nothing can be told from that digest.
     """
 
     tenant: str
@@ -61,6 +62,7 @@ class StoredMemory:
     created_at: int
     updated_at: int
     status: str = ACTIVE
+    salt: str | None = None
 
 
 @dataclass(frozen=True)

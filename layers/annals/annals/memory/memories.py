@@ -5,6 +5,7 @@ Whatever happens to a memory here, the words that it came from stay in the ledge
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -28,7 +29,8 @@ from annals.errors import (
     VersionNotFound,
 )
 from annals.ledger.append import RETRIED_REASONS
-from annals.ledger.idempotency import IdempotentRequest, marker_put
+from annals.ledger.entry import SALT_BYTES
+from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put, markers_of
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import read_records
 from annals.ledger.retry import tries
@@ -65,10 +67,14 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
     ConversationErased, MessageRedacted : what it was made of is withdrawn
     RequestTooLarge, IdempotencyKeyReused, AppendConflict
     """
+    marker = []
+    if request:
+        salt = os.urandom(SALT_BYTES)
+        memory = replace(memory, salt=salt.hex())
+        marker = [marker_put(request, {"memoryId": _name_in_marker(memory)}, salt)]
     put = _put(Address.of(memory.tenant, memory.memory_id).current, memory)
     put["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
-    writes: list[Any] = [put, *([marker_put(request, {"memoryId": _name_in_marker(memory)})] if request else [])]
-    writes += [*reference_puts(memory), *trace_puts(_traces_of(memory))]
+    writes: list[Any] = [put, *marker, *reference_puts(memory), *trace_puts(_traces_of(memory))]
     source, mark = _source_of(memory), None
     for _ in tries(settings().append_patience_s):
         checks: list[Any] = source.checks(mark) if source else []
@@ -78,8 +84,7 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
             reasons = cancellation_reasons(error)
             codes = [reason["Code"] for reason in reasons]
             if request and codes[1] == "ConditionalCheckFailed":
-                earlier = _id_of_marker(request.result_of(reasons[1]["Item"])["memoryId"], memory)
-                return read_memory(memory.tenant, earlier), True
+                return _made_before(memory, request, reasons[1]["Item"]), True
             if source and "ConditionalCheckFailed" in codes[len(writes) :]:
                 mark = source.demand()
             elif not set(codes) <= RETRIED_REASONS:
@@ -87,6 +92,13 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
         else:
             return memory, False
     raise AppendConflict(memory.memory_id)
+
+
+def _made_before(ours: StoredMemory, request: IdempotentRequest, marker: Item) -> StoredMemory:
+    """The memory that an earlier try of a request made. Raises IdempotencyKeyReused, and MemoryNotFound."""
+    memory = read_memory(ours.tenant, _id_of_marker(request.result_of(marker)["memoryId"], ours))
+    request.result_of(marker, bytes.fromhex(memory.salt or ""))
+    return memory
 
 
 def _source_of(memory: StoredMemory) -> Source | None:
@@ -138,42 +150,82 @@ def read_memory(tenant: str, memory_id: str) -> StoredMemory:
     return memory
 
 
-def change_memory(memory: StoredMemory, change: Change, expected_version: int | None = None) -> StoredMemory:
+def change_memory(
+    memory: StoredMemory,
+    change: Change,
+    expected_version: int | None = None,
+    request: IdempotentRequest | None = None,
+) -> tuple[StoredMemory, bool]:
     """Give a memory a new version; the one before is kept, the oldest beyond the limit dropped.
+
+    Returns
+    -------
+    StoredMemory and bool
+        The version that the change made, and whether an earlier try of the request had made it.
 
     Raises
     ------
     MemoryNotFound
+    IdempotencyKeyReused : the request's key came with another change of this memory before
     PreconditionFailed : the version is not ``expected_version``
     RequestTooLarge : changed so, it would be larger than an item of the table can be
     AppendConflict : others kept changing it
     """
-    address = Address.of(memory.tenant, memory.memory_id)
+    address, once = Address.of(memory.tenant, memory.memory_id), _beside(memory, request)
     for _ in tries(settings().append_patience_s):
+        if once and (earlier := find_result(once)):
+            return _changed_by(memory.tenant, memory.memory_id, earlier), True
         if expected_version is not None and memory.version != expected_version:
             raise PreconditionFailed(expected_version, memory.version)
         changed = replace(memory, **change, version=memory.version + 1, updated_at=now_ms())
         writes: list[Any] = [*_replace(memory, changed), _put(address.version(memory.version), memory)]
         if (dropped := memory.version - settings().memory_versions) > 0:
             writes.append({"Delete": {"TableName": settings().state_table, "Key": address.version(dropped)}})
-        if write_together(writes):
-            return changed
+        if write_together([*writes, *_marker(once, changed)]):
+            return changed, False
         memory = read_memory(memory.tenant, memory.memory_id)
     raise AppendConflict(memory.memory_id)
 
 
-def set_status(memory: StoredMemory, status: str) -> StoredMemory:
-    """Archive a memory, or restore it as it was. Raises MemoryNotArchived where there is nothing to restore."""
-    if status == ACTIVE and memory.status != ARCHIVED:
-        raise MemoryNotArchived(memory.memory_id)
+def set_status(
+    memory: StoredMemory, status: str, request: IdempotentRequest | None = None
+) -> tuple[StoredMemory, bool]:
+    """Archive a memory, or restore it as it was, and say whether an earlier try of the request had.
+
+    Raises MemoryNotArchived where there is nothing to restore.
+    """
+    once, is_wrong = _beside(memory, request), status == ACTIVE and memory.status != ARCHIVED
     for _ in tries(settings().append_patience_s):
+        if once and (earlier := find_result(once)):
+            return _changed_by(memory.tenant, memory.memory_id, earlier), True
+        if is_wrong:
+            raise MemoryNotArchived(memory.memory_id)
         if memory.status == status:
-            return memory
+            return memory, False
         changed = replace(memory, status=status, updated_at=now_ms())
-        if write_together(_replace(memory, changed)):
-            return changed
+        if write_together([*_replace(memory, changed), *_marker(once, changed)]):
+            return changed, False
         memory = read_memory(memory.tenant, memory.memory_id)
     raise AppendConflict(memory.memory_id)
+
+
+def _beside(memory: StoredMemory, request: IdempotentRequest | None) -> IdempotentRequest | None:
+    """The request, with a marker that goes with the memory."""
+    address = Address.of(memory.tenant, memory.memory_id)
+    return request.standing_beside(address.pk, address.name) if request else None
+
+
+def _marker(once: IdempotentRequest | None, changed: StoredMemory) -> list[Any]:
+    told = {"version": changed.version, "status": changed.status, "updated_at": changed.updated_at}
+    return [marker_put(once, told)] if once else []
+
+
+def _changed_by(tenant: str, memory_id: str, result: Mapping[str, Any]) -> StoredMemory:
+    """A memory as an earlier request left it; as it is now, where that version is not kept any more."""
+    memory = read_memory(tenant, memory_id)
+    with suppress(VersionNotFound):
+        return replace(version_of(memory, result["version"]), **result)
+    return memory
 
 
 def remove_memory(caller: Caller, memory_id: str) -> None:
@@ -200,7 +252,7 @@ def delete_memory(memory: StoredMemory) -> bool:
 def _forget_deleted(memory: StoredMemory) -> None:
     """Delete the versions of a memory that is marked as deleted, then the mark, if it is no raw one's."""
     address = Address.of(memory.tenant, memory.memory_id)
-    delete_partition(address.pk, f"V#{address.name}#")
+    _forget_versions(address)
     if split_raw_id(memory.memory_id) is None:
         _drop_leads(memory)
         client().delete_item(TableName=settings().state_table, Key=address.current)
@@ -244,8 +296,13 @@ def lead_to_memory(memory: StoredMemory) -> None:
 
 def forget_memory(tenant: str, memory_id: str) -> None:
     """Delete the versions of a message as a memory, once the message itself is redacted, and the memory with it."""
-    address = Address.of(tenant, memory_id)
+    _forget_versions(Address.of(tenant, memory_id))
+
+
+def _forget_versions(address: Address) -> None:
+    """Delete the versions of a memory, and what is kept of the requests that made them."""
     delete_partition(address.pk, f"V#{address.name}#")
+    delete_partition(address.pk, markers_of(address.name))
 
 
 def find_memories_of(tenant: str, conversation_id: str) -> Iterator[StoredMemory]:

@@ -31,7 +31,10 @@ _YEAR_1_MS = 62_135_596_800_000
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFact:
-    """A fact. Times are Unix milliseconds; ``message_ids`` name the words in the ledger that it comes from."""
+    """A fact. Times are Unix milliseconds; ``message_ids`` name the words in the ledger that it comes from.
+
+    ``salt`` is what the digest of the request that made it is salted with, in hexadecimal digits.
+    """
 
     tenant: str
     fact_id: str
@@ -50,6 +53,7 @@ class StoredFact:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     conversation_id: str | None = None
     message_ids: tuple[str, ...] = ()
+    salt: str | None = None
 
     @property
     def pk(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,6 +15,7 @@ from annals.access.caller import Caller
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import AppendConflict, FactNotFound
 from annals.ledger.append import RETRIED_REASONS
+from annals.ledger.entry import SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.retry import tries
 from annals.memory.facts.items import (
@@ -53,11 +56,16 @@ def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> t
     ConversationErased, MessageRedacted : what it comes from is withdrawn
     RequestTooLarge, IdempotencyKeyReused, AppendConflict
     """
-    once = marker_put(request, {"factId": fact.fact_id}) if request else None
+    once = None
+    if request:
+        salt = os.urandom(SALT_BYTES)
+        fact, once = replace(fact, salt=salt.hex()), marker_put(request, {"factId": fact.fact_id}, salt)
     source = Source(fact.tenant, fact.conversation_id, fact.message_ids) if fact.conversation_id else None
     earlier = _write([fact], source, once=once)
     if request and earlier:
-        return read_fact(fact.tenant, request.result_of(earlier)["factId"]), True
+        known = read_fact(fact.tenant, request.result_of(earlier)["factId"])
+        request.result_of(earlier, bytes.fromhex(known.fact.salt or ""))
+        return known, True
     return read_fact(fact.tenant, fact.fact_id), False
 
 
