@@ -14,6 +14,7 @@ from annals.conversations.read import demand_space, demand_tail
 from annals.conversations.receipts import read_receipt
 from annals.errors import InvalidInput, ReceiptNotFound
 from annals.http.app import Api, reply
+from annals.http.cursors import damaged
 from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, read_messages
@@ -69,6 +70,8 @@ def get_receipt(receipt_id: PathId, cursor: Annotated[str | None, Query()] = Non
     receipt = read_receipt(caller.tenant, receipt_id)
     if not caller.may_see(receipt.space):
         raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
+    if cursor is not None:
+        raise damaged()
     return show_receipt(receipt)
 
 

@@ -306,7 +306,7 @@ def test_a_key_of_another_tenant_cannot_be_revoked(server: Server, api: httpx.Cl
         ({"scopes": "read"}, "INVALID_FORMAT", "scopes"),
         ({"memorySpaces": []}, "EMPTY_ARRAY", "memorySpaces"),
         ({"memorySpaces": [""]}, "MISSING_REQUIRED_FIELD", "memorySpaces[0]"),
-        ({"expiresAt": 1}, "INVALID_DATE_RANGE", "expiresAt"),
+        ({"expiresAt": "2020-01-01T00:00:00Z"}, "INVALID_DATE_RANGE", "expiresAt"),
         ({"expiresAt": "soon"}, "INVALID_FORMAT", "expiresAt"),
         ({"tenant": ""}, "MISSING_REQUIRED_FIELD", "tenant"),
         ({"keyId": "x"}, "UNKNOWN_FIELD", "keyId"),

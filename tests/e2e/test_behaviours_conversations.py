@@ -307,9 +307,13 @@ def test_a_list_shows_the_newest_activity_first(own: httpx.Client) -> None:
         ({"messageCountMin": "x"}, "INVALID_RANGE", "messageCountMin"),
         ({"createdAfter": "yesterday"}, "INVALID_FORMAT", "createdAfter"),
         ({"createdAfter": "2025-01-01T00:00:00"}, "INVALID_FORMAT", "createdAfter"),
-        ({"createdAfter": "2000", "createdBefore": "1000"}, "INVALID_DATE_RANGE", "createdAfter"),
-        ({"createdAfter": "1000", "createdBefore": "1000"}, "INVALID_DATE_RANGE", "createdAfter"),
-        ({"lastMessageAfter": "1000", "lastMessageBefore": "1000"}, "INVALID_DATE_RANGE", "lastMessageAfter"),
+        ({"createdAfter": "1714557601", "createdBefore": "1714557600"}, "INVALID_DATE_RANGE", "createdAfter"),
+        ({"createdAfter": "1714557600", "createdBefore": "1714557600"}, "INVALID_DATE_RANGE", "createdAfter"),
+        (
+            {"lastMessageAfter": "1714557600", "lastMessageBefore": "1714557600"},
+            "INVALID_DATE_RANGE",
+            "lastMessageAfter",
+        ),
     ],
 )
 def test_a_list_that_cannot_be_is_refused_by_name(

@@ -25,8 +25,13 @@ LISTS = {
     "/v1/facts": ("userId=ada", "subject=Ada"),
     "/v1/users/ada/memories": ("topic=x", "agentId=a"),
     "/v1/users/ada/memories?order=asc": ("topic=x", "memorySpaceId=home"),
+    "/v1/memories/mem:one:1/versions": (),
+    "/v1/keys": (),
 }
-"""The lists, each with two filters that no cursor of the plain list goes with."""
+"""The lists, each with filters that no cursor of the plain list goes with."""
+
+RECEIPT = "/v1/receipts/{receiptId}"
+"""What else has pages: of a hundred conversations."""
 
 ADA = {"userId": "ada", "memorySpaceId": "home"}
 
@@ -47,6 +52,9 @@ def filled(moto: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api
             assert (
                 api.post("/v1/users/ada/memories", {"memory": f"likes {number}", "memorySpaceId": "home"}).status == 201
             )
+            assert api.patch("/v1/memories/mem:one:1", {"importance": number}).status == 200
+            for spaces in ({}, {"memorySpaces": ["home"]}):
+                assert api.post("/v1/keys", {"name": f"key {number}", "scopes": ["read"], **spaces}).status == 201
         stream.deliver()
         yield api
 
@@ -59,12 +67,12 @@ def page(api: Api, path: str, *more: str):
 def test_the_lists_are_all_there_are() -> None:
     schema = json.loads((ROOT / "openapi.json").read_text())
     declared = {
-        path.replace("{conversationId}", "one").replace("{userId}", "ada")
+        path.replace("{conversationId}", "one").replace("{userId}", "ada").replace("{memoryId}", "mem:one:1")
         for path, operations in schema["paths"].items()
         for operation in operations.values()
         if "cursor" in {each["name"] for each in operation.get("parameters", ())}
     }
-    assert declared == {path.partition("?")[0] for path in LISTS}
+    assert declared == {path.partition("?")[0] for path in LISTS} | {RECEIPT}
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -127,6 +135,37 @@ def test_a_history_s_cursor_alone_brings_its_own_direction(filled: Api) -> None:
     path = "/v1/conversations/one/messages"
     cursor = page(filled, path, "order=desc").json["nextCursor"]
     assert [each["seq"] for each in page(filled, path, f"cursor={cursor}").json["items"]] == [3]
+
+
+def test_a_restricted_key_reads_nothing_of_other_spaces_in_a_cursor(tenant: str) -> None:
+    api = Api.of(tenant)
+    for number in range(6):
+        space = "abc"[number % 3]
+        said = {"userId": "ada", "memorySpaceId": space}
+        new = {"type": "user-agent", "conversationId": f"secret-{space}-{number}", "participants": said}
+        assert api.post("/v1/conversations", new).status == 201
+    restricted, seen = api.limited(spaces={"a", "b"}), []
+    for sort_by in ("createdAt", "lastMessageAt", "updatedAt", "messageCount"):
+        query = f"sortBy={sort_by}"
+        answer = page(restricted, f"/v1/conversations?{query}")
+        while cursor := answer.json.get("nextCursor"):
+            raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+            assert b"secret" not in raw
+            assert len(raw) % 64 == 32, "lengths tell nothing of ids"
+            answer = page(restricted, f"/v1/conversations?{query}", f"cursor={cursor}")
+            seen += [item["participants"]["memorySpaceId"] for item in answer.json["items"]]
+    assert set(seen) == {"a", "b"}
+
+
+def test_the_pages_of_a_receipt_take_no_other_s_cursor(tenant: str, filled: Api) -> None:
+    api = Api.of(tenant)
+    cursor = page(filled, "/v1/keys").json["nextCursor"]
+    new = {"type": "user-agent", "conversationId": "gone", "participants": ADA}
+    assert api.post("/v1/conversations", new).status == 201
+    for path in ("/v1/conversations/gone", "/v1/users/bob"):
+        receipt = f"/v1/receipts/{api.delete(path).json['receiptId']}"
+        assert api.get(receipt).status == 200
+        assert api.get(f"{receipt}?cursor={cursor}").problem == (422, "INVALID_CURSOR", "cursor")
 
 
 FORGED = [

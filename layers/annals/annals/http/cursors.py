@@ -16,6 +16,10 @@ PAGING = ("limit", "cursor")
 """The query parameters that may be others on each page of a list."""
 
 
+FORM = 1
+"""The form of the places in cursors: one that is written in another form gets another number, and is not misread."""
+
+
 @dataclass(frozen=True)
 class Cursors:
     """The cursors of one list, as one caller may see it and asks for it: others' are refused.
@@ -41,7 +45,7 @@ class Cursors:
         """
         asked = sorted((name, value) for name, value in query.items() if name not in free)
         spaces = None if caller.spaces is None else sorted(caller.spaces)
-        return Cursors(caller.tenant, json.dumps([[*list_of], asked, spaces]).encode())
+        return Cursors(caller.tenant, json.dumps([FORM, [*list_of], asked, spaces]).encode())
 
     def next(self, *place: Any) -> dict[str, Any]:
         """What an answer says of the page that begins behind a place."""
