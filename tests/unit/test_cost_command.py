@@ -39,6 +39,12 @@ def test_an_index_that_sleeps_costs_nothing_and_one_that_runs_by_the_hour(capsys
     assert bill(capsys, "--ocus", "2")["An idle month"]["index, running"] == pytest.approx(2 * 730 * 0.24)
 
 
+def test_each_time_that_the_index_is_woken_costs_its_capacity_until_it_sleeps_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert bill(capsys, "--wakes", "60")["An idle month"]["index, woken"] == pytest.approx(60 * 2 * 11 / 60 * 0.24)
+
+
 def test_prices_and_measures_can_be_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     tables = bill(capsys, "--set", "million_wcu=1.25", "--set", "project_wcu=4")
     assert tables["A turn of 1 KB, a million times"]["heads and lists, written"] == pytest.approx(5)

@@ -51,8 +51,8 @@ SCRUBBING = {"EraseFunction", "FinishErasureFunction"}
 WILDCARDS = {
     # A domain's ARN ends in /*: what follows are the paths of its own HTTP API.
     "${OpenSearchArn}/*": ("es:",),
-    # Reranking is not permitted by resource; which model may be invoked for it is said beside.
-    "*": ("bedrock:Rerank", "comprehend:DetectPiiEntities"),
+    # Reranking is not permitted by resource; which model may be invoked for it is said beside. Nor are metrics.
+    "*": ("bedrock:Rerank", "comprehend:DetectPiiEntities", "cloudwatch:GetMetricData"),
 }
 """Where a resource may hold a ``*``, and for which actions."""
 

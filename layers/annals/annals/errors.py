@@ -317,6 +317,19 @@ class SearchUnavailable(Unavailable):
     code, title = "SEARCH_UNAVAILABLE", "Search unavailable"
 
 
+class SearchAsleep(SearchUnavailable):
+    """503: a Serverless collection did not answer in the time that one may wait for it; most likely it wakes."""
+
+    title = "Search index waking up"
+
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            f"The search index does not answer ({said}). A Serverless collection sleeps after ten idle minutes, and "
+            "takes up to 30 seconds to wake: send the request again."
+        )
+        self.retry_after_s = 10
+
+
 class EmbeddingUnavailable(SearchUnavailable):
     title = "Embedding model unavailable"
 

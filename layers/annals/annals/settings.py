@@ -22,8 +22,9 @@ class Settings:
     ``embeddings_url`` and ``chat_url`` are an OpenAI-compatible endpoint (``http://…/v1``), ``offline`` for the models
     that need no network, or empty for Amazon Bedrock. ``rerank_model`` is a reranking model on Bedrock, or with
     ``rerank_url`` a chat model at an OpenAI-compatible endpoint; empty for none. Either ``opensearch_url`` or
-    ``embedded_index`` (a file) names the search index. Keys may be given as the ARN of a Secrets Manager secret,
-    which is read again after ``secret_max_age_s``.
+    ``embedded_index`` (a file) names the search index. ``opensearch_wake_s`` is how long a request may wait for a
+    Serverless collection, which sleeps when it is idle and takes up to 30 seconds to wake. Keys may be given as the ARN
+    of a Secrets Manager secret, which is read again after ``secret_max_age_s``.
     ``chat_stall_s`` is the longest silence of a chat model, ``chat_timeout_s`` the longest that one reply may take.
     ``draft_retention_s`` is how long a stream can be followed, at most a day; ``draft_lease_s`` how long one whose
     process is silent is held for alive. ``summarize_every`` is how many new messages bring a conversation a new
@@ -49,6 +50,7 @@ class Settings:
     opensearch_url: str = ""
     opensearch_service: str = "es"
     opensearch_index: str = "annals"
+    opensearch_wake_s: float = 20.0
     embedded_index: str = ""
 
     embeddings_url: str = ""

@@ -43,7 +43,9 @@ class Units:
 
     Capacity units are measured (``python -m bench.cost``, ``python -m bench.lists``; a test holds the first five to
     it). Times are those of a warm function beside DynamoDB, an embedding model and an index that answer in 5, 100 and
-    40 ms; put in your own from the functions' REPORT lines.
+    40 ms; put in your own from the functions' REPORT lines. ``wake_ocus`` and ``wake_minutes`` are what a Serverless
+    collection runs with, and for how long, each time that it is woken: one OCU to index and one to search, until ten
+    idle minutes are over. They are AWS' words, not measured.
     """
 
     ledger_wcu_per_kb: float = 1
@@ -63,12 +65,17 @@ class Units:
     embedded_times: float = 4
     question_tokens: float = 15
     index_gb_per_gb: float = 12
+    wake_ocus: float = 2
+    wake_minutes: float = 11
     log_kb: float = 2.0
 
 
 @dataclass(frozen=True)
 class Month:
-    """A month's use; ``stored_gb`` is what the ledger holds, ``ocus`` the index' average capacity."""
+    """A month's use; ``stored_gb`` is what the ledger holds.
+
+    The index is paid for by its average capacity, ``ocus``, or by how often it is woken from its sleep, ``wakes``.
+    """
 
     turns: float = 1_000_000
     turn_kb: float = 1.0
@@ -76,6 +83,7 @@ class Month:
     searches: float = 100_000
     stored_gb: float = 10.0
     ocus: float = 0.0
+    wakes: float = 0.0
     alarms: float = 26
 
 
@@ -121,13 +129,14 @@ def gigabyte_cost(prices: Prices, units: Units) -> Lines:
     }
 
 
-def idle_cost(prices: Prices, month: Month) -> Lines:
+def idle_cost(prices: Prices, units: Units, month: Month) -> Lines:
     """A month in which nothing happens and nothing is stored."""
     return {
         "root key's secret": prices.secret,
         "alarms": month.alarms * prices.alarm,
         "dashboard": prices.dashboard,
         "index, running": month.ocus * HOURS * prices.ocu_hour,
+        "index, woken": month.wakes * units.wake_ocus * units.wake_minutes / 60 * prices.ocu_hour,
     }
 
 
@@ -137,7 +146,7 @@ def monthly_cost(prices: Prices, units: Units, month: Month) -> Lines:
         "turns": month.turns * sum(turn_cost(prices, units, month).values()),
         "searches": month.searches * sum(search_cost(prices, units).values()),
         "stored": month.stored_gb * sum(gigabyte_cost(prices, units).values()),
-        "idle": sum(idle_cost(prices, month).values()),
+        "idle": sum(idle_cost(prices, units, month).values()),
     }
 
 
@@ -148,7 +157,7 @@ def run(month: Month, settings: Iterable[str], *, as_json: bool) -> int:
         f"A turn of {month.turn_kb:g} KB, a million times": _times(turn_cost(prices, units, month), 1e6),
         "A search, a million times": _times(search_cost(prices, units), 1e6),
         "A gigabyte for a month": gigabyte_cost(prices, units),
-        "An idle month": idle_cost(prices, month),
+        "An idle month": idle_cost(prices, units, month),
         "This month": monthly_cost(prices, units, month),
     }
     sys.stdout.write(json.dumps(tables, indent=2) + "\n" if as_json else "\n".join(map(_shown, tables.items())))

@@ -129,6 +129,7 @@ def _add_cost(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     parser.add_argument("--searches", type=float, default=100_000, help="a month (%(default)d)")
     parser.add_argument("--stored-gb", type=float, default=10.0, help="what the ledger holds (%(default)g)")
+    parser.add_argument("--wakes", type=float, default=0.0, help="how often a month the index is woken (%(default)g)")
     parser.add_argument("--ocus", type=float, default=0.0, help="average capacity of the index, in OCU (%(default)g)")
     parser.add_argument("--alarms", type=float, default=24, help="alarms of the stack (%(default)d)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -229,7 +230,7 @@ def _import(options: argparse.Namespace) -> int:
 def _cost(options: argparse.Namespace) -> int:
     from annals.cli.costing import Month, run
 
-    names = ("turns", "turn_kb", "with_keys", "searches", "stored_gb", "ocus", "alarms")
+    names = ("turns", "turn_kb", "with_keys", "searches", "stored_gb", "ocus", "wakes", "alarms")
     return run(Month(**{name: getattr(options, name) for name in names}), options.set, as_json=options.json)
 
 

@@ -39,6 +39,9 @@ def from_settings(settings: Settings) -> RebuildableIndex:
         from annals.search.opensearch import OpenSearchIndex
 
         return OpenSearchIndex(
-            settings.opensearch_url, name=settings.opensearch_index, service=settings.opensearch_service
+            settings.opensearch_url,
+            name=settings.opensearch_index,
+            service=settings.opensearch_service,
+            wake_s=settings.opensearch_wake_s,
         )
     raise ConfigurationError("OPENSEARCH_URL is missing: the URL of the search index (or EMBEDDED_INDEX, a file).")

@@ -12,14 +12,15 @@ from urllib.parse import urlsplit
 from opensearchpy import OpenSearch, Urllib3AWSV4SignerAuth, Urllib3HttpConnection, helpers
 from opensearchpy.exceptions import NotFoundError, OpenSearchException
 
-from annals.errors import ConfigurationError, SearchUnavailable
+from annals.errors import ConfigurationError, SearchAsleep, SearchUnavailable
 from annals.search import opensearch_generations as generations
 from annals.search import opensearch_query as query
 from annals.search.dates import Period
 from annals.search.documents import Document, Vector
 from annals.search.generations import Place, demand_form, demand_owners, form
 from annals.search.opensearch_query import Clause
-from annals.search.port import Candidates, Failure, Scope
+from annals.search.port import SERVERLESS, Candidates, Failure, Scope
+from annals.search.waking import WakingTransport, is_asleep
 
 TIMEOUT_S = 10.0
 RETRIES = 2
@@ -29,7 +30,6 @@ PAGE = 1_000
 MAX_SPEAKERS = 1_000
 SPEAKERS_KEPT_S = 60.0
 SPEAKERS_KEPT = 1_000
-SERVERLESS = "aoss"
 NOTED = "noted"
 """Under this name the mapping keeps how far the index' building has come."""
 
@@ -44,9 +44,10 @@ class OpenSearchIndex:
     url : ``https://host``, ``http://127.0.0.1:9200``, ``https://user:password@host``
     name : the index' name
     service : ``es`` for a domain or a node, ``aoss`` for a Serverless collection
+    wake_s : how long a request may wait for a collection that may sleep
     """
 
-    def __init__(self, url: str, *, name: str = "annals", service: str = "es") -> None:
+    def __init__(self, url: str, *, name: str = "annals", service: str = "es", wake_s: float = 0.0) -> None:
         self._url = url
         self._name = name
         self._serverless = service == SERVERLESS
@@ -55,8 +56,8 @@ class OpenSearchIndex:
             http_auth=_signer(url, service),
             connection_class=Urllib3HttpConnection,
             timeout=TIMEOUT_S,
-            max_retries=RETRIES,
             pool_maxsize=16,
+            **_tries(wake_s) if self._serverless else {"max_retries": RETRIES},
         )
         self._models: dict[str, str] = {}
         self._speakers: dict[tuple[str, frozenset[str] | None], tuple[float, frozenset[str]]] = {}
@@ -363,6 +364,8 @@ class OpenSearchIndex:
         try:
             yield
         except OpenSearchException as error:
+            if self._serverless and is_asleep(error):
+                raise SearchAsleep(_said(error)) from error
             raise SearchUnavailable(f"The search index does not answer: {_said(error)}") from error
 
 
@@ -380,6 +383,11 @@ def _signer(url: str, service: str) -> Urllib3AWSV4SignerAuth | None:
     if not region:
         raise ConfigurationError(f"OPENSEARCH_URL {parts.hostname} needs AWS_REGION.")
     return Urllib3AWSV4SignerAuth(credentials, region, service)
+
+
+def _tries(wake_s: float) -> dict[str, Any]:
+    """How a collection is asked that may sleep."""
+    return {"transport_class": WakingTransport, "wake_s": wake_s, "max_retries": 0}
 
 
 def _scores(

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from annals.search.dates import Period
 from annals.search.documents import NOBODY, Document, Vector, user_owner
 
+SERVERLESS = "aoss"
+"""The service of a Serverless collection, as requests to it are signed; it sleeps when it is idle."""
+
 OneOf = str | tuple[str, ...] | None
 """A filter on a name: this one, one of these, or (None) whatever."""
 

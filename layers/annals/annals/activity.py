@@ -1,0 +1,62 @@
+"""What CloudWatch knows of the tables: whether anything was written since the search index was last compared with them.
+
+It costs no request to the index, which may sleep and would be woken by one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+
+from annals.settings import settings
+
+LOOK_BACK_S = 14 * 86_400
+"""How far back is looked. An index that was not compared for so long is compared, whatever was written."""
+
+PERIOD_S = 3600
+"""How many seconds one value stands for."""
+
+WRITTEN = "ConsumedWriteCapacityUnits"
+
+
+def is_worth_a_check() -> bool:
+    """Whether the tables were written to since the last comparison, or that one found something off, or was never."""
+    now = int(time.time())
+    answer = boto3.client("cloudwatch").get_metric_data(
+        MetricDataQueries=[
+            _checks(),
+            _writes("ledger", settings().ledger_table),
+            _writes("state", settings().state_table),
+        ],
+        StartTime=datetime.fromtimestamp(now - LOOK_BACK_S, UTC),
+        EndTime=datetime.fromtimestamp(now, UTC),
+    )
+    values: dict[str, dict[datetime, float]] = {"checked": {}, "ledger": {}, "state": {}}
+    for found in answer["MetricDataResults"]:
+        values[found["Id"]] |= dict(zip(found["Timestamps"], found["Values"], strict=True))
+    checked = values["checked"]
+    if not checked or checked[max(checked)] > 0:
+        return True
+    # A value's time is when its period begins: what was written in the hour of the check may have come after it.
+    written = [at for name in ("ledger", "state") for at, units in values[name].items() if units > 0]
+    return any(at >= max(checked) for at in written)
+
+
+def _checks() -> Any:
+    """What comparisons found, of this stack."""
+    service = {"Name": "service", "Value": os.environ.get("POWERTOOLS_SERVICE_NAME", "")}
+    namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "")
+    return _query("checked", namespace, "IndexDrift", service, "Maximum")
+
+
+def _writes(name: str, table: str) -> Any:
+    return _query(name, "AWS/DynamoDB", WRITTEN, {"Name": "TableName", "Value": table}, "Sum")
+
+
+def _query(name: str, namespace: str, metric: str, dimension: dict[str, str], statistic: str) -> dict[str, Any]:
+    measured = {"Namespace": namespace, "MetricName": metric, "Dimensions": [dimension]}
+    return {"Id": name, "MetricStat": {"Metric": measured, "Period": PERIOD_S, "Stat": statistic}}
