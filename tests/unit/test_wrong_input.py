@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.template import ROOT
+from scripts.events import BODIES, PLACES
+from tests.conftest import Setting
 from tests.support.api import Api
 from tests.support.indexing import embedded_index
 
@@ -101,6 +103,42 @@ def requests(draw: st.DrawFn) -> tuple[str, str, str | None, dict[str, str]]:
 def test_no_request_fails_for_what_it_says(api: Api, tmp_path: Path, request: Any) -> None:
     method, path, body, headers = request
     with embedded_index(tmp_path):
+        answer = api.send(method, path, body, **headers)
+    assert answer.status < 500, answer.body
+
+
+KEYS = ["%" * 255, "#" * 255, "a", " ", "x" * 256]
+
+
+@st.composite
+def nearly_right_requests(draw: st.DrawFn) -> tuple[str, str, str, dict[str, str]]:
+    """A request as it should be, but for one field of its body or one id of its path."""
+    name = draw(st.sampled_from(sorted(BODIES.keys() - {STREAMED})))
+    method, _, template = name.partition(" ")
+    ids = {key: quote(value, safe="") for key, value in PLACES.items()}
+    said = {field: json.dumps(value) for field, value in BODIES[name].items()}
+    if draw(st.booleans()):
+        ids[draw(st.sampled_from(sorted(ids)))] = quote(
+            draw(st.sampled_from(["😀" * 128, "%" * 128, "#" * 128])), safe=""
+        )
+    else:
+        fields = sorted({*_fields(OPERATIONS[name]), *said})
+        if fields:
+            said[draw(st.sampled_from(fields))] = draw(values)
+    path = re.sub(r"{(\w+)}", lambda found: ids[found[1]], template)
+    headers = {"idempotency_key": draw(st.sampled_from(KEYS))} if draw(st.booleans()) else {}
+    return method, path, "{" + ",".join(f'"{field}":{value}' for field, value in said.items()) + "}", headers
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[*HealthCheck])
+@given(request=nearly_right_requests())
+def test_no_request_fails_for_the_one_thing_that_is_odd_in_it(
+    api: Api, tmp_path: Path, setting: Setting, request: Any
+) -> None:
+    setting("CHAT_URL", "offline")
+    method, path, body, headers = request
+    with embedded_index(tmp_path):
+        api.post("/v1/conversations", {**BODIES["POST /v1/conversations"], "conversationId": "lisbon"})
         answer = api.send(method, path, body, **headers)
     assert answer.status < 500, answer.body
 

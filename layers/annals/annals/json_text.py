@@ -107,8 +107,9 @@ def _refuse_inexact(value: Any) -> None:
     """Raise InvalidInput for a number that would come back as another one."""
     for place, number in _inexact_numbers(value, ()):
         if place[:1] not in {(name,) for name in MEASURED}:
-            detail = f"The number {number.digits[:40]} could not be given back as it is; send it as text."
-            raise InvalidInput("INVALID_FORMAT", detail, field=field_name(place) or None)
+            field = field_name(place) or None
+            detail = f"{field or 'The body'} is {number.digits[:40]}, which could not be given back; send it as text."
+            raise InvalidInput("INVALID_FORMAT", detail, field=field)
 
 
 def _inexact_numbers(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], _Inexact]]:

@@ -24,6 +24,10 @@ SOMEBODY = "somebody"
 MAX_FACETS = 1_000
 MAX_FACET_LENGTH = 256
 MAX_DEPTH = 20
+
+MAX_SPEAKER_CHARS = 256
+"""By how much of a name it is searched: no index takes a term of any length, and every question looks at all names."""
+
 Vector = tuple[float, ...]
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from annals.search import words
 from annals.search.dates import MONTHS, NamedDate, asks_when, named_date
+from annals.search.documents import MAX_SPEAKER_CHARS
 
 MAX_TERMS = 64
 MAX_LENGTH = 4_000
@@ -67,7 +68,7 @@ def analyse(text: str, speakers: Collection[str]) -> Question:
 def _named_speakers(text: str, speakers: Collection[str]) -> dict[str, frozenset[str]]:
     """Each speaker that the text names, with the words that name him; not one whom another fits better."""
     said = _name_words(text)
-    found = {speaker: said.intersection(words.words(speaker)) for speaker in speakers}
+    found = {speaker: said.intersection(words.words(speaker[:MAX_SPEAKER_CHARS])) for speaker in speakers}
     return {
         speaker: names
         for speaker, names in found.items()

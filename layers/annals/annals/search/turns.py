@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annals.search import words
-from annals.search.documents import NOBODY, SOMEBODY, Document, user_owner
+from annals.search.documents import MAX_SPEAKER_CHARS, NOBODY, SOMEBODY, Document, user_owner
 
 WINDOW_TURNS = 2
 """How many earlier turns a document's window holds: so many turns behind a redacted one are to be indexed anew."""
 
 ANSWERS = 50
 """How many records behind what a user said a message without a user of its own still counts as an answer to it."""
-
-MAX_SPEAKER_CHARS = 256
-"""By how much of a name it is searched: no index takes a term of any length, and every question looks at all names."""
 
 SESSION_GAP_MS = 6 * 3_600_000
 WINDOW_WORDS = 100
