@@ -100,7 +100,14 @@ def _demand_said(value: Any, field: str) -> None:
         if not value:
             raise invalid(field, "is empty, which says nothing; leave it out if it is not meant", "INVALID_FILTER")
         for name, part in value.items() if isinstance(value, Mapping) else enumerate(value):
-            _demand_said(part, f"{field}[{name}]" if isinstance(name, int) else f"{field}.{name}")
+            _demand_said(part, _place(field, name))
+
+
+def _place(field: str, name: Any) -> str:
+    """Where a part of a condition is; an operator such as ``$in`` is no place of its own."""
+    if isinstance(name, int):
+        return f"{field}[{name}]"
+    return field if str(name).startswith("$") else f"{field}.{name}"
 
 
 def encoded(said: Mapping[str, Any]) -> bytes:

@@ -153,8 +153,8 @@ def _camel(name: str) -> str:
     [
         ({"session": None}, "metadata.session"),
         ({"a": {"b": ""}}, "metadata.a.b"),
-        ({"a": {"$in": []}}, "metadata.a.$in"),
-        ({"a": {"$in": ["x", None]}}, "metadata.a.$in[1]"),
+        ({"a": {"$in": []}}, "metadata.a"),
+        ({"a": {"$in": ["x", None]}}, "metadata.a[1]"),
     ],
 )
 def test_an_empty_condition_on_metadata_is_refused(metadata: Any, field: str) -> None:

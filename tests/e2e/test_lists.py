@@ -272,7 +272,7 @@ def test_a_search_of_conversations_finds_within_its_filter(
         ({"participants": "ada"}, "INVALID_FILTER", "filter.participants"),
         ({"messageCount": "x"}, "INVALID_RANGE", "filter.messageCount"),
         ({"messageCount": True}, "INVALID_RANGE", "filter.messageCount"),
-        ({"messageCount": {"$gte": None}}, "INVALID_RANGE", "filter.messageCount"),
+        ({"messageCount": {"$gte": None}}, "INVALID_FILTER", "filter.messageCount"),
         ({"messageCount": {"$between": 1}}, "INVALID_FILTER", "filter.messageCount"),
         ({"messageCount": {"$in": 1}}, "INVALID_FILTER", "filter.messageCount"),
         ({"metadata": {"x": {"$regex": "."}}}, "INVALID_FILTER", "filter.metadata.x"),

@@ -77,12 +77,13 @@ def _find_fault(said: Any) -> Fault | None:
 
 
 def _conditions(said: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, Any]]:
-    """What a filter asks for, each with its place: what is no object, or an empty one."""
+    """What a filter asks for, each with its place: what is no object, or an empty one. Operators are no places."""
     for name, value in said.items():
+        inner = place if name.startswith("$") else (*place, name)
         if isinstance(value, Mapping) and value and len(place) < MAX_DEPTH:
-            yield from _conditions(value, (*place, name))
+            yield from _conditions(value, inner)
         else:
-            yield (*place, name), value
+            yield inner, value
 
 
 def _fault_of(value: Any, place: Place) -> Fault | None:
