@@ -375,6 +375,11 @@ def test_a_stream_s_filter_that_cannot_be_is_refused_before_anything_is_stored(
     assert api.get("/v1/conversations").json["items"] == []
 
 
+def test_a_message_that_is_longer_than_an_entry_is_refused_as_that(api: Api, stream: Stream, model: Parrot) -> None:
+    answer = api.post(STREAM, {**ONES, "userMessage": "long " * 100_000})
+    assert answer.problem[:2] == (413, "ENTRY_TOO_LARGE")
+
+
 # An index of before
 
 

@@ -153,7 +153,8 @@ class RememberStream(NewTurn, ForUser):
 
     def question(self, limit: int) -> Search:
         """What is asked of the memories. Raises InvalidInput for a filter that cannot be."""
-        asked = Search(query=self.user_message, memorySpaceId=self.memory_space_id, limit=limit, filter=self.filter)
+        query = self.user_message[:MAX_TEXT_CHARS]  # what is longer is no entry, and is refused as that
+        asked = Search(query=query, memorySpaceId=self.memory_space_id, limit=limit, filter=self.filter)
         asked.demand_question()
         return asked
 
