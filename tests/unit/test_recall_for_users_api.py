@@ -301,6 +301,21 @@ def test_a_turn_without_a_user_is_recalled_for_the_user_of_its_conversation(
 # The whole space
 
 
+def test_a_streamed_reply_made_of_everybody_s_words_is_recalled_for_no_user(
+    api: Api, stream: Stream, model: Parrot
+) -> None:
+    question = f"So the PIN is {SECRET}?"
+    prompted(api, model, question, agentId="guide", facts=[
+        {"fact": f"A PIN is {SECRET}.", "subject": "PIN", "predicate": "is", "object": SECRET}
+    ])  # fmt: skip
+    index(stream)
+
+    found = recalled(api, userId="u1")
+    assert [hit["content"] for hit in found["items"]] == [question]
+    assert found["facts"] == []
+    assert len(recalled(api)["items"]) == 2
+
+
 def test_the_whole_space_is_recalled_where_that_is_asked_for(api: Api, stream: Stream, model: Parrot) -> None:
     twos = say(api, TWOS, f"My PIN is {SECRET}")
     say(api, ONES, "My PIN is 2000")

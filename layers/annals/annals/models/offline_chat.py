@@ -31,7 +31,8 @@ class OfflineChat:
     ) -> Pieces:
         """Stream the answer word by word; see ChatModel.stream. Another ``model`` is this one, too."""
         items = [line for line in (instructions or "").splitlines() if line.startswith("- ")]
-        earlier = items + [line for text in _said(messages[:-1]) for line in text.splitlines()]
+        lines = (line for text in _said(messages[:-1]) for line in text.splitlines())
+        earlier = items + [line for line in lines if not line.startswith("[")]  # which only says who speaks
         pieces = _PIECE.findall(_answer(messages[-1].content, earlier))
         for piece in pieces:
             yield piece

@@ -94,7 +94,8 @@ def owners(user_id: str | None, turns: Sequence[Turn]) -> dict[int, str]:
 
     In a conversation without one, to its own user, or else to the user whom it answers: that of the message of which
     this was noted, or the one who is named last among the ``ANSWERS`` records before it. Behind a message of which
-    nothing is left, nobody knows who that was.
+    nothing is left, nobody knows who that was; and a reply that was noted to answer nobody's message was made of
+    everybody's words.
 
     Parameters
     ----------

@@ -124,17 +124,12 @@ def _draft(request: StreamRequest, stored: Stored) -> Draft:
         memory_space_id=request.turn.memory_space_id,
         seq=asked.seq,
         on_failure=request.turn.on_failure,
-        said=said_beside(request.turn, asked.seq if _is_between_users(request.turn, stored.genesis) else None),
+        said=said_beside(request.turn, asked.seq if stored.genesis.user_id is None else None),
         once=IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id),
         owner=new_owner(),
         with_facts=turn is not None,
         turn=turn,
     )
-
-
-def _is_between_users(turn: RememberStream, genesis: Genesis) -> bool:
-    """Whether a turn is a user's in a conversation that does not say whose it is."""
-    return turn.user_id is not None and genesis.user_id is None
 
 
 def _said_of_facts(turn: RememberStream) -> Mapping[str, Any] | None:
