@@ -94,9 +94,7 @@ class OwnTurn:
     def begin(self) -> Steps[Appended]:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         conversation = yield from self._conversation()
-        if conversation.participants.get("memorySpaceId") != self.memory_space_id:
-            detail = f"Conversation {conversation.conversation_id!r} belongs to another memory space."
-            raise Conflict(Problem(409, "MEMORY_SPACE_MISMATCH", "Memory space mismatch", detail, "memorySpaceId"))
+        self._demand_fitting(conversation)
         said = self._message("user", self.user_message)
         if self.user_id is not None:
             said["user_id"] = self.user_id
@@ -166,6 +164,17 @@ class OwnTurn:
             return (yield from _ask(self._create()))
         except Conflict:  # another writer made it meanwhile
             return (yield from _ask(Conversations.get.call(self.conversation_id)))
+
+    def _demand_fitting(self, conversation: Conversation) -> None:
+        """Raise Conflict where the conversation is another space's, user's or agent's; who is not said fits."""
+        if conversation.participants.get("memorySpaceId") != self.memory_space_id:
+            detail = f"Conversation {conversation.conversation_id!r} belongs to another memory space."
+            raise Conflict(Problem(409, "MEMORY_SPACE_MISMATCH", "Memory space mismatch", detail, "memorySpaceId"))
+        for field, said in (("userId", self.user_id), ("agentId", self.agent_id)):
+            if said is not None and conversation.participants.get(field, said) != said:
+                who = "user" if field == "userId" else "agent"
+                detail = f"Conversation {conversation.conversation_id!r} is another {who}'s."
+                raise Conflict(Problem(409, "PARTICIPANT_MISMATCH", "Participant mismatch", detail, field))
 
     def _create(self) -> Call[Conversation]:
         return Conversations.create.call(

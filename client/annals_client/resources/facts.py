@@ -59,7 +59,7 @@ class Facts(Resource[S]):
         Raises
         ------
         NotFound, Erased : there is no such conversation, or message
-        Conflict : MEMORY_SPACE_MISMATCH
+        Conflict : MEMORY_SPACE_MISMATCH, PARTICIPANT_MISMATCH
         """
         said = wire.body(
             conversation_id=conversation_id,

@@ -114,7 +114,7 @@ class Remembering(Resource[S]):
 
         Raises
         ------
-        Conflict : MEMORY_SPACE_MISMATCH, CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
+        Conflict : MEMORY_SPACE_MISMATCH, PARTICIPANT_MISMATCH, CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
         ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
         """
         return Said(body=_turn(**turn, agent_response=agent_response), key=idempotency_key)

@@ -330,6 +330,14 @@ def test_a_turn_in_anothers_space_is_refused_before_the_model_is_asked(ask: Ask,
     assert len(story.told) == 2
 
 
+def test_a_turn_of_another_user_is_refused_before_the_model_is_asked(ask: Ask, story: Story) -> None:
+    story.relay(ask, WORDS)
+    with pytest.raises(Conflict) as failed:
+        story.relay(ask, _breaking(), user_id="somebody-else")
+    assert (failed.value.code, failed.value.field) == ("PARTICIPANT_MISMATCH", "userId")
+    assert len(story.told) == 2
+
+
 def test_who_may_not_write_asks_no_model(ask: Ask, story: Story) -> None:
     reader = story.annals.keys.create("reader", ["read"]).key
     story.key = reader
