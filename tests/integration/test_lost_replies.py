@@ -23,7 +23,7 @@ from tests.support import faults
 from tests.support.api import Api, Reply
 from tests.support.streaming import Streams, events
 
-MOST_CALLS = 60
+MOST_CALLS = 120
 KEY = {"name": "reader", "scopes": ["read"]}
 USER = {"userId": "ada", "memorySpaceId": "home"}
 NEW = {"type": "user-agent", "participants": USER, "metadata": {"secret": "tulip"}}
