@@ -12,6 +12,7 @@ from annals.ledger.keys import conversation_pk
 from annals.state import read_partition
 from tests.fakes.chat_server import REPLY, ChatServer
 from tests.fakes.uvicorn_server import Told
+from tests.support import faults
 from tests.support.api import Api
 from tests.support.streaming import Streams, draft_items, events, shown, text_of
 
@@ -133,3 +134,11 @@ def test_erasing_while_a_reply_streams_leaves_nothing_of_it(
     assert read(rest, 100)[-1].data["code"] == "CONVERSATION_ERASED"
     wait_until(lambda: draft_items(tenant, stream_id) == [])
     assert signposts(tenant) == []
+
+
+def test_a_turn_is_stored_whole_though_no_item_of_its_draft_can_be_written(stream: Streams, api: Api) -> None:
+    lost = [faults.lose_request] * 400
+    with faults.on("PutItem", *lost) as left:
+        told = events(stream(headers=KEY))
+    assert len(left) < len(lost)
+    assert (told[-1].name, contents(api)) == ("result", ["Where is my cat?", REPLY])
