@@ -108,6 +108,8 @@ def _begin(
 def erase_many(chosen: Selection, by: str, *, dry_run: bool, confirmed: bool) -> list[str]:
     """Erase every conversation of a selection, and return their ids; a dry run only returns them.
 
+    What somebody else erases meanwhile is passed over.
+
     Raises
     ------
     DeleteManyThresholdExceeded : more than ten match, and that was not confirmed
@@ -121,10 +123,20 @@ def erase_many(chosen: Selection, by: str, *, dry_run: bool, confirmed: bool) ->
         return ids
     if len(ids) > UNCONFIRMED and not confirmed:
         raise DeleteManyThresholdExceeded(len(ids), UNCONFIRMED)
-    for conversation_id in ids:
+    return [conversation_id for conversation_id in ids if _erase_one_of_many(chosen.tenant, conversation_id, by)]
+
+
+def _erase_one_of_many(tenant: str, conversation_id: str, by: str) -> bool:
+    """Begin to erase a conversation; False for one that is erased already, or of which a list shows a head alone."""
+    pk = conversation_pk(tenant, conversation_id)
+    is_first = find_receipt(tenant, receipt_id(pk)) is None
+    try:
         # Without a lease: nobody works on it beyond this, so that the stream's function goes on at once.
-        _forget_state(_begin(chosen.tenant, conversation_id, by))
-    return ids
+        _forget_state(_begin(tenant, conversation_id, by))
+    except ConversationNotFound:
+        drop_state(pk)
+        return False
+    return is_first
 
 
 def proceed(receipt: Receipt, budget_s: float) -> Receipt:
