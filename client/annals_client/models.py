@@ -128,6 +128,7 @@ class Conversation(Model):
     messages: list[Message] | None = None
     summary: Summary | None = None
     facts: list[Fact] | None = None
+    omitted: list[str] | None = None
 
 
 class Removed(Model):
