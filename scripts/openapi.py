@@ -140,12 +140,21 @@ def _of_stream() -> dict[str, Any]:
     }
 
 
+FORMULAS = {
+    "name": "formulas",
+    "in": "query",
+    "schema": {"type": "string", "enum": ["guard", "keep"], "default": "guard"},
+}
+"""What becomes of texts in CSV that a spreadsheet would compute."""
+
+
 def _of_exports() -> dict[str, Any]:
     """The routes that stream files: they are no resolver's either."""
     one = {"name": "conversationId", "in": "path", "required": True, "schema": ID}
     options = [
         {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS), "default": "json"}},
         {"name": "includeMetadata", "in": "query", "schema": {"type": "boolean", "default": True}},
+        FORMULAS,
     ]
     file = _file(FORMATS)
     of_one = {
@@ -196,6 +205,7 @@ def _memory_options() -> list[dict[str, Any]]:
     return [
         {"name": "format", "in": "query", "schema": kinds},
         {"name": "memorySpaceId", "in": "query", "schema": ID},
+        FORMULAS,
         *({"name": name, "in": "query", "schema": {"type": "boolean", "default": False}} for name in flags),
     ]
 

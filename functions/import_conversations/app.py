@@ -11,7 +11,7 @@ from annals.http.app import Api
 from annals.http.requests import JSON_LINES
 from annals.json_text import dump
 
-app = Api(content_types=JSON_LINES, query=PARTICIPANTS)
+app = Api(content_types=(*JSON_LINES, "text/csv"), query=PARTICIPANTS)
 handler = app.handler
 
 
@@ -21,7 +21,8 @@ def import_conversations() -> ImportedConversations:
 
     Everything is checked before anything is stored. What is there already is left, so sending a file again completes
     it and stores nothing twice. A conversation of OpenAI's format is the query's: `memorySpaceId` with `userId` or
-    `agentId`, or `type=agent-agent` with `agent1` and `agent2`. A file over 6 MB comes in parts, where each further
+    `agentId`, or `type=agent-agent` with `agent1` and `agent2`; so are those of an exported CSV file (`text/csv`).
+    A file over 6 MB comes in parts, where each further
     part of a conversation begins with its line and an `offset`: how many of its messages came before. What is more than
     one request has time for is answered with 503 `IMPORT_UNFINISHED`: the same request, sent again, goes on there.
     """

@@ -81,7 +81,7 @@ def test_csv_gives_back_what_was_said_to_any_reader(api: Api) -> None:
     found = rows(body)
     assert [row["messageId"] for row in found] == [message["messageId"] for message in history(api, path)]
     assert found[1]["content"] == HARD
-    assert found[4]["content"] == "=1+1"
+    assert found[4]["content"] == "'=1+1"
     assert json.loads(found[2]["parts"]) == [CALL]
     assert json.loads(found[2]["metadata"]) == {"tokens": 3, "cost": 1.0}
     assert [row["kind"] for row in found[:2]] == ["preamble", "message"]

@@ -31,6 +31,9 @@ CONVERSATION = "/v1/conversations/{conversationId}"
 
 Hits = list[ConversationHit]
 Imports = list[Imported]
+Formulas = Literal["guard", "keep"]
+"""What becomes of texts in CSV that a spreadsheet would compute."""
+
 Format = Literal["json", "jsonl", "csv", "openai-chat", "ledger"]
 
 
@@ -187,12 +190,14 @@ class Conversations(Resource[S]):
         *,
         format: Format = "jsonl",  # noqa: A002 - the API's word
         include_metadata: bool | None = None,
+        formulas: Formulas | None = None,
     ) -> Download:
         """Write a conversation with all its messages into a file; how many bytes it has.
 
-        ``to`` is a path, whose file is there when it is complete, or a binary file.
+        ``to`` is a path, whose file is there when it is complete, or a binary file. In ``csv``, what a spreadsheet
+        would compute is guarded by an apostrophe, unless ``formulas`` is ``keep``.
         """
-        options = wire.query(format=format, include_metadata=include_metadata)
+        options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas)
         return Download(Said(_of(conversation_id), query=options), to)
 
     @saving("GET /v1/conversations/export")
@@ -202,10 +207,11 @@ class Conversations(Resource[S]):
         *,
         format: Format = "jsonl",  # noqa: A002 - the API's word
         include_metadata: bool | None = None,
+        formulas: Formulas | None = None,
         **wanted: Unpack[ConversationFilter],
     ) -> Download:
         """Write all conversations that a filter matches into one file, the oldest first; how many bytes it has."""
-        options = wire.query(format=format, include_metadata=include_metadata)
+        options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas)
         return Download(Said(query={**conversation_query(**wanted), **options}), to)
 
     @call("POST /v1/conversations/import", Imports, inside="conversations")

@@ -94,6 +94,7 @@ class Memories(Resource[S]):
         include_versions: bool | None = None,
         include_archived: bool | None = None,
         include_superseded: bool | None = None,
+        formulas: Literal["guard", "keep"] | None = None,
         memory_space_id: str | NotGiven = NOT_GIVEN,
         **wanted: Unpack[MemoryFilter],
     ) -> Download:
@@ -106,6 +107,7 @@ class Memories(Resource[S]):
             include_versions=include_versions,
             include_archived=include_archived,
             include_superseded=include_superseded,
+            formulas=formulas,
         )
         return Download(Said(query={**memory_query(memory_space_id, **wanted), **options}), to)
 

@@ -20,6 +20,7 @@ class Wanted:
     conversation_id: str | None
     filters: Mapping[str, str]
     with_metadata: bool = True
+    keeps_formulas: bool = False
 
     @property
     def path(self) -> str:
@@ -30,7 +31,8 @@ class Wanted:
     @property
     def query(self) -> dict[str, str]:
         metadata = {} if self.with_metadata else {"includeMetadata": "false"}
-        return {**self.filters, "format": self.format, **metadata}
+        formulas = {"formulas": "keep"} if self.keeps_formulas else {}
+        return {**self.filters, "format": self.format, **metadata, **formulas}
 
 
 def run(service: Service, wanted: Wanted, output: Path) -> None:

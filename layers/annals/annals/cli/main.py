@@ -94,6 +94,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=[],
         help="such as participants.userId=ada or createdAfter=2026-01-01T00:00:00Z; may be repeated",
     )
+    parser.add_argument("--keep-formulas", action="store_true", help="in csv, no apostrophe in front of formulas")
     parser.add_argument("--no-metadata", action="store_true", help="leave all metadata out")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="- is the standard output")
     parser.set_defaults(run=_export)
@@ -212,7 +213,13 @@ def _export(options: argparse.Namespace) -> int:
     from annals.cli.service import Service
 
     filters = dict(_filter(text) for text in options.filter)
-    wanted = Wanted(options.format, options.conversation, filters, with_metadata=not options.no_metadata)
+    wanted = Wanted(
+        options.format,
+        options.conversation,
+        filters,
+        with_metadata=not options.no_metadata,
+        keeps_formulas=options.keep_formulas,
+    )
     run(Service(options.url, options.key), wanted, options.output)
     return 0
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from annals.access.caller import Caller
-from annals.conversations.formats import FORMATS, LEDGER, Format
+from annals.conversations.formats import CSV, CSV_AS_SAID, FORMATS, LEDGER, Format, keeps_formulas
 from annals.conversations.lists import Selection
 from annals.conversations.read import demand_space
 from annals.conversations.snapshot import snapshot, snapshots
 from annals.errors import InvalidInput
 from annals.http.query import read_flag
 
-OPTIONS = ("format", "includeMetadata")
+OPTIONS = ("format", "includeMetadata", "formulas")
 """The query parameters that are no filter."""
 
 
@@ -34,7 +34,8 @@ def read_options(query: Mapping[str, str]) -> Options:
     if name == LEDGER and not with_metadata:
         detail = "A ledger is exported as it is hashed, with its metadata."
         raise InvalidInput("INVALID_FORMAT", detail, field="includeMetadata")
-    return Options(FORMATS[name], with_metadata)
+    keeps = keeps_formulas(query) and name == CSV
+    return Options(CSV_AS_SAID if keeps else FORMATS[name], with_metadata)
 
 
 def export_one(caller: Caller, conversation_id: str, options: Options) -> Iterator[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from annals import csv_text
 from annals.conversations.openai_chat import to_openai
 from annals.conversations.snapshot import Snapshot
-from annals.errors import DamagedEntry
+from annals.errors import DamagedEntry, InvalidInput
 from annals.json_text import dump
 from annals.ledger.lines import Header, damaged_line, entry_line, header_line
 from annals.ledger.messages import WITHDRAWN
@@ -76,14 +77,15 @@ def _jsonl(found: Snapshot) -> Iterator[str]:
         yield _line({"type": "message", "conversationId": said["conversationId"], **message})
 
 
-def _csv(found: Snapshot) -> Iterator[str]:
+def _csv(found: Snapshot, *, guard: bool = True) -> Iterator[str]:
     conversation_id = found.head.genesis.conversation_id
     for message in found.messages():
         values = {"conversationId": conversation_id, "kind": "message", **message}
-        yield csv_text.row([_cell(values, name) for name in _columns(found.with_metadata)])
+        yield csv_text.row([_cell(values, name) for name in columns_of(with_metadata=found.with_metadata)], guard=guard)
 
 
-def _columns(with_metadata: bool) -> tuple[str, ...]:
+def columns_of(*, with_metadata: bool) -> tuple[str, ...]:
+    """The columns of a CSV file."""
     return COLUMNS if with_metadata else tuple(name for name in COLUMNS if name != "metadata")
 
 
@@ -115,13 +117,26 @@ def _line(values: Mapping[str, Any]) -> str:
 
 NDJSON = "application/x-ndjson"
 
-LEDGER = "ledger"
+LEDGER, CSV = "ledger", "csv"
+
+CSV_TYPE = "text/csv; charset=utf-8"
 
 FORMATS = {
     "json": Format("application/json", ".json", _json, opening='{"conversations":[', between=",", closing="]}"),
     "jsonl": Format(NDJSON, ".jsonl", _jsonl),
-    "csv": Format("text/csv; charset=utf-8", ".csv", _csv, heading=lambda metadata: csv_text.row(_columns(metadata))),
+    CSV: Format(CSV_TYPE, ".csv", _csv, heading=lambda metadata: csv_text.row(columns_of(with_metadata=metadata))),
     "openai-chat": Format(NDJSON, ".openai.jsonl", _openai_chat),
     LEDGER: Format(NDJSON, ".ledger.jsonl", _ledger, with_damage=True),
 }
 """The formats by name."""
+
+CSV_AS_SAID = replace(FORMATS[CSV], write=partial(_csv, guard=False))
+"""CSV in which formulas are kept."""
+
+
+def keeps_formulas(query: Mapping[str, str]) -> bool:
+    """Whether a CSV file is wanted with its formulas as they were said. Raises InvalidInput INVALID_FORMAT."""
+    said = query.get("formulas", "guard")
+    if said not in ("guard", "keep"):
+        raise InvalidInput("INVALID_FORMAT", "formulas must be guard or keep.", field="formulas")
+    return said == "keep"

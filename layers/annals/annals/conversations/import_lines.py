@@ -5,15 +5,18 @@ All of them are read and checked before anything is stored.
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from annals import csv_text
 from annals.conversations.create import NewConversation
+from annals.conversations.formats import COLUMNS, JSON_COLUMNS
 from annals.conversations.genesis import USER_AGENT
 from annals.conversations.heads import metadata_text
 from annals.conversations.models import ConversationType, Participants
@@ -34,6 +37,9 @@ from annals.times import to_rfc3339
 MAX_LINES = 100_000
 MAX_CONVERSATIONS = 5_000
 """How many lines, and how many conversations, one request may bring."""
+
+CSV_BEGIN = "conversationId,kind,messageId,"
+"""How an exported CSV file begins."""
 
 PARTICIPANTS = ("type", "memorySpaceId", "userId", "agentId", "participantId", "agent1", "agent2")
 """The query parameters that say whose the conversations of OpenAI's format are."""
@@ -151,11 +157,41 @@ def read_lines(text: str, query: Mapping[str, str], tenant: str) -> list[Brought
     if (count := text.count("\n") + 1) > MAX_LINES:
         raise RequestTooLarge(f"The body has {count} lines; one request brings up to {MAX_LINES}. Send it in parts.")
     lines = _Lines(query, tenant)
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+    text = text.removeprefix("\ufeff")
+    if text.startswith(CSV_BEGIN):
+        _take_csv(lines, text, query)
+        return [*lines.found.values()]
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             with _named(number):
                 lines.take(line.strip())
     return [*lines.found.values(), *lines.owned()]
+
+
+def _take_csv(lines: _Lines, text: str, query: Mapping[str, str]) -> None:
+    """Take the rows of an exported CSV file; whose its conversations are, only the query says."""
+    kind, participants = _owners(query)
+    rows = csv_text.rows(text)
+    _, columns = next(rows)
+    number = 1
+    try:
+        for number, cells in rows:
+            with _named(number):
+                lines.take_row(_said_in_row(columns, cells), kind, participants)
+    except csv.Error as error:
+        raise InvalidInput("INVALID_FORMAT", f"Behind line {number}: {error}.", field=f"line {number}") from None
+
+
+def _said_in_row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    """What a row says, as a line of JSON would; an empty cell says nothing."""
+    if not set(columns) <= set(COLUMNS) or len(cells) != len(columns):
+        raise InvalidInput("INVALID_FORMAT", f"a row must have the {len(columns)} cells of the export's columns.")
+    row = dict(zip(columns, cells, strict=True))
+    said: dict[str, Any] = {name: cell for name, cell in row.items() if cell and name != "seq"}
+    said |= {name: parse(said[name]) for name in JSON_COLUMNS if name in said}
+    if said.get("status") not in WITHDRAWN:
+        said["content"] = row.get("content", "")
+    return {"type": "message", **said}
 
 
 class _Lines:
@@ -177,13 +213,24 @@ class _Lines:
         elif said.get("type") == "conversation":
             self._take_conversation(ConversationLine.model_validate(said))
         elif said.get("type") == "message":
-            is_redacted = said.get("status") in WITHDRAWN
-            self._take_message((RedactedLine if is_redacted else MessageLine).model_validate(said))
+            self._take_any(said)
         else:
             raise InvalidInput("INVALID_FORMAT", "type must be conversation or message.")
         if len(self.found) + len(self._unowned) > MAX_CONVERSATIONS:
             detail = f"one request brings up to {MAX_CONVERSATIONS} conversations, and this is one more: send parts."
             raise RequestTooLarge(detail)
+
+    def take_row(self, said: dict[str, Any], kind: str, participants: Mapping[str, str]) -> None:
+        """Take a message of a CSV file; its conversation comes with the first one. Raises as ``take``."""
+        conversation_id = said.get("conversationId", "")
+        if conversation_id not in self.found:
+            own = {"type": "conversation", "conversationType": kind, "participants": participants}
+            self._take_conversation(ConversationLine.model_validate({**own, "conversationId": conversation_id}))
+        self._take_any(said)
+
+    def _take_any(self, said: dict[str, Any]) -> None:
+        is_withdrawn = said.get("status") in WITHDRAWN
+        self._take_message((RedactedLine if is_withdrawn else MessageLine).model_validate(said))
 
     def _take_conversation(self, line: ConversationLine) -> None:
         if line.conversation_id in self.found:

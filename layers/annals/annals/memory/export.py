@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from annals.access.caller import Caller
+from annals.conversations.formats import CSV, keeps_formulas
 from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_tail
 from annals.damage import readable
@@ -18,7 +19,7 @@ from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry
 from annals.http.query import read_flag
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import find_readable
-from annals.memory.export_formats import FORMATS, Format
+from annals.memory.export_formats import CSV_AS_SAID, FORMATS, Format
 from annals.memory.facts.documents import fact_document, is_fact, known_of
 from annals.memory.facts.items import SUPERSEDED, read_known
 from annals.memory.items import ARCHIVED, Address, StoredMemory, from_memory_item, split_raw_id
@@ -43,7 +44,7 @@ NEAR = 20
 BESIDE = {"includeArchived": ARCHIVED, "includeSuperseded": SUPERSEDED}
 """The query parameters that ask for memories of another status, too."""
 
-OPTIONS = ("format", "includeVersions", "memorySpaceId", *BESIDE)
+OPTIONS = ("format", "formulas", "includeVersions", "memorySpaceId", *BESIDE)
 """The query parameters that are no filter."""
 
 
@@ -94,7 +95,7 @@ def read_export(caller: Caller, query: Mapping[str, str]) -> MemoryExport:
     return MemoryExport(
         scope_of(caller, query.get("memorySpaceId"), said),
         (said.status, *beside),
-        FORMATS[name],
+        CSV_AS_SAID if keeps_formulas(query) and name == CSV else FORMATS[name],
         read_flag(query, "includeVersions"),
     )
 

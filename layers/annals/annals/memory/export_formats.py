@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from annals import csv_text
-from annals.conversations.formats import NDJSON
+from annals.conversations.formats import CSV, CSV_TYPE, NDJSON
 from annals.json_text import dump
 
 COLUMNS = (
@@ -40,12 +41,12 @@ def _jsonl(memories: Iterable[Shown]) -> Iterator[str]:
         yield dump({"type": "memory", **memory}) + "\n"
 
 
-def _csv(memories: Iterable[Shown]) -> Iterator[str]:
+def _csv(memories: Iterable[Shown], *, guard: bool = True) -> Iterator[str]:
     """A row for each memory, and one for each of its versions behind it."""
     yield csv_text.row(COLUMNS)
     for memory in memories:
         for version in (memory, *memory.get("previousVersions", ())):
-            yield csv_text.row(_cell(version.get(name, "")) for name in COLUMNS)
+            yield csv_text.row((_cell(version.get(name, "")) for name in COLUMNS), guard=guard)
 
 
 def _cell(value: Any) -> Any:
@@ -55,6 +56,9 @@ def _cell(value: Any) -> Any:
 FORMATS = {
     "json": Format("application/json", ".json", _json),
     "jsonl": Format(NDJSON, ".jsonl", _jsonl),
-    "csv": Format("text/csv; charset=utf-8", ".csv", _csv),
+    CSV: Format(CSV_TYPE, ".csv", _csv),
 }
 """The formats by name."""
+
+CSV_AS_SAID = replace(FORMATS[CSV], write=partial(_csv, guard=False))
+"""CSV in which formulas are kept."""
