@@ -92,7 +92,7 @@ def _fault_of(value: Any, place: Place) -> Fault | None:
     if len(place) > MAX_DEPTH:
         return Fault("INVALID_RANGE", place, f"must nest at most {MAX_DEPTH} levels deep")
     if isinstance(value, str) and len(value) > MAX_CHARS:
-        return Fault("INVALID_RANGE", place, f"must have at most {MAX_CHARS} characters")
+        return Fault("INVALID_FILTER", place, f"must have at most {MAX_CHARS} characters")
     if not isinstance(value, list | tuple):
         return None
     if len(value) > MAX_VALUES:
