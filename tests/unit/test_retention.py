@@ -124,12 +124,16 @@ def test_messages_of_one_day_write_the_timer_once(api: Api, monkeypatch: pytest.
     pk = talk(api, retention_days=30)
     written: list[str] = []
     hooks = client().meta.events
-    hooks.register("before-call.dynamodb.PutItem", lambda **_: written.append("put"), unique_id="retention-test")
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        written.extend(["timer"] * ('"RETENTION"' in str(params["body"])))
+
+    hooks.register("before-call.dynamodb.TransactWriteItems", note, unique_id="retention-test")
     try:
         deliver("project", pk, entry_sk(1))
         deliver("project", pk, entry_sk(0))
     finally:
-        hooks.unregister("before-call.dynamodb.PutItem", unique_id="retention-test")
+        hooks.unregister("before-call.dynamodb.TransactWriteItems", unique_id="retention-test")
     assert written == []
 
 
