@@ -36,7 +36,8 @@ T = TypeVar("T")
 class StoredTurn:
     """A turn in the ledger, both messages, with its facts. ``full_response`` is the whole reply.
 
-    Where facts were to be extracted, ``facts_extracted`` says whether they were, and ``facts_problem`` why not.
+    Where facts were to be extracted, ``facts_extracted`` says whether they were, and ``facts_problem`` why not;
+    ``facts_omitted`` is how many the answer had no room for.
     """
 
     conversation_id: str
@@ -44,6 +45,7 @@ class StoredTurn:
     reply: Message
     full_response: str
     facts: Sequence[Fact] = ()
+    facts_omitted: int = 0
     facts_extracted: bool | None = None
     facts_problem: str | None = None
 
