@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -94,7 +95,7 @@ def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryW
     caller = app.caller.require("write")
     memory = memories.find_memory(caller, memory_id)
     request = app.idempotent_request("patch-memory")
-    changed, replayed = memories.change_memory(memory, to_change(memory, body), app.if_match(), request)
+    changed, replayed = memories.change_memory(memory, partial(to_change, said=body), app.if_match(), request)
     return reply(_with_versions(changed), etag=changed.version, replayed=replayed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler import Response
@@ -97,7 +98,7 @@ def patch_user_memory(user_id: PathId, memory_id: PathMemoryId, body: PatchUserM
     caller = app.caller.require("write")
     memory = find_user_memory(caller, user_id, memory_id)
     request = app.idempotent_request("patch-user-memory")
-    changed, replayed = change_memory(memory, to_user_change(memory, body), app.if_match(), request)
+    changed, replayed = change_memory(memory, partial(to_user_change, said=body), app.if_match(), request)
     return reply(show_user_memory(changed), etag=changed.version, replayed=replayed)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -56,7 +56,8 @@ from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition, write_together
 from annals.times import now_ms
 
-Change = Mapping[str, Any]
+Change = Callable[[StoredMemory], Mapping[str, Any]]
+"""What is to become of a memory as it is now: of what another writer left, where one was faster."""
 
 
 def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None) -> tuple[StoredMemory, bool]:
@@ -177,7 +178,7 @@ def change_memory(
             return _changed_by(memory.tenant, memory.memory_id, earlier), True
         if expected_version is not None and memory.version != expected_version:
             raise PreconditionFailed(expected_version, memory.version)
-        changed = replace(memory, **change, version=memory.version + 1, updated_at=now_ms())
+        changed = replace(memory, **change(memory), version=memory.version + 1, updated_at=now_ms())
         writes: list[Any] = [*_replace(memory, changed), _put(address.version(memory.version), memory)]
         if (dropped := memory.version - settings().memory_versions) > 0:
             writes.append({"Delete": {"TableName": settings().state_table, "Key": address.version(dropped)}})
