@@ -64,3 +64,9 @@ def test_an_id_in_a_path_is_decoded_once(api: Api, name: str) -> None:
     assert api.get(f"/v1/conversations/{quote(name, safe='')}").json["conversationId"] == name
     twice = quote(quote(name, safe=""), safe="")
     assert api.get(f"/v1/conversations/{twice}").status == (404 if quote(name, safe="") != name else 200)
+
+
+def test_a_text_that_is_too_long_is_told_its_bound_in_characters(api: Api) -> None:
+    refused = api.post("/v1/keys", {"name": "n" * 300, "scopes": ["read"]})
+    assert refused.problem == (422, "INVALID_RANGE", "name")
+    assert refused.json["detail"] == "name: must have at most 256 characters."

@@ -34,7 +34,7 @@ class Api(APIGatewayRestResolver):
     Parameters
     ----------
     content_types : what a body may call itself
-    query : the query parameters that every write takes, beside those that its handler declares
+    query : the query parameters that every write takes, beside those that its handler declares; none is a condition
     """
 
     def __init__(self, content_types: Sequence[str] = requests.JSON, query: Sequence[str] = ()) -> None:
@@ -124,7 +124,7 @@ class Api(APIGatewayRestResolver):
             return super()._call_route(route, route_arguments)
         try:
             self.demand_json()
-            demand_said(_parameters(self._event))
+            demand_said(pair for pair in _parameters(self._event) if pair[0] not in self._query)
             if self.current_event.http_method != "GET":
                 self.demand_known_query(*self._query, *(each.alias for each in route.dependant.query_params))
         except (UnsupportedMediaType, InvalidJson, InvalidInput) as error:

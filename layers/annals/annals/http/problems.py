@@ -84,8 +84,15 @@ def from_validation(errors: Sequence[Mapping[str, Any]]) -> AnnalsError:
     kind: str = first["type"]
     code = kind if kind.isupper() else CODES.get(kind, "INVALID_FORMAT")
     field = field_name(place)
-    said = first["msg"][:1].lower() + first["msg"][1:]
-    return InvalidInput(code, f"{field or 'The body'}: {said}.", field=field or None)
+    return InvalidInput(code, f"{field or 'The body'}: {_reason(first)}.", field=field or None)
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    if error["type"] == "too_long" and isinstance(error.get("input"), str):
+        # pydantic speaks of items where another check comes before that of a text's length.
+        return f"must have at most {error['ctx']['max_length']} characters"
+    message: str = error["msg"]
+    return message[:1].lower() + message[1:]
 
 
 def _written(loc: Sequence[str | int]) -> Sequence[str | int]:
