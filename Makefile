@@ -10,7 +10,7 @@ PORT ?= 8000
 DATA ?= .annals
 EVENTS ?= false
 URL ?= http://127.0.0.1:$(PORT)
-export PYTHONPATH := layers/annals:.
+export PYTHONPATH := layers/annals:client:.
 export UV_SYSTEM_CERTS ?= true# the machine's certificates, as pip takes them
 export PATH := $(CURDIR)/$(SAM):$(PATH)
 
@@ -73,6 +73,7 @@ bench: $(VENV)/.ready ## print the measurements, in small sizes; each has --help
 	@$(BIN)/python -m bench.cost
 	@$(BIN)/python -m bench.lists --sizes 100 1000
 	@$(BIN)/python -m bench.cold_start
+	@$(BIN)/python -m bench.start --runs 3
 	@$(BIN)/python -m bench.throughput
 	@$(BIN)/python -m bench.streaming
 	@$(BIN)/python -m bench.ranking

@@ -7,7 +7,8 @@ import logging
 import sys
 from pathlib import Path
 
-from local.server import CannotStart, Options, serve
+from local.environment import CannotStart
+from local.server import Options, serve
 
 
 def main() -> int:

@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from local import emulator
-from local.emulator import Emulator, free_port
+from local.emulator import Emulator, EmulatorFailed, free_port
 
 log = logging.getLogger("annals")
 
@@ -41,6 +42,8 @@ PLATFORMS = {
 }
 NPM_WHEEL = Path(__file__).with_name("npm.txt")
 INSTALL_TIMEOUT_S = 300
+LISTENING = b"listening on"
+PORTS_TRIED = 5
 
 
 class NotInstalled(Exception):
@@ -64,6 +67,39 @@ def start(folder: Path) -> Emulator:
     started = launch(find_or_install(), folder)
     started.wait(log_of(folder))
     return started
+
+
+@contextmanager
+def in_memory(folder: Path) -> Iterator[Emulator]:
+    """A dynoxide that keeps nothing, answering until the block ends. Raises NotInstalled, EmulatorFailed.
+
+    Parameters
+    ----------
+    folder : where its log goes
+    """
+    program = find_or_install()
+    running = next(filter(None, (_try_in_memory(program, folder) for _ in range(PORTS_TRIED))), None)
+    if running is None:
+        raise EmulatorFailed(f"dynoxide did not start; it said: {log_of(folder).read_text().strip()}")
+    try:
+        yield running
+    finally:
+        running.stop(note_of(folder))
+
+
+def _try_in_memory(program: Path, folder: Path) -> Emulator | None:
+    """It, once it has its port; None where it ended, as where another program was quicker to take the port."""
+    port = free_port()
+    command = [str(program), "--host", "127.0.0.1", "--port", str(port)]
+    note, log_file = note_of(folder), log_of(folder)
+    running = emulator.launch("dynoxide", command, port, env=os.environ, log=log_file, note=note, outlives=False)
+    deadline = time.monotonic() + emulator.START_TIMEOUT_S
+    while running.is_alive() and time.monotonic() < deadline:
+        if LISTENING in log_file.read_bytes():
+            return running
+        time.sleep(0.005)
+    running.stop(note)
+    return None
 
 
 def stop(running: Emulator, folder: Path) -> None:

@@ -100,19 +100,27 @@ def find_running(note: Path) -> Emulator | None:
 
 
 def launch(
-    program: str, command: Sequence[str], port: int, *, env: Mapping[str, str], log: Path, note: Path
+    program: str,
+    command: Sequence[str],
+    port: int,
+    *,
+    env: Mapping[str, str],
+    log: Path,
+    note: Path,
+    outlives: bool = True,
 ) -> Emulator:
-    """Start an emulator in a session of its own, so that it outlives a server that is killed.
+    """Start an emulator.
 
     Parameters
     ----------
     program : what the note calls it
     command : its arguments, the program's path first
     note : the file that says where it is, for those who look for it
+    outlives : whether it has a session of its own, and so outlives a server that is killed
     """
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a program of this project's choice
-            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=outlives
         )
     started = Emulator(process.pid, port, program)
     note.write_text(json.dumps(asdict(started)))

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +120,14 @@ class Gateway:
         )
 
 
-def application(template: Template, workers: Workers, streaming: dict[str, Starlette], openapi: Path) -> Starlette:
-    """The development server's ASGI app: the API, and its documentation beside it."""
+def application(
+    template: Template,
+    workers: Workers,
+    streaming: dict[str, Starlette],
+    openapi: Path,
+    beside: Sequence[Route] = (),
+) -> Starlette:
+    """The development server's ASGI app: the API, its documentation, and what else is to be beside it."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -134,6 +140,7 @@ def application(template: Template, workers: Workers, streaming: dict[str, Starl
         Route("/openapi.json", docs.document(openapi)),
         Route("/docs", docs.page),
         Route("/", docs.root),
+        *beside,
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.default = Gateway(template, workers, streaming)  # a Mount would not take a path with a newline

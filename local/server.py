@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,14 @@ import uvicorn
 from botocore.config import Config
 from starlette.applications import Starlette
 
-from annals.errors import ConfigurationError
-from annals.settings import Settings
-from local import database, emulator, ministack, tables, template
+from local import database, environment, ministack, tables, template
 from local.database import Unusable
 from local.emulator import EmulatorFailed
+from local.environment import CannotStart
 from local.expiry import Expiry
 from local.gateway import application
 from local.queue import FAILURES, QUEUE, STREAM_FAILURES, QueueReader, queue_url
-from local.streams import Invoke, StreamReaders
+from local.streams import USUAL, Invoke, Pace, StreamReaders
 from local.template import ROOT, Template
 from local.wakeup import Wakeup, ring_on_writes
 from local.workers import Workers, load
@@ -39,10 +38,6 @@ FOLLOWERS = 2
 FOLLOWERS_NICENESS = 10
 """By how much they give way to requests, on a machine that has too few cores for both."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-class CannotStart(Exception):
-    """A sentence that says what to change."""
 
 
 @dataclass(frozen=True)
@@ -61,26 +56,28 @@ def serve(options: Options) -> None:
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(options.port))
         stack.enter_context(_data_folder(options.data))
-        _set_environment(os.environ, options.data, described)
+        environment.set_defaults(os.environ, options.data, described)
         stack.enter_context(_database(options.data, described))
         queues = stack.enter_context(_queues(options.data)) if options.events else None
+        create_tables(described)
         written = Wakeup()
         workers = Workers(options.workers, written)
         stack.callback(workers.stop)
         ring_on_writes(written.ring)
         followers = Workers(FOLLOWERS, written, niceness=FOLLOWERS_NICENESS)
         stack.callback(followers.stop)
-        readers = _readers(described, followers, options.data, written)
-        readers.start()
-        stack.callback(readers.stop)
+        following = readers(described, followers, options.data, written)
+        following.start()
+        stack.callback(following.stop)
         if queues is not None:
-            queue = QueueReader(queues, described.queue_reader, _invoked_by(workers))
+            queue = QueueReader(queues, described.queue_reader, invoked_by(workers))
             queue.start()
             stack.callback(queue.stop)
-        expiry = _expiry(described)
-        expiry.start()
-        stack.callback(expiry.stop)
-        _run(application(described, workers, _streaming(described), ROOT / "openapi.json"), listener, options)
+        expiring = expiry(described)
+        expiring.start()
+        stack.callback(expiring.stop)
+        app = application(described, workers, streaming(described), ROOT / "openapi.json")
+        run(Server(app, lambda: sys.stdout.write(_welcome(options, os.environ))), listener)
         log.info("Stopping; what is in the streams is indexed first.")
 
 
@@ -111,38 +108,16 @@ def _data_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def _set_environment(env: MutableMapping[str, str], folder: Path, described: Template) -> None:
-    """What the functions read; whatever is set already stays. Raises CannotStart for a wrong setting."""
-    defaults = {
-        "EMBEDDINGS_URL": "offline",
-        "CHAT_URL": "offline",
-        "ROOT_KEY": "local",
-        "ROOT_TENANT": "local",
-        "POWERTOOLS_LOG_LEVEL": "WARNING",
-        "POWERTOOLS_TRACE_DISABLED": "true",
-        "POWERTOOLS_METRICS_DISABLED": "true",
-        **{variable: getattr(Settings(), variable.lower()) for variable in described.table_names},
-    }
-    if not env.get("OPENSEARCH_URL"):
-        defaults["EMBEDDED_INDEX"] = str(folder.resolve() / "index.sqlite3")
-    for name, value in defaults.items():
-        env.setdefault(name, value)
-    try:
-        Settings.from_env(env)
-    except ConfigurationError as error:
-        raise CannotStart(str(error)) from error
-
-
 @contextlib.contextmanager
 def _database(folder: Path, described: Template) -> Iterator[None]:
     """DynamoDB: the endpoint that DYNAMODB_URL names, or a database of our own in the data folder."""
     given = os.environ.get("DYNAMODB_URL")
     if given:
         if urlsplit(given).hostname in LOOPBACK:
-            _add_credentials(os.environ)
+            environment.add_credentials(os.environ)
         yield
         return
-    _replace_credentials(os.environ)
+    environment.replace_credentials(os.environ)
     try:
         with database.serving(folder, _tables(described)) as running:
             os.environ["DYNAMODB_URL"] = running.url
@@ -158,7 +133,7 @@ def _queues(folder: Path) -> Iterator[str]:
         raise CannotStart("Queues for events need MiniStack: pip install 'annals-memory[events]'.")
     state = folder / "queues"
     state.mkdir(exist_ok=True)
-    _add_credentials(os.environ)
+    environment.add_credentials(os.environ)
     try:
         running = ministack.start(state, ministack.QUEUES)
     except EmulatorFailed as error:
@@ -171,26 +146,18 @@ def _queues(folder: Path) -> Iterator[str]:
         ministack.stop(running, state)
 
 
-def _add_credentials(env: MutableMapping[str, str]) -> None:
-    if not {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"} & env.keys():
-        _replace_credentials(env)
-
-
-def _replace_credentials(env: MutableMapping[str, str]) -> None:
-    """An emulator gets no real credentials."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        env.pop(name, None)
-    env.update(emulator.CREDENTIALS)
-
-
-def _readers(described: Template, workers: Workers, folder: Path, written: Wakeup) -> StreamReaders:
-    """Create the tables that are missing, and what reads their streams."""
+def readers(described: Template, workers: Workers, folder: Path, written: Wakeup, pace: Pace = USUAL) -> StreamReaders:
+    """What reads the tables' streams."""
     url = os.environ["DYNAMODB_URL"]
     dynamodb = boto3.client("dynamodb", endpoint_url=url)
     streams = boto3.client("dynamodbstreams", endpoint_url=url, config=Config(parameter_validation=False))
     names = {logical: os.environ[variable] for variable, logical in described.table_names.items()}
-    tables.create_missing(dynamodb, _tables(described))
-    return StreamReaders(described.mappings, names, dynamodb, streams, _invoked_by(workers), folder, written)
+    return StreamReaders(described.mappings, names, dynamodb, streams, invoked_by(workers), folder, written, pace)
+
+
+def create_tables(described: Template) -> None:
+    """Create the tables that are missing."""
+    tables.create_missing(boto3.client("dynamodb", endpoint_url=os.environ["DYNAMODB_URL"]), _tables(described))
 
 
 def _tables(described: Template) -> dict[str, Any]:
@@ -198,14 +165,16 @@ def _tables(described: Template) -> dict[str, Any]:
     return {os.environ[variable]: described.tables[logical] for variable, logical in described.table_names.items()}
 
 
-def _invoked_by(workers: Workers) -> Invoke:
+def invoked_by(workers: Workers) -> Invoke:
+    """What has a function called by workers, and waits for its answer."""
+
     def invoke(function: str, event: dict[str, Any]) -> Any:
         return workers.submit(function, event).result()
 
     return invoke
 
 
-def _expiry(described: Template) -> Expiry:
+def expiry(described: Template) -> Expiry:
     """What deletes the items that have run out."""
     attributes = {
         os.environ[variable]: described.tables[logical]["TimeToLiveSpecification"]["AttributeName"]
@@ -215,31 +184,30 @@ def _expiry(described: Template) -> Expiry:
     return Expiry(boto3.client("dynamodb", endpoint_url=os.environ["DYNAMODB_URL"]), attributes)
 
 
-def _streaming(described: Template) -> dict[str, Starlette]:
+def streaming(described: Template) -> dict[str, Starlette]:
+    """The ASGI apps of the functions that stream."""
     return {name: load(name, folder).app for name, folder in described.streaming.items()}
 
 
-def _run(app: Starlette, listener: socket.socket, options: Options) -> None:
-    """Serve until a signal comes."""
+def run(server: Server, listener: socket.socket) -> None:
+    """Serve until a signal comes, or ``should_exit`` is set."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # uvicorn takes them while it serves and hands them on afterwards
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
-    server = _Server(config, options)
     signal.signal(signal.SIGHUP, server.handle_exit)
     server.run(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, which says where it is when it is there."""
 
-    def __init__(self, config: uvicorn.Config, options: Options) -> None:
-        super().__init__(config)
-        self._options = options
+    def __init__(self, app: Starlette, tell: Callable[[], object]) -> None:
+        super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10))
+        self._tell = tell
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            sys.stdout.write(_welcome(self._options, os.environ))
+            self._tell()
             sys.stdout.flush()
 
 

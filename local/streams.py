@@ -25,14 +25,30 @@ log = logging.getLogger("annals")
 
 Record = dict[str, Any]
 Invoke = Callable[[str, dict[str, Any]], Any]
-PAUSE_S = 0.1
-"""Between two looks at a stream, so that a burst of writes is read together."""
+RETRY_S = 0.1
+"""Before what failed is tried again, the first time."""
 IDLE_S = 2.0
 """The longest until a stream is looked at again, though nobody told of a write: another process may have written."""
 OUTAGE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 NEW_SHARDS_EVERY_S = 30.0
-DRAIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How streams are read.
+
+    Parameters
+    ----------
+    pause_s : between two looks at a stream, so that a burst of writes is read together
+    drain_s : how long, when all stops, what is left may still be worked off
+    """
+
+    pause_s: float = 0.1
+    drain_s: float = 20.0
+
+
+USUAL = Pace()
 
 
 class Checkpoints:
@@ -73,6 +89,10 @@ class DeadLetters:
         with self.file.open("a") as lines:
             lines.write(json.dumps({"mapping": mapping, "reason": reason, "record": record}) + "\n")
 
+    def read(self) -> list[dict[str, Any]]:
+        """All of them."""
+        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
+
 
 @dataclass
 class Delivery:
@@ -109,7 +129,7 @@ class Delivery:
 
     def _pause(self, attempts: int) -> bool:
         """Wait before the next attempt; True when there is none because the server stops."""
-        return self.stopping.wait(min(PAUSE_S * 2**attempts, LONGEST_PAUSE_S))
+        return self.stopping.wait(min(RETRY_S * 2**attempts, LONGEST_PAUSE_S))
 
     def _try(self, batch: Sequence[Record]) -> tuple[str, int]:
         """Why it failed, and how many records are done."""
@@ -132,6 +152,56 @@ def _count_done(answer: Any, batch: Sequence[Record]) -> int:
     return min((places.get(failure["itemIdentifier"], 0) for failure in failures), default=len(batch))
 
 
+class Looks:
+    """What the readers found when they last looked, for those who wait until nothing is left.
+
+    Parameters
+    ----------
+    readers : their names
+    look : has all of them look again
+    """
+
+    def __init__(self, readers: Sequence[str], look: Callable[[], None]) -> None:
+        self._changed = threading.Condition()
+        self._look = look
+        self._empty_since = dict.fromkeys(readers, 0.0)
+        self._worked_until = 0.0
+
+    def note(self, reader: str, begun_at: float, worked: bool) -> None:
+        """A reader has looked at its stream, and worked off what was there, if anything."""
+        with self._changed:
+            if worked:
+                self._worked_until = time.monotonic()
+            else:
+                self._empty_since[reader] = begun_at
+            self._changed.notify_all()
+
+    def settle(self, timeout_s: float) -> list[str]:
+        """Wait until what is written by now is worked off, and what was written by that.
+
+        So it is when each reader found nothing, since now and since the last of them worked.
+
+        Returns
+        -------
+        those that were not done in time
+        """
+        deadline = time.monotonic() + timeout_s
+        since, asked_for = time.monotonic(), -1.0
+        with self._changed:
+            while behind := self._behind(since):
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    break
+                if asked_for < self._worked_until or asked_for < since:
+                    asked_for = time.monotonic()
+                    self._look()
+                self._changed.wait(left_s)
+            return behind
+
+    def _behind(self, since: float) -> list[str]:
+        return [name for name, at in self._empty_since.items() if at <= max(since, self._worked_until)]
+
+
 @dataclass
 class StreamReader:
     """One mapping's thread.
@@ -142,6 +212,8 @@ class StreamReader:
     arn : the stream
     written : rings when something was written, and when the server stops; without it, the stream is looked at all the
         time
+    looks : is told of each look
+    pace : how often it looks
     """
 
     mapping: StreamMapping
@@ -151,7 +223,9 @@ class StreamReader:
     checkpoints: Checkpoints
     dead_letters: DeadLetters
     stopping: threading.Event
+    looks: Looks
     written: Wakeup | None = None
+    pace: Pace = USUAL
     _iterators: dict[str, str | None] = field(default_factory=dict)
     _refreshed: float = 0.0
 
@@ -160,15 +234,16 @@ class StreamReader:
         deadline = None
         while deadline is None or time.monotonic() < deadline:
             if self.stopping.is_set() and deadline is None:
-                deadline = time.monotonic() + DRAIN_S
-            seen = self.written.rung if self.written else 0
+                deadline = time.monotonic() + self.pace.drain_s
+            seen, begun_at = self.written.rung if self.written else 0, time.monotonic()
             try:
                 worked = self._poll()
             except (BotoCoreError, ClientError) as error:
                 worked = self._recover(error)
+            self.looks.note(self.mapping.name, begun_at, worked)
             if not worked and self.stopping.is_set():
                 return
-            if not worked and not self.stopping.wait(PAUSE_S) and self.written:
+            if not worked and not self.stopping.wait(self.pace.pause_s) and self.written:
                 self.written.wait(seen, IDLE_S)
 
     def _recover(self, error: Exception) -> bool:
@@ -233,8 +308,8 @@ class StreamReader:
             self._mark(shard)(records[-1])
         self._iterators[shard] = answer.get("NextShardIterator")
         if self._iterators[shard] is None:
-            self._refreshed = 0.0
-        return bool(records)
+            self._refreshed = 0.0  # the shard is at its end: the next look is at the one that follows it
+        return bool(records) or self._iterators[shard] is None
 
     def _mark(self, shard: str) -> Callable[[Record], None]:
         def mark(record: Record) -> None:
@@ -277,6 +352,7 @@ class StreamReaders:
     invoke : calls a function and waits for its answer
     folder : where checkpoints and dead letters are kept
     written : rings when something was written; without it, the streams are looked at all the time
+    pace : how often they look
     """
 
     def __init__(
@@ -288,16 +364,18 @@ class StreamReaders:
         invoke: Invoke,
         folder: Path,
         written: Wakeup | None = None,
+        pace: Pace = USUAL,
     ) -> None:
         self._stopping = threading.Event()
         self._written = written
+        self._looks = Looks([mapping.name for mapping in mappings], self._look)
         checkpoints = Checkpoints(folder / "streams.json")
-        dead_letters = DeadLetters(folder / "dlq.jsonl")
+        self.dead_letters = dead_letters = DeadLetters(folder / "dlq.jsonl")
         self._threads = [
             threading.Thread(
                 name=mapping.name,
                 target=StreamReader(
-                    mapping, streams, arn, invoke, checkpoints, dead_letters, self._stopping, self._written
+                    mapping, streams, arn, invoke, checkpoints, dead_letters, self._stopping, self._looks, written, pace
                 ).run,
             )
             for mapping in mappings
@@ -309,10 +387,17 @@ class StreamReaders:
         for thread in self._threads:
             thread.start()
 
+    def settle(self, timeout_s: float) -> list[str]:
+        """Have all that is written by now worked off. Returns the mappings that were not done in time."""
+        return self._looks.settle(timeout_s)
+
+    def _look(self) -> None:
+        if self._written:
+            self._written.ring()
+
     def stop(self) -> None:
         """Work off what is in the streams, then end."""
         self._stopping.set()
-        if self._written:
-            self._written.ring()
+        self._look()
         for thread in self._threads:
             thread.join()

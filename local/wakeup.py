@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-import boto3
-
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
 
 
@@ -39,6 +37,8 @@ class Wakeup:
 
 def ring_on_writes(ring: Callable[..., None]) -> None:
     """Ring after each write to a database by this process, whose clients are made from now on."""
+    import boto3  # not before a server needs it: a sandbox has much to do until then
+
     session = boto3.Session()
     boto3.DEFAULT_SESSION = session
     for operation in WRITES:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -73,8 +74,8 @@ class Workers:
     def __init__(self, size: int, written: Wakeup | None = None, niceness: int = 0) -> None:
         self._size = size
         self._niceness = niceness
+        preload()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["local.preloaded"])
         heard, self._bell = self._context.Pipe(duplex=False)
         listen(heard, written or Wakeup())
         self._lock = threading.Lock()
@@ -104,6 +105,12 @@ class Workers:
         for _ in range(self._size):
             pool.submit(os.getpid)
         return pool
+
+
+def preload() -> None:
+    """Begin to load the functions, in the server that workers are forked from; it keeps the environment of now."""
+    multiprocessing.set_forkserver_preload(["local.preloaded"])
+    multiprocessing.forkserver.ensure_running()
 
 
 def load(name: str, folder: Path) -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from types import TracebackType
 
 import httpx
@@ -26,6 +27,10 @@ from annals_client.version import __version__
 from annals_client.wire import invalid
 
 DEFAULT_RETRIES = Retries()
+
+UNIX = "unix://"
+ONE_REQUEST = httpx.Limits(max_keepalive_connections=0)
+"""Connections to a socket cost nothing, and one that is kept belongs to an event loop that may end before it."""
 
 
 class Service(Resource[S]):
@@ -56,7 +61,7 @@ class Annals(Service[Sender]):
 
     Parameters
     ----------
-    url : where Annals answers; else ``ANNALS_URL``
+    url : where Annals answers: ``https://…``, or ``unix:///path`` of a socket; else ``ANNALS_URL``
     key : the API key; else ``ANNALS_KEY``
     timeout_s : how long to wait for the next byte of an answer
     retries : when failed requests are sent again
@@ -73,7 +78,9 @@ class Annals(Service[Sender]):
         http: httpx.Client | None = None,
     ) -> None:
         self._own = http is None
-        super().__init__(Sender(_connection(url, key, timeout_s, retries), http or httpx.Client()))
+        place = _place(url)
+        http = http or httpx.Client(transport=place.transport())
+        super().__init__(Sender(place.connection(key, timeout_s, retries), http))
 
     def close(self) -> None:
         """Close the connections."""
@@ -102,7 +109,9 @@ class AsyncAnnals(Service[AsyncSender]):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         self._own = http is None
-        super().__init__(AsyncSender(_connection(url, key, timeout_s, retries), http or httpx.AsyncClient()))
+        place = _place(url)
+        http = http or httpx.AsyncClient(transport=place.async_transport())
+        super().__init__(AsyncSender(place.connection(key, timeout_s, retries), http))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -118,15 +127,38 @@ class AsyncAnnals(Service[AsyncSender]):
         await self.close()
 
 
-def _connection(url: str | None, key: str | None, timeout_s: float, retries: Retries) -> Connection:
-    """Where to ask, as whom. Raises InvalidArgument where that is not said."""
-    url, key = url or os.environ.get("ANNALS_URL", ""), key or os.environ.get("ANNALS_KEY", "")
+@dataclass(frozen=True)
+class Place:
+    """Where Annals answers: a URL, and the Unix socket behind it, if it is one."""
+
+    url: str
+    socket: str | None = None
+
+    def transport(self) -> httpx.HTTPTransport | None:
+        """What reaches a socket, where there is no TLS; None where there is none."""
+        return httpx.HTTPTransport(uds=self.socket, verify=False, limits=ONE_REQUEST) if self.socket else None
+
+    def async_transport(self) -> httpx.AsyncHTTPTransport | None:
+        """The same for asyncio."""
+        return httpx.AsyncHTTPTransport(uds=self.socket, verify=False, limits=ONE_REQUEST) if self.socket else None
+
+    def connection(self, key: str | None, timeout_s: float, retries: Retries) -> Connection:
+        """How to ask there, as whom. Raises InvalidArgument for what is no key."""
+        key = key or os.environ.get("ANNALS_KEY", "")
+        if not (key.isascii() and key.isprintable() and key.strip()):
+            raise invalid("key", "or ANNALS_KEY must be an API key, in printable ASCII")
+        return Connection(self.url, key, timeout_s, retries, f"annals-client/{__version__}")
+
+
+def _place(url: str | None) -> Place:
+    """Where to ask. Raises InvalidArgument where that is not said."""
+    url = url or os.environ.get("ANNALS_URL", "")
+    if url.startswith(f"{UNIX}/"):
+        return Place("http://annals", url.removeprefix(UNIX))
     if not url.startswith(("http://", "https://")):
-        raise invalid("url", f"or ANNALS_URL must begin with http:// or https://, not {url!r}")
+        raise invalid("url", f"or ANNALS_URL must begin with http://, https:// or unix:///, not {url!r}")
     try:
         httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError) as failure:
         raise invalid("url", f"or ANNALS_URL must be a URL: {failure}") from failure
-    if not (key.isascii() and key.isprintable() and key.strip()):
-        raise invalid("key", "or ANNALS_KEY must be an API key, in printable ASCII")
-    return Connection(url.rstrip("/"), key, timeout_s, retries, f"annals-client/{__version__}")
+    return Place(url.rstrip("/"))

@@ -100,7 +100,7 @@ def test_every_kind_of_mapping_and_list_is_json() -> None:
 
 @pytest.mark.parametrize("client", [Annals, AsyncAnnals])
 @pytest.mark.parametrize(
-    ("url", "key"), [("http://x:y", "k"), ("http://x", "a\nb"), ("http://x", "🔑"), ("ftp://x", "k")]
+    ("url", "key"), [("http://x:y", "k"), ("http://x", "a\nb"), ("http://x", "🔑"), ("ftp://x", "k"), ("unix://x", "k")]
 )
 def test_a_client_that_could_ask_nobody_is_refused(client: Any, url: str, key: str) -> None:
     with pytest.raises(AnnalsError):

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from annals import __version__
-from local import dynoxide
 from local.emulator import free_port
 from local.template import ROOT
+from tests.support.databases import require_dynoxide
 from tests.support.distributions import build, install
 
 START_TIMEOUT_S = 120
@@ -41,10 +41,7 @@ def test_an_installed_system_remembers_finds_and_streams(built: Path, tmp_path: 
     binaries = install(package, version, tmp_path / "venv")
     told = subprocess.run([binaries / "annals", "--version"], env=bare(), capture_output=True, text=True, check=True)  # noqa: S603
     assert told.stdout == f"annals {__version__}\n"
-    try:
-        dynoxide.find_or_install()
-    except dynoxide.NotInstalled as reason:
-        pytest.skip(f"dynoxide is not here: {reason}")
+    require_dynoxide()
     url = f"http://127.0.0.1:{free_port()}"
     command = [binaries / "annals", "dev", "--port", url.rpartition(":")[2], "--data", tmp_path / "data"]
     with (tmp_path / "server.log").open("wb") as log:
@@ -61,6 +58,34 @@ def test_an_installed_system_remembers_finds_and_streams(built: Path, tmp_path: 
     finally:
         server.send_signal(signal.SIGTERM)
         assert server.wait(60) == 0, (tmp_path / "server.log").read_text()
+
+
+USERS_TESTS = """
+def test_it(annals):
+    annals.memory.remember(memory_space_id="demo", user_id="ada", user_message="I like tea.", agent_response="Noted.")
+    annals.settle()
+    assert annals.memory.search("tea", memory_space_id="demo")
+"""
+
+
+def test_peoples_tests_have_the_fixtures_of_the_installed_client(built: Path, tmp_path: Path) -> None:
+    (server,) = built.glob("*.whl")
+    (client,) = build(ROOT / "client", tmp_path / "client").glob("*.whl")
+    (tmp_path / "test_users.py").write_text(USERS_TESTS)
+    with_server = install(client, "3.13", tmp_path / "both", server, "pytest")
+    client_only = install(client, "3.10", tmp_path / "old", "pytest")
+    path = os.environ["PATH"]
+    require_dynoxide()
+    assert "1 passed" in tested_by(with_server, tmp_path, path)
+    assert "Annals' server needs Python 3.11 or later, and this is 3.10" in tested_by(client_only, tmp_path, "/bin")
+    assert "1 passed" in tested_by(client_only, tmp_path, f"{with_server}:{path}")
+
+
+def tested_by(binaries: Path, folder: Path, path: str) -> str:
+    """What pytest of an environment says of the tests in a folder, with that PATH."""
+    command = [binaries / "python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_users.py"]
+    env = {**bare(), "PATH": path}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120).stdout  # noqa: S603
 
 
 def wait_until_up(server: subprocess.Popen[bytes], api: httpx.Client, log: Path) -> None:

@@ -20,10 +20,10 @@ def build(project: Path, folder: Path) -> Path:
     return folder
 
 
-def install(package: Path, version: str, folder: Path) -> Path:
-    """Install a package into a new environment of a Python, and return the folder of its programs."""
+def install(package: Path, version: str, folder: Path, *more: str | Path) -> Path:
+    """Install a package, and more, into a new environment of a Python, and return the folder of its programs."""
     subprocess.run([UV, "venv", "--quiet", "--python", _interpreter(version), folder], check=True, timeout=60)  # noqa: S603
-    command = [UV, "pip", "install", "--quiet", "--python", folder / "bin/python", package]
+    command = [UV, "pip", "install", "--quiet", "--python", folder / "bin/python", package, *more]
     subprocess.run(command, check=True, timeout=300)  # noqa: S603
     return folder / "bin"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Collection
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local import template
-from local.streams import Checkpoints, DeadLetters, Delivery, Record, is_wanted
+from local.streams import Checkpoints, DeadLetters, Delivery, Looks, Record, is_wanted
 from local.template import StreamMapping
 from local.workers import FunctionFailed
 
@@ -141,3 +142,41 @@ def test_a_mapping_with_a_filter_gets_the_records_that_fit() -> None:
     assert is_wanted(record(1, "RECEIPT"), mapping.patterns)
     assert not is_wanted(record(1, "HEAD"), mapping.patterns)
     assert is_wanted(record(1, "HEAD"), ())
+
+
+class Readers:
+    """Readers of two streams, of which the second finds work in the first so many of its looks."""
+
+    def __init__(self, work: int) -> None:
+        self.looks = Looks(["project", "index"], self.look)
+        self.left, self.asked = work, 0
+
+    def look(self) -> None:
+        self.asked += 1
+        threading.Thread(target=self._look).start()
+
+    def _look(self) -> None:
+        self.looks.note("project", time.monotonic(), worked=False)
+        begun, worked = time.monotonic(), self.left > 0
+        self.left -= worked
+        self.looks.note("index", begun, worked)
+
+
+@pytest.mark.parametrize("work", [0, 1, 3])
+def test_streams_have_settled_when_each_reader_found_nothing_after_the_last_work(work: int) -> None:
+    readers = Readers(work)
+    assert readers.looks.settle(10) == []
+    assert readers.left == 0
+    assert readers.asked == work + 1
+
+
+def test_what_a_reader_found_before_does_not_count() -> None:
+    looks = Looks(["project", "index"], lambda: None)
+    for name in ("project", "index"):
+        looks.note(name, time.monotonic(), worked=False)
+    assert looks.settle(0.05) == ["project", "index"]
+
+
+def test_the_readers_that_are_behind_are_named() -> None:
+    looks = Looks(["project", "index"], lambda: looks.note("project", time.monotonic(), worked=False))
+    assert looks.settle(0.05) == ["index"]

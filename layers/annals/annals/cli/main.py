@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"annals {__version__}")
     commands = parser.add_subparsers(title="commands", required=True)
     _add_dev(commands)
+    _add_sandbox(commands)
     _add_verify(commands)
     _add_export(commands)
     _add_import(commands)
@@ -63,6 +64,18 @@ def _add_dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--workers", type=int, default=4, help="requests worked on at once (default: %(default)s)")
     parser.add_argument("--events", action="store_true", help="have queues for events, too")
     parser.set_defaults(run=_dev)
+
+
+def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "sandbox",
+        help="serve a system that keeps nothing, for tests",
+        description="Serve a system in memory on a Unix socket until the standard input ends, for tests: "
+        "annals_client.testing calls it. Where it answers is printed as a line of JSON. "
+        "Settings are those that are given here; the environment's are left aside.",
+    )
+    parser.add_argument("settings", metavar="NAME=VALUE", nargs="*", help="such as EMBEDDINGS_URL=http://127.0.0.1:…")
+    parser.set_defaults(run=_sandbox)
 
 
 def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -200,6 +213,12 @@ def _dev(options: argparse.Namespace) -> int:
     from annals.cli.serving import run
 
     return run(port=options.port, data=options.data, workers=options.workers, events=options.events)
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    from annals.cli.serving import run_sandbox
+
+    return run_sandbox(options.settings)
 
 
 def _verify(options: argparse.Namespace) -> int:
