@@ -10,14 +10,15 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from annals.conversations.filters import from_json
 from annals.conversations.lists import Selection
 from annals.conversations.models import DeletedMany, DeleteMany, Redact, ShownReceipt, show_receipt
-from annals.conversations.read import demand_space, demand_tail
+from annals.conversations.read import demand_space
 from annals.conversations.receipts import read_receipt
 from annals.errors import InvalidInput, ReceiptNotFound
 from annals.http.app import Api, reply
 from annals.http.cursors import damaged
 from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import Message, read_messages
+from annals.ledger.messages import Message
+from annals.ledger.redact import show_redacted
 from annals.memory.erasing import erase, erase_many
 from annals.memory.people.erasing import erase_person
 from annals.memory.people.receipts import PersonReceipt, ShownPersonReceipt, find_person_receipt, show_person_receipt
@@ -33,10 +34,8 @@ def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) ->
     """Withdraw a message's content. Its place, its digest and the chain stay; a summary of the conversation goes."""
     caller = app.caller.require("erase")
     demand_space(caller.tenant, conversation_id, caller.spaces)
-    tail = demand_tail(caller.tenant, conversation_id)
     withdraw(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
-    (message,) = read_messages(conversation_pk(caller.tenant, conversation_id), [message_id], tail.archived)
-    return message
+    return show_redacted(conversation_pk(caller.tenant, conversation_id), message_id)
 
 
 @app.delete("/v1/conversations/<conversation_id>", tags=["Conversations"])

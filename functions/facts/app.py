@@ -85,6 +85,6 @@ def delete_fact(fact_id: PathId) -> Response[None]:
     """Delete a fact. The one in front of it holds on, then."""
     caller = app.caller.require("erase")
     app.demand_known_query()
-    if not facts.delete_fact(facts.find_fact(caller, fact_id).fact):
+    if not facts.delete_seen_fact(caller, fact_id):
         raise FactNotFound(fact_id)
     return reply(None, 204)

@@ -7,7 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from annals.access.keys import list_keys, make_key, revoke_key
+from annals.access.keys import covers_key, make_key, revoke_key
 from annals.access.models import CreatedKey, CreateKey, KeyList, page_of_keys, show_key
 from annals.errors import KeyNotFound
 from annals.http.app import Api, reply
@@ -49,7 +49,7 @@ def list_tenant_keys(
 def delete_key(key_id: PathId) -> Response[None]:
     """Revoke a key. It stops working within the authorizer's cache time; keys that it made work on."""
     caller = app.caller.require("admin")
-    if not any(key.key_id == key_id and caller.covers(key.spaces) for key in list_keys(caller.tenant)):
+    if not covers_key(caller, key_id):
         raise KeyNotFound(f"There is no key {key_id!r}.")
     revoke_key(caller.tenant, key_id)
     return reply(None, 204)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,12 @@ import pytest
 
 from annals.conversations.heads import head_key
 from annals.dynamodb import client
+from annals.ledger.append import NewRecord, append
+from annals.ledger.entry import REDACTION
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.tail import tails
 from annals.memory.items import user_memories_pk
+from annals.publishing.bus import buses
 from annals.settings import settings
 from local.emulator import Emulator
 from tests.support.api import Api
@@ -67,10 +71,10 @@ def change(table: str, key: Any, expression: str, **values: Any) -> None:
     )
 
 
-def entry_change(expression: str, **values: Any) -> Callable[[Api], None]:
+def entry_change(expression: str, seq: int = 1, **values: Any) -> Callable[[Api], None]:
     def poison(api: Api) -> None:
         pk = converse(api, "poisoned", "what nobody can read any more")
-        key = {"pk": {"S": pk}, "sk": {"S": entry_sk(1)}}
+        key = {"pk": {"S": pk}, "sk": {"S": entry_sk(seq)}}
         change(settings().ledger_table, key, expression, **values)
         tails.forget(pk)
 
@@ -131,6 +135,84 @@ def test_the_neighbour_of_what_cannot_be_read_is_listed_and_found_in_time(name: 
     converse(service, "last", "a tulip at last")
     wait_for(lambda: "mem:last:1" in found(service, "tulip"))
     assert service.delete("/v1/conversations/last").status in (200, 202)
+    assert time.monotonic() - began < IN_TIME_S
+
+
+@pytest.fixture
+def told(running_aws: Emulator) -> Iterator[Callable[[], set[str]]]:
+    """A bus on which the functions tell of what changes; also of which conversations and memories they told so far."""
+    events: Any = boto3.client("events", endpoint_url=running_aws.url)
+    sqs: Any = boto3.client("sqs", endpoint_url=running_aws.url)
+    name = f"told-{uuid4().hex[:8]}"
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    bus = events.create_event_bus(Name=name)["EventBusArn"]
+    events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps({"source": ["annals"]}))
+    events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn}])
+    seen: set[str] = set()
+
+    def read() -> set[str]:
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                event = json.loads(message["Body"])
+                name = event["detail"].get("conversationId") or event["detail"].get("memoryId")
+                seen.add(f"{event['detail-type']} {name or event['detail'].get('factId')}")
+        return seen
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", running_aws.url)
+        patch.setenv("EVENTS_BUS", bus)
+        buses.cache_clear()
+        yield read
+    buses.cache_clear()
+
+
+def fact_that_does_not_parse(api: Api) -> None:
+    put_poison(f"T#{api.caller.tenant}#F#{'0' * 64}", "M#000000000000001#000000000000001#fact-bad", fact={"S": "{"})
+
+
+def memory_of_no_message(api: Api) -> None:
+    put_poison(conversation_pk(api.caller.tenant, "poisoned"), "M#x", memory={"S": "{"})
+
+
+def memory_under_no_key(api: Api) -> None:
+    put_poison(f"T#{api.caller.tenant}", "M#", memory={"S": "{"})
+
+
+def redaction_of_nothing(api: Api) -> None:
+    pk = converse(api, "poisoned", "what was said")
+    append(api.caller.tenant, "poisoned", [NewRecord(REDACTION, b'{"seq":"two"}')])
+    tails.forget(pk)
+
+
+def put_poison(pk: str, sk: str, **values: Any) -> None:
+    client().put_item(TableName=settings().state_table, Item={"pk": {"S": pk}, "sk": {"S": sk}, **values})
+
+
+TOLD_POISON: dict[str, Callable[[Api], None]] = {
+    **POISON,
+    "a genesis": entry_change("REMOVE #hash", seq=0),
+    "a fact": fact_that_does_not_parse,
+    "a memory of no message": memory_of_no_message,
+    "a memory under no key": memory_under_no_key,
+    "a redaction of nothing": redaction_of_nothing,
+}
+
+
+@pytest.mark.parametrize("name", TOLD_POISON)
+def test_what_happens_beside_what_cannot_be_read_is_told_of_in_time(
+    name: str, told: Callable[[], set[str]], service: Api
+) -> None:
+    converse(service, "before", "a tulip before it")
+    TOLD_POISON[name](service)
+    began = time.monotonic()
+    converse(service, "behind", "a tulip behind it")
+    made = service.post("/v1/memories", {"memorySpaceId": "home", "userId": "eve", "content": "a tulip"}).json["memoryId"]
+    told_of = {f"{kind} {name}" for kind in ("ConversationCreated", "MessagesAppended") for name in ("before", "behind")}
+    wait_for(lambda: {*told_of, f"MemoryUpdated {made}"} <= told())
+    assert service.delete("/v1/conversations/behind").status in (200, 202)
+    wait_for(lambda: "ConversationErased behind" in told())
     assert time.monotonic() - began < IN_TIME_S
 
 

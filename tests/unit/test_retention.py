@@ -170,7 +170,7 @@ def test_a_record_that_comes_again_finishes_what_died(api: Api, later: Later, mo
     pk = talk(api, retention_days=30)
     later(31)
     with monkeypatch.context() as patch:
-        patch.setattr("annals.memory.erasing.scrub_entry", lambda entry: 1 / 0)
+        patch.setattr("annals.memory.erasing.scrub_item", lambda item: 1 / 0)
         client().delete_item(**key(pk))
         with pytest.raises(AssertionError):
             deliver("finish_erasure", pk, timers.TIMER, "REMOVE")

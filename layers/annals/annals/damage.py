@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -52,6 +53,16 @@ def reading(item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) ->
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         pk, sk = item["pk"]["S"], item["sk"]["S"]
         raise report(Damaged(pk, sk, f"{type(error).__name__} where it is read")) from error
+
+
+def salvaged_text(item: Mapping[str, Any], name: str) -> dict[str, str]:
+    """What the JSON text in an attribute still says in words, where it can be read at all: the ids in it, for one."""
+    text = item.get(name, {}).get("S", "")
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return {name: value for name, value in said.items() if isinstance(value, str)} if isinstance(said, dict) else {}
 
 
 def readable(items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _T]) -> Iterator[_T]:

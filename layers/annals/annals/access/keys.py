@@ -14,8 +14,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
+from annals.damage import Types, misfit, readable, reading
 from annals.dynamodb import Item, client, from_item
-from annals.errors import KeyAlreadyMade, KeyNotFound, Unavailable
+from annals.errors import Damaged, KeyAlreadyMade, KeyNotFound, Unavailable
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import escape
 from annals.settings import settings
@@ -28,6 +29,11 @@ KEY_ID = re.compile(r"key-[0-9a-f]{16}")
 
 MAX_CHARS = 800
 """No key is longer: its tenant has up to 512 bytes. What is longer would not fit into a key of the table."""
+
+
+KEY: Types = {"tenant": str, "keyId": str, "name": str, "digest": bytes, "scopes": list, "createdAt": int}
+BESIDE: Types = {"spaces": list, "validUntil": int, "revokedAt": int, "createdBy": str}
+"""The attributes of a key, with their types: first those that are always there, then those that may be."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +141,29 @@ def find_key(text: str) -> Key | None:
     )
     if "Item" not in item:
         return None
-    key = _from_key_item(item["Item"])
+    try:
+        key = _from_key_item(item["Item"])
+    except Damaged:
+        return None
     return key if hmac.compare_digest(key.digest, _digest(credential.secret)) and key.works else None
 
 
 def list_keys(tenant: str, *, after: str = "") -> Iterator[Key]:
     """The keys of a tenant by their ids, behind one of them; revoked ones too."""
     start: dict[str, Any] = {"ExclusiveStartKey": _key_of(tenant, after)} if after else {}
-    return map(_from_key_item, read_partition(_pk(tenant), **start))
+    return readable(read_partition(_pk(tenant), **start), _from_key_item)
+
+
+def covers_key(caller: Caller, key_id: str) -> bool:
+    """Whether a key of the caller's tenant opens no more than the caller's own. One that cannot be read may open all.
+
+    Raises KeyNotFound.
+    """
+    item = next((item for item in read_partition(_pk(caller.tenant)) if item["sk"]["S"] == _sk(key_id)), None)
+    if item is None:
+        raise KeyNotFound(f"There is no key {key_id!r}.")
+    key = next(readable([item], _from_key_item), None)
+    return caller.covers(key.spaces if key else None)
 
 
 def revoke_key(tenant: str, key_id: str) -> None:
@@ -171,7 +192,11 @@ def _pk(tenant: str) -> str:
 
 
 def _key_of(tenant: str, key_id: str) -> Item:
-    return {"pk": {"S": _pk(tenant)}, "sk": {"S": f"K#{escape(key_id)}"}}
+    return {"pk": {"S": _pk(tenant)}, "sk": {"S": _sk(key_id)}}
+
+
+def _sk(key_id: str) -> str:
+    return f"K#{escape(key_id)}"
 
 
 def _to_key_item(key: Key) -> Item:
@@ -192,8 +217,20 @@ def _to_key_item(key: Key) -> Item:
 
 
 def _from_key_item(item: Mapping[str, Any]) -> Key:
+    """The key of a stored item. Raises Damaged: what is not exactly as it was stored lets nobody in."""
+    return reading(item, _from_item)
+
+
+def _from_item(item: Mapping[str, Any]) -> Key:
     values = from_item(item)
     spaces = values.get("spaces")
+    reason = misfit(values, KEY, BESIDE)
+    if not reason and not all(isinstance(word, str) for word in (*values["scopes"], *(spaces or ()))):
+        reason = "its scopes and spaces are not words"
+    if not reason and _key_of(values["tenant"], values["keyId"]) != {name: item[name] for name in ("pk", "sk")}:
+        reason = "it says that it is another key"
+    if reason:
+        raise Damaged(item["pk"]["S"], item["sk"]["S"], reason)
     return Key(
         tenant=values["tenant"],
         key_id=values["keyId"],

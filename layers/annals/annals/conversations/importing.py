@@ -8,7 +8,7 @@ day, so that each further try goes on there.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,18 +21,21 @@ from annals.conversations.genesis import read_genesis
 from annals.conversations.import_lines import Brought, BroughtMessage
 from annals.conversations.import_progress import NOT_YET, read_progress, store_progress
 from annals.conversations.read import demand_tail
+from annals.conversations.receipts import receipt_id, receipt_key
 from annals.dynamodb import Item
 from annals.errors import (
     AppendConflict,
     ConversationAlreadyExists,
     ConversationDiffers,
+    DamagedEntry,
     ImportUnfinished,
     PreconditionFailed,
 )
 from annals.json_text import sorted_text
 from annals.ledger.append import append
-from annals.ledger.entry import Entry, Record, Tail
+from annals.ledger.entry import MESSAGE, Entry, Record, Tail
 from annals.ledger.history import read_preamble
+from annals.ledger.items import from_ledger_item
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
 from annals.ledger.messages import MARKS, numbered_messages, show
@@ -134,8 +137,10 @@ class _Import:
         for each in part:
             if each.offset and each.conversation_id not in begun:
                 raise _lacks_parts(each, 0)
-        places = _side_by_side(lambda each: _find_place(self._caller.tenant, self._pk(each), each), there)
-        whole = {each.conversation_id for each, place in zip(there, places, strict=True) if place.is_all_of(each)}
+        whole = self._read_whole(there)
+        others = [each for each in there if each.conversation_id not in whole]
+        places = _side_by_side(lambda each: _find_place(self._caller.tenant, self._pk(each), each), others)
+        whole |= {each.conversation_id for each, place in zip(others, places, strict=True) if place.is_all_of(each)}
         return [0 if each.conversation_id in whole else NOT_YET for each in part]
 
     def _bring_all(self, part: Sequence[Brought]) -> list[int]:
@@ -180,6 +185,35 @@ class _Import:
         found = read_items(keys, consistent=True, table=table, ProjectionExpression="pk")
         return {names[item["pk"]["S"]] for item in found}
 
+    def _read_whole(self, there: Sequence[Brought]) -> set[str]:
+        """The ids of those conversations whose first entry holds all that is brought, as an earlier try stored it.
+
+        They are read together. Of any other, and of one that anything may be wrong with, nothing is said.
+        """
+        small = {self._pk(each): each for each in there if not each.offset and not each.is_more_than_messages}
+        keys: list[Item] = [{"pk": {"S": pk}, "sk": {"S": entry_sk(seq)}} for pk in small for seq in (0, 1)]
+        first: dict[str, list[Entry]] = {pk: [] for pk in small}
+        for item in read_items(keys, consistent=True, table=settings().ledger_table):
+            with suppress(DamagedEntry):
+                entry = from_ledger_item(item)
+                first[entry.pk].append(entry)
+        # Behind the entries: what is erased after them was there when it was compared.
+        erased = self._read_erased(small.values())
+        return {
+            each.conversation_id
+            for pk, each in small.items()
+            if each.conversation_id not in erased and _holds_all(first[pk], each)
+        }
+
+    def _read_erased(self, some: Iterable[Brought]) -> set[str]:
+        """The ids of those conversations whose erasure has begun."""
+        tenant = self._caller.tenant
+        names = {receipt_id(self._pk(each)): each.conversation_id for each in some}
+        keys = {receipt_key(tenant, name)["pk"]["S"]: name for name in names}
+        wanted: list[Item] = [receipt_key(tenant, name) for name in names]
+        found = read_items(wanted, consistent=True, ProjectionExpression="pk")
+        return {names[keys[item["pk"]["S"]]] for item in found}
+
     def _pk(self, brought: Brought) -> str:
         return conversation_pk(self._caller.tenant, brought.conversation_id)
 
@@ -203,6 +237,19 @@ class _Place:
         """Whether that is all that is brought. Marks are looked at where there are any."""
         is_all = self.held == len(brought.messages) and self.has_preamble
         return is_all and not brought.is_more_than_messages
+
+
+def _holds_all(entries: Sequence[Entry], brought: Brought) -> bool:
+    """Whether a conversation's genesis and first entry are the one that is brought, and all of its messages."""
+    genesis, first = sorted(entries, key=lambda entry: entry.seq) if len(entries) == 2 else (None, None)  # noqa: PLR2004
+    said = genesis.records[0].said() if genesis else None
+    if said is None or first is None or first.records[0].kind != MESSAGE or len(first.records) < len(brought.messages):
+        return False
+    made = (said.get("type"), said.get("participants"))
+    if made != (brought.new.type, dict(brought.new.participants)):
+        return False
+    held = zip(brought.messages, first.records, strict=False)
+    return all(record.kind == MESSAGE and _is_same(message, record, first) for message, record in held)
 
 
 def _find_place(tenant: str, pk: str, brought: Brought) -> _Place:

@@ -149,7 +149,11 @@ class Removed(TypedDict):
 
 
 class ShownReceipt(TypedDict):
-    """How far an erasure is."""
+    """How far an erasure is.
+
+    ``damaged`` is how many entries of the conversation were changed behind Annals, where any were: their words are gone
+    as all others, and ``messages`` counts those in them as far as that could be told.
+    """
 
     receiptId: str
     conversationId: str
@@ -158,6 +162,7 @@ class ShownReceipt(TypedDict):
     reason: NotRequired[Literal["retention"]]
     erasedAt: NotRequired[str]
     removed: NotRequired[Removed]
+    damaged: NotRequired[int]
     headHash: NotRequired[str]
 
 
@@ -173,6 +178,8 @@ def show_receipt(receipt: Receipt) -> ShownReceipt:
         shown["reason"] = cast("Literal['retention']", receipt.reason)
     if receipt.erased_at is None:
         return shown
+    if receipt.damaged:
+        shown["damaged"] = receipt.damaged
     return shown | ShownReceipt(  # type: ignore[typeddict-item]
         status="erased",
         erasedAt=to_rfc3339(receipt.erased_at),

@@ -9,7 +9,7 @@ from typing import Any
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.heads import Head, first_head, of_tail, read_head
 from annals.conversations.receipts import find_receipt, receipt_id
-from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry
+from annals.errors import ConversationErased, ConversationNotFound, Damaged, DamagedEntry
 from annals.ledger.entry import ERASED, Tail
 from annals.ledger.keys import conversation_pk
 from annals.ledger.tail import last_message, read_tail
@@ -35,20 +35,25 @@ def demand_space(tenant: str, conversation_id: str, spaces: Collection[str] | No
 def space_of(tenant: str, conversation_id: str) -> str | None:
     """The memory space that a conversation is in; of an erased one only its receipt still knows.
 
-    Of one whose genesis cannot be read, its head knows it. Raises ConversationNotFound, DamagedEntry.
+    Of one whose genesis cannot be read, its head knows it. Raises ConversationNotFound, Damaged.
     """
     try:
         return read_genesis(tenant, conversation_id).memory_space_id
-    except DamagedEntry:
-        head = read_head(conversation_pk(tenant, conversation_id))
-        if head is None:
+    except (ConversationNotFound, DamagedEntry):
+        pk = conversation_pk(tenant, conversation_id)
+        if receipt := find_receipt(tenant, receipt_id(pk)):
+            return receipt.space
+        if (head := read_head(pk)) is None:
             raise
         return head.genesis.memory_space_id
-    except ConversationNotFound:
-        receipt = find_receipt(tenant, receipt_id(conversation_pk(tenant, conversation_id)))
-        if receipt is None:
-            raise
-        return receipt.space
+
+
+def find_space_of(tenant: str, conversation_id: str) -> str | None:
+    """The same, or None where nothing that can be read says it."""
+    try:
+        return space_of(tenant, conversation_id)
+    except (ConversationNotFound, Damaged):
+        return None
 
 
 def read_conversation(tenant: str, conversation_id: str) -> Head:

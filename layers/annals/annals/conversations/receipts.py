@@ -27,7 +27,7 @@ class Receipt:
     ``leased_until``: until then whoever stored it is at work. ``facts`` and ``memories`` are how
     many facts and memories go with it, that were made of its messages; ``facts`` is None until both are counted.
     ``space`` is the memory space that the conversation was in: who may not see that one sees no receipt. ``reason`` is
-    told where no request was one.
+    told where no request was one. ``damaged`` is how many items of the ledger were not as they had been written.
     """
 
     tenant: str
@@ -43,6 +43,7 @@ class Receipt:
     messages: int = 0
     facts: int | None = None
     memories: int = 0
+    damaged: int = 0
     head_hash: bytes = b""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,18 +42,26 @@ class Snapshot:
         happens meanwhile.
         """
         at = self.head.genesis.created_at
-        preamble = read_preamble(self.head.pk, self.tail)
-        if preamble:
+        if preamble := self._preamble():
             yield self._shown({"kind": "preamble", **preamble})
         for entry in self._unless_erased(walk_all(self.head.pk)):
             if isinstance(entry, DamagedEntry):
-                seq = seq_of_sk(entry.sk) or 0
-                yield {"messageId": message_id(seq), "seq": seq, "timestamp": to_rfc3339(at), "status": "damaged"}
+                yield self._damaged(seq_of_sk(entry.sk) or 0, at)
                 continue
             at = entry.at
             for record in entry.records:
                 if record.kind == MESSAGE and record.seq <= self.tail.seq:
                     yield self._shown(dict(show(record, entry, self.tail.archived)))
+
+    def _preamble(self) -> Mapping[str, Any] | None:
+        try:
+            return read_preamble(self.head.pk, self.tail)
+        except DamagedEntry:
+            return self._damaged(self.tail.preamble, self.head.genesis.created_at)
+
+    @staticmethod
+    def _damaged(seq: int, at: int) -> dict[str, Any]:
+        return {"messageId": message_id(seq), "seq": seq, "timestamp": to_rfc3339(at), "status": "damaged"}
 
     def entries(self) -> Iterator[Entry | DamagedEntry]:
         """All that is stored, also what is appended meanwhile: a redaction in it says why a body is gone.

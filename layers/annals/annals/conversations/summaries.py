@@ -7,11 +7,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from annals.conversations.models import ShownSummary
+from annals.damage import Types, misfit, reading
 from annals.dynamodb import Item, client, from_item
+from annals.errors import Damaged
 from annals.ledger.messages import Message
 from annals.settings import settings
 from annals.state import state_item
 from annals.times import to_rfc3339
+
+
+SUMMARY: Types = {
+    "summary": str, "topics": list, "from_seq": int, "to_seq": int, "count": int, "updated_at": int, "model": str,
+}  # fmt: skip
+"""What is said of a summary, with its types."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +44,15 @@ def summary_key(pk: str) -> Item:
 
 
 def read_summary(pk: str) -> Summary | None:
-    """A conversation's summary, or None."""
+    """A conversation's summary, or None. Raises Damaged."""
     item = client().get_item(TableName=settings().state_table, Key=summary_key(pk), ConsistentRead=True).get("Item")
-    if item is None:
-        return None
+    return reading(item, _from_item) if item else None
+
+
+def _from_item(item: Mapping[str, Any]) -> Summary:
     values = from_item(item)
+    if reason := misfit(values, SUMMARY, {}):
+        raise Damaged(values["pk"], values["sk"], reason)
     kept: Mapping[str, Any] = {name: values[name] for name in Summary.__dataclass_fields__}
     return Summary(**{**kept, "topics": tuple(kept["topics"])})
 

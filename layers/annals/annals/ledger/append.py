@@ -24,7 +24,7 @@ from annals.ledger.items import from_ledger_item, to_ledger_item
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.read import read_entry, walk
 from annals.ledger.retry import tries
-from annals.ledger.tail import read_tail, tails
+from annals.ledger.tail import read_tail, salvage_tail, tails
 from annals.settings import settings
 from annals.times import now_ms
 
@@ -63,6 +63,7 @@ def append(
     state: str | None = None,
     archived: int = 0,
     also: Sequence[Mapping[str, Any]] = (),
+    salvage: bool = False,
 ) -> Appended:
     """Append records as one entry, whole or not at all.
 
@@ -80,6 +81,7 @@ def append(
     archived : messages up to this seq are archived from this entry on, beside those that are already
     also : what else is to be written, or checked, in the entry's own transaction; where one of its conditions does
         not hold, the transaction's own error is raised
+    salvage : append also behind an entry that cannot be read
 
     Raises
     ------
@@ -94,7 +96,7 @@ def append(
     tail = None if also else tails.get(pk)
     for attempt in tries(settings().append_patience_s):
         if tail is None or expected_seq not in (None, tail.seq) or not _knows(tail, request):
-            tail = read_tail(pk, with_recent=request is not None)
+            tail = salvage_tail(pk) if salvage else read_tail(pk, with_recent=request is not None)
         if tail is None:
             raise ConversationNotFound(conversation_id)
         if tail.state == ERASED:

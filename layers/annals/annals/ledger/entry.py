@@ -109,6 +109,11 @@ class Entry:
         return self.records[-1].seq
 
     @property
+    def is_intact(self) -> bool:
+        """Whether what it still holds is what its own hash was made of."""
+        return hash_of(self) == self.hash and all(record.matches_digest() for record in self.records)
+
+    @property
     def salts(self) -> bytes:
         """The salts of all records that still have one."""
         return b"".join(record.salt or b"" for record in self.records)

@@ -31,6 +31,9 @@ may be. Which request an entry stores is no part of what it holds, and may be an
 NO_TEXT = b"\xff"
 """What stands in front of a stored body that is no deflated text: no JSON begins so, so no digest is made of it."""
 
+DAMAGED = "damaged"
+"""The attribute of an item that was damaged when its words were erased: nothing else tells that any more."""
+
 OVERHEAD_BYTES = 1024
 """What an entry's own attributes take at most, but for the longest of ids."""
 
@@ -64,6 +67,8 @@ def check_ledger_item(item: Mapping[str, Any]) -> Entry | DamagedEntry:
     It looks at what the chain does not cover, too: attributes that no entry has, the number of records, the thread.
     """
     values = from_item(item)
+    if DAMAGED in values:
+        return DamagedEntry(values["pk"], values["sk"], "it was damaged when its words were erased")
     try:
         entry = _entry(values)
     except DamagedEntry as damaged:
@@ -194,7 +199,7 @@ def _record(seq: int, values: Mapping[str, Any]) -> Record:
     if isinstance(body, str):
         body = body.encode()
     elif body is not None:
-        body = _inflate(body)
+        body = inflate(body)
     return Record(seq, values.get("kind", MESSAGE), values["digest"], body, values.get("salt"))
 
 
@@ -203,7 +208,8 @@ def _deflate(body: bytes) -> bytes:
     return deflater.compress(body) + deflater.flush()
 
 
-def _inflate(deflated: bytes) -> bytes:
+def inflate(deflated: bytes) -> bytes:
+    """The text of a stored body; what is none is marked so, and matches no digest."""
     inflater = zlib.decompressobj(wbits=-15, zdict=DICTIONARY)
     try:
         body = inflater.decompress(deflated) + inflater.flush()

@@ -37,9 +37,18 @@ def check_all(pk: str) -> Iterator[Entry | DamagedEntry]:
         yield report(found) if isinstance(found, DamagedEntry) else found
 
 
+def items_around(pk: str) -> Iterator[Item]:
+    """The items as they are stored in front of a conversation's first message and behind its last possible one.
+
+    That is the genesis; and what was put there behind Annals, which no entry is.
+    """
+    yield from _query("pk = :pk AND sk < :first", {":pk": {"S": pk}, ":first": {"S": entry_sk(1)}})
+    yield from _query("pk = :pk AND sk > :last", {":pk": {"S": pk}, ":last": {"S": entry_sk(MAX_SEQ)}})
+
+
 def walk_all(pk: str, *, first: int = 0, last: int | None = None) -> Iterator[Entry | DamagedEntry]:
     """Walk over a conversation's entries, oldest first, with those that cannot be read; these are reported."""
-    for item in _entry_items(pk, first=first, last=last):
+    for item in entry_items(pk, first=first, last=last):
         try:
             yield _read(item)
         except DamagedEntry as damaged:
@@ -62,12 +71,13 @@ def walk(
     ----------
     page : how many entries one round trip may read; DynamoDB's own limit is 1 MB
     """
-    yield from map(_read, _entry_items(pk, first=first, last=last, newest_first=newest_first, page=page))
+    yield from map(_read, entry_items(pk, first=first, last=last, newest_first=newest_first, page=page))
 
 
-def _entry_items(
-    pk: str, *, first: int, last: int | None, newest_first: bool = False, page: int | None = None
+def entry_items(
+    pk: str, *, first: int = 0, last: int | None = None, newest_first: bool = False, page: int | None = None
 ) -> Iterator[Item]:
+    """The items as they are stored whose keys are those of entries that begin at seq ``first`` to ``last``."""
     if last is not None and last < first:
         return
     values = {
@@ -100,6 +110,9 @@ def walk_records_from(pk: str, seq: int, *, last: int | None = None, page: int |
 
     ``last`` is the seq at which the last of them may begin; ``page`` is as for ``walk``.
     """
+    if seq <= 1:
+        # The genesis holds record 0 alone: the first message begins an entry.
+        return walk(pk, first=seq, last=last, page=page)
     holder = next(walk(pk, last=seq, newest_first=True, page=1), None)
     return walk(pk, first=holder.seq if holder else 0, last=last, page=page)
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from threading import Lock
 from typing import Any
 
 from annals.damage import Types, misfit, report
-from annals.dynamodb import client, from_item
+from annals.dynamodb import Item, client, from_item
 from annals.errors import DamagedEntry
-from annals.ledger.entry import MESSAGE, RECENT, Tail
+from annals.ledger.entry import MESSAGE, NO_HASH, RECENT, SEALED, Tail
 from annals.ledger.items import idempotency_of
-from annals.ledger.keys import entry_sk, seq_of_sk
-from annals.ledger.read import walk
+from annals.ledger.keys import MAX_SEQ, entry_sk, seq_of_sk
+from annals.ledger.read import entry_items, walk
+from annals.ledger.scrub import kept_of, places_of
 from annals.settings import settings
+from annals.times import now_ms
 
 TAIL: Types = {"sk": str, "n": int, "count": int, "state": str, "at": int, "hash": bytes}
 BESIDE: Types = {"preamble": int, "archived": int, "records": list}
 """What is read of the last entry, with its types."""
+
+PAGE = 10
+"""How many entries one round trip reads on the way back to one that can be read."""
 
 
 def read_tail(pk: str, *, with_recent: bool = False) -> Tail | None:
@@ -28,20 +34,67 @@ def read_tail(pk: str, *, with_recent: bool = False) -> Tail | None:
     ``with_recent`` reads RECENT items, for ``Tail.recent``. Raises DamagedEntry where the last entry cannot be read:
     nothing is appended to it then.
     """
-    found = client().query(
-        TableName=settings().ledger_table,
-        KeyConditionExpression="pk = :pk AND begins_with(sk, :entry)",
-        ExpressionAttributeValues={":pk": {"S": pk}, ":entry": {"S": "E#"}},
-        ProjectionExpression="sk, n, #count, #state, #at, #hash, records[0].kind, preamble, archived, idem",
-        ExpressionAttributeNames={"#count": "count", "#state": "state", "#at": "at", "#hash": "hash"},
-        ScanIndexForward=False,
-        ConsistentRead=True,
-        Limit=RECENT if with_recent else 1,
-    )["Items"]
+    found = _newest(pk, RECENT if with_recent else 1)
     if not found:
         return None
     tail = _tail(pk, from_item(found[0]))
     return replace(tail, recent=tuple(_recent(found))) if with_recent else tail
+
+
+def _newest(pk: str, limit: int) -> Sequence[Mapping[str, Any]]:
+    """What is read of the last entries, the newest first. An item whose key is no entry's is none."""
+    query: dict[str, Any] = {
+        "TableName": settings().ledger_table,
+        "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
+        "ExpressionAttributeValues": {
+            ":pk": {"S": pk},
+            ":first": {"S": entry_sk(0)},
+            ":last": {"S": entry_sk(MAX_SEQ)},
+        },
+        "ProjectionExpression": "sk, n, #count, #state, #at, #hash, records[0].kind, preamble, archived, idem",
+        "ExpressionAttributeNames": {"#count": "count", "#state": "state", "#at": "at", "#hash": "hash"},
+        "ScanIndexForward": False,
+        "ConsistentRead": True,
+        "Limit": limit,
+    }
+    while True:
+        answer = client().query(**query)
+        found = [item for item in answer["Items"] if seq_of_sk(item["sk"]["S"]) is not None]
+        if found or "LastEvaluatedKey" not in answer:
+            return found
+        query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def salvage_tail(pk: str) -> Tail | None:
+    """The tail, also where the last entry cannot be read: then as much of it as is still what an append wrote.
+
+    It says where a withdrawal goes that has to be stored whatever is damaged. What nobody knows any more is as in a
+    sealed conversation, so that nobody goes on with it unawares. None where no conversation is.
+    """
+    try:
+        return read_tail(pk)
+    except DamagedEntry:
+        newest = entry_items(pk, newest_first=True, page=PAGE)
+        last = next(item for item in newest if seq_of_sk(item["sk"]["S"]) is not None)
+        return _salvaged(last, newest)
+
+
+def _salvaged(last: Item, before: Iterable[Item]) -> Tail:
+    kept = kept_of(last)
+    known: dict[str, Any] = {}
+    for item in chain([last], before):
+        known = {**kept_of(item), **known}
+        if {"count", "at"} <= known.keys():
+            break
+    return Tail(
+        seq=(seq_of_sk(kept["sk"]) or 0) + max(places_of(last), 1) - 1,
+        count=known.get("count", 0),
+        state=kept.get("state", SEALED),
+        at=min(known.get("at", 0), now_ms()),
+        hash=kept.get("hash", NO_HASH),
+        preamble=kept.get("preamble", 0),
+        archived=kept.get("archived", 0),
+    )
 
 
 def _tail(pk: str, values: Mapping[str, Any]) -> Tail:

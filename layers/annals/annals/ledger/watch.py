@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from annals import telemetry
 from annals.damage import report
 from annals.errors import DamagedEntry
-from annals.ledger.entry import ERASED, REDACTION, Entry, hash_of
-from annals.ledger.read import walk
+from annals.ledger.entry import ERASED, REDACTION
+from annals.ledger.read import entry_items, walk
+from annals.ledger.scrub import is_scrubbed
 from annals.ledger.tail import read_tail
 
 logger = logging.getLogger("annals")
@@ -43,21 +44,18 @@ def report_strangers(keys: Iterable[tuple[str, str]]) -> None:
 
 
 def _is_explained(pk: str, seq: int) -> bool:
-    """Whether an entry is as it was appended, but for what was erased or redacted."""
+    """Whether an entry is as it was appended, but for what was erased or redacted; a damaged one holds no words."""
     try:
         tail = read_tail(pk)
+        if tail and tail.state == ERASED and any(map(is_scrubbed, entry_items(pk, first=seq, last=seq))):
+            return True
         entry = next(walk(pk, first=seq, last=seq), None)
-        if tail is None or entry is None or not _is_intact(entry):
+        if tail is None or entry is None or not entry.is_intact:
             return False
         gone = {record.seq for record in entry.records if record.body is None}
         return tail.state == ERASED or (bool(gone) and gone <= _redacted(pk, gone, entry.last_seq))
     except DamagedEntry:
         return False
-
-
-def _is_intact(entry: Entry) -> bool:
-    """Whether what an entry still holds is what its own hash was made of."""
-    return hash_of(entry) == entry.hash and all(record.matches_digest() for record in entry.records)
 
 
 def _redacted(pk: str, wanted: set[int], behind: int) -> set[int]:
@@ -74,5 +72,6 @@ def _redactions(pk: str, behind: int) -> Iterator[int]:
     """The seqs that redactions behind a seq name, the newest first."""
     for entry in walk(pk, first=behind + 1, newest_first=True, page=PAGE):
         for record in entry.records:
-            if record.kind == REDACTION and (said := record.said()):
-                yield said["seq"]
+            seq = (record.said() or {}).get("seq") if record.kind == REDACTION else None
+            if isinstance(seq, int):
+                yield seq

@@ -10,9 +10,9 @@ from annals.errors import ConversationNotFound, DamagedEntry
 from annals.ledger.entry import ERASED, Entry
 from annals.ledger.keys import is_conversation_pk, split_conversation_pk
 from annals.ledger.read import find_readable
-from annals.ledger.tail import read_tail
+from annals.ledger.tail import read_tail, salvage_tail
 from annals.memory.facts.documents import fact_document
-from annals.memory.facts.items import Known, is_facts_pk, read_around, read_place, split_fact_key
+from annals.memory.facts.items import Known, is_facts_pk, is_there, read_around, read_place, split_fact_key
 from annals.memory.items import DELETED, Address, StoredMemory, read_changed, read_item, split_memory_key
 from annals.memory.owners import owner_of
 from annals.memory.raw import conversation_of, turns_of
@@ -53,6 +53,8 @@ def of_entries(pk: str, first: int, last: int, *, behind: bool = True) -> Derive
     try:
         return _of_entries(pk, tenant, conversation_id, first, last, behind=behind)
     except DamagedEntry:
+        if (tail := salvage_tail(pk)) and tail.state == ERASED:
+            return Derived(tenant=tenant, erased=conversation_id)
         return Derived(tenant=tenant)  # it is reported; whose words these are, or whether they are erased, nobody knows
 
 
@@ -121,7 +123,8 @@ def _of_lineage(pk: str, sk: str) -> Derived:
     """What follows from a fact as it is stored now; the one in front of it holds otherwise now."""
     tenant, fact_id = split_fact_key(pk, sk)
     around = read_around(pk, sk)
-    gone = frozenset() if any(known.fact.sk == sk for known in around) else frozenset({fact_id})
+    # One that is there and cannot be read stays in the index as it was, so that it can be found to be deleted.
+    gone: frozenset[str] = frozenset() if is_there(pk, sk) else frozenset({fact_id})
     return Derived(tenant=tenant, documents=tuple(map(_fact_document, around)), gone=gone)
 
 

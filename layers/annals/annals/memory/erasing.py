@@ -8,6 +8,7 @@ receipt itself hands it over: it reaches the stream's function, which goes on wh
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +19,7 @@ from annals.conversations.genesis import read_genesis
 from annals.conversations.heads import drop_state, state_deletes
 from annals.conversations.holders import release_holder
 from annals.conversations.lists import Selection, every_match
+from annals.conversations.read import find_space_of
 from annals.conversations.receipts import (
     Receipt,
     find_receipt,
@@ -28,14 +30,15 @@ from annals.conversations.receipts import (
     store_counts,
     store_receipt,
 )
-from annals.errors import ConversationErased, ConversationNotFound, DeleteManyThresholdExceeded, InvalidInput
+from annals.dynamodb import Item
+from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, DeleteManyThresholdExceeded, InvalidInput
 from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import ERASED, ERASURE
-from annals.ledger.keys import conversation_pk
-from annals.ledger.read import walk
-from annals.ledger.redact import scrub_entry
-from annals.ledger.tail import read_tail
+from annals.ledger.keys import conversation_pk, seq_of_sk
+from annals.ledger.read import entry_items, items_around
+from annals.ledger.redact import scrub_item
+from annals.ledger.tail import salvage_tail
 from annals.memory.facts.store import count_facts_of, forget_facts_of
 from annals.memory.memories import forget_memories_of
 from annals.memory.references import count_memories_of
@@ -88,7 +91,7 @@ def _begin(
     earlier = find_receipt(tenant, name)
     if earlier is not None:
         return earlier
-    space = read_genesis(tenant, conversation_id).memory_space_id
+    space = find_space_of(tenant, conversation_id)
     receipt = Receipt(tenant, name, conversation_id, by, now_ms(), space, reason, leased_until=leased_until)
     record = NewRecord(ERASURE, dump({"by": by}).encode())
     try:
@@ -99,6 +102,7 @@ def _begin(
             expected_seq=expected_seq,
             state=ERASED,
             also=[receipt_put(receipt), *state_deletes(conversation_pk(tenant, conversation_id))],
+            salvage=True,
         )
     except ConversationErased:
         return read_receipt(tenant, name)
@@ -147,16 +151,21 @@ def proceed(receipt: Receipt, budget_s: float) -> Receipt:
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
     receipt = _forget_state(receipt)
     # The genesis comes last: until then it tells whoever goes on what else has to be forgotten.
-    entries = walk(pk, first=max(receipt.next_seq, 1))
+    entries = entry_items(pk, first=max(receipt.next_seq, 1))
     with ThreadPoolExecutor(WRITERS) as writers:
         while batch := list(islice(entries, BATCH)):
-            list(writers.map(scrub_entry, batch))
-            receipt = replace(receipt, next_seq=batch[-1].last_seq + 1)
+            damaged = receipt.damaged + sum(writers.map(scrub_item, batch))
+            receipt = replace(receipt, next_seq=_seq_behind(batch, receipt.next_seq), damaged=damaged)
             if time.monotonic() > deadline:
                 telemetry.count("ErasuresPending")
                 return store_receipt(replace(receipt, leased_until=0))
-    scrub_entry(next(walk(pk, last=0)))
-    return _finish(receipt, pk)
+    damaged = receipt.damaged + sum(map(scrub_item, items_around(pk)))
+    return _finish(replace(receipt, damaged=damaged), pk)
+
+
+def _seq_behind(batch: Sequence[Item], before: int) -> int:
+    """The seq from which an erasure goes on behind some items; among them may be some whose keys are no entry's."""
+    return max((seq + 1 for item in batch if (seq := seq_of_sk(item["sk"]["S"])) is not None), default=before)
 
 
 def _forget_state(receipt: Receipt) -> Receipt:
@@ -174,13 +183,13 @@ def _forget_state(receipt: Receipt) -> Receipt:
     forget_drafts(receipt.tenant, receipt.conversation_id)
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
     drop_state(pk)
-    with suppress(ConversationNotFound):
+    with suppress(ConversationNotFound, DamagedEntry):
         release_holder(read_genesis(receipt.tenant, receipt.conversation_id))
     return receipt
 
 
 def _finish(receipt: Receipt, pk: str) -> Receipt:
-    tail = read_tail(pk)
+    tail = salvage_tail(pk)
     if tail is None:
         raise ConversationNotFound(receipt.conversation_id)
     done = replace(receipt, erased_at=now_ms(), leased_until=0, messages=tail.count, head_hash=tail.hash)

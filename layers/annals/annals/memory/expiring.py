@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from annals.conversations.genesis import read_genesis
+from annals.conversations.read import find_space_of
 from annals.conversations.receipts import find_receipt, receipt_id
-from annals.errors import PreconditionFailed
+from annals.errors import DamagedEntry, PreconditionFailed
 from annals.ledger.entry import ERASED, Tail
 from annals.ledger.keys import split_conversation_pk
-from annals.ledger.tail import last_message, read_tail
+from annals.ledger.tail import last_message, salvage_tail
 from annals.memory.erasing import RETENTION, erase_expired, proceed
 from annals.memory.timers import DAY_MS, read_retention_days, set_timer
 from annals.times import now_ms
@@ -19,7 +20,7 @@ def expire(pk: str, budget_s: float) -> None:
     A timer goes for other reasons, too, with an erasure for one, and the retention may have changed since it was set:
     what counts is what is stored now. Doing it again finishes what was begun.
     """
-    tail = read_tail(pk)
+    tail = salvage_tail(pk)
     if tail is None:
         return
     if tail.state == ERASED:
@@ -37,12 +38,10 @@ def _finish(pk: str, budget_s: float) -> None:
 
 def _erase_if_due(pk: str, tail: Tail, budget_s: float) -> None:
     tenant, conversation_id = split_conversation_pk(pk)
-    genesis = read_genesis(tenant, conversation_id)
-    days = read_retention_days(tenant, genesis.memory_space_id)
+    days = read_retention_days(tenant, find_space_of(tenant, conversation_id))
     if days is None:
         return
-    newest = last_message(pk, tail)
-    spoken_at = newest.at if newest else genesis.created_at
+    spoken_at = _spoken_at(pk, tail)
     if now_ms() < spoken_at + days * DAY_MS:
         set_timer(pk, spoken_at, days)
         return
@@ -51,3 +50,12 @@ def _erase_if_due(pk: str, tail: Tail, budget_s: float) -> None:
     except PreconditionFailed:
         # Somebody went on with the conversation at this very moment.
         set_timer(pk, now_ms(), days)
+
+
+def _spoken_at(pk: str, tail: Tail) -> int:
+    """When something was last said, or the conversation was made; where that is damaged, when it last grew."""
+    try:
+        newest = last_message(pk, tail)
+        return newest.at if newest else read_genesis(*split_conversation_pk(pk)).created_at
+    except DamagedEntry:
+        return tail.at

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from annals.damage import Types, misfit, readable, reading
+from annals.damage import Types, misfit, readable, reading, salvaged_text
 from annals.dynamodb import Item, client, from_item, to_item
 from annals.errors import Damaged
 from annals.json_text import dump
@@ -189,10 +189,35 @@ def _from_item(item: Mapping[str, Any]) -> StoredMemory:
     return StoredMemory(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})
 
 
+def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> StoredMemory:
+    """As much of a memory that cannot be read as its deletion needs: whose it is and where it belongs, no words.
+
+    Where not even its memory space can be told, it is in none, which only a caller for all spaces may see.
+    """
+    said = salvaged_text(item, "memory")
+    version = item.get("version", {}).get("N", "1")
+    return StoredMemory(
+        tenant=tenant,
+        memory_id=memory_id,
+        memory_space_id=said.get("memory_space_id", ""),
+        content="",
+        user_id=said.get("user_id"),
+        conversation_id=said.get("conversation_id"),
+        version=int(version) if version.isdigit() else 1,
+        created_at=0,
+        updated_at=0,
+    )
+
+
 def read_item(key: Item) -> StoredMemory | None:
     """The memory that is stored under a key, deleted ones too, or None."""
-    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    item = read_stored(key)
     return from_memory_item(item) if item else None
+
+
+def read_stored(key: Item) -> Item | None:
+    """What is stored under a key, as it is, or None."""
+    return client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
 
 
 def read_versions(address: Address) -> Iterator[StoredMemory]:
@@ -201,7 +226,12 @@ def read_versions(address: Address) -> Iterator[StoredMemory]:
 
 
 def read_changed(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
-    """The raw memories of a conversation's seqs that were changed, archived or deleted, by seq."""
+    """The raw memories of a conversation's seqs that were changed, archived or deleted, by seq. Raises Damaged."""
+    return {int(item["sk"]["S"][2:]): from_memory_item(item) for item in changed_items(pk, first, last)}
+
+
+def changed_items(pk: str, first: int, last: int) -> Iterator[Item]:
+    """The items of the same, as they are stored."""
     pages = (
         client()
         .get_paginator("query")
@@ -216,4 +246,4 @@ def read_changed(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
             ConsistentRead=True,
         )
     )
-    return {int(item["sk"]["S"][2:]): from_memory_item(item) for page in pages for item in page["Items"]}
+    return (item for page in pages for item in page["Items"])

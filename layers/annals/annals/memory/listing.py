@@ -16,9 +16,9 @@ from annals.http.problems import from_validation
 from annals.http.query import read_words
 from annals.json_text import parse
 from annals.memory import ports
-from annals.memory.facts.store import delete_fact, find_fact, is_fact_id
+from annals.memory.facts.store import delete_seen_fact, is_fact_id
 from annals.memory.items import StoredMemory
-from annals.memory.memories import delete_memory, find_memory, previous_versions
+from annals.memory.memories import delete_seen, previous_versions
 from annals.memory.models import Memory, SearchFilter
 from annals.memory.pages import Place
 from annals.memory.searching import to_filters
@@ -163,7 +163,7 @@ def _delete(caller: Caller, memory_id: str) -> bool:
     """Delete a memory or a fact; False for one that is gone: the index is a moment behind the tables."""
     try:
         if is_fact_id(memory_id):
-            return delete_fact(find_fact(caller, memory_id).fact)
-        return delete_memory(find_memory(caller, memory_id))
+            return delete_seen_fact(caller, memory_id)
+        return delete_seen(caller, memory_id)
     except NotFound:
         return False

@@ -16,32 +16,39 @@ from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
 from annals.conversations.genesis import read_genesis
-from annals.conversations.read import demand_tail
+from annals.conversations.read import demand_tail, find_space_of
 from annals.conversations.receipts import not_erased_check
+from annals.damage import readable
 from annals.dynamodb import Item, client, to_item
 from annals.errors import (
     AppendConflict,
     ConversationErased,
     ConversationNotFound,
+    Damaged,
     MemoryNotArchived,
     MemoryNotFound,
     PreconditionFailed,
     VersionNotFound,
 )
 from annals.ledger.append import RETRIED_REASONS
-from annals.ledger.entry import SALT_BYTES
+from annals.ledger.entry import ERASED, SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put, markers_of
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import read_records
 from annals.ledger.retry import tries
+from annals.ledger.tail import salvage_tail
 from annals.memory.items import (
     ACTIVE,
     ARCHIVED,
     DELETED,
+    REDACTED,
     Address,
     StoredMemory,
+    from_memory_item,
     read_item,
+    read_stored,
     read_versions,
+    salvage_memory,
     split_raw_id,
     split_user_memory_id,
     to_mark_item,
@@ -231,12 +238,61 @@ def _changed_by(tenant: str, memory_id: str, result: Mapping[str, Any]) -> Store
 
 def remove_memory(caller: Caller, memory_id: str) -> None:
     """Delete a memory that the caller may see. Raises MemoryNotFound, also where somebody else was faster."""
-    mark = read_item(Address.of(caller.tenant, memory_id).current)
-    if mark and mark.status == DELETED and caller.may_see(mark.memory_space_id):
-        # An earlier try may have been broken off behind the mark.
-        _forget_deleted(mark)
-    if not delete_memory(find_memory(caller, memory_id)):
+    if not delete_seen(caller, memory_id):
         raise MemoryNotFound(memory_id)
+
+
+def delete_seen(caller: Caller, memory_id: str) -> bool:
+    """Delete a memory that the caller may see, be it damaged, and say whether nobody else had.
+
+    Raises MemoryNotFound; and Damaged where the memory space of one that is cannot be told, and only some are open.
+    """
+    try:
+        mark = read_item(Address.of(caller.tenant, memory_id).current)
+        if mark and mark.status == DELETED and caller.may_see(mark.memory_space_id):
+            # An earlier try may have been broken off behind the mark.
+            _forget_deleted(mark)
+        return delete_memory(find_memory(caller, memory_id))
+    except Damaged:
+        memory = find_damaged(caller.tenant, memory_id)
+        if memory is None:
+            raise MemoryNotFound(memory_id) from None
+        if not caller.may_see(memory.memory_space_id):
+            raise
+        return delete_damaged(memory)
+
+
+def find_damaged(tenant: str, memory_id: str) -> StoredMemory | None:
+    """What is known of a memory that cannot be read, be it the item or the message; None where it is gone."""
+    item = read_stored(Address.of(tenant, memory_id).current)
+    if item and any(memory.status == DELETED for memory in readable([item], from_memory_item)):
+        return None
+    raw = split_raw_id(memory_id)
+    if raw is None:
+        return salvage_memory(item, tenant, memory_id) if item else None
+    tail = salvage_tail(conversation_pk(tenant, raw[0]))
+    if tail is None or tail.state == ERASED or not 0 < raw[1] <= tail.seq:
+        return None
+    found = salvage_memory(item or {}, tenant, memory_id)
+    return replace(found, memory_space_id=find_space_of(tenant, raw[0]) or "", conversation_id=raw[0])
+
+
+def delete_damaged(memory: StoredMemory) -> bool:
+    """Delete a memory that cannot be read, by its key, and say whether nobody else had."""
+    raw = split_raw_id(memory.memory_id)
+    put = {
+        "TableName": settings().state_table,
+        "Item": to_mark_item(Address.of(memory.tenant, memory.memory_id).current, memory),
+        "ConditionExpression": f"attribute_not_exists({REDACTED})" if raw else "attribute_exists(pk)",
+    }
+    checks = [not_erased_check(memory.tenant, raw[0])] if raw else []
+    for _ in tries(settings().append_patience_s):
+        if write_together([{"Put": put}, *checks]):
+            _forget_deleted(memory)
+            return True
+        if find_damaged(memory.tenant, memory.memory_id) is None:
+            return False
+    raise AppendConflict(memory.memory_id)
 
 
 def delete_memory(memory: StoredMemory) -> bool:
@@ -309,14 +365,14 @@ def _forget_versions(address: Address) -> None:
 def find_memories_of(tenant: str, conversation_id: str) -> Iterator[StoredMemory]:
     """The memories that were made of a conversation's messages."""
     for memory_id in memories_of(tenant, conversation_id):
-        with suppress(MemoryNotFound):
+        with suppress(MemoryNotFound, Damaged):
             yield read_memory(tenant, memory_id)
 
 
 def forget_memories_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
     """Delete the memories that were made of a conversation's messages, or of one of them. It can be done again."""
     for memory_id in list(memories_of(tenant, conversation_id, message_id)):
-        with suppress(MemoryNotFound):
+        with suppress(MemoryNotFound, Damaged):
             delete_memory(read_memory(tenant, memory_id))
         # What a deletion left that was broken off.
         delete_partition(Address.of(tenant, memory_id).pk)

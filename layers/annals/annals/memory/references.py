@@ -41,7 +41,8 @@ def drop_reference(memory: StoredMemory) -> None:
 def memories_of(tenant: str, conversation_id: str, message_id: str | None = None) -> Iterator[str]:
     """The ids of the memories that were made of a conversation's messages, or of one of them."""
     for item in map(from_item, read_partition(sources_pk(tenant, conversation_id), REFERENCE)):
-        if message_id is None or message_id in item["messageIds"]:
+        # What no longer says of which messages its memory was made may be of any.
+        if message_id is None or message_id in item.get("messageIds", [message_id]):
             yield unescape(item["sk"].removeprefix(REFERENCE))
 
 

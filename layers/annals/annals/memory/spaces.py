@@ -15,15 +15,16 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from annals.access.caller import Caller
+from annals.damage import Types, misfit, reading
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import AppendConflict, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound
+from annals.errors import AppendConflict, Damaged, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound
 from annals.http.model import Id, Json, Model, Name, Word, refusal
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.keys import unescape
 from annals.ledger.retry import tries
 from annals.memory.people.traces import SPACE, put_trace
-from annals.memory.timers import space_key
+from annals.memory.timers import read_retention_days, space_key
 from annals.settings import settings
 from annals.state import put_if, write_together
 from annals.times import now_ms, to_rfc3339
@@ -35,6 +36,10 @@ MAX_BYTES = 256 * 1024
 MAX_RETENTION_DAYS = 3650
 """The longest time after which a space's conversations may be erased by themselves."""
 
+
+STORED: Types = {"described": str, "version": int, "createdAt": int, "updatedAt": int}
+DESCRIBED: Types = {"participants": list, "metadata": dict}
+"""What is always stored of a space, and always said of it, with its types."""
 
 NO_PERSONS = ("agent", "tool")
 """The types of participants that are no persons: they stay when somebody of the same id is erased."""
@@ -183,7 +188,11 @@ def find_participant(tenant: str, memory_space_id: str, user_id: str) -> Mapping
 def remove_participant(tenant: str, memory_space_id: str, user_id: str) -> None:
     """Take a person out of a space. Raises AppendConflict where others keep changing it."""
     for _ in tries(settings().append_patience_s):
-        space = _read(tenant, memory_space_id)
+        try:
+            space = _read(tenant, memory_space_id)
+        except Damaged:
+            _empty(tenant, memory_space_id)
+            return
         if space is None:
             return
         left = [each for each in space.described["participants"] if not _is_person(each, user_id)]
@@ -194,6 +203,15 @@ def remove_participant(tenant: str, memory_space_id: str, user_id: str) -> None:
         if _stored(changed, space.version, None):
             return
     raise AppendConflict(memory_space_id)
+
+
+def _empty(tenant: str, memory_space_id: str) -> None:
+    """Take all words out of a description that cannot be read: whom it names, nobody can tell."""
+    days = read_retention_days(tenant, memory_space_id)
+    described = {"participants": [], "metadata": {}, **({"retentionDays": days} if days is not None else {})}
+    at = now_ms()
+    space = Space(tenant, memory_space_id, described, 1, at, at)
+    put_if(_to_item(space), "attribute_exists(pk)")
 
 
 def trace_participants(item: Item) -> None:
@@ -220,9 +238,19 @@ def _read(tenant: str, memory_space_id: str) -> Space | None:
 
 
 def _from_item(item: Mapping[str, Any]) -> Space:
+    """The space of a stored item. Raises Damaged."""
+    return reading(item, _read_item)
+
+
+def _read_item(item: Mapping[str, Any]) -> Space:
     values = from_item(item)
     _, tenant, _, name = map(unescape, values["pk"].split("#"))
     described: Any = json.loads(values["described"])
+    reason = misfit(values, STORED, {}) or misfit(described, DESCRIBED, {"name": str, "retentionDays": int})
+    for each in [] if reason else described["participants"]:
+        reason = reason or misfit(each, {"participantId": str}, {"type": str, "name": str})
+    if reason:
+        raise Damaged(values["pk"], values["sk"], reason)
     return Space(tenant, name, described, values["version"], values["createdAt"], values["updatedAt"])
 
 
@@ -233,15 +261,7 @@ def _beside_space(tenant: str, memory_space_id: str, request: IdempotentRequest 
 
 def _stored(space: Space, before: int, once: IdempotentRequest | None) -> bool:
     """Store a space if its version is still the one before."""
-    retention = {name: days for name, days in space.described.items() if name == "retentionDays"}
-    values = {
-        **retention,
-        "described": dump(space.described),
-        "version": space.version,
-        "createdAt": space.created_at,
-        "updatedAt": space.updated_at,
-    }
-    item = {**space_key(space.tenant, space.memory_space_id), **to_item(values)}
+    item = _to_item(space)
     condition, compared = ("version = :before", {":before": before}) if before else ("attribute_not_exists(pk)", {})
     if once is None:
         return put_if(item, condition, compared) is None
@@ -250,3 +270,15 @@ def _stored(space: Space, before: int, once: IdempotentRequest | None) -> bool:
         put["ExpressionAttributeValues"] = to_item(compared)
     told = {"version": space.version, "created_at": space.created_at, "updated_at": space.updated_at}
     return write_together([{"Put": put}, marker_put(once, told)])
+
+
+def _to_item(space: Space) -> Item:
+    retention = {name: days for name, days in space.described.items() if name == "retentionDays"}
+    values = {
+        **retention,
+        "described": dump(space.described),
+        "version": space.version,
+        "createdAt": space.created_at,
+        "updatedAt": space.updated_at,
+    }
+    return {**space_key(space.tenant, space.memory_space_id), **to_item(values)}

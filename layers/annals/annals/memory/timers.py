@@ -10,7 +10,9 @@ import time
 from functools import lru_cache
 
 from annals.conversations.heads import Head, project, store_beside_head
+from annals.damage import report
 from annals.dynamodb import Item, client
+from annals.errors import Damaged
 from annals.ledger.keys import escape
 from annals.settings import settings
 
@@ -35,17 +37,24 @@ def read_retention_days(tenant: str, memory_space_id: str | None) -> int | None:
     """After how many days without a message a space's conversations go, or None for never."""
     if memory_space_id is None:
         return None
+    key = space_key(tenant, memory_space_id)
     item = (
         client()
         .get_item(
             TableName=settings().state_table,
-            Key=space_key(tenant, memory_space_id),
+            Key=key,
             ProjectionExpression="retentionDays",
             ConsistentRead=True,
         )
         .get("Item", {})
     )
-    return int(item["retentionDays"]["N"]) if item else None
+    if not item:
+        return None
+    try:
+        return int(item["retentionDays"]["N"])
+    except (KeyError, ValueError):
+        report(Damaged(**{name: part["S"] for name, part in key.items()}, reason="its retentionDays is no number"))
+        return None
 
 
 def project_with_timer(pk: str) -> None:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from annals.conversations.genesis import read_genesis
 from annals.conversations.heads import figures_delete
+from annals.conversations.read import find_space_of
 from annals.conversations.summaries import summary_delete
 from annals.conversations.withdrawals import withdrawal_put
+from annals.errors import DamagedEntry
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.messages import message_id, read_messages, seq_of
 from annals.ledger.read import walk
-from annals.ledger.redact import redact
-from annals.ledger.tail import read_tail
+from annals.ledger.redact import bare_seqs, redact
+from annals.ledger.tail import salvage_tail
 from annals.memory.facts.store import forget_facts_of
 from annals.memory.items import StoredMemory, redaction_put, split_raw_id
 from annals.memory.memories import forget_memories_of, forget_memory
@@ -33,7 +34,7 @@ def withdraw(tenant: str, conversation_id: str, message_id: str, reason: str, by
     the conversation at this moment. Raises ConversationNotFound, and what ``ledger.redact`` raises.
     """
     pk, seq = conversation_pk(tenant, conversation_id), seq_of(message_id) or 0
-    space = read_genesis(tenant, conversation_id).memory_space_id or ""
+    space = find_space_of(tenant, conversation_id) or ""
     mark = redaction_put(tenant, memory_id(conversation_id, seq), space)
     also = [withdrawal_put(pk), mark, summary_delete(pk), figures_delete(pk)]
     redact(tenant, conversation_id, message_id, reason, by, also=also)
@@ -56,7 +57,7 @@ def withdraw_with_source(memory: StoredMemory) -> None:
     if memory.conversation_id is None or split_raw_id(memory.memory_id):
         return
     pk = conversation_pk(memory.tenant, memory.conversation_id)
-    tail = read_tail(pk)
+    tail = salvage_tail(pk)
     if tail and tail.state == ERASED:
         forget_memories_of(memory.tenant, memory.conversation_id)
     elif tail:
@@ -70,12 +71,19 @@ def finish_redactions(pk: str, seqs: Iterable[int]) -> None:
 
     Of an erased conversation, its receipt is what leads to the end.
     """
-    tail = read_tail(pk)
+    tail = salvage_tail(pk)
     if tail is None or tail.state == ERASED:
         return
     tenant, conversation_id = split_conversation_pk(pk)
     for seq in seqs:
-        for entry in walk(pk, first=seq, last=seq):
-            for record in entry.records:
-                if record.body is None and record.kind in (MESSAGE, PREAMBLE):
-                    forget_what_came_of(tenant, conversation_id, record.seq)
+        for each in _withdrawn_in(pk, seq):
+            forget_what_came_of(tenant, conversation_id, each)
+
+
+def _withdrawn_in(pk: str, seq: int) -> list[int]:
+    """The seqs of the messages whose words are gone in the entry that begins at this one."""
+    try:
+        records = [record for entry in walk(pk, first=seq, last=seq) for record in entry.records]
+    except DamagedEntry:
+        return bare_seqs(pk, seq)
+    return [record.seq for record in records if record.body is None and record.kind in (MESSAGE, PREAMBLE)]

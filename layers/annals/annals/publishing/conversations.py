@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from annals.conversations.read import space_of
-from annals.errors import ConversationNotFound
+from annals.conversations.read import find_space_of
 from annals.ledger.entry import ARCHIVE, ERASURE, GENESIS, MESSAGE, REDACTION, SEAL, Entry
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.messages import message_id
@@ -32,20 +31,13 @@ def publish_entries(pk: str, seqs: Collection[int]) -> list[int]:
         return []
     entries = [entry for entry in walk_readable(pk, first=min(seqs), last=max(seqs)) if entry.seq in seqs]
     tenant, conversation_id = split_conversation_pk(pk)
-    named = {"tenant": tenant, "conversationId": conversation_id, "memorySpaceId": _space(tenant, conversation_id)}
+    named = {"tenant": tenant, "conversationId": conversation_id, "memorySpaceId": find_space_of(tenant, conversation_id)}
     events = [
         Event.of(KINDS[kind], {"eventId": event_id(pk, entry.seq, kind), **named, **_told(entry)}, entry.seq)
         for entry in entries
         if (kind := entry.records[0].kind) in KINDS
     ]
     return [event.seq for event in publish(events)]
-
-
-def _space(tenant: str, conversation_id: str) -> str | None:
-    try:
-        return space_of(tenant, conversation_id)
-    except ConversationNotFound:
-        return None
 
 
 def _told(entry: Entry) -> dict[str, Any]:
@@ -63,8 +55,8 @@ def _messages(entry: Entry) -> dict[str, list[str]]:
     """The messages that an entry is about."""
     first = entry.records[0]
     if first.kind == REDACTION:
-        said = first.said()
-        return {"messageIds": [message_id(said["seq"])]} if said else {}
+        seq = (first.said() or {}).get("seq")
+        return {"messageIds": [message_id(seq)]} if isinstance(seq, int) else {}
     if first.kind != MESSAGE:
         return {}
     redacted = [message_id(record.seq) for record in entry.records if record.body is None]

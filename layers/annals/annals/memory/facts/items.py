@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from annals.damage import reading
+from annals.damage import Types, misfit, readable, reading
 from annals.dynamodb import Item, client, from_item, to_item
+from annals.errors import Damaged
 from annals.json_text import dump
 from annals.ledger.keys import escape, unescape
 from annals.settings import settings
@@ -24,6 +25,13 @@ from annals.state import state_item
 ACTIVE, SUPERSEDED = "active", "superseded"
 
 FACT_PREFIX = "fact-"
+
+FACT: Types = {
+    "tenant": str, "fact_id": str, "memory_space_id": str, "fact": str, "fact_type": str, "confidence": int,
+    "subject": str, "predicate": str, "object": str, "valid_from": int, "created_at": int, "tags": list,
+    "metadata": dict, "message_ids": list,
+}  # fmt: skip
+"""What is always said of a fact, with its types."""
 
 _YEAR_1_MS = 62_135_596_800_000
 """What makes every time that a calendar has a positive number."""
@@ -145,36 +153,50 @@ def items_of(fact: StoredFact) -> list[Item]:
 
 def read_known(pk: str, sk: str) -> Known | None:
     """The fact in a place with its successor, or None where there is none."""
-    found = read_from(pk, sk, 2)
-    if not found or found[0].sk != sk:
+    items = _items(pk, "sk >= :sk", sk, 2)
+    if not items or items[0]["sk"]["S"] != sk:
         return None
-    return Known(found[0], found[1] if len(found) > 1 else None)
-
-
-def read_from(pk: str, sk: str, limit: int) -> list[StoredFact]:
-    """The first facts of a lineage from a place on, in their order."""
-    return list(_query(pk, "sk >= :sk", sk, limit))
+    return Known(from_fact_item(items[0]), _in_lineage(items[1]) if len(items) > 1 else None)
 
 
 def read_around(pk: str, sk: str) -> list[Known]:
-    """What a change in a place concerns: the fact in front of it, and the one in it, where they are."""
-    before = next(_query(pk, "sk < :sk", sk, 1, ScanIndexForward=False), None)
-    found = read_from(pk, before.sk if before else sk, 3)
-    knowns = [Known(fact, successor) for fact, successor in zip(found, [*found[1:], None], strict=False)]
-    return [known for known in knowns if known.fact.sk <= sk]
+    """What a change in a place concerns: the fact in front of it, and the one in it, where they are and can be read."""
+    before = _items(pk, "sk < :sk", sk, 1, ScanIndexForward=False)
+    found = _items(pk, "sk >= :sk", before[0]["sk"]["S"] if before else sk, 3)
+    concerned = [(item, behind) for item, behind in zip(found, [*found[1:], None], strict=False) if item["sk"]["S"] <= sk]
+    knowns = []
+    for item, behind in concerned:
+        for fact in readable([item], from_fact_item):
+            knowns.append(Known(fact, _in_lineage(behind) if behind else None))
+    return knowns
+
+
+def is_there(pk: str, sk: str) -> bool:
+    """Whether there is a fact in a place, be it one that cannot be read."""
+    found = _items(pk, "sk = :sk", sk, 1, ProjectionExpression="pk")
+    return bool(found)
 
 
 def read_place(tenant: str, fact_id: str) -> tuple[str, str] | None:
     """Where the fact of an id is, or None."""
     key = pointer_key(tenant, fact_id)
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
-    if item is None:
-        return None
-    pk, sk = from_item(item)["place"]
-    return pk, sk
+    return place_of(item) if item else None
 
 
-def _query(pk: str, condition: str, sk: str, limit: int, **more: Any) -> Iterator[StoredFact]:
+def place_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Where the fact is to which an item leads. Raises Damaged."""
+
+    def read(item: Mapping[str, Any]) -> tuple[str, str]:
+        pk, sk = from_item(item)["place"]
+        if not isinstance(pk, str) or not isinstance(sk, str) or not pk.startswith("T#") or not sk.startswith("M#"):
+            raise TypeError
+        return pk, sk
+
+    return reading(item, read)
+
+
+def _items(pk: str, condition: str, sk: str, limit: int, **more: Any) -> list[Item]:
     answer = client().query(
         TableName=settings().state_table,
         KeyConditionExpression=f"pk = :pk AND {condition}",
@@ -183,7 +205,31 @@ def _query(pk: str, condition: str, sk: str, limit: int, **more: Any) -> Iterato
         ConsistentRead=True,
         **more,
     )
-    return map(from_fact_item, answer["Items"])
+    items: list[Item] = answer["Items"]
+    return items
+
+
+def _in_lineage(item: Item) -> StoredFact:
+    """A fact as far as its neighbour has to know it: of one that cannot be read, its key says since when it holds."""
+    return next(readable([item], from_fact_item), None) or _of_key(item["pk"]["S"], item["sk"]["S"])
+
+
+def _of_key(pk: str, sk: str) -> StoredFact:
+    tenant, fact_id = split_fact_key(pk, sk)
+    _, since, stored, _ = sk.split("#", 3)
+    return StoredFact(
+        tenant=tenant,
+        fact_id=fact_id,
+        memory_space_id="",
+        fact="",
+        fact_type="",
+        confidence=0,
+        subject="",
+        predicate="",
+        object="",
+        valid_from=int(since) - _YEAR_1_MS,
+        created_at=int(stored),
+    )
 
 
 def from_fact_item(item: Mapping[str, Any]) -> StoredFact:
@@ -193,4 +239,6 @@ def from_fact_item(item: Mapping[str, Any]) -> StoredFact:
 
 def _from_item(item: Mapping[str, Any]) -> StoredFact:
     values = json.loads(from_item(item)["fact"])
+    if reason := misfit(values, FACT, {}):
+        raise Damaged(item["pk"]["S"], item["sk"]["S"], reason)
     return StoredFact(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})

@@ -6,17 +6,20 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
+from annals.damage import salvaged_text
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import AppendConflict, FactNotFound
+from annals.errors import AppendConflict, Damaged, FactNotFound
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, marker_put
+from annals.ledger.keys import unescape
 from annals.ledger.retry import tries
 from annals.memory.facts.items import (
     FACT_PREFIX,
@@ -25,10 +28,15 @@ from annals.memory.facts.items import (
     batch_key,
     items_of,
     keys_of,
+    place_of,
+    pointer_key,
     read_known,
     read_place,
+    source_key,
     sources_pk,
+    split_fact_key,
 )
+from annals.memory.items import read_stored
 from annals.memory.people.traces import trace_keys, trace_puts
 from annals.memory.sources import Ref, Source, still_said
 from annals.settings import settings
@@ -132,6 +140,30 @@ def delete_fact(fact: StoredFact) -> bool:
     return _delete([*keys_of(fact), *alone])
 
 
+def forget_damaged_fact(tenant: str, fact_id: str, conversation_id: str | None) -> None:
+    """Delete a fact that cannot be read, wherever something still leads to it. It can be done again."""
+    for key in (pointer_key(tenant, fact_id), *([source_key(tenant, conversation_id, fact_id)] if conversation_id else [])):
+        with suppress(Damaged):
+            if (leading := read_stored(key)) and delete_damaged_fact(tenant, place_of(leading), conversation_id):
+                return
+
+
+def delete_seen_fact(caller: Caller, fact_id: str) -> bool:
+    """Delete a fact that the caller may see, be it damaged, and say whether nobody else had.
+
+    Raises FactNotFound; and Damaged where the memory space of one that is cannot be told, and only some are open, or
+    where nothing leads to it any more.
+    """
+    try:
+        return delete_fact(find_fact(caller, fact_id).fact)
+    except Damaged:
+        place = read_place(caller.tenant, fact_id)
+        said = salvaged_text(read_stored({"pk": {"S": place[0]}, "sk": {"S": place[1]}}) or {}, "fact") if place else {}
+        if place is None or not caller.may_see(said.get("memory_space_id", "")):
+            raise
+        return delete_damaged_fact(caller.tenant, place, said.get("conversation_id"))
+
+
 def count_facts_of(tenant: str, conversation_id: str) -> int:
     """How many facts come from a conversation."""
     return sum(1 for _ in read_partition(sources_pk(tenant, conversation_id), "F#", ProjectionExpression="pk"))
@@ -144,24 +176,73 @@ def lead_to_fact(fact: StoredFact) -> None:
 
 
 def facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> list[Known]:
-    """The facts that come from a conversation, or from one message of it, in the order in which they began to hold."""
-    places = [
-        source["place"]
-        for source in map(from_item, read_partition(sources_pk(tenant, conversation_id), "F#"))
-        if message_id is None or message_id in source["messageIds"]
-    ]
+    """The facts that come from a conversation, or from one message of it, in the order in which they began to hold.
+
+    Those that cannot be read are reported and left out.
+    """
+    places = _places_of(tenant, conversation_id, message_id)
     with ThreadPoolExecutor(WORKERS) as workers:
-        found = [known for known in workers.map(lambda place: read_known(*place), places) if known]
+        found = [known for _, known in workers.map(_read_in_place, places) if known]
     return sorted(found, key=lambda known: known.fact.sk)
 
 
+def damaged_facts_of(tenant: str, conversation_id: str) -> list[str]:
+    """The ids of the facts that come from a conversation and cannot be read."""
+    places = _places_of(tenant, conversation_id)
+    return [split_fact_key(pk, sk)[1] for pk, sk in places if _read_in_place((pk, sk))[0]]
+
+
+def _read_in_place(place: tuple[str, str]) -> tuple[bool, Known | None]:
+    """Whether what is in a place is damaged, and the fact there, where it can be read."""
+    try:
+        return False, read_known(*place)
+    except Damaged:
+        return True, None
+
+
+def _places_of(tenant: str, conversation_id: str, message_id: str | None = None) -> list[tuple[str, str]]:
+    """Where the facts are that come from a conversation, or from one message of it."""
+    places = []
+    for item in read_partition(sources_pk(tenant, conversation_id), "F#"):
+        # What no longer says of which messages its fact was made may be of any.
+        said = from_item(item).get("messageIds", [message_id])
+        if (message_id is None or message_id in said) and (place := _place_by(item, tenant)):
+            places.append(place)
+    return places
+
+
+def _place_by(item: Item, tenant: str) -> tuple[str, str] | None:
+    """Where the fact is to which an item leads; where that is damaged, what leads from its id says it, too."""
+    with suppress(Damaged):
+        return place_of(item)
+    with suppress(Damaged):
+        return read_place(tenant, unescape(item["sk"]["S"].removeprefix("F#")))
+    return None
+
+
 def forget_facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
-    """Delete the facts that come from a conversation, all or those of one message."""
-    facts = [known.fact for known in facts_of(tenant, conversation_id, message_id)]
+    """Delete the facts that come from a conversation, all or those of one message; also those that cannot be read."""
+    places = _places_of(tenant, conversation_id, message_id)
     with ThreadPoolExecutor(WORKERS) as workers:
-        list(workers.map(delete_fact, facts))
+        list(workers.map(lambda place: _forget(tenant, conversation_id, place), places))
     if message_id is None:
         delete_partition(sources_pk(tenant, conversation_id))
+
+
+def _forget(tenant: str, conversation_id: str, place: tuple[str, str]) -> None:
+    is_damaged, known = _read_in_place(place)
+    if known:
+        delete_fact(known.fact)
+    elif is_damaged:
+        delete_damaged_fact(tenant, place, conversation_id)
+
+
+def delete_damaged_fact(tenant: str, place: tuple[str, str], conversation_id: str | None) -> bool:
+    """Delete a fact that cannot be read, by its key, and say whether nobody else had."""
+    pk, sk = place
+    fact_id = split_fact_key(pk, sk)[1]
+    keys = [{"pk": {"S": pk}, "sk": {"S": sk}}, pointer_key(tenant, fact_id)]
+    return _delete([*keys, *([source_key(tenant, conversation_id, fact_id)] if conversation_id else [])])
 
 
 def _still_there(tenant: str, fact_ids: Sequence[str]) -> Iterator[Known]:

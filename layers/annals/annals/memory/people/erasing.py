@@ -24,18 +24,29 @@ from annals import telemetry
 from annals.access.caller import Caller
 from annals.conversations.heads import drop_state
 from annals.conversations.receipts import find_receipt, lease, receipt_id
-from annals.errors import ConversationErased, ConversationNotFound, Forbidden, NotFound, Unavailable
+from annals.damage import readable
+from annals.dynamodb import Item
+from annals.errors import (
+    ConversationErased,
+    ConversationNotFound,
+    Damaged,
+    DamagedEntry,
+    Forbidden,
+    NotFound,
+    Unavailable,
+)
 from annals.ledger.entry import ERASED
-from annals.ledger.keys import conversation_pk
+from annals.ledger.items import check_ledger_item
+from annals.ledger.keys import conversation_pk, seq_of_sk
 from annals.ledger.messages import message_id
-from annals.ledger.read import walk
-from annals.ledger.tail import read_tail
+from annals.ledger.read import entry_items
+from annals.ledger.tail import salvage_tail
 from annals.memory.erasing import erase
 from annals.memory.facts.items import Known
-from annals.memory.facts.store import delete_fact
-from annals.memory.items import split_raw_id, split_user_memory_id, user_memories_pk
-from annals.memory.memories import delete_memory
-from annals.memory.people.person import Person, id_of
+from annals.memory.facts.store import delete_fact, forget_damaged_fact, is_fact_id
+from annals.memory.items import from_memory_item, split_raw_id, split_user_memory_id, user_memories_pk
+from annals.memory.memories import delete_damaged, delete_memory, find_damaged
+from annals.memory.people.person import Person, Thing, id_of
 from annals.memory.people.receipts import (
     PersonReceipt,
     drop_late,
@@ -119,7 +130,7 @@ def proceed_with_person(receipt: PersonReceipt, budget_s: float) -> PersonReceip
     receipt = replace(receipt, leased_until=lease(budget_s))
     while receipt.stage != DONE:
         if receipt.pending:
-            left = erasure.take(receipt.stage, receipt.pending, deadline)
+            left = erasure.take(receipt, deadline)
             receipt = store_person_receipt(replace(receipt, pending=left))
         else:
             receipt = store_person_receipt(erasure.plan(receipt))
@@ -144,6 +155,10 @@ def erase_late(tenant: str, receipt_id: str, budget_s: float) -> None:
     was_going_on = receipt.erased_at is None
     if was_going_on or done.erased_at is None or not drop_late(tenant, receipt_id, asked):
         raise Unavailable("The person is to be erased once more.")
+
+
+def _is_readable(item: Item) -> bool:
+    return any(True for _ in readable([item], from_memory_item))
 
 
 class Erasure:
@@ -174,14 +189,20 @@ class Erasure:
         if found := tuple(islice(names, BATCH)):
             counted = receipt.conversations + len(found)
             return replace(receipt, stage=CONVERSATIONS, pending=found, conversations=counted)
-        own = sum(1 for _ in read_partition(self._own_pk, "M#", ProjectionExpression="pk"))
-        return replace(receipt, stage=OWN_MEMORIES, pending=(self._own_pk,), memories=receipt.memories + own)
+        own = list(map(_is_readable, read_partition(self._own_pk, "M#")))
+        return replace(
+            receipt,
+            stage=OWN_MEMORIES,
+            pending=(self._own_pk,),
+            memories=receipt.memories + len(own),
+            damaged=receipt.damaged + own.count(False),
+        )
 
     def _is_left(self, conversation_id: str) -> bool:
         """Whether a conversation is to be erased. Drops what led to one that is gone: its head may be stale."""
         pk = conversation_pk(self._tenant, conversation_id)
         earlier = find_receipt(self._tenant, receipt_id(pk))
-        if read_tail(pk) is None or (earlier and earlier.erased_at is not None):
+        if salvage_tail(pk) is None or (earlier and earlier.erased_at is not None):
             self._drop(conversation_id)
             return False
         return True
@@ -195,34 +216,48 @@ class Erasure:
         if seq == 0:
             # Before anything is read: what is said from now on leaves a trace anew.
             drop_trace(self._tenant, self._user_id, CONVERSATION, name)
-        found, reached = self._read(name, seq)
+        found, reached, damaged = self._read(name, seq)
         if reached > seq:
             messages = receipt.messages + len(found)
-            return replace(receipt, pending=found, after=(reached, name), messages=messages)
-        made = list(islice(self._person.made_in(name), BATCH))
-        facts = sum(isinstance(each, Known) for each in made)
+            damaged += receipt.damaged
+            return replace(receipt, pending=found, after=(reached, name), messages=messages, damaged=damaged)
+        made = tuple(islice(map(id_of, self._person.made_in(name)), BATCH))
+        unreadable = () if made else tuple(islice(self._person.damaged_in(name), BATCH))
+        names = (*made, *unreadable)
+        facts = sum(map(is_fact_id, names))
         return replace(
             receipt,
-            pending=tuple(map(id_of, made)),
-            after=receipt.after if made else None,
+            pending=names,
+            after=receipt.after if names else None,
             facts=receipt.facts + facts,
-            memories=receipt.memories + len(made) - facts,
+            memories=receipt.memories + len(names) - facts,
+            damaged=receipt.damaged + len(unreadable),
         )
 
-    def _read(self, conversation_id: str, behind: int) -> tuple[tuple[str, ...], int]:
-        """What the person said in another one's conversation behind a seq, and how far that was read."""
+    def _read(self, conversation_id: str, behind: int) -> tuple[tuple[str, ...], int, int]:
+        """What the person may have said in another one's conversation behind a seq, and how far that was read.
+
+        Also in how many entries that are damaged. Of these goes, too, what nobody can tell any more who said it.
+        """
         pk = conversation_pk(self._tenant, conversation_id)
-        tail = read_tail(pk)
+        tail = salvage_tail(pk)
         if tail is None or tail.state == ERASED:
-            return (), behind
-        found: list[str] = []
-        reached = behind
-        for entry in walk(pk, first=behind + 1):
-            found += [memory_id(conversation_id, record.seq) for record in self._person.said_in(entry)]
-            reached = entry.last_seq
+            return (), behind, 0
+        found: list[int] = []
+        reached, damaged = behind, 0
+        for item in entry_items(pk, first=behind + 1):
+            first = seq_of_sk(item["sk"]["S"])
+            if first is None:
+                continue
+            # A damaged entry may hold more than there was room for in front of this one.
+            found = [seq for seq in found if seq < first]
             if len(found) >= BATCH or reached >= behind + STRIDE:
                 break
-        return tuple(found), reached
+            seqs = self._person.may_have_said(item)
+            found += seqs
+            damaged += bool(seqs) and isinstance(check_ledger_item(item), DamagedEntry)
+            reached = first
+        return tuple(memory_id(conversation_id, seq) for seq in found), reached, damaged
 
     def _plan_singles(self, receipt: PersonReceipt) -> PersonReceipt:
         spaces = (f"{SPACE}{name}" for name in self._person.spaces())
@@ -236,14 +271,26 @@ class Erasure:
             facts=receipt.facts + kinds["fact"],
             memories=receipt.memories + kinds["memory"],
             spaces=receipt.spaces + kinds["space"],
+            damaged=receipt.damaged + sum(map(self._is_damaged, names)),
         )
 
     def _kind(self, name: str) -> str:
-        """What a trace leads to, as the tables have it now."""
+        """What a trace leads to, as the tables have it now; what cannot be read there is the person's by its trace."""
+        kind = "space" if name.startswith(SPACE) else "fact" if is_fact_id(name) else "memory"
+        return kind if self._is_damaged(name) or self._find(name) else "nothing"
+
+    def _is_damaged(self, name: str) -> bool:
+        try:
+            self._find(name)
+        except Damaged:
+            return True
+        return False
+
+    def _find(self, name: str) -> object:
+        """What a trace leads to, if it is there. Raises Damaged."""
         if name.startswith(SPACE):
-            return "space" if find_participant(self._tenant, name.removeprefix(SPACE), self._user_id) else "nothing"
-        thing = self._person.thing(name)
-        return "nothing" if thing is None else "fact" if isinstance(thing, Known) else "memory"
+            return find_participant(self._tenant, name.removeprefix(SPACE), self._user_id)
+        return self._person.thing(name)
 
     def _plan_by_index(self, receipt: PersonReceipt) -> PersonReceipt:
         """Have traces of what the index holds of the person, if the tables hold it still; then go through them."""
@@ -256,20 +303,22 @@ class Erasure:
 
     def _trace(self, document: Document) -> None:
         if raw := split_raw_id(document.memory_id):
-            tail = read_tail(conversation_pk(self._tenant, raw[0]))
+            tail = salvage_tail(conversation_pk(self._tenant, raw[0]))
             if tail and tail.state != ERASED and not is_own(self._tenant, self._user_id, raw[0]):
                 put_trace(self._tenant, self._user_id, CONVERSATION, raw[0])
-        elif not split_user_memory_id(document.memory_id) and self._person.thing(document.memory_id):
+        elif not split_user_memory_id(document.memory_id) and self._kind(document.memory_id) != "nothing":
             put_trace(self._tenant, self._user_id, SINGLE, document.memory_id)
 
-    def take(self, stage: str, pending: tuple[str, ...], deadline: float) -> tuple[str, ...]:
+    def take(self, receipt: PersonReceipt, deadline: float) -> tuple[str, ...]:
         """Do what is pending, and return what is left of it when the time is over."""
+        stage, pending = receipt.stage, receipt.pending
+        within = receipt.after[1] if stage == MESSAGES and receipt.after else None
         if stage == OWN_MEMORIES:
             # A change at this moment may leave a version behind the memory that it was of.
             empty_partition(self._own_pk)
             return ()
         for place, name in enumerate(pending):
-            is_gone = self._erase(name, deadline) if stage == CONVERSATIONS else self._forget(name)
+            is_gone = self._erase(name, deadline) if stage == CONVERSATIONS else self._forget(name, within)
             if not is_gone or time.monotonic() > deadline:
                 return pending[place + is_gone :]
         return ()
@@ -297,7 +346,7 @@ class Erasure:
         drop_state(conversation_pk(self._tenant, conversation_id))
         drop_trace(self._tenant, self._user_id, CONVERSATION, conversation_id)
 
-    def _forget(self, name: str) -> bool:
+    def _forget(self, name: str, within: str | None) -> bool:
         """Redact a message, delete a memory or a fact, leave a space; what is gone already is no error."""
         if name.startswith(SPACE):
             space = name.removeprefix(SPACE)
@@ -307,10 +356,22 @@ class Erasure:
             with suppress(NotFound, ConversationErased):
                 withdraw(self._tenant, raw[0], message_id(raw[1]), REASON, self._by)
         else:
-            thing = self._person.thing(name)
-            if isinstance(thing, Known):
-                delete_fact(thing.fact)
-            elif thing:
-                delete_memory(thing)
+            try:
+                self._delete(self._person.thing(name))
+            except Damaged:
+                self._delete_damaged(name, within)
             drop_trace(self._tenant, self._user_id, SINGLE, name)
         return True
+
+    def _delete(self, thing: Thing | None) -> None:
+        if isinstance(thing, Known):
+            delete_fact(thing.fact)
+        elif thing:
+            delete_memory(thing)
+
+    def _delete_damaged(self, name: str, within: str | None) -> None:
+        """Delete a memory or a fact that cannot be read, be it of a conversation."""
+        if is_fact_id(name):
+            forget_damaged_fact(self._tenant, name, within)
+        elif memory := find_damaged(self._tenant, name):
+            delete_damaged(memory)

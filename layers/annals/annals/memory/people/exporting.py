@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from annals.access.caller import Caller
 from annals.conversations.formats import FORMATS
-from annals.conversations.read import demand_tail
 from annals.conversations.snapshot import snapshot
 from annals.conversations.summaries import read_summary, show_summary
-from annals.errors import ConversationErased, ConversationNotFound
+from annals.dynamodb import Item
+from annals.errors import ConversationErased, ConversationNotFound, Damaged, DamagedEntry
 from annals.json_text import dump
-from annals.ledger.keys import MAX_SEQ, conversation_pk
-from annals.ledger.messages import show
-from annals.ledger.read import walk
+from annals.ledger.entry import ERASED
+from annals.ledger.keys import MAX_SEQ, conversation_pk, seq_of_sk
+from annals.ledger.messages import message_id, show
+from annals.ledger.read import walk_all
+from annals.ledger.tail import salvage_tail
 from annals.memory.facts.documents import fact_document
 from annals.memory.facts.items import Known
 from annals.memory.facts.store import facts_of
 from annals.memory.items import (
     DELETED,
     StoredMemory,
+    changed_items,
     from_memory_item,
-    read_changed,
+    split_memory_key,
     split_raw_id,
     split_user_memory_id,
     user_memories_pk,
@@ -34,6 +37,7 @@ from annals.memory.shown import show_document, show_memory
 from annals.memory.sources import Ref, still_said
 from annals.memory.spaces import find_participant
 from annals.search.documents import Document
+from annals.search.turns import memory_id
 from annals.state import read_partition
 
 
@@ -74,56 +78,96 @@ class _Lines:
             if conversation_id not in own:
                 yield from self._conversation_of_others(conversation_id)
         for memory_id in singles:
-            if thing := self.person.thing(memory_id):
-                yield from self._made([thing])
+            yield from _naming({"memoryId": memory_id}, self._single(memory_id))
         for space in self.person.spaces():
-            if found := find_participant(self.person.tenant, space, self.person.user_id):
-                yield _line("space", {"memorySpaceId": space, "participant": found})
+            yield from _naming({"memorySpaceId": space}, self._space(space))
+
+    def _single(self, memory_id: str) -> Iterator[str]:
+        if thing := self.person.thing(memory_id):
+            yield from self._made([thing])
+
+    def _space(self, space: str) -> Iterator[str]:
+        if found := find_participant(self.person.tenant, space, self.person.user_id):
+            yield _line("space", {"memorySpaceId": space, "participant": found})
 
     def _own_conversation(self, conversation_id: str) -> Iterator[str]:
         """A conversation of theirs, and all that was made of it."""
         tenant, pk = self.person.tenant, conversation_pk(self.person.tenant, conversation_id)
+        named = {"conversationId": conversation_id}
         try:
-            found = snapshot(tenant, conversation_id)
+            yield from _naming(named, self._words(conversation_id))
         except (ConversationErased, ConversationNotFound):
             return
-        yield from FORMATS["jsonl"].write(found)
-        if summary := read_summary(pk):
-            yield _line("summary", {"conversationId": conversation_id, **show_summary(summary)})
-        yield from self._changed(read_changed(pk, 1, MAX_SEQ).values())
+        yield from _naming(named, self._summary(conversation_id))
+        yield from self._changed(conversation_id, changed_items(pk, 1, MAX_SEQ))
         yield from self._made(facts_of(tenant, conversation_id))
         yield from self._made(find_memories_of(tenant, conversation_id))
+        yield from self._damaged_in(conversation_id)
+
+    def _words(self, conversation_id: str) -> Iterator[str]:
+        found = snapshot(self.person.tenant, conversation_id, with_damage=True)
+        yield from FORMATS["jsonl"].write(found)
+
+    def _summary(self, conversation_id: str) -> Iterator[str]:
+        if summary := read_summary(conversation_pk(self.person.tenant, conversation_id)):
+            yield _line("summary", {"conversationId": conversation_id, **show_summary(summary)})
+
+    def _damaged_in(self, conversation_id: str) -> Iterator[str]:
+        """What was made of a conversation and cannot be read."""
+        named = {"conversationId": conversation_id}
+        return (_line("damaged", {**named, "memoryId": each}) for each in self.person.damaged_in(conversation_id))
 
     def _own_memories(self) -> Iterator[str]:
         pk = user_memories_pk(self.person.tenant, self.person.user_id)
-        for memory in map(from_memory_item, read_partition(pk, "M#")):
-            if memory.status != DELETED and self.person.caller.may_see(memory.memory_space_id):
-                before = [show_user_memory(each) for each in _versions_before(memory)]
-                shown = {**show_user_memory(memory), "status": memory.status}
-                yield _line("userMemory", {**shown, **({"previousVersions": before} if before else {})})
+        for item in read_partition(pk, "M#"):
+            memory_id = split_memory_key(pk, item["sk"]["S"])[1]
+            yield from _naming({"memoryId": memory_id}, self._own_memory(item))
+
+    def _own_memory(self, item: Item) -> Iterator[str]:
+        memory = from_memory_item(item)
+        if memory.status != DELETED and self.person.caller.may_see(memory.memory_space_id):
+            before = [show_user_memory(each) for each in _versions_before(memory)]
+            shown = {**show_user_memory(memory), "status": memory.status}
+            yield _line("userMemory", {**shown, **({"previousVersions": before} if before else {})})
 
     def _conversation_of_others(self, conversation_id: str) -> Iterator[str]:
         """What they said in another one's conversation, and what was made of them there."""
         pk = conversation_pk(self.person.tenant, conversation_id)
-        try:
-            tail = demand_tail(self.person.tenant, conversation_id)
-        except (ConversationErased, ConversationNotFound):
+        tail = salvage_tail(pk)
+        if tail is None or tail.state == ERASED:
             return
-        changed = read_changed(pk, 1, MAX_SEQ)
-        for entry in walk(pk, first=1):
-            said = self.person.said_in(entry)
-            for record in said:
+        theirs: set[int] = set()
+        for entry in walk_all(pk, first=1):
+            if isinstance(entry, DamagedEntry):
+                seq = seq_of_sk(entry.sk) or 0
+                place = {"conversationId": conversation_id, "messageId": message_id(seq), "seq": seq}
+                yield _line("message", {**place, "status": "damaged"})
+                continue
+            for record in self.person.said_in(entry):
+                theirs.add(record.seq)
                 yield _line("message", {"conversationId": conversation_id, **show(record, entry, tail.archived)})
-            yield from self._changed(changed[record.seq] for record in said if record.seq in changed)
+        changed = changed_items(pk, 1, MAX_SEQ)
+        yield from self._changed(conversation_id, (item for item in changed if int(item["sk"]["S"][2:]) in theirs))
         yield from self._made(self.person.made_in(conversation_id))
+        yield from self._damaged_in(conversation_id)
 
     def _made(self, things: Iterable[Thing]) -> Iterator[str]:
         """What was made of words that are still there."""
         return map(_thing, still_said(self.person.tenant, list(things), _ref_of))
 
-    def _changed(self, memories: Iterable[StoredMemory]) -> Iterator[str]:
+    def _changed(self, conversation_id: str, items: Iterable[Item]) -> Iterator[str]:
         """Messages that say something else as memories."""
-        return (_thing(memory) for memory in memories if memory.status != DELETED)
+        for item in items:
+            named = {"memoryId": memory_id(conversation_id, int(item["sk"]["S"][2:]))}
+            yield from _naming(named, (_thing(each) for each in map(from_memory_item, [item]) if each.status != DELETED))
+
+
+def _naming(named: Mapping[str, object], lines: Iterator[str]) -> Iterator[str]:
+    """Lines, and in the place of what cannot be read one that names it."""
+    try:
+        yield from lines
+    except Damaged as damaged:
+        yield _line("damaged", {**named, "reason": damaged.reason})
 
 
 def _versions_before(memory: StoredMemory) -> list[StoredMemory]:

@@ -19,18 +19,21 @@ from annals.access.caller import Caller
 from annals.answers import Room, fitting_counted
 from annals.conversations.metadata import merged
 from annals.damage import readable
-from annals.errors import InvalidInput, MemoryNotFound
+from annals.dynamodb import Item
+from annals.errors import Damaged, InvalidInput, MemoryNotFound
 from annals.memory import ports
 from annals.memory.items import (
     ACTIVE,
     Address,
     StoredMemory,
     from_memory_item,
+    salvage_memory,
+    split_memory_key,
     split_user_memory_id,
     user_memories_pk,
     user_memory_id,
 )
-from annals.memory.memories import delete_memory, find_memory
+from annals.memory.memories import delete_damaged, delete_memory, find_memory
 from annals.memory.people.models import (
     NewUserMemory,
     PatchUserMemory,
@@ -204,9 +207,17 @@ def topics_of(caller: Caller, user_id: str) -> TopicList:
 def clear_user_memories(caller: Caller, user_id: str) -> int:
     """Delete all memories of one user that the caller may see, archived ones too; how many this request deleted."""
     items = read_partition(user_memories_pk(caller.tenant, user_id), "M#")
-    theirs = [memory for memory in readable(items, from_memory_item) if caller.may_see(memory.memory_space_id)]
     with ThreadPoolExecutor(WRITERS) as writers:
-        return sum(writers.map(delete_memory, theirs))
+        return sum(writers.map(lambda item: _clear(caller, item), items))
+
+
+def _clear(caller: Caller, item: Item) -> bool:
+    """Delete a memory that the caller may see, be it damaged, and say whether this did."""
+    try:
+        memory, delete = from_memory_item(item), delete_memory
+    except Damaged:
+        memory, delete = salvage_memory(item, *split_memory_key(item["pk"]["S"], item["sk"]["S"])), delete_damaged
+    return caller.may_see(memory.memory_space_id) and delete(memory)
 
 
 def show_user_memory(memory: StoredMemory) -> UserMemory:

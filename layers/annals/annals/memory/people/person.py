@@ -9,17 +9,22 @@ was stored before there were traces of it, so that ``annals rebuild people`` can
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from annals.access.caller import Caller
 from annals.conversations.filters import from_json
 from annals.conversations.lists import Selection, every_match
 from annals.conversations.read import space_of
-from annals.errors import ConversationNotFound, NotFound
+from annals.dynamodb import Item
+from annals.errors import ConversationNotFound, Damaged, NotFound
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
+from annals.ledger.keys import seq_of_sk
+from annals.ledger.salvage import said_in_damaged
+from annals.ledger.scrub import is_scrubbed
 from annals.memory import ports
 from annals.memory.facts.items import Known
-from annals.memory.facts.store import facts_of, is_fact_id, read_fact
+from annals.memory.facts.store import damaged_facts_of, facts_of, is_fact_id, read_fact
 from annals.memory.items import StoredMemory
 from annals.memory.memories import read_memory
 from annals.memory.people.traces import CONVERSATION, SINGLE, SPACE, is_own, read_traces
@@ -71,12 +76,33 @@ class Person:
         kinds = (MESSAGE, PREAMBLE)
         return [each for each in entry.records if each.kind in kinds and said_in(each).get("userId") == self.user_id]
 
+    def may_have_said(self, item: Item) -> list[int]:
+        """The seqs of what they said in an item of the ledger, or of what nobody can tell any more who said it."""
+        first = seq_of_sk(item["sk"]["S"])
+        if first is None or is_scrubbed(item):
+            return []
+        return [
+            first + place
+            for place, said in enumerate(said_in_damaged(item))
+            if said is None or (said.get("userId") == self.user_id and said.get("status") != "redacted")
+        ]
+
     def made_in(self, conversation_id: str) -> Iterator[Thing]:
-        """The facts and memories of theirs that were made of another one's conversation."""
+        """The facts and memories of theirs that were made of another one's conversation, and can be read."""
         yield from (known for known in facts_of(self.tenant, conversation_id) if self._is_theirs(known))
         for memory_id in memories_of(self.tenant, conversation_id):
-            if found := self.thing(memory_id):
-                yield found
+            with suppress(Damaged):
+                if found := self.thing(memory_id):
+                    yield found
+
+    def damaged_in(self, conversation_id: str) -> Iterator[str]:
+        """The ids of what was made of a conversation and cannot be read, so that nobody can tell whose it is."""
+        yield from damaged_facts_of(self.tenant, conversation_id)
+        for memory_id in memories_of(self.tenant, conversation_id):
+            try:
+                self.thing(memory_id)
+            except Damaged:
+                yield memory_id
 
     def singles(self) -> Iterator[str]:
         """The ids of memories and facts that belong to no conversation; some may be gone."""
@@ -95,7 +121,10 @@ class Person:
             after = (page[-1].at, page[-1].memory_id)
 
     def thing(self, memory_id: str) -> Thing | None:
-        """The memory or fact of an id as the tables hold it, if it is theirs; None for what is not, or is gone."""
+        """The memory or fact of an id as the tables hold it, if it is theirs; None for what is not, or is gone.
+
+        Raises Damaged.
+        """
         try:
             found = read_fact(self.tenant, memory_id) if is_fact_id(memory_id) else read_memory(self.tenant, memory_id)
         except NotFound:
@@ -109,7 +138,7 @@ class Person:
     def _may_look_into(self, conversation_id: str) -> bool:
         try:
             return self.caller.spaces is None or space_of(self.tenant, conversation_id) in self.caller.spaces
-        except ConversationNotFound:
+        except (ConversationNotFound, Damaged):
             return False
 
 

@@ -47,7 +47,8 @@ class PersonReceipt:
     step : how often the receipt was stored; who finds another one in the table has been overtaken
     conversations, messages, memories, facts, spaces : what is gone, since the person was first erased; of messages,
         memories and facts those that did not go with a conversation of theirs
-    within : the messages, memories and facts that did
+    within : the messages, memories and facts that did, and how many entries were damaged there
+    damaged : what else was met that could not be read: items that were of the person, or of which nobody can tell
     """
 
     tenant: str
@@ -67,7 +68,8 @@ class PersonReceipt:
     memories: int = 0
     facts: int = 0
     spaces: int = 0
-    within: tuple[int, int, int] = (0, 0, 0)
+    within: tuple[int, ...] = (0, 0, 0, 0)
+    damaged: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class ErasedConversation(TypedDict):
 class ShownPersonReceipt(TypedDict):
     """How far the erasure of a person is. Once it is done, not even their id is kept.
 
-    ``found`` says whether there was anything of them; ``conversations`` are a page of those of theirs.
+    ``damaged`` is how many items were met that cannot be read, where any were: whatever of them may be the person's is
+    gone, too. ``found`` says whether there was anything of them; ``conversations`` are a page of those of theirs.
     """
 
     receiptId: str
@@ -113,6 +116,7 @@ class ShownPersonReceipt(TypedDict):
     erasedAt: NotRequired[str]
     found: NotRequired[bool]
     removed: RemovedOfPerson
+    damaged: NotRequired[int]
     conversations: list[ErasedConversation]
     nextCursor: NotRequired[str]
 
@@ -183,20 +187,25 @@ def note_conversation(receipt_id: str, erased: Receipt) -> None:
         "messages": erased.messages,
         "memories": erased.memories,
         "facts": erased.facts or 0,
+        "damaged": erased.damaged,
         "headHash": erased.head_hash,
     }
     key = {**receipt_key(erased.tenant, receipt_id), "sk": {"S": f"{CONVERSATION}{erased.receipt_id}"}}
     client().put_item(TableName=settings().state_table, Item={**key, **to_item(values)})
 
 
-def sum_of_conversations(tenant: str, receipt_id: str) -> tuple[int, int, int]:
-    """The messages, memories and facts that went with a person's conversations. Each message was a memory, too."""
-    messages = memories = facts = 0
+def sum_of_conversations(tenant: str, receipt_id: str) -> tuple[int, int, int, int]:
+    """The messages, memories and facts that went with a person's conversations, and how many entries were damaged.
+
+    Each message was a memory, too.
+    """
+    messages = memories = facts = damaged = 0
     for note in _notes(tenant, receipt_id):
         messages += note["messages"]
         memories += note["messages"] + note["memories"]
         facts += note["facts"]
-    return messages, memories, facts
+        damaged += note.get("damaged", 0)
+    return messages, memories, facts, damaged
 
 
 def show_person_receipt(receipt: PersonReceipt, behind: str | None = None) -> tuple[ShownPersonReceipt, str | None]:
@@ -211,7 +220,7 @@ def show_person_receipt(receipt: PersonReceipt, behind: str | None = None) -> tu
     tuple
         The receipt, and behind which conversation's the next page begins, if there is one.
     """
-    messages, memories, facts = receipt.within
+    messages, memories, facts, *damaged = receipt.within
     removed = RemovedOfPerson(
         conversations=receipt.conversations,
         messages=receipt.messages + messages,
@@ -230,6 +239,8 @@ def show_person_receipt(receipt: PersonReceipt, behind: str | None = None) -> tu
             for note in notes[:PAGE]
         ],
     )
+    if in_all := receipt.damaged + sum(damaged):
+        shown["damaged"] = in_all
     if receipt.user_id is not None:
         shown["userId"] = receipt.user_id
     if receipt.erased_at is not None:

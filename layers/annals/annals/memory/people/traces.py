@@ -9,12 +9,16 @@ in their own transactions, those of conversations by whoever follows the ledger'
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from annals.conversations.genesis import read_genesis
+from annals.conversations.heads import read_head
 from annals.dynamodb import Item, client
-from annals.errors import ConversationNotFound
-from annals.ledger.keys import escape, unescape
+from annals.errors import ConversationNotFound, Damaged, DamagedEntry
+from annals.ledger.keys import conversation_pk, escape, unescape
+from annals.ledger.read import entry_items
+from annals.ledger.salvage import said_in_damaged
 from annals.settings import settings
 from annals.state import read_partition
 
@@ -64,8 +68,25 @@ def drop_trace(tenant: str, user_id: str, kind: str, name: str) -> None:
 
 
 def is_own(tenant: str, user_id: str, conversation_id: str) -> bool:
-    """Whether a person is a conversation's user; False where the ledger knows none (any more)."""
+    """Whether a person is a conversation's user; False where the ledger knows none (any more).
+
+    Of one whose genesis cannot be read, its head says it, or else as much of the genesis as is left.
+    """
     try:
         return read_genesis(tenant, conversation_id).participants.get("userId") == user_id
     except ConversationNotFound:
         return False
+    except DamagedEntry:
+        return user_id in _users_of_damaged(conversation_pk(tenant, conversation_id))
+
+
+def _users_of_damaged(pk: str) -> Iterator[str | None]:
+    """Who, as far as something still says it, is the user of a conversation whose genesis cannot be read."""
+    with suppress(Damaged):
+        if head := read_head(pk):
+            yield head.genesis.user_id
+            return
+    for item in entry_items(pk, last=0):
+        for said in said_in_damaged(item):
+            people = said.get("participants") if said else None
+            yield people.get("userId") if isinstance(people, dict) else None

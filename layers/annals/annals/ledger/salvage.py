@@ -1,0 +1,29 @@
+"""What an item that cannot be read as an entry still says: to know whose its words are, never to show them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from annals.dynamodb import from_item
+from annals.ledger.items import inflate
+
+
+def said_in_damaged(item: Mapping[str, Any]) -> list[dict[str, Any] | None]:
+    """What the records of an item say, one by one: None where nobody can tell, nothing where the words are gone."""
+    records = from_item(item).get("records")
+    return [_said(record) for record in records] if isinstance(records, list) and records else [None]
+
+
+def _said(record: Any) -> dict[str, Any] | None:
+    if not isinstance(record, Mapping):
+        return None
+    body = record.get("body")
+    if body is None:
+        return {} if record.keys() <= {"digest", "kind"} else None
+    try:
+        said = json.loads(inflate(body) if isinstance(body, bytes) else body)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
