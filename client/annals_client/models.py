@@ -152,8 +152,9 @@ class ErasedConversation(Model):
 class Receipt(Model):
     """How far an erasure is: ``erasing`` or ``erased``. Of a person's, not even the id is kept once it is done.
 
-    A person's says whether anything of them was ``found``, and names a page of their ``conversations``; those behind it
-    are shown where ``receipts.get`` is given ``next_cursor``.
+    ``damaged`` is how many items were changed behind Annals, where any were: their words are gone, too. A person's says
+    whether anything of them was ``found``, and names a page of their ``conversations``; those behind it are shown where
+    ``receipts.get`` is given ``next_cursor``.
     """
 
     receipt_id: str
@@ -164,6 +165,7 @@ class Receipt(Model):
     reason: str | None = None
     erased_at: datetime | None = None
     removed: Removed | None = None
+    damaged: int | None = None
     head_hash: str | None = None
     found: bool | None = None
     conversations: list[ErasedConversation] | None = None

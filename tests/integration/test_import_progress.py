@@ -110,3 +110,39 @@ def test_two_equal_imports_at_once_make_each_conversation_once(api: Api) -> None
     taken = [sum(found[name][0] for found in both) for name in both[0]]
     assert taken == [2] * 120
     assert len(api.get("/v1/conversations?limit=1000").json["items"]) == 120
+
+
+def test_what_is_there_as_a_whole_is_known_by_reads_of_many_at_once(api: Api) -> None:
+    lines = many(150)
+    bring(api, lines)
+    asked: list[str] = []
+    client().meta.events.register("before-call.dynamodb", lambda model, **_: asked.append(model.name))
+    try:
+        assert set(counts(bring(api, lines)).values()) == {(0, 2)}
+    finally:
+        client().meta.events.unregister("before-call.dynamodb")
+    assert len(asked) < 150 / 5
+    assert "Query" not in asked
+
+
+def test_of_many_conversations_the_one_that_differs_is_refused_and_named(api: Api) -> None:
+    bring(api, many(150))
+    lines = many(150).splitlines()
+    lines[3 * 120 + 2] = lines[3 * 120 + 2].replace('"content": "2"', '"content": "3"')
+    answer = bring(api, "\n".join(lines))
+    assert answer.problem[:2] == (409, "CONVERSATION_DIFFERS")
+    assert "small-120" in answer.json["detail"]
+    other = many(150).replace('"ada"', '"bo"')
+    assert bring(api, other).problem[:2] == (409, "CONVERSATION_ALREADY_EXISTS")
+
+
+def test_what_was_erased_redacted_or_went_on_is_compared_like_any_other(api: Api) -> None:
+    lines = many(4)
+    bring(api, lines)
+    ok = {200, 201}
+    assert api.post("/v1/conversations/small-1/messages", {"role": "user", "content": "3"}).status in ok
+    assert api.post("/v1/conversations/small-2/messages/msg-001/redact", {"reason": "why"}).status in ok
+    assert set(counts(bring(api, lines)).values()) == {(0, 2)}
+    assert contents(api, "small-1") == ["hello", "2", "3"]
+    assert api.delete("/v1/conversations/small-3").status in ok
+    assert bring(api, lines).problem[:2] == (410, "CONVERSATION_ERASED")

@@ -208,8 +208,12 @@ def test_what_happens_beside_what_cannot_be_read_is_told_of_in_time(
     TOLD_POISON[name](service)
     began = time.monotonic()
     converse(service, "behind", "a tulip behind it")
-    made = service.post("/v1/memories", {"memorySpaceId": "home", "userId": "eve", "content": "a tulip"}).json["memoryId"]
-    told_of = {f"{kind} {name}" for kind in ("ConversationCreated", "MessagesAppended") for name in ("before", "behind")}
+    made = service.post("/v1/memories", {"memorySpaceId": "home", "userId": "eve", "content": "a tulip"}).json[
+        "memoryId"
+    ]
+    told_of = {
+        f"{kind} {name}" for kind in ("ConversationCreated", "MessagesAppended") for name in ("before", "behind")
+    }
     wait_for(lambda: {*told_of, f"MemoryUpdated {made}"} <= told())
     assert service.delete("/v1/conversations/behind").status in (200, 202)
     wait_for(lambda: "ConversationErased behind" in told())

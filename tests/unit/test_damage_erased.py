@@ -27,6 +27,7 @@ __all__ = ["pk"]
 
 pytestmark = pytest.mark.usefixtures("moto")
 
+
 @pytest.fixture(autouse=True)
 def index(moto: None, tmp_path: Path) -> Iterator[Stream]:
     with embedded_index(tmp_path) as found:
@@ -269,7 +270,9 @@ def test_a_person_is_erased_and_exported_with_damaged_entries(name: str, seq: in
     if seq:
         damage(of_bo, seq, STRANGE[name])
     file = [json.loads(line) for line in api.get("/v1/users/ada/export").body.splitlines()]
-    damaged = [(each["type"], each["conversationId"]) for each in file if "damaged" in (each["type"], each.get("status"))]
+    damaged = [
+        (each["type"], each["conversationId"]) for each in file if "damaged" in (each["type"], each.get("status"))
+    ]
     assert {name for _, name in damaged} >= ({"conv-1", "of-bo"} if seq else set())
     words = [each.get("content") for each in file]
     assert {"one", "two", "three"} & set(words)
@@ -306,7 +309,9 @@ def test_what_is_damaged_of_a_person_beside_conversations_goes_and_is_counted(ap
     assert api.get("/v1/spaces/home").json["participants"] == []
 
 
-def test_a_damaged_conversation_is_erased_when_its_time_is_up(api: Api, pk: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_conversation_is_erased_when_its_time_is_up(
+    api: Api, pk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert api.put("/v1/spaces/home", {"retentionDays": 1}).status == 201
     damage(pk, 3, STRANGE["no hash"])
     expire(pk, 5.0)

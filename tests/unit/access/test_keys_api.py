@@ -375,3 +375,38 @@ def test_an_id_that_looks_like_another_tenant_s_key_stays_inside_one_s_own() -> 
     for path in ("x%23C%23y", "%23C%23y", "..%2Fy", "T%23x%23C%23y"):
         assert Api.of("w").get(f"/v1/conversations/{path}").status in (404, 422)
     assert Api.of("x#C#y").get("/v1/conversations/y").status == 404
+
+
+DAMAGED_KEYS: dict[str, dict[str, Any]] = {
+    "a digest that is text": {"digest": {"S": "none"}},
+    "no digest": {"digest": None},
+    "scopes that are text": {"scopes": {"S": "admin"}},
+    "scopes that are numbers": {"scopes": {"L": [{"N": "1"}]}},
+    "spaces that are nothing": {"spaces": {"NULL": True}},
+    "spaces that are text": {"spaces": {"S": "home"}},
+    "an end that is text": {"validUntil": {"S": "never"}},
+    "a revocation that is text": {"revokedAt": {"S": "never"}},
+    "no time": {"createdAt": None},
+    "another tenant": {"tenant": {"S": "somebody-else"}},
+    "another key": {"keyId": {"S": "key-0000000000000000"}},
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_KEYS)
+def test_a_damaged_key_lets_nobody_in_is_left_out_of_the_list_and_can_be_revoked(
+    name: str, api: Api, forgetful: Any
+) -> None:
+    made, other = (api.post("/v1/keys", {"name": "k", "scopes": ["read"]}).json for _ in range(2))
+    table, key = (
+        annals_settings().state_table,
+        {"pk": {"S": f"T#{api.caller.tenant}#K"}, "sk": {"S": f"K#{made['keyId']}"}},
+    )
+    item: Any = {**client().get_item(TableName=table, Key=key)["Item"], **DAMAGED_KEYS[name]}
+    client().put_item(TableName=table, Item={name: value for name, value in item.items() if value is not None})
+    _demand_unauthorized(Authorization=f"Bearer {made['key']}")
+    assert _caller(other["key"]).key_id == other["keyId"]
+    assert [each["keyId"] for each in api.get("/v1/keys").json["items"]] == [other["keyId"]]
+    assert api.limited(spaces={"home"}).delete(f"/v1/keys/{made['keyId']}").status == 404
+    assert api.delete(f"/v1/keys/{made['keyId']}").status == 204
+    assert "revokedAt" in client().get_item(TableName=table, Key=key)["Item"]
+    assert api.delete("/v1/keys/key-ffffffffffffffff").status == 404

@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from annals.conversations.models import ShownSummary
-from annals.damage import Types, misfit, reading
+from annals.damage import Types, misfit, readable, reading
 from annals.dynamodb import Item, client, from_item
 from annals.errors import Damaged
 from annals.ledger.messages import Message
 from annals.settings import settings
 from annals.state import state_item
 from annals.times import to_rfc3339
-
 
 SUMMARY: Types = {
     "summary": str, "topics": list, "from_seq": int, "to_seq": int, "count": int, "updated_at": int, "model": str,
@@ -44,9 +43,14 @@ def summary_key(pk: str) -> Item:
 
 
 def read_summary(pk: str) -> Summary | None:
-    """A conversation's summary, or None. Raises Damaged."""
+    """A conversation's summary, or None: also where it cannot be read, so that another one is made."""
     item = client().get_item(TableName=settings().state_table, Key=summary_key(pk), ConsistentRead=True).get("Item")
-    return reading(item, _from_item) if item else None
+    return next(readable([item], from_summary_item), None) if item else None
+
+
+def from_summary_item(item: Mapping[str, Any]) -> Summary:
+    """The summary of a stored item. Raises Damaged."""
+    return reading(item, _from_item)
 
 
 def _from_item(item: Mapping[str, Any]) -> Summary:

@@ -145,9 +145,7 @@ def scrub_item(item: Item) -> bool:
     """
     bare = scrubbed(item)
     if bare != item:
-        client().put_item(
-            TableName=settings().ledger_table, Item=bare, ConditionExpression="attribute_exists(pk)"
-        )
+        client().put_item(TableName=settings().ledger_table, Item=bare, ConditionExpression="attribute_exists(pk)")
     return DAMAGED in bare
 
 

@@ -98,6 +98,7 @@ KEPT: dict[str, Callable[[Any], bool]] = {
 }
 """The attributes that stay, each if it is what an append writes."""
 
+
 def kept_of(item: Mapping[str, Any]) -> dict[str, Any]:
     """What of an item is what an append writes, as plain values, without its words."""
     return _bare(from_item(item))

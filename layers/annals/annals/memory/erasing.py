@@ -31,7 +31,13 @@ from annals.conversations.receipts import (
     store_receipt,
 )
 from annals.dynamodb import Item
-from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, DeleteManyThresholdExceeded, InvalidInput
+from annals.errors import (
+    ConversationErased,
+    ConversationNotFound,
+    DamagedEntry,
+    DeleteManyThresholdExceeded,
+    InvalidInput,
+)
 from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import ERASED, ERASURE

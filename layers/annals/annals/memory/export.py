@@ -15,7 +15,7 @@ from annals.conversations.formats import CSV, keeps_formulas
 from annals.conversations.genesis import read_genesis
 from annals.conversations.read import demand_tail
 from annals.damage import readable
-from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, InvalidInput
+from annals.errors import ConversationErased, ConversationNotFound, Damaged, DamagedEntry, InvalidInput
 from annals.http.query import read_flag
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import find_readable
@@ -101,9 +101,12 @@ def read_export(caller: Caller, query: Mapping[str, str]) -> MemoryExport:
 
 
 def _show_fact(document: Document) -> Mapping[str, Any] | None:
-    """A fact as it is stored now; its place follows from what never changes of it."""
+    """A fact as it is stored now; its place follows from what never changes of it. One that is damaged is left out."""
     fact = known_of(document)[0]
-    known = read_known(fact.pk, fact.sk)
+    try:
+        known = read_known(fact.pk, fact.sk)
+    except Damaged:
+        return None
     return {**show_document(fact_document(known))} if known else None
 
 

@@ -31,7 +31,11 @@ def publish_entries(pk: str, seqs: Collection[int]) -> list[int]:
         return []
     entries = [entry for entry in walk_readable(pk, first=min(seqs), last=max(seqs)) if entry.seq in seqs]
     tenant, conversation_id = split_conversation_pk(pk)
-    named = {"tenant": tenant, "conversationId": conversation_id, "memorySpaceId": find_space_of(tenant, conversation_id)}
+    named = {
+        "tenant": tenant,
+        "conversationId": conversation_id,
+        "memorySpaceId": find_space_of(tenant, conversation_id),
+    }
     events = [
         Event.of(KINDS[kind], {"eventId": event_id(pk, entry.seq, kind), **named, **_told(entry)}, entry.seq)
         for entry in entries

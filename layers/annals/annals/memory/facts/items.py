@@ -163,7 +163,9 @@ def read_around(pk: str, sk: str) -> list[Known]:
     """What a change in a place concerns: the fact in front of it, and the one in it, where they are and can be read."""
     before = _items(pk, "sk < :sk", sk, 1, ScanIndexForward=False)
     found = _items(pk, "sk >= :sk", before[0]["sk"]["S"] if before else sk, 3)
-    concerned = [(item, behind) for item, behind in zip(found, [*found[1:], None], strict=False) if item["sk"]["S"] <= sk]
+    concerned = [
+        (item, behind) for item, behind in zip(found, [*found[1:], None], strict=False) if item["sk"]["S"] <= sk
+    ]
     knowns = []
     for item, behind in concerned:
         for fact in readable([item], from_fact_item):

@@ -142,7 +142,10 @@ def delete_fact(fact: StoredFact) -> bool:
 
 def forget_damaged_fact(tenant: str, fact_id: str, conversation_id: str | None) -> None:
     """Delete a fact that cannot be read, wherever something still leads to it. It can be done again."""
-    for key in (pointer_key(tenant, fact_id), *([source_key(tenant, conversation_id, fact_id)] if conversation_id else [])):
+    for key in (
+        pointer_key(tenant, fact_id),
+        *([source_key(tenant, conversation_id, fact_id)] if conversation_id else []),
+    ):
         with suppress(Damaged):
             if (leading := read_stored(key)) and delete_damaged_fact(tenant, place_of(leading), conversation_id):
                 return

@@ -77,13 +77,13 @@ class _Lines:
         for conversation_id in others:
             if conversation_id not in own:
                 yield from self._conversation_of_others(conversation_id)
-        for memory_id in singles:
-            yield from _naming({"memoryId": memory_id}, self._single(memory_id))
+        for single in singles:
+            yield from _naming({"memoryId": single}, self._single(single))
         for space in self.person.spaces():
             yield from _naming({"memorySpaceId": space}, self._space(space))
 
-    def _single(self, memory_id: str) -> Iterator[str]:
-        if thing := self.person.thing(memory_id):
+    def _single(self, name: str) -> Iterator[str]:
+        if thing := self.person.thing(name):
             yield from self._made([thing])
 
     def _space(self, space: str) -> Iterator[str]:
@@ -98,7 +98,7 @@ class _Lines:
             yield from _naming(named, self._words(conversation_id))
         except (ConversationErased, ConversationNotFound):
             return
-        yield from _naming(named, self._summary(conversation_id))
+        yield from self._summary(conversation_id)
         yield from self._changed(conversation_id, changed_items(pk, 1, MAX_SEQ))
         yield from self._made(facts_of(tenant, conversation_id))
         yield from self._made(find_memories_of(tenant, conversation_id))
@@ -120,8 +120,8 @@ class _Lines:
     def _own_memories(self) -> Iterator[str]:
         pk = user_memories_pk(self.person.tenant, self.person.user_id)
         for item in read_partition(pk, "M#"):
-            memory_id = split_memory_key(pk, item["sk"]["S"])[1]
-            yield from _naming({"memoryId": memory_id}, self._own_memory(item))
+            named = {"memoryId": split_memory_key(pk, item["sk"]["S"])[1]}
+            yield from _naming(named, self._own_memory(item))
 
     def _own_memory(self, item: Item) -> Iterator[str]:
         memory = from_memory_item(item)
@@ -159,7 +159,9 @@ class _Lines:
         """Messages that say something else as memories."""
         for item in items:
             named = {"memoryId": memory_id(conversation_id, int(item["sk"]["S"][2:]))}
-            yield from _naming(named, (_thing(each) for each in map(from_memory_item, [item]) if each.status != DELETED))
+            yield from _naming(
+                named, (_thing(each) for each in map(from_memory_item, [item]) if each.status != DELETED)
+            )
 
 
 def _naming(named: Mapping[str, object], lines: Iterator[str]) -> Iterator[str]:
