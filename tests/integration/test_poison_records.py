@@ -139,7 +139,7 @@ def test_the_neighbour_of_what_cannot_be_read_is_listed_and_found_in_time(name: 
 
 
 @pytest.fixture
-def told(running_aws: Emulator) -> Iterator[Callable[[], set[str]]]:
+def told(running_aws: Emulator, service: Api) -> Iterator[Callable[[], set[str]]]:
     """A bus on which the functions tell of what changes; also of which conversations and memories they told so far."""
     events: Any = boto3.client("events", endpoint_url=running_aws.url)
     sqs: Any = boto3.client("sqs", endpoint_url=running_aws.url)
@@ -163,8 +163,13 @@ def told(running_aws: Emulator) -> Iterator[Callable[[], set[str]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", running_aws.url)
         patch.setenv("EVENTS_BUS", bus)
-        buses.cache_clear()
+        forget()
         yield read
+    forget()
+
+
+def forget() -> None:
+    settings.cache_clear()
     buses.cache_clear()
 
 
