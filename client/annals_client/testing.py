@@ -36,6 +36,8 @@ START_TIMEOUT_S = 300.0
 """A start takes a second or two; the first on a machine, which fetches the database, a minute or more."""
 STOP_TIMEOUT_S = 10.0
 LAST_LINES = 20
+OF_THE_TESTS = ("COVERAGE_", "COV_CORE_", "PYTHONDEVMODE", "PYTHONWARNINGS")
+"""How variables begin that say how the tests are run, and not what they start."""
 
 
 class CannotStart(RuntimeError):
@@ -204,13 +206,14 @@ def _command() -> tuple[list[str], dict[str, str]]:
     """The command ``annals``, and its environment: this Python's, or else the one on PATH. Raises CannotStart."""
     if sys.platform == "win32":
         raise CannotStart("Annals' server runs on Linux and macOS, not on Windows; there, run the tests in WSL.")
-    package = _package()
+    env = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_TESTS)}
+    package, python_path = _package(), env.pop("PYTHONPATH", None)
     if package is not None and sys.version_info >= (3, 11):
-        path = os.pathsep.join(filter(None, [str(package.parent), os.environ.get("PYTHONPATH")]))
-        return [sys.executable, "-P", "-m", "annals"], {**os.environ, "PYTHONPATH": path}
+        path = os.pathsep.join(filter(None, [str(package.parent), python_path]))
+        return [sys.executable, "-P", "-m", "annals"], {**env, "PYTHONPATH": path}
     on_path = shutil.which("annals")
     if on_path:
-        return [on_path], {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return [on_path], env
     if sys.version_info < (3, 11):
         here = ".".join(map(str, sys.version_info[:2]))
         detail = f"Annals' server needs Python 3.11 or later, and this is {here}."

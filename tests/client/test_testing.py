@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from annals_client import Annals, Delta, NotFound, Result, testing
 from annals_client.testing import NotSettled, Sandbox
@@ -265,11 +267,22 @@ assert not {"annals", "local", "boto3", "botocore", "aws_lambda_powertools", "uv
         assert run.wait(60) == 0
 
 
+def test_a_test_may_use_moto_beside_it(annals: testing.Annals) -> None:
+    with mock_aws():
+        boto3.client("sqs", "us-east-1").create_queue(QueueName="the-agents")
+        talk = annals.conversations.create(user_id="ada", memory_space_id="demo").conversation_id
+        annals.messages.append(talk, role="user", content="I like tea.")
+        annals.settle()
+        assert len(annals.memory.search("tea", memory_space_id="demo")) == 1
+        assert len(boto3.client("sqs", "us-east-1").list_queues()["QueueUrls"]) == 1
+
+
 def test_the_sandbox_does_not_reach_what_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DYNAMODB_URL", "OPENSEARCH_URL", "EMBEDDINGS_URL", "CHAT_URL", "AWS_ENDPOINT_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("ROOT_KEY", "secret")
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
     with Sandbox() as sandbox, sandbox.client() as annals:
         turn = {"memory_space_id": "demo", "user_id": "ada"}
         annals.memory.remember(**turn, user_message="I like tea.", agent_response="Noted.")
