@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from starlette import routing
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
@@ -120,6 +121,15 @@ class Gateway:
         )
 
 
+class Page(Route):
+    """A page beside the API; to methods that it does not have, the API answers."""
+
+    def matches(self, scope: Scope) -> tuple[routing.Match, Scope]:
+        """Whether it serves a request."""
+        found, more = super().matches(scope)
+        return (found, more) if found is routing.Match.FULL else (routing.Match.NONE, {})
+
+
 def application(
     template: Template,
     workers: Workers,
@@ -137,9 +147,9 @@ def application(
             yield
 
     routes = [
-        Route("/openapi.json", docs.document(openapi)),
-        Route("/docs", docs.page),
-        Route("/", docs.root),
+        Page("/openapi.json", docs.document(openapi)),
+        Page("/docs", docs.page),
+        Page("/", docs.root),
         *beside,
     ]
     app = Starlette(routes=routes, lifespan=lifespan)

@@ -79,10 +79,16 @@ def test_a_key_without_the_scope_is_refused(server: Server, api: httpx.Client) -
         demand_problem(reader.post("/v1/conversations", json=body), 403, "FORBIDDEN")
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/v1", "/v1/conversations/x/nope", "/v2/conversations"])
+@pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/conversations/x/nope", "/v2/conversations"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_route_is_404(api: httpx.Client, method: str, path: str) -> None:
     demand_problem(api.request(method, path), 404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
+def test_a_page_beside_the_api_is_only_read(api: httpx.Client, path: str) -> None:
+    assert api.get(path, follow_redirects=True).status_code == 200
+    demand_problem(api.post(path), 404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(
