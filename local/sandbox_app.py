@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,7 +18,7 @@ from starlette.routing import Route
 
 from local.gateway import application
 from local.server import Server, create_tables, expiry, readers, run, streaming
-from local.streams import Pace, StreamReaders
+from local.streams import DeadLetters, Pace
 from local.template import ROOT, Template
 from local.wakeup import Wakeup, ring_on_writes
 from local.workers import Workers
@@ -61,10 +62,19 @@ def _end_with_input(server: Server) -> None:
     server.should_exit = True
 
 
+class Following(Protocol):
+    """Readers of streams."""
+
+    dead_letters: DeadLetters
+
+    def settle(self, timeout_s: float) -> list[str]:
+        """Have what is written worked off; those that were not done in time."""
+
+
 class Settling:
     """``POST /settle?timeout_s=``: answers when what follows from what was written before is done, such as indexing."""
 
-    def __init__(self, following: StreamReaders) -> None:
+    def __init__(self, following: Following) -> None:
         self._following = following
         self._lost = 0
 
@@ -86,7 +96,7 @@ class Settling:
         self._lost += len(lost)
         if lost:
             said = "; ".join(f"{each['mapping']}: {each['reason']}" for each in lost)
-            return _problem(500, "NOT_WORKED_OFF", f"What follows from {len(lost)} writes failed: {said}")
+            return _problem(500, "NOT_WORKED_OFF", f"What follows from {len(lost)} of the writes failed: {said}")
         return Response(status_code=204)
 
 

@@ -76,12 +76,12 @@ def test_peoples_tests_have_the_fixtures_of_the_installed_client(built: Path, tm
     client_only = install(client, "3.10", tmp_path / "old", "pytest")
     path = os.environ["PATH"]
     require_dynoxide()
-    assert "1 passed" in tested_by(with_server, tmp_path, path)
-    assert "Annals' server needs Python 3.11 or later, and this is 3.10" in tested_by(client_only, tmp_path, "/bin")
-    assert "1 passed" in tested_by(client_only, tmp_path, f"{with_server}:{path}")
+    assert "1 passed" in pytest_of(with_server, tmp_path, path)
+    assert "Annals' server needs Python 3.11 or later, and this is 3.10" in pytest_of(client_only, tmp_path, "/bin")
+    assert "1 passed" in pytest_of(client_only, tmp_path, f"{with_server}:{path}")
 
 
-def tested_by(binaries: Path, folder: Path, path: str) -> str:
+def pytest_of(binaries: Path, folder: Path, path: str) -> str:
     """What pytest of an environment says of the tests in a folder, with that PATH."""
     command = [binaries / "python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_users.py"]
     env = {**bare(), "PATH": path}
