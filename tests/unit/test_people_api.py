@@ -154,7 +154,7 @@ def test_an_erasure_that_does_not_fit_is_finished_from_the_stream(api: Api, stre
     demand_erased(api, stream)
 
 
-OPERATIONS = ("PutItem", "DeleteItem", "UpdateItem", "TransactWriteItems")
+OPERATIONS = ("PutItem", "DeleteItem", "TransactWriteItems")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
