@@ -9,8 +9,10 @@ UV := $(BIN)/uv pip
 PORT ?= 8000
 DATA ?= .annals
 EVENTS ?= false
+JOBS ?= 2
 URL ?= http://127.0.0.1:$(PORT)
 export PYTHONPATH := layers/annals:client:.
+unexport PYTHONDONTWRITEBYTECODE# without it, every start compiles everything anew
 export UV_SYSTEM_CERTS ?= true# the machine's certificates, as pip takes them
 export PATH := $(CURDIR)/$(SAM):$(PATH)
 
@@ -52,8 +54,8 @@ dev: $(VENV)/.serve ## serve the whole system on http://127.0.0.1:8000 (PORT=, D
 demo: $(VENV)/.serve ## load a dialogue into a running Annals and ask about it (URL=, DIALOGUES=)
 	@$(BIN)/python -m scripts.demo --url $(URL) --dialogues '$(DIALOGUES)'
 
-test: setup ## run every test that can run on this machine
-	$(BIN)/python -m pytest
+test: setup ## run every test that can run on this machine, JOBS files at once (2)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: setup ## ruff, mypy --strict, the committed OpenAPI document
 	$(BIN)/ruff check .

@@ -59,7 +59,7 @@ def crash_everywhere(tenant: str, moment: str, request: Callable[[Api], object],
         if not death.came:
             assert call > 1
             return
-    pytest.fail(f"it takes more than {MOST_CALLS} requests")
+    pytest.fail(f"it takes more than {MOST_CALLS} writes")
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

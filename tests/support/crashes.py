@@ -1,4 +1,4 @@
-"""Processes that die at one of their requests to DynamoDB, and the stream functions that are left to finish."""
+"""Processes that die at one of their writes to DynamoDB, and the stream functions that are left to finish."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from annals.dynamodb import client
 from annals.memory import finishing
 from annals.settings import settings
 from annals.times import now_ms
+from local.wakeup import WRITES
 from tests.support import stack
 from tests.support.following import invoke
 
@@ -31,7 +32,10 @@ class Death:
 
 @contextmanager
 def dying(moment: str, call: int) -> Iterator[Death]:
-    """Die at a request to DynamoDB, numbered from 1: ``before-call``, or ``after-call``, when it was carried out."""
+    """Die at a write to DynamoDB, numbered from 1: ``before-call``, or ``after-call``, when it was carried out.
+
+    Dying at a read leaves the tables as dying behind the write in front of it does.
+    """
     death, numbers = Death(), count(1)
 
     def die(**_: Any) -> None:
@@ -41,11 +45,13 @@ def dying(moment: str, call: int) -> Iterator[Death]:
 
     stack.forget()
     hooks = client().meta.events
-    hooks.register(f"{moment}.dynamodb", die)
+    for operation in WRITES:
+        hooks.register(f"{moment}.dynamodb.{operation}", die)
     try:
         yield death
     finally:
-        hooks.unregister(f"{moment}.dynamodb", die)
+        for operation in WRITES:
+            hooks.unregister(f"{moment}.dynamodb.{operation}", die)
         stack.forget()
 
 
