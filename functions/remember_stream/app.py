@@ -54,7 +54,7 @@ async def follow_stream(request: Request) -> Response:
     """Stream the rest of a reply, from the delta behind Last-Event-ID on."""
     caller = asgi.caller(request).require("read")
     after = _after(request.headers.get("last-event-id"))
-    stream_id = asgi.path_id(request, "streamId")
+    stream_id = str(request.path_params["streamId"])
     told = await request.app.state.turns.follow(caller, stream_id, after, asgi.request_id(request))
     return StreamingResponse(_frames(told), media_type=sse.CONTENT_TYPE, headers=sse.HEADERS)
 

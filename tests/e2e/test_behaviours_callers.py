@@ -342,7 +342,7 @@ def test_a_body_over_the_limit_is_413_on_every_route_that_takes_one(own: httpx.C
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1/nope", "/v1/conversations/x/y/z", "/v1/CONVERSATIONS", "/v1/messages/msg-001"]
+    "path", ["/nope", "/v1/nope", "/v1/conversations/x/y/z", "/v1/CONVERSATIONS", "/v1/messages/msg-001"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_an_unknown_route_is_404_by_any_method(own: httpx.Client, method: str, path: str) -> None:

@@ -161,4 +161,4 @@ def test_a_service_that_is_not_there_is_said_in_a_sentence(server: Server, tmp_p
     gone = Server("http://127.0.0.1:1", "key", tmp_path, 0)
     done = annals(gone, "export", "-o", str(tmp_path / "file"))
     assert done.returncode == 1
-    assert done.stderr.startswith("annals: the connection to http://127.0.0.1:1 failed")
+    assert done.stderr.startswith("annals: nothing answers at http://127.0.0.1:1")

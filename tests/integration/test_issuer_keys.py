@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from annals.access import issuer_keys, tokens
 from annals.access.caller import Caller
 from annals.errors import Unavailable
+from annals.times import now_ms
 from tests.conftest import Setting
 from tests.fakes.issuer import Issuer, new_ec_key, new_rsa_key, to_jwk
 from tests.fakes.servers import serving
@@ -71,7 +72,10 @@ def encoded(value: dict[str, Any]) -> str:
 
 
 def test_a_token_speaks_for_its_tenant_with_the_scopes_that_are_known(issuer: Issuer) -> None:
-    assert caller_of(issuer.token()) == Caller("acme", "token:ada", frozenset({"read", "write"}))
+    caller = caller_of(issuer.token())
+    assert caller == Caller("acme", "token:ada", frozenset({"read", "write"}), expires_at=caller.expires_at)
+    assert caller.expires_at is not None
+    assert caller.expires_at > now_ms()
 
 
 def test_a_token_in_either_header_is_taken(issuer: Issuer) -> None:
