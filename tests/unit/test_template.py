@@ -68,6 +68,12 @@ def common_variables() -> set[str]:
     return set(COMMON["Environment"]["Variables"])
 
 
+@each_function
+def test_a_setting_is_a_text_or_said_elsewhere(name: str) -> None:
+    settings = {**COMMON["Environment"]["Variables"], **FUNCTIONS[name].get("Environment", {}).get("Variables", {})}
+    assert [setting for setting, value in settings.items() if not isinstance(value, str | dict)] == []
+
+
 def test_functions_run_on_the_runtime_and_processor_that_the_layers_are_built_for() -> None:
     layers = {name: part["Properties"] for name, part in RESOURCES.items() if part["Type"].endswith("::LayerVersion")}
     assert COMMON["Architectures"] == [{"Ref": "Architecture"}]
