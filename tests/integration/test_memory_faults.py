@@ -80,6 +80,24 @@ OPERATIONS = {
 }
 
 
+@pytest.mark.parametrize(("path", "others"), [(raw, 3), (explicit, 3)])
+def test_a_deletion_that_was_broken_off_leaves_the_memory_whole_or_no_word_of_it(
+    tenant: str, path: Callable[[Api], str], others: int
+) -> None:
+    for call in range(1, MOST_CALLS):
+        api = Api.of(f"{tenant}-{call}")
+        prepare(api)
+        before = len(places_of(api.caller.tenant, WORD))
+        with dying("before-call", call) as death:
+            api.delete(path(api))
+        is_there = api.get(path(api)).status == 200
+        assert len(places_of(api.caller.tenant, WORD)) == (before if is_there else others)
+        if not death.came:
+            assert call > 1
+            return
+    pytest.fail(f"deleting takes more than {MOST_CALLS} writes")
+
+
 @pytest.mark.parametrize("moment", ["before-call", "after-call"])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_what_a_crash_broke_off_of_a_memory_s_change_is_finished_by_the_same_request(

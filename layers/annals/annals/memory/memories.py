@@ -63,6 +63,9 @@ from annals.settings import settings
 from annals.state import cancellation_reasons, delete_partition, write_together
 from annals.times import now_ms
 
+MOST_VERSIONS = 90
+"""How many versions go in one transaction with a memory; DynamoDB takes 100 writes in one."""
+
 Change = Callable[[StoredMemory], Mapping[str, Any]]
 """What is to become of a memory as it is now: of what another writer left, where one was faster."""
 
@@ -298,8 +301,8 @@ def delete_damaged(memory: StoredMemory) -> bool:
 def delete_memory(memory: StoredMemory) -> bool:
     """Delete a memory with its versions, and say whether nobody else had. It can be done again.
 
-    The mark that it is deleted comes first: behind it nobody can write a version any more. That of a raw memory stays,
-    so that its message does not bring it back.
+    The mark that it is deleted comes first, and takes the versions that are kept along: behind it nobody can write one
+    any more. That of a raw memory stays, so that its message does not bring it back.
     """
     deleted = _mark_deleted(memory)
     _forget_deleted(memory)
@@ -321,13 +324,20 @@ def _mark_deleted(memory: StoredMemory) -> bool:
     for _ in tries(settings().append_patience_s):
         if memory.status == DELETED:
             return False
-        if write_together(_replace_by(to_mark_item(key, memory), memory)):
+        if write_together([*_replace_by(to_mark_item(key, memory), memory), *_version_deletes(memory)]):
             return True
         try:
             memory = read_memory(memory.tenant, memory.memory_id)
         except MemoryNotFound:
             return False
     raise AppendConflict(memory.memory_id)
+
+
+def _version_deletes(memory: StoredMemory) -> list[dict[str, Any]]:
+    """The parts of a transaction that delete the versions of a memory that are kept, as many as it has room for."""
+    kept = range(max(1, memory.version - min(settings().memory_versions, MOST_VERSIONS)), memory.version)
+    address = Address.of(memory.tenant, memory.memory_id)
+    return [{"Delete": {"TableName": settings().state_table, "Key": address.version(number)}} for number in kept]
 
 
 def _traces_of(memory: StoredMemory) -> list[Item]:
