@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.dynamodb import Item, client, to_item
-from annals.errors import RequestTooLarge, Unavailable
+from annals.errors import AppendConflict, RequestTooLarge, Unavailable
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.items import item_size
 from annals.ledger.retry import tries
@@ -136,6 +136,26 @@ def write_together(writes: Sequence[Mapping[str, Any]]) -> bool:
             raise
         return False
     return True
+
+
+def write_where(writes: Sequence[Mapping[str, Any]], subject: str) -> bool:
+    """Write all, as soon as nobody else is at the same items; False where a condition does not hold.
+
+    Raises AppendConflict, which names the subject.
+    """
+    together: Any = list(writes)
+    for _ in tries(settings().append_patience_s):
+        try:
+            client().transact_write_items(TransactItems=together)
+        except ClientError as error:
+            codes = {reason["Code"] for reason in cancellation_reasons(error)}
+            if "ConditionalCheckFailed" in codes:
+                return False
+            if not codes <= RETRIED_REASONS:
+                raise
+        else:
+            return True
+    raise AppendConflict(subject)
 
 
 def cancellation_reasons(error: ClientError) -> list[Any]:

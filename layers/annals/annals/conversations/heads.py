@@ -14,16 +14,14 @@ from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.receipts import not_erased_check
 from annals.damage import Types, misfit, readable, reading
 from annals.dynamodb import Item, client, from_item, to_item
-from annals.errors import AppendConflict, Damaged, RequestTooLarge
+from annals.errors import Damaged, RequestTooLarge
 from annals.json_text import dump
-from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
 from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
-from annals.ledger.retry import tries
 from annals.ledger.tail import LastMessage, last_message, read_tail
 from annals.ledger.verify import Checkpoint
 from annals.settings import settings
-from annals.state import cancellation_reasons, delete_partition, read_items
+from annals.state import delete_partition, read_items, write_where
 
 MAX_METADATA_BYTES = 128 * 1024
 """The most that a conversation's metadata may weigh as JSON."""
@@ -292,16 +290,4 @@ def store_beside_head(pk: str, write: dict[str, Any]) -> bool:
     What is found in the ledger before an erasure would else be there again behind it. Raises AppendConflict.
     """
     tenant, conversation_id = split_conversation_pk(pk)
-    writes: list[Any] = [write, not_erased_check(tenant, conversation_id)]
-    for _ in tries(settings().append_patience_s):
-        try:
-            client().transact_write_items(TransactItems=writes)
-        except ClientError as error:
-            codes = {reason["Code"] for reason in cancellation_reasons(error)}
-            if "ConditionalCheckFailed" in codes:
-                return False
-            if not codes <= RETRIED_REASONS:
-                raise
-        else:
-            return True
-    raise AppendConflict(conversation_id)
+    return write_where([write, not_erased_check(tenant, conversation_id)], conversation_id)

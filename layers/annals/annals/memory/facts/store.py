@@ -40,7 +40,7 @@ from annals.memory.items import read_stored
 from annals.memory.people.traces import trace_keys, trace_puts
 from annals.memory.sources import Ref, Source, still_said
 from annals.settings import settings
-from annals.state import cancellation_reasons, delete_partition, read_partition
+from annals.state import cancellation_reasons, delete_partition, read_partition, write_where
 
 WORKERS = 8
 """How many facts are read or deleted side by side."""
@@ -304,15 +304,4 @@ def _delete(keys: Sequence[Item]) -> bool:
     table = settings().state_table
     writes: list[Any] = [{"Delete": {"TableName": table, "Key": key}} for key in keys]
     writes[0]["Delete"]["ConditionExpression"] = "attribute_exists(pk)"
-    for _ in tries(settings().append_patience_s):
-        try:
-            client().transact_write_items(TransactItems=writes)
-        except ClientError as error:
-            codes = {reason["Code"] for reason in cancellation_reasons(error)}
-            if "ConditionalCheckFailed" in codes:
-                return False
-            if not codes <= RETRIED_REASONS:
-                raise
-        else:
-            return True
-    raise AppendConflict("facts")
+    return write_where(writes, "facts")
