@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from annals.conversations.genesis import read_genesis_entry
@@ -170,6 +170,7 @@ def mutations(draw: st.DrawFn, items: list[Stored]) -> list[Stored]:
     if how == "remove":
         del inside[path[-1]]
     elif how == "retype":
+        assume(path != ("records", "L", 0))  # moto looks for a name in whatever stands there, and falls over a text
         ((kind, _),) = inside[path[-1]].items()
         inside[path[-1]] = draw(st.sampled_from([other for other in OTHERS if kind not in other]))
     elif how == "change":
