@@ -107,18 +107,19 @@ class Eraser:
                 ("POST", path_of(name, "messages"), {"messages": [{"role": "user", "content": "secret"}] * 20}),
                 ("DELETE", path_of(name), None),
             ):
-                while not self._taken(method, path, body):
+                while not self._taken(method, path, body, f"{method} {name}"):
                     time.sleep(0.05)
             self.erased.append(name)
 
-    def _taken(self, method: str, path: str, body: object) -> bool:
+    def _taken(self, method: str, path: str, body: object, key: str) -> bool:
         server = self.where[-1]
-        headers = {"Authorization": f"Bearer {server.key}", "Idempotency-Key": f"{method} {path}"}
+        headers = {"Authorization": f"Bearer {server.key}", "Idempotency-Key": key}
         try:
             answer = httpx.request(method, server.url + path, json=body, headers=headers, timeout=30)
         except httpx.TransportError:
             return False
-        return answer.status_code < 500
+        assert answer.is_success or answer.status_code >= 500, answer.text
+        return answer.is_success
 
 
 def kill_server(process: subprocess.Popen[str]) -> None:
