@@ -12,7 +12,6 @@ from annals import telemetry
 from annals.ledger.watch import report_strangers, report_unexplained
 from annals.memory.people.tracing import trace_entries
 from annals.memory.timers import project_with_timer
-from annals.memory.withdrawing import finish_redactions
 from annals.publishing.telling import tell_entries
 from annals.settings import settings
 from annals.streams import answer_batch, changed_entries, new_entries, note_lag, strangers
@@ -32,8 +31,11 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
     def work(pk: str, seqs: list[int]) -> Collection[int]:
         report_unexplained(pk, unreported.pop(pk, {}))
-        # What was withdrawn goes first, whatever may be wrong with the head.
-        finish_redactions(pk, changed.get(pk, {}))
+        if pk in changed:
+            # What was withdrawn goes first, whatever may be wrong with the head.
+            from annals.memory.withdrawing import finish_redactions
+
+            finish_redactions(pk, changed[pk])
         project_with_timer(pk)
         trace_entries(pk, seqs)
         seen.append(pk)
