@@ -25,7 +25,7 @@ LIMITS = {"append": 1.8}
 BARE = "boto3.client('dynamodb')"
 IMPORTED = (
     "import sys; sys.path.insert(0, {folder!r}); import app; "
-    "used = sys.modules.get('annals.dynamodb'); used and used.client()"
+    "used = sys.modules.get('annals.database.dynamodb'); used and used.client()"
 )
 TIMED = "import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
 

@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from annals import dynamodb
 from annals.costs import WRITES
-from annals.ledger.items import item_size
+from annals.database import dynamodb
+from annals.ledger.entry_items import item_size
 from annals.ledger.keys import conversation_pk
 from bench.emulated import TENANT, Functions, emulated
 from bench.texts import passage

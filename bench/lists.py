@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from annals import dynamodb
 from annals.conversations.genesis import Genesis, genesis_entry
 from annals.conversations.heads import first_head, to_head_item
-from annals.dynamodb import Item
+from annals.database import dynamodb
+from annals.database.dynamodb import Item
 from annals.ledger.entry import Tail
 from annals.times import now_ms
 from bench.cost import Conversation, Meter, milliseconds

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from annals import models, search
-from annals.models.embedding import Embedder
+from annals import providers, search
+from annals.providers.embedding import Embedder
 from annals.search import SearchRequest, questions
 from annals.search.documents import Document
-from annals.search.port import SearchIndex
+from annals.search.protocol import SearchIndex
 from annals.search.turns import Conversation, Turn, documents_of
 from annals.settings import Settings
 from bench import dialogues, scores
@@ -120,8 +120,8 @@ def _embedder(embeddings: str, model: str) -> Iterator[Embedder]:
     """What ``--embeddings`` names."""
     with ExitStack() as stack:
         url = stack.enter_context(minilm_served()) if embeddings == "minilm" else embeddings
-        name = "" if url == models.OFFLINE else model
-        yield models.embedder_from_settings(
+        name = "" if url == providers.OFFLINE else model
+        yield providers.embedder_from_settings(
             Settings(embeddings_url=url, embeddings_model=name, embeddings_timeout_s=300)
         )
 

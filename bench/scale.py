@@ -28,8 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from annals import dynamodb
-from annals.ledger import retry
+from annals.database import dynamodb, retries
 from annals.ledger.append import append
 from annals.ledger.messages import new_message
 from annals.ledger.tail import read_tail
@@ -109,7 +108,7 @@ class Race:
                 self.puts += 1
                 if known == self.entries:
                     break
-                yield self._now + self.rng.uniform(0, min(retry.CAP_S, retry.BASE_S * 2**attempt))
+                yield self._now + self.rng.uniform(0, min(retries.CAP_S, retries.BASE_S * 2**attempt))
                 yield self._served(self.times.read_s)
                 known = self.entries
             self.entries += 1

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from annals import search
 from annals.search import Filters, Scope, SearchRequest
 from annals.search.documents import Vector
-from annals.search.port import SearchIndex
+from annals.search.protocol import SearchIndex
 from annals.settings import Settings
 from bench.scores import quantile
 from bench.synthetic import DIMENSIONS, START_MS, STEP_MS, TENANT, Corpus

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from annals.http import sse
 from annals.memory.streaming.recording import Reply
 from annals.memory.streaming.streamed_turns import StreamedTurns
-from annals.models.chat import ChatMessage, Finished, Pieces, Usage
+from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
 from tests.fakes.turns import MemoryDrafts, MemoryTurnStore, request
 
 PIECE = 4

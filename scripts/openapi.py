@@ -15,13 +15,13 @@ from typing import Any
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
 from annals import __version__
+from annals.api.fields import MAX_ID_CHARS
 from annals.conversations.formats import FORMATS, Format
 from annals.conversations.import_lines import PARTICIPANTS
-from annals.http.model import MAX_ID_CHARS
 from annals.http.requests import JSON_LINES
-from annals.memory.export import OPTIONS as MEMORY_OPTIONS
-from annals.memory.export_formats import FORMATS as MEMORY_FORMATS
-from annals.memory.export_formats import Format as MemoryFormat
+from annals.memory.memories.export import OPTIONS as MEMORY_OPTIONS
+from annals.memory.memories.export_formats import FORMATS as MEMORY_FORMATS
+from annals.memory.memories.export_formats import Format as MemoryFormat
 from annals.memory.models import RememberStream
 from local import template
 from local.template import ROOT

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from annals.ingest.envelope import Envelope
-from annals.publishing.models import Change
+from annals.publishing.events import Change
 from local.template import ROOT
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

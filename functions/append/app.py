@@ -7,10 +7,10 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
+from annals.api.fields import PathId
+from annals.conversations.message_models import Appended, AppendMessages, NewMessages
 from annals.conversations.read import demand_space
 from annals.http.app import Api, reply
-from annals.http.messages import Appended, AppendMessages, NewMessages
-from annals.http.model import PathId
 from annals.ledger.append import append
 from annals.ledger.messages import messages_of, new_message
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from annals.access.caller import SCOPES, Caller
 from annals.access.keys import Credential, Key, find_key
-from annals.models.secret import ApiKey
+from annals.secret import ApiKey
 from annals.settings import settings
 
 _seen: dict[str, tuple[float, Key]] = {}

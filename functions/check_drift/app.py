@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from annals import telemetry
-from annals.activity import is_worth_a_check
-from annals.drift import sample_drift
-from annals.memory.ports import embedder, index
-from annals.search.port import SERVERLESS
+from annals.memory.adapters import embedder, index
+from annals.memory.indexing.activity import is_worth_a_check
+from annals.memory.indexing.drift import sample_drift
+from annals.search.protocol import SERVERLESS
 from annals.settings import settings
 
 SAMPLE = 500

@@ -6,15 +6,15 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from annals.api.fields import PathId
+from annals.api.query import read_flag
 from annals.conversations.analytics import analyse
 from annals.conversations.models import Analytics
 from annals.conversations.read import demand_space, demand_tail
 from annals.http.app import Api
-from annals.http.model import PathId
-from annals.http.query import read_flag
 from annals.ledger.keys import conversation_pk
-from annals.memory.models import ContextWindow
-from annals.memory.window import context_window, opening
+from annals.memory.recall.context_window import context_window, opening
+from annals.memory.recall.models import ContextWindow
 
 app = Api()
 handler = app.handler

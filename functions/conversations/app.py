@@ -7,6 +7,8 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from annals.api.fields import PathId
+from annals.api.query import read_words
 from annals.conversations.create import create, get_or_create
 from annals.conversations.filters import from_query
 from annals.conversations.lists import Selection, count_conversations, list_conversations
@@ -22,9 +24,7 @@ from annals.conversations.models import (
 from annals.conversations.query import PAGING, list_name, next_cursor, read_order, read_place
 from annals.conversations.read import demand_space, read_conversation, show_conversation
 from annals.http.app import Api, reply
-from annals.http.model import PathId
-from annals.http.query import read_words
-from annals.memory.including import demand_parts, with_parts
+from annals.memory.conversation_includes import demand_parts, with_parts
 from annals.memory.models import ConversationWithMore
 
 app = Api()

@@ -7,6 +7,8 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from annals.api.cursors import damaged
+from annals.api.fields import PathId
 from annals.conversations.filters import from_json
 from annals.conversations.lists import Selection
 from annals.conversations.models import DeletedMany, DeleteMany, Redact, ShownReceipt, show_receipt
@@ -14,15 +16,18 @@ from annals.conversations.read import demand_space
 from annals.conversations.receipts import read_receipt
 from annals.errors import InvalidInput, ReceiptNotFound
 from annals.http.app import Api, reply
-from annals.http.cursors import damaged
-from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message
 from annals.ledger.redact import show_redacted
-from annals.memory.erasing import erase, erase_many
-from annals.memory.people.erasing import erase_person
-from annals.memory.people.receipts import PersonReceipt, ShownPersonReceipt, find_person_receipt, show_person_receipt
-from annals.memory.withdrawing import withdraw
+from annals.memory.erasure.conversation_erasure import erase, erase_many
+from annals.memory.erasure.message_redaction import withdraw
+from annals.memory.erasure.person_erasure import erase_person
+from annals.memory.erasure.person_receipts import (
+    PersonReceipt,
+    ShownPersonReceipt,
+    find_person_receipt,
+    show_person_receipt,
+)
 from annals.settings import settings
 
 app = Api()

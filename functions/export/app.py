@@ -7,15 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from annals.api.query import demand_known
 from annals.conversations.export import OPTIONS, export_many, export_one, read_options
 from annals.conversations.filters import from_query
 from annals.conversations.formats import NDJSON
 from annals.conversations.lists import Selection
 from annals.http import asgi
 from annals.http.download import download
-from annals.http.query import demand_known
-from annals.memory.export import read_export
-from annals.memory.people.exporting import export_person
+from annals.memory.memories.export import read_export
+from annals.memory.users.export import export_person
 
 
 async def export_conversation(request: Request) -> Response:

@@ -7,16 +7,16 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from annals.api.fields import Id, PathId, Word
+from annals.api.query import read_flag, read_time
 from annals.errors import FactNotFound
 from annals.http.app import Api, reply
-from annals.http.model import Id, PathId, Word
-from annals.http.query import read_flag, read_time
 from annals.memory.facts import store as facts
-from annals.memory.facts.lists import FactFilter, list_facts
+from annals.memory.facts.listing import FactFilter, list_facts
 from annals.memory.facts.making import new_fact
-from annals.memory.models import CreateFact, Fact, FactList, FactPart
-from annals.memory.pages import read_place
-from annals.memory.shown import show_fact
+from annals.memory.facts.models import CreateFact, Fact, FactList, FactPart
+from annals.memory.memories.pages import read_place
+from annals.memory.memories.presenters import show_fact
 
 app = Api()
 handler = app.handler

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from annals import telemetry
-from annals.memory.finishing import finish
-from annals.streams import answer_each
+from annals.database.streams import answer_each
+from annals.memory.erasure.finishing import finish
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from annals import telemetry
-from annals.memory.stream_indexing import StreamIndexing
-from annals.publishing.telling import tell_item
-from annals.streams import answer_batch, answer_each, is_ledger_batch, note_lag
+from annals.database.streams import answer_batch, answer_each, is_ledger_batch, note_lag
+from annals.memory.indexing.stream import StreamIndexing
+from annals.publishing.notify import tell_item
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.access.keys import covers_key, make_key, revoke_key
 from annals.access.models import CreatedKey, CreateKey, KeyList, page_of_keys, show_key
+from annals.api.fields import PathId
 from annals.errors import KeyNotFound
 from annals.http.app import Api, reply
-from annals.http.model import PathId
 
 app = Api()
 handler = app.handler

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aws_lambda_powertools.event_handler import Response
 
+from annals.api.fields import PathId
 from annals.conversations.models import AddPreamble, Archive, Conversation
 from annals.conversations.read import demand_space, demand_tail, read_conversation, show_conversation
 from annals.http.app import Api, reply
-from annals.http.model import PathId
 from annals.ledger.keys import conversation_pk
 from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
 from annals.ledger.messages import Message, show

@@ -9,16 +9,17 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from annals.answers import Room, fitting_counted
+from annals.api.fields import Id, PathMemoryId
+from annals.api.query import read_time
 from annals.http.app import Api, reply
-from annals.http.model import Id, PathMemoryId
-from annals.http.query import read_time
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import MAX_SEQ
-from annals.memory import memories, ports
-from annals.memory.changes import new_memory, to_change
-from annals.memory.items import ACTIVE, ARCHIVED, StoredMemory
-from annals.memory.listing import delete_memories, list_kept_versions, list_memories, read_filter, scope_of
-from annals.memory.models import (
+from annals.memory import adapters
+from annals.memory.memories import store
+from annals.memory.memories.changes import new_memory, to_change
+from annals.memory.memories.listing import delete_memories, list_kept_versions, list_memories, read_filter, scope_of
+from annals.memory.memories.memory_items import ACTIVE, ARCHIVED, StoredMemory
+from annals.memory.memories.models import (
     CreateMemory,
     DeletedMemories,
     DeleteMemories,
@@ -29,8 +30,8 @@ from annals.memory.models import (
     MemoryWithVersions,
     PatchMemory,
 )
-from annals.memory.pages import read_place
-from annals.memory.shown import show_memory
+from annals.memory.memories.pages import read_place
+from annals.memory.memories.presenters import show_memory
 
 app = Api()
 handler = app.handler
@@ -41,7 +42,7 @@ def create_memory(body: CreateMemory) -> Response[Memory]:
     """Make an explicit memory."""
     caller = app.caller.require("write")
     caller.demand_space(body.memory_space_id)
-    memory, replayed = memories.create_memory(new_memory(caller, body), app.idempotent_request("memories"))
+    memory, replayed = store.create_memory(new_memory(caller, body), app.idempotent_request("memories"))
     return reply(show_memory(memory), 201, etag=memory.version, replayed=replayed)
 
 
@@ -64,7 +65,7 @@ def count_them(memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId"
     """How many memories a list with the same filter would have."""
     caller = app.caller.require("read")
     scope = scope_of(caller, memory_space_id, read_filter(app.query))
-    return {"count": ports.index().count(scope)}
+    return {"count": adapters.index().count(scope)}
 
 
 @app.post("/v1/memories/delete-many", tags=["Memories"])
@@ -82,10 +83,10 @@ def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = Non
     """A memory with its previous versions, or as it was at a time."""
     caller = app.caller.require("read")
     app.demand_known_query("at")
-    memory = memories.find_memory(caller, memory_id)
+    memory = store.find_memory(caller, memory_id)
     moment = read_time(app.query, "at") if at is not None else None
     if moment is not None:
-        memory = memories.version_at(memory, moment)
+        memory = store.version_at(memory, moment)
     return reply(_with_versions(memory), etag=memory.version)
 
 
@@ -93,9 +94,9 @@ def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = Non
 def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryWithVersions]:
     """Give a memory a new version; the versions before are kept."""
     caller = app.caller.require("write")
-    memory = memories.find_memory(caller, memory_id)
+    memory = store.find_memory(caller, memory_id)
     request = app.idempotent_request("patch-memory")
-    changed, replayed = memories.change_memory(memory, partial(to_change, said=body), app.if_match(), request)
+    changed, replayed = store.change_memory(memory, partial(to_change, said=body), app.if_match(), request)
     return reply(_with_versions(changed), etag=changed.version, replayed=replayed)
 
 
@@ -103,7 +104,7 @@ def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryW
 def delete_memory(memory_id: PathMemoryId) -> Response[None]:
     """Delete a memory. The words that it came from stay in the ledger."""
     caller = app.caller.require("erase")
-    memories.remove_memory(caller, memory_id)
+    store.remove_memory(caller, memory_id)
     return reply(None, 204)
 
 
@@ -118,7 +119,7 @@ def list_versions(
     app.demand_known_query("limit", "cursor")
     cursors = app.cursors("versions of a memory", memory_id)
     before = cursors.read(cursor)[0] if cursor else None
-    items, last = list_kept_versions(memories.find_memory(caller, memory_id), limit, before)
+    items, last = list_kept_versions(store.find_memory(caller, memory_id), limit, before)
     return {"items": items, **(cursors.next(last) if last else {})}
 
 
@@ -126,7 +127,7 @@ def list_versions(
 def get_version(memory_id: PathMemoryId, number: Annotated[int, Path(ge=1, le=MAX_SEQ)]) -> Memory:
     """One version of a memory."""
     caller = app.caller.require("read")
-    return show_memory(memories.version_of(memories.find_memory(caller, memory_id), number))
+    return show_memory(store.version_of(store.find_memory(caller, memory_id), number))
 
 
 @app.post("/v1/memories/<memory_id>/archive", tags=["Memories"])
@@ -145,12 +146,12 @@ def _with_versions(memory: StoredMemory) -> dict[str, Any]:
     """A memory with as many of the versions before it as the answer has room for."""
     shown, room = show_memory(memory), Room()
     room.takes(shown)
-    before = (show_memory(each) for each in memories.previous_versions(memory) if each.version < memory.version)
+    before = (show_memory(each) for each in store.previous_versions(memory) if each.version < memory.version)
     previous, left_out = fitting_counted(before, room)
     return {**shown, "previousVersions": previous, **left_out}
 
 
 def _set_status(memory_id: str, status: str, request: IdempotentRequest | None) -> Response[Memory]:
     caller = app.caller.require("write")
-    memory, replayed = memories.set_status(memories.find_memory(caller, memory_id), status, request)
+    memory, replayed = store.set_status(store.find_memory(caller, memory_id), status, request)
     return reply(show_memory(memory), etag=memory.version, replayed=replayed)

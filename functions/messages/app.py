@@ -9,13 +9,13 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.answers import Room, fitting
+from annals.api.fields import PathId, PathMessageId
 from annals.conversations.heads import Head, read_head
+from annals.conversations.history_query import FREE, NAMES, Asked, next_cursor, read_span
+from annals.conversations.message_models import GetMessages, History, MessageList, Verified
 from annals.conversations.read import demand_space, demand_tail
 from annals.errors import ConversationNotFound, Damaged, DamagedEntry, MessageNotFound
 from annals.http.app import Api, reply
-from annals.http.history import FREE, NAMES, Asked, next_cursor, read_span
-from annals.http.messages import GetMessages, History, MessageList, Verified
-from annals.http.model import PathId, PathMessageId
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, read_messages, seq_of, walk_messages

@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from annals import telemetry
+from annals.database.streams import answer_batch, changed_entries, new_entries, note_lag, strangers
 from annals.ledger.watch import report_strangers, report_unexplained
-from annals.memory.people.tracing import trace_entries
-from annals.memory.timers import project_with_timer
-from annals.publishing.telling import tell_entries
+from annals.memory.retention_timers import project_with_timer
+from annals.memory.users.tracing import trace_entries
+from annals.publishing.notify import tell_entries
 from annals.settings import settings
-from annals.streams import answer_batch, changed_entries, new_entries, note_lag, strangers
 
 SUMMARIES_BUDGET_S = 20.0
 """How long a batch may summarise. Meanwhile the heads of the next batch wait."""
@@ -33,7 +33,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         report_unexplained(pk, unreported.pop(pk, {}))
         if pk in changed:
             # What was withdrawn goes first, whatever may be wrong with the head.
-            from annals.memory.withdrawing import finish_redactions
+            from annals.memory.erasure.message_redaction import finish_redactions
 
             finish_redactions(pk, changed[pk])
         project_with_timer(pk)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from aws_lambda_powertools.event_handler import Response
 
 from annals.http.app import Api, reply
-from annals.memory.models import KeptFacts, Remember, Remembered, RememberFacts
+from annals.memory.facts.models import KeptFacts, RememberFacts
+from annals.memory.models import Remember, Remembered
 from annals.memory.remember import remember, remember_facts
 
 app = Api()

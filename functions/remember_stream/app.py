@@ -16,7 +16,7 @@ from starlette.routing import Route
 from annals import json_text
 from annals.errors import InvalidInput
 from annals.http import asgi, problems, requests, sse
-from annals.memory import ports
+from annals.memory import adapters
 from annals.memory.models import RememberStream
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.following import Told
@@ -100,7 +100,7 @@ def create_app(turns: Callable[[], StreamedTurns]) -> Starlette:
 def turns_from_settings() -> StreamedTurns:
     """The turns of this process, kept in the ledger, answered by the chat model of the settings."""
     limits = Limits(stall_s=settings().chat_stall_s, total_s=settings().chat_timeout_s)
-    return StreamedTurns(LedgerTurnStore(), DraftTable(), ports.chat(), limits)
+    return StreamedTurns(LedgerTurnStore(), DraftTable(), adapters.chat(), limits)
 
 
 app = create_app(turns_from_settings)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from annals.answers import fitting_counted
 from annals.conversations.models import ConversationHits, SearchConversations
 from annals.http.app import Api
-from annals.memory.conversation_search import search_conversations
-from annals.memory.models import Hits, Recall, Recollection, Search
-from annals.memory.recalling import recall
-from annals.memory.searching import search_memories
+from annals.memory.recall.conversation_search import search_conversations
+from annals.memory.recall.models import Hits, Recall, Recollection, Search
+from annals.memory.recall.recalling import recall
+from annals.memory.recall.searching import search_memories
 
 app = Api()
 handler = app.handler

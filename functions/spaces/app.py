@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aws_lambda_powertools.event_handler import Response
 
+from annals.api.fields import PathId
 from annals.http.app import Api, reply
-from annals.http.model import PathId
 from annals.memory.spaces import PutSpace, ShownSpace, find_space, put_space
 
 app = Api()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from annals.api.fields import PathId
 from annals.conversations.models import ShownSummary, Summarize
 from annals.conversations.read import demand_space
 from annals.conversations.summaries import show_summary
 from annals.http.app import Api
-from annals.http.model import PathId
 from annals.memory.summaries import summarize
 
 app = Api()

@@ -8,11 +8,21 @@ from typing import Annotated, Literal
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from annals.api.cursors import PAGING
+from annals.api.fields import Id, PathId, PathMemoryId, Tag
 from annals.http.app import Api, reply
-from annals.http.cursors import PAGING
-from annals.http.model import Id, PathId, PathMemoryId, Tag
-from annals.memory.memories import change_memory, create_memory, remove_memory
-from annals.memory.people.memories import (
+from annals.memory.memories.store import change_memory, create_memory, remove_memory
+from annals.memory.users.models import (
+    NewUserMemory,
+    PatchUserMemory,
+    SearchUserMemories,
+    TopicList,
+    UserMemoriesCleared,
+    UserMemoriesFound,
+    UserMemory,
+    UserMemoryList,
+)
+from annals.memory.users.user_memories import (
     Wanted,
     clear_user_memories,
     demand_memory_of,
@@ -23,16 +33,6 @@ from annals.memory.people.memories import (
     show_user_memory,
     to_user_change,
     topics_of,
-)
-from annals.memory.people.models import (
-    NewUserMemory,
-    PatchUserMemory,
-    SearchUserMemories,
-    TopicList,
-    UserMemoriesCleared,
-    UserMemoriesFound,
-    UserMemory,
-    UserMemoryList,
 )
 
 app = Api()

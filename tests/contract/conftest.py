@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from annals.search.embedded import EmbeddedIndex
+from annals.search.embedded.index import EmbeddedIndex
 from annals.search.generations import RebuildableIndex
-from annals.search.opensearch import OpenSearchIndex
+from annals.search.opensearch.index import OpenSearchIndex
 from tests.fakes.search import FakeEmbedder
 
 Make = Callable[[str], RebuildableIndex]

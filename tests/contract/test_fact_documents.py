@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from annals.access.caller import Caller
-from annals.memory import ports
+from annals.memory import adapters
 from annals.memory.facts.documents import fact_document, filter_terms
-from annals.memory.facts.items import Known, StoredFact
-from annals.memory.facts.lists import FactFilter, list_facts
-from annals.memory.listing import pages_of, scope_of
-from annals.memory.models import Recall, Search, SearchFilter
-from annals.memory.recalling import recall
-from annals.memory.searching import search_memories
+from annals.memory.facts.fact_items import Known, StoredFact
+from annals.memory.facts.listing import FactFilter, list_facts
+from annals.memory.memories.listing import pages_of, scope_of
+from annals.memory.memories.models import SearchFilter
+from annals.memory.recall.models import Recall, Search
+from annals.memory.recall.recalling import recall
+from annals.memory.recall.searching import search_memories
 from annals.search import Filters, SearchRequest, index_documents, search
-from annals.search.port import SearchIndex
+from annals.search.protocol import SearchIndex
 from tests.fakes.search import NOON, SPACE, TENANT, FakeEmbedder, memory
 
 CALLER = Caller(TENANT, "key", frozenset({"read"}))
@@ -34,8 +35,8 @@ def _fact(name: str, text: str, since: int, **more: Any) -> StoredFact:
 @pytest.fixture(autouse=True)
 def _told(index: SearchIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ada owned one automobile, owns another, and Bob a puppy; and there was talk of automobiles."""
-    monkeypatch.setattr(ports, "index", lambda: index)
-    monkeypatch.setattr(ports, "embedder", FakeEmbedder)
+    monkeypatch.setattr(adapters, "index", lambda: index)
+    monkeypatch.setattr(adapters, "embedder", FakeEmbedder)
     old, new = _fact("old", OLD, NOON), _fact("new", NEW, NOON + DAY, tags=("first",), metadata={"deep": {"x": 1}})
     pet = _fact("pet", LATER, NOON + 2 * DAY, fact_type="animal", subject="Bob", user_id="bob")
     elsewhere = _fact("away", "An automobile elsewhere.", NOON, memory_space_id="away")

@@ -10,9 +10,9 @@ from opensearchpy import OpenSearch
 
 from annals.errors import ConfigurationError
 from annals.search import Scope, SearchRequest, index_documents, search
-from annals.search.embedded import EmbeddedIndex
+from annals.search.embedded.index import EmbeddedIndex
 from annals.search.generations import RebuildableIndex
-from annals.search.opensearch import OpenSearchIndex
+from annals.search.opensearch.index import OpenSearchIndex
 from tests.contract.conftest import Make
 from tests.fakes.search import TENANT, FakeEmbedder, memory
 

@@ -12,7 +12,7 @@ from annals.search import SearchRequest, index_documents, search
 from annals.search.documents import Document
 from annals.search.parts import MAX_PARTS, parts_of
 from annals.search.pipeline import LONGEST, Form, OutOfTime
-from annals.search.port import SearchIndex
+from annals.search.protocol import SearchIndex
 from tests.fakes.search import TENANT, FakeEmbedder, memory
 
 ENTRY_BYTES = 380_000

@@ -14,10 +14,10 @@ import pytest
 from annals.errors import ConfigurationError, EmbeddingUnavailable, InvalidInput, SearchUnavailable
 from annals.search import Filters, Hit, Scope, SearchRequest, generations, index_documents, search
 from annals.search.documents import NOBODY, OWNED_SINCE, SOMEBODY, Document, Vector, user_owner, vector_digest
-from annals.search.embedded import EmbeddedIndex
-from annals.search.opensearch import OpenSearchIndex
+from annals.search.embedded.index import EmbeddedIndex
+from annals.search.opensearch.index import OpenSearchIndex
 from annals.search.pipeline import Form
-from annals.search.port import SearchIndex
+from annals.search.protocol import SearchIndex
 from tests.fakes.search import NOON, SPACE, TENANT, FakeEmbedder, memory
 
 DAY = 86_400_000
@@ -732,8 +732,8 @@ def test_the_first_look_at_vectors_goes_on_until_filters_leave_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where what passes is not looked up before, because it is not few."""
-    monkeypatch.setattr("annals.search.embedded.FEW", 10)
-    monkeypatch.setattr("annals.search.embedded_vectors.RESCORED", 50)
+    monkeypatch.setattr("annals.search.embedded.index.FEW", 10)
+    monkeypatch.setattr("annals.search.embedded.vectors.RESCORED", 50)
     index = EmbeddedIndex(tmp_path / "index.db")
     index.ensure(model="fake", dimensions=8)
     near = [memory(f"near{number}", "x", role="user", vectors=(_axis(0),)) for number in range(900)]
@@ -743,7 +743,7 @@ def test_the_first_look_at_vectors_goes_on_until_filters_leave_enough(
 
 
 def test_in_a_large_space_the_rare_words_choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("annals.search.embedded_words.SCORED", 150)
+    monkeypatch.setattr("annals.search.embedded.words.SCORED", 150)
     index = EmbeddedIndex(tmp_path / "index.db")
     index.ensure(model="fake", dimensions=8)
     rare = [memory(f"rare{number}", "the dog met an aardvark") for number in range(120)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annals.errors import EmbeddingUnavailable, RerankUnavailable
-from annals.models.embedding import Vector, unit
+from annals.providers.embedding import Vector, unit
 from annals.search import words
 from annals.search.documents import Document
 

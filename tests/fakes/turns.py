@@ -17,7 +17,7 @@ from annals.memory.models import Remembered, RememberStream
 from annals.memory.streaming.drafts import Batch, Draft, End, News, new_owner
 from annals.memory.streaming.prompt import Recalled
 from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
-from annals.models.chat import ChatMessage, Finished, Pieces, Usage
+from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
 from annals.times import now_ms
 
 CALLER = Caller("t", "key", frozenset({"read", "write"}))

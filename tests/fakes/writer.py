@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from annals.errors import ChatUnavailable
-from annals.models.chat import ChatMessage, Finished, Pieces
+from annals.providers.chat import ChatMessage, Finished, Pieces
 
 
 def summary_of(text: str, *topics: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from annals.memory import ports
+from annals.memory import adapters
 from annals.settings import settings
 from local import ministack
 from local.emulator import Emulator
@@ -69,5 +69,5 @@ def stream(streaming_port: int, chat: ChatServer, api: Api) -> Streams:
 
 
 def _forget() -> None:
-    for cached in (settings, ports.index, ports.embedder, ports.chat):
+    for cached in (settings, adapters.index, adapters.embedder, adapters.chat):
         cached.cache_clear()

@@ -11,8 +11,8 @@ from annals.cli.costing import Units
 from annals.conversations.heads import project
 from annals.ledger.keys import conversation_pk
 from annals.ledger.tail import tails
-from annals.models.openai_embedding import OpenAIEmbedder
-from annals.models.secret import ApiKey
+from annals.providers.openai_embedding import OpenAIEmbedder
+from annals.secret import ApiKey
 from tests.fakes.embedding_server import EmbeddingServer
 from tests.fakes.servers import serving
 from tests.support.api import Api

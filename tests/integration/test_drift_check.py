@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from annals.ledger.keys import conversation_pk
-from annals.memory import ports
-from annals.memory.sampling import sample_tables
-from annals.memory.spans import Entries
+from annals.memory import adapters
+from annals.memory.indexing.sampling import sample_tables
+from annals.memory.indexing.table_scan import Entries
 from local.workers import Context
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("ministack")
 
 @pytest.fixture
 def stream(ministack: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream]:
-    monkeypatch.setattr("annals.drift.LAG_S", 0.0)
+    monkeypatch.setattr("annals.memory.indexing.drift.LAG_S", 0.0)
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "check-drift")
     with embedded_index(tmp_path) as found:
         yield found
@@ -55,7 +55,7 @@ def test_an_index_that_follows_the_tables_has_no_drift(
 def test_what_the_index_lacks_is_published(api: Api, stream: Stream, capsys: pytest.CaptureFixture[str]) -> None:
     talk(api, 3)
     stream.deliver_ledger()
-    ports.index().delete(api.caller.tenant, ["mem:one:1", "mem:one:3"])
+    adapters.index().delete(api.caller.tenant, ["mem:one:1", "mem:one:3"])
     assert drift(capsys) == 2
 
 

@@ -17,7 +17,7 @@ import pytest
 from annals.conversations.receipts import read_receipt
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
-from annals.memory import erasing as erase
+from annals.memory.erasure import conversation_erasure as erase
 from local.emulator import Emulator
 from local.workers import FunctionFailed
 from tests.conftest import Setting

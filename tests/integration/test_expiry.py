@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk
-from annals.memory.timers import TIMER
+from annals.memory.retention_timers import TIMER
 from annals.settings import settings
 from local.emulator import Emulator
 from local.expiry import Expiry
@@ -45,7 +45,7 @@ def test_a_conversation_of_which_the_timer_has_run_out_is_erased(
     work_off(ministack, tmp_path)
     put_timer(conversation_pk(api.caller.tenant, "one"), time.time() - 1)
     Expiry(client(), {settings().state_table: "expiresAt"}).sweep()
-    monkeypatch.setattr("annals.memory.expiring.now_ms", lambda: round((time.time() + 2 * DAY_S) * 1000))
+    monkeypatch.setattr("annals.memory.erasure.expiry.now_ms", lambda: round((time.time() + 2 * DAY_S) * 1000))
     work_off(ministack, tmp_path)
     assert api.get("/v1/conversations/one").problem[1] == "CONVERSATION_ERASED"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from annals.conversations import importing
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from tests.support.api import Api, Reply
 
 pytestmark = pytest.mark.usefixtures("ministack")

@@ -11,7 +11,7 @@ import pytest
 from annals.conversations import importing
 from annals.conversations.import_lines import read_lines
 from annals.conversations.importing import Imported, import_all
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.errors import ConversationDiffers
 from annals.ledger.append import append
 from annals.ledger.keys import conversation_pk

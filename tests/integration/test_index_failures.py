@@ -14,11 +14,11 @@ import pytest
 from botocore.config import Config
 
 from annals.cli.main import main
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.errors import EmbeddingUnavailable
 from annals.ledger.keys import conversation_pk, entry_sk
-from annals.memory import ports
-from annals.models.offline_embedding import OfflineEmbedder
+from annals.memory import adapters
+from annals.providers.offline_embedding import OfflineEmbedder
 from annals.settings import settings
 from local.emulator import Emulator
 from tests.conftest import Setting
@@ -55,7 +55,7 @@ def model(
     """A model that does not take everything, behind the index function that reports to the queue."""
     picky = PickyEmbedder()
     with index_in_settings(tmp_path, FAILURES_QUEUE_URL=queue), monkeypatch.context() as patch:
-        patch.setattr(ports, "embedder", cache(lambda: picky))
+        patch.setattr(adapters, "embedder", cache(lambda: picky))
         yield picky
 
 

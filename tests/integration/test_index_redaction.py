@@ -11,10 +11,10 @@ from annals.ledger.append import append
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import new_message
 from annals.ledger.redact import redact
-from annals.memory.indexing import Target, index_range
-from annals.models.offline_embedding import OfflineEmbedder
+from annals.memory.indexing.indexer import Target, index_range
+from annals.providers.offline_embedding import OfflineEmbedder
 from annals.search import SearchRequest, search
-from annals.search.embedded import EmbeddedIndex
+from annals.search.embedded.index import EmbeddedIndex
 
 pytestmark = pytest.mark.usefixtures("ministack")
 

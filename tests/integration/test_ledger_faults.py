@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from annals.conversations.create import NewConversation, create
 from annals.conversations.heads import read_head
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.errors import AnnalsError, AppendConflict, ConversationNotFound
 from annals.ledger.idempotency import IdempotentRequest, find_result
 from annals.ledger.keys import conversation_pk

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.settings import settings
 from local.emulator import Emulator

@@ -16,7 +16,7 @@ import pytest
 from annals.access.keys import find_key
 from annals.conversations.receipts import Receipt, store_counts, store_receipt
 from annals.ledger.idempotency import IdempotentRequest
-from annals.memory.people.receipts import PersonReceipt, store_person_receipt
+from annals.memory.erasure.person_receipts import PersonReceipt, store_person_receipt
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.drafts import Draft, new_owner
 from tests.support import faults

@@ -10,11 +10,11 @@ import pytest
 
 from annals import costs
 from annals.errors import ChatUnavailable, EmbeddingUnavailable, RerankUnavailable
-from annals.models import bedrock, reranker_from_settings
-from annals.models.bedrock_chat import BedrockChat
-from annals.models.bedrock_embedding import BedrockEmbedder
-from annals.models.chat import ChatMessage, Finished, Usage, paced
-from annals.models.reranking import Reranker
+from annals.providers import bedrock, reranker_from_settings
+from annals.providers.bedrock_chat import BedrockChat
+from annals.providers.bedrock_embedding import BedrockEmbedder
+from annals.providers.chat import ChatMessage, Finished, Usage, paced
+from annals.providers.reranking import Reranker
 from annals.settings import Settings
 from tests.fakes.bedrock_server import WORDS, BedrockServer
 from tests.fakes.servers import serving

@@ -19,13 +19,13 @@ import pytest
 from moto import mock_aws
 
 from annals.errors import ChatUnavailable, EmbeddingUnavailable, RerankUnavailable
-from annals.models import reranker_from_settings
-from annals.models.chat import ChatMessage, Finished, Usage, paced
-from annals.models.openai_chat import OpenAIChat
-from annals.models.openai_embedding import OpenAIEmbedder
-from annals.models.reranking import Reranker
-from annals.models.retries import Backoff
-from annals.models.secret import ApiKey
+from annals.providers import reranker_from_settings
+from annals.providers.chat import ChatMessage, Finished, Usage, paced
+from annals.providers.openai_chat import OpenAIChat
+from annals.providers.openai_embedding import OpenAIEmbedder
+from annals.providers.reranking import Reranker
+from annals.providers.retries import Backoff
+from annals.secret import ApiKey
 from annals.settings import Settings
 from tests.fakes.chat_server import EMOJI, REPLY, ChatServer, words
 from tests.fakes.embedding_server import EmbeddingServer

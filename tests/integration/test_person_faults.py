@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annals.memory.people.receipts import find_person_receipt, person_receipt_id
+from annals.memory.erasure.person_receipts import find_person_receipt, person_receipt_id
 from local.emulator import Emulator
 from tests.support.api import Api
 from tests.support.crashes import dying, let_streams_finish
@@ -71,8 +71,8 @@ def test_a_person_of_whom_there_is_everything_is_erased_in_rounds_of_no_time(
     removed = everything(api)
     let_streams_finish(tenant)
     with monkeypatch.context() as patch:
-        patch.setattr("annals.memory.people.erasing.BATCH", 1)
-        patch.setattr("annals.memory.people.erasing.STRIDE", 1)
+        patch.setattr("annals.memory.erasure.person_erasure.BATCH", 1)
+        patch.setattr("annals.memory.erasure.person_erasure.STRIDE", 1)
         receipt = ok(api.delete(USER))
     assert (receipt["status"], receipt["removed"]) == ("erased", removed)
     assert in_tables(api, WORD, ID) == []

@@ -13,12 +13,12 @@ import boto3
 import pytest
 
 from annals.conversations.heads import head_key
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import REDACTION
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.tail import tails
-from annals.memory.items import user_memories_pk
+from annals.memory.memories.memory_items import user_memories_pk
 from annals.publishing.bus import buses
 from annals.settings import settings
 from local.emulator import Emulator

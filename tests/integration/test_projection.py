@@ -11,7 +11,7 @@ import pytest
 
 from annals.conversations.create import NewConversation, create
 from annals.conversations.heads import Head, head_key, project, read_head
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import SEAL, SEALED
 from annals.ledger.keys import conversation_pk, entry_sk

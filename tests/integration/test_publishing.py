@@ -16,13 +16,13 @@ from botocore.config import Config
 from pydantic import ConfigDict, TypeAdapter, with_config
 
 from annals.conversations.create import NewConversation, create
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
-from annals.memory.facts.items import read_place
-from annals.memory.items import Address
-from annals.publishing import models
+from annals.memory.facts.fact_items import read_place
+from annals.memory.memories.memory_items import Address
+from annals.operations.redrive import redrive
+from annals.publishing import events
 from annals.publishing.bus import Event, buses, publish
-from annals.redrive import redrive
 from annals.settings import settings
 from local.workers import Context
 from tests.support import faults
@@ -61,9 +61,9 @@ class Consumer:
         return [event["detail-type"] for event in self.read()]
 
 
-for detail in (models.ConversationEvent, models.MemoryEvent, models.FactEvent):
+for detail in (events.ConversationEvent, events.MemoryEvent, events.FactEvent):
     with_config(ConfigDict(extra="forbid"))(detail)
-DOCUMENTED: TypeAdapter[Any] = TypeAdapter(models.Change)
+DOCUMENTED: TypeAdapter[Any] = TypeAdapter(events.Change)
 
 
 def arn_of(sqs: Any, url: str) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from annals.conversations.heads import project
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk
-from annals.memory import ports
-from annals.rebuild import rebuild_heads, rebuild_index
+from annals.memory import adapters
+from annals.operations.rebuild import rebuild_heads, rebuild_index
 from annals.settings import settings
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
@@ -109,12 +109,12 @@ def test_an_index_that_was_dropped_is_rebuilt_from_the_tables(world: Api) -> Non
     before = answers(world)
     assert [bool(found) for found in before[:4]] == [True] * 4
     assert "withdrawn" not in str(before[4])
-    ports.index.cache_clear()
+    adapters.index.cache_clear()
     for file in Path(settings().embedded_index).parent.glob("index.sqlite3*"):
         file.unlink()
     assert answers(world)[0] == []
-    rebuilt = rebuild_index(ports.index(), ports.embedder(), nothing)
+    rebuilt = rebuild_index(adapters.index(), adapters.embedder(), nothing)
     assert (rebuilt.items >= 14, rebuilt.failed.count) == (True, 0)
     assert answers(world) == before
-    rebuild_index(ports.index(), ports.embedder(), nothing)
+    rebuild_index(adapters.index(), adapters.embedder(), nothing)
     assert answers(world) == before

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from annals import rebuild
 from annals.cli import rebuilding
 from annals.cli.main import main
-from annals.drift import find_drift
 from annals.ledger.keys import conversation_pk
-from annals.memory import ports, spans
-from annals.memory.indexing import Target, index_range
-from annals.models.offline_embedding import OfflineEmbedder
+from annals.memory import adapters
+from annals.memory.indexing import table_scan
+from annals.memory.indexing.drift import find_drift
+from annals.memory.indexing.indexer import Target, index_range
+from annals.operations import rebuild
+from annals.providers.offline_embedding import OfflineEmbedder
 from annals.search import from_settings
 from annals.search.documents import Document
 from annals.settings import Settings, settings
@@ -74,7 +75,7 @@ def say(api: Api, name: str, text: str) -> None:
 
 
 def found(api: Api, query: str) -> set[str]:
-    ports.index().refresh()
+    adapters.index().refresh()
     answer = api.post("/v1/memory/search", {"query": query, "memorySpaceId": "home", "limit": 1000})
     assert answer.status == 200, answer.body
     return {hit["memoryId"] for hit in answer.json["items"]}
@@ -85,7 +86,7 @@ def nothing(_: int) -> None:
 
 
 def off(*, repair: bool = False) -> dict[str, int]:
-    return find_drift(ports.index(), ports.embedder(), nothing, repair=repair, lag_s=0.2).counts
+    return find_drift(adapters.index(), adapters.embedder(), nothing, repair=repair, lag_s=0.2).counts
 
 
 NOTHING = {"missing": 0, "stale": 0, "orphaned": 0}
@@ -104,7 +105,7 @@ def test_what_is_written_withdrawn_and_erased_during_a_rebuild_is_so_after_it(se
             assert service.post(f"/v1/conversations/talk-{step}/messages/msg-001/redact", {"reason": "r"}).status == 200
             assert service.delete(f"/v1/conversations/talk-{3 + step}").status == 200
 
-    rebuild.rebuild_index(ports.index(), ports.embedder(), write)
+    rebuild.rebuild_index(adapters.index(), adapters.embedder(), write)
     gone = {f"mem:talk-{number}:1" for number in range(3)}
     gone |= {f"mem:talk-{3 + number}:{seq}" for number in range(3) for seq in (1, 2, 3)}
     assert found(service, "common") & gone == set()
@@ -126,8 +127,8 @@ def test_what_is_withdrawn_while_it_is_embedded_does_not_come_back(service: Api)
 
     pk = conversation_pk(service.caller.tenant, "talk-0")
     embedder = CountingEmbedder(redact)
-    ports.index().delete(service.caller.tenant, [f"mem:talk-0:{seq}" for seq in (1, 2, 3, 4)])
-    index_range(Target(ports.index(), embedder), pk, 1, 4)
+    adapters.index().delete(service.caller.tenant, [f"mem:talk-0:{seq}" for seq in (1, 2, 3, 4)])
+    index_range(Target(adapters.index(), embedder), pk, 1, 4)
     assert any("xylophone" in text for text in embedder.asked)
     assert found(service, "xylophone") == set()
     assert found(service, "talk") >= {f"mem:talk-0:{seq}" for seq in (1, 2, 3)}
@@ -135,7 +136,7 @@ def test_what_is_withdrawn_while_it_is_embedded_does_not_come_back(service: Api)
 
 def test_a_rebuild_with_the_same_model_embeds_nothing(service: Api) -> None:
     embedder = CountingEmbedder()
-    rebuilt = rebuild.rebuild_index(ports.index(), embedder, nothing)
+    rebuilt = rebuild.rebuild_index(adapters.index(), embedder, nothing)
     assert rebuilt.items >= 30
     assert embedder.asked == []
     assert len(found(service, "common")) == 30
@@ -143,10 +144,10 @@ def test_a_rebuild_with_the_same_model_embeds_nothing(service: Api) -> None:
 
 
 def test_an_interrupted_rebuild_goes_on_where_it_was(service: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spans, "PAGE", 10)
+    monkeypatch.setattr(table_scan, "PAGE", 10)
     whole, first, second = [0], [0], [0]
-    rebuild.build_index(ports.index(), ports.embedder(), lambda items: whole.append(items))
-    ports.index().drop_next()
+    rebuild.build_index(adapters.index(), adapters.embedder(), lambda items: whole.append(items))
+    adapters.index().drop_next()
 
     def interrupt(items: int) -> None:
         first.append(items)
@@ -154,17 +155,17 @@ def test_an_interrupted_rebuild_goes_on_where_it_was(service: Api, monkeypatch: 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rebuild.build_index(ports.index(), ports.embedder(), interrupt)
+        rebuild.build_index(adapters.index(), adapters.embedder(), interrupt)
     assert len(found(service, "common")) == 30
     forget()
-    rebuild.build_index(ports.index(), ports.embedder(), lambda items: second.append(items))
-    assert sum(whole) <= sum(first) + sum(second) <= sum(whole) + spans.PAGE
-    ports.index().switch()
+    rebuild.build_index(adapters.index(), adapters.embedder(), lambda items: second.append(items))
+    assert sum(whole) <= sum(first) + sum(second) <= sum(whole) + table_scan.PAGE
+    adapters.index().switch()
     assert off() == NOTHING
 
 
 def test_drift_is_counted_told_and_repaired(service: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    tenant, index = service.caller.tenant, ports.index()
+    tenant, index = service.caller.tenant, adapters.index()
     (document,) = [each for each in derived(tenant) if each.memory_id == "mem:talk-1:1"]
     index.delete(tenant, ["mem:talk-0:1", "mem:talk-0:2"])
     index.upsert([(document, "older")])
@@ -191,7 +192,7 @@ def test_drift_is_counted_told_and_repaired(service: Api, capsys: pytest.Capture
 
 def derived(tenant: str) -> Iterator[Document]:
     """All documents that follow from the tables."""
-    for page in spans.walk_tables():
+    for page in table_scan.walk_tables():
         for span in page.spans:
             yield from (document for document in span.derive().documents if document.tenant == tenant)
 
@@ -212,7 +213,7 @@ def test_another_model_gets_an_index_of_another_name_and_words_are_withdrawn_fro
     another = CountingEmbedder()
     another.model = "another"
     with monkeypatch.context() as patch:
-        patch.setattr(ports, "embedder", lambda: another)
+        patch.setattr(adapters, "embedder", lambda: another)
         assert main(["rebuild", "index"]) == 1
         assert "EMBEDDINGS_MODEL" in capsys.readouterr().err
     with monkeypatch.context() as patch:

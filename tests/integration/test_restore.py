@@ -12,7 +12,7 @@ import pytest
 
 from annals.cli.main import main
 from annals.conversations.heads import project
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk
 from annals.settings import settings
 from tests.conftest import Setting

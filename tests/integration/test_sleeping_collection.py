@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from annals.errors import SearchAsleep, SearchUnavailable
-from annals.memory import ports
-from annals.search import opensearch
-from annals.search.opensearch import OpenSearchIndex
-from annals.search.port import Scope
+from annals.memory import adapters
+from annals.search.opensearch import index as opensearch_index
+from annals.search.opensearch.index import OpenSearchIndex
+from annals.search.protocol import Scope
 from annals.settings import settings
 from local.emulator import free_port
 from tests.fakes.servers import Handler, Server
@@ -54,7 +54,7 @@ def collection(asleep: Asleep, port: int = 0) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """An awake index is given up after half a second."""
-    monkeypatch.setattr(opensearch, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(opensearch_index, "TIMEOUT_S", 0.5)
 
 
 def index(url: str, wake_s: float = 8.0, service: str = "aoss") -> OpenSearchIndex:
@@ -142,13 +142,13 @@ def test_the_api_says_that_the_index_wakes_and_when_to_come_again(
         for name, value in (("URL", url), ("SERVICE", "aoss"), ("WAKE_S", "1")):
             monkeypatch.setenv(f"OPENSEARCH_{name}", value)
         monkeypatch.delenv("EMBEDDED_INDEX", raising=False)
-        for cached in (settings, ports.index):
+        for cached in (settings, adapters.index):
             cached.cache_clear()
         try:
             answer = api.get("/v1/memories/count")
         finally:
             monkeypatch.undo()
-            for cached in (settings, ports.index):
+            for cached in (settings, adapters.index):
                 cached.cache_clear()
     assert answer.problem == (503, "SEARCH_UNAVAILABLE", None)
     assert answer.headers["retry-after"] == "10"

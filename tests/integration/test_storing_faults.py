@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError
 
 from annals.access.caller import Caller
 from annals.conversations.genesis import read_genesis_entry
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.errors import AnnalsError
 from annals.ingest.envelope import read_envelope
 from annals.ingest.storing import request_of, store_envelope

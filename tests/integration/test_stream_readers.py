@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.settings import settings
 from local.emulator import Emulator
 from local.streams import StreamReaders

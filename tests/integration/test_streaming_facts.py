@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from annals.errors import ChatUnavailable
-from annals.memory import ports
+from annals.memory import adapters
 from annals.memory.facts.extraction import Line
-from annals.memory.facts.of_turns import MAX_SAID_BYTES
-from annals.memory.models import RememberStream, SaidFact
+from annals.memory.facts.models import SaidFact
+from annals.memory.facts.turn_facts import MAX_SAID_BYTES
+from annals.memory.models import RememberStream
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.drafts import Batch, Draft
 from annals.memory.streaming.turn_store import LedgerTurnStore
@@ -49,7 +50,7 @@ class Extractor:
 def extract(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Extractor]:
     def begin(*failures: ChatUnavailable) -> Extractor:
         extractor = Extractor(*failures)
-        monkeypatch.setattr(ports, "extractor", lambda: extractor)
+        monkeypatch.setattr(adapters, "extractor", lambda: extractor)
         return extractor
 
     return begin

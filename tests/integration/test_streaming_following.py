@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from annals.dynamodb import from_item
+from annals.database.dynamodb import from_item
 from annals.settings import settings
 from tests.fakes.chat_server import REPLY, ChatServer, words
 from tests.fakes.uvicorn_server import Connection, Told

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from annals.memory import ports
+from annals.memory import adapters
 from annals.search.documents import NOBODY, Document
 from annals.search.pipeline import index_documents
 from tests.fakes.chat_server import EMOJI, REPLY, ChatServer
@@ -71,7 +71,7 @@ def test_the_model_gets_facts_and_memories_of_the_space_within_a_budget_and_the_
         Document(**about, memory_id="mem:x:2", content="cat " * 3000, role="user"),
         Document(**{**about, "memory_space_id": "other"}, memory_id="mem:y:1", content="Where is my cat?"),
     ]
-    assert not index_documents(ports.index(), ports.embedder(), known)
+    assert not index_documents(adapters.index(), adapters.embedder(), known)
     told = events(stream(model="echo"))
     assert set(told[1].data["memoryIds"]) == {"fact-1", "mem:x:1"}
     assert (told[1].data["historyCount"], 30 < told[1].data["tokenEstimate"] < 60) == (0, True)

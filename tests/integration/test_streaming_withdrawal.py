@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from annals.database.state import read_partition
 from annals.ledger.keys import conversation_pk
-from annals.state import read_partition
 from tests.fakes.chat_server import REPLY, ChatServer
 from tests.fakes.uvicorn_server import Told
 from tests.support import faults

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from annals.ledger.keys import conversation_pk
-from annals.memory import ports
+from annals.memory import adapters
+from annals.memory.retention_timers import project_with_timer
 from annals.memory.summarizers import Written
-from annals.memory.timers import project_with_timer
 from tests.support.api import Api, Reply
 from tests.support.holding import TenantIndex, held, places_of
 from tests.support.indexing import embedded_index
@@ -52,7 +52,7 @@ class Summarizer:
 
 @pytest.fixture
 def summarizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "summarizer", Summarizer)
+    monkeypatch.setattr(adapters, "summarizer", Summarizer)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
-from annals.memory import erasing, withdrawing
+from annals.memory.erasure import conversation_erasure, message_redaction
 from annals.settings import settings
 from tests.support import stack
 from tests.support.api import Api, Reply
@@ -110,7 +110,7 @@ def test_an_erasure_that_was_broken_off_behind_its_record_shows_nothing_on_any_r
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = stored(api)
-    monkeypatch.setattr(erasing, "_forget_state", _die)
+    monkeypatch.setattr(conversation_erasure, "_forget_state", _die)
     assert api.delete(CHAT).status == 500
 
     for name, answer in answers(api, ids):
@@ -122,7 +122,7 @@ def test_a_redaction_that_was_broken_off_behind_its_record_shows_nothing_on_any_
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = stored(api)
-    monkeypatch.setattr(withdrawing, "forget_what_came_of", _die)
+    monkeypatch.setattr(message_redaction, "forget_what_came_of", _die)
     assert api.post(f"{CHAT}/messages/msg-001/redact", {"reason": "asked for"}).status == 500
 
     for name, answer in answers(api, ids):

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
-from annals.memory import finishing
+from annals.database.dynamodb import client
+from annals.memory.erasure import finishing
 from annals.settings import settings
 from annals.times import now_ms
 from local.wakeup import WRITES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.settings import settings
 
 

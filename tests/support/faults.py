@@ -15,7 +15,7 @@ from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
 from botocore.retries.standard import ExponentialBackoff
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 
 Fault = Callable[[AWSPreparedRequest], AWSResponse | None]
 """What happens to one request; with None it goes through as it is."""

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.settings import settings
 from local.emulator import Emulator
 from local.streams import StreamReaders

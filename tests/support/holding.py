@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.settings import settings
 from local.workers import Context
 from tests.support.stack import function

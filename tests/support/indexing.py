@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
-from annals.memory import ports
+from annals.database.dynamodb import client
+from annals.memory import adapters
 from annals.settings import settings
 from local.workers import Context
 from tests.support.stack import function
@@ -62,5 +62,5 @@ def embedded_index(folder: Path) -> Iterator[Stream]:
 
 
 def _forget() -> None:
-    for cached in (settings, ports.index, ports.embedder):
+    for cached in (settings, adapters.index, adapters.embedder):
         cached.cache_clear()

@@ -14,7 +14,7 @@ import boto3
 import pytest
 
 from annals.ingest.objects import buckets
-from annals.memory.failures import queues
+from annals.memory.indexing.failures import queues
 from annals.settings import settings
 from local.workers import Context
 from tests.support.stack import function

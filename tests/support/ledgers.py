@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from annals.conversations.create import NewConversation, create
-from annals.dynamodb import client, from_item, to_item
+from annals.database.dynamodb import client, from_item, to_item
 from annals.ledger.append import Appended, NewRecord, append
 from annals.ledger.entry import GENESIS, MESSAGE, NO_HASH, OPEN, REDACTION, Entry, Record
-from annals.ledger.items import from_ledger_item, to_ledger_item
+from annals.ledger.entry_items import from_ledger_item, to_ledger_item
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.messages import new_message
 from annals.ledger.read import check_all, walk

@@ -17,8 +17,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from annals.dynamodb import client
-from annals.memory import ports
+from annals.database.dynamodb import client
+from annals.memory import adapters
 from annals.settings import settings
 from local.emulator import Emulator
 from local.streams import StreamReaders
@@ -40,14 +40,14 @@ def index_in_settings(folder: Path, opensearch_url: str = "", **more: str) -> It
         for name, value in {**named, "EMBEDDINGS_URL": "offline", **more}.items():
             patch.setenv(name, value)
         forget()
-        embedder = ports.embedder()
+        embedder = adapters.embedder()
         # Made now, so that no question meets an index whose first shard has not started yet.
-        ports.index().ensure(model=embedder.model, dimensions=embedder.dimensions)
+        adapters.index().ensure(model=embedder.model, dimensions=embedder.dimensions)
         try:
             yield
         finally:
-            ports.index().drop_next()
-            ports.index().drop()
+            adapters.index().drop_next()
+            adapters.index().drop()
             forget()
 
 
@@ -61,7 +61,7 @@ def wait_for(true: Callable[[], object]) -> None:
 
 def forget() -> None:
     """Have settings and adapters made anew, as in another process."""
-    for cached in (settings, ports.index, ports.embedder):
+    for cached in (settings, adapters.index, adapters.embedder):
         cached.cache_clear()
 
 

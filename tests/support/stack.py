@@ -13,9 +13,9 @@ from uuid import uuid4
 import pytest
 from moto import mock_aws
 
+from annals.api.sealing_key import sealing_key
 from annals.conversations.genesis import read_genesis_entry
-from annals.dynamodb import client
-from annals.http.sealing_key import sealing_key
+from annals.database.dynamodb import client
 from annals.ledger import tail
 from annals.settings import Settings, settings
 from local import tables, template, workers

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from annals.access.caller import Caller
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.settings import settings
 from local.emulator import free_port
 from tests.fakes.uvicorn_server import Connection, Told

@@ -11,7 +11,7 @@ import pytest
 
 from annals.conversations.genesis import read_genesis_entry
 from annals.conversations.heads import head_key, project
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.tail import tails
 from annals.settings import settings
@@ -222,7 +222,7 @@ class Queue:
 
 @pytest.fixture
 def queue(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    from annals.memory import failures
+    from annals.memory.indexing import failures
 
     queue = Queue()
     setting("FAILURES_QUEUE_URL", "http://127.0.0.1:1/queue")

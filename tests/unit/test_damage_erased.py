@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk
-from annals.memory.expiring import expire
-from annals.memory.facts.items import read_place
-from annals.memory.items import Address
-from annals.memory.people.tracing import trace_entries
-from annals.memory.timers import space_key
+from annals.memory.erasure.expiry import expire
+from annals.memory.facts.fact_items import read_place
+from annals.memory.memories.memory_items import Address
+from annals.memory.retention_timers import space_key
+from annals.memory.users.tracing import trace_entries
 from annals.settings import settings
 from annals.times import now_ms
 from tests.support.api import Api
@@ -316,7 +316,7 @@ def test_a_damaged_conversation_is_erased_when_its_time_is_up(
     damage(pk, 3, STRANGE["no hash"])
     expire(pk, 5.0)
     assert api.get(f"{PATH}/verify").json["messageCount"]
-    monkeypatch.setattr("annals.memory.expiring.now_ms", lambda: now_ms() + 2 * 86_400_000)
+    monkeypatch.setattr("annals.memory.erasure.expiry.now_ms", lambda: now_ms() + 2 * 86_400_000)
     expire(pk, 5.0)
     assert api.get(PATH).status == 410
     assert api.delete(PATH).json["damaged"] == 1

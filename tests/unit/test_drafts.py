@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import is_conversation_pk
 from annals.memory.streaming.draft_table import DraftTable, forget_drafts

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import boto3
 import pytest
 
-from annals import activity
-from annals.memory import ports
+from annals.memory import adapters
+from annals.memory.indexing import activity
 from annals.settings import settings
 from local.workers import Context
 from tests.conftest import Setting
@@ -79,5 +79,5 @@ def test_the_check_does_not_touch_a_collection_that_nothing_was_written_for(
     compared(tenant, 24)
     setting("OPENSEARCH_SERVICE", "aoss")
     setting("OPENSEARCH_URL", "http://127.0.0.1:9")  # a request to it would open a socket, which fails this test
-    ports.index.cache_clear()
+    adapters.index.cache_clear()
     assert function("check_drift").handler({}, Context("check_drift")) == {}

@@ -11,7 +11,7 @@ import pytest
 
 from annals.access.caller import Caller
 from annals.ledger.keys import conversation_pk
-from annals.memory import ports
+from annals.memory import adapters
 from annals.memory.models import Remember, RememberStream
 from annals.memory.remember import remember
 from local.workers import Context
@@ -56,7 +56,7 @@ def conversation(tmp_path: Path) -> Iterator[None]:
         patch.setenv("EMBEDDINGS_URL", "offline")
         patch.setenv("CHAT_URL", "offline")
         patch.setenv("ROOT_KEY", "local")
-        patch.setattr("annals.drift.LAG_S", 0.0)
+        patch.setattr("annals.memory.indexing.drift.LAG_S", 0.0)
         stack.forget()
         turn = Remember.model_validate(
             {
@@ -69,7 +69,7 @@ def conversation(tmp_path: Path) -> Iterator[None]:
         )
         remember(Caller.from_authorizer(CALLER), turn)
         yield
-        for port in (ports.index, ports.embedder, ports.summarizer):
+        for port in (adapters.index, adapters.embedder, adapters.summarizer):
             port.cache_clear()
 
 

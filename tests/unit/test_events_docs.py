@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from annals.ingest.storing import RETENTION_S
 from annals.ledger.keys import conversation_pk
-from annals.publishing.models import Change, ConversationKind, FactKind, MemoryKind
+from annals.publishing.events import Change, ConversationKind, FactKind, MemoryKind
 from local.template import ROOT
 from tests.support.ingesting import Failures, call, failures_queue, put_object, record, take
 from tests.support.ledgers import read_contents

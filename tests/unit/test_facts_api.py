@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
+from annals.database.state import MAX_ITEM_BYTES
 from annals.settings import settings
-from annals.state import MAX_ITEM_BYTES
 from tests.support import faults
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index

@@ -11,8 +11,8 @@ import pytest
 from annals.conversations import receipts
 from annals.conversations.receipts import find_receipt, receipt_id, store_receipt
 from annals.ledger.keys import conversation_pk
-from annals.memory import erasing, finishing
-from annals.memory.people.receipts import late_key, person_receipt_id, put_late
+from annals.memory.erasure import conversation_erasure, finishing
+from annals.memory.erasure.person_receipts import late_key, person_receipt_id, put_late
 from annals.times import now_ms
 from tests.conftest import Setting
 from tests.support.api import Api
@@ -30,7 +30,7 @@ def begin(api: Api, monkeypatch: pytest.MonkeyPatch, *, leased_for_s: float) -> 
     monkeypatch.setattr(receipts, "LEASE_MARGIN_MS", 0)
     assert api.post("/v1/conversations", NEW).status == 201
     until = receipts.lease(leased_for_s)
-    return erasing._begin(api.caller.tenant, "one", "key-1", leased_until=until).receipt_id
+    return conversation_erasure._begin(api.caller.tenant, "one", "key-1", leased_until=until).receipt_id
 
 
 def finish(api: Api, name: str, sk: str = "RECEIPT") -> None:

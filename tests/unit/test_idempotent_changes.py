@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client, from_item
+from annals.database.dynamodb import client, from_item
 from annals.settings import settings
 from tests.conftest import Setting
 from tests.support.api import Api, Reply

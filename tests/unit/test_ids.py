@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from annals.http.model import Id
+from annals.api.fields import Id
 from tests.support.api import Api
 from tests.support.indexing import embedded_index
 

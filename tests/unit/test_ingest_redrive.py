@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annals.redrive import redrive
+from annals.operations.redrive import redrive
 from tests.support.api import Api
 from tests.support.ingesting import Failures, bus_event, call, failures_queue, put_object, record, take
 

@@ -18,9 +18,9 @@ from starlette.testclient import TestClient
 
 from annals import logs
 from annals.access.caller import Caller
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.errors import ConfigurationError
-from annals.memory import ports
+from annals.memory import adapters
 from annals.memory.models import Remember
 from annals.memory.remember import remember
 from local.template import ROOT
@@ -53,7 +53,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("EMBEDDED_INDEX", str(tmp_path_factory.mktemp("index") / "index.sqlite3"))
         stack.forget()
         yield
-    for port in (ports.index, ports.embedder, ports.chat, ports.summarizer):
+    for port in (adapters.index, adapters.embedder, adapters.chat, adapters.summarizer):
         port.cache_clear()
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from annals.errors import SearchUnavailable
 from annals.ledger.redact import redact
-from annals.memory import export, ports
-from annals.memory.export import read_export
+from annals.memory import adapters
+from annals.memory.memories import export
+from annals.memory.memories.export import read_export
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
 from tests.support.talk import HARD
@@ -243,7 +244,7 @@ def test_without_an_index_that_answers_it_is_refused(api: Api, monkeypatch: pyte
     def silent() -> Any:
         raise SearchUnavailable("The index is silent.")
 
-    monkeypatch.setattr(ports, "index", silent)
+    monkeypatch.setattr(adapters, "index", silent)
     assert api.get(EXPORT).problem[:2] == (503, "SEARCH_UNAVAILABLE")
 
 
@@ -271,8 +272,8 @@ def test_no_more_is_read_than_is_sent(api: Api, stream: Stream, monkeypatch: pyt
     deliver(stream)
     monkeypatch.setattr(export, "PAGE", 2)
     pages: list[Any] = []
-    page = ports.index().page
-    monkeypatch.setattr(ports.index(), "page", lambda *said, **named: pages.append(named) or page(*said, **named))
+    page = adapters.index().page
+    monkeypatch.setattr(adapters.index(), "page", lambda *said, **named: pages.append(named) or page(*said, **named))
 
     pieces = read_export(api.caller, {"format": "jsonl"}).pieces()
 

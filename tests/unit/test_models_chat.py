@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from annals.errors import ChatUnavailable
-from annals.models import chat_from_settings
-from annals.models.bedrock_chat import BedrockChat
-from annals.models.chat import ChatMessage, Finished, Pieces, Usage, paced
-from annals.models.offline_chat import OfflineChat
-from annals.models.openai_http import endpoint, refusal
-from annals.models.secret import ApiKey
-from annals.models.sse import event_data
+from annals.providers import chat_from_settings
+from annals.providers.bedrock_chat import BedrockChat
+from annals.providers.chat import ChatMessage, Finished, Pieces, Usage, paced
+from annals.providers.offline_chat import OfflineChat
+from annals.providers.openai_http import endpoint, refusal
+from annals.providers.sse import event_data
+from annals.secret import ApiKey
 from annals.settings import Settings
 
 

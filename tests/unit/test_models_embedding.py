@@ -14,10 +14,10 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from annals.errors import ConfigurationError, EmbeddingUnavailable
-from annals.models import embedder_from_settings
-from annals.models.bedrock_embedding import BedrockEmbedder
-from annals.models.offline_embedding import OfflineEmbedder
-from annals.models.retries import Backoff
+from annals.providers import embedder_from_settings
+from annals.providers.bedrock_embedding import BedrockEmbedder
+from annals.providers.offline_embedding import OfflineEmbedder
+from annals.providers.retries import Backoff
 from annals.settings import Settings
 
 MODEL = "amazon.titan-embed-text-v2:0"
@@ -62,7 +62,9 @@ def test_offline_vectors_are_near_where_words_are_shared():
 
 
 def test_offline_vectors_are_the_same_in_every_process():
-    code = "from annals.models.offline_embedding import OfflineEmbedder as E; print(E().embed(['The same text?'])[0])"
+    code = (
+        "from annals.providers.offline_embedding import OfflineEmbedder as E; print(E().embed(['The same text?'])[0])"
+    )
     assert json.loads(printed_by(code)) == OfflineEmbedder().embed(["The same text?"])[0]
 
 
@@ -147,7 +149,7 @@ def test_the_url_chooses_the_embedder(url: str, adapter: str, monkeypatch: pytes
 
 
 def test_importing_the_models_loads_no_client():
-    code = "import sys, annals.models; print({'httpx', 'boto3', 'botocore', 'anyio'} & set(sys.modules))"
+    code = "import sys, annals.providers; print({'httpx', 'boto3', 'botocore', 'anyio'} & set(sys.modules))"
     assert printed_by(code).strip() == "set()"
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from annals.errors import ConfigurationError, RerankUnavailable
-from annals.models import reranker_from_settings
-from annals.models.asking import Asker
-from annals.models.bedrock_reranking import BedrockReranker
-from annals.models.chat_reranking import ChatReranker
-from annals.models.reranking import LONGEST_TEXT
+from annals.providers import reranker_from_settings
+from annals.providers.bedrock_reranking import BedrockReranker
+from annals.providers.chat_reranking import ChatReranker
+from annals.providers.reranking import LONGEST_TEXT
+from annals.providers.structured import Asker
 from annals.settings import Settings
 from tests.fakes.writer import Writer
 

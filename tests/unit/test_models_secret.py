@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from annals import telemetry
-from annals.models.secret import RENEW_EVERY_S, RETRY_EVERY_S, ApiKey, SecretUnreadable
+from annals.secret import RENEW_EVERY_S, RETRY_EVERY_S, ApiKey, SecretUnreadable
 
 MISSING = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:none-AbCdEf"
 MAX_AGE_S = 300.0
@@ -28,7 +28,7 @@ def arn(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in seconds, which passes only as the test says."""
     now = [1000.0]
-    monkeypatch.setattr("annals.models.secret.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("annals.secret.time.monotonic", lambda: now[0])
     return now
 
 
@@ -59,7 +59,7 @@ def restore(arn: str) -> None:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is asked of Secrets Manager."""
-    from annals.models import secret
+    from annals import secret
 
     asked, fetch = [], secret._fetch
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.errors import SearchUnavailable
-from annals.memory import ports
-from annals.memory.people.erasing import erase_person
+from annals.memory import adapters
+from annals.memory.erasure.person_erasure import erase_person
 from annals.settings import settings
 from local.workers import Context
 from tests.conftest import Setting
@@ -185,7 +185,7 @@ def test_without_the_index_an_erasure_goes_as_far_as_it_can_and_a_repeat_finishe
             raise SearchUnavailable("The index does not answer.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ports, "index", Down)
+        patch.setattr(adapters, "index", Down)
         assert api.delete(ADA).problem[:2] == (503, "SEARCH_UNAVAILABLE")
     assert api.get("/v1/conversations/hers").status == 410
 

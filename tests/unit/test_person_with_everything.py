@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from annals.cli.main import main
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import MESSAGE
-from annals.memory.people.traces import CONVERSATION, read_traces
+from annals.memory.users.traces import CONVERSATION, read_traces
 from annals.settings import settings
 from tests.support.api import Api
 from tests.support.crashes import items_of, let_streams_finish

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annals.errors import PiiUnavailable
-from annals.models import comprehend
-from annals.models.comprehend import ComprehendDetector
-from annals.models.pii import Span, labelled
+from annals.privacy import comprehend
+from annals.privacy.comprehend import ComprehendDetector
+from annals.privacy.detection import Span, labelled
 
 ADA = "Ada"
 

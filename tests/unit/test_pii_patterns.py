@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annals.models.pii import Span, labelled
-from annals.models.pii_patterns import PatternDetector
+from annals.privacy.detection import Span, labelled
+from annals.privacy.patterns import PatternDetector
 
 
 def redacted(text: str) -> str:

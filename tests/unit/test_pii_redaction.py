@@ -14,23 +14,23 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from annals import privacy
 from annals.access.caller import Caller
-from annals.dynamodb import client, from_item
+from annals.database.dynamodb import client, from_item
 from annals.errors import ConfigurationError, PiiUnavailable
 from annals.ingest.envelope import read_envelope
 from annals.ingest.storing import store_envelope
+from annals.ledger.entry_items import from_ledger_item
 from annals.ledger.idempotency import IdempotentRequest
-from annals.ledger.items import from_ledger_item
-from annals.memory import ports
+from annals.memory import adapters
 from annals.memory.models import Remember
 from annals.memory.remember import remember
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.memory.streaming.turn_store import LedgerTurnStore
-from annals.models.chat import ChatMessage, Finished
-from annals.models.pii import Span
-from annals.models.pii_patterns import PatternDetector
+from annals.privacy import masking
+from annals.privacy.detection import Span
+from annals.privacy.patterns import PatternDetector
+from annals.providers.chat import ChatMessage, Finished
 from annals.settings import Settings, settings
 from local.template import ROOT
 from scripts.events import CALLER, samples
@@ -70,10 +70,10 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name, value in {"EMBEDDINGS_URL": "offline", "CHAT_URL": "offline", "PII_REDACTION": "patterns"}.items():
             patch.setenv(name, value)
         stack.forget()
-        privacy.detector.cache_clear()
+        masking.detector.cache_clear()
         yield
-    privacy.detector.cache_clear()
-    for port in (ports.index, ports.embedder, ports.chat, ports.summarizer, ports.extractor):
+    masking.detector.cache_clear()
+    for port in (adapters.index, adapters.embedder, adapters.chat, adapters.summarizer, adapters.extractor):
         port.cache_clear()
 
 
@@ -95,7 +95,7 @@ class NoDetector:
 
 @pytest.fixture
 def no_detector(private: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(privacy, "detector", NoDetector)
+    monkeypatch.setattr(masking, "detector", NoDetector)
 
 
 def spoken(value: Any, inside: bool = False) -> Any:
@@ -211,7 +211,7 @@ def test_who_comes_back_to_a_streamed_reply_gets_it_without_personal_data(privat
 
 
 def test_a_reply_that_cannot_be_looked_through_is_not_stored(private: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(privacy, "detector", lambda: OnceDetector(seen))
+    monkeypatch.setattr(masking, "detector", lambda: OnceDetector(seen))
     seen: list[str] = []
     with streaming(private) as app:
         events = events_of(app.post(STREAM, json={**TURN, "userMessage": ADDRESS}))
@@ -266,11 +266,13 @@ def events_of(answer: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
 
 def test_off_nothing_is_replaced_and_nothing_imported(private: Api, setting: Setting) -> None:
     setting("PII_REDACTION", "off")
-    assert privacy.redact(PRIVATE) is PRIVATE
-    code = "import sys, annals.http.messages; print(*(name for name in sys.modules if 'models.' in name))"
+    assert masking.redact(PRIVATE) is PRIVATE
+    code = (
+        "import sys, annals.conversations.message_models; print(*(name for name in sys.modules if 'privacy' in name))"
+    )
     env = {"PYTHONPATH": str(ROOT / "layers/annals")}
     done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)  # noqa: S603
-    assert not [name for name in done.stdout.split() if "pii" in name or "comprehend" in name]
+    assert not [name for name in done.stdout.split() if name not in {"annals.privacy", "annals.privacy.masking"}]
 
 
 def test_a_setting_that_names_no_detector_stops_the_start() -> None:

@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from annals.memory.facts.extraction import Line, ModelExtractor
-from annals.memory.recalling import within
+from annals.memory.recall.recalling import within
 from annals.memory.streaming.prompt import Recalled, prompt, tokens_of
 from annals.memory.summarizers import ModelSummarizer
-from annals.models.chat import ChatMessage
+from annals.providers.chat import ChatMessage
 from annals.quoting import KNOWN, MAX_NAME_CHARS, REMEMBERED, on_one_line, shown_name, with_lines
 from annals.tokens import TOKENS_AROUND_MESSAGE, estimate
 

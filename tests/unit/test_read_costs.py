@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import read_records
 from tests.support.api import Api

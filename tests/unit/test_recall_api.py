@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annals.errors import SearchUnavailable
-from annals.memory import ports
-from annals.memory.recalling import within
+from annals.memory import adapters
+from annals.memory.recall.recalling import within
 from annals.quoting import on_one_line
 from annals.tokens import estimate
 from tests.support.api import Api
@@ -122,7 +122,7 @@ def test_history_is_in_the_order_in_which_it_was_said_and_0_is_none(told: Api) -
 
 def test_a_question_is_embedded_once(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
-    embedder, embed = ports.embedder(), ports.embedder().embed
+    embedder, embed = adapters.embedder(), adapters.embedder().embed
     monkeypatch.setattr(embedder, "semantic", True, raising=False)
     monkeypatch.setattr(embedder, "embed", lambda texts: asked.append([*texts]) or embed(texts))
 
@@ -131,14 +131,14 @@ def test_a_question_is_embedded_once(told: Api, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_the_index_does_not_say_of_facts_is_not_passed_over(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    candidates = ports.index().candidates
+    candidates = adapters.index().candidates
 
     def without_facts(scope: Any, **asked: Any) -> Any:
         if scope.filters.content_type == "fact":
             raise SearchUnavailable("The index is silent.")
         return candidates(scope, **asked)
 
-    monkeypatch.setattr(ports.index(), "candidates", without_facts)
+    monkeypatch.setattr(adapters.index(), "candidates", without_facts)
     assert told.post(RECALL, ASKED).problem[:2] == (503, "SEARCH_UNAVAILABLE")
 
 

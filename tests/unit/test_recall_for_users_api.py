@@ -10,9 +10,9 @@ from typing import Any
 import apsw
 import pytest
 
-from annals.memory import ports
-from annals.models.chat import ChatMessage, Finished, Pieces
-from annals.rebuild import rebuild_index
+from annals.memory import adapters
+from annals.operations.rebuild import rebuild_index
+from annals.providers.chat import ChatMessage, Finished, Pieces
 from annals.search import generations
 from annals.search.documents import OWNED_SINCE
 from tests.support.api import Api, Reply
@@ -53,7 +53,7 @@ class Parrot:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Parrot:
     parrot = Parrot()
-    monkeypatch.setattr(ports, "chat", lambda: parrot)
+    monkeypatch.setattr(adapters, "chat", lambda: parrot)
     return parrot
 
 
@@ -411,10 +411,10 @@ def test_an_older_index_is_refused_for_a_user_and_rebuilt_without_embedding_anew
     assert SECRET in texts(api.post("/v1/memory/search", {"query": QUESTION}).json)
     assert api.post(RECALL, {"query": QUESTION, "userId": "u1"}).problem[:2] == (503, "SEARCH_UNAVAILABLE")
 
-    embedder, embedded = ports.embedder(), list[str]()
+    embedder, embedded = adapters.embedder(), list[str]()
     embed = embedder.embed
     monkeypatch.setattr(embedder, "embed", lambda texts: embedded.extend(texts) or embed(texts))
-    rebuild_index(ports.index(), embedder, lambda _: None)
+    rebuild_index(adapters.index(), embedder, lambda _: None)
     assert embedded == []
     assert SECRET in recalled(api, userId="u2")["context"]
     assert SECRET not in texts(recalled(api, userId="u1"))

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
-from annals.memory import ports
+from annals.database.dynamodb import client
+from annals.memory import adapters
 from annals.memory.facts.extraction import ModelExtractor
-from annals.memory.facts.of_turns import MAX_SAID_BYTES
-from annals.memory.models import MAX_FACTS
-from annals.models.asking import Asker
+from annals.memory.facts.models import MAX_FACTS
+from annals.memory.facts.turn_facts import MAX_SAID_BYTES
+from annals.providers.structured import Asker
 from annals.settings import settings
 from tests.conftest import Setting
 from tests.fakes.writer import Writer
@@ -51,7 +51,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Write:
 
     def begin(*replies: str | None) -> Writer:
         writer = Writer(*replies)
-        monkeypatch.setattr(ports, "extractor", lambda: ModelExtractor(Asker(writer, 5)))
+        monkeypatch.setattr(adapters, "extractor", lambda: ModelExtractor(Asker(writer, 5)))
         return writer
 
     return begin
@@ -225,9 +225,9 @@ def test_that_a_turn_states_no_fact_is_an_answer_to_keep(api: Api, write: Write)
 
 def test_without_a_chat_model_nothing_is_extracted_and_the_answer_says_so(api: Api, setting: Setting) -> None:
     setting("CHAT_URL", "offline")
-    ports.extractor.cache_clear()
+    adapters.extractor.cache_clear()
     answer = remembered(api, EXTRACTED)
-    ports.extractor.cache_clear()
+    adapters.extractor.cache_clear()
 
     assert (answer["facts"], answer["factsExtracted"]) == ([], False)
     assert "CHAT_URL" in answer["factsProblem"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from annals.memory import ports
+from annals.memory import adapters
 from tests.fakes.search import FakeReranker
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
@@ -46,7 +46,7 @@ def rerank(monkeypatch: pytest.MonkeyPatch) -> Rerank:
 
     def begin(scores: Mapping[str, float] | None) -> FakeReranker:
         model = FakeReranker(scores)
-        monkeypatch.setattr(ports, "reranker", lambda: model)
+        monkeypatch.setattr(adapters, "reranker", lambda: model)
         return model
 
     return begin

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from annals.access.caller import Caller
+from annals.api.fields import RESERVED_IDS
 from annals.errors import InvalidInput
-from annals.http.model import RESERVED_IDS
 from annals.http.problems import from_validation
 from annals.ingest.envelope import read_envelope
 from annals.ingest.lines import store_line

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
-from annals.memory import timers
+from annals.memory import retention_timers
 from annals.settings import settings
 from local.workers import Context
 from tests.support.api import Api
@@ -32,7 +32,7 @@ Later = Callable[[float], None]
 @pytest.fixture(autouse=True)
 def known() -> None:
     """No process remembers a space's retention from an earlier test."""
-    timers._known_days.cache_clear()
+    retention_timers._known_days.cache_clear()
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def say(api: Api, seq: int) -> None:
 
 
 def key(pk: str) -> dict[str, Any]:
-    return {"TableName": settings().state_table, "Key": {"pk": {"S": pk}, "sk": {"S": timers.TIMER}}}
+    return {"TableName": settings().state_table, "Key": {"pk": {"S": pk}, "sk": {"S": retention_timers.TIMER}}}
 
 
 def timer(pk: str) -> float | None:
@@ -80,7 +80,7 @@ def timer(pk: str) -> float | None:
 def run_out(pk: str) -> None:
     """DynamoDB deletes the timer, and its stream tells."""
     client().delete_item(**key(pk))
-    deliver("finish_erasure", pk, timers.TIMER, "REMOVE")
+    deliver("finish_erasure", pk, retention_timers.TIMER, "REMOVE")
 
 
 def test_a_conversation_gets_a_timer_that_outlasts_its_retention(api: Api) -> None:
@@ -170,18 +170,18 @@ def test_a_record_that_comes_again_finishes_what_died(api: Api, later: Later, mo
     pk = talk(api, retention_days=30)
     later(31)
     with monkeypatch.context() as patch:
-        patch.setattr("annals.memory.erasing.scrub_item", lambda item: 1 / 0)
+        patch.setattr("annals.memory.erasure.conversation_erasure.scrub_item", lambda item: 1 / 0)
         client().delete_item(**key(pk))
         with pytest.raises(AssertionError):
-            deliver("finish_erasure", pk, timers.TIMER, "REMOVE")
+            deliver("finish_erasure", pk, retention_timers.TIMER, "REMOVE")
     assert api.get("/v1/conversations/one").status == 410
-    deliver("finish_erasure", pk, timers.TIMER, "REMOVE")
+    deliver("finish_erasure", pk, retention_timers.TIMER, "REMOVE")
     assert api.delete("/v1/conversations/one").json["status"] == "erased"
 
 
 def test_the_function_hears_of_timers_that_go_and_of_none_that_are_set() -> None:
     patterns = [each.patterns for each in TEMPLATE.mappings if each.function == "finish_erasure"]
-    keys = {"Keys": {"sk": {"S": [timers.TIMER]}}}
+    keys = {"Keys": {"sk": {"S": [retention_timers.TIMER]}}}
     assert {"eventName": ["REMOVE"], "dynamodb": keys} in patterns[0]
     assert {"dynamodb": keys} not in patterns[0]
 

@@ -20,4 +20,4 @@ def test_importing_search_loads_no_adapter() -> None:
 
 
 def test_the_opensearch_adapter_loads_no_grpc() -> None:
-    assert not _loads("annals.search.opensearch", "grpc", "google.protobuf", "apsw")
+    assert not _loads("annals.search.opensearch.index", "grpc", "google.protobuf", "apsw")

@@ -20,7 +20,7 @@ from annals.search.documents import (
     metadata_facet,
     user_owner,
 )
-from annals.search.opensearch_query import MAX_ID_BYTES, document_id
+from annals.search.opensearch.query import MAX_ID_BYTES, document_id
 from annals.search.turns import ANSWERS, SESSION_GAP_MS, WINDOW_WORDS, Conversation, Turn, documents_of, owners
 from annals.settings import Settings
 from tests.fakes.search import NOON, memory

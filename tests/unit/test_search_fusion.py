@@ -8,7 +8,7 @@ import pytest
 
 from annals.search.dates import NamedDate
 from annals.search.fusion import HYBRID, LEXICAL, NEAREST, rank, scaled
-from annals.search.port import Candidates
+from annals.search.protocol import Candidates
 from annals.search.questions import Question
 from tests.fakes.search import NOON, memory
 

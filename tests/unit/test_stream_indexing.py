@@ -11,8 +11,9 @@ import pytest
 
 from annals.errors import ConfigurationError
 from annals.ledger.keys import conversation_pk, entry_sk
-from annals.memory import ports, stream_indexing
-from annals.models.offline_embedding import OfflineEmbedder
+from annals.memory import adapters
+from annals.memory.indexing import stream
+from annals.providers.offline_embedding import OfflineEmbedder
 from annals.settings import Settings
 from local.workers import Context
 from tests.conftest import Setting
@@ -44,8 +45,8 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowEmbed
     """The slow model, and an index."""
     slow = SlowEmbedder()
     with embedded_index(tmp_path), monkeypatch.context() as patch:
-        patch.setattr(ports, "embedder", lambda: slow)
-        patch.setattr(stream_indexing, "time", SimpleNamespace(monotonic=lambda: slow.now))
+        patch.setattr(adapters, "embedder", lambda: slow)
+        patch.setattr(stream, "time", SimpleNamespace(monotonic=lambda: slow.now))
         yield slow
 
 

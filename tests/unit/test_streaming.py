@@ -11,7 +11,7 @@ from annals.errors import ConversationErased, ConversationSealed, EntryTooLarge,
 from annals.memory.streaming.prompt import Recalled, prompt
 from annals.memory.streaming.streamed_turns import Limits, StreamedTurns
 from annals.memory.streaming.turns import Event, StreamRequest
-from annals.models.chat import ChatMessage, Finished
+from annals.providers.chat import ChatMessage, Finished
 from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
 
 

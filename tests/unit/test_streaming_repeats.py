@@ -13,7 +13,7 @@ from annals.memory.streaming import following
 from annals.memory.streaming.drafts import Batch, End
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.memory.streaming.turns import Event
-from annals.models.chat import Finished
+from annals.providers.chat import Finished
 from tests.fakes.turns import BROKEN, CALLER, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
 
 QUICK_S = 0.01

@@ -11,10 +11,10 @@ import pytest
 
 from annals.errors import ChatUnavailable, ConversationErased
 from annals.ledger.keys import conversation_pk
-from annals.memory import ports, summaries
+from annals.memory import adapters, summaries
 from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer, Written
-from annals.models.asking import Asker
-from annals.models.chat import ChatMessage, Pieces
+from annals.providers.chat import ChatMessage, Pieces
+from annals.providers.structured import Asker
 from tests.conftest import Setting
 from tests.fakes.writer import Writer, summary_of
 from tests.support.api import Api
@@ -32,7 +32,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Write:
 
     def begin(*replies: str | None) -> Writer:
         writer = Writer(*replies)
-        monkeypatch.setattr(ports, "summarizer", lambda: ModelSummarizer(Asker(writer, 5)))
+        monkeypatch.setattr(adapters, "summarizer", lambda: ModelSummarizer(Asker(writer, 5)))
         return writer
 
     return begin
@@ -198,7 +198,7 @@ def test_what_is_redacted_while_a_model_writes_is_in_no_summary(
             api.post(f"{chat}/messages/msg-001/redact", {"reason": "a secret"})
             return super().write(*said, **how)
 
-    monkeypatch.setattr(ports, "summarizer", Meanwhile)
+    monkeypatch.setattr(adapters, "summarizer", Meanwhile)
     say(api, "My password is xylophone.")
 
     assert api.post(f"{chat}/summarize", {}).problem[:2] == (409, "APPEND_CONFLICT")
@@ -213,7 +213,7 @@ def test_what_is_erased_while_a_model_writes_leaves_no_summary(
             assert api.delete(chat).status == 200
             return super().write(*said, **how)
 
-    monkeypatch.setattr(ports, "summarizer", Meanwhile)
+    monkeypatch.setattr(adapters, "summarizer", Meanwhile)
     say(api, "My password is xylophone.")
 
     with pytest.raises(ConversationErased):
@@ -229,7 +229,7 @@ def test_messages_that_come_while_a_model_writes_are_left_to_the_next_summary(
             say(api, "And another thing.")
             return super().write(*said, **how)
 
-    monkeypatch.setattr(ports, "summarizer", Meanwhile)
+    monkeypatch.setattr(adapters, "summarizer", Meanwhile)
     say(api, "One thing.")
 
     assert api.post(f"{chat}/summarize", {}).json["toSeq"] == 1
@@ -249,13 +249,13 @@ def test_a_long_conversation_is_read_in_batches_each_only_once(api: Api, chat: s
 
 def test_without_a_model_a_summary_is_a_choice_of_what_was_said(api: Api, chat: str, setting: Setting) -> None:
     setting("CHAT_URL", "offline")
-    ports.summarizer.cache_clear()
+    adapters.summarizer.cache_clear()
     said = [f"Sentence {number} speaks of Lisbon harbour." for number in range(10)]
     say(api, *said, "Oh.")
 
     made = api.post(f"{chat}/summarize", {}).json
 
-    ports.summarizer.cache_clear()
+    adapters.summarizer.cache_clear()
     assert made["model"] == "offline"
     assert made["summary"] in " ".join(said)
     assert {"lisbon", "harbour"} <= set(made["topics"])
@@ -305,4 +305,4 @@ def test_the_stream_function_loads_no_model_and_no_summaries() -> None:
     done = subprocess.run(  # noqa: S603 - our own code in a fresh Python
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "layers/annals"}
     )
-    assert not {"annals.memory.summaries", "annals.models.chat", "httpx"} & set(done.stdout.split())
+    assert not {"annals.memory.summaries", "annals.providers.chat", "httpx"} & set(done.stdout.split())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from annals.http.sealing_key import PK
+from annals.api.sealing_key import PK
 from local import template
 
 RESOURCES: dict[str, Any] = template.document_of(Path(__file__).parents[2] / "template.yaml")["Resources"]

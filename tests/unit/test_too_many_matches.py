@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from annals.conversations import lists
-from annals.memory import erasing as erase
+from annals.memory.erasure import conversation_erasure as erase
 from tests.support.api import Api
 
 pytestmark = pytest.mark.usefixtures("moto")

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from annals.conversations.genesis import read_genesis_entry
 from annals.conversations.heads import project
-from annals.dynamodb import client
+from annals.database.dynamodb import client
+from annals.database.state import delete_partition
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.offline import verify_lines
 from annals.settings import settings as annals_settings
-from annals.state import delete_partition
 from tests.support.api import Api
 
 pytestmark = pytest.mark.usefixtures("moto")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from annals.access import tokens
 from annals.access.caller import SCOPES, Caller
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.settings import settings as annals_settings
 from annals.times import now_ms, to_rfc3339
 from tests.conftest import Setting
@@ -198,7 +198,7 @@ def test_keys_need_no_root_key_and_do_not_ask_for_it(api: Api, forgetful: Any, s
 
 def test_guesses_do_not_make_the_secret_be_read_each_time(root_secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
-    monkeypatch.setattr("annals.models.secret._fetch", lambda arn: reads.append(arn) or "root-1")
+    monkeypatch.setattr("annals.secret._fetch", lambda arn: reads.append(arn) or "root-1")
     for number in range(10):
         _demand_unauthorized(x_api_key=f"guess-{number}")
     assert len(reads) == 2

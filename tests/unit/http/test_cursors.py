@@ -13,10 +13,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from annals.access.caller import Caller
-from annals.dynamodb import client
+from annals.api.cursors import PAGING, Cursors
+from annals.api.sealing_key import MAX_AGE_S, PK, REFRESH_EVERY_S, sealing_key
+from annals.database.dynamodb import client
 from annals.errors import InvalidInput
-from annals.http.cursors import PAGING, Cursors
-from annals.http.sealing_key import MAX_AGE_S, PK, REFRESH_EVERY_S, sealing_key
 from annals.settings import settings
 from tests.support import stack
 from tests.support.strategies import texts
@@ -122,7 +122,7 @@ def test_a_cursor_is_good_after_a_restart() -> None:
 def test_processes_that_start_at_once_agree_on_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     first = sealing_key.of("acme")
     sealing_key.forget()
-    monkeypatch.setattr("annals.http.sealing_key._find", lambda: None)
+    monkeypatch.setattr("annals.api.sealing_key._find", lambda: None)
     assert sealing_key.of("acme") == first
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annals.http.sealing import BLOCK_BYTES, MAX_CHARS, seal, unseal
+from annals.api.sealing import BLOCK_BYTES, MAX_CHARS, seal, unseal
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 TEXT = b'[1750000000123,"T#acme#C#conv-secret"]'

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from annals.http.model import to_ms
+from annals.api.fields import to_ms
 from annals.times import to_rfc3339
 from tests.support.api import Api
 

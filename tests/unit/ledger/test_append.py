@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annals.dynamodb import client
+from annals.database.dynamodb import client
 from annals.errors import (
     AppendConflict,
     ConversationErased,

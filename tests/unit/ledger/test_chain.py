@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from annals.dynamodb import to_item
+from annals.database.dynamodb import to_item
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
-from annals.ledger.items import check_ledger_item
+from annals.ledger.entry_items import check_ledger_item
 from annals.ledger.keys import conversation_pk
 from annals.ledger.verify import Checkpoint, Verification, verify
 from tests.support.ledgers import PK, chain, entry_after, from_values, to_values, withdrawal_after

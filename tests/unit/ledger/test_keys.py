@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annals.conversations.heads import head_key, member_list, space_list
-from annals.conversations.holders import holder_pk
+from annals.conversations.participant_locks import holder_pk
 from annals.ledger.keys import (
     conversation_pk,
     entry_sk,

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from annals.dynamodb import to_item
+from annals.database.dynamodb import to_item
 from annals.errors import DamagedEntry
 from annals.ledger.dictionary import DICTIONARY
 from annals.ledger.entry import Entry
-from annals.ledger.items import check_ledger_item, from_ledger_item, to_ledger_item
+from annals.ledger.entry_items import check_ledger_item, from_ledger_item, to_ledger_item
 from annals.ledger.verify import Checkpoint, verify
 from tests.support.ledgers import chain, to_values, withdrawal_after
 

@@ -14,13 +14,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
-from annals.damage import Types, misfit, readable, reading
-from annals.dynamodb import Item, client, from_item
+from annals.database.damage import Types, misfit, readable, reading
+from annals.database.dynamodb import Item, client, from_item
+from annals.database.state import cancellation_reasons, put_if, read_partition, state_item
 from annals.errors import Damaged, KeyAlreadyMade, KeyNotFound, Unavailable
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import escape
 from annals.settings import settings
-from annals.state import cancellation_reasons, put_if, read_partition, state_item
 from annals.times import now_ms
 
 PREFIX = "annals"

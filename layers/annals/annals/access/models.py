@@ -10,10 +10,10 @@ from typing_extensions import TypedDict
 from annals.access.caller import Caller
 from annals.access.keys import Key, list_keys
 from annals.answers import Room
+from annals.api.cursors import Cursors
+from annals.api.fields import Id, Model, Name, Time
+from annals.api.filters import Narrowing
 from annals.errors import Forbidden, InvalidInput
-from annals.http.conditions import Narrowing
-from annals.http.cursors import Cursors
-from annals.http.model import Id, Model, Name, Time
 from annals.times import now_ms, to_rfc3339
 
 MAX_SPACES = 1_000

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 from annals.cli.files import CommandFailed
 from annals.cli.progress import item_bar
-from annals.drift import LAG_S, Drift, find_drift
 from annals.errors import AnnalsError, ConfigurationError
-from annals.memory import ports
-from annals.memory.indexing import Unindexed
-from annals.memory.spans import items_of_tables
-from annals.rebuild import drop_heads_ahead, rebuild_heads, rebuild_index, rebuild_people
-from annals.redrive import redrive
+from annals.memory import adapters
+from annals.memory.indexing.drift import LAG_S, Drift, find_drift
+from annals.memory.indexing.indexer import Unindexed
+from annals.memory.indexing.table_scan import items_of_tables
+from annals.operations.rebuild import drop_heads_ahead, rebuild_heads, rebuild_index, rebuild_people
+from annals.operations.redrive import redrive
 
 WHERE = (
     "This command reads the tables themselves: set AWS_REGION and credentials for those of a stack, or DYNAMODB_URL "
@@ -44,7 +44,7 @@ def run_people() -> int:
 def run_index(*, beside: str, restart: bool) -> int:
     """Build the search index anew, put it in service, and compare it with the tables."""
     with _answering():
-        index, embedder = ports.index(), ports.embedder()
+        index, embedder = adapters.index(), adapters.embedder()
         if restart:
             index.drop_next()
         with item_bar("indexed", items_of_tables()) as bar:
@@ -59,7 +59,7 @@ def run_index(*, beside: str, restart: bool) -> int:
 def run_drift(*, repair: bool, as_json: bool) -> int:
     """Compare the search index with the tables, and repair it where that is wanted."""
     with _answering(), item_bar("compared", items_of_tables()) as bar:
-        drift = find_drift(ports.index(), ports.embedder(), bar.update, repair=repair, lag_s=LAG_S)
+        drift = find_drift(adapters.index(), adapters.embedder(), bar.update, repair=repair, lag_s=LAG_S)
     status = _tell(drift, as_json=as_json)
     return (1 if drift.failed.count else 0) if repair else status
 

@@ -20,7 +20,8 @@ from annals.conversations.models import Analytics
 from annals.conversations.receipts import not_erased_check
 from annals.conversations.summaries import read_summary
 from annals.conversations.withdrawals import nothing_withdrawn_check, read_withdrawal
-from annals.dynamodb import Item, client, from_item
+from annals.database.dynamodb import Item, client, from_item
+from annals.database.state import state_item
 from annals.errors import RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import MESSAGE, REDACTION, Entry
@@ -28,7 +29,6 @@ from annals.ledger.keys import split_conversation_pk
 from annals.ledger.messages import messages_of
 from annals.ledger.read import walk_readable
 from annals.settings import settings
-from annals.state import state_item
 from annals.times import from_rfc3339, to_rfc3339
 from annals.tokens import estimate_message
 

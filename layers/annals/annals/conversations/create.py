@@ -12,9 +12,11 @@ from botocore.exceptions import ClientError
 from annals import telemetry
 from annals.conversations.genesis import Genesis, genesis_entry, read_genesis, read_genesis_entry
 from annals.conversations.heads import Head, first_head, to_head_item
-from annals.conversations.holders import holder_pk, holder_put, read_holder
+from annals.conversations.participant_locks import holder_pk, holder_put, read_holder
 from annals.conversations.read import read_conversation
-from annals.dynamodb import Item, client
+from annals.database.dynamodb import Item, client
+from annals.database.retries import tries
+from annals.database.state import cancellation_reasons, write_together
 from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationErased
 from annals.ledger.append import (
     RETRIED_REASONS,
@@ -28,10 +30,8 @@ from annals.ledger.append import (
 from annals.ledger.entry import ERASED, NO_HASH, OPEN, Entry, Tail
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_marker, marker_put
 from annals.ledger.keys import conversation_pk, split_conversation_pk
-from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail, tails
 from annals.settings import settings
-from annals.state import cancellation_reasons, write_together
 from annals.times import now_ms
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from annals.access.caller import Caller
+from annals.api.query import read_flag
 from annals.conversations.formats import CSV, CSV_AS_SAID, FORMATS, LEDGER, Format, keeps_formulas
 from annals.conversations.lists import Selection
 from annals.conversations.read import demand_space
 from annals.conversations.snapshot import snapshot, snapshots
 from annals.errors import InvalidInput
-from annals.http.query import read_flag
 
 OPTIONS = ("format", "includeMetadata", "formulas")
 """The query parameters that are no filter."""

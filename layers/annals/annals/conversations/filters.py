@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from annals.api.fields import MAX_ID_CHARS
+from annals.api.filters import demand_query_conditions
+from annals.api.query import time_of
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.conversations.heads import STATUSES, Head
 from annals.errors import InvalidInput
-from annals.http.conditions import demand_query_conditions
-from annals.http.model import MAX_ID_CHARS
-from annals.http.query import time_of
 from annals.ledger.keys import MAX_SEQ
 
 CREATED, LAST_MESSAGE, UPDATED, COUNT = "createdAt", "lastMessageAt", "updatedAt", "messageCount"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from annals.damage import report
+from annals.database.damage import report
 from annals.errors import ConversationNotFound, DamagedEntry
 from annals.json_text import dump
 from annals.ledger.entry import GENESIS, NO_HASH, OPEN, Entry, Record

@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.receipts import not_erased_check
-from annals.damage import Types, misfit, readable, reading
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.database.damage import Types, misfit, readable, reading
+from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.state import delete_partition, read_items, write_where
 from annals.errors import Damaged, RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
@@ -21,7 +22,6 @@ from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
 from annals.ledger.tail import LastMessage, last_message, read_tail
 from annals.ledger.verify import Checkpoint
 from annals.settings import settings
-from annals.state import delete_partition, read_items, write_where
 
 MAX_METADATA_BYTES = 128 * 1024
 """The most that a conversation's metadata may weigh as JSON."""

@@ -15,23 +15,23 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from annals import csv_text
+from annals.api.fields import ConversationId, MessageId, Model, SaidJson, Time, Word
 from annals.conversations.create import NewConversation
 from annals.conversations.formats import COLUMNS, JSON_COLUMNS
 from annals.conversations.genesis import USER_AGENT
 from annals.conversations.heads import metadata_text
+from annals.conversations.message_models import NewMessage
 from annals.conversations.models import ConversationType, Participants
 from annals.conversations.naming import name_of
 from annals.conversations.openai_chat import from_openai
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge
-from annals.http.messages import NewMessage
-from annals.http.model import ConversationId, MessageId, Model, SaidJson, Time, Word
 from annals.http.problems import from_validation
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
-from annals.ledger.items import demand_size
+from annals.ledger.entry_items import demand_size
 from annals.ledger.messages import WITHDRAWN, new_message
-from annals.privacy import redact_all
+from annals.privacy.masking import redact_all
 from annals.times import to_rfc3339
 
 MAX_LINES = 100_000

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from annals.access.caller import Caller
-from annals.dynamodb import client, from_item, to_item
+from annals.database.dynamodb import client, from_item, to_item
 from annals.ledger.idempotency import RETENTION_S, IdempotentRequest
 from annals.settings import settings
 from annals.times import now_ms

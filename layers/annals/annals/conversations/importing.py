@@ -22,7 +22,9 @@ from annals.conversations.import_lines import Brought, BroughtMessage
 from annals.conversations.import_progress import NOT_YET, read_progress, store_progress
 from annals.conversations.read import demand_tail
 from annals.conversations.receipts import receipt_id, receipt_key
-from annals.dynamodb import Item
+from annals.database.dynamodb import Item
+from annals.database.retries import tries
+from annals.database.state import read_items
 from annals.errors import (
     AppendConflict,
     ConversationAlreadyExists,
@@ -34,14 +36,12 @@ from annals.errors import (
 from annals.json_text import sorted_text
 from annals.ledger.append import append
 from annals.ledger.entry import MESSAGE, Entry, Record, Tail
+from annals.ledger.entry_items import from_ledger_item
 from annals.ledger.history import read_preamble
-from annals.ledger.items import from_ledger_item
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
 from annals.ledger.messages import MARKS, numbered_messages, show
-from annals.ledger.retry import tries
 from annals.settings import settings
-from annals.state import read_items
 
 MAX_BATCH_BYTES = 300 * 1024
 """How many bytes of messages go into one entry, so that the entry stays well below what it can hold."""

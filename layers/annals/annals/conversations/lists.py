@@ -17,7 +17,7 @@ from annals.answers import Room, fitting
 from annals.conversations.filters import COUNT, CREATED, LAST_MESSAGE, MEMBERS, SPACE, UPDATED, Conditions, value_of
 from annals.conversations.heads import Head, member_list, read_heads, space_list, tenant_list
 from annals.conversations.read import show_conversation
-from annals.dynamodb import client, from_item
+from annals.database.dynamodb import client, from_item
 from annals.errors import InvalidInput
 from annals.settings import settings
 

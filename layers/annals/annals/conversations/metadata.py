@@ -12,13 +12,13 @@ from botocore.exceptions import ClientError
 
 from annals.conversations.heads import HEAD, Head, head_key, metadata_text, project, read_head
 from annals.conversations.read import read_conversation
-from annals.dynamodb import client, from_item, to_item
+from annals.database.dynamodb import client, from_item, to_item
+from annals.database.retries import tries
+from annals.database.state import write_together
 from annals.errors import AppendConflict, PreconditionFailed
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.keys import conversation_pk
-from annals.ledger.retry import tries
 from annals.settings import settings
-from annals.state import write_together
 from annals.times import now_ms
 
 

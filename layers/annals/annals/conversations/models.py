@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
+from annals.api.fields import ConversationId, Id, Json, MessageId, Model, Name, Question, Said, SaidJson, refusal, to_ms
+from annals.api.filters import JsonFilter
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.conversations.receipts import Receipt
 from annals.errors import InvalidInput
-from annals.http.conditions import JsonFilter
-from annals.http.model import ConversationId, Id, Json, Model, Name, Question, Said, SaidJson, refusal, to_ms
 from annals.ledger.messages import Message
 from annals.times import to_rfc3339
 
@@ -341,3 +341,17 @@ class ImportedConversations(TypedDict):
 
     conversations: list[ImportedConversation]
     omitted: NotRequired[int]
+
+
+class NewConversationRef(Model):
+    """The messages that a memory comes from."""
+
+    conversation_id: Id
+    message_ids: Annotated[list[MessageId], Field(min_length=1, max_length=100)]
+
+
+class ConversationRef(TypedDict):
+    """Where in the ledger a memory comes from."""
+
+    conversationId: str
+    messageIds: list[str]

@@ -11,10 +11,10 @@ import secrets
 from functools import lru_cache
 from hashlib import sha256
 
-from annals.dynamodb import client, from_item, to_item
+from annals.database.dynamodb import client, from_item, to_item
+from annals.database.state import put_if
 from annals.ledger.keys import escape
 from annals.settings import settings
-from annals.state import put_if
 
 SECRET_BYTES = 32
 

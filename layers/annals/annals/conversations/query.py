@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from annals.api.cursors import Cursors
 from annals.conversations.filters import LAST_MESSAGE
 from annals.conversations.lists import SORT_KEYS, ConversationPage, Order, Place
 from annals.errors import InvalidInput
-from annals.http.cursors import Cursors
 
 PAGING = ("limit", "cursor", "sortBy", "sortOrder")
 """The query parameters that are no filter."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.state import put_if
 from annals.errors import ReceiptNotFound
 from annals.ledger.keys import conversation_pk, escape
 from annals.settings import settings
-from annals.state import put_if
 from annals.times import now_ms
 
 RECEIPT = "RECEIPT"

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from annals.conversations.models import ShownSummary
-from annals.damage import Types, misfit, readable, reading
-from annals.dynamodb import Item, client, from_item
+from annals.database.damage import Types, misfit, readable, reading
+from annals.database.dynamodb import Item, client, from_item
+from annals.database.state import state_item
 from annals.errors import Damaged
 from annals.ledger.messages import Message
 from annals.settings import settings
-from annals.state import state_item
 from annals.times import to_rfc3339
 
 SUMMARY: Types = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from annals.dynamodb import Item, client, to_item
+from annals.database.dynamodb import Item, client, to_item
 from annals.settings import settings
 
 WITHDRAWN = "WITHDRAWN"

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from annals.api.fields import ConversationId, Model, SaidJson, Text, refusal
 from annals.conversations.create import NewConversation
+from annals.conversations.message_models import NewMessages
 from annals.conversations.models import ConversationType, Participants
 from annals.errors import InvalidInput
-from annals.http.messages import NewMessages
-from annals.http.model import ConversationId, Model, SaidJson, Text, refusal
 from annals.http.problems import from_validation
 from annals.http.requests import MAX_KEY_CHARS
 from annals.memory.models import Remember

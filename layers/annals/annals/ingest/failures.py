@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from annals.errors import AnnalsError
-from annals.memory.failures import queues
+from annals.memory.indexing.failures import queues
 from annals.settings import settings
 
 MAX_DETAIL_CHARS = 1000

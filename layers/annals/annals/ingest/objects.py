@@ -13,7 +13,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
-from annals.dynamodb import client, from_item, to_item
+from annals.database.dynamodb import client, from_item, to_item
 from annals.errors import AnnalsError, InvalidInput, NotFound, RequestTooLarge
 from annals.ingest.failures import is_poison, report
 from annals.ingest.lines import MAX_LINE_BYTES, numbered_lines, store_line

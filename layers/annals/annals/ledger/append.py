@@ -10,7 +10,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals import telemetry
-from annals.dynamodb import client
+from annals.database.dynamodb import client
+from annals.database.retries import tries
 from annals.errors import (
     AppendConflict,
     ConversationErased,
@@ -19,11 +20,10 @@ from annals.errors import (
     PreconditionFailed,
 )
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, SEALED, Entry, Record, Tail
+from annals.ledger.entry_items import from_ledger_item, to_ledger_item
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_result
-from annals.ledger.items import from_ledger_item, to_ledger_item
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.read import read_entry, walk
-from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail, salvage_tail, tails
 from annals.settings import settings
 from annals.times import now_ms

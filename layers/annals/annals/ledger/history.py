@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from annals.answers import Room
-from annals.damage import report
+from annals.database.damage import report
 from annals.errors import DamagedEntry
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record, Tail
 from annals.ledger.keys import entry_sk

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.errors import IdempotencyKeyReused
 from annals.ledger.entry import IDEMPOTENCY_BYTES, SALT_BYTES, Entry, Idempotency
 from annals.ledger.keys import escape

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from annals.damage import report
-from annals.dynamodb import Item, client
+from annals.database.damage import report
+from annals.database.dynamodb import Item, client
 from annals.errors import DamagedEntry
 from annals.ledger.entry import Entry
-from annals.ledger.items import check_ledger_item, from_ledger_item
+from annals.ledger.entry_items import check_ledger_item, from_ledger_item
 from annals.ledger.keys import MAX_SEQ, entry_sk
 from annals.settings import settings
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from annals.dynamodb import Item, client, from_item
+from annals.database.dynamodb import Item, client, from_item
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, MessageNotFound
 from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, REDACTION, Entry
-from annals.ledger.items import BESIDE, DAMAGED, ENTRY, RECORD
+from annals.ledger.entry_items import BESIDE, DAMAGED, ENTRY, RECORD
 from annals.ledger.keys import MAX_SEQ, conversation_pk, entry_sk, seq_of_sk
 from annals.ledger.messages import Message, message_id, read_messages, seq_of
 from annals.ledger.read import entry_items, read_records

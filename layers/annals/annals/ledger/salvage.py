@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from annals.dynamodb import from_item
-from annals.ledger.items import inflate
+from annals.database.dynamodb import from_item
+from annals.ledger.entry_items import inflate
 
 
 def said_in_damaged(item: Mapping[str, Any]) -> list[dict[str, Any] | None]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from annals.dynamodb import Item, from_item, to_item
+from annals.database.dynamodb import Item, from_item, to_item
 from annals.errors import DamagedEntry
 from annals.ledger.entry import (
     ARCHIVE,
@@ -25,7 +25,7 @@ from annals.ledger.entry import (
     SEALED,
     Entry,
 )
-from annals.ledger.items import DAMAGED, check_ledger_item
+from annals.ledger.entry_items import DAMAGED, check_ledger_item
 
 STATES = (OPEN, SEALED, ERASED)
 

@@ -9,11 +9,11 @@ from itertools import chain
 from threading import Lock
 from typing import Any
 
-from annals.damage import Types, misfit, report
-from annals.dynamodb import Item, client, from_item
+from annals.database.damage import Types, misfit, report
+from annals.database.dynamodb import Item, client, from_item
 from annals.errors import DamagedEntry
 from annals.ledger.entry import MESSAGE, NO_HASH, RECENT, SEALED, Tail
-from annals.ledger.items import idempotency_of
+from annals.ledger.entry_items import idempotency_of
 from annals.ledger.keys import MAX_SEQ, entry_sk, seq_of_sk
 from annals.ledger.read import entry_items, walk
 from annals.ledger.scrub import kept_of, places_of

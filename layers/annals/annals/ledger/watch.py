@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 
 from annals import telemetry
-from annals.damage import report
+from annals.database.damage import report
 from annals.errors import DamagedEntry
 from annals.ledger.entry import ERASED, REDACTION
 from annals.ledger.read import entry_items, walk

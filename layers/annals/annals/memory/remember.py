@@ -24,10 +24,11 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import WITHDRAWN, Message, marked, message_id, new_message, salts_of
 from annals.memory.facts.extraction import Line
 from annals.memory.facts.making import demand_source
-from annals.memory.facts.of_turns import Kept, Source, demand_fitting, keep_facts
-from annals.memory.models import NewTurn, Remember, Remembered, RememberFacts
-from annals.memory.raw import DEFAULT_IMPORTANCE, memories_of
-from annals.memory.shown import show_memory
+from annals.memory.facts.models import RememberFacts
+from annals.memory.facts.turn_facts import Kept, Source, demand_fitting, keep_facts
+from annals.memory.memories.presenters import show_memory
+from annals.memory.memories.raw import DEFAULT_IMPORTANCE, memories_of
+from annals.memory.models import NewTurn, Remember, Remembered
 from annals.times import from_rfc3339, to_rfc3339
 
 

@@ -15,18 +15,18 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from annals.access.caller import Caller
-from annals.damage import Types, misfit, reading
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.api.fields import Id, Json, Model, Name, Word, refusal
+from annals.database.damage import Types, misfit, reading
+from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.retries import tries
+from annals.database.state import put_if, write_together
 from annals.errors import AppendConflict, Damaged, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound
-from annals.http.model import Id, Json, Model, Name, Word, refusal
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.keys import unescape
-from annals.ledger.retry import tries
-from annals.memory.people.traces import SPACE, put_trace
-from annals.memory.timers import read_retention_days, space_key
+from annals.memory.retention_timers import read_retention_days, space_key
+from annals.memory.users.traces import SPACE, put_trace
 from annals.settings import settings
-from annals.state import put_if, write_together
 from annals.times import now_ms, to_rfc3339
 
 MAX_BYTES = 256 * 1024

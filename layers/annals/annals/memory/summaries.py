@@ -17,16 +17,16 @@ from botocore.exceptions import ClientError
 
 from annals.conversations.read import demand_tail
 from annals.conversations.summaries import Summary, read_summary, to_summary_item
-from annals.dynamodb import client
+from annals.database.dynamodb import client
+from annals.database.retries import tries
 from annals.errors import AnnalsError, AppendConflict, NothingToSummarize
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import MESSAGE, Tail
 from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
 from annals.ledger.messages import Message, messages_of
 from annals.ledger.read import read_records
-from annals.ledger.retry import tries
 from annals.ledger.tail import read_tail
-from annals.memory import ports
+from annals.memory import adapters
 from annals.memory.summarizers import Summarizer
 from annals.settings import settings
 from annals.times import now_ms
@@ -66,7 +66,7 @@ def summarize(tenant: str, conversation_id: str, *, model: str | None = None, bu
     for batch in _batches(pk, found.to_seq if found else 0, tail):
         if found and time.monotonic() > deadline - budget_s / 2:
             break
-        found = _store(pk, tail, _extended(ports.summarizer(), found, batch, model, deadline))
+        found = _store(pk, tail, _extended(adapters.summarizer(), found, batch, model, deadline))
         if found.to_seq != batch.to_seq:
             # Somebody else's summary covers more than this one would.
             break

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
-from annals.http.model import Model, Text
-from annals.models.asking import Asker
-from annals.models.offline_embedding import STOP_WORDS
+from annals.api.fields import Model, Text
+from annals.providers.offline_embedding import STOP_WORDS
+from annals.providers.structured import Asker
 from annals.quoting import name_of, on_one_line, shown_name
 
 OFFLINE = "offline"

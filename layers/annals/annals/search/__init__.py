@@ -10,7 +10,7 @@ from annals.search.documents import Document
 from annals.search.engine import Hit, SearchRequest, search
 from annals.search.generations import RebuildableIndex
 from annals.search.pipeline import index_documents
-from annals.search.port import Candidates, Failure, Filters, Scope, SearchIndex
+from annals.search.protocol import Candidates, Failure, Filters, Scope, SearchIndex
 from annals.settings import Settings
 
 __all__ = [
@@ -32,11 +32,11 @@ __all__ = [
 def from_settings(settings: Settings) -> RebuildableIndex:
     """The index that the settings name. Raises ConfigurationError where they name none."""
     if settings.embedded_index:
-        from annals.search.embedded import EmbeddedIndex
+        from annals.search.embedded.index import EmbeddedIndex
 
         return EmbeddedIndex(settings.embedded_index)
     if settings.opensearch_url:
-        from annals.search.opensearch import OpenSearchIndex
+        from annals.search.opensearch.index import OpenSearchIndex
 
         return OpenSearchIndex(
             settings.opensearch_url,

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from annals import telemetry
 from annals.errors import InvalidInput
-from annals.models.embedding import Embedder, unit
-from annals.models.reranking import Reranker
+from annals.providers.embedding import Embedder, unit
+from annals.providers.reranking import Reranker
 from annals.search import fusion, questions, reranking
 from annals.search.documents import Document
 from annals.search.fusion import Ranked, Weights
-from annals.search.port import Filters, Scope, SearchIndex
+from annals.search.protocol import Filters, Scope, SearchIndex
 from annals.search.questions import Question
 from annals.search.snippets import snippet
 

@@ -13,7 +13,7 @@ from math import log1p
 from annals.search import words
 from annals.search.dates import tells_time
 from annals.search.documents import Document
-from annals.search.port import Candidates
+from annals.search.protocol import Candidates
 from annals.search.questions import Question
 
 SCALED_OVER = 100

@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from annals.errors import ConfigurationError, SearchUnavailable
 from annals.search.documents import INDEX_VERSION, OWNED_SINCE
-from annals.search.port import SearchIndex
+from annals.search.protocol import SearchIndex
 
 Place = tuple[str, str]
 """The tenant and the memory id of a document."""

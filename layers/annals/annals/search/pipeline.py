@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from annals import telemetry
 from annals.errors import EmbeddingUnavailable, OutOfTime
-from annals.models.embedding import Embedder
+from annals.providers.embedding import Embedder
 from annals.search import words
 from annals.search.documents import Document, Vector, vector_digest
 from annals.search.parts import parts_of
-from annals.search.port import Failure, SearchIndex
+from annals.search.protocol import Failure, SearchIndex
 
 BATCH = 128
 """About so many texts are embedded and stored together."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from annals import telemetry
 from annals.errors import RerankUnavailable
-from annals.models.reranking import Reranker
+from annals.providers.reranking import Reranker
 from annals.search import words
 from annals.search.fusion import Ranked, in_order, scaled
 

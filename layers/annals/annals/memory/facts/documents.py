@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from annals.memory.facts.items import Known, StoredFact, normalised
+from annals.memory.facts.fact_items import Known, StoredFact, normalised
 from annals.search.documents import SOMEBODY, Document
 
 FACT = "annals:fact"

@@ -8,9 +8,9 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from annals.http.model import Model
-from annals.memory.models import MAX_FACTS, SaidFact
-from annals.models.asking import Asker
+from annals.api.fields import Model
+from annals.memory.facts.models import MAX_FACTS, SaidFact
+from annals.providers.structured import Asker
 from annals.quoting import on_one_line, shown_name
 
 INSTRUCTIONS = """\

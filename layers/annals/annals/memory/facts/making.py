@@ -10,9 +10,9 @@ from annals.conversations.read import demand_space, demand_tail
 from annals.errors import MemorySpaceMismatch, MessageNotFound, MessageRedacted
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, read_messages
-from annals.memory.facts.items import StoredFact
+from annals.memory.facts.fact_items import StoredFact
+from annals.memory.facts.models import CreateFact
 from annals.memory.facts.store import new_fact_id
-from annals.memory.models import CreateFact
 from annals.times import now_ms
 
 

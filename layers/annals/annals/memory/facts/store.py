@@ -13,15 +13,16 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
-from annals.damage import salvaged_text
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.database.damage import salvaged_text
+from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.retries import tries
+from annals.database.state import cancellation_reasons, delete_partition, read_partition, write_where
 from annals.errors import AppendConflict, Damaged, FactNotFound
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import unescape
-from annals.ledger.retry import tries
-from annals.memory.facts.items import (
+from annals.memory.facts.fact_items import (
     FACT_PREFIX,
     Known,
     StoredFact,
@@ -36,11 +37,10 @@ from annals.memory.facts.items import (
     sources_pk,
     split_fact_key,
 )
-from annals.memory.items import read_stored
-from annals.memory.people.traces import trace_keys, trace_puts
-from annals.memory.sources import Ref, Source, still_said
+from annals.memory.memories.memory_items import read_stored
+from annals.memory.memories.sources import Ref, Source, still_said
+from annals.memory.users.traces import trace_keys, trace_puts
 from annals.settings import settings
-from annals.state import cancellation_reasons, delete_partition, read_partition, write_where
 
 WORKERS = 8
 """How many facts are read or deleted side by side."""

@@ -21,20 +21,20 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.conversations.receipts import not_erased_check
-from annals.dynamodb import Item, client, from_item, to_item
+from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.retries import tries
+from annals.database.state import cancellation_reasons, delete_partition, put_if, read_partition
 from annals.errors import AppendConflict, ConversationErased, MessageRedacted, StreamNotFound
 from annals.json_text import dump, parse
 from annals.ledger.append import RETRIED_REASONS, find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk, escape
 from annals.ledger.messages import message_id
-from annals.ledger.retry import tries
-from annals.memory.items import not_redacted_check
-from annals.memory.sources import Ref, read_withdrawn
+from annals.memory.memories.memory_items import not_redacted_check
+from annals.memory.memories.sources import Ref, read_withdrawn
 from annals.memory.streaming.drafts import Batch, Draft, End, News
 from annals.search.turns import memory_id
 from annals.settings import settings
-from annals.state import cancellation_reasons, delete_partition, put_if, read_partition
 from annals.times import now_ms
 
 TURN, HEAD, PULSE, END = "A", "H", "P", "Z"

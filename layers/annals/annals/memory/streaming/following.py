@@ -16,7 +16,7 @@ from annals.memory.streaming import turns
 from annals.memory.streaming.drafts import Batch, Draft, Drafts, End, News
 from annals.memory.streaming.prompt import Recalled
 from annals.memory.streaming.turns import Event, StoredReply, TurnStore
-from annals.privacy import redact
+from annals.privacy.masking import redact
 from annals.times import now_ms
 
 POLL_S = 0.3

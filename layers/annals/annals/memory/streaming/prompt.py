@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from annals.models.chat import ChatMessage
+from annals.providers.chat import ChatMessage
 from annals.quoting import name_of, on_one_line, with_lines
 from annals.tokens import TOKENS_AROUND_MESSAGE, estimate
 

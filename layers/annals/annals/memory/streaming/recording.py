@@ -10,9 +10,9 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from annals import privacy
 from annals.errors import StreamNotFound
 from annals.memory.streaming.drafts import Batch, Draft, Drafts, End
+from annals.privacy import masking
 
 logger = logging.getLogger("annals")
 
@@ -121,7 +121,7 @@ class Recorder:
             logger.exception("The draft of %s is behind", self._draft.stream_id)
 
     async def _write(self) -> None:
-        if not privacy.is_on():  # a draft is stored, so that its followers get the reply at the end, and redacted
+        if not masking.is_on():  # a draft is stored, so that its followers get the reply at the end, and redacted
             self._waiting.extend(self._reply.drain())
         if self._is_context_new or (not self._waiting and asyncio.get_running_loop().time() > self._pulse_at):
             await run_sync(self._drafts.pulse, self._draft, self._context)

@@ -29,15 +29,15 @@ from annals.errors import (
     StreamNotFound,
 )
 from annals.http import problems
-from annals.ledger.items import MAX_ENTRY_BYTES
+from annals.ledger.entry_items import MAX_ENTRY_BYTES
 from annals.memory.streaming import turns
 from annals.memory.streaming.drafts import STREAM_ID, Drafts, End, News
 from annals.memory.streaming.following import Followed, Retold, Source, Told, cut
 from annals.memory.streaming.prompt import Prompt, prompt
 from annals.memory.streaming.recording import Recorder, Reply
 from annals.memory.streaming.turns import Begun, Event, StoredReply, StreamRequest, TurnStore
-from annals.models.chat import ChatModel, Finished, paced
-from annals.privacy import redact
+from annals.privacy.masking import redact
+from annals.providers.chat import ChatModel, Finished, paced
 
 logger = logging.getLogger("annals")
 

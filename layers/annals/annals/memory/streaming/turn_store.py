@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from annals import telemetry
 from annals.conversations.genesis import Genesis, read_genesis
 from annals.conversations.read import demand_tail
+from annals.database.state import cancellation_reasons
 from annals.errors import EntryTooLarge, MessageRedacted, SearchUnavailable
 from annals.json_text import dump
 from annals.ledger.append import Appended, append, find_entry
@@ -21,18 +22,19 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, message_id, messages_of, new_message
 from annals.ledger.read import read_entry
 from annals.memory.facts.extraction import Line
-from annals.memory.facts.of_turns import Kept, Source, demand_fitting, find_facts, keep_facts
-from annals.memory.items import not_redacted_check
-from annals.memory.models import FactsOfTurn, Hit, Remembered, RememberStream
-from annals.memory.owners import recent_messages
-from annals.memory.recalling import is_shown, within
+from annals.memory.facts.models import FactsOfTurn
+from annals.memory.facts.turn_facts import Kept, Source, demand_fitting, find_facts, keep_facts
+from annals.memory.memories.memory_items import not_redacted_check
+from annals.memory.memories.owners import recent_messages
+from annals.memory.models import Remembered, RememberStream
+from annals.memory.recall.models import Hit
+from annals.memory.recall.recalling import is_shown, within
+from annals.memory.recall.searching import search_memories
 from annals.memory.remember import Stored, said_beside, store, user_message
-from annals.memory.searching import search_memories
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
 from annals.memory.streaming.prompt import Recalled, tokens_of
 from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
 from annals.search.turns import memory_id
-from annals.state import cancellation_reasons
 from annals.tokens import estimate
 
 logger = logging.getLogger("annals")

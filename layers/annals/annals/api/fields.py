@@ -1,0 +1,215 @@
+"""What the API's request and response models share, and the types of their fields."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from annals.ledger.entry_items import MAX_ENTRY_BYTES
+from annals.privacy.masking import redact, redact_all
+from annals.times import from_rfc3339, to_rfc3339
+
+MAX_ID_CHARS = 128
+
+MAX_NAME_CHARS = 256
+
+MAX_TAG_CHARS = 128
+
+MAX_MEMORY_ID_CHARS = 160
+
+MAX_TEXT_CHARS = MAX_ENTRY_BYTES
+"""No text is longer that is stored: it would not fit an entry, which is 413 where it is written."""
+
+RESERVED_IDS = frozenset({"by-participants", "count", "delete-many", "export", "import", "search"})
+"""What stands beside a conversation's id in the routes."""
+
+
+class Model(BaseModel):
+    """A request or response: camelCase outside, no field that is not named, no value of another type."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
+
+
+def refusal(code: str, text: str, place: Sequence[str | int] = ()) -> PydanticCustomError:
+    """A refusal that a validator raises; its code reaches the caller, and its place within what was validated."""
+    return PydanticCustomError(code, "{text}", {"text": text, "place": place})
+
+
+JOINERS = str.maketrans("", "", "\u200c\u200d")
+"""What joins letters or keeps them apart, in Persian, Sinhala and emoji: all that ids take of what is not printed.
+
+Others (control characters, marks of direction, what is unassigned) would make an id look like another one.
+"""
+
+
+def _check_id(value: str, max_chars: int = MAX_ID_CHARS) -> str:
+    printed = value.translate(JOINERS)
+    if not printed.strip():
+        raise refusal("MISSING_REQUIRED_FIELD", "must not be blank")
+    if len(value) > max_chars or not printed.isprintable() or "/" in value or value in (".", ".."):
+        raise refusal("INVALID_ID_FORMAT", f"must have at most {max_chars} printable characters, and no slash")
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    """A part of a path, percent-decoded; text that is no UTF-8 would else be another id than was meant."""
+    try:
+        return unquote(value, errors="strict") if isinstance(value, str) else value
+    except UnicodeDecodeError:
+        raise refusal("INVALID_ID_FORMAT", "must be percent-encoded UTF-8") from None
+
+
+def _check_free(value: str) -> str:
+    if value in RESERVED_IDS:
+        raise refusal("INVALID_ID_FORMAT", f"must not be {value!r}, which is a route of its own")
+    return value
+
+
+def _check_text(value: str) -> str:
+    if not value.strip():
+        raise refusal("MISSING_REQUIRED_FIELD", "must not be blank")
+    return value
+
+
+def _check_importance(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
+        raise refusal("INVALID_IMPORTANCE", "must be a whole number from 0 to 100")
+    return value
+
+
+def _check_tag(value: str) -> str:
+    if not value.strip() or len(value) > MAX_TAG_CHARS:
+        raise refusal("INVALID_FORMAT", f"must not be blank, nor longer than {MAX_TAG_CHARS} characters")
+    return value
+
+
+UNIX_DIGITS = {10: 1_000_000, 13: 1_000, 16: 1}
+"""How many microseconds a Unix time counts by, known by its digits: seconds, milliseconds, microseconds.
+
+So many digits mean a moment between September 2001 and November 2286 in one of them, and none there in another. A
+number with more or fewer, such as a year, could be anything.
+"""
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def to_ms(value: Any) -> int:
+    """A time as the API takes it, RFC 3339 or Unix time, as Unix milliseconds."""
+    try:
+        if isinstance(value, str):
+            return _in_calendar(_of_unix(value) if value.isascii() and value.isdigit() else _of_text(value))
+        if isinstance(value, int) and not isinstance(value, bool):
+            return _of_unix(str(value))
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise refusal(
+        "INVALID_FORMAT",
+        "must be a time: RFC 3339 with a zone, such as 2024-01-01T00:00:00Z, or Unix time of 10 digits for seconds, "
+        "13 for milliseconds or 16 for microseconds",
+    )
+
+
+def _of_unix(digits: str) -> int:
+    """The milliseconds of a Unix time. Raises ValueError where its digits do not tell what it counts."""
+    if len(digits) not in UNIX_DIGITS or digits[0] in "-0":
+        raise ValueError("a number of another length")
+    return int(digits) * UNIX_DIGITS[len(digits)] // 1_000
+
+
+def _of_text(text: str) -> int:
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError("not an RFC 3339 time with a zone")
+    return from_rfc3339(text.upper())
+
+
+def _in_calendar(ms: int) -> int:
+    to_rfc3339(ms)
+    return ms
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise refusal("INVALID_FORMAT", "must be a finite number")
+    return value
+
+
+Id = Annotated[str, AfterValidator(_check_id), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_ID_CHARS})]
+"""An id that callers choose."""
+
+ConversationId = Annotated[Id, AfterValidator(_check_free)]
+"""A conversation's id that callers choose."""
+
+PathId = Annotated[
+    str,
+    BeforeValidator(_decoded),
+    AfterValidator(_check_id),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS}),
+]
+"""An id in a path: the one place where a path is percent-decoded."""
+
+PathMemoryId = Annotated[
+    str,
+    BeforeValidator(_decoded),
+    AfterValidator(lambda value: _check_id(value, MAX_MEMORY_ID_CHARS)),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_MEMORY_ID_CHARS}),
+]
+"""A memory's id in a path; that of a raw memory holds its conversation's id."""
+
+PathMessageId = Annotated[str, WithJsonSchema({"type": "string", "maxLength": MAX_ID_CHARS})]
+"""A message's id in a path; one that is none names no message."""
+
+MessageId = Annotated[str, Field(max_length=MAX_ID_CHARS)]
+"""A message's id, which Annals made; one that is none names no message."""
+
+Text = Annotated[str, AfterValidator(_check_text), Field(json_schema_extra={"minLength": 1})]
+"""A text that says something."""
+
+Name = Annotated[Text, Field(max_length=MAX_NAME_CHARS)]
+"""What somebody or something is called."""
+
+Word = Annotated[Text, Field(max_length=MAX_TAG_CHARS)]
+"""A word that things are told apart by."""
+
+Question = Annotated[Text, Field(max_length=MAX_TEXT_CHARS)]
+"""A text to search by, at most as long as a message can be; what it begins with counts."""
+
+Time = Annotated[
+    int,
+    BeforeValidator(to_ms),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}),
+]
+"""A time, as Unix milliseconds."""
+
+Importance = Annotated[int, BeforeValidator(_check_importance), Field(json_schema_extra={"minimum": 0, "maximum": 100})]
+"""How important a memory is, from 0 to 100."""
+
+Tag = Annotated[str, AfterValidator(_check_tag), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TAG_CHARS})]
+"""A word that memories are found by."""
+
+Score = Annotated[float, AfterValidator(_finite)]
+"""A finite number."""
+
+Json = dict[str, Any]
+"""Any JSON object, given back exactly."""
+
+
+class _FitsEntry:
+    """Shows in the API's description how long a text can be that is weighed when it is written."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"maxLength": MAX_TEXT_CHARS, **handler(core)}
+
+
+Said = Annotated[Text, AfterValidator(redact), _FitsEntry()]
+"""A text of what people say, which is stored: without personal data, where the settings want that."""
+
+SaidJson = Annotated[Json, AfterValidator(redact_all)]
+"""The same of a JSON object."""

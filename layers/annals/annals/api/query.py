@@ -1,0 +1,74 @@
+"""Query parameters beyond what a type can say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from annals.api.fields import to_ms
+from annals.errors import InvalidInput
+
+
+def demand_known(query: Mapping[str, str], names: Collection[str], code: str = "UNKNOWN_FIELD") -> None:
+    """Raise InvalidInput for a parameter that is none of these."""
+    for name in query.keys() - set(names):
+        raise InvalidInput(code, f"There is no query parameter {name!r} here.", field=name)
+
+
+UNFILTERED = frozenset({"cursor", "format", "limit", "lastRuns", "maxTokens", "order", "sortBy", "sortOrder"})
+"""The parameters that no route takes as a condition on what is meant."""
+
+
+def demand_said(query: Iterable[tuple[str, str]]) -> None:
+    """Raise InvalidInput for a parameter that says nothing: ``userId=`` would mean everybody."""
+    for name, value in query:
+        if not value.strip() and name not in UNFILTERED:
+            raise InvalidInput("INVALID_FILTER", f"{name} says nothing; leave it out.", field=name)
+
+
+def read_time(query: Mapping[str, str], name: str) -> int | None:
+    """A parameter that is a time, in Unix milliseconds. Raises InvalidInput."""
+    return time_of(query[name], name) if name in query else None
+
+
+def time_of(value: Any, field: str) -> int:
+    """A time as callers write it, in Unix milliseconds. Raises InvalidInput."""
+    try:
+        return to_ms(value)
+    except PydanticCustomError as error:
+        raise InvalidInput("INVALID_FORMAT", f"{field} {error.message()}.", field=field) from None
+
+
+def read_words(query: Mapping[str, str], name: str) -> list[str]:
+    """A parameter that is a comma-separated list. Raises InvalidInput for a blank in it."""
+    if name not in query:
+        return []
+    words = [part.strip() for part in query[name].split(",")]
+    if not all(words):
+        raise InvalidInput("INVALID_FORMAT", f"{name} must have no blanks in its list.", field=name)
+    return words
+
+
+def read_flag(query: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    """A parameter that is ``true`` or ``false``; false where it is not there, unless said otherwise.
+
+    Raises InvalidInput.
+    """
+    if name not in query:
+        return default
+    said = query[name]
+    if said not in ("true", "false"):
+        raise InvalidInput("INVALID_FORMAT", f"{name} must be true or false.", field=name)
+    return said == "true"
+
+
+def read_count(query: Mapping[str, str], name: str) -> int | None:
+    """A parameter that is a whole number from 0. Raises InvalidInput."""
+    if name not in query:
+        return None
+    digits = query[name]
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 12:
+        raise InvalidInput("INVALID_RANGE", f"{name} must be a whole number from 0.", field=name)
+    return int(digits)

@@ -1,0 +1,157 @@
+"""What the API takes and gives of messages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, ValidationInfo, field_validator
+from pydantic import Tag as Branch
+from typing_extensions import TypedDict
+
+from annals.api.fields import (
+    MAX_NAME_CHARS,
+    MAX_TEXT_CHARS,
+    Id,
+    Importance,
+    MessageId,
+    Model,
+    SaidJson,
+    Tag,
+    Time,
+    refusal,
+)
+from annals.ledger.messages import Message, marked
+from annals.privacy.masking import redact, redact_all
+from annals.times import to_rfc3339
+
+ROLES = {"user": "user", "assistant": "assistant", "agent": "assistant", "system": "system", "tool": "tool"}
+
+
+def to_role(value: Any) -> str:
+    """The stored role that a caller's word for it means."""
+    if not isinstance(value, str) or value not in ROLES:
+        raise refusal("INVALID_ROLE", f"must be one of {', '.join(ROLES)}")
+    return ROLES[value]
+
+
+Role = Annotated[Literal["user", "assistant", "system", "tool"], BeforeValidator(to_role)]
+
+
+class NewMessage(Model):
+    """A message as a caller sends it. ``content`` is the text that is searched; ``parts`` is any JSON.
+
+    ``status`` is ``incomplete`` for what came of a reply that broke off. ``importance`` and ``tags`` say what it is as
+    a memory.
+    """
+
+    role: Role
+    parts: Annotated[Any, AfterValidator(redact_all)] = None
+    content: Annotated[
+        str, AfterValidator(redact), Field(validate_default=True, json_schema_extra={"maxLength": MAX_TEXT_CHARS})
+    ] = ""
+    name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
+    user_id: Id | None = None
+    participant_id: Id | None = None
+    from_: Annotated[Id | None, Field(alias="from")] = None
+    to: Id | None = None
+    thread_id: Id | None = None
+    run_id: Id | None = None
+    metadata: SaidJson | None = None
+    timestamp: Time | None = None
+    status: Literal["incomplete"] | None = None
+    importance: Importance | None = None
+    tags: list[Tag] = Field(default_factory=list, max_length=100)
+
+    @field_validator("content")
+    @classmethod
+    def _says_something(cls, content: str, info: ValidationInfo) -> str:
+        if not content and info.data.get("parts") is None:
+            raise refusal("MISSING_REQUIRED_FIELD", "must not be empty where there are no parts")
+        return content
+
+    def said(self) -> dict[str, Any]:
+        """What is stored: all that the caller said, and nothing else."""
+        said = self.model_dump(by_alias=True, exclude_unset=True, exclude={"importance", "tags"})
+        if self.timestamp is not None:
+            said["timestamp"] = to_rfc3339(self.timestamp)
+        return {"role": self.role, "content": self.content} | {
+            **{name: value for name, value in said.items() if value is not None or name == "parts"},
+            **marked(self.importance, self.tags),
+        }
+
+
+def _one_thread(messages: list[NewMessage]) -> list[NewMessage]:
+    if len({message.thread_id for message in messages}) > 1:
+        raise refusal("INVALID_FORMAT", "must all belong to one thread")
+    return messages
+
+
+MAX_MESSAGES = 4_000
+"""How many messages one request may append; no entry has room for as many."""
+
+
+class NewMessages(Model):
+    """Several messages, which are stored as one entry: all of them or none."""
+
+    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_MESSAGES), AfterValidator(_one_thread)]
+
+
+def _distinct(ids: list[str]) -> list[str]:
+    if len(set(ids)) < len(ids):
+        raise refusal("DUPLICATE_VALUES", "must not name an id twice")
+    return ids
+
+
+class GetMessages(Model):
+    """The ids of messages to be read."""
+
+    message_ids: Annotated[list[MessageId], Field(min_length=1, max_length=1000), AfterValidator(_distinct)]
+
+
+def _shape(value: Any) -> str:
+    return "<messages>" if isinstance(value, dict) and "messages" in value else "<message>"
+
+
+AppendMessages = Annotated[
+    Annotated[NewMessage, Branch("<message>")] | Annotated[NewMessages, Branch("<messages>")], Discriminator(_shape)
+]
+"""One message, or several."""
+
+
+class Appended(TypedDict):
+    """What an append stored, and where the conversation is now."""
+
+    conversationId: str
+    messages: list[Message]
+    messageCount: int
+    headHash: str
+
+
+class History(TypedDict):
+    """A page of messages; ``total`` counts all messages of the conversation.
+
+    ``omitted`` is whether the answer has no room for all the runs that were asked for.
+    """
+
+    items: list[Message]
+    nextCursor: NotRequired[str]
+    omitted: NotRequired[bool]
+    total: int
+
+
+class MessageList(TypedDict):
+    """Messages. ``omitted`` are the ids of those for which the answer has no room."""
+
+    items: list[Message]
+    omitted: NotRequired[list[str]]
+
+
+class Verified(TypedDict):
+    """What verifying a conversation's chain found."""
+
+    valid: bool
+    messageCount: int
+    entries: int
+    headHash: str
+    firstBadSeq: NotRequired[int]
+    reason: NotRequired[str]

@@ -1,0 +1,1 @@
+"""DynamoDB: its client, the state table, the streams, items that were changed behind Annals."""

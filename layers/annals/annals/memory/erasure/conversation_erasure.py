@@ -1,0 +1,202 @@
+"""Erasure: everything that was said in a conversation goes; its chain and its id stay, so that nobody reuses it.
+
+The erasure's record comes first, and with it a receipt: from then on the conversation is gone for everyone. Then the
+head and every entry are scrubbed. Each step can be done again, so whoever finds an erasure unfinished finishes it. The
+receipt itself hands it over: it reaches the stream's function, which goes on where nobody else does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+
+from annals import telemetry
+from annals.conversations.genesis import read_genesis
+from annals.conversations.heads import drop_state, state_deletes
+from annals.conversations.lists import Selection, every_match
+from annals.conversations.participant_locks import release_holder
+from annals.conversations.read import find_space_of
+from annals.conversations.receipts import (
+    Receipt,
+    find_receipt,
+    lease,
+    read_receipt,
+    receipt_id,
+    receipt_put,
+    store_counts,
+    store_receipt,
+)
+from annals.database.dynamodb import Item
+from annals.errors import (
+    ConversationErased,
+    ConversationNotFound,
+    DamagedEntry,
+    DeleteManyThresholdExceeded,
+    InvalidInput,
+)
+from annals.json_text import dump
+from annals.ledger.append import NewRecord, append
+from annals.ledger.entry import ERASED, ERASURE
+from annals.ledger.keys import conversation_pk, seq_of_sk
+from annals.ledger.read import entry_items, items_around
+from annals.ledger.redact import scrub_item
+from annals.ledger.tail import salvage_tail
+from annals.memory.facts.store import count_facts_of, forget_facts_of
+from annals.memory.memories.references import count_memories_of
+from annals.memory.memories.store import forget_memories_of
+from annals.memory.streaming.draft_table import forget_drafts
+from annals.times import now_ms
+
+RETENTION = "retention"
+"""Who erases, and why, where nobody asked for it."""
+
+UNCONFIRMED = 10
+"""How many conversations one request may erase without being told to twice."""
+
+MAX_MANY = 1_000
+"""How many conversations one request may erase at all."""
+
+WRITERS = 8
+"""How many entries are scrubbed side by side."""
+
+BATCH = 200
+"""How many entries are scrubbed between two looks at the clock."""
+
+
+def erase(tenant: str, conversation_id: str, by: str, budget_s: float) -> Receipt:
+    """Erase a conversation, as far as the time goes; what is left over is handed to the stream's function.
+
+    Erasing it again goes on where the last try ended, or returns its receipt. Raises ConversationNotFound.
+    """
+    return proceed(_begin(tenant, conversation_id, by, leased_until=lease(budget_s)), budget_s)
+
+
+def erase_expired(tenant: str, conversation_id: str, last_seq: int, budget_s: float) -> Receipt:
+    """Erase a conversation for its space's retention. Raises PreconditionFailed where it went on behind a seq."""
+    begun = _begin(
+        tenant, conversation_id, RETENTION, reason=RETENTION, expected_seq=last_seq, leased_until=lease(budget_s)
+    )
+    return proceed(begun, budget_s)
+
+
+def _begin(
+    tenant: str,
+    conversation_id: str,
+    by: str,
+    *,
+    reason: str | None = None,
+    expected_seq: int | None = None,
+    leased_until: int = 0,
+) -> Receipt:
+    """Append the erasure's record, and write the receipt with it; of an erasure that began before, its receipt."""
+    name = receipt_id(conversation_pk(tenant, conversation_id))
+    earlier = find_receipt(tenant, name)
+    if earlier is not None:
+        return earlier
+    space = find_space_of(tenant, conversation_id)
+    receipt = Receipt(tenant, name, conversation_id, by, now_ms(), space, reason, leased_until=leased_until)
+    record = NewRecord(ERASURE, dump({"by": by}).encode())
+    try:
+        append(
+            tenant,
+            conversation_id,
+            [record],
+            expected_seq=expected_seq,
+            state=ERASED,
+            also=[receipt_put(receipt), *state_deletes(conversation_pk(tenant, conversation_id))],
+            salvage=True,
+        )
+    except ConversationErased:
+        return read_receipt(tenant, name)
+    return receipt
+
+
+def erase_many(chosen: Selection, by: str, *, dry_run: bool, confirmed: bool) -> list[str]:
+    """Erase every conversation of a selection, and return their ids; a dry run only returns them.
+
+    What somebody else erases meanwhile is passed over.
+
+    Raises
+    ------
+    DeleteManyThresholdExceeded : more than ten match, and that was not confirmed
+    InvalidInput : TOO_MANY_MATCHES for one request
+    """
+    ids = [head.genesis.conversation_id for head in islice(every_match(chosen), MAX_MANY + 1)]
+    if len(ids) > MAX_MANY:
+        detail = f"More than {MAX_MANY} conversations match; filter further."
+        raise InvalidInput("TOO_MANY_MATCHES", detail, field="filter")
+    if dry_run:
+        return ids
+    if len(ids) > UNCONFIRMED and not confirmed:
+        raise DeleteManyThresholdExceeded(len(ids), UNCONFIRMED)
+    return [conversation_id for conversation_id in ids if _erase_one_of_many(chosen.tenant, conversation_id, by)]
+
+
+def _erase_one_of_many(tenant: str, conversation_id: str, by: str) -> bool:
+    """Begin to erase a conversation; False for one that is erased already, or of which a list shows a head alone."""
+    pk = conversation_pk(tenant, conversation_id)
+    is_first = find_receipt(tenant, receipt_id(pk)) is None
+    try:
+        # Without a lease: nobody works on it beyond this, so that the stream's function goes on at once.
+        _forget_state(_begin(tenant, conversation_id, by))
+    except ConversationNotFound:
+        drop_state(pk)
+        return False
+    return is_first
+
+
+def proceed(receipt: Receipt, budget_s: float) -> Receipt:
+    """Go on with an erasure for some seconds, and store how far it came."""
+    if receipt.erased_at is not None:
+        return receipt
+    deadline = time.monotonic() + budget_s
+    pk = conversation_pk(receipt.tenant, receipt.conversation_id)
+    receipt = _forget_state(receipt)
+    # The genesis comes last: until then it tells whoever goes on what else has to be forgotten.
+    entries = entry_items(pk, first=max(receipt.next_seq, 1))
+    with ThreadPoolExecutor(WRITERS) as writers:
+        while batch := list(islice(entries, BATCH)):
+            damaged = receipt.damaged + sum(writers.map(scrub_item, batch))
+            receipt = replace(receipt, next_seq=_seq_behind(batch, receipt.next_seq), damaged=damaged)
+            if time.monotonic() > deadline:
+                telemetry.count("ErasuresPending")
+                return store_receipt(replace(receipt, leased_until=0))
+    damaged = receipt.damaged + sum(map(scrub_item, items_around(pk)))
+    return _finish(replace(receipt, damaged=damaged), pk)
+
+
+def _seq_behind(batch: Sequence[Item], before: int) -> int:
+    """The seq from which an erasure goes on behind some items; among them may be some whose keys are no entry's."""
+    return max((seq + 1 for item in batch if (seq := seq_of_sk(item["sk"]["S"])) is not None), default=before)
+
+
+def _forget_state(receipt: Receipt) -> Receipt:
+    """Take the conversation out of the lists, and out of what finds it by its participants.
+
+    The facts and memories that were made of it go with it.
+    """
+    if receipt.facts is None:
+        # Counted before any goes, so that whoever finishes a broken-off erasure still knows how many there were.
+        facts = count_facts_of(receipt.tenant, receipt.conversation_id)
+        memories = count_memories_of(receipt.tenant, receipt.conversation_id)
+        receipt = store_counts(replace(receipt, facts=facts, memories=memories))
+    forget_memories_of(receipt.tenant, receipt.conversation_id)
+    forget_facts_of(receipt.tenant, receipt.conversation_id)
+    forget_drafts(receipt.tenant, receipt.conversation_id)
+    pk = conversation_pk(receipt.tenant, receipt.conversation_id)
+    drop_state(pk)
+    with suppress(ConversationNotFound, DamagedEntry):
+        release_holder(read_genesis(receipt.tenant, receipt.conversation_id))
+    return receipt
+
+
+def _finish(receipt: Receipt, pk: str) -> Receipt:
+    tail = salvage_tail(pk)
+    if tail is None:
+        raise ConversationNotFound(receipt.conversation_id)
+    done = replace(receipt, erased_at=now_ms(), leased_until=0, messages=tail.count, head_hash=tail.hash)
+    return store_receipt(done)

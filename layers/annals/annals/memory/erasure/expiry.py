@@ -1,0 +1,61 @@
+"""Expiring: what happens when a conversation's timer is gone."""
+
+from __future__ import annotations
+
+from annals.conversations.genesis import read_genesis
+from annals.conversations.read import find_space_of
+from annals.conversations.receipts import find_receipt, receipt_id
+from annals.errors import DamagedEntry, PreconditionFailed
+from annals.ledger.entry import ERASED, Tail
+from annals.ledger.keys import split_conversation_pk
+from annals.ledger.tail import last_message, salvage_tail
+from annals.memory.erasure.conversation_erasure import RETENTION, erase_expired, proceed
+from annals.memory.retention_timers import DAY_MS, read_retention_days, set_timer
+from annals.times import now_ms
+
+
+def expire(pk: str, budget_s: float) -> None:
+    """Erase a conversation of which the timer is gone, if its space wants that; else set the timer anew.
+
+    A timer goes for other reasons, too, with an erasure for one, and the retention may have changed since it was set:
+    what counts is what is stored now. Doing it again finishes what was begun.
+    """
+    tail = salvage_tail(pk)
+    if tail is None:
+        return
+    if tail.state == ERASED:
+        _finish(pk, budget_s)
+    else:
+        _erase_if_due(pk, tail, budget_s)
+
+
+def _finish(pk: str, budget_s: float) -> None:
+    """Go on with an erasure that began here; others are in other hands."""
+    receipt = find_receipt(split_conversation_pk(pk)[0], receipt_id(pk))
+    if receipt and receipt.reason == RETENTION:
+        proceed(receipt, budget_s)
+
+
+def _erase_if_due(pk: str, tail: Tail, budget_s: float) -> None:
+    tenant, conversation_id = split_conversation_pk(pk)
+    days = read_retention_days(tenant, find_space_of(tenant, conversation_id))
+    if days is None:
+        return
+    spoken_at = _spoken_at(pk, tail)
+    if now_ms() < spoken_at + days * DAY_MS:
+        set_timer(pk, spoken_at, days)
+        return
+    try:
+        erase_expired(tenant, conversation_id, tail.seq, budget_s)
+    except PreconditionFailed:
+        # Somebody went on with the conversation at this very moment.
+        set_timer(pk, now_ms(), days)
+
+
+def _spoken_at(pk: str, tail: Tail) -> int:
+    """When something was last said, or the conversation was made; where that is damaged, when it last grew."""
+    try:
+        newest = last_message(pk, tail)
+        return newest.at if newest else read_genesis(*split_conversation_pk(pk)).created_at
+    except DamagedEntry:
+        return tail.at

@@ -1,0 +1,90 @@
+"""Finishing erasures whose process died, or had no time left.
+
+A receipt hands its erasure over as it is stored: it reaches the stream's function, which goes on where nobody else
+does. Each step can be done again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from annals import telemetry
+from annals.conversations.receipts import find_receipt, store_receipt
+from annals.errors import Unavailable
+from annals.ledger.keys import unescape
+from annals.memory.erasure.conversation_erasure import proceed
+from annals.memory.erasure.expiry import expire
+from annals.memory.erasure.person_erasure import erase_late, proceed_with_person
+from annals.memory.erasure.person_receipts import LATE, find_person_receipt, store_person_receipt
+from annals.memory.retention_timers import TIMER
+from annals.settings import settings
+from annals.times import now_ms
+
+POLL_S = 0.5
+"""How often a receipt is read while another process is at work on it."""
+
+LONGEST_WAIT_S = 30.0
+"""How long another process is waited for at most: longer than any request works."""
+
+OVERDUE_MS = 3_600_000
+"""After how long an erasure that is not done is worth an alarm."""
+
+
+class Leased(Protocol):
+    """A receipt, be it a conversation's or a person's."""
+
+    @property
+    def begun_at(self) -> int: ...
+    @property
+    def leased_until(self) -> int: ...
+    @property
+    def erased_at(self) -> int | None: ...
+
+
+R = TypeVar("R", bound=Leased)
+
+
+def finish(pk: str, sk: str) -> None:
+    """Do what is left of the erasure that a receipt, or a timer that is gone, stands for."""
+    budget_s = settings().erase_budget_s
+    if sk == TIMER:
+        expire(pk, budget_s)
+        return
+    _, tenant, kind, name = map(unescape, pk.split("#"))
+    if kind != "R":
+        return
+    if person := _left(lambda: find_person_receipt(tenant, name)):
+        proceed_with_person(person, budget_s)
+    elif receipt := _left(lambda: find_receipt(tenant, name)):
+        proceed(receipt, budget_s)
+    if sk == LATE:
+        erase_late(tenant, name, budget_s)
+
+
+def hand_over(pk: str) -> None:
+    """Have the stream's function go on with the erasure of a receipt, where that is not done."""
+    _, tenant, _, name = map(unescape, pk.split("#"))
+    person, receipt = find_person_receipt(tenant, name), find_receipt(tenant, name)
+    if person and person.erased_at is None:
+        with suppress(Unavailable):  # somebody is at work on it
+            store_person_receipt(replace(person, leased_until=0))
+    if receipt and receipt.erased_at is None:
+        store_receipt(replace(receipt, leased_until=0))
+
+
+def _left(find: Callable[[], R | None]) -> R | None:
+    """The receipt of an erasure that is to be gone on with, once nobody else does; None where nothing is left."""
+    until = time.monotonic() + LONGEST_WAIT_S
+    receipt = find()
+    while receipt and receipt.erased_at is None and receipt.leased_until > now_ms() and time.monotonic() < until:
+        time.sleep(POLL_S)
+        receipt = find()
+    if receipt is None or receipt.erased_at is not None:
+        return None
+    if now_ms() - receipt.begun_at > OVERDUE_MS:
+        telemetry.count("ErasuresOverdue")
+    return receipt

@@ -1,0 +1,89 @@
+"""Withdrawing a message: its content goes from the ledger, and with it all that was made of it.
+
+The change of its entry reaches the stream's function, which finishes what the withdrawal had no time for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from annals.conversations.heads import figures_delete
+from annals.conversations.read import find_space_of
+from annals.conversations.summaries import summary_delete
+from annals.conversations.withdrawals import withdrawal_put
+from annals.errors import DamagedEntry
+from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
+from annals.ledger.keys import conversation_pk, split_conversation_pk
+from annals.ledger.messages import message_id, read_messages, seq_of
+from annals.ledger.read import walk
+from annals.ledger.redact import bare_seqs, redact
+from annals.ledger.tail import salvage_tail
+from annals.memory.facts.store import forget_facts_of
+from annals.memory.memories.memory_items import StoredMemory, redaction_put, split_raw_id
+from annals.memory.memories.store import forget_memories_of, forget_memory
+from annals.memory.streaming.draft_table import forget_drafts
+from annals.search.turns import memory_id
+
+
+def withdraw(tenant: str, conversation_id: str, message_id: str, reason: str, by: str) -> None:
+    """Redact a message, and forget what was made of it: memories, facts, its conversation's summary and drafts.
+
+    It can be done again.
+
+    In the redaction's own transaction a mark takes the memory's place, and another one tells whoever makes something of
+    the conversation at this moment. Raises ConversationNotFound, and what ``ledger.redact`` raises.
+    """
+    pk, seq = conversation_pk(tenant, conversation_id), seq_of(message_id) or 0
+    space = find_space_of(tenant, conversation_id) or ""
+    mark = redaction_put(tenant, memory_id(conversation_id, seq), space)
+    also = [withdrawal_put(pk), mark, summary_delete(pk), figures_delete(pk)]
+    redact(tenant, conversation_id, message_id, reason, by, also=also)
+    forget_what_came_of(tenant, conversation_id, seq)
+
+
+def forget_what_came_of(tenant: str, conversation_id: str, seq: int) -> None:
+    """Forget what was made of a message that is redacted. Whoever reads of its redaction in the stream does it again.
+
+    So it is done, whatever becomes of the process that redacted the message.
+    """
+    forget_memory(tenant, memory_id(conversation_id, seq))
+    forget_memories_of(tenant, conversation_id, message_id(seq))
+    forget_facts_of(tenant, conversation_id, message_id(seq))
+    forget_drafts(tenant, conversation_id, seq)
+
+
+def withdraw_with_source(memory: StoredMemory) -> None:
+    """Delete a memory that was made of messages which are gone: a former version let it stay."""
+    if memory.conversation_id is None or split_raw_id(memory.memory_id):
+        return
+    pk = conversation_pk(memory.tenant, memory.conversation_id)
+    tail = salvage_tail(pk)
+    if tail and tail.state == ERASED:
+        forget_memories_of(memory.tenant, memory.conversation_id)
+    elif tail:
+        for message in read_messages(pk, memory.message_ids):
+            if message.get("status") == "redacted":
+                forget_memories_of(memory.tenant, memory.conversation_id, message["messageId"])
+
+
+def finish_redactions(pk: str, seqs: Iterable[int]) -> None:
+    """Forget what came of the messages that are redacted in the entries which begin at these seqs.
+
+    Of an erased conversation, its receipt is what leads to the end.
+    """
+    tail = salvage_tail(pk)
+    if tail is None or tail.state == ERASED:
+        return
+    tenant, conversation_id = split_conversation_pk(pk)
+    for seq in seqs:
+        for each in _withdrawn_in(pk, seq):
+            forget_what_came_of(tenant, conversation_id, each)
+
+
+def _withdrawn_in(pk: str, seq: int) -> list[int]:
+    """The seqs of the messages whose words are gone in the entry that begins at this one."""
+    try:
+        records = [record for entry in walk(pk, first=seq, last=seq) for record in entry.records]
+    except DamagedEntry:
+        return bare_seqs(pk, seq)
+    return [record.seq for record in records if record.body is None and record.kind in (MESSAGE, PREAMBLE)]

@@ -1,0 +1,260 @@
+"""Receipts of persons' erasures: how far each one is, what comes next, and what it took away."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from itertools import islice
+from typing import Any, Literal, NotRequired
+
+from botocore.exceptions import ClientError
+from typing_extensions import TypedDict
+
+from annals.conversations.receipts import Receipt, read_receipt_item, receipt_key
+from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.state import put_if, read_partition
+from annals.errors import Unavailable
+from annals.ledger.keys import escape
+from annals.settings import settings
+from annals.times import to_rfc3339
+
+PERSON = "person"
+
+LATE = "LATE"
+"""The sort key, beside a receipt, of what asks for its person to be erased once more."""
+
+CONVERSATION = "C#"
+"""How the sort keys of a person's conversations begin, beside their receipt."""
+
+PAGE = 1_000
+"""How many of them a receipt shows at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonReceipt:
+    """How far the erasure of a person is. Times are Unix milliseconds.
+
+    Parameters
+    ----------
+    user_id : whose erasure it is; once it is done, not even this is kept
+    stage : what is being erased
+    pending : what of that stage is counted already and not yet known to be gone
+    after : how far that stage is: a seq and the conversation that is read, or a time and a memory id in the index
+    round : 1, or 2 where the search index knew of more than the tables
+    leased_until : until then whoever stored the receipt is at work; then the stream's function goes on
+    step : how often the receipt was stored; who finds another one in the table has been overtaken
+    conversations, messages, memories, facts, spaces : what is gone, since the person was first erased; of messages,
+        memories and facts those that did not go with a conversation of theirs
+    within : the messages, memories and facts that did, and how many entries were damaged there
+    damaged : what else was met that could not be read: items that were of the person, or of which nobody can tell
+    """
+
+    tenant: str
+    receipt_id: str
+    user_id: str | None
+    by: str
+    begun_at: int
+    stage: str
+    pending: tuple[str, ...] = ()
+    after: tuple[int, str] | None = None
+    leased_until: int = 0
+    erased_at: int | None = None
+    step: int = 0
+    round: int = 1
+    conversations: int = 0
+    messages: int = 0
+    memories: int = 0
+    facts: int = 0
+    spaces: int = 0
+    within: tuple[int, ...] = (0, 0, 0, 0)
+    damaged: int = 0
+
+
+@dataclass(frozen=True)
+class Late:
+    """That a person is to be erased once more; ``mark`` tells one such wish from another."""
+
+    user_id: str
+    mark: str
+
+
+class RemovedOfPerson(TypedDict):
+    """What was taken away of a person: in all, with what went with their conversations.
+
+    Every message in a conversation of theirs was a memory, so as many of these are gone. Spaces are those in which they
+    took part.
+    """
+
+    conversations: int
+    messages: int
+    memories: int
+    facts: int
+    spaces: int
+
+
+class ErasedConversation(TypedDict):
+    """A conversation that went with a person: its own receipt's id, and the head of its chain, which still verifies."""
+
+    receiptId: str
+    messages: int
+    headHash: str
+
+
+class ShownPersonReceipt(TypedDict):
+    """How far the erasure of a person is. Once it is done, not even their id is kept.
+
+    ``damaged`` is how many items were met that cannot be read, where any were: whatever of them may be the person's is
+    gone, too. ``found`` says whether there was anything of them; ``conversations`` are a page of those of theirs.
+    """
+
+    receiptId: str
+    userId: NotRequired[str]
+    status: Literal["erasing", "erased"]
+    begunAt: str
+    erasedAt: NotRequired[str]
+    found: NotRequired[bool]
+    removed: RemovedOfPerson
+    damaged: NotRequired[int]
+    conversations: list[ErasedConversation]
+    nextCursor: NotRequired[str]
+
+
+def person_receipt_id(tenant: str, user_id: str) -> str:
+    """The id of the receipt of a person's erasure."""
+    return f"rcp-{sha256(f'T#{escape(tenant)}#UM#{escape(user_id)}'.encode()).hexdigest()[:20]}"
+
+
+def find_person_receipt(tenant: str, receipt_id: str) -> PersonReceipt | None:
+    """The receipt of a person's erasure; None where there is none, or where it is a conversation's."""
+    values = read_receipt_item(tenant, receipt_id)
+    if values is None or values.get("kind") != PERSON:
+        return None
+    kept = {name: values[name] for name in PersonReceipt.__dataclass_fields__ if name in values}
+    listed = {name: tuple(kept[name]) for name in ("pending", "after", "within") if kept.get(name)}
+    return PersonReceipt(**{"user_id": None, **kept, **listed, "pending": listed.get("pending", ())})
+
+
+def store_person_receipt(receipt: PersonReceipt) -> PersonReceipt:
+    """Store the next step of a receipt. Raises Unavailable where another process has gone on with it."""
+    stored = replace(receipt, step=receipt.step + 1)
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(stored).items()}
+    values = {name: value for name, value in plain.items() if value is not None}
+    item = {**receipt_key(receipt.tenant, receipt.receipt_id), **to_item({**values, "kind": PERSON})}
+    if put_if(item, "attribute_not_exists(pk) OR step = :before", {":before": receipt.step}) is not None:
+        raise Unavailable("Another request goes on with this erasure. See its receipt.")
+    return stored
+
+
+def late_key(tenant: str, receipt_id: str) -> Item:
+    """The key of what asks for a person to be erased once more, for what came too late to be seen."""
+    return {**receipt_key(tenant, receipt_id), "sk": {"S": LATE}}
+
+
+def put_late(tenant: str, receipt_id: str, user_id: str) -> None:
+    """Ask for a person to be erased once more, by their receipt."""
+    item = {**late_key(tenant, receipt_id), **to_item({"userId": user_id, "mark": secrets.token_hex(8)})}
+    client().put_item(TableName=settings().state_table, Item=item)
+
+
+def find_late(tenant: str, receipt_id: str) -> Late | None:
+    """Who is to be erased once more, by their receipt; None where that is not asked for."""
+    key = late_key(tenant, receipt_id)
+    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    return Late(item["userId"]["S"], item["mark"]["S"]) if item else None
+
+
+def drop_late(tenant: str, receipt_id: str, asked: Late) -> bool:
+    """Forget that it was asked for; False where it was asked for again meanwhile."""
+    try:
+        client().delete_item(
+            TableName=settings().state_table,
+            Key=late_key(tenant, receipt_id),
+            ConditionExpression="attribute_not_exists(pk) OR mark = :mark",
+            ExpressionAttributeValues={":mark": {"S": asked.mark}},
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
+
+
+def note_conversation(receipt_id: str, erased: Receipt) -> None:
+    """Note beside a person's receipt that a conversation of theirs is gone, by its own receipt."""
+    values = {
+        "messages": erased.messages,
+        "memories": erased.memories,
+        "facts": erased.facts or 0,
+        "damaged": erased.damaged,
+        "headHash": erased.head_hash,
+    }
+    key = {**receipt_key(erased.tenant, receipt_id), "sk": {"S": f"{CONVERSATION}{erased.receipt_id}"}}
+    client().put_item(TableName=settings().state_table, Item={**key, **to_item(values)})
+
+
+def sum_of_conversations(tenant: str, receipt_id: str) -> tuple[int, int, int, int]:
+    """The messages, memories and facts that went with a person's conversations, and how many entries were damaged.
+
+    Each message was a memory, too.
+    """
+    messages = memories = facts = damaged = 0
+    for note in _notes(tenant, receipt_id):
+        messages += note["messages"]
+        memories += note["messages"] + note["memories"]
+        facts += note["facts"]
+        damaged += note.get("damaged", 0)
+    return messages, memories, facts, damaged
+
+
+def show_person_receipt(receipt: PersonReceipt, behind: str | None = None) -> tuple[ShownPersonReceipt, str | None]:
+    """The API's receipt of a person's erasure, with a page of their conversations.
+
+    Parameters
+    ----------
+    behind : the page begins behind the conversation of this receipt
+
+    Returns
+    -------
+    tuple
+        The receipt, and behind which conversation's the next page begins, if there is one.
+    """
+    messages, memories, facts, *damaged = receipt.within
+    removed = RemovedOfPerson(
+        conversations=receipt.conversations,
+        messages=receipt.messages + messages,
+        memories=receipt.memories + memories,
+        facts=receipt.facts + facts,
+        spaces=receipt.spaces,
+    )
+    notes = list(islice(_notes(receipt.tenant, receipt.receipt_id, behind), PAGE + 1))
+    shown = ShownPersonReceipt(
+        receiptId=receipt.receipt_id,
+        status="erasing" if receipt.erased_at is None else "erased",
+        begunAt=to_rfc3339(receipt.begun_at),
+        removed=removed,
+        conversations=[
+            {"receiptId": _name(note), "messages": note["messages"], "headHash": note["headHash"].hex()}
+            for note in notes[:PAGE]
+        ],
+    )
+    if in_all := receipt.damaged + sum(damaged):
+        shown["damaged"] = in_all
+    if receipt.user_id is not None:
+        shown["userId"] = receipt.user_id
+    if receipt.erased_at is not None:
+        shown["erasedAt"] = to_rfc3339(receipt.erased_at)
+        shown["found"] = any(removed.values())
+    return shown, _name(notes[PAGE - 1]) if len(notes) > PAGE else None
+
+
+def _notes(tenant: str, receipt_id: str, behind: str | None = None) -> Iterator[dict[str, Any]]:
+    """What is noted of the conversations of a person who was erased, those behind the one of a name."""
+    key = receipt_key(tenant, receipt_id)
+    start = {"ExclusiveStartKey": {**key, "sk": {"S": f"{CONVERSATION}{behind}"}}} if behind else {}
+    return map(from_item, read_partition(key["pk"]["S"], CONVERSATION, **start))
+
+
+def _name(note: Mapping[str, Any]) -> str:
+    return str(note["sk"].removeprefix(CONVERSATION))

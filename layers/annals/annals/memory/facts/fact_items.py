@@ -1,0 +1,246 @@
+"""Facts as items of the state table.
+
+All facts of a lineage (a memory space's, of one subject and predicate, of one user where they are a user's) share a
+partition and are sorted by when they began to hold. So what a fact was followed by stands right behind it, and until
+when it held is never stored: a fact that arrives late finds its own place.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from annals.database.damage import Types, misfit, readable, reading
+from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.state import state_item
+from annals.errors import Damaged
+from annals.json_text import dump
+from annals.ledger.keys import escape, unescape
+from annals.settings import settings
+
+ACTIVE, SUPERSEDED = "active", "superseded"
+
+FACT_PREFIX = "fact-"
+
+FACT: Types = {
+    "tenant": str, "fact_id": str, "memory_space_id": str, "fact": str, "fact_type": str, "confidence": int,
+    "subject": str, "predicate": str, "object": str, "valid_from": int, "created_at": int, "tags": list,
+    "metadata": dict, "message_ids": list,
+}  # fmt: skip
+"""What is always said of a fact, with its types."""
+
+_YEAR_1_MS = 62_135_596_800_000
+"""What makes every time that a calendar has a positive number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFact:
+    """A fact. Times are Unix milliseconds; ``message_ids`` name the words in the ledger that it comes from.
+
+    ``salt`` is what the digest of the request that made it is salted with, in hexadecimal digits.
+    """
+
+    tenant: str
+    fact_id: str
+    memory_space_id: str
+    fact: str
+    fact_type: str
+    confidence: int
+    subject: str
+    predicate: str
+    object: str
+    valid_from: int
+    created_at: int
+    user_id: str | None = None
+    participant_id: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    conversation_id: str | None = None
+    message_ids: tuple[str, ...] = ()
+    salt: str | None = None
+
+    @property
+    def pk(self) -> str:
+        """The partition of its lineage: a digest, so that no stream of keys carries words."""
+        about = [self.memory_space_id, self.user_id, normalised(self.subject), normalised(self.predicate)]
+        return f"T#{escape(self.tenant)}#F#{sha256(dump(about).encode()).hexdigest()}"
+
+    @property
+    def sk(self) -> str:
+        """Its place there: by when it began to hold, then by when it was stored."""
+        return f"M#{self.valid_from + _YEAR_1_MS:015d}#{self.created_at:015d}#{escape(self.fact_id)}"
+
+    @property
+    def key(self) -> Item:
+        return {"pk": {"S": self.pk}, "sk": {"S": self.sk}}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A fact, and the one of its lineage that holds after it."""
+
+    fact: StoredFact
+    successor: StoredFact | None = None
+
+    @property
+    def valid_to(self) -> int | None:
+        return self.successor.valid_from if self.successor else None
+
+    @property
+    def superseded_by(self) -> str | None:
+        return self.successor.fact_id if self.successor else None
+
+    @property
+    def status(self) -> str:
+        return SUPERSEDED if self.successor else ACTIVE
+
+
+def normalised(text: str) -> str:
+    """The same text whatever its case, its spaces and its form of Unicode."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def is_facts_pk(pk: str) -> bool:
+    """Whether a key is a lineage's."""
+    return pk.split("#")[2] == "F"
+
+
+def split_fact_key(pk: str, sk: str) -> tuple[str, str]:
+    """The tenant and the id of the fact that a key names."""
+    return unescape(pk.split("#")[1]), unescape(sk.rsplit("#", 1)[1])
+
+
+def pointer_key(tenant: str, fact_id: str) -> Item:
+    """The key of what leads from a fact's id to its place."""
+    return {"pk": {"S": f"T#{escape(tenant)}#FI#{escape(fact_id)}"}, "sk": {"S": "FACT"}}
+
+
+def sources_pk(tenant: str, conversation_id: str) -> str:
+    """The partition of what leads from a conversation to the facts that come from it."""
+    return f"T#{escape(tenant)}#FS#{escape(conversation_id)}"
+
+
+def source_key(tenant: str, conversation_id: str, fact_id: str) -> Item:
+    """The key of what leads from a conversation to one fact."""
+    return {"pk": {"S": sources_pk(tenant, conversation_id)}, "sk": {"S": f"F#{escape(fact_id)}"}}
+
+
+def batch_key(tenant: str, conversation_id: str, batch: str) -> Item:
+    """The key of the mark that a turn's facts are stored."""
+    return {"pk": {"S": sources_pk(tenant, conversation_id)}, "sk": {"S": f"B#{batch}"}}
+
+
+def keys_of(fact: StoredFact) -> list[Item]:
+    """The keys of all items of a fact, its own first."""
+    keys = [fact.key, pointer_key(fact.tenant, fact.fact_id)]
+    if fact.conversation_id is not None:
+        keys.append(source_key(fact.tenant, fact.conversation_id, fact.fact_id))
+    return keys
+
+
+def items_of(fact: StoredFact) -> list[Item]:
+    """All items of a fact: itself, and what leads to it from its id and its conversation. Raises RequestTooLarge."""
+    own, *leading = keys_of(fact)
+    place = to_item({"place": [fact.pk, fact.sk], "messageIds": list(fact.message_ids)})
+    said = {"fact": fact.fact, "tags": list(fact.tags), "metadata": fact.metadata, "sourceRef": list(fact.message_ids)}
+    kept = state_item(own, {"fact": dump(asdict(fact))}, of="fact", said=said)
+    return [kept, *({**key, **place} for key in leading)]
+
+
+def read_known(pk: str, sk: str) -> Known | None:
+    """The fact in a place with its successor, or None where there is none."""
+    items = _items(pk, "sk >= :sk", sk, 2)
+    if not items or items[0]["sk"]["S"] != sk:
+        return None
+    return Known(from_fact_item(items[0]), _in_lineage(items[1]) if len(items) > 1 else None)
+
+
+def read_around(pk: str, sk: str) -> list[Known]:
+    """What a change in a place concerns: the fact in front of it, and the one in it, where they are and can be read."""
+    before = _items(pk, "sk < :sk", sk, 1, ScanIndexForward=False)
+    found = _items(pk, "sk >= :sk", before[0]["sk"]["S"] if before else sk, 3)
+    concerned = [
+        (item, behind) for item, behind in zip(found, [*found[1:], None], strict=False) if item["sk"]["S"] <= sk
+    ]
+    knowns = []
+    for item, behind in concerned:
+        for fact in readable([item], from_fact_item):
+            knowns.append(Known(fact, _in_lineage(behind) if behind else None))
+    return knowns
+
+
+def is_there(pk: str, sk: str) -> bool:
+    """Whether there is a fact in a place, be it one that cannot be read."""
+    found = _items(pk, "sk = :sk", sk, 1, ProjectionExpression="pk")
+    return bool(found)
+
+
+def read_place(tenant: str, fact_id: str) -> tuple[str, str] | None:
+    """Where the fact of an id is, or None."""
+    key = pointer_key(tenant, fact_id)
+    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    return place_of(item) if item else None
+
+
+def place_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Where the fact is to which an item leads. Raises Damaged."""
+
+    def read(item: Mapping[str, Any]) -> tuple[str, str]:
+        pk, sk = from_item(item)["place"]
+        if not isinstance(pk, str) or not isinstance(sk, str) or not pk.startswith("T#") or not sk.startswith("M#"):
+            raise TypeError
+        return pk, sk
+
+    return reading(item, read)
+
+
+def _items(pk: str, condition: str, sk: str, limit: int, **more: Any) -> list[Item]:
+    answer = client().query(
+        TableName=settings().state_table,
+        KeyConditionExpression=f"pk = :pk AND {condition}",
+        ExpressionAttributeValues={":pk": {"S": pk}, ":sk": {"S": sk}},
+        Limit=limit,
+        ConsistentRead=True,
+        **more,
+    )
+    items: list[Item] = answer["Items"]
+    return items
+
+
+def _in_lineage(item: Item) -> StoredFact:
+    """A fact as far as its neighbour has to know it: of one that cannot be read, its key says since when it holds."""
+    return next(readable([item], from_fact_item), None) or _of_key(item["pk"]["S"], item["sk"]["S"])
+
+
+def _of_key(pk: str, sk: str) -> StoredFact:
+    tenant, fact_id = split_fact_key(pk, sk)
+    _, since, stored, _ = sk.split("#", 3)
+    return StoredFact(
+        tenant=tenant,
+        fact_id=fact_id,
+        memory_space_id="",
+        fact="",
+        fact_type="",
+        confidence=0,
+        subject="",
+        predicate="",
+        object="",
+        valid_from=int(since) - _YEAR_1_MS,
+        created_at=int(stored),
+    )
+
+
+def from_fact_item(item: Mapping[str, Any]) -> StoredFact:
+    """The fact of a stored item. Raises Damaged."""
+    return reading(item, _from_item)
+
+
+def _from_item(item: Mapping[str, Any]) -> StoredFact:
+    values = json.loads(from_item(item)["fact"])
+    if reason := misfit(values, FACT, {}):
+        raise Damaged(item["pk"]["S"], item["sk"]["S"], reason)
+    return StoredFact(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})

@@ -1,0 +1,63 @@
+"""Lists of facts, which the search index serves: by when they began to hold, newest first, eventually consistent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from annals.access.caller import Caller
+from annals.memory.facts.documents import filter_terms, is_fact, valid_to
+from annals.memory.facts.fact_items import ACTIVE, SUPERSEDED
+from annals.memory.facts.models import Fact
+from annals.memory.memories.listing import page_of
+from annals.memory.memories.pages import Place
+from annals.memory.memories.presenters import show_fact_document
+from annals.search.documents import Document
+from annals.search.protocol import Filters, Scope
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactFilter:
+    """Which facts a list shows.
+
+    Parameters
+    ----------
+    named : subject, predicate, object and fact_type, where they are given
+    at : a moment in Unix milliseconds: the facts that held then; without it, those that nothing has superseded
+    """
+
+    memory_space_id: str | None = None
+    user_id: str | None = None
+    participant_id: str | None = None
+    named: Mapping[str, str | None] = field(default_factory=dict)
+    at: int | None = None
+    include_superseded: bool = False
+
+    def scope(self, caller: Caller) -> Scope:
+        """What the index is asked for."""
+        return Scope(
+            tenant=caller.tenant,
+            spaces=caller.spaces_among(self.memory_space_id),
+            filters=Filters(
+                content_type="fact",
+                status=(ACTIVE, SUPERSEDED) if self.at is not None or self.include_superseded else ACTIVE,
+                user_id=self.user_id,
+                participant_id=self.participant_id,
+                until=self.at,
+                metadata=filter_terms(self.named),
+            ),
+        )
+
+    def holds_for(self, until: int | None) -> bool:
+        """Whether a fact that began in time, and held until then, is shown."""
+        return self.at is None or until is None or until > self.at
+
+
+def list_facts(caller: Caller, asked: FactFilter, limit: int, after: Place | None) -> tuple[list[Fact], Place | None]:
+    """A page of facts behind a place; it may be short. Also the place of the next page. Raises SearchUnavailable."""
+
+    def show(found: Document) -> Fact | None:
+        is_wanted = is_fact(found) and asked.holds_for(valid_to(found))
+        return show_fact_document(found) if is_wanted else None
+
+    return page_of(asked.scope(caller), limit, after, show)

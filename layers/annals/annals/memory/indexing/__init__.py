@@ -1,0 +1,1 @@
+"""Indexing: the search index follows what the tables hold."""

@@ -1,0 +1,159 @@
+"""Indexing: what the tables hold, brought into the search index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from annals.errors import SearchUnavailable
+from annals.ledger.keys import split_conversation_pk
+from annals.ledger.read import walk_readable
+from annals.ledger.tail import read_tail
+from annals.memory.indexing.projection import Derived, of_entries, of_item
+from annals.memory.indexing.table_scan import Span
+from annals.memory.memories.memory_items import split_raw_id
+from annals.providers.embedding import Embedder
+from annals.search.pipeline import BATCH, Form, always, index_documents
+from annals.search.protocol import Failure, SearchIndex
+from annals.search.turns import memory_id
+from annals.settings import settings
+
+LOOKED_FOR = 200
+"""How many records are looked for in the index at once."""
+
+SHOWN = 5
+"""How many documents that could not be indexed are named."""
+
+LOOKS = 5
+"""How often the tables are read again, until they still say what was indexed."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An index to be written, and how.
+
+    Parameters
+    ----------
+    embedder : the model that it was made with; None for another one, and then only what is withdrawn reaches it
+    vectors_of : indexes of the same model, whose vectors need no second embedding
+    batch : about how many texts are embedded and stored together
+    has_time : whether there is time for another batch
+    """
+
+    index: SearchIndex
+    embedder: Embedder | None
+    vectors_of: Sequence[SearchIndex] = ()
+    batch: int = BATCH
+    has_time: Callable[[], bool] = field(default=always)
+
+
+@dataclass
+class Unindexed:
+    """How many documents could not be indexed, and why the first of them, by memory id."""
+
+    count: int = 0
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, failures: Iterable[Failure]) -> None:
+        """Count failures."""
+        for failure in failures:
+            self.count += 1
+            if len(self.first) < SHOWN:
+                self.first[failure.memory_id] = failure.reason
+
+
+def index_range(target: Target, pk: str, first: int, last: int) -> dict[int, str]:
+    """Index what the ledger now holds of a conversation's entries that begin at seq ``first`` to ``last``.
+
+    Returns
+    -------
+    dict
+        Why messages could not be indexed, by the first seq of their entry; another try may succeed. The windows behind
+        a withdrawn message count as the last entry's.
+
+    Raises
+    ------
+    SearchUnavailable : the index or the model does not answer
+    OutOfTime : the target's time is over; what was done is kept
+    """
+    failures = _settle(target, lambda: of_entries(pk, first, last))
+    if not failures:
+        return {}
+    starts = [entry.seq for entry in walk_readable(pk, first=first, last=last)]
+    return {_start_of(failure, starts): failure.reason for failure in failures}
+
+
+def index_item(target: Target, pk: str, sk: str) -> list[Failure]:
+    """Index the memory or fact whose item has changed. Returns what could not be indexed."""
+    return _settle(target, lambda: of_item(pk, sk))
+
+
+def index_span(target: Target, span: Span) -> list[Failure]:
+    """Index what the tables now hold of a span. Returns what could not be indexed; raises as ``index_range``."""
+    return _settle(target, span.derive)
+
+
+def form_of(embedder: Embedder) -> Form:
+    """How this process embeds documents."""
+    return Form(embedder.model, settings().embed_windows, settings().embeddings_max_characters)
+
+
+def catch_up(index: SearchIndex, embedder: Embedder, pk: str) -> None:
+    """Have the index hold, and find, all that the ledger holds of a conversation. Raises SearchUnavailable."""
+    tail = read_tail(pk)
+    if tail is None:
+        return
+    tenant, conversation_id = split_conversation_pk(pk)
+    first = tail.seq + 1
+    while first > 1:
+        start = max(1, first - LOOKED_FOR)
+        asked = [memory_id(conversation_id, seq) for seq in range(start, first)]
+        known = index.fingerprints(tenant, asked)
+        if asked[0] in known:
+            first = next((seq for seq in range(start, first) if memory_id(conversation_id, seq) not in known), first)
+            break
+        first = start
+    if first <= tail.seq and index_range(Target(index, embedder), pk, first, tail.seq):
+        raise SearchUnavailable("Some messages of the conversation cannot be searched yet. Send the request again.")
+    index.refresh()
+
+
+def _settle(target: Target, read: Callable[[], Derived]) -> list[Failure]:
+    """Write what the tables say, until a second look finds that they still say it.
+
+    Between the read and the write somebody may have withdrawn what is written here, and have cleared the index of it
+    already: without the second look it would come back.
+    """
+    found = read()
+    for _ in range(LOOKS):
+        failures = _write(target, found)
+        again = read()
+        if again == found:
+            return failures
+        found = again
+    raise SearchUnavailable("What is to be indexed changes faster than it can be indexed.")
+
+
+def _write(target: Target, found: Derived) -> list[Failure]:
+    if found.erased is not None:
+        target.index.delete_conversation(found.tenant, found.erased)
+    if found.gone:
+        target.index.delete(found.tenant, found.gone)
+    if target.embedder is None:
+        return []
+    return index_documents(
+        target.index,
+        target.embedder,
+        found.documents,
+        form=form_of(target.embedder),
+        vectors_of=target.vectors_of,
+        batch=target.batch,
+        has_time=target.has_time,
+    )
+
+
+def _start_of(failure: Failure, starts: Iterable[int]) -> int:
+    """The first seq of the entry that a message is in, or of the last one before it."""
+    raw = split_raw_id(failure.memory_id)
+    seq = raw[1] if raw else 0
+    return max((start for start in starts if start <= seq), default=seq)

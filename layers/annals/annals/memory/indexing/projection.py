@@ -1,0 +1,206 @@
+"""What the search index has to hold, derived from what the tables hold now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from annals.conversations.genesis import read_genesis
+from annals.errors import ConversationNotFound, DamagedEntry
+from annals.ledger.entry import ERASED, Entry
+from annals.ledger.keys import is_conversation_pk, split_conversation_pk
+from annals.ledger.read import find_readable
+from annals.ledger.tail import read_tail, salvage_tail
+from annals.memory.facts.documents import fact_document
+from annals.memory.facts.fact_items import Known, is_facts_pk, is_there, read_around, read_place, split_fact_key
+from annals.memory.memories.memory_items import (
+    DELETED,
+    Address,
+    StoredMemory,
+    read_changed,
+    read_item,
+    split_memory_key,
+)
+from annals.memory.memories.owners import owner_of
+from annals.memory.memories.raw import conversation_of, turns_of
+from annals.search.documents import Document
+from annals.search.turns import ANSWERS, WINDOW_TURNS, Turn, documents_of, memory_id
+
+LOOK_BACK = 4 * WINDOW_TURNS
+"""How many records around a message are read for windows: some of them may be no messages.
+
+In a conversation without a user there are more of them, for telling whom a message answers.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """What an index has to hold of a part of the tables.
+
+    Parameters
+    ----------
+    documents : in this form
+    gone : nothing under these memory ids
+    erased : nothing of the conversation with this id
+    """
+
+    tenant: str
+    documents: tuple[Document, ...] = ()
+    gone: frozenset[str] = frozenset()
+    erased: str | None = None
+
+
+def of_entries(pk: str, first: int, last: int, *, behind: bool = True) -> Derived:
+    """What follows from a conversation's entries that begin at seq ``first`` to ``last``.
+
+    ``behind``: where one of their messages was withdrawn, also from those behind them, whose windows held its words.
+    Entries that cannot be read are left out; of a conversation whose first or last one is damaged, all are.
+    """
+    tenant, conversation_id = split_conversation_pk(pk)
+    try:
+        return _of_entries(pk, tenant, conversation_id, first, last, behind=behind)
+    except DamagedEntry:
+        if (tail := salvage_tail(pk)) and tail.state == ERASED:
+            return Derived(tenant=tenant, erased=conversation_id)
+        return Derived(tenant=tenant)  # it is reported; whose words these are, or whether they are erased, nobody knows
+
+
+def _of_entries(pk: str, tenant: str, conversation_id: str, first: int, last: int, *, behind: bool) -> Derived:
+    reach = _reach(tenant, conversation_id)
+    start = max(1, first - reach)
+    entries, changed = _read(pk, start, last)
+    if behind and any(turn.redacted and turn.seq >= first for turn in _turns(entries, changed)):
+        entries, changed = _read(pk, start, last + reach)
+    if not entries:
+        return Derived(tenant=tenant)
+    if _is_erased(pk, entries[-1]):
+        seqs = (record.seq for entry in entries for record in entry.records)
+        gone = frozenset(memory_id(conversation_id, seq) for seq in seqs)
+        return Derived(tenant=tenant, gone=gone, erased=conversation_id)
+    return _of_turns(tenant, conversation_id, _turns(entries, changed), changed, first)
+
+
+def _reach(tenant: str, conversation_id: str) -> int:
+    """How many records around a message say something of it."""
+    try:
+        has_user = read_genesis(tenant, conversation_id).user_id is not None
+    except ConversationNotFound:
+        has_user = True
+    return LOOK_BACK if has_user else ANSWERS
+
+
+def _read(pk: str, first: int, last: int) -> tuple[list[Entry], dict[int, StoredMemory]]:
+    """The entries that hold the records ``first`` to ``last``, and which of all their messages were changed."""
+    entries = find_readable(pk, first, last)
+    last_seq = entries[-1].last_seq if entries else 0
+    return entries, read_changed(pk, first, last_seq) if first <= last_seq else {}
+
+
+def _is_erased(pk: str, entry: Entry) -> bool:
+    """Whether the conversation is erased, be it behind this entry: its words go one by one, it is gone at once."""
+    tail = read_tail(pk)
+    return entry.state == ERASED or (tail is not None and tail.state == ERASED)
+
+
+def of_item(pk: str, sk: str) -> Derived:
+    """What follows from an item of the state table whose sort key begins with ``M#``: a memory or a fact."""
+    if is_facts_pk(pk):
+        return _of_lineage(pk, sk)
+    if is_conversation_pk(pk):
+        seq = int(sk.removeprefix("M#"))
+        return of_entries(pk, seq, seq)
+    return of_memory(*split_memory_key(pk, sk))
+
+
+def of_memory(tenant: str, memory_id: str) -> Derived:
+    """What follows from an explicit memory, or from a user's, as it is stored now."""
+    memory = read_item(Address.of(tenant, memory_id).current)
+    if memory is None or memory.status == DELETED:
+        return Derived(tenant=tenant, gone=frozenset({memory_id}))
+    return Derived(tenant=tenant, documents=(_memory_document(memory),))
+
+
+def of_fact(tenant: str, fact_id: str) -> Derived:
+    """What follows from the fact of an id, and from the one in front of it."""
+    place = read_place(tenant, fact_id)
+    return _of_lineage(*place) if place else Derived(tenant=tenant, gone=frozenset({fact_id}))
+
+
+def _of_lineage(pk: str, sk: str) -> Derived:
+    """What follows from a fact as it is stored now; the one in front of it holds otherwise now."""
+    tenant, fact_id = split_fact_key(pk, sk)
+    around = read_around(pk, sk)
+    # One that is there and cannot be read stays in the index as it was, so that it can be found to be deleted.
+    gone: frozenset[str] = frozenset() if is_there(pk, sk) else frozenset({fact_id})
+    return Derived(tenant=tenant, documents=tuple(map(_fact_document, around)), gone=gone)
+
+
+def _of_turns(
+    tenant: str, conversation_id: str, turns: list[Turn], changed: Mapping[int, StoredMemory], first: int
+) -> Derived:
+    """What was said from seq ``first`` on, without what was withdrawn."""
+    try:
+        conversation = conversation_of(read_genesis(tenant, conversation_id))
+    except ConversationNotFound:
+        return Derived(tenant=tenant)
+    return Derived(
+        tenant=tenant,
+        documents=tuple(
+            _as_changed(document, changed.get(document.seq or 0))
+            for document in documents_of(conversation, turns, first_seq=first)
+        ),
+        gone=frozenset(memory_id(conversation_id, turn.seq) for turn in turns if turn.redacted),
+    )
+
+
+def _turns(entries: Iterable[Entry], changed: Mapping[int, StoredMemory]) -> list[Turn]:
+    """The turns of some entries; what was deleted as a memory is no more searched than what was redacted."""
+    deleted = {seq for seq, memory in changed.items() if memory.status == DELETED}
+    turns = (turn for entry in entries for turn in turns_of(entry))
+    return [replace(turn, redacted=True) if turn.seq in deleted else turn for turn in turns]
+
+
+def _as_changed(document: Document, memory: StoredMemory | None) -> Document:
+    """A message's document as its memory was changed; its window stays what was said."""
+    if memory is None:
+        return document
+    return replace(
+        document,
+        content=memory.content,
+        importance=memory.importance,
+        tags=memory.tags,
+        metadata=memory.metadata,
+        version=memory.version,
+        status=memory.status,
+        updated_at=memory.updated_at,
+    )
+
+
+def _fact_document(known: Known) -> Document:
+    fact = known.fact
+    return fact_document(known, owner_of(fact.tenant, fact.user_id, fact.conversation_id, fact.message_ids))
+
+
+def _memory_document(memory: StoredMemory) -> Document:
+    return Document(
+        tenant=memory.tenant,
+        memory_id=memory.memory_id,
+        memory_space_id=memory.memory_space_id,
+        content=memory.content,
+        window=memory.content,
+        content_type=memory.content_type,
+        source_type=memory.source_type,
+        user_id=memory.user_id,
+        agent_id=memory.agent_id,
+        participant_id=memory.participant_id,
+        owner=owner_of(memory.tenant, memory.user_id, memory.conversation_id, memory.message_ids),
+        importance=memory.importance,
+        tags=memory.tags,
+        metadata=memory.metadata,
+        conversation_id=memory.conversation_id,
+        message_ids=memory.message_ids,
+        version=memory.version,
+        at=memory.created_at,
+        updated_at=memory.updated_at,
+        status=memory.status,
+    )

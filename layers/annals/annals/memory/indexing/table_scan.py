@@ -1,0 +1,175 @@
+"""The tables span by span: what is indexed, or compared with the index, together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, Protocol
+
+from annals.database.dynamodb import client
+from annals.errors import Damaged
+from annals.ledger.keys import conversation_pk, is_conversation_pk, seq_of_sk, unescape
+from annals.memory.facts.fact_items import FACT_PREFIX
+from annals.memory.indexing.projection import Derived, of_entries, of_fact, of_item, of_memory
+from annals.memory.memories.memory_items import split_raw_id
+from annals.search.generations import Place, RebuildableIndex
+from annals.settings import settings
+
+SPAN = 100
+"""How many items are one span, at most."""
+
+PAGE = 1_000
+"""How many items a page is, at most; DynamoDB reads 1 MB for it, at most."""
+
+LEDGER, STATE, END = "ledger", "state", "end"
+
+
+class Span(Protocol):
+    """A part of a table."""
+
+    @property
+    def size(self) -> int:
+        """How many items it is."""
+        ...
+
+    def derive(self) -> Derived:
+        """What the index has to hold of it, as the tables are now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Entries of a conversation, by the seqs that they begin at."""
+
+    pk: str
+    seqs: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.seqs)
+
+    def derive(self) -> Derived:
+        found = of_entries(self.pk, self.seqs[0], self.seqs[-1], behind=False)
+        return replace(found, erased=None)  # its own messages are named; those of other spans are theirs to name
+
+
+@dataclass(frozen=True)
+class Items:
+    """Memories and facts of a tenant, by their keys."""
+
+    keys: tuple[tuple[str, str], ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.keys)
+
+    def derive(self) -> Derived:
+        found = [found for pk, sk in self.keys if (found := _readable(pk, sk))]
+        return Derived(
+            tenant=unescape(self.keys[0][0].split("#")[1]),
+            documents=tuple(document for each in found for document in each.documents),
+            gone=frozenset().union(*(each.gone for each in found)),
+        )
+
+
+def _readable(pk: str, sk: str) -> Derived | None:
+    """What follows from an item; nothing of one that cannot be read, which is reported."""
+    try:
+        return of_item(pk, sk)
+    except Damaged:
+        return None
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Documents of a tenant that the index holds, whatever the tables say of them."""
+
+    tenant: str
+    memory_ids: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.memory_ids)
+
+    def derive(self) -> Derived:
+        """Those that follow from the tables; the others are gone."""
+        wanted = frozenset(self.memory_ids)
+        documents = [each for found in self._derived() for each in found.documents if each.memory_id in wanted]
+        gone = wanted - {each.memory_id for each in documents}
+        return Derived(tenant=self.tenant, documents=tuple(documents), gone=gone)
+
+    def _derived(self) -> Iterator[Derived]:
+        raw = sorted(place for each in self.memory_ids if (place := split_raw_id(each)))
+        for conversation_id, group in groupby(raw, key=lambda place: place[0]):
+            for seqs in _near([seq for _, seq in group]):
+                yield of_entries(conversation_pk(self.tenant, conversation_id), seqs[0], seqs[-1], behind=False)
+        for each in self.memory_ids:
+            if not split_raw_id(each):
+                yield (of_fact if each.startswith(FACT_PREFIX) else of_memory)(self.tenant, each)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some spans, and the place behind them, from which ``walk_tables`` goes on."""
+
+    spans: Sequence[Span]
+    behind: str
+
+
+def walk_tables(place: str = "") -> Iterator[Page]:
+    """Everything that is indexed, a page of a table at a time.
+
+    Parameters
+    ----------
+    place : where to go on; empty for the beginning
+    """
+    table, start = json.loads(place) if place else (LEDGER, None)
+    while table != END:
+        answer = _scan(table, start)
+        spans = list(_spans_of([(item["pk"]["S"], item["sk"]["S"]) for item in answer["Items"]]))
+        start = answer.get("LastEvaluatedKey")
+        if start is None:
+            table = STATE if table == LEDGER else END
+        yield Page(spans, json.dumps([table, start]))
+
+
+def walk_index(index: RebuildableIndex) -> Iterator[Span]:
+    """Everything that the index holds."""
+    after: Place | None = None
+    while places := index.walk(limit=SPAN, after=after):
+        for tenant, group in groupby(places, key=lambda place: place[0]):
+            yield Indexed(tenant, tuple(memory_id for _, memory_id in group))
+        after = places[-1]
+
+
+def items_of_tables() -> int:
+    """About how many items the tables hold; DynamoDB counts them every six hours."""
+    names = (settings().ledger_table, settings().state_table)
+    return sum(client().describe_table(TableName=name)["Table"].get("ItemCount", 0) for name in names)
+
+
+def _scan(table: str, start: Any) -> Any:
+    name = settings().ledger_table if table == LEDGER else settings().state_table
+    more = {"ExclusiveStartKey": start} if start else {}
+    return client().scan(TableName=name, ProjectionExpression="pk, sk", ConsistentRead=True, Limit=PAGE, **more)
+
+
+def _spans_of(keys: Sequence[tuple[str, str]]) -> Iterator[Span]:
+    """The spans of a page's keys. Messages that were changed as memories go with their conversation."""
+    for pk, group in groupby((key for key in keys if key[1].startswith("E#")), key=lambda key: key[0]):
+        seqs = [seq for _, sk in group if (seq := seq_of_sk(sk))]
+        yield from (Entries(pk, tuple(part)) for part in _parts(seqs))
+    memories = (key for key in keys if key[1].startswith("M#") and not is_conversation_pk(key[0]))
+    for _, group in groupby(memories, key=lambda key: key[0].split("#")[1]):
+        yield from (Items(tuple(part)) for part in _parts(list(group)))
+
+
+def _near(seqs: Sequence[int]) -> Iterator[list[int]]:
+    """Seqs in groups that are read together: none reaches over more than a span."""
+    return (list(group) for _, group in groupby(seqs, key=lambda seq: seq // SPAN))
+
+
+def _parts(found: list[Any]) -> Iterator[list[Any]]:
+    return (found[start : start + SPAN] for start in range(0, len(found), SPAN))

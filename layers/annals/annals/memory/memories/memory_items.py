@@ -1,0 +1,249 @@
+"""Memories as items of the state table: the explicit ones, and raw ones that were changed.
+
+A raw memory is its message until it is changed; then an item beside its conversation's head speaks for it. Previous
+versions are items of their own, so that a memory never outgrows one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from annals.database.damage import Types, misfit, readable, reading, salvaged_text
+from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.state import read_partition, state_item
+from annals.errors import Damaged
+from annals.json_text import dump
+from annals.ledger.keys import conversation_pk, escape, unescape
+from annals.settings import settings
+from annals.times import now_ms
+
+RAW_PREFIX = "mem:"
+USER_PREFIX = "um:"
+
+MEMORY: Types = {
+    "tenant": str, "memory_id": str, "memory_space_id": str, "content": str, "importance": int, "tags": list,
+    "metadata": dict, "message_ids": list, "version": int, "created_at": int, "updated_at": int, "status": str,
+}  # fmt: skip
+"""What is always said of a memory, with its types."""
+
+ACTIVE, ARCHIVED, DELETED = "active", "archived", "deleted"
+
+REDACTED = "redacted"
+"""The attribute that a raw memory's mark has where its message itself was redacted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredMemory:
+    """A memory. Times are Unix milliseconds; ``message_ids`` name the original words in the ledger.
+
+    ``input`` is what a user memory was made of, where the caller said it. ``salt`` is what the digest of the request
+    that made it is salted with, in hexadecimal digits: where it goes, nothing can be told from that digest.
+    """
+
+    tenant: str
+    memory_id: str
+    memory_space_id: str
+    content: str
+    content_type: str = "raw"
+    source_type: str = "conversation"
+    user_id: str | None = None
+    agent_id: str | None = None
+    participant_id: str | None = None
+    importance: int = 50
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    conversation_id: str | None = None
+    message_ids: tuple[str, ...] = ()
+    input: str | None = None
+    version: int = 1
+    created_at: int
+    updated_at: int
+    status: str = ACTIVE
+    salt: str | None = None
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a memory's items are: the current one, and the previous versions in front of it."""
+
+    pk: str
+    name: str
+
+    @staticmethod
+    def of(tenant: str, memory_id: str) -> Address:
+        """The address of a memory; a raw one's is beside its conversation, a user's among all of that user."""
+        if raw := split_raw_id(memory_id):
+            return Address(conversation_pk(tenant, raw[0]), f"{raw[1]:012d}")
+        if user := split_user_memory_id(memory_id):
+            return Address(user_memories_pk(tenant, user[0]), user[1])
+        return Address(f"T#{escape(tenant)}#M#{escape(memory_id)}", "")
+
+    @property
+    def current(self) -> Item:
+        return {"pk": {"S": self.pk}, "sk": {"S": f"M#{self.name}"}}
+
+    def version(self, number: int) -> Item:
+        return {"pk": {"S": self.pk}, "sk": {"S": f"V#{self.name}#{number:06d}"}}
+
+
+def split_raw_id(memory_id: str) -> tuple[str, int] | None:
+    """The conversation and seq of a raw memory's id, or None for any other id."""
+    conversation_id, _, seq = memory_id.removeprefix(RAW_PREFIX).rpartition(":")
+    if not memory_id.startswith(RAW_PREFIX) or not conversation_id or not (seq.isascii() and seq.isdigit()):
+        return None
+    return (conversation_id, int(seq)) if len(seq) <= 12 and str(int(seq)) == seq else None
+
+
+def user_memory_id(user_id: str, name: str) -> str:
+    """The id of a user's memory; the names of one user's memories sort by when they were made."""
+    return f"{USER_PREFIX}{user_id}:{name}"
+
+
+def split_user_memory_id(memory_id: str) -> tuple[str, str] | None:
+    """The user and the name of a user memory's id, or None for any other id."""
+    user_id, _, name = memory_id.removeprefix(USER_PREFIX).rpartition(":")
+    if not memory_id.startswith(USER_PREFIX) or not user_id or not name.isalnum():
+        return None
+    return user_id, name
+
+
+def user_memories_pk(tenant: str, user_id: str) -> str:
+    """The partition of all memories of a user."""
+    return f"T#{escape(tenant)}#UM#{escape(user_id)}"
+
+
+def split_memory_key(pk: str, sk: str) -> tuple[str, str]:
+    """The tenant and the memory id of the key of an explicit memory, or of a user's."""
+    _, tenant, kind, name = map(unescape, pk.split("#"))
+    return (tenant, user_memory_id(name, sk.removeprefix("M#"))) if kind == "UM" else (tenant, name)
+
+
+def to_memory_item(key: Item, memory: StoredMemory) -> Item:
+    """The item of a memory, or of one of its versions. Raises RequestTooLarge."""
+    values = {"memory": dump(asdict(memory)), "version": memory.version, "status": memory.status}
+    words, tags = ("memory", "topics") if split_user_memory_id(memory.memory_id) else ("content", "tags")
+    said = {
+        words: memory.content,
+        tags: list(memory.tags),
+        "input": memory.input or "",
+        "metadata": memory.metadata,
+        "conversationRef": list(memory.message_ids),
+    }
+    return state_item(key, values, of="memory", said=said)
+
+
+def to_mark_item(key: Item, memory: StoredMemory) -> Item:
+    """The item that says that a memory is deleted. Nothing in it says what it was, or whose."""
+    bare = StoredMemory(
+        tenant=memory.tenant,
+        memory_id=memory.memory_id,
+        memory_space_id=memory.memory_space_id,
+        content="",
+        conversation_id=memory.conversation_id,
+        version=memory.version,
+        created_at=memory.created_at,
+        updated_at=now_ms(),
+        status=DELETED,
+    )
+    return to_memory_item(key, bare)
+
+
+def redaction_put(tenant: str, memory_id: str, memory_space_id: str) -> dict[str, Any]:
+    """The part of a transaction that deletes a raw memory because its message is redacted."""
+    key, at = Address.of(tenant, memory_id).current, now_ms()
+    gone = StoredMemory(
+        tenant=tenant,
+        memory_id=memory_id,
+        memory_space_id=memory_space_id,
+        content="",
+        created_at=at,
+        updated_at=at,
+    )
+    item = {**to_mark_item(key, gone), **to_item({REDACTED: True})}
+    return {"Put": {"TableName": settings().state_table, "Item": item}}
+
+
+def not_redacted_check(tenant: str, memory_id: str) -> dict[str, Any]:
+    """The part of a transaction that demands that the message of a raw memory is not redacted."""
+    return {
+        "ConditionCheck": {
+            "TableName": settings().state_table,
+            "Key": Address.of(tenant, memory_id).current,
+            "ConditionExpression": f"attribute_not_exists({REDACTED})",
+        }
+    }
+
+
+def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:
+    """The memory of a stored item. Raises Damaged where it cannot be read."""
+    return reading(item, _from_item)
+
+
+def _from_item(item: Mapping[str, Any]) -> StoredMemory:
+    values = json.loads(from_item(item)["memory"])
+    if reason := misfit(values, MEMORY, {}):
+        raise Damaged(item["pk"]["S"], item["sk"]["S"], reason)
+    return StoredMemory(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})
+
+
+def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> StoredMemory:
+    """As much of a memory that cannot be read as its deletion needs: whose it is and where it belongs, no words.
+
+    Where not even its memory space can be told, it is in none, which only a caller for all spaces may see.
+    """
+    said = salvaged_text(item, "memory")
+    version = item.get("version", {}).get("N", "1")
+    return StoredMemory(
+        tenant=tenant,
+        memory_id=memory_id,
+        memory_space_id=said.get("memory_space_id", ""),
+        content="",
+        user_id=said.get("user_id"),
+        conversation_id=said.get("conversation_id"),
+        version=int(version) if version.isdigit() else 1,
+        created_at=0,
+        updated_at=0,
+    )
+
+
+def read_item(key: Item) -> StoredMemory | None:
+    """The memory that is stored under a key, deleted ones too, or None."""
+    item = read_stored(key)
+    return from_memory_item(item) if item else None
+
+
+def read_stored(key: Item) -> Item | None:
+    """What is stored under a key, as it is, or None."""
+    return client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+
+
+def read_versions(address: Address) -> Iterator[StoredMemory]:
+    """The previous versions that are kept, the newest first."""
+    return readable(read_partition(address.pk, f"V#{address.name}#", ScanIndexForward=False), from_memory_item)
+
+
+def read_changed(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
+    """The raw memories of a conversation's seqs that were changed, archived or deleted, by seq. Raises Damaged."""
+    return {int(item["sk"]["S"][2:]): from_memory_item(item) for item in changed_items(pk, first, last)}
+
+
+def changed_items(pk: str, first: int, last: int) -> Iterator[Item]:
+    """The items of the same, as they are stored."""
+    pages = (
+        client()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings().state_table,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":pk": {"S": pk},
+                ":first": {"S": f"M#{first:012d}"},
+                ":last": {"S": f"M#{last:012d}"},
+            },
+            ConsistentRead=True,
+        )
+    )
+    return (item for page in pages for item in page["Items"])

@@ -1,0 +1,83 @@
+"""To whom belongs what is remembered: a user, or nobody.
+
+A message belongs to the user of its conversation, whoever spoke it (``search.turns.owners``). A memory or a fact
+belongs to the user whom it names, and one that names none to whom the messages belong that it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from annals.conversations.genesis import Genesis, read_genesis
+from annals.conversations.read import demand_tail
+from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, ParticipantMismatch
+from annals.ledger.entry import Tail
+from annals.ledger.history import Span, read_page
+from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import Message, seq_of
+from annals.ledger.read import find_readable
+from annals.memory.memories.raw import turns_of
+from annals.search.documents import NOBODY, SOMEBODY, user_owner
+from annals.search.turns import ANSWERS, owners
+
+LOOKED_THROUGH = 100
+"""Among so many of the newest messages of a conversation without a user those are looked for that are somebody's."""
+
+
+def owner_of(tenant: str, user_id: str | None, conversation_id: str | None, message_ids: Sequence[str]) -> str:
+    """To whom a memory or a fact belongs that names a user, or messages, or neither."""
+    if user_id is not None:
+        return user_owner(user_id)
+    if conversation_id is None:
+        return NOBODY
+    try:
+        demand_tail(tenant, conversation_id)
+        genesis = read_genesis(tenant, conversation_id)
+    except (ConversationErased, ConversationNotFound, DamagedEntry):
+        return SOMEBODY
+    if genesis.user_id is not None:
+        return user_owner(genesis.user_id)
+    seqs = {seq for each in message_ids if (seq := seq_of(each)) is not None}
+    found = set(owners_of(genesis, seqs).values()) - {NOBODY}
+    return (found.pop() if len(found) == 1 else SOMEBODY) if found else NOBODY
+
+
+def owners_of(genesis: Genesis, seqs: Collection[int]) -> dict[int, str]:
+    """To whom messages of a conversation belong, by their seqs; those that are not there are left out."""
+    if genesis.user_id is not None:
+        return dict.fromkeys(seqs, user_owner(genesis.user_id))
+    pk = conversation_pk(genesis.tenant, genesis.conversation_id)
+    found: dict[int, str] = {}
+    for first, last in _near(sorted(seqs)):
+        entries = find_readable(pk, max(1, first - ANSWERS), last)
+        found |= owners(None, [turn for entry in entries for turn in turns_of(entry)])
+    return {seq: owner for seq, owner in found.items() if seq in seqs}
+
+
+def recent_messages(
+    genesis: Genesis, tail: Tail, limit: int, *, for_user: str | None = None, before: int | None = None
+) -> list[Message]:
+    """The newest messages of a conversation, oldest first; for a user those that are the user's own or nobody's.
+
+    Raises ParticipantMismatch where the conversation is another user's.
+    """
+    pk = conversation_pk(genesis.tenant, genesis.conversation_id)
+    span = Span(before=before)
+    if for_user is None or genesis.user_id == for_user:
+        return read_page(pk, tail, span, limit).messages
+    if genesis.user_id is not None:
+        raise ParticipantMismatch(genesis.conversation_id, "userId")
+    found = read_page(pk, tail, span, LOOKED_THROUGH).messages
+    owner_by_seq = owners_of(genesis, {message["seq"] for message in found})
+    open_to = {user_owner(for_user), NOBODY}
+    # The preamble, which is no message, stands for all that was said.
+    return [message for message in found if owner_by_seq.get(message["seq"]) in open_to][-limit:]
+
+
+def _near(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The first and the last of seqs that are read together."""
+    start = 0
+    for place, seq in enumerate(seqs):
+        if place + 1 == len(seqs) or seqs[place + 1] - seq > ANSWERS:
+            yield seqs[start], seq
+            start = place + 1

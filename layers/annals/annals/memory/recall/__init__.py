@@ -1,0 +1,1 @@
+"""Recall: the questions that the memories answer."""

@@ -1,0 +1,95 @@
+"""Searching conversations: the best messages of each, the best conversation first."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from annals.access.caller import Caller
+from annals.conversations.filters import from_json
+from annals.conversations.heads import Head, read_heads
+from annals.conversations.lists import Selection, every_match
+from annals.conversations.models import ConversationHit, SearchConversations
+from annals.conversations.read import show_conversation
+from annals.errors import InvalidInput
+from annals.ledger.entry import ERASED
+from annals.ledger.keys import conversation_pk
+from annals.memory import adapters
+from annals.memory.indexing.indexer import catch_up
+from annals.memory.memories.sources import ref_of, still_said
+from annals.search import engine
+from annals.search.protocol import Filters
+
+MATCHES = 3
+"""How many messages of a conversation are shown."""
+
+MAX_FILTERED = 1_000
+"""How many conversations a filter may leave to be searched."""
+
+MAX_CONSISTENT = 50
+"""How many conversations a consistent search may have to catch up with."""
+
+
+def search_conversations(caller: Caller, asked: SearchConversations) -> list[ConversationHit]:
+    """The conversations whose messages answer a question.
+
+    Raises
+    ------
+    InvalidInput : a filter that is none, or one that leaves too many conversations
+    SearchUnavailable : the index or the embedding model does not answer
+    """
+    heads = _filtered(caller, asked)
+    if heads is not None and not heads:
+        return []
+    request = engine.SearchRequest(
+        tenant=caller.tenant,
+        query=asked.query,
+        memory_spaces=caller.spaces,
+        limit=min(1000, asked.limit * 20),
+        filters=Filters(conversation_id=tuple(head.genesis.conversation_id for head in heads) if heads else None),
+    )
+    hits = engine.search(adapters.index(), adapters.embedder(), request)
+    said = still_said(caller.tenant, hits, lambda hit: ref_of(hit.document))
+    by_conversation = _grouped(said, asked.limit)
+    found = read_heads(conversation_pk(caller.tenant, each) for each in by_conversation)
+    return [
+        _show(head, hits)
+        for each, hits in by_conversation.items()
+        if (head := found.get(conversation_pk(caller.tenant, each))) and head.state != ERASED
+    ]
+
+
+def _filtered(caller: Caller, asked: SearchConversations) -> list[Head] | None:
+    """The conversations that a filter leaves, caught up with where the search is to be consistent; None for all."""
+    if not asked.filter and not asked.consistent:
+        return None
+    most = MAX_CONSISTENT if asked.consistent else MAX_FILTERED
+    selection = Selection(caller.tenant, caller.spaces, from_json(asked.filter))
+    heads = list(islice(every_match(selection), most + 1))
+    if len(heads) > most:
+        detail = f"The filter leaves more than {most} conversations to be searched; narrow it."
+        raise InvalidInput("TOO_MANY_MATCHES", detail, field="filter")
+    if asked.consistent:
+        for head in heads:
+            catch_up(adapters.index(), adapters.embedder(), head.pk)
+    return heads
+
+
+def _grouped(hits: list[engine.Hit], limit: int) -> dict[str, list[engine.Hit]]:
+    """The hits of each of the best conversations, best first."""
+    groups: dict[str, list[engine.Hit]] = {}
+    for hit in hits:
+        conversation_id = hit.document.conversation_id if hit.document.content_type == "raw" else None
+        if conversation_id and (conversation_id in groups or len(groups) < limit):
+            groups.setdefault(conversation_id, []).append(hit)
+    return groups
+
+
+def _show(head: Head, hits: list[engine.Hit]) -> ConversationHit:
+    return {
+        "conversation": show_conversation(head),  # type: ignore[typeddict-item]
+        "score": hits[0].score,
+        "matches": [
+            {"messageId": hit.document.message_ids[0], "snippet": hit.snippet, "score": hit.score}
+            for hit in hits[:MATCHES]
+        ],
+    }

@@ -1,0 +1,157 @@
+"""What the API takes and gives of searches, recall and context windows."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from typing_extensions import TypedDict
+
+from annals.api.fields import Id, Model, Question, Score, refusal
+from annals.api.filters import Narrowing
+from annals.errors import InvalidInput
+from annals.ledger.messages import Message
+from annals.memory.facts.models import Fact
+from annals.memory.memories.models import Memory, SearchFilter
+
+MAX_DIMENSIONS = 16_000
+"""How many numbers an embedding may have: as many as OpenSearch takes."""
+
+
+class ForUser(Model):
+    """For whom something is recalled.
+
+    ``recallScope`` is ``user`` for what belongs to the user of ``userId`` or to nobody, as it is where a user is named;
+    or ``space`` for what the spaces hold, whosever it is.
+    """
+
+    user_id: Narrowing[Id] = None
+    recall_scope: Narrowing[Literal["user", "space"]] = None
+
+    def for_user(self) -> str | None:
+        """The user for whom it is recalled; None for whomever's.
+
+        Raises InvalidInput MISSING_REQUIRED_FIELD where it is to be a user's, and no one is named.
+        """
+        if self.recall_scope == "space":
+            return None
+        if self.user_id is None and (self.recall_scope or "user_id" in self.model_fields_set):
+            detail = 'What is recalled for a user needs a userId; recallScope "space" recalls for everybody.'
+            raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="userId")
+        return self.user_id
+
+
+def _check_share(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise refusal("INVALID_RANGE", "must be from 0 to 1")
+    return value
+
+
+def _check_embedding(value: Any) -> Any:
+    if not isinstance(value, list) or not value or len(value) > MAX_DIMENSIONS or not all(map(_is_measure, value)):
+        raise refusal("INVALID_EMBEDDING", f"must be a list of 1 to {MAX_DIMENSIONS} finite numbers")
+    return [float(part) for part in value]
+
+
+def _is_measure(value: Any) -> bool:
+    """Whether something is a number that a double can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all doubles
+        return False
+
+
+Embedding = Annotated[
+    list[float],
+    BeforeValidator(_check_embedding),
+    Field(json_schema_extra={"minItems": 1, "maxItems": MAX_DIMENSIONS}),
+]
+"""A vector to search by."""
+
+
+class Search(Model):
+    """A question to the memories."""
+
+    query: Question | None = None
+    embedding: Embedding | None = None
+    memory_space_id: Narrowing[Id] = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    min_score: Annotated[Score, AfterValidator(_check_share)] = 0.0
+    filter: SearchFilter = Field(default_factory=SearchFilter)
+    consistent: bool = False
+    explain: bool = False
+
+    def demand_question(self) -> None:
+        """Raise InvalidInput MISSING_REQUIRED_FIELD where there is neither a text nor an embedding to search by."""
+        if self.query is None and self.embedding is None:
+            raise InvalidInput("MISSING_REQUIRED_FIELD", "A search needs a query or an embedding.", field="query")
+        after, before = self.filter.created_after, self.filter.created_before
+        if after is not None and before is not None and after >= before:
+            detail = "createdAfter must be before createdBefore."
+            raise InvalidInput("INVALID_DATE_RANGE", detail, field="filter.createdAfter")
+
+
+class Recall(Search, ForUser):
+    """A question to facts and memories, whose answer is to go into a prompt of so many tokens.
+
+    ``history`` is how many recent messages of ``conversationId``, or else of ``filter.conversationId``, come with it.
+    """
+
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    history: Annotated[int, Field(ge=0, le=100)] = 10
+    conversation_id: Id | None = None
+
+    @property
+    def history_of(self) -> str | None:
+        """The conversation whose recent messages come with the answer."""
+        return self.conversation_id or self.filter.conversation_id
+
+
+class Hit(Memory):
+    """A memory that was found. ``snippet`` marks the words that matched; ``name`` is who said it, or which agent."""
+
+    role: NotRequired[str]
+    name: NotRequired[str]
+    score: float
+    snippet: str
+    explanation: NotRequired[dict[str, float]]
+
+
+class Recollection(TypedDict):
+    """What was recalled: the memories found, the facts, the recent messages, oldest first, and a text for a prompt.
+
+    ``context`` holds facts and memories, without those that ``history`` shows; it takes ``tokens`` tokens. ``omitted``
+    is how much of each part the answer has no room for.
+    """
+
+    omitted: NotRequired[dict[str, int]]
+    items: list[Hit]
+    facts: list[Fact]
+    history: list[Message]
+    context: str
+    tokens: int
+
+
+class Omitted(TypedDict):
+    """What a context window left out: how many messages, and those that alone were over the budget."""
+
+    count: int
+    tooLarge: list[str]
+
+
+class ContextWindow(TypedDict):
+    """The newest messages that fit a budget of tokens."""
+
+    messages: list[Message]
+    tokens: int
+    omitted: Omitted
+
+
+class Hits(TypedDict):
+    """What was found, the best first. ``omitted`` is how many hits the answer has no room for."""
+
+    items: list[Hit]
+    omitted: NotRequired[int]

@@ -1,0 +1,118 @@
+"""Searching the memories: the API's question to the search layer, and its hits as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from annals.access.caller import Caller
+from annals.conversations.read import demand_space, demand_tail
+from annals.errors import InvalidInput
+from annals.ledger.keys import conversation_pk
+from annals.memory import adapters
+from annals.memory.indexing.indexer import catch_up
+from annals.memory.memories.models import SearchFilter
+from annals.memory.memories.presenters import show_document
+from annals.memory.memories.sources import ref_of, still_said
+from annals.memory.recall.models import Hit, Search
+from annals.providers.embedding import Embedder
+from annals.search import engine
+from annals.search.protocol import Filters, OneOf
+
+
+def search_memories(
+    caller: Caller,
+    asked: Search,
+    content_type: OneOf = None,
+    embedder: Embedder | None = None,
+    for_user: str | None = None,
+) -> list[Hit]:
+    """The memories that answer a question, the best first, within what the caller may see.
+
+    What the index still holds of an erased conversation or a redacted message is left out.
+
+    Parameters
+    ----------
+    content_type : what they may be where the question's own filter does not say it
+    embedder : who embeds the question, if not this process' own
+    for_user : whose they are, if not nobody's; None for whomever's
+
+    Raises
+    ------
+    InvalidInput : the question says too little, or an embedding that does not fit the index
+    SearchUnavailable : the index or the embedding model does not answer
+    """
+    asked.demand_question()
+    if asked.consistent:
+        _make_consistent(caller, asked)
+    request = engine.SearchRequest(
+        tenant=caller.tenant,
+        query=asked.query or "",
+        embedding=asked.embedding,
+        memory_spaces=caller.spaces,
+        memory_space_id=asked.memory_space_id,
+        for_user=for_user,
+        limit=asked.limit,
+        min_score=asked.min_score,
+        filters=replace(to_filters(asked.filter), content_type=asked.filter.content_type or content_type),
+        explain=asked.explain,
+    )
+    hits = engine.search(adapters.index(), embedder or adapters.embedder(), request, adapters.reranker())
+    return [show_hit(hit) for hit in still_said(caller.tenant, hits, lambda hit: ref_of(hit.document))]
+
+
+def _make_consistent(caller: Caller, asked: Search) -> None:
+    """Have the index hold all that the ledger holds of the one conversation that is searched."""
+    conversation_id = asked.filter.conversation_id
+    if conversation_id is None:
+        detail = "A consistent search needs filter.conversationId."
+        raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="filter.conversationId")
+    demand_space(caller.tenant, conversation_id, caller.spaces)
+    demand_tail(caller.tenant, conversation_id)
+    catch_up(adapters.index(), adapters.embedder(), conversation_pk(caller.tenant, conversation_id))
+
+
+def to_filters(said: SearchFilter) -> Filters:
+    """A filter as the search index takes it; archived memories are left out unless they are asked for."""
+    return Filters(
+        status=said.status,
+        user_id=said.user_id,
+        agent_id=said.agent_id,
+        participant_id=said.participant_id,
+        conversation_id=said.conversation_id,
+        thread_id=said.thread_id,
+        run_id=said.run_id,
+        role=said.role,
+        source_type=said.source_type,
+        content_type=said.content_type,
+        tags_any=tuple(said.tags or ()),
+        tags_all=tuple(said.tags_all or ()),
+        importance_min=said.importance_min,
+        importance_max=said.importance_max,
+        since=said.created_after,
+        until=said.created_before,
+        metadata=dict(_flat(said.metadata or {})),
+    )
+
+
+def _flat(metadata: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested metadata as values by dotted path."""
+    for name, value in metadata.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def show_hit(hit: engine.Hit) -> Hit:
+    """A hit as the API shows it."""
+    found = hit.document
+    shown: dict[str, object] = {**show_document(found), "score": hit.score, "snippet": hit.snippet}
+    if found.role is not None:
+        shown["role"] = found.role
+    if name := found.speaker or found.sender:
+        shown["name"] = name
+    if hit.parts is not None:
+        shown["explanation"] = dict(hit.parts)
+    return cast("Hit", shown)

@@ -1,0 +1,91 @@
+"""Timers: when a conversation's space wants it gone, if nothing is said in it any more.
+
+The ledger forgets nothing by itself, so it is a timer beside the conversation's head that runs out: DynamoDB deletes it
+some time after, and whoever reads of that in the stream looks at the conversation once more.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+from annals.conversations.heads import Head, project, store_beside_head
+from annals.database.damage import report
+from annals.database.dynamodb import Item, client
+from annals.errors import Damaged
+from annals.ledger.keys import escape
+from annals.settings import settings
+
+TIMER = "RETENTION"
+"""The sort key of a conversation's timer; an erasure takes it along with all else in that partition."""
+
+SPACE = "SPACE"
+"""The sort key of a space's description."""
+
+DAY_MS = 86_400_000
+
+KNOWN_FOR_S = 60
+"""How long a process goes by the retention that it has read of a space."""
+
+
+def space_key(tenant: str, memory_space_id: str) -> Item:
+    """The key of a space's description."""
+    return {"pk": {"S": f"T#{escape(tenant)}#SP#{escape(memory_space_id)}"}, "sk": {"S": SPACE}}
+
+
+def read_retention_days(tenant: str, memory_space_id: str | None) -> int | None:
+    """After how many days without a message a space's conversations go, or None for never."""
+    if memory_space_id is None:
+        return None
+    key = space_key(tenant, memory_space_id)
+    item = (
+        client()
+        .get_item(
+            TableName=settings().state_table,
+            Key=key,
+            ProjectionExpression="retentionDays",
+            ConsistentRead=True,
+        )
+        .get("Item", {})
+    )
+    if not item:
+        return None
+    try:
+        return int(item["retentionDays"]["N"])
+    except (KeyError, ValueError):
+        report(Damaged(**{name: part["S"] for name, part in key.items()}, reason="its retentionDays is no number"))
+        return None
+
+
+def project_with_timer(pk: str) -> None:
+    """Bring a conversation's head up to its ledger, and its timer to what its space wants; as often as one likes."""
+    if head := project(pk):
+        _keep_timer(head)
+
+
+def _keep_timer(head: Head) -> None:
+    """Have a conversation's timer say when its space wants it gone. At most one write per conversation and day."""
+    genesis = head.genesis
+    days = _known_days(genesis.tenant, genesis.memory_space_id, int(time.monotonic() / KNOWN_FOR_S))
+    if days is not None:
+        set_timer(head.pk, head.last_message_at or genesis.created_at, days)
+
+
+def set_timer(pk: str, spoken_at: int, days: int) -> None:
+    """Set a conversation's timer to the midnight (UTC) after so many days of silence, unless its erasure has begun.
+
+    Parameters
+    ----------
+    spoken_at : when something was last said, in Unix milliseconds
+    """
+    due_s = (spoken_at // DAY_MS + 1 + days) * DAY_MS // 1000
+    key = {"pk": {"S": pk}, "sk": {"S": TIMER}}
+    timer = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item", {})
+    if timer.get("expiresAt") != {"N": str(due_s)}:
+        put = {"TableName": settings().state_table, "Item": {**key, "expiresAt": {"N": str(due_s)}}}
+        store_beside_head(pk, {"Put": put})
+
+
+@lru_cache(maxsize=10_000)
+def _known_days(tenant: str, memory_space_id: str | None, period: int) -> int | None:
+    return read_retention_days(tenant, memory_space_id)

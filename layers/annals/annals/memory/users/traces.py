@@ -1,0 +1,92 @@
+"""Traces: what leads from a person to what is theirs outside of their own memories.
+
+``C#`` names a conversation of which they are the user or in which they spoke, or in which something was made of them;
+``K#`` a memory or a fact of theirs that belongs to no conversation; ``S#`` a memory space in which they take part. A
+trace says where to look, not what is there: that say the ledger and the tables. Those of memories and facts are written
+in their own transactions, those of conversations by whoever follows the ledger's stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from annals.conversations.genesis import read_genesis
+from annals.conversations.heads import read_head
+from annals.database.dynamodb import Item, client
+from annals.database.state import read_partition
+from annals.errors import ConversationNotFound, Damaged, DamagedEntry
+from annals.ledger.keys import conversation_pk, escape, unescape
+from annals.ledger.read import entry_items
+from annals.ledger.salvage import said_in_damaged
+from annals.settings import settings
+
+CONVERSATION, SINGLE, SPACE = "C#", "K#", "S#"
+
+
+def trace_key(tenant: str, user_id: str, kind: str, name: str) -> Item:
+    """The key of a trace: its kind, and what it leads to."""
+    return {"pk": {"S": f"T#{escape(tenant)}#PT#{escape(user_id)}"}, "sk": {"S": f"{kind}{escape(name)}"}}
+
+
+def trace_keys(tenant: str, user_id: str | None, name: str, conversation_id: str | None) -> list[Item]:
+    """The keys of the traces of a memory or a fact: none for what is nobody's, or goes with their own conversation."""
+    if user_id is None:
+        return []
+    if conversation_id is None:
+        return [trace_key(tenant, user_id, SINGLE, name)]
+    if is_own(tenant, user_id, conversation_id):
+        return []
+    return [trace_key(tenant, user_id, CONVERSATION, conversation_id)]
+
+
+def trace_puts(keys: list[Item]) -> list[dict[str, Any]]:
+    """The parts of a transaction that write traces, each once."""
+    each = {(key["pk"]["S"], key["sk"]["S"]): key for key in keys}
+    return [{"Put": {"TableName": settings().state_table, "Item": key}} for key in each.values()]
+
+
+def read_traces(tenant: str, user_id: str, kind: str) -> Iterator[str]:
+    """What the traces of a kind lead to. Strongly consistent."""
+    pk = trace_key(tenant, user_id, kind, "")["pk"]["S"]
+    return (unescape(item["sk"]["S"].removeprefix(kind)) for item in read_partition(pk, kind))
+
+
+def put_trace(tenant: str, user_id: str, kind: str, name: str) -> bool:
+    """Write a trace; False where it is there already."""
+    key = trace_key(tenant, user_id, kind, name)
+    if client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item"):
+        return False
+    client().put_item(TableName=settings().state_table, Item=key)
+    return True
+
+
+def drop_trace(tenant: str, user_id: str, kind: str, name: str) -> None:
+    """Forget a trace."""
+    client().delete_item(TableName=settings().state_table, Key=trace_key(tenant, user_id, kind, name))
+
+
+def is_own(tenant: str, user_id: str, conversation_id: str) -> bool:
+    """Whether a person is a conversation's user; False where the ledger knows none (any more).
+
+    Of one whose genesis cannot be read, its head says it, or else as much of the genesis as is left.
+    """
+    try:
+        return read_genesis(tenant, conversation_id).participants.get("userId") == user_id
+    except ConversationNotFound:
+        return False
+    except DamagedEntry:
+        return user_id in _users_of_damaged(conversation_pk(tenant, conversation_id))
+
+
+def _users_of_damaged(pk: str) -> Iterator[str | None]:
+    """Who, as far as something still says it, is the user of a conversation whose genesis cannot be read."""
+    with suppress(Damaged):
+        if head := read_head(pk):
+            yield head.genesis.user_id
+            return
+    for item in entry_items(pk, last=0):
+        for said in said_in_damaged(item):
+            people = said.get("participants") if said else None
+            yield people.get("userId") if isinstance(people, dict) else None

@@ -1,0 +1,195 @@
+"""Rebuilding what is derived: heads from the ledger, the search index from the ledger and the memories beside it.
+
+This is work for a command, not for a request: it reads whole tables. The index is built beside the one in service,
+which goes on answering; what is written meanwhile, the index function writes to both. How far the building has come is
+noted in the new index, so that whoever starts it again goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from annals.conversations.heads import drop_state, head_key
+from annals.conversations.receipts import RECEIPT
+from annals.database.dynamodb import Item, client
+from annals.errors import Damaged
+from annals.ledger.entry_items import from_ledger_item
+from annals.ledger.keys import entry_sk
+from annals.ledger.tail import read_tail
+from annals.memory.erasure.finishing import hand_over
+from annals.memory.erasure.message_redaction import withdraw_with_source
+from annals.memory.facts.fact_items import from_fact_item, is_facts_pk
+from annals.memory.facts.store import lead_to_fact
+from annals.memory.indexing.drift import find_drift
+from annals.memory.indexing.indexer import Target, Unindexed, index_span
+from annals.memory.indexing.table_scan import walk_tables
+from annals.memory.memories.memory_items import from_memory_item
+from annals.memory.memories.store import lead_to_memory
+from annals.memory.retention_timers import SPACE, project_with_timer
+from annals.memory.spaces import trace_participants
+from annals.memory.users.tracing import trace_entry
+from annals.providers.embedding import Embedder
+from annals.search.generations import RebuildableIndex, demand_form, form
+from annals.settings import settings
+
+Progress = Callable[[int], object]
+"""Is told after each piece of work how many items it was."""
+
+
+@dataclass
+class Rebuilt:
+    """How many items were worked on, and what of them could not be indexed."""
+
+    items: int = 0
+    failed: Unindexed = field(default_factory=Unindexed)
+
+
+def rebuild_heads(progress: Progress) -> Rebuilt:
+    """Bring every conversation's head up to its ledger, and its timer; make those that are missing."""
+    rebuilt = Rebuilt()
+    for pk in _every_conversation():
+        with suppress(Damaged):  # it is in the log, and no other conversation waits for it
+            project_with_timer(pk)
+            rebuilt.items += 1
+        progress(1)
+    return rebuilt
+
+
+def rebuild_people(progress: Progress) -> Rebuilt:
+    """Write anew what leads to a person's things and from messages to what was made of them, from both tables.
+
+    What was stored by a version that wrote none of that is found from then on. Erasures that such a version left undone
+    are handed to the stream's function. All of it can be done again.
+    """
+    rebuilt = Rebuilt()
+    for item in _scan_all(settings().ledger_table):
+        with suppress(Damaged):  # it is in the log, and nothing else waits for it
+            trace_entry(from_ledger_item(item))
+        rebuilt.items += 1
+        progress(1)
+    for item in _scan_all(settings().state_table):
+        with suppress(Damaged):
+            _lead_to(item)
+        rebuilt.items += 1
+        progress(1)
+    return rebuilt
+
+
+def _lead_to(item: Item) -> None:
+    """Write what leads to an item of the state table: a memory, a fact, a space; hand a receipt's erasure over."""
+    pk, sk = item["pk"]["S"], item["sk"]["S"]
+    if sk == RECEIPT:
+        hand_over(pk)
+    elif sk == SPACE:
+        trace_participants(item)
+    elif sk.startswith("M#") and is_facts_pk(pk):
+        lead_to_fact(from_fact_item(item))
+    elif sk.startswith("M#"):
+        memory = from_memory_item(item)
+        lead_to_memory(memory)
+        withdraw_with_source(memory)
+
+
+def drop_heads_ahead(progress: Progress) -> int:
+    """Drop the heads that know more than the ledger holds, as after a restore to an earlier moment; returns how many.
+
+    What is dropped of a conversation that is there, ``rebuild_heads`` makes anew; changes of its metadata are lost.
+    """
+    dropped = 0
+    for pk, seq in _every_head():
+        tail = read_tail(pk)
+        if tail is None:
+            drop_state(pk)
+        elif seq > tail.seq:
+            client().delete_item(TableName=settings().state_table, Key=head_key(pk))
+        dropped += tail is None or seq > tail.seq
+        progress(1)
+    return dropped
+
+
+def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> Rebuilt:
+    """Build the index that is to take the place of the one in service, or go on with it; ``live.switch`` then does.
+
+    Parameters
+    ----------
+    beside : the name of an index in service under another name, which this one is to replace
+
+    Raises
+    ------
+    ConfigurationError : the index in service, or the one that was begun, is of another model
+    SearchUnavailable : the index or the model does not answer; what was done is kept
+    """
+    new = _begin(live, embedder, beside)
+    target = Target(new, embedder, vectors_of=(live,) if _has_same_vectors(live, new) else ())
+    rebuilt = Rebuilt()
+    for page in walk_tables(new.noted()):
+        for span in page.spans:
+            rebuilt.failed.add(index_span(target, span))
+            rebuilt.items += span.size
+            progress(span.size)
+        new.note(page.behind)
+    return rebuilt
+
+
+def rebuild_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> Rebuilt:
+    """Build the index anew and put it in service; see ``build_index``."""
+    rebuilt = build_index(live, embedder, progress, beside=beside)
+    # An index function of an older version, or of another model, did not write what came meanwhile.
+    if new := live.next():
+        find_drift(new, embedder, progress, repair=True, lag_s=0)
+    live.switch()
+    live.drop_former()
+    return rebuilt
+
+
+def _begin(live: RebuildableIndex, embedder: Embedder, beside: str) -> RebuildableIndex:
+    wanted = form(embedder.model, embedder.dimensions)
+    if served := live.made_with():
+        # Documents of another version are what a rebuild is for; a new model takes an index of another name.
+        demand_form("in service", served, {**wanted, "version": served.get("version", "")})
+    new = live.build(model=embedder.model, dimensions=embedder.dimensions, beside=beside)
+    demand_form("that was begun", new.made_with(), wanted)
+    return new
+
+
+def _has_same_vectors(live: RebuildableIndex, new: RebuildableIndex) -> bool:
+    """Whether two indexes are of one model, whatever the form of their documents."""
+    served = live.made_with()
+    return bool(served) and {**new.made_with(), "version": served["version"]} == served
+
+
+def _every_conversation() -> Iterator[str]:
+    """The partition key of each conversation in the ledger, erased ones too."""
+    return (item["pk"]["S"] for item in _scan(settings().ledger_table, entry_sk(0), "pk"))
+
+
+def _every_head() -> Iterator[tuple[str, int]]:
+    """The partition key of each conversation that has a head, and the seq that the head knows."""
+    found = _scan(settings().state_table, "HEAD", "pk, #seq", ExpressionAttributeNames={"#seq": "seq"})
+    return ((item["pk"]["S"], int(item["seq"]["N"])) for item in found)
+
+
+def _scan_all(table: str) -> Iterator[Any]:
+    """All items of a table."""
+    pages = client().get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return (item for page in pages for item in page["Items"])
+
+
+def _scan(table: str, sk: str, attributes: str, **more: Any) -> Iterator[Any]:
+    """The items of a table with a sort key."""
+    pages = (
+        client()
+        .get_paginator("scan")
+        .paginate(
+            TableName=table,
+            FilterExpression="sk = :sk",
+            ExpressionAttributeValues={":sk": {"S": sk}},
+            ProjectionExpression=attributes,
+            ConsistentRead=True,
+            **more,
+        )
+    )
+    return (item for page in pages for item in page["Items"])

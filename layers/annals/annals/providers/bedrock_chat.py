@@ -1,0 +1,109 @@
+"""Chat with any model on Bedrock, through ConverseStream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Protocol
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+
+from annals.errors import ChatUnavailable
+from annals.providers.bedrock import FAILURES, sentence
+from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
+
+DEFAULT_MODEL = "amazon.nova-lite-v1:0"
+OPENING = "(The conversation so far.)"
+"""Stands before a conversation that the model began: Converse wants the first message to be the user's."""
+
+
+class Converses(Protocol):
+    """The one operation of the Bedrock runtime that chat needs."""
+
+    def converse_stream(self, **request: Any) -> Any:
+        """Answers with ``{"stream": <iterable of events, with close()>}``."""
+        ...
+
+
+class BedrockChat:
+    """A chat model on Bedrock. Its client is blocking, so each reply is read in a thread, one event at a time."""
+
+    def __init__(self, client: Converses, model: str = DEFAULT_MODEL) -> None:
+        self._client = client
+        self._model = model
+
+    @property
+    def model(self) -> str:
+        """The model's id, or the ARN of its inference profile."""
+        return self._model
+
+    async def stream(
+        self, messages: Sequence[ChatMessage], *, instructions: str | None = None, model: str | None = None
+    ) -> Pieces:
+        """Stream the reply; see ChatModel.stream."""
+        request = _request(messages, instructions, model or self._model)
+        thread = CapacityLimiter(1)
+        reply = _Reply()
+        with _failures_named():
+            begin = partial(self._client.converse_stream, **request)
+            answer = await run_sync(begin, limiter=thread, abandon_on_cancel=True)
+            try:
+                events = iter(answer["stream"])
+                while event := await run_sync(next, events, None, limiter=thread, abandon_on_cancel=True):
+                    for text in reply.take(event):
+                        yield text
+            finally:
+                answer["stream"].close()
+        yield reply.finished()
+
+
+class _Reply:
+    """What the events have said of the reply's end."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+        self._usage: Usage | None = None
+
+    def take(self, event: Mapping[str, Any]) -> Iterator[str]:
+        """Note an event; the text that it carries, if it is a delta (other deltas are signs of life)."""
+        if "contentBlockDelta" in event:
+            yield event["contentBlockDelta"]["delta"].get("text", "")
+        elif "messageStop" in event:
+            self._reason = event["messageStop"]["stopReason"]
+        elif "metadata" in event and (usage := event["metadata"].get("usage")):
+            self._usage = Usage(usage["inputTokens"], usage["outputTokens"])
+
+    def finished(self) -> Finished:
+        """The end of the reply. Raises ChatUnavailable if the stream ended before it."""
+        if self._reason is None:
+            raise ChatUnavailable("Bedrock's stream broke off before the reply's end.")
+        return Finished(self._reason, self._usage)
+
+
+@contextmanager
+def _failures_named() -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as failure:
+        raise ChatUnavailable(sentence("Chat on Bedrock", failure)) from failure
+
+
+def _request(messages: Sequence[ChatMessage], instructions: str | None, model: str) -> dict[str, Any]:
+    request: dict[str, Any] = {"modelId": model, "messages": _alternating(messages)}
+    if instructions:
+        request["system"] = [{"text": instructions}]
+    return request
+
+
+def _alternating(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    """The messages as Converse takes them: the user's first, and never two of one role in a row."""
+    turns: list[dict[str, Any]] = []
+    if messages[0].role == "assistant":
+        turns.append({"role": "user", "content": [{"text": OPENING}]})
+    for message in messages:
+        if not turns or turns[-1]["role"] != message.role:
+            turns.append({"role": message.role, "content": []})
+        turns[-1]["content"].append({"text": message.content})
+    return turns

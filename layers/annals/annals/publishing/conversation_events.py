@@ -1,0 +1,68 @@
+"""What is told of conversations: each entry of the ledger, once its head is up to it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from annals.conversations.read import find_space_of
+from annals.ledger.entry import ARCHIVE, ERASURE, GENESIS, MESSAGE, REDACTION, SEAL, Entry
+from annals.ledger.keys import split_conversation_pk
+from annals.ledger.messages import message_id
+from annals.ledger.read import walk_readable
+from annals.publishing.bus import Event, event_id, publish
+from annals.publishing.events import ConversationKind
+from annals.times import to_rfc3339
+
+KINDS: dict[str, ConversationKind] = {
+    GENESIS: "ConversationCreated",
+    MESSAGE: "MessagesAppended",
+    REDACTION: "MessageRedacted",
+    ARCHIVE: "ConversationArchived",
+    SEAL: "ConversationSealed",
+    ERASURE: "ConversationErased",
+}
+"""Of which records events tell. Preambles are none of them."""
+
+
+def publish_entries(pk: str, seqs: Collection[int]) -> list[int]:
+    """Tell of the entries that begin at these seqs, as they are now. Returns the seqs of those that were not taken."""
+    if not seqs:
+        return []
+    entries = [entry for entry in walk_readable(pk, first=min(seqs), last=max(seqs)) if entry.seq in seqs]
+    tenant, conversation_id = split_conversation_pk(pk)
+    named = {
+        "tenant": tenant,
+        "conversationId": conversation_id,
+        "memorySpaceId": find_space_of(tenant, conversation_id),
+    }
+    events = [
+        Event.of(KINDS[kind], {"eventId": event_id(pk, entry.seq, kind), **named, **_told(entry)}, entry.seq)
+        for entry in entries
+        if (kind := entry.records[0].kind) in KINDS
+    ]
+    return [event.seq for event in publish(events)]
+
+
+def _told(entry: Entry) -> dict[str, Any]:
+    return {
+        "fromSeq": entry.seq,
+        "toSeq": entry.last_seq,
+        "messageCount": entry.count,
+        **_messages(entry),
+        "archivedToSeq": entry.archived if entry.records[0].kind == ARCHIVE else None,
+        "at": to_rfc3339(entry.at),
+    }
+
+
+def _messages(entry: Entry) -> dict[str, list[str]]:
+    """The messages that an entry is about."""
+    first = entry.records[0]
+    if first.kind == REDACTION:
+        seq = (first.said() or {}).get("seq")
+        return {"messageIds": [message_id(seq)]} if isinstance(seq, int) else {}
+    if first.kind != MESSAGE:
+        return {}
+    redacted = [message_id(record.seq) for record in entry.records if record.body is None]
+    ids = [message_id(record.seq) for record in entry.records]
+    return {"messageIds": ids, "redacted": redacted} if redacted else {"messageIds": ids}

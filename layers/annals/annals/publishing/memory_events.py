@@ -1,0 +1,59 @@
+"""What is told of memories and facts: what each is now, once the search index has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from annals.errors import Unavailable
+from annals.ledger.keys import is_conversation_pk, split_conversation_pk
+from annals.memory.facts.fact_items import is_facts_pk, read_known, split_fact_key
+from annals.memory.memories.memory_items import DELETED, read_item, split_memory_key
+from annals.publishing.bus import Event, event_id, publish
+from annals.search.turns import memory_id
+from annals.times import to_rfc3339
+
+
+def publish_item(pk: str, sk: str) -> None:
+    """Tell of the memory or fact of a key, as it is now; other items are passed over. Raises Unavailable."""
+    if sk.startswith("M#") and publish([_fact(pk, sk) if is_facts_pk(pk) else _memory(pk, sk)]):
+        raise Unavailable("The bus did not take an event.")
+
+
+def _memory(pk: str, sk: str) -> Event:
+    tenant, name = _named(pk, sk)
+    memory = read_item({"pk": {"S": pk}, "sk": {"S": sk}})
+    if memory is None or (memory.status == DELETED and not is_conversation_pk(pk)):
+        # The mark of another memory than a message's goes at once: both changes are told as one event.
+        said = {"eventId": event_id(pk, sk, DELETED), "tenant": tenant, "memoryId": name}
+        return Event.of("MemoryDeleted", said)
+    now: dict[str, Any] = {
+        "eventId": event_id(pk, sk, memory.version, memory.status, memory.updated_at),
+        "tenant": tenant,
+        "memoryId": memory.memory_id,
+        "memorySpaceId": memory.memory_space_id,
+        "version": memory.version,
+        "status": memory.status,
+        "updatedAt": to_rfc3339(memory.updated_at),
+    }
+    return Event.of("MemoryDeleted" if memory.status == DELETED else "MemoryUpdated", now)
+
+
+def _named(pk: str, sk: str) -> tuple[str, str]:
+    """The tenant and the memory's id; that of a message that was changed as a memory, too."""
+    if is_conversation_pk(pk):
+        tenant, conversation_id = split_conversation_pk(pk)
+        return tenant, memory_id(conversation_id, int(sk.removeprefix("M#")))
+    return split_memory_key(pk, sk)
+
+
+def _fact(pk: str, sk: str) -> Event:
+    tenant, fact_id = split_fact_key(pk, sk)
+    known = read_known(pk, sk)
+    said = {
+        "eventId": event_id(pk, sk, "stored" if known else "deleted"),
+        "tenant": tenant,
+        "factId": fact_id,
+        "memorySpaceId": known.fact.memory_space_id if known else None,
+        "at": to_rfc3339(known.fact.created_at) if known else None,
+    }
+    return Event.of("FactStored" if known else "FactDeleted", said)
