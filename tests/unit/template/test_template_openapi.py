@@ -8,7 +8,7 @@ from pathlib import Path
 from local import template
 from scripts import openapi
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEMPLATE = {(route.method, route.resource) for route in template.read().routes if route.method != "ANY"}
 
 

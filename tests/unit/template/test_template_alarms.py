@@ -13,7 +13,7 @@ from annals.cli.costing import Month
 from annals.telemetry import NAMESPACE, Counted, Timed
 from local import template
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RESOURCES: dict[str, Any] = template.document_of(ROOT / "template.yaml")["Resources"]
 RUNBOOK = (ROOT / "docs/operations.md").read_text()
 METRICS = {*get_args(Counted), *get_args(Timed)}

@@ -20,7 +20,7 @@ from annals.ledger.verify import Checkpoint
 from tests.support.ledgers import PK, chain, entry_after
 
 Values = dict[str, Any]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SAID = [[b'{"content":"1"}'], [b'{"content":"2"}', b'{"content":"3"}'], [b'{"content":"4"}']]
 
 

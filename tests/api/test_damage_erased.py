@@ -18,10 +18,10 @@ from annals.memory.retention_timers import space_key
 from annals.memory.users.tracing import trace_entries
 from annals.settings import settings
 from annals.times import now_ms
+from tests.api.test_damage import DAMAGES, PATH, damage, forget, pk
 from tests.support.api import Api
 from tests.support.crashes import items_of
 from tests.support.indexing import Stream, embedded_index
-from tests.unit.test_damage import DAMAGES, PATH, damage, forget, pk
 
 __all__ = ["pk"]
 

@@ -14,7 +14,7 @@ from annals.ingest.storing import RETENTION_S
 from annals.settings import Settings
 from local import template
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RESOURCES: dict[str, Any] = template.document_of(ROOT / "template.yaml")["Resources"]
 FUNCTIONS = {
     name: part["Properties"] for name, part in RESOURCES.items() if part["Type"] == "AWS::Serverless::Function"

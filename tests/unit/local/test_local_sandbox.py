@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from local.sandbox_app import Settling
 from local.streams import DeadLetters
-from tests.unit.test_local_streams import record
+from tests.unit.local.test_local_streams import record
 
 
 class Following:

@@ -13,7 +13,7 @@ import pytest
 from annals.api.sealing_key import PK
 from local import template
 
-RESOURCES: dict[str, Any] = template.document_of(Path(__file__).parents[2] / "template.yaml")["Resources"]
+RESOURCES: dict[str, Any] = template.document_of(Path(__file__).parents[3] / "template.yaml")["Resources"]
 FUNCTIONS = {
     name: part["Properties"] for name, part in RESOURCES.items() if part["Type"] == "AWS::Serverless::Function"
 }
