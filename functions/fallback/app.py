@@ -12,9 +12,9 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from pydantic import BaseModel
 
 from annals import __version__
+from annals.api.problems import CONTENT_TYPE, problem
 from annals.errors import AnnalsError, MethodNotAllowed, NotFound
 from annals.http.app import Api
-from annals.http.problems import CONTENT_TYPE, problem
 
 app = Api()
 handler = app.handler

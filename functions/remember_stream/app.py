@@ -14,8 +14,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from annals import json_text
+from annals.api import problems
 from annals.errors import InvalidInput
-from annals.http import asgi, problems, requests, sse
+from annals.http import asgi, requests, sse
 from annals.memory import adapters
 from annals.memory.models import RememberStream
 from annals.memory.streaming.draft_table import DraftTable

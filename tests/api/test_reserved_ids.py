@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from annals.access.caller import Caller
 from annals.api.fields import RESERVED_IDS
+from annals.api.problems import from_validation
 from annals.errors import InvalidInput
-from annals.http.problems import from_validation
 from annals.ingest.envelope import read_envelope
 from annals.ingest.lines import store_line
 from annals.ledger.idempotency import IdempotentRequest

@@ -9,10 +9,10 @@ from urllib.parse import quote
 import pytest
 from botocore.exceptions import ClientError
 
+from annals.api.problems import from_aws
 from annals.database.dynamodb import client
 from annals.database.state import MAX_ITEM_BYTES, state_item
 from annals.errors import RequestTooLarge
-from annals.http.problems import from_aws
 from annals.ledger.entry_items import item_size
 from annals.settings import settings
 from tests.support.api import Api, Reply

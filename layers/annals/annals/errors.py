@@ -1,6 +1,6 @@
 """The catalogue of errors: every way in which Annals refuses, with its stable code and HTTP status.
 
-``http/problems.py`` turns them into problem details; nothing else decides a status.
+``api/problems.py`` turns them into problem details; nothing else decides a status.
 """
 
 from __future__ import annotations

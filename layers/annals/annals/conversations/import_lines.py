@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from annals import csv_text
 from annals.api.fields import ConversationId, MessageId, Model, SaidJson, Time, Word
+from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
 from annals.conversations.formats import COLUMNS, JSON_COLUMNS
 from annals.conversations.genesis import USER_AGENT
@@ -25,7 +26,6 @@ from annals.conversations.models import ConversationType, Participants
 from annals.conversations.naming import name_of
 from annals.conversations.openai_chat import from_openai
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge
-from annals.http.problems import from_validation
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE

@@ -16,10 +16,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from annals import costs, json_text, telemetry
 from annals.access.caller import Caller
 from annals.answers import MAX_RESULT_BYTES
+from annals.api import problems
 from annals.api.cursors import PAGING, Cursors
 from annals.api.query import demand_known, demand_said
 from annals.errors import AnnalsError, AnswerTooLarge, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
-from annals.http import problems, requests
+from annals.http import requests
 from annals.ledger.idempotency import IdempotentRequest
 
 logger = logging.getLogger("annals")

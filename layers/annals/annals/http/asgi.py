@@ -19,10 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annals import telemetry
 from annals.access.caller import Caller
+from annals.api import problems
 from annals.api.fields import Id
 from annals.api.query import demand_said
 from annals.errors import AnnalsError, InvalidInput, MethodNotAllowed, NotFound, Unauthorized
-from annals.http import problems
 
 logger = logging.getLogger("annals")
 

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 from annals.access.caller import Caller
 from annals.errors import InvalidInput, UnsupportedMediaType
-from annals.ledger.idempotency import IdempotentRequest
-
-MAX_KEY_CHARS = 255
-
+from annals.ledger.idempotency import MAX_KEY_CHARS, IdempotentRequest
 
 JSON = ("application/json",)
 

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from annals.api.fields import ConversationId, Model, SaidJson, Text, refusal
+from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
 from annals.conversations.message_models import NewMessages
 from annals.conversations.models import ConversationType, Participants
 from annals.errors import InvalidInput
-from annals.http.problems import from_validation
-from annals.http.requests import MAX_KEY_CHARS
+from annals.ledger.idempotency import MAX_KEY_CHARS
 from annals.memory.models import Remember
 
 Key = Annotated[Text, Field(max_length=MAX_KEY_CHARS)]

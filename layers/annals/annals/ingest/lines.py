@@ -11,10 +11,10 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from annals.access.caller import Caller
+from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
 from annals.conversations.import_lines import ConversationLine, MessageLine, RedactedLine
 from annals.errors import InvalidInput
-from annals.http.problems import from_validation
 from annals.ingest.envelope import read_envelope
 from annals.ingest.storing import find_or_make, store_envelope, store_records
 from annals.ledger.idempotency import IdempotentRequest

@@ -22,6 +22,9 @@ from annals.times import now_ms
 
 RETENTION_S = 24 * 3600
 
+MAX_KEY_CHARS = 255
+"""How long an Idempotency-Key may be."""
+
 
 @dataclass(frozen=True)
 class IdempotentRequest:

@@ -1,6 +1,6 @@
 """Personal data is replaced by labels where a request is read, so that whatever is stored of it has none.
 
-The types of the fields that hold what people say (``http.model.Said``) call this; nothing behind them sees the words
+The types of the fields that hold what people say (``api.fields.Said``) call this; nothing behind them sees the words
 that were replaced. Off, it costs a comparison and imports nothing.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from annals.settings import settings
+from annals.settings import Settings, settings
 
 if TYPE_CHECKING:
     from annals.privacy.detection import PiiDetector
@@ -43,9 +43,18 @@ def redact_all(value: Any) -> Any:
 @cache
 def detector() -> PiiDetector:
     """The detector of the settings."""
-    from annals import providers
+    return detector_from_settings(settings())
 
-    return providers.pii_detector_from_settings(settings())
+
+def detector_from_settings(settings: Settings) -> PiiDetector:
+    """The detector of personal data that the settings name: Amazon Comprehend, or the one that needs no network."""
+    if settings.pii_redaction == "comprehend":
+        from annals.privacy import comprehend
+
+        return comprehend.ComprehendDetector(comprehend.client(), settings.pii_language)
+    from annals.privacy.patterns import PatternDetector
+
+    return PatternDetector()
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from annals.settings import Settings
 
 if TYPE_CHECKING:
-    from annals.privacy.detection import PiiDetector
     from annals.providers.chat import ChatModel
     from annals.providers.embedding import Embedder
     from annals.providers.reranking import Reranker
@@ -90,17 +89,6 @@ def reranker_from_settings(settings: Settings) -> Reranker | None:
         service="bedrock-agent-runtime", read_timeout_s=settings.rerank_timeout_s, attempts=2
     )
     return BedrockReranker(client, settings.rerank_model)
-
-
-def pii_detector_from_settings(settings: Settings) -> PiiDetector:
-    """The detector of personal data that the settings name: Amazon Comprehend, or the one that needs no network."""
-    if settings.pii_redaction == "comprehend":
-        from annals.privacy import comprehend
-
-        return comprehend.ComprehendDetector(comprehend.client(), settings.pii_language)
-    from annals.privacy.patterns import PatternDetector
-
-    return PatternDetector()
 
 
 def _chat_reranker(settings: Settings) -> Reranker:

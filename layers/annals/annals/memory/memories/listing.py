@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from annals.access.caller import Caller
 from annals.answers import Room
 from annals.api.filters import demand_query_conditions
+from annals.api.problems import from_validation
 from annals.api.query import read_words
 from annals.errors import DeleteManyThresholdExceeded, InvalidInput, InvalidJson, NotFound
-from annals.http.problems import from_validation
 from annals.json_text import parse
 from annals.memory import adapters
 from annals.memory.facts.store import delete_seen_fact, is_fact_id

@@ -17,6 +17,7 @@ from anyio.to_thread import run_sync
 
 from annals import telemetry
 from annals.access.caller import Caller
+from annals.api import problems
 from annals.errors import (
     AnnalsError,
     ChatUnavailable,
@@ -28,7 +29,6 @@ from annals.errors import (
     StreamFailed,
     StreamNotFound,
 )
-from annals.http import problems
 from annals.ledger.entry_items import MAX_ENTRY_BYTES
 from annals.memory.streaming import turns
 from annals.memory.streaming.drafts import STREAM_ID, Drafts, End, News

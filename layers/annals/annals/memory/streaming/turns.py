@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from annals.access.caller import Caller
+from annals.api import problems
 from annals.errors import AnnalsError
-from annals.http import problems
 from annals.ledger.idempotency import IdempotentRequest
 from annals.memory.models import Remembered, RememberStream
 from annals.memory.streaming.drafts import Draft
