@@ -30,6 +30,12 @@ SCHEMA = 9
 
 LOOK_EVERY_S = 0.5
 
+STREAM_INDEX = """
+CREATE INDEX IF NOT EXISTS annals_stream_places
+ON _stream_records (table_name, CAST(sequence_number AS INTEGER), shard_id, sequence_number)
+"""
+"""Without it dynoxide goes through all records of the streams at each write, for the number of the next one."""
+
 VOLATILE = (
     "dynoxide is not here (%s), so MiniStack keeps the data: in memory, written to disk at a clean stop only. "
     "A crash or kill -9 loses all that was stored since the start."
@@ -65,9 +71,19 @@ def serving(folder: Path, tables: Mapping[str, Mapping[str, Any]]) -> Iterator[E
     keeper = Keeper(program, folder)
     _format_of(folder).write_text(json.dumps({"format": FORMAT, "database": dynoxide.file_of(folder).name}) + "\n")
     try:
+        _index_streams(dynoxide.file_of(folder))
         yield keeper.running
     finally:
         keeper.stop()
+
+
+def _index_streams(file: Path) -> None:
+    """Have a write and a look at a stream take as long as before, however much is in the streams."""
+    try:
+        with contextlib.closing(sqlite3.connect(file, timeout=10)) as opened, opened:
+            opened.execute(STREAM_INDEX)
+    except sqlite3.OperationalError as error:
+        log.warning("The streams in %s have no index, so writes get slower as they grow: %s", file, error)
 
 
 class Keeper:

@@ -95,6 +95,44 @@ def test_nothing_acknowledged_is_lost_when_the_database_is_killed_under_writers(
     assert set(acknowledged) <= kept
 
 
+def fill_streams(file: Path, records: int) -> None:
+    """Records as each write leaves one, far more than were written."""
+    with closing(sqlite3.connect(file)) as opened, opened:
+        (last,) = opened.execute("SELECT MAX(CAST(sequence_number AS INTEGER)) FROM _stream_records").fetchone()
+        opened.executemany(
+            "INSERT INTO _stream_records (table_name, event_name, keys_json, sequence_number, shard_id, created_at)"
+            " SELECT table_name, event_name, keys_json, ?, shard_id, created_at FROM _stream_records LIMIT 1",
+            ([str(last + 1 + number)] for number in range(records)),
+        )
+
+
+def milliseconds_of_a_put(folder: Path, number: int) -> float:
+    with database.serving(folder, NAMES) as running:
+        dynamodb = client(running.url)
+        took = []
+        for each in range(number, number + 15):
+            start = time.perf_counter()
+            put(dynamodb, each)
+            took.append(1000 * (time.perf_counter() - start))
+        return min(took)
+
+
+def test_a_write_takes_as_long_with_much_in_the_streams_as_with_little(tmp_path: Path) -> None:
+    filled(tmp_path)
+    little = milliseconds_of_a_put(tmp_path, 100)
+    fill_streams(dynoxide.file_of(tmp_path), 300_000)
+    assert milliseconds_of_a_put(tmp_path, 200) < 3 * little + 10
+
+
+def test_streams_that_were_kept_without_an_index_get_one(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with closing(sqlite3.connect(dynoxide.file_of(tmp_path))) as opened, opened:
+        opened.execute("DROP INDEX annals_stream_places")
+    filled(tmp_path, 0)
+    with closing(sqlite3.connect(dynoxide.file_of(tmp_path))) as opened:
+        assert opened.execute("SELECT 1 FROM sqlite_master WHERE name = 'annals_stream_places'").fetchone()
+
+
 def test_a_database_that_dies_is_started_again_where_it_was(tmp_path: Path) -> None:
     before = filled(tmp_path)
     with database.serving(tmp_path, NAMES) as running:
