@@ -7,23 +7,25 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette import routing
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from local import docs, events
-from local.events import Answer, BadAnswer, Match, Request
+from local import docs, events, integration
+from local.events import Answer, Match, Request
+from local.integration import Refusal
 from local.template import Template
-from local.workers import FunctionFailed, Workers
+from local.workers import Workers
 
 log = logging.getLogger("annals")
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -64,49 +66,32 @@ class Gateway:
             found = events.match(self.template.routes, request.method, request.path)
             if found is None:
                 raise Refused("MISSING_AUTHENTICATION_TOKEN")
-            caller = await self._authorize(request, found) if found.route.authorized else None
             if found.route.streams:
-                await self._stream(request, found, caller, scope, receive, send)
+                allowed = await self._run(integration.authorize, request, found)
+                await self._stream(request, found, allowed.caller, scope, receive, send)
                 return
-            answer = await self._call(request, found, caller)
+            answer = await self._run(integration.answer, request, found)
         except Refused as refusal:
             answer = events.gateway_answer(self.template.gateway_responses, str(refusal), request.request_id)
         await _send(answer, request.request_id, send)
 
-    async def _authorize(self, request: Request, found: Match) -> dict[str, Any]:
-        answer = await self._invoke(self.template.authorizer, events.authorizer_event(request, found), 10)
-        if isinstance(answer, FunctionFailed):
-            if answer.message != "Unauthorized":
-                _log_failure(self.template.authorizer, answer)
-                raise Refused("AUTHORIZER_FAILURE")
-            raise Refused("UNAUTHORIZED")
-        if not events.allows(answer, request):
-            raise Refused("ACCESS_DENIED")
-        return events.caller_context(answer)
-
-    async def _call(self, request: Request, found: Match, caller: dict[str, Any] | None) -> Answer:
-        event = events.proxy_event(request, found, caller)
-        if len(request.body) > events.MAX_BODY_BYTES or events.is_too_large(event):
-            raise Refused("REQUEST_TOO_LARGE")
-        result = await self._invoke(found.route.function, event, found.route.timeout_s)
-        if isinstance(result, FunctionFailed):
-            _log_failure(found.route.function, result)
-            raise Refused("INTEGRATION_FAILURE")
+    async def _run(self, work: Callable[[Request, Match], T | Refusal], request: Request, found: Match) -> T:
+        """Have a worker do it; who asks at the same path again meets the same one, and what it remembers."""
+        function = found.route.function
         try:
-            return events.answer_of(result)
-        except BadAnswer as error:
-            log.error("%s: %s", found.route.function, error)
-            raise Refused("INTEGRATION_FAILURE") from error
-
-    async def _invoke(self, function: str, event: dict[str, Any], timeout_s: float) -> Any:
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(self.workers.submit(function, event)), timeout_s)
+            working = self.workers.run(work, request, found, place=request.path)
+            result: T | Refusal = await asyncio.wait_for(asyncio.wrap_future(working), found.route.timeout_s)
         except TimeoutError as error:
-            log.error("%s took longer than %.0f s", function, timeout_s)
+            log.error("%s took longer than %.0f s", function, found.route.timeout_s)
             raise Refused("INTEGRATION_TIMEOUT") from error
         except BrokenProcessPool as error:
             log.error("%s: its process died", function)
             raise Refused("INTEGRATION_FAILURE") from error
+        if not isinstance(result, Refusal):
+            return result
+        if result.reason:
+            log.error(result.reason)
+        raise Refused(result.kind)
 
     async def _stream(
         self, request: Request, found: Match, caller: dict[str, Any] | None, scope: Scope, receive: Receive, send: Send
@@ -199,7 +184,3 @@ async def _send(answer: Answer, request_id: str, send: Send) -> None:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (*kept, *extra)]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
-
-
-def _log_failure(function: str, failure: FunctionFailed) -> None:
-    log.error("%s failed\n%s", function, failure.trace.rstrip())

@@ -15,8 +15,8 @@ import sys
 import threading
 import traceback
 import uuid
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing.connection import Connection
@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from local import template
+from local.pool import Pool
 from local.wakeup import Wakeup, listen, ring_at, ring_on_writes
 
 Event = dict[str, Any]
@@ -60,7 +61,7 @@ class Context:
 
 
 class Workers:
-    """A pool of worker processes that have loaded all functions.
+    """Worker processes that have loaded all functions.
 
     They are forked from a server that loads the functions once and runs nothing: a worker is there in milliseconds.
 
@@ -72,39 +73,26 @@ class Workers:
     """
 
     def __init__(self, size: int, written: Wakeup | None = None, niceness: int = 0) -> None:
-        self._size = size
-        self._niceness = niceness
         preload()
-        self._context = multiprocessing.get_context("forkserver")
-        heard, self._bell = self._context.Pipe(duplex=False)
+        context = multiprocessing.get_context("forkserver")
+        heard, bell = context.Pipe(duplex=False)
         listen(heard, written or Wakeup())
-        self._lock = threading.Lock()
-        self._pool = self._new_pool()
+        self._pool = Pool(context, size, _start_worker, (bell, niceness))
 
     def submit(self, function: str, event: Event) -> Future[Any]:
         """Hand an event to a function.
 
-        The future holds its answer or FunctionFailed, or raises BrokenProcessPool when a worker died.
+        The future holds its answer or FunctionFailed, or raises BrokenProcessPool when its worker died.
         """
-        with self._lock:
-            try:
-                return self._pool.submit(_invoke, function, event)
-            except BrokenProcessPool:
-                self._pool.shutdown(wait=False)
-                self._pool = self._new_pool()
-                return self._pool.submit(_invoke, function, event)
+        return self.run(invoke, function, event, place=function)
+
+    def run(self, work: Callable[..., Any], *arguments: Any, place: str) -> Future[Any]:
+        """Have a worker call something that raises nothing; as Pool.submit."""
+        return self._pool.submit(work, *arguments, place=place)
 
     def stop(self) -> None:
         """End the workers, after what they are working on."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(
-            self._size, self._context, initializer=_start_worker, initargs=(self._bell, self._niceness)
-        )
-        for _ in range(self._size):
-            pool.submit(os.getpid)
-        return pool
+        self._pool.stop()
 
 
 def preload() -> None:
@@ -151,7 +139,8 @@ def _end_with_parent() -> None:
         os._exit(0)
 
 
-def _invoke(name: str, event: Event) -> Any:
+def invoke(name: str, event: Event) -> Any:
+    """A function's answer to an event, or FunctionFailed."""
     try:
         return _function(name).handler(event, Context(name))
     except Exception as error:  # noqa: BLE001 - the boundary of the runtime: every error becomes an answer

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -56,3 +59,47 @@ def test_processes_that_die_are_replaced(workers: Workers) -> None:
     with suppress(BrokenProcessPool):
         ask(workers)
     assert ask(workers)["statusCode"] == 200
+
+
+def pid_after(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def test_what_is_about_the_same_goes_to_the_process_that_knows_it(workers: Workers) -> None:
+    both = [workers.run(pid_after, 0.3, place=place) for place in "ab"]
+    first, second = (working.result(60) for working in both)
+    assert first != second
+    for _ in range(5):
+        assert workers.run(pid_after, 0, place="a").result(60) == first
+        assert workers.run(pid_after, 0, place="b").result(60) == second
+
+
+def test_a_process_that_is_busy_holds_nothing_up(workers: Workers) -> None:
+    known = workers.run(pid_after, 0, place="a").result(60)
+    busy = workers.run(pid_after, 1, place="a")
+    assert workers.run(pid_after, 0, place="a").result(60) != known
+    assert busy.result(60) == known
+
+
+def test_what_waits_is_done_in_its_order_by_whoever_is_free(workers: Workers) -> None:
+    futures = [workers.run(pid_after, 0.02, place=str(number)) for number in range(20)]
+    assert len({working.result(60) for working in futures}) == 2
+
+
+def test_only_what_a_process_worked_on_ends_with_it(workers: Workers) -> None:
+    other = workers.run(pid_after, 0.5, place="other")
+    killed = workers.run(os.kill, workers.run(pid_after, 0, place="own").result(60), signal.SIGKILL, place="own")
+    with pytest.raises(BrokenProcessPool):
+        killed.result(60)
+    assert other.result(60)
+
+
+def test_a_stop_waits_for_what_is_worked_on_and_drops_what_waits() -> None:
+    pool = Workers(1)
+    worked_on, waiting = (pool.run(pid_after, 0.5, place="a") for _ in range(2))
+    pool.stop()
+    assert worked_on.result(0)
+    assert waiting.cancelled()
+    with pytest.raises(RuntimeError):
+        ask(pool)
