@@ -34,6 +34,8 @@ class Served:
 
     url: str
     data: Path
+    started_s: float
+    """How long it took until it answered."""
 
     def client(self) -> httpx.Client:
         """An HTTP client with every scope."""
@@ -44,6 +46,10 @@ class Served:
         """The endpoint of its database."""
         return f"http://127.0.0.1:{json.loads((self.data / 'dynoxide.json').read_text())['port']}"
 
+    def megabytes(self, name: str) -> float:
+        """What a SQLite file of the data folder takes, its ``-wal`` included."""
+        return sum(file.stat().st_size for file in self.data.glob(f"{name}.sqlite3*")) / 1e6
+
 
 def client(url: str) -> httpx.Client:
     """An HTTP client of a server; ANNALS_KEY names its key."""
@@ -52,13 +58,24 @@ def client(url: str) -> httpx.Client:
 
 
 @contextlib.contextmanager
-def served(**env: str) -> Iterator[Served]:
-    """The development server; ``env`` are settings."""
-    with tempfile.TemporaryDirectory(prefix="annals-bench-") as name:
-        data, url = Path(name), f"http://127.0.0.1:{free_port()}"
+def served(kept: Path | None = None, **env: str) -> Iterator[Served]:
+    """The development server; ``kept`` is a data folder that stays, ``env`` are settings."""
+    with _data_folder(kept) as data:
+        url = f"http://127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "local", "--port", url.rpartition(":")[2], "--data", str(data)]
+        begun = time.perf_counter()
         with _running(command, f"{url}/v1/health", data / "server.log", env):
-            yield Served(url, data)
+            yield Served(url, data, time.perf_counter() - begun)
+
+
+@contextlib.contextmanager
+def _data_folder(kept: Path | None) -> Iterator[Path]:
+    if kept is None:
+        with tempfile.TemporaryDirectory(prefix="annals-bench-") as name:
+            yield Path(name)
+    else:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
 
 
 @contextlib.contextmanager
@@ -92,5 +109,5 @@ def _await_answer(process: subprocess.Popen[bytes], url: str, log: Path) -> None
         with contextlib.suppress(httpx.TransportError):
             httpx.get(url, timeout=5)
             return
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise DidNotStart(log.read_text())

@@ -1,158 +1,229 @@
-"""Appends a second and search latency over HTTP, beside what DynamoDB's stand-in does alone.
+"""Appends a second and latencies over HTTP by how much there is, beside what the database does alone.
 
-The benchmark starts a development server. Writers append turns of 200 + 800 bytes, each to a conversation of its own,
-while the streams are projected and indexed as always. Just before and just after, in the same database, as many
-threads put bare items of the same size on a condition; the ratio says what the functions and HTTP cost on top.
+For each size the benchmark starts a development server on a database with one conversation of so many messages, and
+for each number of conversations on one with so many. Writers append turns of 200 + 800 bytes, while the streams are
+projected and indexed as always: one to the large conversation, others each to one of its own, and at last all to the
+large one. Just before and just after, in the same database, as many threads put bare items of the same size on a
+condition; the ratio says what the functions and HTTP cost on top.
+
+    python -m bench.throughput --sizes 100 10000 100000 --conversations 10000 --data /tmp/sized    # kept for next time
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import statistics
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
-import boto3
 import httpx
+from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.table import Table
 from tqdm import trange
 
 from bench.cost import REPLY_BYTES, USER_BYTES
 from bench.scores import quantile
+from bench.seeded import SPACE, client_of, search, seed_conversation, seed_conversations, settle, turn
 from bench.served import Served, served
 from bench.texts import passage
-from local.emulator import CREDENTIALS
 
-SPACE = "bench"
+LARGE = "large"
+"""The conversation of the size in question."""
+
+BARE = "bench-bare"
+"""A table without stream or index."""
+
 Work = Callable[[], object]
+Maker = Callable[[], Work]
+"""Prepares the work of one thread."""
 
 
-def rate(makers: list[Callable[[], Work]], seconds: float) -> float:
-    """How often a second threads do their work; each maker prepares one thread's."""
-    together = threading.Barrier(len(makers))
+@dataclass(frozen=True)
+class Rate:
+    """How often a second something was done, and how long each took in milliseconds."""
 
-    def repeat(make: Callable[[], Work]) -> float:
-        work, done = make(), 0
+    per_s: float
+    took: Sequence[float]
+
+
+def rate(makers: Sequence[Maker], seconds: float) -> Rate:
+    """What threads that do their work side by side come to."""
+    together, took = threading.Barrier(len(makers)), list[float]()
+
+    def repeat(make: Maker) -> float:
+        work, own = make(), list[float]()
         together.wait()
         start = time.perf_counter()
         while time.perf_counter() - start < seconds:
-            work()
-            done += 1
-        return done / (time.perf_counter() - start)
+            own.append(milliseconds(work))
+        took.extend(own)
+        return len(own) / (time.perf_counter() - start)
 
     with ThreadPoolExecutor(len(makers)) as pool:
-        return sum(pool.map(repeat, makers))
+        return Rate(sum(pool.map(repeat, makers)), took)
 
 
-def append_maker(server: Served, number: int) -> Callable[[], Work]:
-    """A writer that appends turns to a conversation of its own."""
+def milliseconds(work: Work) -> float:
+    """How long it takes."""
+    start = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - start)
+
+
+def append_maker(server: Served, number: int, name: str | None = None) -> Maker:
+    """A writer that appends turns to a conversation, or to a new one of its own."""
 
     def make() -> Work:
-        http, rng, name = server.client(), random.Random(number), f"{SPACE}-{uuid.uuid4()}"
-        participants = {"userId": f"user-{number}", "memorySpaceId": SPACE}
-        body = {"type": "user-agent", "conversationId": name, "participants": participants}
-        http.post("/v1/conversations", json=body).raise_for_status()
-
-        def append() -> None:
-            said = {"user": passage(rng, USER_BYTES), "assistant": passage(rng, REPLY_BYTES)}
-            messages = [{"role": role, "content": content} for role, content in said.items()]
-            http.post(f"/v1/conversations/{name}/messages", json={"messages": messages}).raise_for_status()
-
-        return append
+        http, rng = server.client(), random.Random(number)
+        path = f"/v1/conversations/{name or new_conversation(http)}/messages"
+        return lambda: http.post(path, json={"messages": turn(rng)}).raise_for_status()
 
     return make
 
 
-def put_maker(server: Served, table: str) -> Callable[[], Work]:
+def new_conversation(http: httpx.Client) -> str:
+    """The id of a new conversation."""
+    name = f"{SPACE}-{uuid.uuid4()}"
+    participants = {"userId": "user", "memorySpaceId": SPACE}
+    body = {"type": "user-agent", "conversationId": name, "participants": participants}
+    http.post("/v1/conversations", json=body).raise_for_status()
+    return name
+
+
+def put_maker(server: Served) -> Maker:
     """A writer that puts items of a turn's size, each on the condition that it is not there."""
 
     def make() -> Work:
-        session = boto3.Session(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
-        dynamodb = session.client("dynamodb", endpoint_url=server.dynamodb_url, region_name=CREDENTIALS["AWS_REGION"])
+        dynamodb = client_of(server)
         text = passage(random.Random(0), USER_BYTES + REPLY_BYTES)
 
         def put() -> None:
             item = {"pk": {"S": uuid.uuid4().hex}, "text": {"S": text}}
-            dynamodb.put_item(TableName=table, Item=item, ConditionExpression="attribute_not_exists(pk)")
+            dynamodb.put_item(TableName=BARE, Item=item, ConditionExpression="attribute_not_exists(pk)")
 
         return put
 
     return make
 
 
-def bare_table(server: Served) -> str:
-    """A table without stream or index, for the bare puts."""
-    session = boto3.Session(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
-    dynamodb = session.client("dynamodb", endpoint_url=server.dynamodb_url, region_name=CREDENTIALS["AWS_REGION"])
-    dynamodb.create_table(
-        TableName="bench-bare",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-    )
-    return "bench-bare"
+def make_bare_table(server: Served) -> None:
+    """Create the table of the bare puts, where it is missing."""
+    try:
+        client_of(server).create_table(
+            TableName=BARE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceInUseException":
+            raise
 
 
-def measure_appends(server: Served, writers: list[int], seconds: float) -> Table:
-    """Appends a second by number of writers, and bare puts by as many threads."""
-    table = Table(title=f"Appends of {USER_BYTES} + {REPLY_BYTES} B turns over HTTP")
-    for column in ("writers", "appends/s", "bare puts/s", "ratio"):
-        table.add_column(column, justify="right")
-    bare = bare_table(server)
-    rate([append_maker(server, 0)], 1)
+def writers_of(server: Served, writers: Sequence[int]) -> Iterator[tuple[str, list[Maker]]]:
+    """The kinds of writing, each by a name."""
     for count in writers:
-        before = rate([put_maker(server, bare)] * count, seconds / 2)
-        appends = rate([append_maker(server, number) for number in range(count)], seconds)
+        others = [append_maker(server, number) for number in range(1, count)]
+        yield f"{count}", [append_maker(server, 0, LARGE), *others]
+    if max(writers) > 1:
+        yield f"{max(writers)} in one", [append_maker(server, number, LARGE) for number in range(max(writers))]
+
+
+def measure_appends(server: Served, table: Table, name: str, writers: Sequence[int], seconds: float) -> None:
+    """Rows with appends a second by number of writers, and bare puts by as many threads."""
+    make_bare_table(server)
+    rate([append_maker(server, 0, LARGE)], 1)
+    for kind, makers in writers_of(server, writers):
+        before = rate([put_maker(server)] * len(makers), seconds / 2)
+        appends = rate(makers, seconds)
         settle(server.client())
-        puts = statistics.fmean([before, rate([put_maker(server, bare)] * count, seconds / 2)])
-        table.add_row(str(count), f"{appends:.0f}", f"{puts:.0f}", f"{appends / puts:.2f}")
-    return table
+        after = rate([put_maker(server)] * len(makers), seconds / 2)
+        bare, ms = (before.per_s + after.per_s) / 2, [f"{quantile(appends.took, share):.1f}" for share in (0.5, 0.95)]
+        table.add_row(name, kind, f"{appends.per_s:.0f}", *ms, f"{bare:.0f}", f"{appends.per_s / bare:.2f}")
 
 
-def settle(http: httpx.Client) -> None:
-    """Wait until the streams are worked off: until search finds a message that was appended now."""
-    word = f"settled{uuid.uuid4().hex}"
-    turn = {"memorySpaceId": SPACE, "userId": "user", "userMessage": word, "agentResponse": "Yes."}
-    http.post("/v1/memory/remember", json=turn).raise_for_status()
-    while not any(hit["content"] == word for hit in search(http, word)):
-        time.sleep(0.2)
+def measure_reads(server: Served, table: Table, name: str, count: int) -> None:
+    """A row with the latencies of reads, one after the other."""
+    http, rng = server.client(), random.Random(1)
+    reads: list[Work] = [
+        lambda: http.get(f"/v1/conversations/{LARGE}/messages?limit=50").raise_for_status(),
+        lambda: search(http, passage(rng, 60)),
+        lambda: http.get("/v1/conversations?limit=50").raise_for_status(),
+        lambda: http.get(f"/v1/conversations?limit=50&participants.memorySpaceId={SPACE}").raise_for_status(),
+    ]
+    cells = []
+    for read in reads:
+        took = [milliseconds(read) for _ in trange(count, desc="reads", leave=False)]
+        cells.append(f"{quantile(took, 0.5):.0f} / {quantile(took, 0.95):.0f}")
+    table.add_row(
+        name,
+        *cells,
+        f"{server.started_s:.1f}",
+        f"{server.megabytes('annals'):,.0f}",
+        f"{server.megabytes('index'):,.0f}",
+    )
 
 
-def search(http: httpx.Client, query: str) -> list[dict[str, object]]:
-    """The ten best hits."""
-    answer = http.post("/v1/memory/search", json={"memorySpaceId": SPACE, "query": query, "limit": 10})
-    answer.raise_for_status()
-    hits: list[dict[str, object]] = answer.json()["items"]
-    return hits
+def new_tables() -> tuple[Table, Table]:
+    """A table of appends and one of reads."""
+    appends = Table(title=f"Appends of {USER_BYTES} + {REPLY_BYTES} B turns over HTTP")
+    reads = Table(title="Reads over HTTP, ms: p50 / p95", caption="the server's start in s, its files in MB")
+    for table, columns in (
+        (appends, ("writers", "appends/s", "p50 ms", "p95 ms", "bare puts/s", "ratio")),
+        (reads, ("last 50", "search", "conversations", "of a space", "start", "database", "index")),
+    ):
+        table.add_column("database")
+        for column in columns:
+            table.add_column(column, justify="right")
+    return appends, reads
 
 
-def measure_searches(http: httpx.Client, count: int) -> str:
-    """Latency of searches, one after the other."""
-    rng, took = random.Random(1), []
-    for _ in trange(count, desc="search", leave=False):
-        query = passage(rng, 60)
-        start = time.perf_counter()
-        search(http, query)
-        took.append(1000 * (time.perf_counter() - start))
-    return f"Search, 10 hits, {count} times: p50 {quantile(took, 0.5):.0f} ms, p95 {quantile(took, 0.95):.0f} ms"
+def stages(sizes: Sequence[int], conversations: Sequence[int]) -> Iterator[tuple[str, Callable[[Served], None]]]:
+    """What databases there are, each by a name with what fills it."""
+    for size in sizes:
+        yield f"{size:,} messages", lambda server, size=size: seed_conversation(server, LARGE, size)  # type: ignore[misc]
+    for count in conversations:
+        yield f"{count:,} conversations", lambda server, count=count: seed_many(server, count)  # type: ignore[misc]
+
+
+def seed_many(server: Served, conversations: int) -> None:
+    """So many conversations, and one to write to."""
+    seed_conversations(server, conversations)
+    seed_conversation(server, LARGE, 2)
+
+
+def options() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[100, 2_000], help="messages (100 2000)")
+    parser.add_argument("--conversations", type=int, nargs="*", default=[200], help="(200)")
+    parser.add_argument("--writers", type=int, nargs="+", default=[1, 8], help="(1 8)")
+    parser.add_argument("--seconds", type=float, default=5, help="of appending, for each figure (%(default)s)")
+    parser.add_argument("--reads", type=int, default=50, help="of each kind (%(default)s)")
+    parser.add_argument("--data", type=Path, help="a folder that keeps the databases (default: none are kept)")
+    parser.add_argument("--seed-only", action="store_true", help="fill the databases of --data, and measure nothing")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--writers", type=int, nargs="+", default=[1, 8], help="(1 8)")
-    parser.add_argument("--seconds", type=float, default=5, help="of appending, for each figure (%(default)s)")
-    parser.add_argument("--searches", type=int, default=100, help="(%(default)s)")
-    arguments = parser.parse_args()
-    console = Console()
-    with served() as server:
-        console.print(measure_appends(server, arguments.writers, arguments.seconds))
-        console.print(measure_searches(server.client(), arguments.searches))
+    arguments, console, (appends, reads) = options(), Console(), new_tables()
+    for name, seed in stages(arguments.sizes, arguments.conversations):
+        folder = arguments.data / name.replace(",", "").replace(" ", "-") if arguments.data else None
+        with served(folder) as server:
+            seed(server)
+            if not arguments.seed_only:
+                measure_reads(server, reads, name, arguments.reads)
+                measure_appends(server, appends, name, arguments.writers, arguments.seconds)
+    for table in (appends, reads):
+        if table.row_count:
+            console.print(table)
 
 
 if __name__ == "__main__":
