@@ -85,10 +85,10 @@ def conversation(name: str, turns: int) -> Iterator[Entry]:
         yield entry
 
 
-def client_of(server: Served) -> DynamoDBClient:
-    """A client of a server's database."""
+def client_of(url: str) -> DynamoDBClient:
+    """A client of a laptop's database."""
     session = boto3.Session(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
-    return session.client("dynamodb", endpoint_url=server.dynamodb_url, region_name=CREDENTIALS["AWS_REGION"])
+    return session.client("dynamodb", endpoint_url=url, region_name=CREDENTIALS["AWS_REGION"])
 
 
 def settle(http: httpx.Client) -> None:
@@ -112,7 +112,7 @@ def search(http: httpx.Client, query: str) -> list[dict[str, Any]]:
 
 
 def _write(server: Served, entries: Iterator[Entry], total: int, what: str) -> None:
-    dynamodb, table = client_of(server), Settings().ledger_table
+    dynamodb, table = client_of(server.dynamodb_url), Settings().ledger_table
     with tqdm(total=total, desc=what, leave=False) as progress:
         while batch := list(islice(entries, BATCH)):
             puts: Any = [{"PutRequest": {"Item": to_ledger_item(entry)}} for entry in batch]

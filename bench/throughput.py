@@ -100,7 +100,7 @@ def put_maker(server: Served) -> Maker:
     """A writer that puts items of a turn's size, each on the condition that it is not there."""
 
     def make() -> Work:
-        dynamodb = client_of(server)
+        dynamodb = client_of(server.dynamodb_url)
         text = passage(random.Random(0), USER_BYTES + REPLY_BYTES)
 
         def put() -> None:
@@ -112,10 +112,10 @@ def put_maker(server: Served) -> Maker:
     return make
 
 
-def make_bare_table(server: Served) -> None:
-    """Create the table of the bare puts, where it is missing."""
+def make_bare_table(url: str) -> None:
+    """Create the table of the bare puts in a database, where it is missing."""
     try:
-        client_of(server).create_table(
+        client_of(url).create_table(
             TableName=BARE,
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
@@ -137,7 +137,7 @@ def writers_of(server: Served, writers: Sequence[int]) -> Iterator[tuple[str, li
 
 def measure_appends(server: Served, table: Table, name: str, writers: Sequence[int], seconds: float) -> None:
     """Rows with appends a second by number of writers, and bare puts by as many threads."""
-    make_bare_table(server)
+    make_bare_table(server.dynamodb_url)
     rate([append_maker(server, 0, LARGE)], 1)
     for kind, makers in writers_of(server, writers):
         before = rate([put_maker(server)] * len(makers), seconds / 2)
