@@ -16,7 +16,7 @@ from tqdm import tqdm
 from annals.conversations.genesis import Genesis, genesis_entry
 from annals.ledger.append import next_entry
 from annals.ledger.entry import Entry, Tail
-from annals.ledger.items import to_ledger_item
+from annals.ledger.entry_items import to_ledger_item
 from annals.ledger.messages import new_message
 from annals.settings import Settings
 from annals.times import now_ms
