@@ -26,10 +26,22 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[None]:
-    """Fresh tables in moto for a module of unit tests."""
+def module_moto() -> Iterator[None]:
+    """Tables in moto for a module of unit tests that fills them once."""
     with stack.on_moto():
         yield
+
+
+@pytest.fixture(scope="module")
+def moto(module_moto: None) -> None:
+    """Tables in moto for a module of unit tests, each of which begins with empty ones."""
+
+
+@pytest.fixture(autouse=True)
+def empty_tables(request: pytest.FixtureRequest) -> None:
+    """Empty moto's tables for the next test: most of what moto does takes the longer the more they hold."""
+    if "moto" in request.fixturenames:
+        stack.empty_moto()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from annals.settings import settings as annals_settings
 from tests.support.api import Api
 from tests.support.ledgers import say
 
-pytestmark = pytest.mark.usefixtures("moto")
+pytestmark = pytest.mark.usefixtures("module_moto")
 
 TENANT = "lists"
 LIST = "/v1/conversations"
@@ -37,7 +37,7 @@ def more_shards() -> Iterator[Callable[[], None]]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def made(moto: None, more_shards: Callable[[], None]) -> list[dict[str, Any]]:
+def made(module_moto: None, more_shards: Callable[[], None]) -> list[dict[str, Any]]:
     """Conversations of several members, the newest activity first; some share their millisecond.
 
     The lists are given more shards when half of them are made.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.support.api import Api
 from tests.support.indexing import embedded_index
 
-pytestmark = pytest.mark.usefixtures("moto")
+pytestmark = pytest.mark.usefixtures("module_moto")
 
 PEOPLE = {"userId": "ada", "memorySpaceId": "home"}
 OWNERS = "memorySpaceId=home&userId=ada"
@@ -66,7 +66,7 @@ def test_no_cell_of_exported_memories_is_a_formula_and_numbers_stay(api: Api, tm
 
 
 @pytest.fixture(scope="module")
-def tenants(moto: None) -> str:
+def tenants(module_moto: None) -> str:
     return "csv"
 
 

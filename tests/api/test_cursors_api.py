@@ -13,7 +13,7 @@ from local.template import ROOT
 from tests.support.api import Api
 from tests.support.indexing import embedded_index
 
-pytestmark = pytest.mark.usefixtures("moto")
+pytestmark = pytest.mark.usefixtures("module_moto")
 
 LISTS = {
     "/v1/conversations": ("type=user-agent", "type=agent-agent"),
@@ -37,7 +37,7 @@ ADA = {"userId": "ada", "memorySpaceId": "home"}
 
 
 @pytest.fixture(scope="module")
-def filled(moto: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def filled(module_moto: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A client of a tenant with something in each of the lists, for all tests: none changes anything."""
     api = Api.of("tenant-of-cursors")
     with embedded_index(tmp_path_factory.mktemp("index")) as stream:

@@ -19,7 +19,7 @@ from annals.ledger.offline import verify_lines
 from annals.settings import settings as annals_settings
 from tests.support.api import Api
 
-pytestmark = pytest.mark.usefixtures("moto")
+pytestmark = pytest.mark.usefixtures("module_moto")
 
 PATH = "/v1/conversations/conv-1"
 LONG = "It is said again and again, and takes more room than a write unit. " * 40
@@ -44,7 +44,7 @@ OTHERS: list[Stored] = [
 
 
 @pytest.fixture(scope="module")
-def module_api(moto: None) -> Api:
+def module_api(module_moto: None) -> Api:
     return Api.of("verified-alike")
 
 

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import pytest
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
 
 from annals.api.sealing_key import sealing_key
 from annals.conversations.genesis import read_genesis_entry
@@ -20,6 +22,7 @@ from annals.ledger import tail
 from annals.settings import Settings, settings
 from local import tables, template, workers
 from local.emulator import CREDENTIALS, Emulator
+from tests.support.quick_moto import quick_moto
 
 TEMPLATE = template.read()
 
@@ -32,8 +35,14 @@ def function(name: str) -> ModuleType:
 
 def forget() -> None:
     """Empty every cache of this process, as in a fresh execution environment."""
-    for cached in (settings, client, read_genesis_entry):
+    for cached in (settings, client):
         cached.cache_clear()
+    forget_what_was_read()
+
+
+def forget_what_was_read() -> None:
+    """Empty the caches of what tables hold."""
+    read_genesis_entry.cache_clear()
     tail.tails._tails.clear()
     sealing_key.forget()
     if "annals_function_authorizer" in sys.modules:
@@ -45,10 +54,17 @@ def forget() -> None:
 @contextmanager
 def on_moto() -> Iterator[None]:
     """Tables in moto: right for one call at a time, and no socket is opened."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
+    with pytest.MonkeyPatch.context() as patch, mock_aws(), quick_moto():
         patch.setattr(socket.socket, "connect", _refuse_to_connect)
         _set(patch, **CREDENTIALS)
         yield from _tables(patch)
+
+
+def empty_moto() -> None:
+    """Take all items out of moto's tables, as if they were made anew."""
+    for table in dynamodb_backends[DEFAULT_ACCOUNT_ID][CREDENTIALS["AWS_DEFAULT_REGION"]].tables.values():
+        table.items.clear()
+    forget_what_was_read()
 
 
 @contextmanager

@@ -87,7 +87,7 @@ questions = st.builds(
 
 
 @pytest.fixture(scope="module")
-def conversations(moto: None) -> dict[str, list[Said]]:
+def conversations(module_moto: None) -> dict[str, list[Said]]:
     return {name: _tell(name.replace(" ", "-"), sizes) for name, sizes in SHAPES.items()}
 
 
