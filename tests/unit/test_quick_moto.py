@@ -43,7 +43,13 @@ def test_a_transaction_that_is_called_off_leaves_items_and_streams_as_they_were(
         {"Update": {**one, "Key": {**KEY, "sk": {"S": "new"}}, "UpdateExpression": "SET n = :n"}},
         {"Delete": {"TableName": table, "Key": {**KEY, "sk": {"S": "goes"}}}},
         {"Put": {"TableName": table, "Item": {**KEY, "sk": {"S": "put"}}}},
-        {"ConditionCheck": {"TableName": table, "Key": KEY, "ConditionExpression": "attribute_exists(unheard)"}},
+        {
+            "ConditionCheck": {
+                "TableName": table,
+                "Key": {**KEY, "sk": {"S": "x"}},
+                "ConditionExpression": "attribute_exists(pk)",
+            }
+        },
     ]
     with pytest.raises(ClientError) as refused:
         dynamodb.transact_write_items(TransactItems=writes)
