@@ -15,32 +15,37 @@ from local import template
 
 ROOT = Path(__file__).parents[3]
 RESOURCES: dict[str, Any] = template.document_of(ROOT / "template.yaml")["Resources"]
+OPERATIONS: dict[str, Any] = template.document_of(ROOT / "operations.yaml")
 RUNBOOK = (ROOT / "docs/operations.md").read_text()
 METRICS = {*get_args(Counted), *get_args(Timed)}
 
 Watched = tuple[str, str, str]
 
 
-def of_type(kind: str) -> dict[str, Any]:
-    return {name: part["Properties"] for name, part in RESOURCES.items() if part["Type"] == kind}
+def of_type(kind: str, resources: dict[str, Any] = RESOURCES) -> dict[str, Any]:
+    return {name: part["Properties"] for name, part in resources.items() if part["Type"] == kind}
 
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
-ALARMS = of_type("AWS::CloudWatch::Alarm")
-
-
-def named(value: Any) -> str:
-    """The logical id that a dimension's value refers to."""
-    return str(value["Ref"] if "Ref" in value else value["Fn::GetAtt"][0])
+ALARMS = of_type("AWS::CloudWatch::Alarm", OPERATIONS["Resources"])
 
 
 def watched() -> set[Watched]:
-    """What is looked at: a namespace's metric of a resource."""
+    """What is looked at: a namespace's metric of a resource, whose name is a parameter that is called as it is."""
     return {
-        (alarm["Namespace"], alarm["MetricName"], named(alarm["Dimensions"][0]["Value"]))
+        (alarm["Namespace"], alarm["MetricName"], alarm["Dimensions"][0]["Value"]["Ref"])
         for alarm in ALARMS.values()
         if "Dimensions" in alarm
     }
+
+
+def test_operations_watch_the_resources_that_their_parameters_are_called_as() -> None:
+    given = RESOURCES["Operations"]["Properties"]["Parameters"]
+    assert given.keys() == OPERATIONS["Parameters"].keys()
+    assert given.pop("Stack") == {"Ref": "AWS::StackName"}
+    for name, value in given.items():
+        assert value in ({"Ref": name}, {"Fn::GetAtt": [name, "QueueName"]})
+        assert name in RESOURCES or name in template.document_of(ROOT / "template.yaml")["Parameters"]
 
 
 def events_of(name: str) -> set[str]:
@@ -92,13 +97,13 @@ def test_alarms_and_graphs_are_of_metrics_that_are_published_for_this_stack() ->
     for alarm in ALARMS.values():
         if alarm["Namespace"] == NAMESPACE:
             assert alarm["MetricName"] in METRICS
-            assert alarm["Dimensions"] == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
+            assert alarm["Dimensions"] == [{"Name": "service", "Value": {"Ref": "Stack"}}]
     variables = template.document_of(ROOT / "template.yaml")["Globals"]["Function"]["Environment"]["Variables"]
     assert variables["POWERTOOLS_SERVICE_NAME"] == {"Fn::Sub": "${AWS::StackName}"}
 
 
 def test_the_dashboard_shows_every_metric_that_is_published() -> None:
-    widgets = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
+    widgets = json.loads(OPERATIONS["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]
     rows = [row for widget in widgets for row in widget["properties"]["metrics"]]
     assert {cell for row in rows for cell in row if isinstance(cell, str)} >= METRICS
 

@@ -32,24 +32,25 @@ KEY_OF: dict[str, Callable[[dict[str, Any]], Any]] = {
 """Where each kind of what stores something has its key."""
 
 STORING_NOTHING = (
-    "AWS::ApiGateway::", "AWS::CloudWatch::", "AWS::Events::Rule", "AWS::IAM::Policy", "AWS::Lambda::",
-    "AWS::Scheduler::", "AWS::OpenSearchServerless::", "AWS::S3::BucketPolicy", "AWS::SNS::Subscription",
-    "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy", "AWS::Serverless::", "AWS::WAFv2::",
+    "AWS::ApiGateway::", "AWS::CloudFormation::Stack", "AWS::CloudWatch::", "AWS::Events::Rule", "AWS::IAM::Policy",
+    "AWS::Lambda::", "AWS::Scheduler::", "AWS::OpenSearchServerless::", "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy", "AWS::Serverless::", "AWS::WAFv2::",
 )  # fmt: skip
 """What stores nothing, or, as the search collection and the functions' settings, has a test of its own."""
 
-STORING = {name: part for name, part in RESOURCES.items() if part["Type"] in KEY_OF}
+EVERYTHING: dict[str, Any] = {**RESOURCES, **template.document_of(template.ROOT / "operations.yaml")["Resources"]}
+STORING = {name: part for name, part in EVERYTHING.items() if part["Type"] in KEY_OF}
 
 
 @pytest.mark.parametrize("name", STORING)
 def test_what_is_stored_is_encrypted_with_the_customer_s_key_where_there_is_one(name: str) -> None:
-    part = RESOURCES[name]
+    part = EVERYTHING[name]
     assert KEY_OF[part["Type"]](part["Properties"]) == OWN_KEY
 
 
-@pytest.mark.parametrize("name", sorted(RESOURCES.keys() - STORING.keys()))
+@pytest.mark.parametrize("name", sorted(EVERYTHING.keys() - STORING.keys()))
 def test_nothing_else_stores_anything(name: str) -> None:
-    assert RESOURCES[name]["Type"].startswith(STORING_NOTHING), "say in KEY_OF where its key is"
+    assert EVERYTHING[name]["Type"].startswith(STORING_NOTHING), "say in KEY_OF where its key is"
 
 
 def test_a_queue_has_one_kind_of_encryption_or_the_other() -> None:
