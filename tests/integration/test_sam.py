@@ -309,6 +309,13 @@ def test_the_deployed_streams_have_the_templates_readers(stack: Stack) -> None:
     assert all(mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for mapping in mappings)
 
 
+def test_the_alarms_are_deployed_and_go_to_the_topic_that_the_stack_names(stack: Stack) -> None:
+    document = template.document_of(ROOT / "operations.yaml")["Resources"]
+    alarms = stack.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    assert len(alarms) == sum(part["Type"] == "AWS::CloudWatch::Alarm" for part in document.values())
+    assert {action for alarm in alarms for action in alarm["AlarmActions"]} == {stack.outputs["AlarmsTopicArn"]}
+
+
 def test_another_deployment_keeps_what_is_stored(stack: Stack, build: Path, search_url: str) -> None:
     path = stack.make_conversation()
     stack.append(path, "kept")
