@@ -8,7 +8,7 @@ from threading import Event, Thread
 import pytest
 from opensearchpy import OpenSearch
 
-from annals.errors import ConfigurationError
+from annals.errors import ConfigurationError, SearchUnavailable
 from annals.search import Scope, SearchRequest, index_documents, search
 from annals.search.embedded.index import EmbeddedIndex
 from annals.search.generations import RebuildableIndex
@@ -35,7 +35,7 @@ def test_the_next_index_is_apart_until_it_takes_the_place(index: RebuildableInde
     new = index.build(**FAKE)
     fill(new, "new dog")
     assert (found(index, "dog"), found(new, "dog")) == ({"old dog"}, {"new dog"})
-    index.switch()
+    index.switch(new)
     assert found(index, "dog") == {"new dog"}
     assert index.next() is None
     index.drop_former()
@@ -53,7 +53,7 @@ def test_others_that_have_the_index_open_find_the_next_one_after_the_switch(
     following = other.next()
     assert following is not None
     fill(following, "newer dog")
-    index.switch()
+    index.switch(following)
     index.drop_former()
     fill(other, "newest dog")
     assert found(other, "dog") == {"new dog", "newer dog", "newest dog"}
@@ -75,8 +75,8 @@ def test_a_search_finds_all_or_all_of_the_other_while_indexes_are_switched(make:
     thread.start()
     try:
         for _ in range(3):
-            fill(index.build(**FAKE), *names)
-            index.switch()
+            fill(new := index.build(**FAKE), *names)
+            index.switch(new)
     finally:
         stopping.set()
         thread.join()
@@ -96,6 +96,18 @@ def test_a_building_is_gone_on_with_where_it_was_left(make: Make, index: Rebuild
     fill(again, "dog 2")
 
 
+def test_an_index_that_somebody_else_has_put_in_service_is_not_replaced_by_one_that_is_not_whole(
+    make: Make, index: RebuildableIndex
+) -> None:
+    fill(new := index.build(**FAKE), "dog")
+    other = make("index")
+    other.switch(new)
+    other.build(**FAKE)
+    index.switch(new)
+    assert found(index, "dog") == found(other, "dog") == {"dog"}
+    assert index.next() is not None
+
+
 def test_a_building_can_be_given_up(index: RebuildableIndex) -> None:
     fill(index, "dog")
     fill(index.build(**FAKE), "cat")
@@ -113,7 +125,7 @@ def test_an_index_of_another_name_can_be_the_next_one_too(make: Make, index: Reb
     following = index.next()
     assert following is not None
     assert following.made_with() == new.made_with() == {**index.made_with(), "model": "another", "dimensions": "3"}
-    successor.switch()
+    successor.switch(new)
     assert successor.made_with()["model"] == "another"
     assert found(index, "dog") == {"dog"}
 
@@ -140,8 +152,8 @@ def test_an_index_that_bears_the_plain_name_gives_way_to_an_alias(opensearch_url
     client.indices.create(index="plain", body=next(iter(body.values())) | {"settings": {"index": {"knn": True}}})
     assert found(index, "dog") == set()
     fill(index, "old dog")
-    fill(index.build(**FAKE), "new dog")
-    index.switch()
+    fill(new := index.build(**FAKE), "new dog")
+    index.switch(new)
     assert found(index, "dog") == {"new dog"}
     assert list(client.indices.get_alias(name="plain")) == ["plain-000002"]
     index.drop()
@@ -159,13 +171,48 @@ def test_the_files_of_former_indexes_are_deleted(tmp_path: Path) -> None:
     fill(index, "dog")
     for name in ("dog 1", "dog 2"):
         assert found(reader, "dog")
-        fill(index.build(**FAKE), name)
-        index.switch()
+        fill(new := index.build(**FAKE), name)
+        index.switch(new)
+        new.close()
         index.drop_former()
     assert found(reader, "dog") == {"dog 2"}
     index.close()
     reader.close()
-    assert {file.name for file in tmp_path.iterdir()} == {"index.db", "index.db.000002"}
+    assert {file.name for file in tmp_path.iterdir()} == {"index.db", "index.db.000002", "index.db.lock"}
+
+
+def test_a_building_that_was_given_up_is_no_more_written_nor_put_in_service(tmp_path: Path) -> None:
+    index = EmbeddedIndex(tmp_path / "index.db")
+    fill(index, "dog")
+    given_up = index.build(**FAKE)
+    index.drop_next()
+    with pytest.raises(SearchUnavailable, match="given up"):
+        given_up.note("here")
+    fill(index.build(**FAKE), "cat")
+    with pytest.raises(SearchUnavailable, match="given up"):
+        given_up.note("here")
+    with pytest.raises(SearchUnavailable, match="given up"):
+        index.switch(given_up)
+    assert found(index, "dog") == {"dog"}
+
+
+def test_an_index_that_is_being_built_is_whole_before_anybody_else_finds_it(tmp_path: Path) -> None:
+    index, other = EmbeddedIndex(tmp_path / "index.db"), EmbeddedIndex(tmp_path / "index.db")
+    (tmp_path / "index.db.next").symlink_to("index.db.000001")
+    assert other.next() is None
+    index.build(**FAKE)
+    following = other.next()
+    assert following is not None
+    assert following.made_with()
+
+
+def test_a_write_that_could_not_be_stored_leaves_the_index_to_others(tmp_path: Path) -> None:
+    index, other = EmbeddedIndex(tmp_path / "index.db"), EmbeddedIndex(tmp_path / "index.db")
+    with pytest.raises(SearchUnavailable, match="removed"):
+        index.upsert([(memory("m1", "dog"), "1")])
+    fill(other, "dog")
+    fill(index, "cat")
+    assert found(other, "dog") == {"dog"}
 
 
 def test_a_question_of_another_model_with_the_same_dimensions_is_refused(index: RebuildableIndex) -> None:

@@ -160,7 +160,9 @@ def test_an_interrupted_rebuild_goes_on_where_it_was(service: Api, monkeypatch: 
     forget()
     rebuild.build_index(adapters.index(), adapters.embedder(), lambda items: second.append(items))
     assert sum(whole) <= sum(first) + sum(second) <= sum(whole) + table_scan.PAGE
-    adapters.index().switch()
+    new = adapters.index().next()
+    assert new is not None
+    adapters.index().switch(new)
     assert off() == NOTHING
 
 
@@ -227,6 +229,6 @@ def test_another_model_gets_an_index_of_another_name_and_words_are_withdrawn_fro
     assert new is not None
     wait_for(lambda: "mem:talk-0:1" not in new.fingerprints(service.caller.tenant, ["mem:talk-0:1"]))
     assert len(found(service, "common")) == 29
-    successor.switch()
+    successor.switch(new)
     assert find_drift(successor, another, nothing, lag_s=0).counts["orphaned"] == 0
     successor.drop()

@@ -135,12 +135,12 @@ def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, 
 
 
 def rebuild_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> Rebuilt:
-    """Build the index anew and put it in service; see ``build_index``."""
+    """Build the index anew and put it in service, unless somebody who did the same has; see ``build_index``."""
     rebuilt = build_index(live, embedder, progress, beside=beside)
     # An index function of an older version, or of another model, did not write what came meanwhile.
     if new := live.next():
         find_drift(new, embedder, progress, repair=True, lag_s=0)
-    live.switch()
+        live.switch(new)
     live.drop_former()
     return rebuilt
 

@@ -37,8 +37,12 @@ class RebuildableIndex(SearchIndex, Protocol):
         """
         ...
 
-    def switch(self) -> None:
-        """Have the next index take this one's place, in one step; who reads or writes finds the one or the other."""
+    def switch(self, new: Self) -> None:
+        """Have the next index take this one's place, in one step; who reads or writes finds the one or the other.
+
+        Where somebody else has put it in service already, nothing is to do. Raises SearchUnavailable where it was
+        given up meanwhile; another that was begun since does not take the place.
+        """
         ...
 
     def drop_former(self) -> None:

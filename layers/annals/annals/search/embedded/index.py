@@ -1,16 +1,18 @@
 """The index for a laptop: one SQLite file, FTS5 for words, NumPy for vectors.
 
-Any number of processes and threads may use the file. Readers never wait; writers wait for each other.
+Any number of processes and threads may open, make, read, write and replace the file at once. Readers never wait for
+writers; writers wait for each other.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+import time
 from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,14 @@ from annals.search.generations import Place, demand_form, demand_owners, form
 from annals.search.protocol import NAMED_FILTERS, NO_SPACE, Candidates, Failure, Filters, Scope
 from annals.search.words import separated
 
-BUSY_MS = 10_000
+BUSY_MS = 60_000
+"""How long a writer waits for the others, of which each takes milliseconds and none is ever next."""
 CLEARING_MS = 1_000
 """How long clearing the log waits for readers."""
+CLEARING_PAUSE_S = 0.01
+GONE = "is there no more: another one has taken its place, or it was given up"
+REOPENED = 100
+"""So many times in a row the file may be replaced while a writer waits for it."""
 MAX_SPEAKERS = 1_000
 MAX_INTEGER = 2**63 - 1
 NOTED = "noted"
@@ -38,15 +45,16 @@ FEW = 20_000
 
 _NOT_ANSWERING = (
     apsw.BusyError, apsw.LockedError, apsw.CantOpenError, apsw.IOError, apsw.NotADBError, apsw.CorruptError,
-    apsw.FullError, apsw.ReadOnlyError,
+    apsw.FullError, apsw.ReadOnlyError, apsw.ProtocolError,
 )  # fmt: skip
 
 
 class EmbeddedIndex:
-    """A search index in the file ``path``, which is made where it is missing."""
+    """A search index in the file ``path``, which is made where it is missing, unless it is to be there."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, is_there: bool = False) -> None:
         self._path = Path(path)
+        self._is_there = is_there
         self._local = threading.local()
         self._has_former_pages = False
 
@@ -65,7 +73,7 @@ class EmbeddedIndex:
         failures = []
         fresh: dict[tuple[str, str], tuple[Document, str]] = {}
         with self._writing() as database:
-            dimensions = int(_settings(database).get("dimensions", 0))
+            dimensions = int(self._demand_made(database)["dimensions"])
             for document, fingerprint in documents:
                 if reason := _refusal(document, dimensions):
                     failures.append(Failure(document.memory_id, reason))
@@ -182,34 +190,43 @@ class EmbeddedIndex:
         """The index that is being built; see RebuildableIndex.next."""
         with _answering(self._path):
             found = generations.following(self._path)
-        return EmbeddedIndex(found) if found else None
+        return EmbeddedIndex(found, is_there=True) if found else None
 
     def build(self, *, model: str, dimensions: int, beside: str = "") -> EmbeddedIndex:
         """Make the next index; see RebuildableIndex.build."""
-        with _answering(self._path):
-            made = EmbeddedIndex(generations.following(self._path) or generations.begin(self._path, beside))
-        if not made.made_with():
-            made.ensure(model=model, dimensions=dimensions)
+        with _answering(self._path), self._locked():
+            found = generations.following(self._path)
+            if found is None:
+                found = generations.new_file(self._path)
+                _make(found, form(model, dimensions))  # whole before it has a name, and others write it, too
+                for served in (self._path, Path(beside)) if beside else (self._path,):
+                    generations.name_next(served, found)
+        made = EmbeddedIndex(found, is_there=True)
+        made.ensure(model=model, dimensions=dimensions)
         return made
 
-    def switch(self) -> None:
+    def switch(self, new: EmbeddedIndex) -> None:
         """Put the next file in service; see RebuildableIndex.switch. Whoever has the former one open notices."""
-        with _answering(self._path):
-            generations.switch(self._path)
+        # Nobody writes the former one meanwhile, and whoever waits to do so then writes the new one.
+        with self._writing(), self._locked():
+            is_done = generations.switch(self._path, new._path)
+        if not is_done:
+            raise SearchUnavailable(f"The search index {new._path} was given up while it was built.")
 
     def drop_former(self) -> None:
         """Delete former files; see RebuildableIndex.drop_former."""
-        with _answering(self._path):
+        with _answering(self._path), self._locked():
             generations.drop_former(self._path)
 
     def drop_next(self) -> None:
         """Delete the file that is being built; see RebuildableIndex.drop_next."""
-        with _answering(self._path):
+        with _answering(self._path), self._locked():
             generations.drop_next(self._path)
 
     def note(self, place: str) -> None:
         """Keep a note beside the settings; see RebuildableIndex.note."""
         with self._writing() as database:
+            self._demand_made(database)
             database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (NOTED, place))
 
     def noted(self) -> str:
@@ -252,12 +269,14 @@ class EmbeddedIndex:
             database = self._connection()
             database.set_busy_timeout(CLEARING_MS)
             try:
-                database.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-                self._has_former_pages = False
-            except (apsw.BusyError, apsw.LockedError):
-                self._has_former_pages = True
+                self._has_former_pages = not _emptied_log(database)
             finally:
                 database.set_busy_timeout(BUSY_MS)
+
+    def _demand_made(self, database: apsw.Connection) -> dict[str, str]:
+        if made_with := _settings(database):
+            return made_with
+        raise SearchUnavailable(f"The search index {self._path} has been removed while it was written.")
 
     def _demand_model(self, made_with: dict[str, str], dimensions: int, model: str) -> None:
         found = (made_with["model"] if model else "", int(made_with["dimensions"]))
@@ -279,25 +298,47 @@ class EmbeddedIndex:
     @contextmanager
     def _writing(self) -> Iterator[apsw.Connection]:
         with _answering(self._path):
-            database = self._connection()
-            database.execute("BEGIN IMMEDIATE")
+            database = self._begun()
             try:
                 yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
+                database.execute("COMMIT")
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+
+    def _begun(self) -> apsw.Connection:
+        """A connection that alone may write the file in service: one that was replaced meanwhile is let go."""
+        for _ in range(REOPENED):
+            database = self._connection()
+            database.execute("BEGIN IMMEDIATE")
+            if self._is_open():
+                return database
+            database.execute("ROLLBACK")
+        raise SearchUnavailable(f"The search index {self._path} is replaced faster than it can be written.")
 
     def _connection(self) -> apsw.Connection:
         """This thread's own connection to the file that is in service now."""
-        known: tuple[Identity | None, apsw.Connection] | None = getattr(self._local, "opened", None)
-        found = generations.identity(self._path)
-        if known is None or known[0] != found:
+        if not self._is_open():
             self.close()
-            database = _open(self._path)
-            known = self._local.opened = (found or generations.identity(self._path), database)
+            with self._locked():
+                if self._is_there and not self._path.exists():
+                    raise SearchUnavailable(f"The search index {self._path} {GONE}.")
+                database = _open(self._path)
+                self._local.opened = (generations.identity(self._path), database)
             self._local.blocks = vectors.Blocks()
-        return known[1]
+        opened: tuple[Identity, apsw.Connection] = self._local.opened
+        return opened[1]
+
+    def _is_open(self) -> bool:
+        """Whether this thread has opened the file that is in service now."""
+        opened = getattr(self._local, "opened", None)
+        return opened is not None and opened[0] == generations.identity(self._path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with generations.locked(self._path):
+            yield
 
 
 @contextmanager
@@ -309,7 +350,7 @@ def _answering(path: Path) -> Iterator[None]:
 
 
 def _open(path: Path) -> apsw.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Open a file of an index that is locked: SQLite refuses at once what is in the way of a file's first log."""
     database = apsw.Connection(str(path))
     database.set_busy_timeout(BUSY_MS)
     database.execute("PRAGMA journal_mode = WAL")
@@ -318,6 +359,26 @@ def _open(path: Path) -> apsw.Connection:
     database.execute("PRAGMA cache_size = -65536")
     database.execute("PRAGMA mmap_size = 4294967296")
     return database
+
+
+def _make(path: Path, settings: dict[str, str]) -> None:
+    """Make the file of an index that is locked."""
+    with closing(_open(path)) as database, database:
+        _create(database, settings)
+
+
+def _emptied_log(database: apsw.Connection) -> bool:
+    """Bring everything from the log into the file; whether it could be emptied then."""
+    deadline = time.monotonic() + CLEARING_MS / 1000
+    while True:
+        try:
+            database.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.BusyError, apsw.LockedError):  # at once, where somebody else is just doing the same
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(CLEARING_PAUSE_S)
+        else:
+            return True
 
 
 def _settings(database: apsw.Connection) -> dict[str, str]:

@@ -37,18 +37,21 @@ def create_next(client: OpenSearch, name: str, body: dict[str, Any], beside: str
     return made
 
 
-def switch(client: OpenSearch, name: str) -> None:
-    """Let the alias name the next index, in one step."""
-    old, new = current(client, name), following(client, name)
+def switch(client: OpenSearch, name: str, made: str) -> bool:
+    """Let the alias name the index that is being built, in one step; whether it is, or was, in service then."""
+    old = current(client, name)
+    if following(client, name) != made:
+        return old is not None and _number(name, old) >= _number(name, made)
     actions: list[dict[str, Any]] = [
-        {"add": {"index": new, "alias": name}},
-        {"remove": {"index": new, "alias": _next(name)}},
+        {"add": {"index": made, "alias": name}},
+        {"remove": {"index": made, "alias": _next(name)}},
     ]
     if old == name:
         actions.insert(0, {"remove_index": {"index": name}})
     elif old is not None:
         actions.insert(0, {"remove": {"index": old, "alias": name}})
     client.indices.update_aliases(body={"actions": actions})
+    return True
 
 
 def drop_former(client: OpenSearch, name: str) -> None:

@@ -205,11 +205,13 @@ class OpenSearchIndex:
             body = self._mapping(form(model, dimensions))
             return self._named(found or generations.create_next(self._client, self._name, body, beside))
 
-    def switch(self) -> None:
+    def switch(self, new: OpenSearchIndex) -> None:
         """Let the alias name the next index; see RebuildableIndex.switch."""
         self._speakers.clear()
         with self._answering():
-            generations.switch(self._client, self._name)
+            is_done = generations.switch(self._client, self._name, new._name)
+        if not is_done:
+            raise SearchUnavailable(f"The search index {new._name} was given up while it was built.")
 
     def drop_former(self) -> None:
         """Remove former indexes; see RebuildableIndex.drop_former."""
