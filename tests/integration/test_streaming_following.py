@@ -14,6 +14,7 @@ from tests.fakes.chat_server import REPLY, ChatServer, words
 from tests.fakes.uvicorn_server import Connection, Told
 from tests.integration.conftest import LEASE_S
 from tests.support.api import Api
+from tests.support.searching import wait_for
 from tests.support.streaming import Streams, app_in_a_process, draft_items, events, shown, text_of
 
 TWO_WORDS = "".join(words(REPLY)[:2])
@@ -30,6 +31,17 @@ def leave_after_two_words(stream: Streams, **more: object) -> tuple[list[Told], 
     assert [event.name for event in told] == ["start", "context", "delta", "delta"]
     connection.leave()
     return told, connection
+
+
+def wait_until_kept(api: Api, told: list[Told]) -> None:
+    """Wait until the draft holds the two words that were told."""
+    wait_for(lambda: kept(api, told[0].data["streamId"]) == TWO_WORDS)
+
+
+def kept(api: Api, stream_id: str) -> str:
+    """The text that a draft holds."""
+    items = draft_items(api.caller.tenant, stream_id)
+    return "".join(from_item(item)["text"] for item in items if item["sk"]["S"].startswith("B#"))
 
 
 def messages(api: Api) -> list[dict]:
@@ -133,7 +145,7 @@ def test_after_a_kill_in_the_middle_a_request_sent_again_is_told_what_came_and_k
     key = {"headers": {"Idempotency-Key": "k"}}
     with app_in_a_process() as (process, port):
         told, _ = leave_after_two_words(stream.at(port), **key)
-        time.sleep(0.6)
+        wait_until_kept(api, told)
         process.kill()
     asked = len(chat.requests)
     again = events(stream(model="hold", **key))
@@ -172,7 +184,7 @@ def test_after_a_kill_a_reply_that_is_not_wanted_in_part_is_asked_for_again_and_
     turn = {"headers": {"Idempotency-Key": "k"}, "onFailure": "discard"}
     with app_in_a_process() as (process, port):
         told, _ = leave_after_two_words(stream.at(port), **turn)
-        time.sleep(0.6)
+        wait_until_kept(api, told)
         process.kill()
     chat.may_go_on.set()
     again = events(stream(model="hold", **turn))
@@ -190,7 +202,7 @@ def test_after_a_kill_a_reply_that_is_not_wanted_in_part_is_asked_for_again_and_
 def test_after_a_kill_a_follower_keeps_what_came_even_without_a_key(stream: Streams, api: Api):
     with app_in_a_process() as (process, port):
         told, _ = leave_after_two_words(stream.at(port))
-        time.sleep(0.6)
+        wait_until_kept(api, told)
         process.kill()
     rest = events(stream.follow(told[0].data["streamId"], told[-1].id))
     assert [event.name for event in rest] == ["error"]
