@@ -21,7 +21,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from annals.conversations.genesis import Genesis, genesis_entry
-from annals.conversations.heads import first_head, to_head_item
+from annals.conversations.heads import initial_head, to_head_item
 from annals.database import dynamodb
 from annals.database.dynamodb import Item
 from annals.ledger.entry import Tail
@@ -55,7 +55,7 @@ def head_item(number: int) -> Item:
         created_by="bench",
         created_at=now_ms() - 1000 * number,
     )
-    return to_head_item(first_head(genesis, Tail.of(genesis_entry(genesis, "0" * 16))))
+    return to_head_item(initial_head(genesis, Tail.of(genesis_entry(genesis, "0" * 16))))
 
 
 def make_heads(first: int, last: int) -> None:

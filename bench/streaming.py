@@ -20,7 +20,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from annals.http import sse
-from annals.memory.streaming.recording import Reply
+from annals.memory.streaming.draft_recorder import Reply
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
 from tests.fakes.turns import MemoryDrafts, MemoryTurnStore, request

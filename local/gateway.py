@@ -115,7 +115,7 @@ class Page(Route):
         return (found, more) if found is routing.Match.FULL else (routing.Match.NONE, {})
 
 
-def application(
+def create_app(
     template: Template,
     workers: Workers,
     streaming: dict[str, Starlette],

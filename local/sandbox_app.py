@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.gateway import application
+from local.gateway import create_app
 from local.server import Server, create_tables, expiry, readers, run, streaming
 from local.streams import DeadLetters, Pace
 from local.template import ROOT, Template
@@ -50,7 +50,7 @@ def serve(described: Template, folder: Path, listener: socket.socket, tell: Call
         expiring = expiry(described)
         expiring.start()
         stack.callback(expiring.stop)
-        app = application(described, workers, apps, ROOT / "openapi.json", [Settling(following).route])
+        app = create_app(described, workers, apps, ROOT / "openapi.json", [Settling(following).route])
         server = Server(app, tell)
         threading.Thread(name="input", target=_end_with_input, args=[server], daemon=True).start()
         run(server, listener)

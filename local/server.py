@@ -25,7 +25,7 @@ from local.database import Unusable
 from local.emulator import EmulatorFailed
 from local.environment import CannotStart
 from local.expiry import Expiry
-from local.gateway import application
+from local.gateway import create_app
 from local.queue import FAILURES, QUEUE, STREAM_FAILURES, QueueReader, queue_url
 from local.streams import USUAL, Invoke, Pace, StreamReaders
 from local.template import ROOT, Template
@@ -76,7 +76,7 @@ def serve(options: Options) -> None:
         expiring = expiry(described)
         expiring.start()
         stack.callback(expiring.stop)
-        app = application(described, workers, streaming(described), ROOT / "openapi.json")
+        app = create_app(described, workers, streaming(described), ROOT / "openapi.json")
         run(Server(app, lambda: sys.stdout.write(_welcome(options, os.environ))), listener)
         log.info("Stopping; what is in the streams is indexed first.")
 

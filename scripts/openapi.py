@@ -17,11 +17,11 @@ from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from annals import __version__
 from annals.api.fields import MAX_ID_CHARS
 from annals.conversations.formats import FORMATS, Format
-from annals.conversations.import_lines import PARTICIPANTS
+from annals.conversations.import_lines import OWNER_PARAMS
 from annals.http.requests import JSON_LINES
-from annals.memory.memories.export import OPTIONS as MEMORY_OPTIONS
-from annals.memory.memories.export_formats import FORMATS as MEMORY_FORMATS
-from annals.memory.memories.export_formats import Format as MemoryFormat
+from annals.memory.memories.memory_export import OPTIONS as MEMORY_OPTIONS
+from annals.memory.memories.memory_export_formats import FORMATS as MEMORY_FORMATS
+from annals.memory.memories.memory_export_formats import Format as MemoryFormat
 from annals.memory.models import RememberStream
 from local import template
 from local.template import ROOT
@@ -73,7 +73,7 @@ OF_USER = (
     "they said elsewhere, userMemory, and memory, which a fact is, too. What was stored just before may be missing."
 )
 IMPORT_BODY = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in JSON_LINES}}
-IMPORT_QUERY = [{"name": name, "in": "query", "schema": ID} for name in PARTICIPANTS]
+IMPORT_QUERY = [{"name": name, "in": "query", "schema": ID} for name in OWNER_PARAMS]
 
 
 def document() -> dict[str, Any]:

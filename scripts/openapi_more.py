@@ -8,7 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from annals.conversations.filters import MEMBERS, SPACE, WORDS
+from annals.conversations.filters import ENUM_FILTERS, PARTICIPANT_FILTERS, SPACE_FILTER
 from annals.conversations.message_models import ROLES
 from annals.http.requests import MAX_KEY_CHARS
 
@@ -31,8 +31,8 @@ HEADERS = {"app.idempotent_request(": IDEMPOTENCY_KEY, "app.if_match(": IF_MATCH
 """The headers that a handler reads, by the call that reads them."""
 
 FILTERS: dict[str, Any] = {
-    **{name: {"type": "string", "enum": list(words)} for name, (_, words) in WORDS.items()},
-    **dict.fromkeys((*MEMBERS, SPACE), TEXT),
+    **{name: {"type": "string", "enum": list(words)} for name, (_, words) in ENUM_FILTERS.items()},
+    **dict.fromkeys((*PARTICIPANT_FILTERS, SPACE_FILTER), TEXT),
     **dict.fromkeys(("createdAfter", "createdBefore", "lastMessageAfter", "lastMessageBefore"), TIME),
     **dict.fromkeys(("messageCount", "messageCountMin", "messageCountMax"), COUNT),
 }

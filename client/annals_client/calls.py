@@ -13,7 +13,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from annals_client import wire
-from annals_client.errors import AnnalsError, Problem, refusal
+from annals_client.errors import AnnalsError, Problem, error_from_response
 from annals_client.files import JSON, JSON_LINES
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Said:
+class RequestSpec:
     """What the caller says in a request. ``ids`` are for the path; ``body`` is JSON, ``lines`` are JSON lines."""
 
     ids: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Call(Generic[T]):
     patience_s: float | None = None
 
     @staticmethod
-    def of(route: Route, said: Said, read: Callable[[httpx.Response], T], repeat: Repeat) -> Call[T]:
+    def of(route: Route, said: RequestSpec, read: Callable[[httpx.Response], T], repeat: Repeat) -> Call[T]:
         """The call of a route that says this. Raises InvalidArgument for what no request can say."""
         path = wire.path(route.template, said.ids)
         query = {name: wire.utf8(value, name) for name, value in said.query.items()}
@@ -100,7 +100,7 @@ Steps = Generator[Call[Any], Any, T]
 """Several calls after one another: yields each, is sent its answer, and returns what came of them."""
 
 
-class Walkthrough(Generic[T]):
+class StepRunner(Generic[T]):
     """How far several calls after one another have come, and what to ask next."""
 
     def __init__(self, steps: Steps[T]) -> None:
@@ -131,7 +131,7 @@ def reader(kind: type[T], inside: str | None = None) -> Callable[[httpx.Response
     adapter = TypeAdapter(kind)
 
     def read(response: httpx.Response) -> T:
-        demand_success(response)
+        require_success(response)
         try:
             answer: Any = response.json() if response.content else None
             return adapter.validate_python(answer if inside is None else answer[inside])
@@ -142,10 +142,10 @@ def reader(kind: type[T], inside: str | None = None) -> Callable[[httpx.Response
     return read
 
 
-def demand_success(response: httpx.Response) -> None:
+def require_success(response: httpx.Response) -> None:
     """Raise the refusal that an answer is, unless it is a success. Its body must have been read."""
     if not response.is_success:
-        raise refusal(response)
+        raise error_from_response(response)
 
 
 def unexpected(status: int, what: str, failure: Exception) -> AnnalsError:

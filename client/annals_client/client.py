@@ -9,7 +9,7 @@ from types import TracebackType
 import httpx
 from typing_extensions import Self
 
-from annals_client.calls import Said
+from annals_client.calls import RequestSpec
 from annals_client.methods import Resource, S, call
 from annals_client.models import Health
 from annals_client.resources.agents import AgentMessages
@@ -51,9 +51,9 @@ class Service(Resource[S]):
         self.receipts: Receipts[S] = Receipts(sender)
 
     @call("GET /v1/health", Health)
-    def health(self) -> Said:
+    def health(self) -> RequestSpec:
         """Whether the service is up; needs no key."""
-        return Said()
+        return RequestSpec()
 
 
 class Annals(Service[Sender]):
@@ -128,7 +128,7 @@ class AsyncAnnals(Service[AsyncSender]):
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where Annals answers: a URL, and the Unix socket behind it, if it is one."""
 
     url: str
@@ -150,15 +150,15 @@ class Place:
         return Connection(self.url, key, timeout_s, retries, f"annals-client/{__version__}")
 
 
-def _place(url: str | None) -> Place:
+def _place(url: str | None) -> Endpoint:
     """Where to ask. Raises InvalidArgument where that is not said."""
     url = url or os.environ.get("ANNALS_URL", "")
     if url.startswith(f"{UNIX}/"):
-        return Place("http://annals", url.removeprefix(UNIX))
+        return Endpoint("http://annals", url.removeprefix(UNIX))
     if not url.startswith(("http://", "https://")):
         raise invalid("url", f"or ANNALS_URL must begin with http://, https:// or unix:///, not {url!r}")
     try:
         httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError) as failure:
         raise invalid("url", f"or ANNALS_URL must be a URL: {failure}") from failure
-    return Place(url.rstrip("/"))
+    return Endpoint(url.rstrip("/"))

@@ -180,7 +180,7 @@ ERRORS: Mapping[int | str, type[AnnalsError]] = {
 """The exception of each code that has its own, and of each status."""
 
 
-def error_of(problem: Problem) -> AnnalsError:
+def to_error(problem: Problem) -> AnnalsError:
     """The exception for a problem."""
     return ERRORS.get(problem.code, ERRORS.get(problem.status, AnnalsError))(problem)
 
@@ -191,10 +191,10 @@ def stream_error(details: Mapping[str, Any], text: str) -> StreamFailed:
     stored = Stored(kept["conversationId"], tuple(kept["messageIds"])) if kept else None
     found = ERRORS.get(details.get("code", ""), StreamFailed)
     kind = found if issubclass(found, StreamFailed) else StreamFailed
-    return kind(problem_of(details, status=0), stored, text)
+    return kind(to_problem(details, status=0), stored, text)
 
 
-def problem_of(details: Mapping[str, Any], status: int, retry_after_s: float | None = None) -> Problem:
+def to_problem(details: Mapping[str, Any], status: int, retry_after_s: float | None = None) -> Problem:
     """A problem, from its details; what they leave out is filled in from the status."""
     return Problem(
         status=details.get("status", status),
@@ -208,14 +208,14 @@ def problem_of(details: Mapping[str, Any], status: int, retry_after_s: float | N
     )
 
 
-def refusal(response: httpx.Response) -> AnnalsError:
+def error_from_response(response: httpx.Response) -> AnnalsError:
     """The exception for an answer that was read and is none of the successes."""
     try:
         details = response.json()
     except ValueError:
         details = {}
     after = _seconds(response.headers.get("Retry-After"))
-    return error_of(problem_of(details if isinstance(details, dict) else {}, response.status_code, after))
+    return to_error(to_problem(details if isinstance(details, dict) else {}, response.status_code, after))
 
 
 def _seconds(said: str | None) -> float | None:

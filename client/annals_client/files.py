@@ -28,7 +28,7 @@ Destination = str | os.PathLike[str] | BinaryIO
 Source = str | os.PathLike[str] | Iterable[bytes] | Iterable[str]
 
 
-class Target:
+class FileTarget:
     """Where a file is written to. A path gets its file when all of it is there, and keeps the old one until then."""
 
     def __init__(self, to: Destination) -> None:

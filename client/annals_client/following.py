@@ -8,7 +8,7 @@ from types import TracebackType
 import httpx
 from typing_extensions import Self
 
-from annals_client.calls import Call, Repeat, Route, Said, unexpected
+from annals_client.calls import Call, Repeat, RequestSpec, Route, unexpected
 from annals_client.errors import AnnalsError, Stored, StreamFailed, stream_error
 from annals_client.events import KINDS, Delta, Event, Frame, FrameReader, Result, Start
 from annals_client.retries import Retries, Tries
@@ -21,10 +21,10 @@ SILENCE_S = 60.0
 """How long a stream may be silent; the server says every 15 s that it goes on."""
 
 
-class Followed:
+class StreamProgress:
     """How far a turn was followed, and what to ask next."""
 
-    def __init__(self, said: Said, retries: Retries) -> None:
+    def __init__(self, said: RequestSpec, retries: Retries) -> None:
         self._begin = stream_call(BEGIN, said, Repeat.WITH_KEY)
         self._tries = Tries(retries, Repeat.WITH_KEY)
         self._frames = FrameReader()
@@ -44,7 +44,7 @@ class Followed:
         self._frames = FrameReader()
         if self._start is None:
             return self._begin
-        resumed = stream_call(RESUME, Said({"stream_id": self._start.stream_id}), Repeat.SAFELY)
+        resumed = stream_call(RESUME, RequestSpec({"stream_id": self._start.stream_id}), Repeat.SAFELY)
         return resumed.with_header("Last-Event-ID", str(self._number)) if self._number else resumed
 
     def read(self, chunk: bytes) -> Iterator[Event]:
@@ -81,7 +81,7 @@ class Followed:
         self._pieces.append(delta.text)
         return delta
 
-    def demand_end(self) -> None:
+    def require_end(self) -> None:
         """Raise RequestError where the connection ended before the turn did."""
         if self.result is None:
             raise httpx.ReadError("the stream ended before the turn did")
@@ -99,7 +99,7 @@ class Followed:
             raise StreamFailed(refusal.problem, stored, self.text) from refusal
 
 
-def stream_call(route: Route, said: Said, repeat: Repeat) -> Call[None]:
+def stream_call(route: Route, said: RequestSpec, repeat: Repeat) -> Call[None]:
     """A call whose answer is a stream of events."""
     return Call.of(route, said, lambda _: None, repeat).with_patience(SILENCE_S)
 
@@ -112,9 +112,9 @@ class TurnStream:
     end or not. Iterating raises StreamFailed, and what the call itself may raise.
     """
 
-    def __init__(self, sender: Sender, said: Said) -> None:
+    def __init__(self, sender: Sender, said: RequestSpec) -> None:
         self._sender = sender
-        self._followed = Followed(said, sender.connection.retries)
+        self._followed = StreamProgress(said, sender.connection.retries)
         self._events = self._follow()
 
     @property
@@ -141,7 +141,7 @@ class TurnStream:
                 with self._sender.open(followed.call()) as response:
                     for chunk in response.iter_bytes():
                         yield from followed.read(chunk)
-                followed.demand_end()
+                followed.require_end()
             except (httpx.RequestError, AnnalsError) as failure:
                 self._sender.pause(followed.pause_after(failure))
 
@@ -161,9 +161,9 @@ class TurnStream:
 class AsyncTurnStream:
     """A turn that the server's model answers, for asyncio; see TurnStream."""
 
-    def __init__(self, sender: AsyncSender, said: Said) -> None:
+    def __init__(self, sender: AsyncSender, said: RequestSpec) -> None:
         self._sender = sender
-        self._followed = Followed(said, sender.connection.retries)
+        self._followed = StreamProgress(said, sender.connection.retries)
         self._events = self._follow()
 
     @property
@@ -193,7 +193,7 @@ class AsyncTurnStream:
                     async for chunk in response.aiter_bytes():
                         for event in followed.read(chunk):
                             yield event
-                followed.demand_end()
+                followed.require_end()
             except (httpx.RequestError, AnnalsError) as failure:
                 await self._sender.pause(followed.pause_after(failure))
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 
 import httpx
 
-from annals_client.calls import Call, Repeat, Route, Said, Steps, reader
+from annals_client.calls import Call, Repeat, RequestSpec, Route, Steps, reader
 from annals_client.models import Page
 from annals_client.wire import invalid
 
@@ -18,10 +18,10 @@ MAX_PAGE = 1000
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ListSpec:
     """What a caller wants of a list: at most ``limit`` items, all of them if it is None, in pages of ``page_size``."""
 
-    said: Said
+    said: RequestSpec
     limit: int | None = None
     page_size: int = 100
 
@@ -32,10 +32,10 @@ class Wanted:
             raise invalid("page_size", f"must be from 1 to {MAX_PAGE}, not {self.page_size}")
 
 
-class Walk(Generic[T]):
+class PageWalk(Generic[T]):
     """A walk through the pages of a list: says what to ask next, and is told each answer."""
 
-    def __init__(self, route: Route, wanted: Wanted, read: Callable[[httpx.Response], Page[T]]) -> None:
+    def __init__(self, route: Route, wanted: ListSpec, read: Callable[[httpx.Response], Page[T]]) -> None:
         self._route = route
         self._wanted = wanted
         self._read = read
@@ -61,7 +61,7 @@ class Walk(Generic[T]):
         return page
 
 
-def whole(walk: Walk[T]) -> Steps[list[T]]:
+def collect_items(walk: PageWalk[T]) -> Steps[list[T]]:
     """All items of a walk, as one list."""
     found: list[T] = []
     while asked := walk.next_call():
@@ -72,7 +72,7 @@ def whole(walk: Walk[T]) -> Steps[list[T]]:
 class Listing(Generic[T]):
     """A list that is read as it is iterated. Iterating it again reads it again."""
 
-    def __init__(self, walk: Callable[[], Walk[T]], send: Callable[[Call[Page[T]]], Page[T]]) -> None:
+    def __init__(self, walk: Callable[[], PageWalk[T]], send: Callable[[Call[Page[T]]], Page[T]]) -> None:
         self._walk = walk
         self._send = send
 
@@ -90,7 +90,7 @@ class Listing(Generic[T]):
 class AsyncListing(Generic[T]):
     """A list that is read as it is iterated. Iterating it again reads it again."""
 
-    def __init__(self, walk: Callable[[], Walk[T]], send: Callable[[Call[Page[T]]], Awaitable[Page[T]]]) -> None:
+    def __init__(self, walk: Callable[[], PageWalk[T]], send: Callable[[Call[Page[T]]], Awaitable[Page[T]]]) -> None:
         self._walk = walk
         self._send = send
 

@@ -14,9 +14,9 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 import httpx
 
-from annals_client.calls import Call, Repeat, Route, Said, Steps, reader
+from annals_client.calls import Call, Repeat, RequestSpec, Route, Steps, reader
 from annals_client.files import Destination
-from annals_client.listing import AsyncListing, Listing, Walk, Wanted, page_reader
+from annals_client.listing import AsyncListing, Listing, ListSpec, PageWalk, page_reader
 from annals_client.senders import AsyncSender, Sender
 
 P = ParamSpec("P")
@@ -35,7 +35,7 @@ class Resource(Generic[S]):
 class Download:
     """A file that is wanted, and where it is to be written."""
 
-    said: Said
+    said: RequestSpec
     to: Destination
 
 
@@ -52,7 +52,7 @@ class Method(Generic[P, T]):
 
     def __init__(
         self,
-        describe: Callable[Concatenate[Any, P], Said],
+        describe: Callable[Concatenate[Any, P], RequestSpec],
         route: Route,
         read: Callable[[httpx.Response], T],
         repeat: Repeat,
@@ -81,19 +81,19 @@ class Method(Generic[P, T]):
 class ListMethod(Generic[P, T]):
     """A list as a method of a resource: the pages of a route, one after another."""
 
-    def __init__(self, describe: Callable[Concatenate[Any, P], Wanted], route: Route, kind: type[T]) -> None:
+    def __init__(self, describe: Callable[Concatenate[Any, P], ListSpec], route: Route, kind: type[T]) -> None:
         self.route = route
         self.describe = describe
         self._read = page_reader(kind)
         self._method = _method(describe, self._list)
         self.__doc__ = describe.__doc__
 
-    def walk(self, *said: P.args, **named: P.kwargs) -> Walk[T]:
+    def walk(self, *said: P.args, **named: P.kwargs) -> PageWalk[T]:
         """The walk through the list that these arguments describe."""
         return self._walk(self.describe(None, *said, **named))
 
-    def _walk(self, wanted: Wanted) -> Walk[T]:
-        return Walk(self.route, wanted, self._read)
+    def _walk(self, wanted: ListSpec) -> PageWalk[T]:
+        return PageWalk(self.route, wanted, self._read)
 
     def _list(self, sender: Sender | AsyncSender, *said: P.args, **named: P.kwargs) -> Listing[T] | AsyncListing[T]:
         wanted = self.describe(None, *said, **named)
@@ -159,12 +159,12 @@ def saving(route: str) -> Callable[[Callable[Concatenate[Any, P], Download]], Sa
 
 def call(
     route: str, answer: type[T], repeat: Repeat = Repeat.SAFELY, *, inside: str | None = None
-) -> Callable[[Callable[Concatenate[Any, P], Said]], Method[P, T]]:
+) -> Callable[[Callable[Concatenate[Any, P], RequestSpec]], Method[P, T]]:
     """Make a method of what says a request. The answer is read as ``answer``, or as what its field ``inside`` holds."""
     return lambda describe: Method(describe, Route.of(route), reader(answer, inside), repeat)
 
 
-def listing(route: str, kind: type[T]) -> Callable[[Callable[Concatenate[Any, P], Wanted]], ListMethod[P, T]]:
+def listing(route: str, kind: type[T]) -> Callable[[Callable[Concatenate[Any, P], ListSpec]], ListMethod[P, T]]:
     """Make a method of what says what is wanted of a list of ``kind``."""
     return lambda describe: ListMethod(describe, Route.of(route), kind)
 

@@ -62,7 +62,7 @@ class Hooks:
     on_error: Callable[[AnnalsError], Any] | None = None
     on_complete: Callable[[StoredTurn], Any] | None = None
 
-    def demand_functions(self) -> None:
+    def require_functions(self) -> None:
         """Raise TypeError for a hook that would have to be awaited."""
         for hook in (self.on_chunk, self.on_progress, self.on_error, self.on_complete):
             if iscoroutinefunction(hook):
@@ -96,7 +96,7 @@ class OwnTurn:
     def begin(self) -> Steps[Appended]:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         conversation = yield from self._conversation()
-        self._demand_fitting(conversation)
+        self._require_fitting(conversation)
         said = self._message("user", self.user_message)
         if self.user_id is not None:
             said["user_id"] = self.user_id
@@ -167,7 +167,7 @@ class OwnTurn:
         except Conflict:  # another writer made it meanwhile
             return (yield from _ask(Conversations.get.call(self.conversation_id)))
 
-    def _demand_fitting(self, conversation: Conversation) -> None:
+    def _require_fitting(self, conversation: Conversation) -> None:
         """Raise Conflict where the conversation is another space's, user's or agent's; who is not said fits."""
         if conversation.participants.get("memorySpaceId") != self.memory_space_id:
             detail = f"Conversation {conversation.conversation_id!r} belongs to another memory space."

@@ -43,7 +43,7 @@ class Relay(Generic[C]):
     """
 
     def __init__(self, sender: Sender, source: Iterable[C], turn: OwnTurn, reply: Reply, hooks: Hooks) -> None:
-        hooks.demand_functions()
+        hooks.require_functions()
         self._sender = sender
         self._source = source
         self._turn = turn
@@ -216,7 +216,7 @@ def _next(waiting: Iterator[Any]) -> Any:
     return next(waiting, END)
 
 
-def demand_stream(source: object, *kinds: type) -> None:
+def require_stream(source: object, *kinds: type) -> None:
     """Raise TypeError for what is no stream of chunks, or of another kind than these."""
     if isinstance(source, str | bytes | bytearray | Mapping) or not isinstance(source, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)

@@ -11,10 +11,10 @@ import httpx
 from annals_client.calls import Repeat
 from annals_client.errors import AnnalsError, ConnectionFailed
 
-UNTOUCHED = {"APPEND_CONFLICT"}
+NOTHING_DONE = {"APPEND_CONFLICT"}
 """Refusals that say that nothing was done."""
 
-PASSING = {502, 503, 504}
+TRANSIENT_STATUSES = {502, 503, 504}
 """Statuses that say: not now."""
 
 
@@ -69,9 +69,9 @@ class Tries:
     def _may_repeat(self, error: AnnalsError) -> bool:
         if isinstance(error, ConnectionFailed):
             return error.passing and (not error.sent or self._repeat is not Repeat.NEVER)
-        if error.status == 429 or error.code in UNTOUCHED:
+        if error.status == 429 or error.code in NOTHING_DONE:
             return True
-        passing = error.status in PASSING or error.code == "REQUEST_IN_PROGRESS"
+        passing = error.status in TRANSIENT_STATUSES or error.code == "REQUEST_IN_PROGRESS"
         return passing and self._repeat is not Repeat.NEVER
 
     def _pause_s(self, error: AnnalsError) -> float:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
-from annals_client.calls import Call, Steps, Walkthrough, demand_success
+from annals_client.calls import Call, StepRunner, Steps, require_success
 from annals_client.errors import AnnalsError
-from annals_client.files import Destination, Target
+from annals_client.files import Destination, FileTarget
 from annals_client.retries import Retries, Tries
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Sender:
 
     def run(self, steps: Steps[T]) -> T:
         """Send the calls of several steps, tell each answer, and return what comes of them."""
-        walk = Walkthrough(steps)
+        walk = StepRunner(steps)
         while call := walk.next_call():
             try:
                 walk.take(self.send(call))
@@ -81,7 +81,7 @@ class Sender:
         try:
             if not response.is_success:
                 response.read()
-                demand_success(response)
+                require_success(response)
             yield response
         finally:
             response.close()
@@ -89,7 +89,7 @@ class Sender:
     def save(self, call: Call[Any], to: Destination) -> int:
         """Write the answer to a call into a file; how many bytes it has. Raises AnnalsError."""
         tries = self.connection.tries(call)
-        with Target(to) as file:
+        with FileTarget(to) as file:
             while True:
                 try:
                     with self.open(call) as response:
@@ -125,7 +125,7 @@ class AsyncSender:
 
     async def run(self, steps: Steps[T]) -> T:
         """Send the calls of several steps, tell each answer, and return what comes of them."""
-        walk = Walkthrough(steps)
+        walk = StepRunner(steps)
         while call := walk.next_call():
             try:
                 walk.take(await self.send(call))
@@ -140,7 +140,7 @@ class AsyncSender:
         try:
             if not response.is_success:
                 await response.aread()
-                demand_success(response)
+                require_success(response)
             yield response
         finally:
             await response.aclose()
@@ -148,7 +148,7 @@ class AsyncSender:
     async def save(self, call: Call[Any], to: Destination) -> int:
         """Write the answer to a call into a file; how many bytes it has. Raises AnnalsError."""
         tries = self.connection.tries(call)
-        with Target(to) as file:
+        with FileTarget(to) as file:
             while True:
                 try:
                     async with self.open(call) as response:

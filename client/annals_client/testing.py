@@ -26,7 +26,7 @@ from uuid import uuid4
 from typing_extensions import Self
 
 from annals_client import client as clients
-from annals_client.calls import Call, Repeat, Route, Said, Steps, reader
+from annals_client.calls import Call, Repeat, RequestSpec, Route, Steps, reader
 from annals_client.errors import AnnalsError
 from annals_client.methods import StepsMethod
 
@@ -55,7 +55,7 @@ def _settle(_: object, timeout_s: float = 10.0) -> Steps[None]:
     ------
     NotSettled : it takes longer, or a part of it failed
     """
-    said = Said(query={"timeout_s": str(timeout_s)})
+    said = RequestSpec(query={"timeout_s": str(timeout_s)})
     asked: Call[None] = Call.of(SETTLE, said, reader(NoneType), Repeat.NEVER)
     try:
         yield asked.with_patience(timeout_s + STOP_TIMEOUT_S)

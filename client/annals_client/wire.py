@@ -85,7 +85,7 @@ def conditions(**said: Any) -> dict[str, Any]:
     """
     given = dict(_given(said))
     for name, value in given.items():
-        _demand_said(value, camel(name))
+        _require_said(value, camel(name))
     return given
 
 
@@ -93,14 +93,14 @@ def _given(said: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     return ((name, value) for name, value in said.items() if value is not NOT_GIVEN)
 
 
-def _demand_said(value: Any, field: str) -> None:
+def _require_said(value: Any, field: str) -> None:
     if value is None or (isinstance(value, str) and not value.strip()):
         raise invalid(field, f"is {value!r}, which says nothing; leave it out if it is not meant", "INVALID_FILTER")
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         if not value:
             raise invalid(field, "is empty, which says nothing; leave it out if it is not meant", "INVALID_FILTER")
         for name, part in value.items() if isinstance(value, Mapping) else enumerate(value):
-            _demand_said(part, _place(field, name))
+            _require_said(part, _place(field, name))
 
 
 def _place(field: str, name: Any) -> str:

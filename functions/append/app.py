@@ -9,8 +9,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from annals.api.fields import PathId
 from annals.conversations.message_models import Appended, AppendMessages, NewMessages
-from annals.conversations.read import demand_space
-from annals.http.app import Api, reply
+from annals.conversations.read import require_space
+from annals.http.app import Api, respond
 from annals.ledger.append import append
 from annals.ledger.messages import messages_of, new_message
 
@@ -21,8 +21,8 @@ handler = app.handler
 @app.post("/v1/conversations/<conversation_id>/messages", status_code=201, tags=["Messages"])
 def append_messages(conversation_id: PathId, body: Annotated[AppendMessages, Body()]) -> Response[Appended]:
     """Append a message, or several as one entry: all of them or none."""
-    caller = app.caller.require("write")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
+    caller = app.caller.require_scope("write")
+    require_space(caller.tenant, conversation_id, caller.spaces)
     messages = body.messages if isinstance(body, NewMessages) else [body]
     stored = append(
         caller.tenant,
@@ -39,4 +39,4 @@ def append_messages(conversation_id: PathId, body: Annotated[AppendMessages, Bod
         messageCount=entry.count,
         headHash=entry.hash.hex(),
     )
-    return reply(answer, 201, etag=entry.last_seq, replayed=stored.replayed)
+    return respond(answer, 201, etag=entry.last_seq, replayed=stored.replayed)

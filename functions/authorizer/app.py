@@ -22,7 +22,7 @@ MAX_SEEN = 10_000
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Answer API Gateway's question whether a request may pass, and for whom it speaks."""
     said = read_key(event.get("headers") or {})
-    caller = find_bearer(said) if looks_like_token(said) else find_caller(said)
+    caller = find_token_caller(said) if looks_like_token(said) else find_key_caller(said)
     if caller is None:
         # These very words make API Gateway answer 401.
         raise Exception("Unauthorized")
@@ -50,14 +50,14 @@ def looks_like_token(said: str) -> bool:
     return bool(settings().jwt_issuer) and said.startswith("eyJ") and said.count(".") == 2
 
 
-def find_bearer(token: str) -> Caller | None:
+def find_token_caller(token: str) -> Caller | None:
     """The caller that a token stands for, or None. Only tokens need the library that verifies signatures."""
     from annals.access import tokens
 
-    return tokens.find_bearer(token)
+    return tokens.find_token_caller(token)
 
 
-def find_caller(key: str) -> Caller | None:
+def find_key_caller(key: str) -> Caller | None:
     """The caller that a key stands for, or None. A known one is looked up again after ``authorizer_cache_s``."""
     if Credential.parse(key) is None:
         return Caller(settings().root_tenant, "root", frozenset(SCOPES)) if _is_root(key) else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from annals import telemetry
 from annals.memory.adapters import embedder, index
-from annals.memory.indexing.activity import is_worth_a_check
+from annals.memory.indexing.activity import needs_drift_check
 from annals.memory.indexing.drift import sample_drift
 from annals.search.protocol import SERVERLESS
 from annals.settings import settings
@@ -25,7 +25,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     A Serverless collection that nothing was written to since the last look is left asleep: nothing is off that was not
     off then. One that is asleep all the same is waited for.
     """
-    if settings().opensearch_service == SERVERLESS and not is_worth_a_check():
+    if settings().opensearch_service == SERVERLESS and not needs_drift_check():
         logger.info("Nothing was written since the last look, and the index is left asleep")
         return {}
     counts = sample_drift(index(), embedder(), SAMPLE).counts

@@ -10,7 +10,7 @@ from annals.api.fields import PathId
 from annals.api.query import read_flag
 from annals.conversations.analytics import analyse
 from annals.conversations.models import Analytics
-from annals.conversations.read import demand_space, demand_tail
+from annals.conversations.read import get_tail, require_space
 from annals.http.app import Api
 from annals.ledger.keys import conversation_pk
 from annals.memory.recall.context_window import context_window, opening
@@ -27,10 +27,10 @@ def get_context(
     include_summary: Annotated[str, Query(alias="includeSummary")] = "false",
 ) -> ContextWindow:
     """The newest messages that fit a budget of tokens, oldest first; preamble and summary before them if asked for."""
-    caller = app.caller.require("read")
-    app.demand_known_query("maxTokens", "includeSummary")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    tail = demand_tail(caller.tenant, conversation_id)
+    caller = app.caller.require_scope("read")
+    app.require_known_query("maxTokens", "includeSummary")
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    tail = get_tail(caller.tenant, conversation_id)
     pk = conversation_pk(caller.tenant, conversation_id)
     opens = read_flag({"includeSummary": include_summary}, "includeSummary")
     window = context_window(pk, tail, max_tokens, opening=opening(pk, tail) if opens else ())
@@ -41,8 +41,8 @@ def get_context(
 @app.get("/v1/conversations/<conversation_id>/analytics", tags=["Conversations"])
 def get_analytics(conversation_id: PathId) -> Analytics:
     """Counts by role and participant, tokens, response times and turns per day."""
-    caller = app.caller.require("read")
-    app.demand_known_query()
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    demand_tail(caller.tenant, conversation_id)
+    caller = app.caller.require_scope("read")
+    app.require_known_query()
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    get_tail(caller.tenant, conversation_id)
     return analyse(conversation_pk(caller.tenant, conversation_id))

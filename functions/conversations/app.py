@@ -8,9 +8,9 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.api.fields import PathId
-from annals.api.query import read_words
+from annals.api.query import read_list
 from annals.conversations.create import create, get_or_create
-from annals.conversations.filters import from_query
+from annals.conversations.filters import filter_from_query
 from annals.conversations.lists import Selection, count_conversations, list_conversations
 from annals.conversations.metadata import patch_metadata
 from annals.conversations.models import (
@@ -21,10 +21,10 @@ from annals.conversations.models import (
     GetOrCreateConversation,
     PatchConversation,
 )
-from annals.conversations.query import PAGING, list_name, next_cursor, read_order, read_place
-from annals.conversations.read import demand_space, read_conversation, show_conversation
-from annals.http.app import Api, reply
-from annals.memory.conversation_includes import demand_parts, with_parts
+from annals.conversations.query import PAGING_PARAMS, list_name, next_cursor, read_order, read_place
+from annals.conversations.read import get_head, present_conversation, require_space
+from annals.http.app import Api, respond
+from annals.memory.conversation_includes import present_with_parts, require_parts
 from annals.memory.models import ConversationWithMore
 
 app = Api()
@@ -34,20 +34,20 @@ handler = app.handler
 @app.post("/v1/conversations", status_code=201, tags=["Conversations"])
 def create_conversation(body: CreateConversation) -> Response[Conversation]:
     """Make a conversation."""
-    caller, new = app.caller.require("write"), body.to_new()
-    caller.demand_space(new.participants.get("memorySpaceId"))
+    caller, new = app.caller.require_scope("write"), body.to_new()
+    caller.require_space(new.participants.get("memorySpaceId"))
     made = create(caller.tenant, new, caller.key_id, app.idempotent_request("create"))
-    return reply(show_conversation(made.head), 201, etag=made.head.version, replayed=made.replayed)
+    return respond(present_conversation(made.head), 201, etag=made.head.version, replayed=made.replayed)
 
 
 @app.put("/v1/conversations/by-participants", tags=["Conversations"])
 def get_or_create_conversation(body: GetOrCreateConversation) -> Response[Conversation]:
     """The conversation of these participants: the one there is (200), or a new one (201)."""
-    caller, new = app.caller.require("write"), body.to_new()
-    caller.demand_space(new.participants.get("memorySpaceId"))
+    caller, new = app.caller.require_scope("write"), body.to_new()
+    caller.require_space(new.participants.get("memorySpaceId"))
     made = get_or_create(caller.tenant, new, caller.key_id, app.idempotent_request("by-participants"))
     status = 201 if made.created else 200
-    return reply(show_conversation(made.head), status, etag=made.head.version, replayed=made.replayed)
+    return respond(present_conversation(made.head), status, etag=made.head.version, replayed=made.replayed)
 
 
 @app.get("/v1/conversations", tags=["Conversations"])
@@ -58,19 +58,19 @@ def list_them(
     sort_order: Annotated[str, Query(alias="sortOrder")] = "desc",
 ) -> ConversationList:
     """List conversations, the newest activity first unless said otherwise. Every other query parameter is a filter."""
-    caller = app.caller.require("read")
+    caller = app.caller.require_scope("read")
     order = read_order({"sortBy": sort_by, "sortOrder": sort_order})
-    chosen = Selection(caller.tenant, caller.spaces, from_query(app.query, *PAGING))
-    cursors = app.cursors(*list_name(order), free=PAGING)
+    chosen = Selection(caller.tenant, caller.spaces, filter_from_query(app.query, *PAGING_PARAMS))
+    cursors = app.cursors(*list_name(order), page_params=PAGING_PARAMS)
     page = list_conversations(chosen, limit, order, read_place(cursor, cursors))
-    return {"items": [show_conversation(head) for head in page.heads], **next_cursor(page, cursors)}
+    return {"items": [present_conversation(head) for head in page.heads], **next_cursor(page, cursors)}
 
 
 @app.get("/v1/conversations/count", tags=["Conversations"])
 def count_them() -> ConversationCount:
     """How many conversations a list with the same filter would have."""
-    caller = app.caller.require("read")
-    return {"count": count_conversations(Selection(caller.tenant, caller.spaces, from_query(app.query)))}
+    caller = app.caller.require_scope("read")
+    return {"count": count_conversations(Selection(caller.tenant, caller.spaces, filter_from_query(app.query)))}
 
 
 @app.get("/v1/conversations/<conversation_id>", tags=["Conversations"])
@@ -78,20 +78,20 @@ def get_conversation(
     conversation_id: PathId, include: Annotated[str | None, Query()] = None
 ) -> Response[ConversationWithMore]:
     """A conversation. ``include`` is a list of ``messages`` (the newest 50), ``facts`` and ``summary``."""
-    caller = app.caller.require("read")
-    app.demand_known_query("include")
-    wanted = read_words(app.query, "include")
-    demand_parts(wanted)
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    head = read_conversation(caller.tenant, conversation_id)
-    return reply(with_parts(head, wanted), etag=head.version)
+    caller = app.caller.require_scope("read")
+    app.require_known_query("include")
+    wanted = read_list(app.query, "include")
+    require_parts(wanted)
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    head = get_head(caller.tenant, conversation_id)
+    return respond(present_with_parts(head, wanted), etag=head.version)
 
 
 @app.patch("/v1/conversations/<conversation_id>", tags=["Conversations"])
 def patch_conversation(conversation_id: PathId, body: PatchConversation) -> Response[Conversation]:
     """Merge a patch into a conversation's metadata; null removes a key."""
-    caller = app.caller.require("write")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
+    caller = app.caller.require_scope("write")
+    require_space(caller.tenant, conversation_id, caller.spaces)
     request = app.idempotent_request("patch-conversation")
     head, replayed = patch_metadata(caller.tenant, conversation_id, body.metadata, app.if_match(), request)
-    return reply(show_conversation(head), etag=head.version, replayed=replayed)
+    return respond(present_conversation(head), etag=head.version, replayed=replayed)

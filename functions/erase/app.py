@@ -9,24 +9,24 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.api.cursors import damaged
 from annals.api.fields import PathId
-from annals.conversations.filters import from_json
+from annals.conversations.filters import filter_from_json
 from annals.conversations.lists import Selection
-from annals.conversations.models import DeletedMany, DeleteMany, Redact, ShownReceipt, show_receipt
-from annals.conversations.read import demand_space
-from annals.conversations.receipts import read_receipt
+from annals.conversations.models import DeletedMany, DeleteMany, ReceiptResponse, Redact, present_receipt
+from annals.conversations.read import require_space
+from annals.conversations.receipts import get_conversation_receipt
 from annals.errors import InvalidInput, ReceiptNotFound
-from annals.http.app import Api, reply
+from annals.http.app import Api, respond
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message
-from annals.ledger.redact import show_redacted
+from annals.ledger.redact import present_redacted
 from annals.memory.erasure.conversation_erasure import erase, erase_many
-from annals.memory.erasure.message_redaction import withdraw
-from annals.memory.erasure.person_erasure import erase_person
-from annals.memory.erasure.person_receipts import (
-    PersonReceipt,
-    ShownPersonReceipt,
-    find_person_receipt,
-    show_person_receipt,
+from annals.memory.erasure.message_redaction import redact_with_derived
+from annals.memory.erasure.user_erasure import erase_person
+from annals.memory.erasure.user_receipts import (
+    UserReceipt,
+    UserReceiptResponse,
+    find_user_receipt,
+    present_user_receipt,
 )
 from annals.settings import settings
 
@@ -37,63 +37,65 @@ handler = app.handler
 @app.post("/v1/conversations/<conversation_id>/messages/<message_id>/redact", tags=["Messages"])
 def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) -> Message:
     """Withdraw a message's content. Its place, its digest and the chain stay; a summary of the conversation goes."""
-    caller = app.caller.require("erase")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    withdraw(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
-    return show_redacted(conversation_pk(caller.tenant, conversation_id), message_id)
+    caller = app.caller.require_scope("erase")
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    redact_with_derived(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
+    return present_redacted(conversation_pk(caller.tenant, conversation_id), message_id)
 
 
 @app.delete("/v1/conversations/<conversation_id>", tags=["Conversations"])
-def erase_conversation(conversation_id: PathId) -> Response[ShownReceipt]:
+def erase_conversation(conversation_id: PathId) -> Response[ReceiptResponse]:
     """Erase a conversation: 200 with the receipt, or 202 where it goes on after the answer."""
-    caller = app.caller.require("erase")
-    app.demand_known_query()
-    demand_space(caller.tenant, conversation_id, caller.spaces)
+    caller = app.caller.require_scope("erase")
+    app.require_known_query()
+    require_space(caller.tenant, conversation_id, caller.spaces)
     receipt = erase(caller.tenant, conversation_id, caller.key_id, settings().erase_budget_s)
-    return reply(show_receipt(receipt), 202 if receipt.erased_at is None else 200)
+    return respond(present_receipt(receipt), 202 if receipt.erased_at is None else 200)
 
 
 @app.post("/v1/conversations/delete-many", tags=["Conversations"])
 def erase_conversations(body: DeleteMany) -> DeletedMany:
     """Erase all conversations that a filter matches; more than ten only where that is confirmed."""
-    caller = app.caller.require("erase")
+    caller = app.caller.require_scope("erase")
     if not body.filter:
         raise InvalidInput("MISSING_REQUIRED_FIELD", "filter must name what to erase.", field="filter")
-    chosen = Selection(caller.tenant, caller.spaces, from_json(body.filter))
+    chosen = Selection(caller.tenant, caller.spaces, filter_from_json(body.filter))
     ids = erase_many(chosen, caller.key_id, dry_run=body.dry_run, confirmed=body.confirm)
     return {"count": len(ids), "conversationIds": ids, "dryRun": body.dry_run}
 
 
 @app.get("/v1/receipts/<receipt_id>", tags=["Conversations"])
-def get_receipt(receipt_id: PathId, cursor: Annotated[str | None, Query()] = None) -> ShownReceipt | ShownPersonReceipt:
+def get_receipt(
+    receipt_id: PathId, cursor: Annotated[str | None, Query()] = None
+) -> ReceiptResponse | UserReceiptResponse:
     """An erasure's receipt. That of a person names their conversations, in pages."""
-    caller = app.caller.require("read")
-    app.demand_known_query("cursor")
-    if caller.spaces is None and (found := find_person_receipt(caller.tenant, receipt_id)):
+    caller = app.caller.require_scope("read")
+    app.require_known_query("cursor")
+    if caller.spaces is None and (found := find_user_receipt(caller.tenant, receipt_id)):
         return _shown(found, cursor)
-    receipt = read_receipt(caller.tenant, receipt_id)
+    receipt = get_conversation_receipt(caller.tenant, receipt_id)
     if not caller.may_see(receipt.space):
         raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
     if cursor is not None:
         raise damaged()
-    return show_receipt(receipt)
+    return present_receipt(receipt)
 
 
 @app.delete("/v1/users/<user_id>", tags=["Users"])
-def erase_user(user_id: PathId) -> Response[ShownPersonReceipt]:
+def erase_user(user_id: PathId) -> Response[UserReceiptResponse]:
     """Erase a person: 200 with the receipt, or 202 where it goes on after the answer.
 
     Gone are the conversations of which they are the user, all memories and facts of theirs, the content of their
     messages in other conversations, by ``userId``, and their places in memory spaces. The receipt of somebody of whom
     there was nothing says so.
     """
-    caller = app.caller.require("erase")
-    app.demand_known_query()
+    caller = app.caller.require_scope("erase")
+    app.require_known_query()
     receipt = erase_person(caller, user_id, settings().erase_budget_s)
-    return reply(_shown(receipt), 202 if receipt.erased_at is None else 200)
+    return respond(_shown(receipt), 202 if receipt.erased_at is None else 200)
 
 
-def _shown(receipt: PersonReceipt, cursor: str | None = None) -> ShownPersonReceipt:
+def _shown(receipt: UserReceipt, cursor: str | None = None) -> UserReceiptResponse:
     cursors = app.cursors("receipt", receipt.receipt_id)
-    shown, last = show_person_receipt(receipt, cursors.read(cursor)[0] if cursor else None)
+    shown, last = present_user_receipt(receipt, cursors.read(cursor)[0] if cursor else None)
     return {**shown, **(cursors.next(last) if last else {})}  # type: ignore[typeddict-item]

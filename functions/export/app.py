@@ -7,21 +7,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from annals.api.query import demand_known
+from annals.api.query import require_known
 from annals.conversations.export import OPTIONS, export_many, export_one, read_options
-from annals.conversations.filters import from_query
+from annals.conversations.filters import filter_from_query
 from annals.conversations.formats import NDJSON
 from annals.conversations.lists import Selection
 from annals.http import asgi
 from annals.http.download import download
-from annals.memory.memories.export import read_export
-from annals.memory.users.export import export_person
+from annals.memory.memories.memory_export import read_export
+from annals.memory.users.user_export import export_person
 
 
 async def export_conversation(request: Request) -> Response:
     """One conversation as a file."""
-    caller, query = asgi.caller(request).require("read"), asgi.query_of(request)
-    demand_known(query, OPTIONS)
+    caller, query = asgi.caller(request).require_scope("read"), asgi.read_query_params(request)
+    require_known(query, OPTIONS)
     options = read_options(query)
     conversation_id = asgi.path_id(request, "conversationId")
     pieces = await run_in_threadpool(export_one, caller, conversation_id, options)
@@ -30,29 +30,29 @@ async def export_conversation(request: Request) -> Response:
 
 async def export_conversations(request: Request) -> Response:
     """All conversations that a filter matches as one file."""
-    caller, query = asgi.caller(request).require("read"), asgi.query_of(request)
+    caller, query = asgi.caller(request).require_scope("read"), asgi.read_query_params(request)
     options = read_options(query)
-    chosen = Selection(caller.tenant, caller.spaces, from_query(query, *OPTIONS))
+    chosen = Selection(caller.tenant, caller.spaces, filter_from_query(query, *OPTIONS))
     pieces = export_many(chosen, options)
     return await download(pieces, options.format.content_type, f"conversations{options.format.suffix}")
 
 
 async def export_memories(request: Request) -> Response:
     """All memories that a filter matches as one file."""
-    caller = asgi.caller(request).require("read")
-    export = read_export(caller, asgi.query_of(request))
+    caller = asgi.caller(request).require_scope("read")
+    export = read_export(caller, asgi.read_query_params(request))
     return await download(export.pieces(), export.format.content_type, f"memories{export.format.suffix}")
 
 
 async def export_user(request: Request) -> Response:
     """All that there is of a person as JSON lines."""
-    caller = asgi.caller(request).require("read")
-    demand_known(asgi.query_of(request), ())
+    caller = asgi.caller(request).require_scope("read")
+    require_known(asgi.read_query_params(request), ())
     user_id = asgi.path_id(request, "userId")
     return await download(export_person(caller, user_id), NDJSON, f"{user_id}.jsonl")
 
 
-app = asgi.application(
+app = asgi.create_app(
     [
         Route("/v1/memories/export", export_memories, methods=["GET"]),
         Route("/v1/users/{userId}/export", export_user, methods=["GET"]),

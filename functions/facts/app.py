@@ -10,13 +10,13 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from annals.api.fields import Id, PathId, Word
 from annals.api.query import read_flag, read_time
 from annals.errors import FactNotFound
-from annals.http.app import Api, reply
+from annals.http.app import Api, respond
 from annals.memory.facts import store as facts
-from annals.memory.facts.listing import FactFilter, list_facts
+from annals.memory.facts.fact_lists import FactFilter, list_facts
 from annals.memory.facts.making import new_fact
 from annals.memory.facts.models import CreateFact, Fact, FactList, FactPart
 from annals.memory.memories.pages import read_place
-from annals.memory.memories.presenters import show_fact
+from annals.memory.memories.presenters import present_fact
 
 app = Api()
 handler = app.handler
@@ -27,9 +27,9 @@ Part = Annotated[FactPart | None, Query()]
 @app.post("/v1/facts", status_code=201, tags=["Facts"])
 def create_fact(body: CreateFact) -> Response[Fact]:
     """Store a fact; the one of its subject and predicate that held before holds until then."""
-    caller = app.caller.require("write")
+    caller = app.caller.require_scope("write")
     known, replayed = facts.create_fact(new_fact(caller, body), app.idempotent_request("facts"))
-    return reply(show_fact(known), 201, replayed=replayed)
+    return respond(present_fact(known), 201, replayed=replayed)
 
 
 @app.get("/v1/facts", tags=["Facts"])
@@ -51,8 +51,8 @@ def list_them(
     Without ``at`` these are the facts that nothing has superseded, with it those that held then. Names are compared
     whatever their case and spaces. Lists follow what is stored a moment later.
     """
-    caller = app.caller.require("read")
-    app.demand_known_query(*LISTED)
+    caller = app.caller.require_scope("read")
+    app.require_known_query(*LISTED)
     asked = FactFilter(
         memory_space_id=memory_space_id,
         user_id=user_id,
@@ -75,16 +75,16 @@ LISTED = (
 @app.get("/v1/facts/<fact_id>", tags=["Facts"])
 def get_fact(fact_id: PathId) -> Fact:
     """A fact, and until when it held if a newer one superseded it."""
-    caller = app.caller.require("read")
-    app.demand_known_query()
-    return show_fact(facts.find_fact(caller, fact_id))
+    caller = app.caller.require_scope("read")
+    app.require_known_query()
+    return present_fact(facts.find_fact(caller, fact_id))
 
 
 @app.delete("/v1/facts/<fact_id>", status_code=204, tags=["Facts"])
 def delete_fact(fact_id: PathId) -> Response[None]:
     """Delete a fact. The one in front of it holds on, then."""
-    caller = app.caller.require("erase")
-    app.demand_known_query()
+    caller = app.caller.require_scope("erase")
+    app.require_known_query()
     if not facts.delete_seen_fact(caller, fact_id):
         raise FactNotFound(fact_id)
-    return reply(None, 204)
+    return respond(None, 204)

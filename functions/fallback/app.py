@@ -12,7 +12,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from pydantic import BaseModel
 
 from annals import __version__
-from annals.api.problems import CONTENT_TYPE, problem
+from annals.api.problems import CONTENT_TYPE, problem_details
 from annals.errors import AnnalsError, MethodNotAllowed, NotFound
 from annals.http.app import Api
 
@@ -49,7 +49,7 @@ def refuse(_: NotFoundError) -> Response[str]:
 
 def answer(error: AnnalsError, headers: dict[str, str]) -> Response[str]:
     """The error as problem details."""
-    body = json.dumps(problem(error, app.current_event.request_context.request_id))
+    body = json.dumps(problem_details(error, app.current_event.request_context.request_id))
     return Response(error.status, CONTENT_TYPE, body, headers)
 
 

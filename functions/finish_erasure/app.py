@@ -10,7 +10,7 @@ from typing import Any
 
 from annals import telemetry
 from annals.database.streams import answer_each
-from annals.memory.erasure.finishing import finish
+from annals.memory.erasure.resuming import finish
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:

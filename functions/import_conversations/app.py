@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from annals.answers import fitting_counted
-from annals.conversations.import_lines import PARTICIPANTS, read_lines
+from annals.conversations.import_lines import OWNER_PARAMS, parse_import
 from annals.conversations.importing import import_all
 from annals.conversations.models import ImportedConversation, ImportedConversations
 from annals.errors import InvalidInput
@@ -11,7 +11,7 @@ from annals.http.app import Api
 from annals.http.requests import JSON_LINES
 from annals.json_text import dump
 
-app = Api(content_types=(*JSON_LINES, "text/csv"), query=PARTICIPANTS)
+app = Api(content_types=(*JSON_LINES, "text/csv"), query=OWNER_PARAMS)
 handler = app.handler
 
 
@@ -26,9 +26,9 @@ def import_conversations() -> ImportedConversations:
     part of a conversation begins with its line and an `offset`: how many of its messages came before. What is more than
     one request has time for is answered with 503 `IMPORT_UNFINISHED`: the same request, sent again, goes on there.
     """
-    caller = app.caller.require("write")
+    caller = app.caller.require_scope("write")
     body = app.current_event.decoded_body or ""
-    brought = read_lines(body, app.query, caller.tenant)
+    brought = parse_import(body, app.query, caller.tenant)
     if not brought:
         raise InvalidInput("MISSING_REQUIRED_FIELD", "The body must hold at least one conversation.", field="body")
     found = import_all(caller, brought, dump([sorted(app.query.items()), body]).encode())

@@ -7,8 +7,8 @@ from typing import Any
 
 from annals import telemetry
 from annals.database.streams import answer_batch, answer_each, is_ledger_batch, note_lag
-from annals.memory.indexing.stream import StreamIndexing
-from annals.publishing.notify import tell_item
+from annals.memory.indexing.stream_indexing import StreamIndexing
+from annals.publishing.notify import notify_item
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
@@ -30,4 +30,4 @@ def _index(event: Mapping[str, Any]) -> dict[str, Any]:
 def _item(work: StreamIndexing, keys: Mapping[str, Any]) -> None:
     """Index a memory or a fact; then tell of it, since now it can be found."""
     work.item(keys)
-    tell_item(keys["pk"]["S"], keys["sk"]["S"])
+    notify_item(keys["pk"]["S"], keys["sk"]["S"])

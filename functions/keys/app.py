@@ -8,10 +8,10 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.access.keys import covers_key, make_key, revoke_key
-from annals.access.models import CreatedKey, CreateKey, KeyList, page_of_keys, show_key
+from annals.access.models import CreatedKey, CreateKey, KeyList, present_key, present_key_page
 from annals.api.fields import PathId
 from annals.errors import KeyNotFound
-from annals.http.app import Api, reply
+from annals.http.app import Api, respond
 
 app = Api()
 handler = app.handler
@@ -25,14 +25,14 @@ def create_key(body: CreateKey) -> Response[CreatedKey]:
     Sent again with its Idempotency-Key, a request makes no second key: it is 409 KEY_ALREADY_MADE, which names the
     first.
     """
-    caller = app.caller.require("admin")
+    caller = app.caller.require_scope("admin")
     spaces = body.spaces_within(caller)
     tenant = body.tenant or caller.tenant
     once = app.idempotent_request("keys")
     key, text = make_key(
         tenant, body.name, frozenset(body.scopes), spaces, body.expiry_within(caller), caller.key_id, once
     )
-    return reply({**show_key(key), "key": text, "tenant": tenant}, 201)
+    return respond({**present_key(key), "key": text, "tenant": tenant}, 201)
 
 
 @app.get("/v1/keys", tags=["Keys"])
@@ -40,16 +40,16 @@ def list_tenant_keys(
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000, cursor: Annotated[str | None, Query()] = None
 ) -> KeyList:
     """The tenant's keys that open no more than the caller's own, by their ids."""
-    caller = app.caller.require("admin")
-    app.demand_known_query("limit", "cursor")
-    return page_of_keys(caller, limit, cursor, app.cursors("keys"))
+    caller = app.caller.require_scope("admin")
+    app.require_known_query("limit", "cursor")
+    return present_key_page(caller, limit, cursor, app.cursors("keys"))
 
 
 @app.delete("/v1/keys/<key_id>", status_code=204, tags=["Keys"])
 def delete_key(key_id: PathId) -> Response[None]:
     """Revoke a key. It stops working within the authorizer's cache time; keys that it made work on."""
-    caller = app.caller.require("admin")
+    caller = app.caller.require_scope("admin")
     if not covers_key(caller, key_id):
         raise KeyNotFound(f"There is no key {key_id!r}.")
     revoke_key(caller.tenant, key_id)
-    return reply(None, 204)
+    return respond(None, 204)

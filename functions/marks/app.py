@@ -6,12 +6,12 @@ from aws_lambda_powertools.event_handler import Response
 
 from annals.api.fields import PathId
 from annals.conversations.models import AddPreamble, Archive, Conversation
-from annals.conversations.read import demand_space, demand_tail, read_conversation, show_conversation
-from annals.http.app import Api, reply
+from annals.conversations.read import get_head, get_tail, present_conversation, require_space
+from annals.http.app import Api, respond
 from annals.ledger.keys import conversation_pk
 from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
-from annals.ledger.messages import Message, show
-from annals.ledger.tail import last_message
+from annals.ledger.messages import Message, present_message
+from annals.ledger.tail import find_last_message
 
 app = Api()
 handler = app.handler
@@ -20,23 +20,23 @@ handler = app.handler
 @app.post("/v1/conversations/<conversation_id>/preamble", status_code=201, tags=["Conversations"])
 def post_preamble(conversation_id: PathId, body: AddPreamble) -> Response[Message]:
     """Put a text in front of the first message, in the place of an earlier one. It is not counted."""
-    caller = app.caller.require("write")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
+    caller = app.caller.require_scope("write")
+    require_space(caller.tenant, conversation_id, caller.spaces)
     request = app.idempotent_request("preamble")
     stored = add_preamble(caller.tenant, conversation_id, body.content, body.metadata, request)
-    return reply(show(stored.entry.records[0], stored.entry), 201, replayed=stored.replayed)
+    return respond(present_message(stored.entry.records[0], stored.entry), 201, replayed=stored.replayed)
 
 
 @app.post("/v1/conversations/<conversation_id>/archive", tags=["Conversations"])
 def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversation]:
     """Archive the messages before a seq or a time: histories leave them out unless they are asked for."""
-    caller = app.caller.require("write")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    tail = demand_tail(caller.tenant, conversation_id)
+    caller = app.caller.require_scope("write")
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    tail = get_tail(caller.tenant, conversation_id)
     point = body.before
     pk = conversation_pk(caller.tenant, conversation_id)
     up_to = point.seq - 1 if point.seq is not None else last_seq_before(pk, tail, point.at)
-    newest = last_message(pk, tail)
+    newest = find_last_message(pk, tail)
     if newest and min(up_to, newest.seq) > tail.archived:
         archive(caller.tenant, conversation_id, min(up_to, newest.seq), caller.key_id)
     return _show(caller.tenant, conversation_id)
@@ -45,12 +45,12 @@ def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversatio
 @app.post("/v1/conversations/<conversation_id>/seal", tags=["Conversations"])
 def post_seal(conversation_id: PathId) -> Response[Conversation]:
     """Close a conversation: it takes no more messages."""
-    caller = app.caller.require("write")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
+    caller = app.caller.require_scope("write")
+    require_space(caller.tenant, conversation_id, caller.spaces)
     seal(caller.tenant, conversation_id, caller.key_id)
     return _show(caller.tenant, conversation_id)
 
 
 def _show(tenant: str, conversation_id: str) -> Response[Conversation]:
-    head = read_conversation(tenant, conversation_id)
-    return reply(show_conversation(head), etag=head.version)
+    head = get_head(tenant, conversation_id)
+    return respond(present_conversation(head), etag=head.version)

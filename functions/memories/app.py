@@ -11,14 +11,20 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from annals.answers import Room, fitting_counted
 from annals.api.fields import Id, PathMemoryId
 from annals.api.query import read_time
-from annals.http.app import Api, reply
+from annals.http.app import Api, respond
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import MAX_SEQ
 from annals.memory import adapters
 from annals.memory.memories import store
 from annals.memory.memories.changes import new_memory, to_change
-from annals.memory.memories.listing import delete_memories, list_kept_versions, list_memories, read_filter, scope_of
 from annals.memory.memories.memory_items import ACTIVE, ARCHIVED, StoredMemory
+from annals.memory.memories.memory_lists import (
+    delete_memories,
+    list_kept_versions,
+    list_memories,
+    read_filter,
+    scope_of,
+)
 from annals.memory.memories.models import (
     CreateMemory,
     DeletedMemories,
@@ -31,7 +37,7 @@ from annals.memory.memories.models import (
     PatchMemory,
 )
 from annals.memory.memories.pages import read_place
-from annals.memory.memories.presenters import show_memory
+from annals.memory.memories.presenters import present_memory
 
 app = Api()
 handler = app.handler
@@ -40,10 +46,10 @@ handler = app.handler
 @app.post("/v1/memories", status_code=201, tags=["Memories"])
 def create_memory(body: CreateMemory) -> Response[Memory]:
     """Make an explicit memory."""
-    caller = app.caller.require("write")
-    caller.demand_space(body.memory_space_id)
+    caller = app.caller.require_scope("write")
+    caller.require_space(body.memory_space_id)
     memory, replayed = store.create_memory(new_memory(caller, body), app.idempotent_request("memories"))
-    return reply(show_memory(memory), 201, etag=memory.version, replayed=replayed)
+    return respond(present_memory(memory), 201, etag=memory.version, replayed=replayed)
 
 
 @app.get("/v1/memories", tags=["Memories"])
@@ -53,7 +59,7 @@ def list_them(
     memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None,
 ) -> MemoryList:
     """List memories, the newest first. Every other query parameter is a filter, as the search takes them."""
-    caller = app.caller.require("read")
+    caller = app.caller.require_scope("read")
     cursors = app.cursors("memories")
     scope = scope_of(caller, memory_space_id, read_filter(app.query))
     items, place = list_memories(scope, limit, read_place(cursor, cursors))
@@ -63,7 +69,7 @@ def list_them(
 @app.get("/v1/memories/count", tags=["Memories"])
 def count_them(memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None) -> MemoryCount:
     """How many memories a list with the same filter would have."""
-    caller = app.caller.require("read")
+    caller = app.caller.require_scope("read")
     scope = scope_of(caller, memory_space_id, read_filter(app.query))
     return {"count": adapters.index().count(scope)}
 
@@ -71,8 +77,8 @@ def count_them(memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId"
 @app.post("/v1/memories/delete-many", tags=["Memories"])
 def delete_them(body: DeleteMemories) -> DeletedMemories:
     """Delete all memories that a filter matches, or of a memory space; more than ten only where that is confirmed."""
-    caller = app.caller.require("erase")
-    body.demand_scope()
+    caller = app.caller.require_scope("erase")
+    body.require_scope()
     scope = scope_of(caller, body.memory_space_id, body.filter)
     ids = delete_memories(caller, scope, dry_run=body.dry_run, confirmed=body.confirm)
     return {"count": len(ids), "memoryIds": ids, "dryRun": body.dry_run}
@@ -81,31 +87,31 @@ def delete_them(body: DeleteMemories) -> DeletedMemories:
 @app.get("/v1/memories/<memory_id>", tags=["Memories"])
 def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = None) -> Response[MemoryWithVersions]:
     """A memory with its previous versions, or as it was at a time."""
-    caller = app.caller.require("read")
-    app.demand_known_query("at")
+    caller = app.caller.require_scope("read")
+    app.require_known_query("at")
     memory = store.find_memory(caller, memory_id)
     moment = read_time(app.query, "at") if at is not None else None
     if moment is not None:
         memory = store.version_at(memory, moment)
-    return reply(_with_versions(memory), etag=memory.version)
+    return respond(_with_versions(memory), etag=memory.version)
 
 
 @app.patch("/v1/memories/<memory_id>", tags=["Memories"])
 def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryWithVersions]:
     """Give a memory a new version; the versions before are kept."""
-    caller = app.caller.require("write")
+    caller = app.caller.require_scope("write")
     memory = store.find_memory(caller, memory_id)
     request = app.idempotent_request("patch-memory")
     changed, replayed = store.change_memory(memory, partial(to_change, said=body), app.if_match(), request)
-    return reply(_with_versions(changed), etag=changed.version, replayed=replayed)
+    return respond(_with_versions(changed), etag=changed.version, replayed=replayed)
 
 
 @app.delete("/v1/memories/<memory_id>", status_code=204, tags=["Memories"])
 def delete_memory(memory_id: PathMemoryId) -> Response[None]:
     """Delete a memory. The words that it came from stay in the ledger."""
-    caller = app.caller.require("erase")
+    caller = app.caller.require_scope("erase")
     store.remove_memory(caller, memory_id)
-    return reply(None, 204)
+    return respond(None, 204)
 
 
 @app.get("/v1/memories/<memory_id>/versions", tags=["Memories"])
@@ -115,8 +121,8 @@ def list_versions(
     cursor: Annotated[str | None, Query()] = None,
 ) -> MemoryVersions:
     """The versions of a memory that are kept, the newest first."""
-    caller = app.caller.require("read")
-    app.demand_known_query("limit", "cursor")
+    caller = app.caller.require_scope("read")
+    app.require_known_query("limit", "cursor")
     cursors = app.cursors("versions of a memory", memory_id)
     before = cursors.read(cursor)[0] if cursor else None
     items, last = list_kept_versions(store.find_memory(caller, memory_id), limit, before)
@@ -126,8 +132,8 @@ def list_versions(
 @app.get("/v1/memories/<memory_id>/versions/<number>", tags=["Memories"])
 def get_version(memory_id: PathMemoryId, number: Annotated[int, Path(ge=1, le=MAX_SEQ)]) -> Memory:
     """One version of a memory."""
-    caller = app.caller.require("read")
-    return show_memory(store.version_of(store.find_memory(caller, memory_id), number))
+    caller = app.caller.require_scope("read")
+    return present_memory(store.version_of(store.find_memory(caller, memory_id), number))
 
 
 @app.post("/v1/memories/<memory_id>/archive", tags=["Memories"])
@@ -144,14 +150,14 @@ def restore_memory(memory_id: PathMemoryId) -> Response[Memory]:
 
 def _with_versions(memory: StoredMemory) -> dict[str, Any]:
     """A memory with as many of the versions before it as the answer has room for."""
-    shown, room = show_memory(memory), Room()
+    shown, room = present_memory(memory), Room()
     room.takes(shown)
-    before = (show_memory(each) for each in store.previous_versions(memory) if each.version < memory.version)
+    before = (present_memory(each) for each in store.previous_versions(memory) if each.version < memory.version)
     previous, left_out = fitting_counted(before, room)
     return {**shown, "previousVersions": previous, **left_out}
 
 
 def _set_status(memory_id: str, status: str, request: IdempotentRequest | None) -> Response[Memory]:
-    caller = app.caller.require("write")
+    caller = app.caller.require_scope("write")
     memory, replayed = store.set_status(store.find_memory(caller, memory_id), status, request)
-    return reply(show_memory(memory), etag=memory.version, replayed=replayed)
+    return respond(present_memory(memory), etag=memory.version, replayed=replayed)

@@ -10,16 +10,16 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.answers import Room, fitting
 from annals.api.fields import PathId, PathMessageId
-from annals.conversations.heads import Head, read_head
+from annals.conversations.heads import Head, find_stored_head
 from annals.conversations.history_query import FREE, NAMES, Asked, next_cursor, read_span
 from annals.conversations.message_models import GetMessages, History, MessageList, Verified
-from annals.conversations.read import demand_space, demand_tail
-from annals.errors import ConversationNotFound, Damaged, DamagedEntry, MessageNotFound
-from annals.http.app import Api, reply
+from annals.conversations.read import get_tail, require_space
+from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem, MessageNotFound
+from annals.http.app import Api, respond
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, read_messages, seq_of, walk_messages
-from annals.ledger.read import check_all
+from annals.ledger.read import walk_checked
 from annals.ledger.runs import last_runs
 from annals.ledger.tail import read_tail
 from annals.ledger.verify import verify
@@ -43,30 +43,30 @@ def list_messages(
 
     Where an answer has no room for the last runs that are asked for, the oldest are left out, and ``omitted`` is true.
     """
-    caller = app.caller.require("read")
-    app.demand_known_query("limit", *NAMES)
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    tail = demand_tail(caller.tenant, conversation_id)
-    cursors = app.cursors("messages", conversation_id, free=FREE)
+    caller = app.caller.require_scope("read")
+    app.require_known_query("limit", *NAMES)
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    tail = get_tail(caller.tenant, conversation_id)
+    cursors = app.cursors("messages", conversation_id, page_params=FREE)
     asked, span = read_span(Asked(order, offset, after, before), cursor, cursors, app.query)
     pk = conversation_pk(caller.tenant, conversation_id)
     if last_runs_wanted is not None:
         runs, is_all = last_runs(pk, tail, last_runs_wanted, archived=span.archived)
         kept = [message for message in runs if span.keep is None or span.keep(message)]
         left_out = {} if is_all else {"omitted": True}
-        return reply({"items": kept, **left_out, "total": tail.count}, etag=tail.seq)
+        return respond({"items": kept, **left_out, "total": tail.count}, etag=tail.seq)
     page = read_page(pk, tail, span, limit)
     more = next_cursor(page, asked, span, cursors)
-    return reply({"items": page.messages, **more, "total": tail.count}, etag=tail.seq)
+    return respond({"items": page.messages, **more, "total": tail.count}, etag=tail.seq)
 
 
 @app.get("/v1/conversations/<conversation_id>/messages/<message_id>", tags=["Messages"])
 def get_message(conversation_id: PathId, message_id: PathMessageId) -> Message:
     """One message."""
-    caller = app.caller.require("read")
-    app.demand_known_query()
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    tail = demand_tail(caller.tenant, conversation_id)
+    caller = app.caller.require_scope("read")
+    app.require_known_query()
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    tail = get_tail(caller.tenant, conversation_id)
     found = read_messages(conversation_pk(caller.tenant, conversation_id), [message_id], tail.archived)
     if not found:
         raise MessageNotFound(message_id)
@@ -79,9 +79,9 @@ def get_messages(conversation_id: PathId, body: GetMessages) -> MessageList:
 
     Where the answer has no room for all of them, ``omitted`` names the ids that are to be asked for again.
     """
-    caller = app.caller.require("read")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    tail = demand_tail(caller.tenant, conversation_id)
+    caller = app.caller.require_scope("read")
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    tail = get_tail(caller.tenant, conversation_id)
     pk = conversation_pk(caller.tenant, conversation_id)
     room = Room()
     items = fitting(walk_messages(pk, body.message_ids, tail.archived), room)
@@ -93,12 +93,12 @@ def get_messages(conversation_id: PathId, body: GetMessages) -> MessageList:
 @app.get("/v1/conversations/<conversation_id>/verify", tags=["Messages"])
 def verify_conversation(conversation_id: PathId) -> Verified:
     """Read the conversation's whole chain and say whether it is what was appended."""
-    caller = app.caller.require("read")
-    app.demand_known_query()
-    demand_space(caller.tenant, conversation_id, caller.spaces)
+    caller = app.caller.require_scope("read")
+    app.require_known_query()
+    require_space(caller.tenant, conversation_id, caller.spaces)
     pk = conversation_pk(caller.tenant, conversation_id)
     head, settled = _known(pk)
-    found = verify(check_all(pk), pk, head.checkpoint if head else None, settled=settled)
+    found = verify(walk_checked(pk), pk, head.checkpoint if head else None, settled=settled)
     if not found.entries and head is None:
         raise ConversationNotFound(conversation_id)
     answer = Verified(
@@ -113,8 +113,8 @@ def verify_conversation(conversation_id: PathId) -> Verified:
 def _known(pk: str) -> tuple[Head | None, int | None]:
     """What is known of a chain before it is read: its head, and the seq at which it ends; damage tells nothing."""
     head: Head | None = None
-    with suppress(Damaged):
-        head = read_head(pk)
+    with suppress(DamagedItem):
+        head = find_stored_head(pk)
     try:
         tail = read_tail(pk)
     except DamagedEntry:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from annals import telemetry
-from annals.database.streams import answer_batch, changed_entries, new_entries, note_lag, strangers
-from annals.ledger.watch import report_strangers, report_unexplained
+from annals.database.streams import answer_batch, changed_entries, new_entries, note_lag, unknown_items
+from annals.ledger.tampering import report_unexplained, report_unknown_items
+from annals.memory.erasure.user_tracing import trace_entries
 from annals.memory.retention_timers import project_with_timer
-from annals.memory.users.tracing import trace_entries
-from annals.publishing.notify import tell_entries
+from annals.publishing.notify import notify_entries
 from annals.settings import settings
 
 SUMMARIES_BUDGET_S = 20.0
@@ -39,13 +39,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         project_with_timer(pk)
         trace_entries(pk, seqs)
         seen.append(pk)
-        return tell_entries(pk, new.get(pk, ()))
+        return notify_entries(pk, new.get(pk, ()))
 
-    report_strangers(strangers(event))
+    report_unknown_items(unknown_items(event))
     answer = answer_batch(event, work)
     note_lag("ProjectLagMs", event)
     if settings().summarize_every:
-        from annals.memory.summaries import summarize_due
+        from annals.memory.summarizing import summarize_due
 
         summarize_due(seen, settings().summarize_every, SUMMARIES_BUDGET_S)
     telemetry.publish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aws_lambda_powertools.event_handler import Response
 
-from annals.http.app import Api, reply
+from annals.http.app import Api, respond
 from annals.memory.facts.models import KeptFacts, RememberFacts
 from annals.memory.models import Remember, Remembered
 from annals.memory.remember import remember, remember_facts
@@ -16,9 +16,9 @@ handler = app.handler
 @app.post("/v1/memory/remember", status_code=201, tags=["Memory"])
 def remember_turn(body: Remember) -> Response[Remembered]:
     """Store what a user said and what the agent answered, as one entry of their conversation."""
-    caller = app.caller.require("write")
+    caller = app.caller.require_scope("write")
     stored = remember(caller, body, app.idempotent_request("remember"))
-    return reply(stored.show(), 201, replayed=stored.appended.replayed)
+    return respond(stored.show(), 201, replayed=stored.appended.replayed)
 
 
 @app.post("/v1/memory/remember-facts", status_code=201, tags=["Memory"])
@@ -27,5 +27,5 @@ def remember_facts_of_turn(body: RememberFacts) -> Response[KeptFacts]:
 
     They are stored once for each turn, so that no Idempotency-Key is needed.
     """
-    caller = app.caller.require("write")
-    return reply(remember_facts(caller, body).show(), 201)
+    caller = app.caller.require_scope("write")
+    return respond(remember_facts(caller, body).show(), 201)

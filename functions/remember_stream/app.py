@@ -20,8 +20,8 @@ from annals.http import asgi, requests, sse
 from annals.memory import adapters
 from annals.memory.models import RememberStream
 from annals.memory.streaming.draft_table import DraftTable
-from annals.memory.streaming.following import Told
-from annals.memory.streaming.streamed_turns import Limits, StreamedTurns
+from annals.memory.streaming.reply_streams import ReplyStream
+from annals.memory.streaming.streamed_turns import ModelLimits, StreamedTurns
 from annals.memory.streaming.turn_store import LedgerTurnStore
 from annals.memory.streaming.turns import StreamRequest
 from annals.settings import settings
@@ -33,8 +33,8 @@ PATH = "/v1/memory/remember-stream"
 
 async def remember_stream(request: Request) -> Response:
     """Store the user's message, then stream the model's reply while it is made."""
-    caller = asgi.caller(request).require("write")
-    requests.demand_json(request.headers.get("content-type"))
+    caller = asgi.caller(request).require_scope("write")
+    requests.require_json(request.headers.get("content-type"))
     body = await request.body()
     said = json_text.parse(body)
     asked = StreamRequest(
@@ -53,14 +53,14 @@ async def remember_stream(request: Request) -> Response:
 
 async def follow_stream(request: Request) -> Response:
     """Stream the rest of a reply, from the delta behind Last-Event-ID on."""
-    caller = asgi.caller(request).require("read")
+    caller = asgi.caller(request).require_scope("read")
     after = _after(request.headers.get("last-event-id"))
     stream_id = str(request.path_params["streamId"])
     told = await request.app.state.turns.follow(caller, stream_id, after, asgi.request_id(request))
     return StreamingResponse(_frames(told), media_type=sse.CONTENT_TYPE, headers=sse.HEADERS)
 
 
-async def _frames(told: Told) -> AsyncIterator[bytes]:
+async def _frames(told: ReplyStream) -> AsyncIterator[bytes]:
     async for event in told.events(idle_s=KEEP_ALIVE_S):
         yield sse.frame(event.name, event.data, event.number) if event else sse.KEEP_ALIVE
 
@@ -95,12 +95,12 @@ def create_app(turns: Callable[[], StreamedTurns]) -> Starlette:
         Route(PATH, remember_stream, methods=["POST"]),
         Route(f"{PATH}/{{streamId}}", follow_stream, methods=["GET"]),
     ]
-    return asgi.application(routes, lifespan)
+    return asgi.create_app(routes, lifespan)
 
 
 def turns_from_settings() -> StreamedTurns:
     """The turns of this process, kept in the ledger, answered by the chat model of the settings."""
-    limits = Limits(stall_s=settings().chat_stall_s, total_s=settings().chat_timeout_s)
+    limits = ModelLimits(stall_s=settings().chat_stall_s, total_s=settings().chat_timeout_s)
     return StreamedTurns(LedgerTurnStore(), DraftTable(), adapters.chat(), limits)
 
 

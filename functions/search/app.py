@@ -6,9 +6,9 @@ from annals.answers import fitting_counted
 from annals.conversations.models import ConversationHits, SearchConversations
 from annals.http.app import Api
 from annals.memory.recall.conversation_search import search_conversations
+from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hits, Recall, Recollection, Search
 from annals.memory.recall.recalling import recall
-from annals.memory.recall.searching import search_memories
 
 app = Api()
 handler = app.handler
@@ -17,7 +17,7 @@ handler = app.handler
 @app.post("/v1/memory/search", tags=["Memory"])
 def search(body: Search) -> Hits:
     """Find memories by meaning and by word. ``omitted`` is how many hits the answer has no room for, the last ones."""
-    caller = app.caller.require("read")
+    caller = app.caller.require_scope("read")
     items, left_out = fitting_counted(search_memories(caller, body))
     return {"items": items, **left_out}  # type: ignore[typeddict-item]
 
@@ -28,12 +28,12 @@ def recall_memories(body: Recall) -> Recollection:
 
     The text names facts first, then memories in the order of time, each with its day; recent messages come beside it.
     """
-    return recall(app.caller.require("read"), body)
+    return recall(app.caller.require_scope("read"), body)
 
 
 @app.post("/v1/conversations/search", tags=["Conversations"])
 def search_them(body: SearchConversations) -> ConversationHits:
     """Find conversations by what was said in them, with the best messages of each."""
-    caller = app.caller.require("read")
+    caller = app.caller.require_scope("read")
     items, left_out = fitting_counted(search_conversations(caller, body))
     return {"items": items, **left_out}  # type: ignore[typeddict-item]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_lambda_powertools.event_handler import Response
 
 from annals.api.fields import PathId
-from annals.http.app import Api, reply
+from annals.http.app import Api, respond
 from annals.memory.spaces import PutSpace, ShownSpace, find_space, put_space
 
 app = Api()
@@ -15,10 +15,10 @@ handler = app.handler
 @app.get("/v1/spaces/<memory_space_id>", tags=["Spaces"])
 def get_space(memory_space_id: PathId) -> Response[ShownSpace]:
     """A memory space, as it was described. One that nobody described can be used all the same, but is not here."""
-    caller = app.caller.require("read")
-    app.demand_known_query()
+    caller = app.caller.require_scope("read")
+    app.require_known_query()
     space = find_space(caller, memory_space_id)
-    return reply(space.show(), etag=space.version)
+    return respond(space.show(), etag=space.version)
 
 
 @app.put("/v1/spaces/<memory_space_id>", tags=["Spaces"])
@@ -29,7 +29,7 @@ def describe_space(memory_space_id: PathId, body: PutSpace) -> Response[ShownSpa
     days later; until then it can be read. A change of it counts for a conversation when something is said there next,
     or when its time was up before. It takes the scope `erase` to set it, to change it, or to take it back.
     """
-    caller = app.caller.require("admin")
+    caller = app.caller.require_scope("admin")
     request = app.idempotent_request("put-space")
     space, replayed = put_space(caller, memory_space_id, body, app.if_match(), request)
-    return reply(space.show(), 201 if space.version == 1 else 200, etag=space.version, replayed=replayed)
+    return respond(space.show(), 201 if space.version == 1 else 200, etag=space.version, replayed=replayed)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from annals.api.fields import PathId
-from annals.conversations.models import ShownSummary, Summarize
-from annals.conversations.read import demand_space
-from annals.conversations.summaries import show_summary
+from annals.conversations.models import Summarize, SummaryResponse
+from annals.conversations.read import require_space
+from annals.conversations.summary_store import present_summary
 from annals.http.app import Api
-from annals.memory.summaries import summarize
+from annals.memory.summarizing import summarize
 
 app = Api()
 handler = app.handler
 
 
 @app.post("/v1/conversations/<conversation_id>/summarize", tags=["Conversations"])
-def summarize_conversation(conversation_id: PathId, body: Summarize) -> ShownSummary:
+def summarize_conversation(conversation_id: PathId, body: Summarize) -> SummaryResponse:
     """Bring a conversation's summary up to its newest message; the one there is where nothing new was said.
 
     It is made of the summary before and the messages behind that one. Of a long conversation, one request may cover a
     part only: ``toSeq`` says how far it came, and the next request goes on.
     """
-    caller = app.caller.require("write")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    return show_summary(summarize(caller.tenant, conversation_id, model=body.model))
+    caller = app.caller.require_scope("write")
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    return present_summary(summarize(caller.tenant, conversation_id, model=body.model))

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from annals.api.cursors import PAGING
+from annals.api.cursors import PAGING_PARAMS
 from annals.api.fields import Id, PathId, PathMemoryId, Tag
-from annals.http.app import Api, reply
+from annals.http.app import Api, respond
 from annals.memory.memories.store import change_memory, create_memory, remove_memory
 from annals.memory.users.models import (
     NewUserMemory,
@@ -25,12 +25,12 @@ from annals.memory.users.models import (
 from annals.memory.users.user_memories import (
     Wanted,
     clear_user_memories,
-    demand_memory_of,
     find_user_memory,
     list_user_memories,
     new_user_memory,
+    present_user_memory,
+    require_memory_of,
     search_user_memories,
-    show_user_memory,
     to_user_change,
     topics_of,
 )
@@ -42,11 +42,11 @@ handler = app.handler
 @app.post("/v1/users/<user_id>/memories", status_code=201, tags=["Users"])
 def create_user_memory(user_id: PathId, body: NewUserMemory) -> Response[UserMemory]:
     """Remember something of a user."""
-    caller = app.caller.require("write")
-    caller.demand_space(body.memory_space_id)
+    caller = app.caller.require_scope("write")
+    caller.require_space(body.memory_space_id)
     new = new_user_memory(caller, user_id, body)
     memory, replayed = create_memory(new, app.idempotent_request(f"user-memories/{user_id}"))
-    return reply(show_user_memory(memory), 201, etag=memory.version, replayed=replayed)
+    return respond(present_user_memory(memory), 201, etag=memory.version, replayed=replayed)
 
 
 @app.get("/v1/users/<user_id>/memories", tags=["Users"])
@@ -60,10 +60,10 @@ def list_them(
     memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None,
 ) -> UserMemoryList:
     """List what is remembered of a user, the newest first unless said otherwise. Strongly consistent."""
-    caller = app.caller.require("read")
-    app.demand_known_query("limit", "cursor", "order", "agentId", "topic", "memorySpaceId")
+    caller = app.caller.require_scope("read")
+    app.require_known_query("limit", "cursor", "order", "agentId", "topic", "memorySpaceId")
     wanted = Wanted(agent_id, topic, memory_space_id)
-    cursors = app.cursors("memories of a user", user_id, order, free=(*PAGING, "order"))
+    cursors = app.cursors("memories of a user", user_id, order, page_params=(*PAGING_PARAMS, "order"))
     behind = cursors.read(cursor)[0] if cursor else None
     items, last = list_user_memories(caller, user_id, wanted, limit, newest_first=order == "desc", behind=behind)
     return {"items": items, **(cursors.next(last) if last else {})}
@@ -72,40 +72,40 @@ def list_them(
 @app.delete("/v1/users/<user_id>/memories", tags=["Users"])
 def clear_them(user_id: PathId) -> UserMemoriesCleared:
     """Delete all that is remembered of this one user; what was said in conversations stays."""
-    caller = app.caller.require("erase")
-    app.demand_known_query()
+    caller = app.caller.require_scope("erase")
+    app.require_known_query()
     return {"count": clear_user_memories(caller, user_id)}
 
 
 @app.get("/v1/users/<user_id>/memories/topics", tags=["Users"])
 def list_topics(user_id: PathId) -> TopicList:
     """The topics of a user's memories."""
-    caller = app.caller.require("read")
-    app.demand_known_query()
+    caller = app.caller.require_scope("read")
+    app.require_known_query()
     return topics_of(caller, user_id)
 
 
 @app.post("/v1/users/<user_id>/memories/search", tags=["Users"])
 def search_them(user_id: PathId, body: SearchUserMemories) -> UserMemoriesFound:
     """Find memories of a user: the newest, the oldest, by words, or by meaning."""
-    caller = app.caller.require("read")
+    caller = app.caller.require_scope("read")
     return search_user_memories(caller, user_id, body)
 
 
 @app.patch("/v1/users/<user_id>/memories/<memory_id>", tags=["Users"])
 def patch_user_memory(user_id: PathId, memory_id: PathMemoryId, body: PatchUserMemory) -> Response[UserMemory]:
     """Change a user's memory; its versions before are kept, and are found as any memory's."""
-    caller = app.caller.require("write")
+    caller = app.caller.require_scope("write")
     memory = find_user_memory(caller, user_id, memory_id)
     request = app.idempotent_request("patch-user-memory")
     changed, replayed = change_memory(memory, partial(to_user_change, said=body), app.if_match(), request)
-    return reply(show_user_memory(changed), etag=changed.version, replayed=replayed)
+    return respond(present_user_memory(changed), etag=changed.version, replayed=replayed)
 
 
 @app.delete("/v1/users/<user_id>/memories/<memory_id>", status_code=204, tags=["Users"])
 def delete_user_memory(user_id: PathId, memory_id: PathMemoryId) -> Response[None]:
     """Delete a user's memory."""
-    caller = app.caller.require("erase")
-    demand_memory_of(user_id, memory_id)
+    caller = app.caller.require_scope("erase")
+    require_memory_of(user_id, memory_id)
     remove_memory(caller, memory_id)
-    return reply(None, 204)
+    return respond(None, 204)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annals.conversations.heads import project
+from annals.conversations.heads import project_head
 from annals.ledger.keys import conversation_pk
 from annals.settings import settings as annals_settings
 from tests.support.api import Api
@@ -54,7 +54,7 @@ def made(module_moto: None, more_shards: Callable[[], None]) -> list[dict[str, A
         for number in (3, 7, 7):
             patch.setattr("time.time_ns", lambda number=number: (now + 100 + number) * 1_000_000)
             say(TENANT, "word", conversation_id=f"conv-{number}")
-            project(conversation_pk(TENANT, f"conv-{number}"))
+            project_head(conversation_pk(TENANT, f"conv-{number}"))
     return [api.get(f"{LIST}/conv-{number}").json for number in range(14)]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from annals.conversations.genesis import read_genesis_entry
-from annals.conversations.heads import head_key, project
+from annals.conversations.genesis import get_genesis_entry
+from annals.conversations.heads import head_key, project_head
 from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.tail import tails
@@ -92,7 +92,7 @@ def pk(api: Api) -> str:
         for text in ("one", "two", "three"):
             said = {"role": "user", "content": text}
             assert api.post(f"/v1/conversations/{name}/messages", said).status == 201
-        project(conversation_pk(api.caller.tenant, name))
+        project_head(conversation_pk(api.caller.tenant, name))
     return conversation_pk(api.caller.tenant, "conv-1")
 
 
@@ -107,7 +107,7 @@ def damage(pk: str, seq: int, change: Callable[[Stored], object]) -> None:
 def forget(pk: str) -> None:
     """As in another process, which has read nothing of it yet."""
     tails.forget(pk)
-    read_genesis_entry.cache_clear()
+    get_genesis_entry.cache_clear()
 
 
 AT_THE_ENDS = ("no records", "no hash", "a count that is text", "no digest")
@@ -226,7 +226,7 @@ def queue(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Queue:
 
     queue = Queue()
     setting("FAILURES_QUEUE_URL", "http://127.0.0.1:1/queue")
-    monkeypatch.setattr(failures, "queues", lambda url: queue)
+    monkeypatch.setattr(failures, "sqs_client", lambda url: queue)
     return queue
 
 

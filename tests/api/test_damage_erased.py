@@ -12,10 +12,10 @@ import pytest
 from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk
 from annals.memory.erasure.expiry import expire
-from annals.memory.facts.fact_items import read_place
+from annals.memory.erasure.user_tracing import trace_entries
+from annals.memory.facts.fact_items import find_fact_key
 from annals.memory.memories.memory_items import Address
 from annals.memory.retention_timers import space_key
-from annals.memory.users.tracing import trace_entries
 from annals.settings import settings
 from annals.times import now_ms
 from tests.api.test_damage import DAMAGES, PATH, damage, forget, pk
@@ -213,7 +213,7 @@ FACTS = {
 @pytest.mark.parametrize("name", FACTS)
 def test_a_damaged_fact_is_named_by_its_id_and_deleted(name: str, api: Api) -> None:
     first, second = (api.post("/v1/facts", {**FACT, "validFrom": f"202{each}-01-01T00:00:00Z"}).json for each in (1, 2))
-    place = read_place(api.caller.tenant, second["factId"])
+    place = find_fact_key(api.caller.tenant, second["factId"])
     assert place
     spoil({"pk": {"S": place[0]}, "sk": {"S": place[1]}}, **FACTS[name])
     assert api.get(f"/v1/facts/{second['factId']}").problem[:2] == (409, "ITEM_DAMAGED")
@@ -235,7 +235,7 @@ def test_damaged_facts_and_memories_go_with_the_words_that_they_were_made_of(
     fact = api.post("/v1/facts", {**FACT, "sourceRef": source}).json["factId"]
     made = {"memorySpaceId": "home", "userId": "eve", "conversationRef": source, "content": "a walrus"}
     memory = api.post("/v1/memories", made).json["memoryId"]
-    place = read_place(api.caller.tenant, fact)
+    place = find_fact_key(api.caller.tenant, fact)
     assert place
     spoil({"pk": {"S": place[0]}, "sk": {"S": place[1]}}, **FACTS[name])
     spoil(Address.of(api.caller.tenant, memory).current, memory={"S": "{walrus"})
@@ -290,7 +290,7 @@ def test_what_is_damaged_of_a_person_beside_conversations_goes_and_is_counted(ap
     fact = api.post("/v1/facts", {**FACT, "userId": "ada"}).json["factId"]
     people = [{"participantId": "ada", "name": "a walrus"}, {"participantId": "bo"}]
     assert api.put("/v1/spaces/home", {"participants": people}).status == 201
-    place = read_place(api.caller.tenant, fact)
+    place = find_fact_key(api.caller.tenant, fact)
     assert place
     spoil({"pk": {"S": place[0]}, "sk": {"S": place[1]}}, fact={"S": "{walrus"})
     for name in (um[0], memory):

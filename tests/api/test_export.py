@@ -12,7 +12,7 @@ import pytest
 
 from annals.conversations import snapshot
 from annals.errors import ConversationErased
-from annals.http.download import safe_name
+from annals.http.download import safe_file_name
 from annals.ledger.read import walk
 from tests.support.api import Api
 from tests.support.talk import CALL, HARD, talk
@@ -138,7 +138,7 @@ def test_a_file_says_what_it_is_and_how_it_is_called(api: Api, name: str, path: 
     [("a/b\\c", "a_b_c"), ('x"; y=\r\n', "x___y___"), ("../../etc", "_.._etc"), ("мир", "___"), ("...", "export")],
 )
 def test_a_file_name_is_safe(name: str, safe: str) -> None:
-    assert safe_name(name) == safe
+    assert safe_file_name(name) == safe
 
 
 @pytest.mark.parametrize("name", ["json", "jsonl", "csv"])

@@ -11,8 +11,8 @@ import pytest
 from annals.conversations import receipts
 from annals.conversations.receipts import find_receipt, receipt_id, store_receipt
 from annals.ledger.keys import conversation_pk
-from annals.memory.erasure import conversation_erasure, finishing
-from annals.memory.erasure.person_receipts import late_key, person_receipt_id, put_late
+from annals.memory.erasure import conversation_erasure, resuming
+from annals.memory.erasure.user_receipts import put_repeat_request, repeat_request_key, user_receipt_id
 from annals.times import now_ms
 from tests.conftest import Setting
 from tests.support.api import Api
@@ -29,7 +29,7 @@ def begin(api: Api, monkeypatch: pytest.MonkeyPatch, *, leased_for_s: float) -> 
     """An erasure whose process died behind the receipt; the receipt's id."""
     monkeypatch.setattr(receipts, "LEASE_MARGIN_MS", 0)
     assert api.post("/v1/conversations", NEW).status == 201
-    until = receipts.lease(leased_for_s)
+    until = receipts.lease_end(leased_for_s)
     return conversation_erasure._begin(api.caller.tenant, "one", "key-1", leased_until=until).receipt_id
 
 
@@ -55,7 +55,7 @@ def test_an_erasure_is_left_to_whoever_works_on_it_until_their_time_is_over(
 
 
 def test_nobody_is_waited_for_without_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finishing, "LONGEST_WAIT_S", LEASE_S)
+    monkeypatch.setattr(resuming, "LONGEST_WAIT_S", LEASE_S)
     name = begin(api, monkeypatch, leased_for_s=3600)
     finish(api, name)
     assert is_erased(api, name)
@@ -78,7 +78,7 @@ def test_an_erasure_that_is_not_done_after_an_hour_is_counted(
     name = begin(api, monkeypatch, leased_for_s=0)
     receipt = find_receipt(api.caller.tenant, receipt_id(conversation_pk(api.caller.tenant, "one")))
     assert receipt
-    store_receipt(replace(receipt, begun_at=now_ms() - finishing.OVERDUE_MS - 1))
+    store_receipt(replace(receipt, begun_at=now_ms() - resuming.OVERDUE_MS - 1))
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "one-of-ours")
     finish(api, name)
     assert "ErasuresOverdue" in capsys.readouterr().out
@@ -88,12 +88,12 @@ def test_a_wish_to_erase_a_person_once_more_is_kept_until_that_is_done(
     api: Api, setting: Setting, tmp_path: Path
 ) -> None:
     with embedded_index(tmp_path):
-        name = person_receipt_id(api.caller.tenant, "ada")
+        name = user_receipt_id(api.caller.tenant, "ada")
         assert api.delete("/v1/users/ada").json["found"] is False
         assert api.post("/v1/users/ada/memories", {"memory": "Said in time."}).status == 201
-        put_late(api.caller.tenant, name, "ada")
+        put_repeat_request(api.caller.tenant, name, "ada")
         setting("ERASE_BUDGET_S", "0")
-        keys = {key: value for key, value in late_key(api.caller.tenant, name).items() if key in ("pk", "sk")}
+        keys = {key: value for key, value in repeat_request_key(api.caller.tenant, name).items() if key in ("pk", "sk")}
         event = {"Records": [{"eventName": "INSERT", "dynamodb": {"Keys": keys, "SequenceNumber": "1"}}]}
         assert invoke("finish_erasure", event) == {"batchItemFailures": [{"itemIdentifier": "1"}]}
         setting("ERASE_BUDGET_S", "20")

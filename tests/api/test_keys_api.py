@@ -37,7 +37,7 @@ def _caller(key: str) -> Caller:
     return Caller.from_authorizer(_authorize(Authorization=f"Bearer {key}")["context"])
 
 
-def _demand_unauthorized(**headers: str) -> None:
+def _require_unauthorized(**headers: str) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         _authorize(**headers)
 
@@ -100,31 +100,31 @@ def test_an_allowed_caller_is_allowed_the_whole_stage(api: Api) -> None:
 
 
 def test_no_key_and_what_is_none_are_unauthorized() -> None:
-    _demand_unauthorized()
+    _require_unauthorized()
     for text in ("", "x", "annals", "annals.a.b.c", "annals...", "Bearer", "annals.%.key-0.s", "annals.éé.k.s", "😀"):
-        _demand_unauthorized(Authorization=f"Bearer {text}")
-        _demand_unauthorized(x_api_key=text)
-    _demand_unauthorized(Authorization="Basic dXNlcjpwYXNz")
+        _require_unauthorized(Authorization=f"Bearer {text}")
+        _require_unauthorized(x_api_key=text)
+    _require_unauthorized(Authorization="Basic dXNlcjpwYXNz")
 
 
 def test_a_key_that_is_too_long_for_the_table_is_unauthorized() -> None:
     tenant = urlsafe_b64encode(b"x" * 3000).decode()
     for text in (f"annals.{tenant}.key-{'0' * 16}.s", f"annals.eA.{'k' * 2000}.s", "annals.eA.key-%.s"):
-        _demand_unauthorized(x_api_key=text)
+        _require_unauthorized(x_api_key=text)
 
 
 @settings(max_examples=20)
 @given(st.text(max_size=30))
 def test_no_made_up_text_is_a_key(moto: None, text: str) -> None:
-    _demand_unauthorized(x_api_key=text)
+    _require_unauthorized(x_api_key=text)
 
 
 def test_a_key_with_one_part_changed_is_unauthorized(api: Api) -> None:
     prefix, tenant, key_id, secret = api.post("/v1/keys", READ).json["key"].split(".")
     other = urlsafe_b64encode(b"another").decode().rstrip("=")
     for parts in ((prefix, other, key_id, secret), (prefix, tenant, "key-0", secret), (prefix, tenant, key_id, "s")):
-        _demand_unauthorized(x_api_key=".".join(parts))
-    _demand_unauthorized(x_api_key=".".join((prefix, tenant, key_id, secret[:-1])))
+        _require_unauthorized(x_api_key=".".join(parts))
+    _require_unauthorized(x_api_key=".".join((prefix, tenant, key_id, secret[:-1])))
 
 
 @pytest.mark.usefixtures("forgetful")
@@ -138,7 +138,7 @@ def test_a_revoked_key_works_no_longer_once_the_cache_has_forgotten_it(api: Api,
     started = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.monotonic", lambda: started + 61)
-        _demand_unauthorized(x_api_key=made["key"])
+        _require_unauthorized(x_api_key=made["key"])
     assert api.get("/v1/keys").json["items"][0]["revokedAt"]
 
 
@@ -149,14 +149,14 @@ def test_an_expired_key_works_no_longer_even_where_it_was_just_seen(api: Api) ->
     assert _caller(made["key"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.time_ns", lambda: (now + 5_001) * 1_000_000)
-        _demand_unauthorized(x_api_key=made["key"])
+        _require_unauthorized(x_api_key=made["key"])
 
 
 def test_the_root_key_has_every_scope_in_the_root_tenant(forgetful: Any, setting: Setting) -> None:
     setting("ROOT_KEY", "the-root-key")
     setting("ROOT_TENANT", "home")
     assert _caller("the-root-key") == Caller("home", "root", frozenset(SCOPES))
-    _demand_unauthorized(x_api_key="the-root-kez")
+    _require_unauthorized(x_api_key="the-root-kez")
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_new_root_key_is_taken_at_once_and_the_old_one_refused_in_time(root_se
     _rotate(root_secret, "root-2")
     assert _caller("root-1").key_id == "root", "the process knows it for a while"
     assert _caller("root-2").key_id == "root"
-    _demand_unauthorized(x_api_key="root-1")
+    _require_unauthorized(x_api_key="root-1")
 
 
 def test_the_old_root_key_is_refused_once_its_time_is_over_though_nobody_uses_the_new_one(root_secret: str) -> None:
@@ -186,28 +186,28 @@ def test_the_old_root_key_is_refused_once_its_time_is_over_though_nobody_uses_th
     later = time.monotonic() + annals_settings().secret_max_age_s
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.monotonic", lambda: later)
-        _demand_unauthorized(x_api_key="root-1")
+        _require_unauthorized(x_api_key="root-1")
 
 
 def test_keys_need_no_root_key_and_do_not_ask_for_it(api: Api, forgetful: Any, setting: Setting) -> None:
     setting("ROOT_KEY", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:gone-AbCdEf")
     key = api.post("/v1/keys", READ).json["key"]
     assert _caller(key).tenant == api.caller.tenant
-    _demand_unauthorized(x_api_key=key[:-1])
+    _require_unauthorized(x_api_key=key[:-1])
 
 
 def test_guesses_do_not_make_the_secret_be_read_each_time(root_secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
     monkeypatch.setattr("annals.secret._fetch", lambda arn: reads.append(arn) or "root-1")
     for number in range(10):
-        _demand_unauthorized(x_api_key=f"guess-{number}")
+        _require_unauthorized(x_api_key=f"guess-{number}")
     assert len(reads) == 2
     assert _caller("root-1").key_id == "root"
 
 
 @pytest.mark.usefixtures("forgetful")
 def test_no_root_key_is_not_an_empty_one() -> None:
-    _demand_unauthorized(x_api_key="")
+    _require_unauthorized(x_api_key="")
 
 
 def test_a_key_cannot_give_more_than_it_has(api: Api) -> None:
@@ -403,7 +403,7 @@ def test_a_damaged_key_lets_nobody_in_is_left_out_of_the_list_and_can_be_revoked
     )
     item: Any = {**client().get_item(TableName=table, Key=key)["Item"], **DAMAGED_KEYS[name]}
     client().put_item(TableName=table, Item={name: value for name, value in item.items() if value is not None})
-    _demand_unauthorized(Authorization=f"Bearer {made['key']}")
+    _require_unauthorized(Authorization=f"Bearer {made['key']}")
     assert _caller(other["key"]).key_id == other["keyId"]
     assert [each["keyId"] for each in api.get("/v1/keys").json["items"]] == [other["keyId"]]
     assert api.limited(spaces={"home"}).delete(f"/v1/keys/{made['keyId']}").status == 404

@@ -187,13 +187,13 @@ def test_an_error_s_name_and_code_and_causes_are_told() -> None:
 
 
 def test_libraries_that_log_whole_requests_stay_quiet_at_any_level() -> None:
-    for name in logs.TALKATIVE:
+    for name in logs.VERBOSE_LIBRARIES:
         assert not logging.getLogger(f"{name}.inside").isEnabledFor(logging.INFO)
 
 
 @pytest.mark.parametrize("error", [ConfigurationError("CHAT_URL is wrong"), ACCESS_DENIED])
 def test_what_is_wrong_with_the_installation_is_told(error: Exception) -> None:
-    assert str(logs.wordless(error)) == str(error)
+    assert str(logs.without_message(error)) == str(error)
 
 
 def test_whatever_loads_annals_keeps_words_out_of_its_log() -> None:

@@ -15,8 +15,8 @@ import pytest
 from annals.errors import SearchUnavailable
 from annals.ledger.redact import redact
 from annals.memory import adapters
-from annals.memory.memories import export
-from annals.memory.memories.export import read_export
+from annals.memory.memories import memory_export
+from annals.memory.memories.memory_export import read_export
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
 from tests.support.talk import HARD
@@ -251,8 +251,8 @@ def test_without_an_index_that_answers_it_is_refused(api: Api, monkeypatch: pyte
 def test_many_pages_hold_each_memory_once_in_the_order_of_the_list(
     api: Api, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "PAGE", 3)
-    monkeypatch.setattr(export, "NEAR", 2)
+    monkeypatch.setattr(memory_export, "PAGE", 3)
+    monkeypatch.setattr(memory_export, "NEAR", 2)
     for number in range(4):
         for talk in ("one", "two"):
             remember(api, talk, f"Sentence {number}.")
@@ -270,7 +270,7 @@ def test_no_more_is_read_than_is_sent(api: Api, stream: Stream, monkeypatch: pyt
     for number in range(7):
         make(api, f"Memory {number}")
     deliver(stream)
-    monkeypatch.setattr(export, "PAGE", 2)
+    monkeypatch.setattr(memory_export, "PAGE", 2)
     pages: list[Any] = []
     page = adapters.index().page
     monkeypatch.setattr(adapters.index(), "page", lambda *said, **named: pages.append(named) or page(*said, **named))

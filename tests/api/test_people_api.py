@@ -12,7 +12,7 @@ import pytest
 from annals.database.dynamodb import client
 from annals.errors import SearchUnavailable
 from annals.memory import adapters
-from annals.memory.erasure.person_erasure import erase_person
+from annals.memory.erasure.user_erasure import erase_person
 from annals.settings import settings
 from local.workers import Context
 from tests.conftest import Setting
@@ -71,7 +71,7 @@ def kinds(lines: list[dict[str, Any]]) -> list[str]:
     return sorted(line["type"] for line in lines)
 
 
-def demand_erased(api: Api, stream: Stream) -> None:
+def require_erased(api: Api, stream: Stream) -> None:
     """Nothing of Ada is left, and all of Byron is."""
     for name in ("hers", "hers-too"):
         assert api.get(f"/v1/conversations/{name}").status == 410
@@ -123,7 +123,7 @@ def test_an_erased_person_is_gone_everywhere_and_nobody_else_is(api: Api, stream
     assert (receipt["status"], receipt["removed"]) == ("erased", GONE)
     assert "userId" not in receipt
     assert api.get(f"/v1/receipts/{receipt['receiptId']}").json == receipt
-    demand_erased(api, stream)
+    require_erased(api, stream)
 
 
 def test_a_second_erasure_takes_what_came_since(api: Api, stream: Stream) -> None:
@@ -151,7 +151,7 @@ def test_an_erasure_that_does_not_fit_is_finished_from_the_stream(api: Api, stre
             break
 
     assert api.get(f"/v1/receipts/{answer.json['receiptId']}").json["removed"] == GONE
-    demand_erased(api, stream)
+    require_erased(api, stream)
 
 
 OPERATIONS = ("PutItem", "DeleteItem", "TransactWriteItems")
@@ -172,7 +172,7 @@ def test_a_crash_at_any_write_leaves_what_a_repeat_finishes(
     receipt = api.delete(ADA).json
     assert receipt["status"] == "erased"
     assert receipt["removed"] == GONE
-    demand_erased(api, stream)
+    require_erased(api, stream)
 
 
 def test_without_the_index_an_erasure_goes_as_far_as_it_can_and_a_repeat_finishes_it(
@@ -190,7 +190,7 @@ def test_without_the_index_an_erasure_goes_as_far_as_it_can_and_a_repeat_finishe
     assert api.get("/v1/conversations/hers").status == 410
 
     assert api.delete(ADA).json["removed"] == GONE
-    demand_erased(api, stream)
+    require_erased(api, stream)
 
 
 def test_only_a_key_for_all_spaces_with_the_scope_erases_a_person(api: Api, stream: Stream) -> None:

@@ -16,7 +16,7 @@ from annals.cli.main import main
 from annals.database.dynamodb import client
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import MESSAGE
-from annals.memory.users.traces import CONVERSATION, read_traces
+from annals.memory.user_traces import CONVERSATION, read_traces
 from annals.settings import settings
 from tests.support.api import Api
 from tests.support.crashes import items_of, let_streams_finish

@@ -28,7 +28,7 @@ from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.memory.streaming.turn_store import LedgerTurnStore
 from annals.privacy import masking
-from annals.privacy.detection import Span
+from annals.privacy.detection import PiiMatch
 from annals.privacy.patterns import PatternDetector
 from annals.providers.chat import ChatMessage, Finished
 from annals.settings import Settings, settings
@@ -70,9 +70,9 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name, value in {"EMBEDDINGS_URL": "offline", "CHAT_URL": "offline", "PII_REDACTION": "patterns"}.items():
             patch.setenv(name, value)
         stack.forget()
-        masking.detector.cache_clear()
+        masking.get_detector.cache_clear()
         yield
-    masking.detector.cache_clear()
+    masking.get_detector.cache_clear()
     for port in (adapters.index, adapters.embedder, adapters.chat, adapters.summarizer, adapters.extractor):
         port.cache_clear()
 
@@ -89,13 +89,13 @@ def private(functions: None, tenant: str) -> Api:
 class NoDetector:
     """A detector that is out of order."""
 
-    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+    def find(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
         raise PiiUnavailable
 
 
 @pytest.fixture
 def no_detector(private: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "detector", NoDetector)
+    monkeypatch.setattr(masking, "get_detector", NoDetector)
 
 
 def spoken(value: Any, inside: bool = False) -> Any:
@@ -211,7 +211,7 @@ def test_who_comes_back_to_a_streamed_reply_gets_it_without_personal_data(privat
 
 
 def test_a_reply_that_cannot_be_looked_through_is_not_stored(private: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "detector", lambda: OnceDetector(seen))
+    monkeypatch.setattr(masking, "get_detector", lambda: OnceDetector(seen))
     seen: list[str] = []
     with streaming(private) as app:
         events = events_of(app.post(STREAM, json={**TURN, "userMessage": ADDRESS}))
@@ -228,7 +228,7 @@ class OnceDetector(PatternDetector):
     def __init__(self, seen: list[str]) -> None:
         self._seen = seen
 
-    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+    def find(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
         if self._seen:
             raise PiiUnavailable
         self._seen.extend(texts)

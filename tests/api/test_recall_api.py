@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from annals.errors import SearchUnavailable
 from annals.memory import adapters
 from annals.memory.recall.recalling import within
-from annals.quoting import on_one_line
+from annals.quoting import to_one_line
 from annals.tokens import estimate
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
@@ -165,7 +165,7 @@ def test_no_choice_of_memories_makes_a_text_over_the_budget(said: list[tuple[str
     chosen, text = within(memories, most)
 
     assert estimate(text) <= most
-    assert all(on_one_line(memory["content"]) in text for memory in chosen)
+    assert all(to_one_line(memory["content"]) in text for memory in chosen)
 
 
 def test_what_another_key_may_not_see_is_not_recalled(told: Api) -> None:

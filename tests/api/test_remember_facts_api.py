@@ -13,7 +13,7 @@ from annals.memory import adapters
 from annals.memory.facts.extraction import ModelExtractor
 from annals.memory.facts.models import MAX_FACTS
 from annals.memory.facts.turn_facts import MAX_SAID_BYTES
-from annals.providers.structured import Asker
+from annals.providers.structured import StructuredChat
 from annals.settings import settings
 from tests.conftest import Setting
 from tests.fakes.writer import Writer
@@ -51,7 +51,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Write:
 
     def begin(*replies: str | None) -> Writer:
         writer = Writer(*replies)
-        monkeypatch.setattr(adapters, "extractor", lambda: ModelExtractor(Asker(writer, 5)))
+        monkeypatch.setattr(adapters, "extractor", lambda: ModelExtractor(StructuredChat(writer, 5)))
         return writer
 
     return begin

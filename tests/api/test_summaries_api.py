@@ -11,10 +11,10 @@ import pytest
 
 from annals.errors import ChatUnavailable, ConversationErased
 from annals.ledger.keys import conversation_pk
-from annals.memory import adapters, summaries
+from annals.memory import adapters, summarizing
 from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer, Written
 from annals.providers.chat import ChatMessage, Pieces
-from annals.providers.structured import Asker
+from annals.providers.structured import StructuredChat
 from tests.conftest import Setting
 from tests.fakes.writer import Writer, summary_of
 from tests.support.api import Api
@@ -32,7 +32,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Write:
 
     def begin(*replies: str | None) -> Writer:
         writer = Writer(*replies)
-        monkeypatch.setattr(adapters, "summarizer", lambda: ModelSummarizer(Asker(writer, 5)))
+        monkeypatch.setattr(adapters, "summarizer", lambda: ModelSummarizer(StructuredChat(writer, 5)))
         return writer
 
     return begin
@@ -133,7 +133,7 @@ def test_a_silent_model_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
             yield "late"
 
     with pytest.raises(ChatUnavailable):
-        ModelSummarizer(Asker(Silent(), 0.05)).write(None, [], model=None, within_s=1)  # type: ignore[arg-type]
+        ModelSummarizer(StructuredChat(Silent(), 0.05)).write(None, [], model=None, within_s=1)  # type: ignore[arg-type]
 
 
 def test_a_conversation_shows_its_newest_messages_and_summary_where_they_are_asked_for(
@@ -217,8 +217,8 @@ def test_what_is_erased_while_a_model_writes_leaves_no_summary(
     say(api, "My password is xylophone.")
 
     with pytest.raises(ConversationErased):
-        summaries.summarize(api.caller.tenant, "chat")
-    assert summaries.read_summary(conversation_pk(api.caller.tenant, "chat")) is None
+        summarizing.summarize(api.caller.tenant, "chat")
+    assert summarizing.find_summary(conversation_pk(api.caller.tenant, "chat")) is None
 
 
 def test_messages_that_come_while_a_model_writes_are_left_to_the_next_summary(
@@ -305,4 +305,4 @@ def test_the_stream_function_loads_no_model_and_no_summaries() -> None:
     done = subprocess.run(  # noqa: S603 - our own code in a fresh Python
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "layers/annals"}
     )
-    assert not {"annals.memory.summaries", "annals.providers.chat", "httpx"} & set(done.stdout.split())
+    assert not {"annals.memory.summarizing", "annals.providers.chat", "httpx"} & set(done.stdout.split())

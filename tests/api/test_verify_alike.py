@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from annals.conversations.genesis import read_genesis_entry
-from annals.conversations.heads import project
+from annals.conversations.genesis import get_genesis_entry
+from annals.conversations.heads import project_head
 from annals.database.dynamodb import client
 from annals.database.state import delete_partition
 from annals.ledger.keys import conversation_pk, entry_sk
@@ -64,7 +64,7 @@ def stored(module_api: Api) -> list[Stored]:
     assert api.post(f"{messages}/msg-003/redact", {"reason": "asked for"}).status == 200
     assert api.post(f"{PATH}/archive", {"before": 2}).status == 200
     assert api.post(f"{PATH}/seal").status == 200
-    project(pk_of(api))
+    project_head(pk_of(api))
     return items_of(pk_of(api))
 
 
@@ -87,7 +87,7 @@ def restore(pk: str, items: list[Stored]) -> None:
             client().delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
     for item in items:
         client().put_item(TableName=table, Item=item)
-    read_genesis_entry.cache_clear()
+    get_genesis_entry.cache_clear()
 
 
 def online(api: Api) -> tuple[bool, int | None]:
@@ -208,4 +208,4 @@ def test_a_conversation_without_its_head_is_verified_alike(module_api: Api, stor
     restore(pk_of(module_api), stored)
     delete_partition(pk_of(module_api))
     assert online(module_api) == offline(module_api) == (True, None)
-    project(pk_of(module_api))
+    project_head(pk_of(module_api))

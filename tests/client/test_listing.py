@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from annals_client.calls import Said
-from annals_client.listing import Wanted
+from annals_client.calls import RequestSpec
+from annals_client.listing import ListSpec
 from tests.client.asking import Ask
 from tests.client.scripted import DROPPED, Answer, Asked, scripted
 
@@ -65,4 +65,4 @@ def test_pages_say_how_many_there_are_and_where_the_tail_is(ask: Ask) -> None:
 @pytest.mark.parametrize(("limit", "size"), [(-1, 1), (None, 0), (None, 1001)])
 def test_what_no_list_can_be_is_refused_at_once(limit: int | None, size: int) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Wanted(Said(), limit, size)
+        ListSpec(RequestSpec(), limit, size)

@@ -26,12 +26,12 @@ MADE_OF_OTHERS = {"participants", "type", "filter", "messages", "agent1", "agent
 RENAMED = {
     "SentBetweenAgents": models.AgentMessage,
     "ImportedConversation": models.Imported,
-    "ShownKey": models.Key,
+    "KeyResponse": models.Key,
     "ShownParticipant": models.Participant,
-    "ShownPersonReceipt": models.Receipt,
-    "ShownReceipt": models.Receipt,
+    "UserReceiptResponse": models.Receipt,
+    "ReceiptResponse": models.Receipt,
     "ShownSpace": models.Space,
-    "ShownSummary": models.Summary,
+    "SummaryResponse": models.Summary,
     "ConversationWithMore": models.Conversation,
 }
 

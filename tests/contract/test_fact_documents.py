@@ -9,14 +9,14 @@ import pytest
 
 from annals.access.caller import Caller
 from annals.memory import adapters
-from annals.memory.facts.documents import fact_document, filter_terms
-from annals.memory.facts.fact_items import Known, StoredFact
-from annals.memory.facts.listing import FactFilter, list_facts
-from annals.memory.memories.listing import pages_of, scope_of
+from annals.memory.facts.fact_documents import filter_terms, to_fact_document
+from annals.memory.facts.fact_items import DatedFact, StoredFact
+from annals.memory.facts.fact_lists import FactFilter, list_facts
+from annals.memory.memories.memory_lists import pages_of, scope_of
 from annals.memory.memories.models import SearchFilter
+from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Recall, Search
 from annals.memory.recall.recalling import recall
-from annals.memory.recall.searching import search_memories
 from annals.search import Filters, SearchRequest, index_documents, search
 from annals.search.protocol import SearchIndex
 from tests.fakes.search import NOON, SPACE, TENANT, FakeEmbedder, memory
@@ -40,9 +40,9 @@ def _told(index: SearchIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = _fact("old", OLD, NOON), _fact("new", NEW, NOON + DAY, tags=("first",), metadata={"deep": {"x": 1}})
     pet = _fact("pet", LATER, NOON + 2 * DAY, fact_type="animal", subject="Bob", user_id="bob")
     elsewhere = _fact("away", "An automobile elsewhere.", NOON, memory_space_id="away")
-    knowns = [Known(old, new), Known(new), Known(pet), Known(elsewhere)]
+    knowns = [DatedFact(old, new), DatedFact(new), DatedFact(pet), DatedFact(elsewhere)]
     talk = [memory(f"talk-{number}", "An automobile, said somebody.") for number in range(1, 31)]
-    documents = [*map(fact_document, knowns), *talk]
+    documents = [*map(to_fact_document, knowns), *talk]
     assert index_documents(index, FakeEmbedder(), documents) == []
     index.refresh()
 
@@ -115,7 +115,7 @@ def test_recall_gives_facts_their_place_beside_much_talk() -> None:
 
 def test_a_fact_that_holds_again_is_found_again(index: SearchIndex) -> None:
     old = _fact("old", OLD, NOON)
-    assert index_documents(index, FakeEmbedder(), [fact_document(Known(old))]) == []
+    assert index_documents(index, FakeEmbedder(), [to_fact_document(DatedFact(old))]) == []
     index.delete(TENANT, ["fact-new"])
     index.refresh()
     assert _found("car")[0] == OLD

@@ -151,7 +151,7 @@ def secret(server: Server) -> Iterator[tuple[httpx.Client, str, str]]:
         yield owner, made, tenant
 
 
-def demand_unseen(other: httpx.Client, made: str, owner: httpx.Client) -> None:
+def require_unseen(other: httpx.Client, made: str, owner: httpx.Client) -> None:
     """Every route answers as if the conversation were not there, and it stays as it is."""
     before = (owner.get(path_of(made)).json(), history(owner, made))
     nowhere = unique("nowhere")
@@ -172,7 +172,7 @@ def test_another_tenant_sees_nothing_on_any_route(
 ) -> None:
     owner, made, _ = secret
     with server.client(key_of(api, unique("tenant"))) as other:
-        demand_unseen(other, made, owner)
+        require_unseen(other, made, owner)
         assert create(other, conversationId=made) == made  # an id is each tenant's own
 
 
@@ -181,7 +181,7 @@ def test_another_space_sees_nothing_on_any_route(
 ) -> None:
     owner, made, tenant = secret
     with server.client(key_of(api, tenant, memorySpaces=["elsewhere"])) as other:
-        demand_unseen(other, made, owner)
+        require_unseen(other, made, owner)
 
 
 def test_a_key_of_one_space_can_write_in_no_other(server: Server, api: httpx.Client) -> None:

@@ -173,13 +173,13 @@ def test_nothing_acknowledged_is_lost_or_stored_twice_and_all_of_it_is_found(
     assert sum(writer.retries for writer in writers) > 0
     with server.client() as api:
         for conversation_id in {writer.conversation_id for writer in writers}:
-            demand_whole(api, conversation_id, [each for each in writers if each.conversation_id == conversation_id])
-        demand_turns(api, streamer)
-        demand_erased(api, eraser)
+            require_whole(api, conversation_id, [each for each in writers if each.conversation_id == conversation_id])
+        require_turns(api, streamer)
+        require_erased(api, eraser)
         assert len(listed(api)) == 3
 
 
-def demand_turns(api: httpx.Client, streamer: Streamer) -> None:
+def require_turns(api: httpx.Client, streamer: Streamer) -> None:
     """Each question is stored once, and its answer behind it."""
     stored = history(api, streamer.conversation_id, limit=1000, order="asc")
     assert streamer.answered
@@ -188,7 +188,7 @@ def demand_turns(api: httpx.Client, streamer: Streamer) -> None:
     assert verified(api, streamer.conversation_id)["valid"]
 
 
-def demand_erased(api: httpx.Client, eraser: Eraser) -> None:
+def require_erased(api: httpx.Client, eraser: Eraser) -> None:
     """Nothing of what was erased is read or found, and its chain is whole."""
     assert eraser.erased
     for name in eraser.erased:
@@ -199,7 +199,7 @@ def demand_erased(api: httpx.Client, eraser: Eraser) -> None:
     eventually(lambda: api.post("/v1/memory/search", json=asked).json()["items"] == [])
 
 
-def demand_whole(api: httpx.Client, conversation_id: str, writers: list[Writer]) -> None:
+def require_whole(api: httpx.Client, conversation_id: str, writers: list[Writer]) -> None:
     """The conversation holds what its writers were told that it holds, each in its order, and nothing else."""
     stored = contents(api, conversation_id, limit=1000, order="asc")
     for writer in writers:

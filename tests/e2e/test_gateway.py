@@ -24,7 +24,7 @@ from tests.e2e.servers import ROOT, Server, start_server, stop_server
 PATIENCE_S = 20
 
 
-def demand_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def require_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()
@@ -61,7 +61,7 @@ def test_health_needs_no_key(server: Server) -> None:
 )
 def test_without_a_valid_key_a_request_is_401(server: Server, headers: dict[str, str]) -> None:
     answer = httpx.get(f"{server.url}/v1/conversations", headers=headers)
-    demand_problem(answer, 401, "UNAUTHORIZED")
+    require_problem(answer, 401, "UNAUTHORIZED")
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
@@ -76,19 +76,19 @@ def test_a_key_without_the_scope_is_refused(server: Server, api: httpx.Client) -
     body = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "s"}}
     with server.client(made.json()["key"]) as reader:
         assert reader.get("/v1/conversations").status_code == 200
-        demand_problem(reader.post("/v1/conversations", json=body), 403, "FORBIDDEN")
+        require_problem(reader.post("/v1/conversations", json=body), 403, "FORBIDDEN")
 
 
 @pytest.mark.parametrize("path", ["/nope", "/v1", "/v1/conversations/x/nope", "/v2/conversations"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_route_is_404(api: httpx.Client, method: str, path: str) -> None:
-    demand_problem(api.request(method, path), 404, "NOT_FOUND")
+    require_problem(api.request(method, path), 404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
 def test_a_page_beside_the_api_is_only_read(api: httpx.Client, path: str) -> None:
     assert api.get(path, follow_redirects=True).status_code == 200
-    demand_problem(api.post(path), 404, "NOT_FOUND")
+    require_problem(api.post(path), 404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize(
@@ -104,34 +104,34 @@ def test_a_wrong_method_is_405_and_names_the_right_ones(
     api: httpx.Client, method: str, path: str, allowed: str
 ) -> None:
     answer = api.request(method, path)
-    demand_problem(answer, 405, "METHOD_NOT_ALLOWED")
+    require_problem(answer, 405, "METHOD_NOT_ALLOWED")
     assert answer.headers["allow"] == allowed
 
 
 def test_a_body_over_the_limit_is_413(api: httpx.Client) -> None:
     conversation = create(api)
     answer = api.post(f"/v1/conversations/{conversation}/messages", json={"role": "user", "content": "x" * 6_300_000})
-    demand_problem(answer, 413, "REQUEST_TOO_LARGE")
+    require_problem(answer, 413, "REQUEST_TOO_LARGE")
 
 
 def test_a_body_over_the_gateways_limit_is_413(api: httpx.Client) -> None:
     answer = api.post("/v1/memory/search", json={"query": "x" * 11_000_000})
-    demand_problem(answer, 413, "REQUEST_TOO_LARGE")
+    require_problem(answer, 413, "REQUEST_TOO_LARGE")
 
 
 def test_what_is_not_json_is_400(api: httpx.Client) -> None:
     answer = api.post("/v1/conversations", content="{", headers={"Content-Type": "application/json"})
-    demand_problem(answer, 400, "INVALID_JSON")
+    require_problem(answer, 400, "INVALID_JSON")
 
 
 def test_another_content_type_is_415(api: httpx.Client) -> None:
     answer = api.post("/v1/conversations", content="<a/>", headers={"Content-Type": "text/xml"})
-    demand_problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+    require_problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 def test_bytes_that_are_no_text_are_400(api: httpx.Client) -> None:
     answer = api.post("/v1/conversations", content=b"\xff\xfe{}", headers={"Content-Type": "application/json"})
-    demand_problem(answer, 400, "INVALID_JSON")
+    require_problem(answer, 400, "INVALID_JSON")
 
 
 @pytest.mark.parametrize("name", ["a b", "x#C#y", "50%", "%2F", "äö", "..", "a+b"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annals.errors import EmbeddingUnavailable, RerankUnavailable
-from annals.providers.embedding import Vector, unit
+from annals.providers.embedding import Vector, unit_vector
 from annals.search import words
 from annals.search.documents import Document
 
@@ -46,7 +46,7 @@ class FakeEmbedder:
         vector = [0.01] * self.dimensions
         for word in words.words(text):
             vector[_direction(word)] += 1.0
-        return unit(vector)
+        return unit_vector(vector)
 
 
 class FakeReranker:

@@ -14,9 +14,9 @@ from annals.access.caller import Caller
 from annals.errors import ChatUnavailable
 from annals.ledger.idempotency import IdempotentRequest
 from annals.memory.models import Remembered, RememberStream
-from annals.memory.streaming.drafts import Batch, Draft, End, News, new_owner
-from annals.memory.streaming.prompt import Recalled
-from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
+from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, DraftSnapshot, new_owner
+from annals.memory.streaming.prompt import RecalledContext
+from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest
 from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
 from annals.times import now_ms
 
@@ -34,15 +34,15 @@ def request(message: str = "Where is my cat?", key: str | None = None, **more: o
 class MemoryTurnStore:
     """Keeps turns in a dictionary. ``refuse`` names a method that raises, and what."""
 
-    recalled: Recalled = field(default_factory=Recalled)
+    recalled: RecalledContext = field(default_factory=RecalledContext)
     refuse: dict[str, Exception] = field(default_factory=dict)
     conversations: dict[str, list[dict]] = field(default_factory=dict)
-    begun: dict[str, Begun] = field(default_factory=dict)
+    begun: dict[str, StartedTurn] = field(default_factory=dict)
     replies: dict[IdempotentRequest, StoredReply] = field(default_factory=dict)
     kept: list[Mapping[str, Any] | None] = field(default_factory=list)
     lock: Any = field(default_factory=Lock)
 
-    def begin(self, request: StreamRequest) -> Begun:
+    def begin(self, request: StreamRequest) -> StartedTurn:
         self._maybe_refuse("begin")
         with self.lock:
             key = request.idempotent.key if request.idempotent else None
@@ -52,13 +52,13 @@ class MemoryTurnStore:
             begun = self._begin(request)
             return self.begun.setdefault(key, begun) if key else begun
 
-    def _begin(self, request: StreamRequest) -> Begun:
+    def _begin(self, request: StreamRequest) -> StartedTurn:
         conversation_id = request.turn.conversation_id or "conv-new"
         message = self._append(conversation_id, "user", request.turn.user_message)
         stream_id = f"stream-{secrets.token_hex(12)}"
         once = IdempotentRequest.of("t", "reply", stream_id)
         on_failure = request.turn.on_failure
-        return Begun(
+        return StartedTurn(
             Draft("t", stream_id, conversation_id, "s", message["seq"], on_failure, {}, once, new_owner()), message
         )
 
@@ -66,7 +66,7 @@ class MemoryTurnStore:
         self._maybe_refuse("message")
         return self.conversations[draft.conversation_id][draft.seq - 1]
 
-    def recall(self, request: StreamRequest, begun: Begun) -> Recalled:
+    def recall(self, request: StreamRequest, begun: StartedTurn) -> RecalledContext:
         self._maybe_refuse("recall")
         return self.recalled
 
@@ -80,8 +80,8 @@ class MemoryTurnStore:
                 self.replies[draft.once] = StoredReply(text, incomplete, turn)
             return self.replies[draft.once]
 
-    def keep_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
-        self._maybe_refuse("keep_facts")
+    def store_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
+        self._maybe_refuse("store_facts")
         self.kept.append(draft.turn)
         return reply
 
@@ -105,14 +105,14 @@ class MemoryTurnStore:
 
 
 @dataclass
-class Kept:
+class TurnFacts:
     """One draft in memory."""
 
     draft: Draft
     until: int
     context: Mapping[str, Any] | None = None
-    batches: list[Batch] = field(default_factory=list)
-    end: End | None = None
+    batches: list[DeltaBatch] = field(default_factory=list)
+    end: DraftEnd | None = None
 
 
 @dataclass
@@ -121,7 +121,7 @@ class MemoryDrafts:
 
     lease_s: float = 20.0
     fails: bool = False
-    kept: dict[str, Kept] = field(default_factory=dict)
+    kept: dict[str, TurnFacts] = field(default_factory=dict)
     written: Any = field(default_factory=lambda: count(1))
     lock: Any = field(default_factory=Lock)
 
@@ -130,14 +130,14 @@ class MemoryDrafts:
             kept = self.kept.get(draft.stream_id)
             if kept and kept.draft.owner != instead_of:
                 return False
-            self.kept[draft.stream_id] = Kept(draft, self._until())
+            self.kept[draft.stream_id] = TurnFacts(draft, self._until())
             return True
 
     def pulse(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
         if kept := self._own(draft):
             kept.context, kept.until = context, self._until()
 
-    def add(self, draft: Draft, batch: Batch) -> None:
+    def add(self, draft: Draft, batch: DeltaBatch) -> None:
         if self.fails:
             raise OSError("no drafts today")
         if kept := self._own(draft):
@@ -145,22 +145,22 @@ class MemoryDrafts:
             kept.batches.append(batch)
             kept.until = self._until()
 
-    def end(self, draft: Draft, end: End) -> None:
+    def end(self, draft: Draft, end: DraftEnd) -> None:
         if kept := self._own(draft):
             kept.end = kept.end or end
 
-    def read(self, tenant: str, stream_id: str, first: int = 1) -> News | None:
+    def read(self, tenant: str, stream_id: str, first: int = 1) -> DraftSnapshot | None:
         kept = self.kept.get(stream_id)
         if kept is None or tenant != kept.draft.tenant:
             return None
         batches = [batch for batch in kept.batches if batch.number >= first]
-        return News(kept.draft, kept.context, batches, kept.end, kept.until)
+        return DraftSnapshot(kept.draft, kept.context, batches, kept.end, kept.until)
 
     def with_turn(self, draft: Draft) -> Draft:
         kept = self.kept.get(draft.stream_id)
         return kept.draft if kept else draft
 
-    def _own(self, draft: Draft) -> Kept | None:
+    def _own(self, draft: Draft) -> TurnFacts | None:
         kept = self.kept.get(draft.stream_id)
         return kept if kept and kept.draft.owner == draft.owner else None
 

@@ -8,7 +8,7 @@ import pytest
 
 from annals import costs
 from annals.cli.costing import Units
-from annals.conversations.heads import project
+from annals.conversations.heads import project_head
 from annals.ledger.keys import conversation_pk
 from annals.ledger.tail import tails
 from annals.providers.openai_embedding import OpenAIEmbedder
@@ -56,7 +56,7 @@ def test_the_calculator_reckons_with_what_a_turn_costs(api: Api) -> None:
     plain = units(api.post(path, MESSAGE, **ASKED).headers["x-annals-cost"])
     keyed = units(api.post(path, MESSAGE, idempotency_key="once", **ASKED).headers["x-annals-cost"])
     with costs.metered() as spent:
-        project(conversation_pk(api.caller.tenant, made))
+        project_head(conversation_pk(api.caller.tenant, made))
     assert plain[:2] == (assumed.ledger_wcu_per_kb, assumed.append_rcu)
     assert keyed[0] - plain[0] == assumed.key_wcu
     assert (spent.wcu, spent.rcu) == (assumed.project_wcu, assumed.project_rcu)

@@ -26,7 +26,7 @@ def serving(pieces: Callable[[], Iterator[str]]) -> Iterator[str]:
     async def answer(_: Request) -> Response:
         return await download(pieces(), "text/plain", "file.txt")
 
-    with serving_app(asgi.application([Route("/file", answer)])) as port:
+    with serving_app(asgi.create_app([Route("/file", answer)])) as port:
         yield f"http://127.0.0.1:{port}/file"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from annals.conversations.receipts import read_receipt
+from annals.conversations.receipts import get_conversation_receipt
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
 from annals.memory.erasure import conversation_erasure as erase
@@ -318,7 +318,7 @@ def test_an_erasure_that_was_handed_over_is_never_lost(tenant: str, setting: Set
         event = receipt_event(api.caller.tenant, receipt_id)
         with dying(moment, call) as death:
             answer = invoke("finish_erasure", event)
-        receipt = read_receipt(api.caller.tenant, receipt_id)
+        receipt = get_conversation_receipt(api.caller.tenant, receipt_id)
         assert receipt.erased_at or answer["batchItemFailures"]
         assert invoke("finish_erasure", event) == {"batchItemFailures": []}
         assert api.get(f"/v1/receipts/{receipt_id}").json["status"] == "erased"
@@ -340,7 +340,9 @@ def test_erasing_many_leaves_nothing_that_nobody_finishes(tenant: str, moment: s
         assert api.post("/v1/conversations/delete-many", asked).status == 200
         for name in ("one", "two"):
             assert api.get(f"/v1/conversations/{name}").status == 410
-            receipt = read_receipt(api.caller.tenant, erase.receipt_id(conversation_pk(api.caller.tenant, name)))
+            receipt = get_conversation_receipt(
+                api.caller.tenant, erase.receipt_id(conversation_pk(api.caller.tenant, name))
+            )
             assert receipt.leased_until == 0
         if not death.came:
             return

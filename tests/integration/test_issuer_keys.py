@@ -62,7 +62,7 @@ def caller_of(token: str) -> Caller:
     return Caller.from_authorizer(authorize(token)["context"])
 
 
-def demand_unauthorized(token: str) -> None:
+def require_unauthorized(token: str) -> None:
     with pytest.raises(Exception, match=r"^Unauthorized$"):
         authorize(token)
 
@@ -124,7 +124,7 @@ def test_where_a_token_must_name_spaces_one_that_names_none_is_refused(
     issuer: Issuer, setting: Setting, spaces: Any
 ) -> None:
     setting("JWT_SPACES_CLAIM", "spaces")
-    demand_unauthorized(issuer.token(spaces=spaces))
+    require_unauthorized(issuer.token(spaces=spaces))
 
 
 def test_the_tenant_is_read_from_the_claim_that_the_settings_name(issuer: Issuer, setting: Setting) -> None:
@@ -134,7 +134,7 @@ def test_the_tenant_is_read_from_the_claim_that_the_settings_name(issuer: Issuer
 
 @pytest.mark.parametrize("tenant", [None, "", " ", 5, ["acme"], {"acme": 1}, "x" * 129])
 def test_a_token_that_names_no_tenant_is_refused(issuer: Issuer, tenant: Any) -> None:
-    demand_unauthorized(issuer.token(tenant=tenant))
+    require_unauthorized(issuer.token(tenant=tenant))
 
 
 @pytest.mark.parametrize("audience", ["annals", ["other", "annals"], ["mobile"]])
@@ -169,7 +169,7 @@ def test_an_access_token_without_an_audience_is_for_its_client(issuer: Issuer) -
 def test_a_token_for_another_or_of_another_or_without_an_end_is_refused(
     issuer: Issuer, changed: dict[str, Any]
 ) -> None:
-    demand_unauthorized(issuer.token(**changed))
+    require_unauthorized(issuer.token(**changed))
 
 
 def test_clocks_may_differ_by_a_minute_and_no_more(issuer: Issuer) -> None:
@@ -177,24 +177,24 @@ def test_clocks_may_differ_by_a_minute_and_no_more(issuer: Issuer) -> None:
     for near in ({"exp": now - 30}, {"iat": now + 30}, {"nbf": now + 30}):
         assert caller_of(issuer.token(**near)), near
     for far in ({"exp": now - 90}, {"iat": now + 90}, {"nbf": now + 90}):
-        demand_unauthorized(issuer.token(**far))
+        require_unauthorized(issuer.token(**far))
 
 
 def test_a_token_that_another_key_signed_is_refused(issuer: Issuer) -> None:
-    demand_unauthorized(issuer.token(new_rsa_key()))
-    demand_unauthorized(issuer.token(new_ec_key()))
+    require_unauthorized(issuer.token(new_rsa_key()))
+    require_unauthorized(issuer.token(new_ec_key()))
 
 
 def test_a_token_that_was_changed_is_refused(issuer: Issuer) -> None:
     header, _, signature = issuer.token().split(".")
-    demand_unauthorized(".".join((header, encoded(issuer.claims(tenant="another")), signature)))
-    demand_unauthorized(".".join((header, encoded(issuer.claims()), "")))
+    require_unauthorized(".".join((header, encoded(issuer.claims(tenant="another")), signature)))
+    require_unauthorized(".".join((header, encoded(issuer.claims()), "")))
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE"])
 def test_an_unsigned_token_is_refused(issuer: Issuer, algorithm: str) -> None:
     header = encoded({"alg": algorithm, "typ": "JWT", "kid": "first"})
-    demand_unauthorized(f"{header}.{encoded(issuer.claims())}.")
+    require_unauthorized(f"{header}.{encoded(issuer.claims())}.")
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
@@ -203,7 +203,7 @@ def test_the_public_key_is_no_secret_to_sign_with(issuer: Issuer, algorithm: str
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     signed = f"{encoded({'alg': algorithm, 'kid': 'first'})}.{encoded(issuer.claims())}"
     signature = hmac.new(pem, signed.encode(), getattr(hashlib, f"sha{algorithm[2:]}")).digest()
-    demand_unauthorized(f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}")
+    require_unauthorized(f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}")
 
 
 def test_a_shared_secret_among_the_keys_verifies_nothing(issuer: Issuer) -> None:
@@ -211,7 +211,7 @@ def test_a_shared_secret_among_the_keys_verifies_nothing(issuer: Issuer) -> None
     signed = f"{encoded({'alg': 'HS256', 'kid': 'shared'})}.{encoded(issuer.claims())}"
     secret = base64.urlsafe_b64decode(issuer.listed[-1]["k"] + "==")
     signature = hmac.new(secret, signed.encode(), hashlib.sha256).digest()
-    demand_unauthorized(f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}")
+    require_unauthorized(f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}")
 
 
 def test_a_key_for_encryption_or_another_algorithm_or_of_too_few_bits_verifies_nothing(issuer: Issuer) -> None:
@@ -220,39 +220,39 @@ def test_a_key_for_encryption_or_another_algorithm_or_of_too_few_bits_verifies_n
     weak = new_rsa_key(1024)
     issuer.listed.append(to_jwk(weak, "weak"))
     for listed in issuer.listed[1:]:
-        demand_unauthorized(issuer.token(weak if listed["kid"] == "weak" else None, kid=listed["kid"]))
+        require_unauthorized(issuer.token(weak if listed["kid"] == "weak" else None, kid=listed["kid"]))
     assert caller_of(issuer.token())
 
 
 @pytest.mark.parametrize("header", [{"kid": ""}, {"crit": ["exp"]}, {"crit": ["b64"], "b64": False}])
 def test_a_token_whose_header_asks_for_what_is_not_known_is_refused(issuer: Issuer, header: dict[str, Any]) -> None:
-    demand_unauthorized(issuer.token(header=header))
+    require_unauthorized(issuer.token(header=header))
 
 
 def test_a_token_that_names_no_key_is_refused(issuer: Issuer) -> None:
-    demand_unauthorized(issuer.token(kid=None))
+    require_unauthorized(issuer.token(kid=None))
 
 
 def test_a_key_that_the_token_brings_along_verifies_nothing(issuer: Issuer) -> None:
     own = new_rsa_key()
-    demand_unauthorized(issuer.token(own, header={"jwk": to_jwk(own, "first"), "jku": "https://issuer.example/keys"}))
+    require_unauthorized(issuer.token(own, header={"jwk": to_jwk(own, "first"), "jku": "https://issuer.example/keys"}))
 
 
 @pytest.mark.parametrize(
     "text", ["eyJ..", "eyJ.a.b", "eyJhbGciOiJSUzI1NiJ9.e30.x", "eyJ\u00e9.e30.x", "eyJ" + "[" * 9000 + ".a.b"]
 )
 def test_what_only_looks_like_a_token_is_refused(issuer: Issuer, text: str) -> None:
-    demand_unauthorized(text)
+    require_unauthorized(text)
 
 
 def test_deep_nesting_in_a_header_is_refused(issuer: Issuer) -> None:
     deep = base64.urlsafe_b64encode(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}").decode().rstrip("=")
-    demand_unauthorized(f"{deep}.e30.x")
+    require_unauthorized(f"{deep}.e30.x")
 
 
 def test_without_an_issuer_in_the_settings_no_token_is_taken(issuer: Issuer, setting: Setting) -> None:
     setting("JWT_ISSUER", "")
-    demand_unauthorized(issuer.token())
+    require_unauthorized(issuer.token())
     assert issuer.requests == []
 
 
@@ -265,7 +265,7 @@ def test_keys_are_fetched_once_however_many_tokens_come(issuer: Issuer) -> None:
 def test_forged_key_ids_cause_no_fetches(issuer: Issuer) -> None:
     caller_of(issuer.token())
     for number in range(50):
-        demand_unauthorized(issuer.token(new_ec_key(), kid=f"forged-{number}"))
+        require_unauthorized(issuer.token(new_ec_key(), kid=f"forged-{number}"))
     assert issuer.fetches == 1
 
 
@@ -279,7 +279,7 @@ def test_a_new_key_is_taken_and_the_old_one_until_it_is_withdrawn(issuer: Issuer
     assert caller_of(issuer.token())
     del issuer.listed[0]
     later(issuer_keys.REFRESH_EVERY_S + issuer_keys.MAX_AGE_S)
-    demand_unauthorized(issuer.token())
+    require_unauthorized(issuer.token())
     assert caller_of(issuer.token(new, kid="second"))
 
 

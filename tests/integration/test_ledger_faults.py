@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from annals.conversations.create import NewConversation, create
-from annals.conversations.heads import read_head
+from annals.conversations.heads import find_stored_head
 from annals.database.dynamodb import client
 from annals.errors import AnnalsError, AppendConflict, ConversationNotFound
 from annals.ledger.idempotency import IdempotentRequest, find_result
@@ -174,7 +174,7 @@ def test_a_conversation_that_could_not_be_made_leaves_nothing_half(tenant: str) 
     pk = conversation_pk(tenant, "conv-1")
     with faults.on("TransactWriteItems", *[faults.lose_request] * 4), pytest.raises(BotoCoreError):
         create(tenant, NEW, "key-1", _request(tenant))
-    assert (read_tail(pk), read_head(pk), find_result(_request(tenant))) == (None, None, None)
+    assert (read_tail(pk), find_stored_head(pk), find_result(_request(tenant))) == (None, None, None)
     with pytest.raises(ConversationNotFound):
         say(tenant, "hello")
 
@@ -183,7 +183,7 @@ def test_who_got_no_answer_to_making_a_conversation_sends_it_again_and_there_is_
     with faults.on("TransactWriteItems", *[faults.lose_reply] * 4), pytest.raises(BotoCoreError):
         create(tenant, NEW, "key-1", _request(tenant))
     pk = conversation_pk(tenant, "conv-1")
-    assert (read_seqs(pk), read_head(pk) is not None) == ([0], True)
+    assert (read_seqs(pk), find_stored_head(pk) is not None) == ([0], True)
     again = create(tenant, NEW, "key-1", _request(tenant))
     assert (again.replayed, again.head.genesis.metadata) == (True, {"a": 1})
 

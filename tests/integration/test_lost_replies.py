@@ -16,7 +16,7 @@ import pytest
 from annals.access.keys import find_key
 from annals.conversations.receipts import Receipt, store_counts, store_receipt
 from annals.ledger.idempotency import IdempotentRequest
-from annals.memory.erasure.person_receipts import PersonReceipt, store_person_receipt
+from annals.memory.erasure.user_receipts import UserReceipt, store_user_receipt
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.drafts import Draft, new_owner
 from tests.support import faults
@@ -295,21 +295,19 @@ def test_a_receipt_is_stored_by_whoever_lost_the_reply(tenant: str) -> None:
 
 
 def test_a_person_s_receipt_goes_on_for_whoever_lost_the_reply_and_for_nobody_else(tenant: str) -> None:
-    begun = PersonReceipt(
-        tenant=tenant, receipt_id="rcp-2", user_id="ada", by="key-1", begun_at=1, stage="conversations"
-    )
+    begun = UserReceipt(tenant=tenant, receipt_id="rcp-2", user_id="ada", by="key-1", begun_at=1, stage="conversations")
     with faults.on("PutItem", faults.lose_reply):
-        first = store_person_receipt(begun)
+        first = store_user_receipt(begun)
     with faults.on("PutItem", faults.lose_reply):
-        second = store_person_receipt(first)
+        second = store_user_receipt(first)
     assert second.step == 2
     with pytest.raises(Exception, match="Another request goes on with this erasure"):
-        store_person_receipt(first)
+        store_user_receipt(first)
 
 
 def test_of_two_who_store_the_same_step_of_a_person_s_receipt_one_goes_on(tenant: str) -> None:
     step: dict[str, Any] = {"receipt_id": "rcp-3", "user_id": "ada", "by": "key-1", "begun_at": 1, "stage": "facts"}
-    same = PersonReceipt(tenant=tenant, **step)
-    store_person_receipt(same)
+    same = UserReceipt(tenant=tenant, **step)
+    store_user_receipt(same)
     with pytest.raises(Exception, match="Another request goes on with this erasure"):
-        store_person_receipt(same)
+        store_user_receipt(same)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from annals.memory.erasure.person_receipts import find_person_receipt, person_receipt_id
+from annals.memory.erasure.user_receipts import find_user_receipt, user_receipt_id
 from local.emulator import Emulator
 from tests.support.api import Api
 from tests.support.crashes import dying, let_streams_finish
@@ -52,7 +52,7 @@ def test_the_erasure_of_a_person_ends_without_whoever_asked_for_it(tenant: str, 
         with dying("before-call", call) as death:
             api.delete(USER)
         let_streams_finish(api.caller.tenant)
-        receipt = find_person_receipt(api.caller.tenant, person_receipt_id(api.caller.tenant, ID))
+        receipt = find_user_receipt(api.caller.tenant, user_receipt_id(api.caller.tenant, ID))
         if receipt is None:
             assert call == 1, "the receipt is stored before anything else"
             continue
@@ -71,8 +71,8 @@ def test_a_person_of_whom_there_is_everything_is_erased_in_rounds_of_no_time(
     removed = everything(api)
     let_streams_finish(tenant)
     with monkeypatch.context() as patch:
-        patch.setattr("annals.memory.erasure.person_erasure.BATCH", 1)
-        patch.setattr("annals.memory.erasure.person_erasure.STRIDE", 1)
+        patch.setattr("annals.memory.erasure.user_erasure.BATCH", 1)
+        patch.setattr("annals.memory.erasure.user_erasure.STRIDE", 1)
         receipt = ok(api.delete(USER))
     assert (receipt["status"], receipt["removed"]) == ("erased", removed)
     assert in_tables(api, WORD, ID) == []

@@ -19,7 +19,7 @@ from annals.ledger.entry import REDACTION
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.tail import tails
 from annals.memory.memories.memory_items import user_memories_pk
-from annals.publishing.bus import buses
+from annals.publishing.bus import events_client
 from annals.settings import settings
 from local.emulator import Emulator
 from tests.support.api import Api
@@ -170,7 +170,7 @@ def told(running_aws: Emulator, service: Api) -> Iterator[Callable[[], set[str]]
 
 def forget() -> None:
     settings.cache_clear()
-    buses.cache_clear()
+    events_client.cache_clear()
 
 
 def fact_that_does_not_parse(api: Api) -> None:
@@ -216,10 +216,10 @@ def test_what_happens_beside_what_cannot_be_read_is_told_of_in_time(
     made = service.post("/v1/memories", {"memorySpaceId": "home", "userId": "eve", "content": "a tulip"}).json[
         "memoryId"
     ]
-    told_of = {
+    loggable_parts = {
         f"{kind} {name}" for kind in ("ConversationCreated", "MessagesAppended") for name in ("before", "behind")
     }
-    wait_for(lambda: {*told_of, f"MemoryUpdated {made}"} <= told())
+    wait_for(lambda: {*loggable_parts, f"MemoryUpdated {made}"} <= told())
     assert service.delete("/v1/conversations/behind").status in (200, 202)
     wait_for(lambda: "ConversationErased behind" in told())
     assert time.monotonic() - began < IN_TIME_S

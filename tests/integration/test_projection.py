@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from annals.conversations.create import NewConversation, create
-from annals.conversations.heads import Head, head_key, project, read_head
+from annals.conversations.heads import Head, find_stored_head, head_key, project_head
 from annals.database.dynamodb import client
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import SEAL, SEALED
@@ -36,7 +36,7 @@ def _deliver(records: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _head(pk: str) -> Head:
-    head = read_head(pk)
+    head = find_stored_head(pk)
     assert head
     return head
 
@@ -89,11 +89,11 @@ def test_projections_at_once_never_move_the_head_back(tenant: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         for turn in range(10):
             say(tenant, str(turn))
-            pool.submit(project, pk)
-            pool.submit(project, pk)
+            pool.submit(project_head, pk)
+            pool.submit(project_head, pk)
     tail = read_tail(pk)
     assert tail
-    project(pk)
+    project_head(pk)
     head = _head(pk)
     assert (head.seq, head.message_count, head.hash) == (tail.seq, 10, tail.hash)
 
@@ -111,7 +111,7 @@ def test_a_conversation_that_cannot_be_projected_fails_alone(tenant: str) -> Non
 def test_a_record_of_no_conversation_is_passed_over(tenant: str) -> None:
     pk = conversation_pk(tenant, "never-made")
     assert _deliver([_record(pk, 0, 1)]) == []
-    assert read_head(pk) is None
+    assert find_stored_head(pk) is None
 
 
 def test_lost_heads_are_made_anew_from_the_ledger_as_they_were(tenant: str) -> None:
@@ -125,7 +125,7 @@ def test_lost_heads_are_made_anew_from_the_ledger_as_they_were(tenant: str) -> N
             say(tenant, str(turn), conversation_id=name)
     append(tenant, "conv-3", [NewRecord(SEAL, b"{}")], state=SEALED)
     for pk in pks:
-        project(pk)
+        project_head(pk)
     items = _head_items(pks)
     for pk in pks:
         _drop_head(pk)
@@ -152,5 +152,5 @@ def test_what_was_projected_stays_readable_while_its_head_is_lost(tenant: str) -
     pk = new_conversation(tenant)
     say(tenant, "1")
     _drop_head(pk)
-    project(pk)
+    project_head(pk)
     assert (_head(pk).message_count, _head(pk).version, _head(pk).metadata) == (1, 1, {"made": "for a test"})

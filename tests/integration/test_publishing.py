@@ -18,11 +18,11 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 from annals.conversations.create import NewConversation, create
 from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
-from annals.memory.facts.fact_items import read_place
+from annals.memory.facts.fact_items import find_fact_key
 from annals.memory.memories.memory_items import Address
 from annals.operations.redrive import redrive
 from annals.publishing import events
-from annals.publishing.bus import Event, buses, publish
+from annals.publishing.bus import Event, events_client, publish
 from annals.settings import settings
 from local.workers import Context
 from tests.support import faults
@@ -87,12 +87,12 @@ def bus(aws: object) -> Iterator[tuple[str, Consumer]]:
 def consumer(bus: tuple[str, Consumer], monkeypatch: pytest.MonkeyPatch) -> Iterator[Consumer]:
     monkeypatch.setenv("EVENTS_BUS", bus[0])
     settings.cache_clear()
-    buses.cache_clear()
+    events_client.cache_clear()
     bus[1].read()
     yield bus[1]
     monkeypatch.undo()
     settings.cache_clear()
-    buses.cache_clear()
+    events_client.cache_clear()
 
 
 def record(pk: str, seq: int, number: int | None = None, kind: str = "INSERT") -> Record:
@@ -209,7 +209,7 @@ def test_the_records_of_events_that_were_not_taken_come_again(tenant: str, consu
     for content in ("1", "2", "3"):
         say(tenant, content)
     records = [record(pk, seq) for seq in (1, 2, 3)]
-    with faults.on("PutEvents", refuse(1), of=buses()):
+    with faults.on("PutEvents", refuse(1), of=events_client()):
         assert project(*records) == ["2"]
     assert project(*records[1:]) == []
     assert [event["detail"]["fromSeq"] for event in consumer.read()] == [2, 3]
@@ -218,7 +218,7 @@ def test_the_records_of_events_that_were_not_taken_come_again(tenant: str, consu
 def test_a_bus_that_does_not_answer_fails_every_record_of_the_conversation(tenant: str, consumer: Consumer) -> None:
     pk = new_conversation(tenant)
     say(tenant, "1")
-    with faults.on("PutEvents", *[faults.lose_request] * 10, of=buses()):
+    with faults.on("PutEvents", *[faults.lose_request] * 10, of=events_client()):
         assert project(record(pk, 0, 10), record(pk, 1, 11)) == ["10", "11"]
     assert project(record(pk, 0, 10), record(pk, 1, 11)) == []
     assert consumer.kinds() == ["ConversationCreated", "MessagesAppended"]
@@ -227,7 +227,7 @@ def test_a_bus_that_does_not_answer_fails_every_record_of_the_conversation(tenan
 def test_a_record_that_comes_again_is_the_one_that_brought_the_entry(tenant: str, consumer: Consumer) -> None:
     pk = new_conversation(tenant)
     say(tenant, "1")
-    with faults.on("PutEvents", refuse(0), of=buses()):
+    with faults.on("PutEvents", refuse(0), of=events_client()):
         assert project(record(pk, 1, 10), record(pk, 1, 12, kind="MODIFY")) == ["10"]
 
 
@@ -235,7 +235,7 @@ def test_more_events_than_a_request_takes_are_all_told(tenant: str, consumer: Co
     pk = new_conversation(tenant)
     for number in range(25):
         say(tenant, str(number))
-    with faults.on("PutEvents", faults.go_through, faults.go_through, refuse(4), of=buses()):
+    with faults.on("PutEvents", faults.go_through, faults.go_through, refuse(4), of=events_client()):
         assert project(*(record(pk, seq) for seq in range(1, 26))) == ["25"]
     assert [event["detail"]["fromSeq"] for event in consumer.read()] == [*range(1, 21)]
 
@@ -264,7 +264,7 @@ def new_conversation_in(tenant: str, space: str) -> str:
 @pytest.mark.usefixtures("consumer")
 def test_a_request_says_no_more_than_a_bus_takes() -> None:
     events = [Event.of("MessagesAppended", {"messageIds": ["msg-001" * 10_000]}) for _ in range(7)]
-    with faults.on("PutEvents", *[refuse()] * 7, of=buses()) as left:
+    with faults.on("PutEvents", *[refuse()] * 7, of=events_client()) as left:
         assert publish(events) == []
     assert len(left) == 7 - 4  # two at a time
 
@@ -309,7 +309,7 @@ def test_what_a_bus_did_not_take_until_lambda_gave_up_is_told_by_a_redrive(
 def test_a_redrive_keeps_what_the_bus_does_not_take(tenant: str, consumer: Consumer, failures: str) -> None:
     pk = new_conversation(tenant)
     boto3.client("sqs").send_message(QueueUrl=failures, MessageBody=json.dumps(given_up(pk)))
-    with faults.on("PutEvents", refuse(0), of=buses()):
+    with faults.on("PutEvents", refuse(0), of=events_client()):
         assert redrive(failures).failed == 1
     assert consumer.kinds() == []
 
@@ -365,7 +365,7 @@ def test_a_message_that_is_changed_as_a_memory_is_told_of(api: Api, consumer: Co
 def test_a_fact_is_told_of_when_it_is_stored_and_when_it_goes(api: Api, consumer: Consumer) -> None:
     said = {"fact": "Ada lives in Rome.", "subject": "Ada", "predicate": "lives in", "object": "Rome"}
     fact_id = api.post("/v1/facts", {"memorySpaceId": "demo", **said}).json["factId"]
-    place = read_place(api.caller.tenant, fact_id)
+    place = find_fact_key(api.caller.tenant, fact_id)
     assert place
     key = {"pk": {"S": place[0]}, "sk": {"S": place[1]}}
     index(key)
@@ -380,7 +380,7 @@ def test_a_fact_is_told_of_when_it_is_stored_and_when_it_goes(api: Api, consumer
 def test_the_record_of_a_memory_s_event_that_was_not_taken_comes_again(api: Api, consumer: Consumer) -> None:
     body = {"memorySpaceId": "demo", "userId": "ada", "content": "Ada is allergic to peanuts."}
     key = Address.of(api.caller.tenant, api.post("/v1/memories", body).json["memoryId"]).current
-    with faults.on("PutEvents", refuse(0), of=buses()):
+    with faults.on("PutEvents", refuse(0), of=events_client()):
         assert index(key) == ["0"]
     assert index(key) == []
     assert consumer.kinds() == ["MemoryUpdated"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annals.conversations.heads import project
+from annals.conversations.heads import project_head
 from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
@@ -73,7 +73,7 @@ def remember(api: Api) -> None:
 def follow(api: Api, stream: Stream) -> None:
     """Do what the streams' functions do."""
     for name in ("a", "b", "sealed", "archived", "empty", "erased", "redacted"):
-        project(conversation_pk(api.caller.tenant, name))
+        project_head(conversation_pk(api.caller.tenant, name))
     stream.deliver_ledger()
     stream.deliver()
 

@@ -15,7 +15,7 @@ from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
 from annals.memory.indexing import table_scan
 from annals.memory.indexing.drift import find_drift
-from annals.memory.indexing.indexer import Target, index_range
+from annals.memory.indexing.indexer import IndexTarget, index_range
 from annals.operations import rebuild
 from annals.providers.offline_embedding import OfflineEmbedder
 from annals.search import from_settings
@@ -128,7 +128,7 @@ def test_what_is_withdrawn_while_it_is_embedded_does_not_come_back(service: Api)
     pk = conversation_pk(service.caller.tenant, "talk-0")
     embedder = CountingEmbedder(redact)
     adapters.index().delete(service.caller.tenant, [f"mem:talk-0:{seq}" for seq in (1, 2, 3, 4)])
-    index_range(Target(adapters.index(), embedder), pk, 1, 4)
+    index_range(IndexTarget(adapters.index(), embedder), pk, 1, 4)
     assert any("xylophone" in text for text in embedder.asked)
     assert found(service, "xylophone") == set()
     assert found(service, "talk") >= {f"mem:talk-0:{seq}" for seq in (1, 2, 3)}
@@ -196,7 +196,7 @@ def derived(tenant: str) -> Iterator[Document]:
     """All documents that follow from the tables."""
     for page in table_scan.walk_tables():
         for span in page.spans:
-            yield from (document for document in span.derive().documents if document.tenant == tenant)
+            yield from (document for document in span.project().documents if document.tenant == tenant)
 
 
 def test_the_command_rebuilds_heads_and_index(service: Api, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from annals.cli.main import main
-from annals.conversations.heads import project
+from annals.conversations.heads import project_head
 from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk
 from annals.settings import settings
@@ -67,7 +67,7 @@ def talk(api: Api, conversation_id: str, *contents: str) -> None:
     for content in contents:
         said = {"role": "user", "content": content}
         assert api.post(f"/v1/conversations/{conversation_id}/messages", said).status == 201
-    project(conversation_pk(api.caller.tenant, conversation_id))
+    project_head(conversation_pk(api.caller.tenant, conversation_id))
 
 
 def listed(api: Api) -> dict[str, int]:

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from annals.access.caller import Caller
-from annals.conversations.genesis import read_genesis_entry
+from annals.conversations.genesis import get_genesis_entry
 from annals.database.dynamodb import client
 from annals.errors import AnnalsError
 from annals.ingest.envelope import read_envelope
@@ -95,7 +95,7 @@ def conversations(tenant: str) -> list[str]:
 
 def forget_all(tenant: str) -> None:
     """What another process does not know."""
-    read_genesis_entry.cache_clear()
+    get_genesis_entry.cache_clear()
     tails.forget(conversation_pk(tenant, "chat"))
 
 

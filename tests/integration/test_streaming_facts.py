@@ -9,12 +9,12 @@ import pytest
 
 from annals.errors import ChatUnavailable
 from annals.memory import adapters
-from annals.memory.facts.extraction import Line
-from annals.memory.facts.models import SaidFact
+from annals.memory.facts.extraction import TurnLine
+from annals.memory.facts.models import FactStatement
 from annals.memory.facts.turn_facts import MAX_SAID_BYTES
 from annals.memory.models import RememberStream
 from annals.memory.streaming.draft_table import DraftTable
-from annals.memory.streaming.drafts import Batch, Draft
+from annals.memory.streaming.drafts import DeltaBatch, Draft
 from annals.memory.streaming.turn_store import LedgerTurnStore
 from annals.memory.streaming.turns import StreamRequest
 from tests.fakes.chat_server import REPLY, ChatServer
@@ -39,11 +39,11 @@ class Extractor:
         self.turns: list[list[tuple[str, str]]] = []
         self._failures = list(failures)
 
-    def extract(self, turn: Sequence[Line], at: str, *, within_s: float) -> list[SaidFact]:
+    def extract(self, turn: Sequence[TurnLine], at: str, *, within_s: float) -> list[FactStatement]:
         self.turns.append([(line.speaker, line.text) for line in turn])
         if self._failures:
             raise self._failures.pop()
-        return [SaidFact.model_validate({**FACT, "predicate": "was extracted"})]
+        return [FactStatement.model_validate({**FACT, "predicate": "was extracted"})]
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def begun(api: Api, **more: Any) -> Draft:
     said = {"memorySpaceId": "s", "conversationId": "c", "userId": "u", "userMessage": "Hello", "facts": FACTS, **more}
     draft = LedgerTurnStore().begin(StreamRequest(api.caller, RememberStream.model_validate(said))).draft
     assert DraftTable().claim(draft)
-    DraftTable().add(draft, Batch(1, [REPLY]))
+    DraftTable().add(draft, DeltaBatch(1, [REPLY]))
     return draft
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from annals.errors import MemorySpaceMismatch
-from annals.memory.streaming.streamed_turns import Limits, StreamedTurns
+from annals.memory.streaming.streamed_turns import ModelLimits, StreamedTurns
 from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel
 from tests.fakes.uvicorn_server import Connection, Told, serving_app
 from tests.support.stack import function
@@ -26,7 +26,9 @@ Post = Callable[..., Connection]
 @contextmanager
 def serving(store: MemoryTurnStore, model: ScriptedModel) -> Iterator[Post]:
     """The function's app; the function that posts to it."""
-    app = function("remember_stream").create_app(lambda: StreamedTurns(store, MemoryDrafts(), model, Limits(stall_s=5)))
+    app = function("remember_stream").create_app(
+        lambda: StreamedTurns(store, MemoryDrafts(), model, ModelLimits(stall_s=5))
+    )
 
     with serving_app(app) as port:
 

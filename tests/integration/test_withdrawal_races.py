@@ -164,7 +164,7 @@ WITHDRAWALS_OF_EXPLICIT: dict[str, Request] = {
 
 
 def both(
-    tenant: str, begin: Callable[[Api], None], change: Change, withdraw: Request, *, holds_change: bool
+    tenant: str, begin: Callable[[Api], None], change: Change, redact_with_derived: Request, *, holds_change: bool
 ) -> Iterator[tuple[Api, list[str]]]:
     """Run both, the one that is held at each of its writes in turn; each time with another tenant.
 
@@ -176,7 +176,7 @@ def both(
         change.prepare(api)
         index = TenantIndex(api.caller.tenant)
         index.bring_up_to_date()
-        first, second = (change.request, withdraw) if holds_change else (withdraw, change.request)
+        first, second = (change.request, redact_with_derived) if holds_change else (redact_with_derived, change.request)
         answers = held(lambda: first(api), at, lambda: second(api))  # noqa: B023 - run before the next one
         of_change, of_withdrawal = answers[:2] if holds_change else answers[1::-1]
         assert of_change.status < 300 or of_change.status in GONE, of_change.body
@@ -231,8 +231,8 @@ def test_what_is_changed_of_a_user_s_memory_while_that_is_withdrawn_is_nowhere_a
 def test_what_is_changed_of_an_explicit_memory_while_that_is_withdrawn_is_nowhere_afterwards(
     tenant: str, change: str, withdrawal: str, holds_change: bool
 ) -> None:
-    withdraw = WITHDRAWALS_OF_EXPLICIT[withdrawal]
-    for api, found in both(tenant, made_explicitly, EXPLICIT[change], withdraw, holds_change=holds_change):
+    redact_with_derived = WITHDRAWALS_OF_EXPLICIT[withdrawal]
+    for api, found in both(tenant, made_explicitly, EXPLICIT[change], redact_with_derived, holds_change=holds_change):
         assert places_of(api.caller.tenant, SECRET) == []
         assert found == []
 

@@ -122,7 +122,7 @@ def test_a_redaction_that_was_broken_off_behind_its_record_shows_nothing_on_any_
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = stored(api)
-    monkeypatch.setattr(message_redaction, "forget_what_came_of", _die)
+    monkeypatch.setattr(message_redaction, "delete_derived", _die)
     assert api.post(f"{CHAT}/messages/msg-001/redact", {"reason": "asked for"}).status == 500
 
     for name, answer in answers(api, ids):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from annals.database.dynamodb import client
-from annals.memory.erasure import finishing
+from annals.memory.erasure import resuming
 from annals.settings import settings
 from annals.times import now_ms
 from local.wakeup import WRITES
@@ -66,7 +66,7 @@ def let_streams_finish(tenant: str) -> None:
     """Tell the stream functions of all that a tenant has, a minute later: nobody else is at work any more."""
     ledger = [("MODIFY", item) for item in items_of(tenant, settings().ledger_table)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finishing, "now_ms", lambda: now_ms() + 60_000)
+        patch.setattr(resuming, "now_ms", lambda: now_ms() + 60_000)
         _hand_over("project", ledger)
         wanted = ("RECEIPT", "LATE")
         receipts = [item for item in items_of(tenant, settings().state_table) if item["sk"]["S"] in wanted]

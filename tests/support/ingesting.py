@@ -13,8 +13,8 @@ from urllib.parse import quote_plus
 import boto3
 import pytest
 
-from annals.ingest.objects import buckets
-from annals.memory.indexing.failures import queues
+from annals.ingest.objects import s3_client
+from annals.memory.indexing.failures import sqs_client
 from annals.settings import settings
 from local.workers import Context
 from tests.support.stack import function
@@ -110,5 +110,5 @@ def failures_queue(tenant: str) -> Iterator[Failures]:
 def forget() -> None:
     """Empty the caches of what reads these settings."""
     settings.cache_clear()
-    queues.cache_clear()
-    buckets.cache_clear()
+    sqs_client.cache_clear()
+    s3_client.cache_clear()

@@ -10,12 +10,12 @@ from typing import Any
 
 from annals.conversations.create import NewConversation, create
 from annals.database.dynamodb import client, from_item, to_item
-from annals.ledger.append import Appended, NewRecord, append
+from annals.ledger.append import AppendResult, NewRecord, append
 from annals.ledger.entry import GENESIS, MESSAGE, NO_HASH, OPEN, REDACTION, Entry, Record
 from annals.ledger.entry_items import from_ledger_item, to_ledger_item
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.messages import new_message
-from annals.ledger.read import check_all, walk
+from annals.ledger.read import walk, walk_checked
 from annals.ledger.verify import Checkpoint, Verification, verify
 from annals.settings import settings
 
@@ -68,7 +68,7 @@ def new_conversation(tenant: str, conversation_id: str = "conv-1") -> str:
     return conversation_pk(tenant, conversation_id)
 
 
-def say(tenant: str, *contents: str, conversation_id: str = "conv-1", **how: Any) -> Appended:
+def say(tenant: str, *contents: str, conversation_id: str = "conv-1", **how: Any) -> AppendResult:
     """Append user messages to a conversation as one entry."""
     return append(tenant, conversation_id, [said(content) for content in contents], **how)
 
@@ -90,7 +90,7 @@ def read_seqs(pk: str) -> list[int]:
 
 def verify_stored(pk: str, checkpoint: Checkpoint | None = None) -> Verification:
     """Verify a conversation as the ledger's table holds it."""
-    return verify(check_all(pk), pk, checkpoint)
+    return verify(walk_checked(pk), pk, checkpoint)
 
 
 def tamper(pk: str, seq: int, path: str, value: Any) -> None:

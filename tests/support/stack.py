@@ -16,7 +16,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 
 from annals.api.sealing_key import sealing_key
-from annals.conversations.genesis import read_genesis_entry
+from annals.conversations.genesis import get_genesis_entry
 from annals.database.dynamodb import client
 from annals.ledger import tail
 from annals.settings import Settings, settings
@@ -42,7 +42,7 @@ def forget() -> None:
 
 def forget_what_was_read() -> None:
     """Empty the caches of what tables hold."""
-    read_genesis_entry.cache_clear()
+    get_genesis_entry.cache_clear()
     tail.tails._tails.clear()
     sealing_key.forget()
     if "annals_function_authorizer" in sys.modules:

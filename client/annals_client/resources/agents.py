@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said
+from annals_client.calls import Repeat, RequestSpec
 from annals_client.methods import Resource, S, call
 from annals_client.models import AgentMessage
 
@@ -25,7 +25,7 @@ class AgentMessages(Resource[S]):
         thread_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Send a message. Two agents share one conversation, whoever writes first.
 
         Raises
@@ -35,4 +35,4 @@ class AgentMessages(Resource[S]):
         said = wire.body(
             from_=from_, to=to, text=text, memory_space_id=memory_space_id, thread_id=thread_id, metadata=metadata
         )
-        return Said(body=said, key=idempotency_key)
+        return RequestSpec(body=said, key=idempotency_key)

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from typing_extensions import TypedDict, Unpack
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said, Steps
+from annals_client.calls import Repeat, RequestSpec, Steps
 from annals_client.files import Destination, Source, parts_of
 from annals_client.filters import ConversationFilter, conversation_body, conversation_query
-from annals_client.listing import Wanted
+from annals_client.listing import ListSpec
 from annals_client.methods import Download, Resource, S, StepsMethod, call, listing, saving
 from annals_client.models import (
     Analytics,
@@ -58,7 +58,7 @@ class Conversations(Resource[S]):
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         **participants: Unpack[Participants],
-    ) -> Said:
+    ) -> RequestSpec:
         """Make a conversation, of a user and/or an agent or of two agents.
 
         Raises
@@ -68,17 +68,23 @@ class Conversations(Resource[S]):
         ValidationFailed : INVALID_PARTICIPANTS and others
         """
         said = _between(participants)
-        return Said(body={**said, **wire.body(conversation_id=conversation_id, metadata=metadata)}, key=idempotency_key)
+        return RequestSpec(
+            body={**said, **wire.body(conversation_id=conversation_id, metadata=metadata)}, key=idempotency_key
+        )
 
     @call("PUT /v1/conversations/by-participants", Conversation)
-    def get_or_create(self, *, metadata: Mapping[str, Any] | None = None, **participants: Unpack[Participants]) -> Said:
+    def get_or_create(
+        self, *, metadata: Mapping[str, Any] | None = None, **participants: Unpack[Participants]
+    ) -> RequestSpec:
         """The conversation of these participants: the one there is, or a new one. Two agents may come in any order."""
-        return Said(body={**_between(participants), **wire.body(metadata=metadata)})
+        return RequestSpec(body={**_between(participants), **wire.body(metadata=metadata)})
 
     @call(f"GET {CONVERSATION}", Conversation)
-    def get(self, conversation_id: str, *, include: Sequence[Literal["messages", "summary", "facts"]] = ()) -> Said:
+    def get(
+        self, conversation_id: str, *, include: Sequence[Literal["messages", "summary", "facts"]] = ()
+    ) -> RequestSpec:
         """A conversation, with its newest messages, its summary, its facts if asked for. Raises NotFound, or Erased."""
-        return Said(_of(conversation_id), query=wire.query(include=[*include] or None))
+        return RequestSpec(_of(conversation_id), query=wire.query(include=[*include] or None))
 
     @listing("GET /v1/conversations", Conversation)
     def list(
@@ -89,18 +95,18 @@ class Conversations(Resource[S]):
         sort_by: Literal["createdAt", "updatedAt", "lastMessageAt", "messageCount"] | None = None,
         sort_order: Literal["asc", "desc"] | None = None,
         **wanted: Unpack[ConversationFilter],
-    ) -> Wanted:
+    ) -> ListSpec:
         """The conversations that a filter matches, the newest activity first unless said otherwise.
 
         ``limit`` is how many at most; without it, all. They are read in pages of ``page_size``.
         """
         order = wire.query(sort_by=sort_by, sort_order=sort_order)
-        return Wanted(Said(query={**conversation_query(**wanted), **order}), limit, page_size)
+        return ListSpec(RequestSpec(query={**conversation_query(**wanted), **order}), limit, page_size)
 
     @call("GET /v1/conversations/count", int, inside="count")
-    def count(self, **wanted: Unpack[ConversationFilter]) -> Said:
+    def count(self, **wanted: Unpack[ConversationFilter]) -> RequestSpec:
         """How many conversations a filter matches."""
-        return Said(query=conversation_query(**wanted))
+        return RequestSpec(query=conversation_query(**wanted))
 
     @call(f"PATCH {CONVERSATION}", Conversation, Repeat.WITH_KEY)
     def update(
@@ -110,29 +116,29 @@ class Conversations(Resource[S]):
         *,
         if_match: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Merge a patch into a conversation's metadata; None removes a key.
 
         Raises
         ------
         PreconditionFailed : the conversation's version is not ``if_match``
         """
-        return Said(_of(conversation_id), body={"metadata": metadata}, if_match=if_match, key=idempotency_key)
+        return RequestSpec(_of(conversation_id), body={"metadata": metadata}, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {CONVERSATION}", Receipt)
-    def erase(self, conversation_id: str) -> Said:
+    def erase(self, conversation_id: str) -> RequestSpec:
         """Erase a conversation. Where its receipt's status is ``erasing``, ask ``receipts.get`` for the end of it."""
-        return Said(_of(conversation_id))
+        return RequestSpec(_of(conversation_id))
 
     @call(f"POST {CONVERSATION}/seal", Conversation)
-    def seal(self, conversation_id: str) -> Said:
+    def seal(self, conversation_id: str) -> RequestSpec:
         """Close a conversation: it takes no more messages."""
-        return Said(_of(conversation_id))
+        return RequestSpec(_of(conversation_id))
 
     @call(f"POST {CONVERSATION}/archive", Conversation)
-    def archive(self, conversation_id: str, *, before: Time) -> Said:
+    def archive(self, conversation_id: str, *, before: Time) -> RequestSpec:
         """Archive the messages before a seq or a time: histories leave them out unless they are asked for."""
-        return Said(_of(conversation_id), body=wire.body(before=before))
+        return RequestSpec(_of(conversation_id), body=wire.body(before=before))
 
     @call(f"POST {CONVERSATION}/preamble", Message, Repeat.WITH_KEY)
     def preamble(
@@ -142,24 +148,26 @@ class Conversations(Resource[S]):
         *,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Put a text in front of the first message, in the place of an earlier one. It is not counted."""
-        return Said(_of(conversation_id), body=wire.body(content=content, metadata=metadata), key=idempotency_key)
+        return RequestSpec(
+            _of(conversation_id), body=wire.body(content=content, metadata=metadata), key=idempotency_key
+        )
 
     @call(f"POST {CONVERSATION}/summarize", Summary)
-    def summarize(self, conversation_id: str, *, model: str | None = None) -> Said:
+    def summarize(self, conversation_id: str, *, model: str | None = None) -> RequestSpec:
         """Bring a conversation's summary up to its newest message. Of a long one, ``to_seq`` says how far it came.
 
         Raises
         ------
         Unavailable : MODEL_UNAVAILABLE
         """
-        return Said(_of(conversation_id), body=wire.body(model=model))
+        return RequestSpec(_of(conversation_id), body=wire.body(model=model))
 
     @call("POST /v1/conversations/delete-many", DeletedMany, Repeat.NEVER)
     def delete_many(
         self, *, dry_run: bool = False, confirm: bool = False, **wanted: Unpack[ConversationFilter]
-    ) -> Said:
+    ) -> RequestSpec:
         """Erase all conversations that a filter matches, or only say which they are.
 
         Raises
@@ -167,7 +175,7 @@ class Conversations(Resource[S]):
         Conflict : DELETE_MANY_THRESHOLD_EXCEEDED, more than ten match and that is not confirmed
         ValidationFailed : MISSING_REQUIRED_FIELD for an empty filter
         """
-        return Said(body={"filter": conversation_body(**wanted), **wire.body(dry_run=dry_run, confirm=confirm)})
+        return RequestSpec(body={"filter": conversation_body(**wanted), **wire.body(dry_run=dry_run, confirm=confirm)})
 
     @call("POST /v1/conversations/search", Hits, inside="items")
     def search(
@@ -177,10 +185,10 @@ class Conversations(Resource[S]):
         limit: int | None = None,
         consistent: bool | None = None,
         **wanted: Unpack[ConversationFilter],
-    ) -> Said:
+    ) -> RequestSpec:
         """Conversations by what was said in them, the best first, each with its best messages. Raises Unavailable."""
         said = wire.body(query=query, limit=limit, consistent=consistent)
-        return Said(body={**said, "filter": conversation_body(**wanted)})
+        return RequestSpec(body={**said, "filter": conversation_body(**wanted)})
 
     @saving(f"GET {CONVERSATION}/export")
     def export(
@@ -198,7 +206,7 @@ class Conversations(Resource[S]):
         would compute is guarded by an apostrophe, unless ``formulas`` is ``keep``.
         """
         options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas)
-        return Download(Said(_of(conversation_id), query=options), to)
+        return Download(RequestSpec(_of(conversation_id), query=options), to)
 
     @saving("GET /v1/conversations/export")
     def export_many(
@@ -212,11 +220,11 @@ class Conversations(Resource[S]):
     ) -> Download:
         """Write all conversations that a filter matches into one file, the oldest first; how many bytes it has."""
         options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas)
-        return Download(Said(query={**conversation_query(**wanted), **options}), to)
+        return Download(RequestSpec(query={**conversation_query(**wanted), **options}), to)
 
     @call("POST /v1/conversations/import", Imports, inside="conversations")
-    def _import(self, lines: bytes, owners: Mapping[str, str]) -> Said:
-        return Said(lines=lines, query=owners)
+    def _import(self, lines: bytes, owners: Mapping[str, str]) -> RequestSpec:
+        return RequestSpec(lines=lines, query=owners)
 
     @StepsMethod
     def import_(self, source: Source, **owners: Unpack[Participants]) -> Steps[Imports]:
@@ -244,19 +252,21 @@ class Conversations(Resource[S]):
         return [*found.values()]
 
     @call(f"GET {CONVERSATION}/verify", Verified)
-    def verify(self, conversation_id: str) -> Said:
+    def verify(self, conversation_id: str) -> RequestSpec:
         """Have the server read a conversation's whole chain, and say whether it is what was appended."""
-        return Said(_of(conversation_id))
+        return RequestSpec(_of(conversation_id))
 
     @call(f"GET {CONVERSATION}/context", ContextWindow)
-    def context(self, conversation_id: str, max_tokens: int, *, include_summary: bool | None = None) -> Said:
+    def context(self, conversation_id: str, max_tokens: int, *, include_summary: bool | None = None) -> RequestSpec:
         """The newest messages that fit a budget of tokens, oldest first, behind the preamble if that is asked for."""
-        return Said(_of(conversation_id), query=wire.query(max_tokens=max_tokens, include_summary=include_summary))
+        return RequestSpec(
+            _of(conversation_id), query=wire.query(max_tokens=max_tokens, include_summary=include_summary)
+        )
 
     @call(f"GET {CONVERSATION}/analytics", Analytics)
-    def analytics(self, conversation_id: str) -> Said:
+    def analytics(self, conversation_id: str) -> RequestSpec:
         """Counts by role and participant, tokens, response times and turns per day."""
-        return Said(_of(conversation_id))
+        return RequestSpec(_of(conversation_id))
 
 
 def _of(conversation_id: str) -> dict[str, str]:

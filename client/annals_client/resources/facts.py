@@ -9,8 +9,8 @@ from typing import Any
 from typing_extensions import Required, TypedDict, Unpack
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said
-from annals_client.listing import Wanted
+from annals_client.calls import Repeat, RequestSpec
+from annals_client.listing import ListSpec
 from annals_client.methods import Resource, S, call, listing
 from annals_client.models import ConversationRef, Fact, KeptFacts
 from annals_client.wire import NOT_GIVEN, NotGiven, Time
@@ -30,7 +30,7 @@ class NewFact(TypedDict, total=False):
     metadata: Mapping[str, Any]
 
 
-def written(facts: Iterable[NewFact] | None) -> list[dict[str, Any]] | None:
+def facts_body(facts: Iterable[NewFact] | None) -> list[dict[str, Any]] | None:
     """Facts as a request has them."""
     return None if facts is None else [wire.body(**fact) for fact in facts]
 
@@ -51,7 +51,7 @@ class Facts(Resource[S]):
         agent_id: str | None = None,
         participant_id: str | None = None,
         timestamp: Time | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Store facts of a turn whose messages are stored: those that are said, and those that it states.
 
         The same ones are stored once. ``extract_facts`` has the server's model look for what it states.
@@ -65,14 +65,14 @@ class Facts(Resource[S]):
             conversation_id=conversation_id,
             message_ids=message_ids,
             memory_space_id=memory_space_id,
-            facts=written(facts),
+            facts=facts_body(facts),
             extract_facts=extract_facts,
             user_id=user_id,
             agent_id=agent_id,
             participant_id=participant_id,
             timestamp=timestamp,
         )
-        return Said(body=said)
+        return RequestSpec(body=said)
 
     @call("POST /v1/facts", Fact, Repeat.WITH_KEY)
     def create(
@@ -84,7 +84,7 @@ class Facts(Resource[S]):
         source_ref: ConversationRef | None = None,
         idempotency_key: str | None = None,
         **fact: Unpack[NewFact],
-    ) -> Said:
+    ) -> RequestSpec:
         """Store a fact; the one of its subject and predicate that held before holds until then.
 
         ``source_ref`` names the messages that it comes from. A fact that is a user's is superseded by newer ones of
@@ -96,7 +96,7 @@ class Facts(Resource[S]):
             participant_id=participant_id,
             source_ref=source_ref and source_ref.model_dump(by_alias=True),
         )
-        return Said(body={**said, **wire.body(**fact)}, key=idempotency_key)
+        return RequestSpec(body={**said, **wire.body(**fact)}, key=idempotency_key)
 
     @listing("GET /v1/facts", Fact)
     def list(
@@ -113,7 +113,7 @@ class Facts(Resource[S]):
         fact_type: str | NotGiven = NOT_GIVEN,
         at: Time | NotGiven = NOT_GIVEN,
         include_superseded: bool | None = None,
-    ) -> Wanted:
+    ) -> ListSpec:
         """Facts, those that began to hold last first, ``limit`` at most.
 
         Without ``at`` these are the facts that nothing has superseded, with it those that held then.
@@ -129,14 +129,14 @@ class Facts(Resource[S]):
             at=at,
         )
         said = wire.query(**wanted, include_superseded=include_superseded)
-        return Wanted(Said(query=said), limit, page_size)
+        return ListSpec(RequestSpec(query=said), limit, page_size)
 
     @call("GET /v1/facts/{factId}", Fact)
-    def get(self, fact_id: str) -> Said:
+    def get(self, fact_id: str) -> RequestSpec:
         """A fact, and until when it held if a newer one superseded it. Raises NotFound."""
-        return Said({"fact_id": fact_id})
+        return RequestSpec({"fact_id": fact_id})
 
     @call("DELETE /v1/facts/{factId}", NoneType)
-    def delete(self, fact_id: str) -> Said:
+    def delete(self, fact_id: str) -> RequestSpec:
         """Delete a fact. The one in front of it holds on, then."""
-        return Said({"fact_id": fact_id})
+        return RequestSpec({"fact_id": fact_id})

@@ -7,8 +7,8 @@ from types import NoneType
 from typing import Literal
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said, Steps
-from annals_client.listing import Wanted, whole
+from annals_client.calls import Repeat, RequestSpec, Steps
+from annals_client.listing import ListSpec, collect_items
 from annals_client.methods import Resource, S, StepsMethod, call, listing
 from annals_client.models import CreatedKey, Key, Receipt
 from annals_client.wire import NOT_GIVEN, NotGiven, Time
@@ -29,7 +29,7 @@ class Keys(Resource[S]):
         memory_spaces: Sequence[str] | NotGiven = NOT_GIVEN,
         expires_at: Time | NotGiven = NOT_GIVEN,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Make a key. Its text, ``key``, is shown this once. Without ``expires_at`` it lives as long as its maker.
 
         Raises
@@ -39,28 +39,28 @@ class Keys(Resource[S]):
         """
         limits = wire.conditions(memory_spaces=memory_spaces, expires_at=expires_at)
         said = wire.body(name=name, tenant=tenant, **limits)
-        return Said(body={**said, "scopes": [*scopes]}, key=idempotency_key)
+        return RequestSpec(body={**said, "scopes": [*scopes]}, key=idempotency_key)
 
     @listing("GET /v1/keys", Key)
-    def each(self, *, limit: int | None = None, page_size: int = 100) -> Wanted:
+    def each(self, *, limit: int | None = None, page_size: int = 100) -> ListSpec:
         """The tenant's keys that open no more than the caller's own, read page by page as they are iterated."""
-        return Wanted(Said(), limit, page_size)
+        return ListSpec(RequestSpec(), limit, page_size)
 
     @StepsMethod
     def list(self) -> Steps[KeyList]:
         """All of the tenant's keys that open no more than the caller's own."""
-        return whole(Keys.each.walk())
+        return collect_items(Keys.each.walk())
 
     @call("DELETE /v1/keys/{keyId}", NoneType)
-    def revoke(self, key_id: str) -> Said:
+    def revoke(self, key_id: str) -> RequestSpec:
         """Revoke a key. It stops working within the authorizer's cache time; keys that it made work on."""
-        return Said({"key_id": key_id})
+        return RequestSpec({"key_id": key_id})
 
 
 class Receipts(Resource[S]):
     """Read the receipts of erasures."""
 
     @call("GET /v1/receipts/{receiptId}", Receipt)
-    def get(self, receipt_id: str, *, cursor: str | None = None) -> Said:
+    def get(self, receipt_id: str, *, cursor: str | None = None) -> RequestSpec:
         """An erasure's receipt. That of a person names their conversations, a page behind ``cursor``."""
-        return Said({"receipt_id": receipt_id}, query=wire.query(cursor=cursor))
+        return RequestSpec({"receipt_id": receipt_id}, query=wire.query(cursor=cursor))

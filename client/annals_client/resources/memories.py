@@ -9,10 +9,10 @@ from typing import Any, Literal
 from typing_extensions import Unpack
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said, Steps
+from annals_client.calls import Repeat, RequestSpec, Steps
 from annals_client.files import Destination
 from annals_client.filters import MemoryFilter, memory_body, memory_query
-from annals_client.listing import Wanted, whole
+from annals_client.listing import ListSpec, collect_items
 from annals_client.methods import Download, Resource, S, StepsMethod, call, listing, saving
 from annals_client.models import ConversationRef, DeletedMemories, Memory, MemoryWithVersions
 from annals_client.wire import NOT_GIVEN, NotGiven, Time
@@ -41,7 +41,7 @@ class Memories(Resource[S]):
         metadata: Mapping[str, Any] | None = None,
         conversation_ref: ConversationRef | None = None,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Make a memory by hand; ``importance`` is from 0 to 100.
 
         Raises
@@ -61,12 +61,12 @@ class Memories(Resource[S]):
             metadata=metadata,
             conversation_ref=conversation_ref and conversation_ref.model_dump(by_alias=True),
         )
-        return Said(body=said, key=idempotency_key)
+        return RequestSpec(body=said, key=idempotency_key)
 
     @call(f"GET {MEMORY}", MemoryWithVersions)
-    def get(self, memory_id: str, *, at: Time | None = None) -> Said:
+    def get(self, memory_id: str, *, at: Time | None = None) -> RequestSpec:
         """A memory with its previous versions, or as it was at a time. Raises NotFound."""
-        return Said(_of(memory_id), query=wire.query(at=at))
+        return RequestSpec(_of(memory_id), query=wire.query(at=at))
 
     @listing("GET /v1/memories", Memory)
     def list(
@@ -76,14 +76,14 @@ class Memories(Resource[S]):
         page_size: int = 100,
         memory_space_id: str | NotGiven = NOT_GIVEN,
         **wanted: Unpack[MemoryFilter],
-    ) -> Wanted:
+    ) -> ListSpec:
         """The memories that a filter matches, the newest first, ``limit`` at most. Raises Unavailable."""
-        return Wanted(Said(query=memory_query(memory_space_id, **wanted)), limit, page_size)
+        return ListSpec(RequestSpec(query=memory_query(memory_space_id, **wanted)), limit, page_size)
 
     @call("GET /v1/memories/count", int, inside="count")
-    def count(self, *, memory_space_id: str | NotGiven = NOT_GIVEN, **wanted: Unpack[MemoryFilter]) -> Said:
+    def count(self, *, memory_space_id: str | NotGiven = NOT_GIVEN, **wanted: Unpack[MemoryFilter]) -> RequestSpec:
         """How many memories a filter matches. Raises Unavailable."""
-        return Said(query=memory_query(memory_space_id, **wanted))
+        return RequestSpec(query=memory_query(memory_space_id, **wanted))
 
     @saving("GET /v1/memories/export")
     def export(
@@ -109,7 +109,7 @@ class Memories(Resource[S]):
             include_superseded=include_superseded,
             formulas=formulas,
         )
-        return Download(Said(query={**memory_query(memory_space_id, **wanted), **options}), to)
+        return Download(RequestSpec(query={**memory_query(memory_space_id, **wanted), **options}), to)
 
     @call(f"PATCH {MEMORY}", MemoryWithVersions, Repeat.WITH_KEY)
     def update(
@@ -122,7 +122,7 @@ class Memories(Resource[S]):
         metadata: Mapping[str, Any] | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Give a memory a new version. ``metadata`` is merged; None removes a key.
 
         Raises
@@ -130,12 +130,12 @@ class Memories(Resource[S]):
         PreconditionFailed : the memory's version is not ``if_match``
         """
         said = wire.body(content=content, importance=importance, tags=tags, metadata=metadata)
-        return Said(_of(memory_id), body=said, if_match=if_match, key=idempotency_key)
+        return RequestSpec(_of(memory_id), body=said, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {MEMORY}", NoneType)
-    def delete(self, memory_id: str) -> Said:
+    def delete(self, memory_id: str) -> RequestSpec:
         """Delete a memory. The words that it came from stay in the ledger."""
-        return Said(_of(memory_id))
+        return RequestSpec(_of(memory_id))
 
     @call("POST /v1/memories/delete-many", DeletedMemories, Repeat.NEVER)
     def delete_many(
@@ -146,7 +146,7 @@ class Memories(Resource[S]):
         dry_run: bool = False,
         confirm: bool = False,
         **wanted: Unpack[MemoryFilter],
-    ) -> Said:
+    ) -> RequestSpec:
         """Delete all memories that a filter matches, or only say which they are.
 
         Without a filter, ``all`` says that every memory of the space is meant.
@@ -157,32 +157,32 @@ class Memories(Resource[S]):
         """
         space = wire.body(**wire.conditions(memory_space_id=memory_space_id))
         said = wire.body(all=all, dry_run=dry_run, confirm=confirm)
-        return Said(body={**space, **said, "filter": memory_body(**wanted)})
+        return RequestSpec(body={**space, **said, "filter": memory_body(**wanted)})
 
     @listing(f"GET {MEMORY}/versions", Memory)
-    def each_version(self, memory_id: str, *, limit: int | None = None, page_size: int = 100) -> Wanted:
+    def each_version(self, memory_id: str, *, limit: int | None = None, page_size: int = 100) -> ListSpec:
         """The versions of a memory that are kept, the newest first, read page by page as they are iterated."""
-        return Wanted(Said(_of(memory_id)), limit, page_size)
+        return ListSpec(RequestSpec(_of(memory_id)), limit, page_size)
 
     @StepsMethod
     def versions(self, memory_id: str) -> Steps[MemoryList]:
         """All versions of a memory that are kept, the newest first."""
-        return whole(Memories.each_version.walk(memory_id))
+        return collect_items(Memories.each_version.walk(memory_id))
 
     @call(f"GET {MEMORY}/versions/{{number}}", Memory)
-    def version(self, memory_id: str, number: int) -> Said:
+    def version(self, memory_id: str, number: int) -> RequestSpec:
         """One version of a memory. Raises NotFound."""
-        return Said({**_of(memory_id), "number": str(number)})
+        return RequestSpec({**_of(memory_id), "number": str(number)})
 
     @call(f"POST {MEMORY}/archive", Memory)
-    def archive(self, memory_id: str) -> Said:
+    def archive(self, memory_id: str) -> RequestSpec:
         """Archive a memory: searches leave it out unless they ask for it."""
-        return Said(_of(memory_id))
+        return RequestSpec(_of(memory_id))
 
     @call(f"POST {MEMORY}/restore", Memory, Repeat.WITH_KEY)
-    def restore(self, memory_id: str, *, idempotency_key: str | None = None) -> Said:
+    def restore(self, memory_id: str, *, idempotency_key: str | None = None) -> RequestSpec:
         """Restore an archived memory as it was. Raises Conflict, MEMORY_NOT_ARCHIVED."""
-        return Said(_of(memory_id), key=idempotency_key)
+        return RequestSpec(_of(memory_id), key=idempotency_key)
 
 
 def _of(memory_id: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from typing_extensions import Required, TypedDict, Unpack
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said
+from annals_client.calls import Repeat, RequestSpec
 from annals_client.chunks import Progress, Reply, text_of
 from annals_client.errors import AnnalsError
 from annals_client.filters import MemoryFilter, memory_body
@@ -17,8 +17,8 @@ from annals_client.following import AsyncTurnStream, TurnStream
 from annals_client.methods import Resource, S, call
 from annals_client.models import Hit, Recollection, Remembered
 from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
-from annals_client.relay import AsyncRelay, Relay, demand_stream
-from annals_client.resources.facts import NewFact, written
+from annals_client.relay import AsyncRelay, Relay, require_stream
+from annals_client.resources.facts import NewFact, facts_body
 from annals_client.senders import AsyncSender, Sender
 from annals_client.wire import NOT_GIVEN, Time
 
@@ -109,7 +109,7 @@ class Remembering(Resource[S]):
         agent_response: str,
         idempotency_key: str | None = None,
         **turn: Unpack[Turn],
-    ) -> Said:
+    ) -> RequestSpec:
         """Store what a user said and what the agent answered, as one entry of their conversation.
 
         Raises
@@ -117,10 +117,10 @@ class Remembering(Resource[S]):
         Conflict : MEMORY_SPACE_MISMATCH, PARTICIPANT_MISMATCH, CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
         ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
         """
-        return Said(body=_turn(**turn, agent_response=agent_response), key=idempotency_key)
+        return RequestSpec(body=_turn(**turn, agent_response=agent_response), key=idempotency_key)
 
     @call("POST /v1/memory/search", Hits, inside="items")
-    def search(self, query: str | None = None, **asked: Unpack[Question]) -> Said:
+    def search(self, query: str | None = None, **asked: Unpack[Question]) -> RequestSpec:
         """Find memories by meaning and by word, the best first.
 
         Raises
@@ -128,7 +128,7 @@ class Remembering(Resource[S]):
         Unavailable : SEARCH_UNAVAILABLE
         ValidationFailed : INVALID_EMBEDDING, INVALID_RANGE and others
         """
-        return Said(body=_question(query, asked))
+        return RequestSpec(body=_question(query, asked))
 
     @call("POST /v1/memory/recall", Recollection)
     def recall(
@@ -141,7 +141,7 @@ class Remembering(Resource[S]):
         recall_scope: RecallScope | None = None,
         filter: MemoryFilter | None = None,  # noqa: A002 - the API's name
         **asked: Unpack[Question],
-    ) -> Said:
+    ) -> RequestSpec:
         """Find facts and memories, and lay them out as text for a prompt, within ``max_tokens``.
 
         With a ``user_id`` that is what belongs to this user or to nobody, and the user's own memories of no space;
@@ -157,7 +157,7 @@ class Remembering(Resource[S]):
         said = _question(query, {name: value for name, value in asked.items() if name != "user_id"})
         said["filter"] |= memory_body(**(filter or {}))
         said |= wire.body(max_tokens=max_tokens, history=history, conversation_id=history_of, recall_scope=recall_scope)
-        return Said(body=said | _for_user(asked))
+        return RequestSpec(body=said | _for_user(asked))
 
     @overload
     def remember_stream(self: Remembering[Sender], **turn: Unpack[AskedTurn]) -> TurnStream: ...
@@ -190,7 +190,7 @@ class Remembering(Resource[S]):
         return self._relay(response_stream, **turn)
 
     def _ask(self, *, idempotency_key: str | None = None, **turn: Any) -> TurnStream | AsyncTurnStream:
-        said, sender = Said(body=_turn(**turn) | _for_user(turn), key=idempotency_key), self.sender
+        said, sender = RequestSpec(body=_turn(**turn) | _for_user(turn), key=idempotency_key), self.sender
         return TurnStream(sender, said) if isinstance(sender, Sender) else AsyncTurnStream(sender, said)
 
     def _relay(
@@ -199,15 +199,15 @@ class Remembering(Resource[S]):
         hooks = Hooks(**{name: named.pop(name) for name in Hooks.__dataclass_fields__ if name in named})
         turn, reply, sender = OwnTurn(idempotency_key or str(uuid4()), **named), Reply(text_of), self.sender
         if isinstance(sender, Sender):
-            demand_stream(source, Iterable)
+            require_stream(source, Iterable)
             return Relay(sender, source, turn, reply, hooks)
-        demand_stream(source, AsyncIterable, Iterable)
+        require_stream(source, AsyncIterable, Iterable)
         return AsyncRelay(sender, source, turn, reply, hooks)
 
 
 def _turn(*, facts: Iterable[NewFact] | None = None, **turn: Any) -> dict[str, Any]:
     narrowed = {"filter": memory_body(**turn.pop("filter"))} if turn.get("filter") else {}
-    return {**wire.body(**turn, facts=written(facts)), **narrowed}
+    return {**wire.body(**turn, facts=facts_body(facts)), **narrowed}
 
 
 def _for_user(said: Mapping[str, Any]) -> dict[str, Any]:

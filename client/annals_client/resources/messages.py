@@ -8,9 +8,9 @@ from typing import Any, Literal
 from typing_extensions import NotRequired, Required, TypedDict, Unpack
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said, Steps
+from annals_client.calls import Repeat, RequestSpec, Steps
 from annals_client.filters import MessageFilter, Role
-from annals_client.listing import Wanted, whole
+from annals_client.listing import ListSpec, collect_items
 from annals_client.methods import Resource, S, StepsMethod, call, listing
 from annals_client.models import Appended, Message, SomeMessages
 from annals_client.wire import Time
@@ -56,7 +56,7 @@ class Messages(Resource[S]):
         if_match: int | None = None,
         idempotency_key: str | None = None,
         **message: Unpack[NewMessage],
-    ) -> Said:
+    ) -> RequestSpec:
         """Append a message.
 
         ``if_match`` is the seq that the message goes directly behind.
@@ -68,7 +68,7 @@ class Messages(Resource[S]):
         PreconditionFailed : the newest message is not ``if_match``
         ValidationFailed : ENTRY_TOO_LARGE and others
         """
-        return Said(_of(conversation_id), body=wire.body(**message), if_match=if_match, key=idempotency_key)
+        return RequestSpec(_of(conversation_id), body=wire.body(**message), if_match=if_match, key=idempotency_key)
 
     @call(f"POST {MESSAGES}", Appended, Repeat.WITH_KEY)
     def append_many(
@@ -78,10 +78,10 @@ class Messages(Resource[S]):
         *,
         if_match: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Append several messages as one entry: all of them or none. Raises what ``append`` raises."""
         said = {"messages": [wire.body(**message) for message in messages]}
-        return Said(_of(conversation_id), body=said, if_match=if_match, key=idempotency_key)
+        return RequestSpec(_of(conversation_id), body=said, if_match=if_match, key=idempotency_key)
 
     @listing(f"GET {MESSAGES}", Message)
     def list(
@@ -96,7 +96,7 @@ class Messages(Resource[S]):
         before: int | None = None,
         last_runs: int | None = None,
         **wanted: Unpack[MessageFilter],
-    ) -> Wanted:
+    ) -> ListSpec:
         """A conversation's messages, from the beginning, or the newest first; see ``latest``, too.
 
         Parameters
@@ -107,8 +107,10 @@ class Messages(Resource[S]):
         last_runs : only the newest runs, this many
         """
         bounds = wire.query(order=order, offset=offset, after=after, before=before, last_runs=last_runs)
-        return Wanted(
-            Said(_of(conversation_id), query={**wire.query(**wire.conditions(**wanted)), **bounds}), limit, page_size
+        return ListSpec(
+            RequestSpec(_of(conversation_id), query={**wire.query(**wire.conditions(**wanted)), **bounds}),
+            limit,
+            page_size,
         )
 
     @StepsMethod
@@ -118,18 +120,18 @@ class Messages(Resource[S]):
         """The newest messages in chronological order, ``limit`` at most, up to the seq ``before``."""
         size = max(1, min(limit, 1000))
         walk = Messages.list.walk(conversation_id, order="desc", limit=limit, page_size=size, before=before, **wanted)
-        newest = yield from whole(walk)
+        newest = yield from collect_items(walk)
         return newest[::-1]
 
     @call(f"GET {MESSAGE}", Message)
-    def get(self, conversation_id: str, message_id: str) -> Said:
+    def get(self, conversation_id: str, message_id: str) -> RequestSpec:
         """One message. Raises NotFound."""
-        return Said({**_of(conversation_id), "message_id": message_id})
+        return RequestSpec({**_of(conversation_id), "message_id": message_id})
 
     @call(f"POST {MESSAGES}/get-many", SomeMessages)
-    def get_some(self, conversation_id: str, message_ids: Sequence[str]) -> Said:
+    def get_some(self, conversation_id: str, message_ids: Sequence[str]) -> RequestSpec:
         """Messages by their ids, as many as one answer has room for; ``omitted`` are the ids of the others."""
-        return Said(_of(conversation_id), body={"messageIds": [*message_ids]})
+        return RequestSpec(_of(conversation_id), body={"messageIds": [*message_ids]})
 
     @StepsMethod
     def get_many(self, conversation_id: str, message_ids: Sequence[str]) -> Steps[MessageList]:
@@ -144,9 +146,9 @@ class Messages(Resource[S]):
             left = some.omitted
 
     @call(f"POST {MESSAGE}/redact", Message)
-    def redact(self, conversation_id: str, message_id: str, *, reason: str) -> Said:
+    def redact(self, conversation_id: str, message_id: str, *, reason: str) -> RequestSpec:
         """Withdraw a message's content. Its place, its digest and the chain stay."""
-        return Said({**_of(conversation_id), "message_id": message_id}, body={"reason": reason})
+        return RequestSpec({**_of(conversation_id), "message_id": message_id}, body={"reason": reason})
 
 
 def _of(conversation_id: str) -> dict[str, str]:

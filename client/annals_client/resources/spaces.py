@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import Required, TypedDict
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said
+from annals_client.calls import Repeat, RequestSpec
 from annals_client.methods import Resource, S, call
 from annals_client.models import Space
 
@@ -27,14 +27,14 @@ class Spaces(Resource[S]):
     """Describe memory spaces, and who takes part in them."""
 
     @call(f"GET {SPACE}", Space)
-    def get(self, memory_space_id: str) -> Said:
+    def get(self, memory_space_id: str) -> RequestSpec:
         """A memory space, as it was described.
 
         Raises
         ------
         NotFound : nobody described it; it can be used all the same
         """
-        return Said({"memory_space_id": memory_space_id})
+        return RequestSpec({"memory_space_id": memory_space_id})
 
     @call(f"PUT {SPACE}", Space, Repeat.WITH_KEY)
     def put(
@@ -47,7 +47,7 @@ class Spaces(Resource[S]):
         retention_days: int | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Describe a memory space, in the place of what was said of it before.
 
         Parameters
@@ -62,4 +62,4 @@ class Spaces(Resource[S]):
         """
         people = [wire.body(**each) for each in participants]
         said = wire.body(name=name, participants=people, metadata=metadata, retention_days=retention_days)
-        return Said({"memory_space_id": memory_space_id}, body=said, if_match=if_match, key=idempotency_key)
+        return RequestSpec({"memory_space_id": memory_space_id}, body=said, if_match=if_match, key=idempotency_key)

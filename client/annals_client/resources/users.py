@@ -7,9 +7,9 @@ from types import NoneType
 from typing import Any, Literal
 
 from annals_client import wire
-from annals_client.calls import Repeat, Said
+from annals_client.calls import Repeat, RequestSpec
 from annals_client.files import Destination
-from annals_client.listing import Wanted
+from annals_client.listing import ListSpec
 from annals_client.methods import Download, Resource, S, call, listing, saving
 from annals_client.models import Receipt, Topic, UserMemory
 from annals_client.wire import NOT_GIVEN, NotGiven
@@ -30,12 +30,12 @@ class Users(Resource[S]):
 
         ``to`` is a path, whose file is there when it is complete, or a binary file.
         """
-        return Download(Said(_of(user_id)), to)
+        return Download(RequestSpec(_of(user_id)), to)
 
     @call("DELETE /v1/users/{userId}", Receipt)
-    def erase(self, user_id: str) -> Said:
+    def erase(self, user_id: str) -> RequestSpec:
         """Erase a person everywhere. Where the receipt's status is ``erasing``, ask ``receipts.get`` for the end."""
-        return Said(_of(user_id))
+        return RequestSpec(_of(user_id))
 
 
 class UserMemories(Resource[S]):
@@ -53,7 +53,7 @@ class UserMemories(Resource[S]):
         memory_space_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Remember something of a user; ``input`` is what it was made of."""
         said = wire.body(
             memory=memory,
@@ -63,7 +63,7 @@ class UserMemories(Resource[S]):
             memory_space_id=memory_space_id,
             metadata=metadata,
         )
-        return Said(_of(user_id), body=said, key=idempotency_key)
+        return RequestSpec(_of(user_id), body=said, key=idempotency_key)
 
     @listing(f"GET {MEMORIES}", UserMemory)
     def list(
@@ -76,10 +76,10 @@ class UserMemories(Resource[S]):
         agent_id: str | NotGiven = NOT_GIVEN,
         topic: str | NotGiven = NOT_GIVEN,
         memory_space_id: str | NotGiven = NOT_GIVEN,
-    ) -> Wanted:
+    ) -> ListSpec:
         """What is remembered of a user, the newest first unless said otherwise, ``limit`` at most."""
         wanted = wire.conditions(agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
-        return Wanted(Said(_of(user_id), query=wire.query(order=order, **wanted)), limit, page_size)
+        return ListSpec(RequestSpec(_of(user_id), query=wire.query(order=order, **wanted)), limit, page_size)
 
     @call(f"POST {MEMORIES}/search", Found, inside="items")
     def search(
@@ -92,7 +92,7 @@ class UserMemories(Resource[S]):
         agent_id: str | NotGiven = NOT_GIVEN,
         topic: str | NotGiven = NOT_GIVEN,
         memory_space_id: str | NotGiven = NOT_GIVEN,
-    ) -> Said:
+    ) -> RequestSpec:
         """Memories of a user: the newest, the oldest, those with all words of the query, or the nearest in meaning.
 
         Raises
@@ -100,12 +100,12 @@ class UserMemories(Resource[S]):
         Unavailable : SEARCH_UNAVAILABLE, for ``semantic``
         """
         wanted = wire.conditions(agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
-        return Said(_of(user_id), body=wire.body(query=query, method=method, limit=limit, **wanted))
+        return RequestSpec(_of(user_id), body=wire.body(query=query, method=method, limit=limit, **wanted))
 
     @call(f"GET {MEMORIES}/topics", Topics, inside="items")
-    def topics(self, user_id: str) -> Said:
+    def topics(self, user_id: str) -> RequestSpec:
         """The topics of a user's memories, the most frequent first."""
-        return Said(_of(user_id))
+        return RequestSpec(_of(user_id))
 
     @call(f"PATCH {MEMORY}", UserMemory, Repeat.WITH_KEY)
     def update(
@@ -120,7 +120,7 @@ class UserMemories(Resource[S]):
         metadata: Mapping[str, Any] | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
-    ) -> Said:
+    ) -> RequestSpec:
         """Give a user's memory a new version. ``metadata`` is merged; None removes a key.
 
         Raises
@@ -128,17 +128,17 @@ class UserMemories(Resource[S]):
         PreconditionFailed : the memory's version is not ``if_match``
         """
         said = wire.body(memory=memory, topics=topics, input=input, agent_id=agent_id, metadata=metadata)
-        return Said({**_of(user_id), "memory_id": memory_id}, body=said, if_match=if_match, key=idempotency_key)
+        return RequestSpec({**_of(user_id), "memory_id": memory_id}, body=said, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {MEMORY}", NoneType)
-    def delete(self, user_id: str, memory_id: str) -> Said:
+    def delete(self, user_id: str, memory_id: str) -> RequestSpec:
         """Delete a user's memory. Raises NotFound."""
-        return Said({**_of(user_id), "memory_id": memory_id})
+        return RequestSpec({**_of(user_id), "memory_id": memory_id})
 
     @call(f"DELETE {MEMORIES}", int, Repeat.NEVER, inside="count")
-    def clear(self, user_id: str) -> Said:
+    def clear(self, user_id: str) -> RequestSpec:
         """Delete all that is remembered of this one user; how many memories that was. What was said stays."""
-        return Said(_of(user_id))
+        return RequestSpec(_of(user_id))
 
 
 def _of(user_id: str) -> dict[str, str]:

@@ -2,6 +2,6 @@
 
 __version__ = "0.1.0"
 
-from annals.logs import keep_words_out
+from annals.logs import hide_exception_messages
 
-keep_words_out()
+hide_exception_messages()

@@ -180,7 +180,7 @@ class NothingToSummarize(Conflict):
         super().__init__(f"Nothing was said in conversation {conversation_id!r} that could be summarised.")
 
 
-class Damaged(Conflict):
+class DamagedItem(Conflict):
     """409: what is stored under a key was changed behind Annals, and cannot be read any more."""
 
     code, title = "ITEM_DAMAGED", "Stored item damaged"
@@ -192,7 +192,7 @@ class Damaged(Conflict):
         self.reason = reason
 
 
-class DamagedEntry(Damaged):
+class DamagedEntry(DamagedItem):
     """409: an item of a conversation's ledger is not an entry as an append writes it."""
 
     code, title = "ENTRY_DAMAGED", "Entry damaged"

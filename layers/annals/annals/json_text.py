@@ -15,7 +15,7 @@ MAX_DIGITS = 1000
 MEASURED = frozenset({"embedding"})
 """The fields whose numbers are measures: the nearest double will do. Everywhere else a number comes back as it was."""
 
-Place = Sequence[str | int]
+FieldPath = Sequence[str | int]
 """Where in a JSON value something is: ``("messages", 0, "content")``."""
 
 
@@ -49,7 +49,7 @@ def parse(text: str | bytes) -> Any:
     except (json.JSONDecodeError, UnicodeError) as error:
         raise InvalidJson(f"The body is not JSON: {error}.") from None
     if utf8.count(b"[") + utf8.count(b"{") > MAX_DEPTH:
-        _demand_depth(value)
+        _require_depth(value)
     if inexact:
         _refuse_inexact(value)
     if b"\\ud" in utf8.lower():
@@ -62,12 +62,12 @@ def dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def sorted_text(value: Any) -> str:
+def canonical_text(value: Any) -> str:
     """JSON text that is the same for the same JSON, in whatever order its names are; ``1`` and ``1.0`` differ."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def field_name(place: Place) -> str:
+def field_name(place: FieldPath) -> str:
     """``("messages", 0, "content")`` as ``messages[0].content``."""
     name = ""
     for part in place:
@@ -127,12 +127,12 @@ def _refuse_lone_surrogates(value: Any) -> None:
         raise InvalidJson("The body is not JSON: a string holds half of a surrogate pair.") from None
 
 
-def _demand_depth(value: Any, depth: int = 1) -> None:
+def _require_depth(value: Any, depth: int = 1) -> None:
     if isinstance(value, dict | list):
         if depth > MAX_DEPTH:
             raise _too_deep()
         for part in value.values() if isinstance(value, dict) else value:
-            _demand_depth(part, depth + 1)
+            _require_depth(part, depth + 1)
 
 
 def _too_deep() -> InvalidInput:

@@ -13,14 +13,16 @@ from typing import Any
 
 from annals.errors import ConfigurationError
 
-Raised = tuple[type[BaseException], BaseException, TracebackType | None]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
-TALKATIVE = "asyncio aws_lambda_powertools boto3 botocore httpcore httpx opensearch opensearchpy urllib3".split()
+VERBOSE_LIBRARIES = (
+    "asyncio aws_lambda_powertools boto3 botocore httpcore httpx opensearch opensearchpy urllib3".split()
+)
 """Libraries whose debug lines hold whole requests. Our own log level is not for them."""
 
 
 @cache
-def keep_words_out() -> None:
+def hide_exception_messages() -> None:
     """From now on, no log record of this process holds an exception's message."""
     make = logging.getLogRecordFactory()
 
@@ -31,28 +33,28 @@ def keep_words_out() -> None:
         return record
 
     logging.setLogRecordFactory(make_without_words)
-    for name in TALKATIVE:
+    for name in VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _without_words(raised: Raised) -> Raised:
+def _without_words(raised: ExcInfo) -> ExcInfo:
     _, error, trace = raised
-    told = wordless(error)
+    told = without_message(error)
     return type(told), told, trace
 
 
-def wordless(error: BaseException) -> BaseException:
-    """An exception of the same name, place and causes that says no more than ``told_of`` it."""
+def without_message(error: BaseException) -> BaseException:
+    """An exception of the same name, place and causes that says no more than ``loggable_parts`` it."""
     kind = type(error)
-    told: BaseException = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(*told_of(error))
+    told: BaseException = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(*loggable_parts(error))
     for part in ("__cause__", "__context__"):
         if before := getattr(error, part):
-            setattr(told, part, wordless(before))
+            setattr(told, part, without_message(before))
     told.__suppress_context__ = error.__suppress_context__
     return told.with_traceback(error.__traceback__)
 
 
-def told_of(error: BaseException) -> tuple[str, ...]:
+def loggable_parts(error: BaseException) -> tuple[str, ...]:
     """What may be told: an error's code, what a permission lacks, which setting is wrong; of all else, nothing."""
     if isinstance(error, ConfigurationError):
         return (str(error),)

@@ -14,35 +14,35 @@ from typing import Any
 LINE_BREAK = " ⏎ "
 """What stands where a text was broken into lines."""
 
-KNOWN = "What is known:"
-REMEMBERED = "What is remembered from earlier, oldest first:"
+FACTS_HEADING = "What is known:"
+MEMORIES_HEADING = "What is remembered from earlier, oldest first:"
 
 MAX_NAME_CHARS = 64
 
 _JOINERS = "\u200c\u200d"
 _COLONS = ":\ua789\ufe13\ufe55\uff1a\u2236\u02d0\u0589"
 _BEFORE_WORDS = re.compile(r"^[^\w\[]+")
-_OURS = ("[", *(heading.rstrip(":").partition(",")[0].casefold() for heading in (KNOWN, REMEMBERED)))
+_OURS = ("[", *(heading.rstrip(":").partition(",")[0].casefold() for heading in (FACTS_HEADING, MEMORIES_HEADING)))
 
 
-def on_one_line(text: str) -> str:
+def to_one_line(text: str) -> str:
     """A text without line breaks of any kind; blank lines are left out."""
     return LINE_BREAK.join(line for line in text.splitlines() if line.strip())
 
 
-def with_lines(text: str) -> str:
+def quote_lines(text: str) -> str:
     """A text with its lines; one that looks like a line of ours has ``> `` in front."""
     return "".join(f"> {line}" if _looks_like_ours(line) else line for line in text.splitlines(keepends=True))
 
 
-def shown_name(name: str) -> str:
+def display_name(name: str) -> str:
     """A name without what could end it: brackets, colons, what breaks lines or is not seen; it may be empty then."""
     return " ".join("".join(each if _is_of_names(each) else " " for each in name).split())[:MAX_NAME_CHARS].strip()
 
 
-def name_of(message: Mapping[str, Any]) -> str:
+def speaker_name(message: Mapping[str, Any]) -> str:
     """The name of who said a message, an agent's among agents; empty where it is not known."""
-    return shown_name(str(message.get("name") or message.get("from") or ""))
+    return display_name(str(message.get("name") or message.get("from") or ""))
 
 
 def _is_of_names(character: str) -> bool:

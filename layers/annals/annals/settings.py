@@ -125,27 +125,27 @@ class Settings:
                 raise ConfigurationError(f"{name.upper()} must be a number, not {raw!r}.") from None
         settings = Settings(**values)  # type: ignore[arg-type]
         for name in ("dynamodb_url", "opensearch_url", "rerank_url"):
-            _demand_url(name, getattr(settings, name))
+            _require_url(name, getattr(settings, name))
         for name in ("embeddings_url", "chat_url"):
             if getattr(settings, name) != "offline":
-                _demand_url(name, getattr(settings, name))
+                _require_url(name, getattr(settings, name))
         if not 0 < settings.max_page_bytes <= MOST_PAGE_BYTES:
             raise ConfigurationError(f"MAX_PAGE_BYTES is from 1 to {MOST_PAGE_BYTES}, not {settings.max_page_bytes}.")
         if settings.pii_redaction not in ("off", "patterns", "comprehend"):
             raise ConfigurationError(f"PII_REDACTION is off, patterns or comprehend, not {settings.pii_redaction!r}.")
         for name in ("jwt_issuer", "jwt_jwks_url"):
-            _demand_safe_url(name, getattr(settings, name))
+            _require_safe_url(name, getattr(settings, name))
         if settings.jwt_issuer and not settings.jwt_audience:
             raise ConfigurationError("JWT_ISSUER needs JWT_AUDIENCE: without it, tokens for others would do here, too.")
         return settings
 
 
-def _demand_url(name: str, value: str) -> None:
+def _require_url(name: str, value: str) -> None:
     if value and not value.startswith(("http://", "https://")):
         raise ConfigurationError(f"{name.upper()} must be an http(s) URL, not {value!r}.")
 
 
-def _demand_safe_url(name: str, value: str) -> None:
+def _require_safe_url(name: str, value: str) -> None:
     if value and not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
         raise ConfigurationError(f"{name.upper()} must be an https URL, not {value!r}.")
 

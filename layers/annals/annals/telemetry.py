@@ -19,7 +19,7 @@ from annals.errors import AnnalsError, AppendConflict, SearchUnavailable
 
 NAMESPACE = "Annals"
 
-Counted = Literal[
+CountMetric = Literal[
     "Appends",
     "AppendConflicts",
     "AppendRetries",
@@ -41,7 +41,7 @@ Counted = Literal[
 ]
 """What is counted. ``IndexDrift`` is how many documents of a sample the index lacks, or has otherwise."""
 
-Timed = Literal["IndexLagMs", "ProjectLagMs"]
+TimeMetric = Literal["IndexLagMs", "ProjectLagMs"]
 """What is timed: how old a stream's oldest record is when a batch is worked off."""
 
 logger = logging.getLogger("annals")
@@ -59,13 +59,13 @@ if is_on_lambda():
     Logger("annals", serialize_stacktrace=False, use_rfc3339=True)
 
 
-def count(name: Counted, amount: int = 1) -> None:
+def count(name: CountMetric, amount: int = 1) -> None:
     """Add to what is published of the event that is worked on."""
     if is_on_lambda():
         _metrics.add_metric(name, MetricUnit.Count, amount)
 
 
-def timed(name: Timed, took_ms: float) -> None:
+def record_time(name: TimeMetric, took_ms: float) -> None:
     """Note a time in milliseconds."""
     if is_on_lambda():
         _metrics.add_metric(name, MetricUnit.Milliseconds, took_ms)
@@ -77,7 +77,7 @@ def publish() -> None:
         _metrics.flush_metrics()
 
 
-def refused(error: AnnalsError) -> str:
+def count_refusal(error: AnnalsError) -> str:
     """Count a refusal where operators have to know of it; its code."""
     if isinstance(error, SearchUnavailable):
         count("SearchUnavailable")
@@ -86,7 +86,7 @@ def refused(error: AnnalsError) -> str:
     return error.code
 
 
-def request_answered(context: Mapping[str, Any], status: int, code: str, started: float) -> None:
+def log_request(context: Mapping[str, Any], status: int, code: str, started: float) -> None:
     """Log one line for a request that was answered, and publish its metrics.
 
     Parameters

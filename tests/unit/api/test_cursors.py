@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from annals.access.caller import Caller
-from annals.api.cursors import PAGING, Cursors
+from annals.api.cursors import PAGING_PARAMS, Cursors
 from annals.api.sealing_key import MAX_AGE_S, PK, REFRESH_EVERY_S, sealing_key
 from annals.database.dynamodb import client
 from annals.errors import InvalidInput
@@ -35,7 +35,7 @@ def fresh(moto: None) -> Iterator[None]:
 
 
 def of(caller: Caller = ADA, *list_of: str, **query: str) -> Cursors:
-    return Cursors.of(caller, list_of or ("messages", "c"), query, PAGING)
+    return Cursors.of(caller, list_of or ("messages", "c"), query, PAGING_PARAMS)
 
 
 def written(cursors: Cursors, *place: object) -> str:
@@ -43,7 +43,7 @@ def written(cursors: Cursors, *place: object) -> str:
     return cursor
 
 
-def demand_refusal(cursors: Cursors, cursor: str) -> None:
+def require_refusal(cursors: Cursors, cursor: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         cursors.read(cursor)
     assert (refused.value.code, refused.value.field) == ("INVALID_CURSOR", "cursor")
@@ -73,13 +73,13 @@ def test_a_cursor_goes_on_with_another_limit_and_whatever_the_order_of_parameter
     ],
 )
 def test_a_cursor_of_another_question_is_refused(other: Cursors) -> None:
-    demand_refusal(other, written(of(), 1, "x"))
-    demand_refusal(of(), written(other, 1, "x"))
+    require_refusal(other, written(of(), 1, "x"))
+    require_refusal(of(), written(other, 1, "x"))
 
 
 def test_what_stands_in_a_question_cannot_pass_for_its_other_parts() -> None:
-    demand_refusal(of(ADA, "messages", 'c"],[["a'), written(of(ADA, "messages", "c", a="b"), 1))
-    demand_refusal(of(x="1&y=2"), written(of(x="1", y="2"), 1))
+    require_refusal(of(ADA, "messages", 'c"],[["a'), written(of(ADA, "messages", "c", a="b"), 1))
+    require_refusal(of(x="1&y=2"), written(of(x="1", y="2"), 1))
 
 
 def test_another_key_of_the_same_reach_goes_on() -> None:
@@ -92,25 +92,25 @@ def test_a_cursor_with_one_character_changed_is_refused(place: list[object], dat
     at = data.draw(st.integers(0, len(cursor) - 1))
     changed = cursor[:at] + data.draw(st.characters(exclude_categories=["Cs"])) + cursor[at + 1 :]
     assume(changed != cursor)
-    demand_refusal(of(), changed)
+    require_refusal(of(), changed)
 
 
 @given(places, st.data())
 def test_a_cursor_cut_short_or_drawn_out_is_refused(place: list[object], data: st.DataObject) -> None:
     cursor = written(of(), *place)
-    demand_refusal(of(), cursor[: data.draw(st.integers(0, len(cursor) - 1))])
-    demand_refusal(of(), cursor + data.draw(st.text("aA0-_=! ", min_size=1, max_size=4)))
+    require_refusal(of(), cursor[: data.draw(st.integers(0, len(cursor) - 1))])
+    require_refusal(of(), cursor + data.draw(st.text("aA0-_=! ", min_size=1, max_size=4)))
 
 
 @pytest.mark.parametrize("said", [["history", False, False, -1, 5, 0], ["memories", 2**70, "mem:x:1"], 5, {}])
 def test_a_cursor_as_earlier_versions_wrote_them_is_refused(said: object) -> None:
     text = json.dumps(said, separators=(",", ":")).encode()
-    demand_refusal(of(), urlsafe_b64encode(crc32(text).to_bytes(4, "big") + text).decode().rstrip("="))
+    require_refusal(of(), urlsafe_b64encode(crc32(text).to_bytes(4, "big") + text).decode().rstrip("="))
 
 
 @given(st.text(max_size=40))
 def test_any_other_text_is_refused(text: str) -> None:
-    demand_refusal(of(), text)
+    require_refusal(of(), text)
 
 
 def test_a_cursor_is_good_after_a_restart() -> None:
@@ -139,7 +139,7 @@ def test_a_key_that_was_withdrawn_is_used_no_longer_and_its_cursors_are_refused(
     client().delete_item(TableName=settings().state_table, Key={"pk": {"S": PK}, "sk": {"S": "KEY"}})
     assert of().read(cursor) == [1]
     now[0] += MAX_AGE_S
-    demand_refusal(of(), cursor)
+    require_refusal(of(), cursor)
     assert of().read(written(of(), 2)) == [2]
 
 
@@ -162,7 +162,7 @@ def test_forged_cursors_do_not_make_the_key_be_read_each_time() -> None:
     client().meta.events.register("before-call.dynamodb.GetItem", lambda **_: reads.append(1), unique_id="reads")
     try:
         for _ in range(20):
-            demand_refusal(of(), "x" * 200)
+            require_refusal(of(), "x" * 200)
     finally:
         client().meta.events.unregister("before-call.dynamodb.GetItem", unique_id="reads")
     assert len(reads) <= 1

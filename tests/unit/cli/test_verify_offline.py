@@ -15,7 +15,7 @@ import pytest
 
 from annals.cli.main import main
 from annals.ledger.entry import MESSAGE, REDACTION, Entry, Record
-from annals.ledger.lines import Header, entry_line, header_line
+from annals.ledger.export_lines import Header, entry_line, header_line
 from annals.ledger.verify import Checkpoint
 from tests.support.ledgers import PK, chain, entry_after
 

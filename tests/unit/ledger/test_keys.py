@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annals.conversations.heads import head_key, member_list, space_list
-from annals.conversations.participant_locks import holder_pk
+from annals.conversations.heads import head_key, member_list_key, space_list_key
+from annals.conversations.participant_locks import lock_pk
 from annals.ledger.keys import (
     conversation_pk,
     entry_sk,
@@ -49,15 +49,15 @@ def test_no_two_threads_share_a_key(one: tuple[str, str, str], other: tuple[str,
 
 @given(st.tuples(ids, ids, st.integers(0, 20)), st.tuples(ids, ids, st.integers(0, 20)))
 def test_no_two_lists_share_a_key(one: tuple[str, str, int], other: tuple[str, str, int]) -> None:
-    assert (space_list(*one) == space_list(*other)) == (one == other)
-    assert (member_list(*one) == member_list(*other)) == (one == other)
-    assert space_list(*one) != member_list(*other)
+    assert (space_list_key(*one) == space_list_key(*other)) == (one == other)
+    assert (member_list_key(*one) == member_list_key(*other)) == (one == other)
+    assert space_list_key(*one) != member_list_key(*other)
 
 
 @given(ids, ids, ids, ids)
 def test_no_two_pairs_of_agents_share_a_holder_whatever_their_order(a: str, b: str, c: str, d: str) -> None:
     def holder(first: str, second: str) -> str:
-        return holder_pk("acme", "agent-agent", {"agent1": first, "agent2": second})
+        return lock_pk("acme", "agent-agent", {"agent1": first, "agent2": second})
 
     assert holder(a, b) == holder(b, a)
     assert (holder(a, b) == holder(c, d)) == (sorted([a, b]) == sorted([c, d]))
@@ -74,6 +74,6 @@ def test_the_longest_ids_fit_into_the_table_s_keys() -> None:
         keys = [
             thread_key(longest, longest, longest),
             head_key(conversation_pk(longest, longest))["pk"]["S"],
-            holder_pk(longest, "user-agent", said),
+            lock_pk(longest, "user-agent", said),
         ]
         assert max(len(key.encode()) for key in keys) <= 2048

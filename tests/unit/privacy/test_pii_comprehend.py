@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from annals.errors import PiiUnavailable
 from annals.privacy import comprehend
 from annals.privacy.comprehend import ComprehendDetector
-from annals.privacy.detection import Span, labelled
+from annals.privacy.detection import PiiMatch, mask_matches
 
 ADA = "Ada"
 
@@ -45,7 +45,7 @@ class Comprehend:
 
 def redacted(client: Any, *texts: str) -> list[str]:
     found = ComprehendDetector(client, "en").find(texts)
-    return [labelled(text, spans) for text, spans in zip(texts, found, strict=True)]
+    return [mask_matches(text, spans) for text, spans in zip(texts, found, strict=True)]
 
 
 def test_names_are_replaced_in_several_texts_by_one_call() -> None:
@@ -107,5 +107,5 @@ def test_the_call_is_one_that_comprehend_takes(monkeypatch: pytest.MonkeyPatch) 
     answer = {"Entities": [{"Type": "NAME", "Score": 0.9, "BeginOffset": 3, "EndOffset": 6}]}
     with Stubber(client) as stub:
         stub.add_response("detect_pii_entities", answer, {"Text": "To Ada", "LanguageCode": "es"})
-        assert ComprehendDetector(client, "es").find(["To Ada"]) == [[Span(3, 6, "NAME")]]
+        assert ComprehendDetector(client, "es").find(["To Ada"]) == [[PiiMatch(3, 6, "NAME")]]
     assert comprehend.client().meta.service_model.service_name == "comprehend"

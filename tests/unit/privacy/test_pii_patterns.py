@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annals.privacy.detection import Span, labelled
+from annals.privacy.detection import PiiMatch, mask_matches
 from annals.privacy.patterns import PatternDetector
 
 
 def redacted(text: str) -> str:
     (found,) = PatternDetector().find([text])
-    return labelled(text, found)
+    return mask_matches(text, found)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_several_are_replaced_each_by_its_own_label() -> None:
 
 
 def test_of_places_that_overlap_nothing_is_left() -> None:
-    assert labelled("0123456789", [Span(2, 6, "A"), Span(4, 8, "B"), Span(3, 4, "C")]) == "01[A]89"
+    assert mask_matches("0123456789", [PiiMatch(2, 6, "A"), PiiMatch(4, 8, "B"), PiiMatch(3, 4, "C")]) == "01[A]89"
 
 
 @given(st.text())

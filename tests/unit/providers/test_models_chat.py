@@ -12,7 +12,7 @@ from annals.providers import chat_from_settings
 from annals.providers.bedrock_chat import BedrockChat
 from annals.providers.chat import ChatMessage, Finished, Pieces, Usage, paced
 from annals.providers.offline_chat import OfflineChat
-from annals.providers.openai_http import endpoint, refusal
+from annals.providers.openai_http import endpoint, refusal_detail
 from annals.providers.sse import event_data
 from annals.secret import ApiKey
 from annals.settings import Settings
@@ -163,9 +163,9 @@ def test_a_key_is_sent_as_it_is_and_never_shown():
 
 def test_a_refused_key_is_not_quoted():
     body = b'{"error": {"message": "Incorrect API key provided: sk-abc"}}'
-    assert "sk-abc" not in refusal("The model", 401, body, "CHAT_API_KEY")
-    assert refusal("The model", 400, body, "CHAT_API_KEY").startswith("The model answered HTTP 400: Incorrect")
-    assert refusal("The model", 500, b"<html>", "CHAT_API_KEY") == "The model answered HTTP 500."
+    assert "sk-abc" not in refusal_detail("The model", 401, body, "CHAT_API_KEY")
+    assert refusal_detail("The model", 400, body, "CHAT_API_KEY").startswith("The model answered HTTP 400: Incorrect")
+    assert refusal_detail("The model", 500, b"<html>", "CHAT_API_KEY") == "The model answered HTTP 500."
 
 
 def test_an_endpoint_may_end_in_a_slash():

@@ -12,12 +12,12 @@ from annals.providers import reranker_from_settings
 from annals.providers.bedrock_reranking import BedrockReranker
 from annals.providers.chat_reranking import ChatReranker
 from annals.providers.reranking import LONGEST_TEXT
-from annals.providers.structured import Asker
+from annals.providers.structured import StructuredChat
 from annals.settings import Settings
 from tests.fakes.writer import Writer
 
 
-class Reranks:
+class RerankClient:
     """Bedrock's agent runtime, as far as reranking uses it."""
 
     meta = SimpleNamespace(partition="aws", region_name="eu-central-1")
@@ -33,15 +33,19 @@ class Reranks:
 
 def chat(*replies: str | None) -> tuple[ChatReranker, Writer]:
     writer = Writer(*replies)
-    return ChatReranker(Asker(writer, 5), within_s=5), writer
+    return ChatReranker(StructuredChat(writer, 5), within_s=5), writer
 
 
 def test_bedrock_scores_come_in_the_order_of_the_texts() -> None:
-    assert BedrockReranker(Reranks((2, 0.9), (0, 0.4), (1, 0.1)), "m").rerank("?", ["a", "b", "c"]) == [0.4, 0.1, 0.9]
+    assert BedrockReranker(RerankClient((2, 0.9), (0, 0.4), (1, 0.1)), "m").rerank("?", ["a", "b", "c"]) == [
+        0.4,
+        0.1,
+        0.9,
+    ]
 
 
 def test_bedrock_is_asked_about_all_texts_at_once_by_the_models_arn() -> None:
-    client = Reranks((0, 0.5), (1, 0.1))
+    client = RerankClient((0, 0.5), (1, 0.1))
     BedrockReranker(client, "amazon.rerank-v1:0").rerank("Who?", ["a", "b" * 10_000])
     (asked,) = client.requests
     texts = [source["inlineDocumentSource"]["textDocument"]["text"] for source in asked["sources"]]
@@ -55,7 +59,7 @@ def test_bedrock_is_asked_about_all_texts_at_once_by_the_models_arn() -> None:
 
 
 def test_bedrock_takes_the_arn_of_a_model_as_it_is() -> None:
-    client = Reranks((0, 0.5))
+    client = RerankClient((0, 0.5))
     BedrockReranker(client, "arn:aws:bedrock:us-east-1::foundation-model/m").rerank("?", ["a"])
     model = client.requests[0]["rerankingConfiguration"]["bedrockRerankingConfiguration"]["modelConfiguration"]
     assert model["modelArn"] == "arn:aws:bedrock:us-east-1::foundation-model/m"
@@ -64,7 +68,7 @@ def test_bedrock_takes_the_arn_of_a_model_as_it_is() -> None:
 @pytest.mark.parametrize("results", [(), ((0, 0.5),), ((0, 0.5), (2, 0.5))])
 def test_bedrock_without_a_score_for_each_text_is_unavailable(results: tuple[tuple[int, float], ...]) -> None:
     with pytest.raises(RerankUnavailable, match="asked for 2 texts"):
-        BedrockReranker(Reranks(*results), "m").rerank("?", ["a", "b"])
+        BedrockReranker(RerankClient(*results), "m").rerank("?", ["a", "b"])
 
 
 def test_a_chat_model_scores_numbered_texts_and_leaves_out_those_that_do_not_help() -> None:

@@ -10,14 +10,14 @@ from typing import Any, get_args
 import pytest
 
 from annals.cli.costing import Month
-from annals.telemetry import NAMESPACE, Counted, Timed
+from annals.telemetry import NAMESPACE, CountMetric, TimeMetric
 from local import template
 
 ROOT = Path(__file__).parents[3]
 RESOURCES: dict[str, Any] = template.document_of(ROOT / "template.yaml")["Resources"]
 OPERATIONS: dict[str, Any] = template.document_of(ROOT / "operations.yaml")
 RUNBOOK = (ROOT / "docs/operations.md").read_text()
-METRICS = {*get_args(Counted), *get_args(Timed)}
+METRICS = {*get_args(CountMetric), *get_args(TimeMetric)}
 
 Watched = tuple[str, str, str]
 

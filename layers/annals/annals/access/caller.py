@@ -47,7 +47,7 @@ class Caller:
             context["expiresAt"] = str(self.expires_at)
         return context
 
-    def require(self, scope: str) -> Caller:
+    def require_scope(self, scope: str) -> Caller:
         """This caller, if it has the scope. Raises Forbidden."""
         if scope not in self.scopes:
             raise Forbidden(f"This key lacks the scope {scope!r}.")
@@ -57,7 +57,7 @@ class Caller:
         """Whether a memory space is open to this caller."""
         return self.spaces is None or space in self.spaces
 
-    def spaces_among(self, space: str | None) -> frozenset[str] | None:
+    def visible_spaces(self, space: str | None) -> frozenset[str] | None:
         """The memory spaces open to this caller, or of them only the one that is named; None stands for all."""
         if space is None:
             return self.spaces
@@ -68,7 +68,7 @@ class Caller:
         """Whether this caller may see all of these memory spaces; None stands for all there are."""
         return self.spaces is None or (spaces is not None and spaces <= self.spaces)
 
-    def demand_space(self, space: str | None) -> None:
+    def require_space(self, space: str | None) -> None:
         """Raise NotFound unless the space is open to this caller: what it may not see is not there."""
         if not self.may_see(space):
             raise NotFound(f"There is no memory space {space!r}.", field="memorySpaceId")

@@ -14,10 +14,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
-from annals.database.damage import Types, misfit, readable, reading
+from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item
 from annals.database.state import cancellation_reasons, put_if, read_partition, state_item
-from annals.errors import Damaged, KeyAlreadyMade, KeyNotFound, Unavailable
+from annals.errors import DamagedItem, KeyAlreadyMade, KeyNotFound, Unavailable
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import escape
 from annals.settings import settings
@@ -31,8 +31,8 @@ MAX_CHARS = 800
 """No key is longer: its tenant has up to 512 bytes. What is longer would not fit into a key of the table."""
 
 
-KEY: Types = {"tenant": str, "keyId": str, "name": str, "digest": bytes, "scopes": list, "createdAt": int}
-BESIDE: Types = {"spaces": list, "validUntil": int, "revokedAt": int, "createdBy": str}
+KEY: AttributeTypes = {"tenant": str, "keyId": str, "name": str, "digest": bytes, "scopes": list, "createdAt": int}
+BESIDE: AttributeTypes = {"spaces": list, "validUntil": int, "revokedAt": int, "createdBy": str}
 """The attributes of a key, with their types: first those that are always there, then those that may be."""
 
 
@@ -126,7 +126,7 @@ def _store(key: Key, request: IdempotentRequest | None) -> None:
         reason = cancellation_reasons(error)[1]
         if reason["Code"] != "ConditionalCheckFailed":
             raise
-        made = request.result_of(reason["Item"])["keyId"]
+        made = request.read_result(reason["Item"])["keyId"]
         if made != key.key_id:
             raise KeyAlreadyMade(made) from None
 
@@ -143,7 +143,7 @@ def find_key(text: str) -> Key | None:
         return None
     try:
         key = _from_key_item(item["Item"])
-    except Damaged:
+    except DamagedItem:
         return None
     return key if hmac.compare_digest(key.digest, _digest(credential.secret)) and key.works else None
 
@@ -151,7 +151,7 @@ def find_key(text: str) -> Key | None:
 def list_keys(tenant: str, *, after: str = "") -> Iterator[Key]:
     """The keys of a tenant by their ids, behind one of them; revoked ones too."""
     start: dict[str, Any] = {"ExclusiveStartKey": _key_of(tenant, after)} if after else {}
-    return readable(read_partition(_pk(tenant), **start), _from_key_item)
+    return decode_readable(read_partition(_pk(tenant), **start), _from_key_item)
 
 
 def covers_key(caller: Caller, key_id: str) -> bool:
@@ -162,7 +162,7 @@ def covers_key(caller: Caller, key_id: str) -> bool:
     item = next((item for item in read_partition(_pk(caller.tenant)) if item["sk"]["S"] == _sk(key_id)), None)
     if item is None:
         raise KeyNotFound(f"There is no key {key_id!r}.")
-    key = next(readable([item], _from_key_item), None)
+    key = next(decode_readable([item], _from_key_item), None)
     return caller.covers(key.spaces if key else None)
 
 
@@ -218,19 +218,19 @@ def _to_key_item(key: Key) -> Item:
 
 def _from_key_item(item: Mapping[str, Any]) -> Key:
     """The key of a stored item. Raises Damaged: what is not exactly as it was stored lets nobody in."""
-    return reading(item, _from_item)
+    return decode_item(item, _from_item)
 
 
 def _from_item(item: Mapping[str, Any]) -> Key:
     values = from_item(item)
     spaces = values.get("spaces")
-    reason = misfit(values, KEY, BESIDE)
+    reason = find_mismatch(values, KEY, BESIDE)
     if not reason and not all(isinstance(word, str) for word in (*values["scopes"], *(spaces or ()))):
         reason = "its scopes and spaces are not words"
     if not reason and _key_of(values["tenant"], values["keyId"]) != {name: item[name] for name in ("pk", "sk")}:
         reason = "it says that it is another key"
     if reason:
-        raise Damaged(item["pk"]["S"], item["sk"]["S"], reason)
+        raise DamagedItem(item["pk"]["S"], item["sk"]["S"], reason)
     return Key(
         tenant=values["tenant"],
         key_id=values["keyId"],

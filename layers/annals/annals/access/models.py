@@ -12,7 +12,7 @@ from annals.access.keys import Key, list_keys
 from annals.answers import Room
 from annals.api.cursors import Cursors
 from annals.api.fields import Id, Model, Name, Time
-from annals.api.filters import Narrowing
+from annals.api.filters import Omittable
 from annals.errors import Forbidden, InvalidInput
 from annals.times import now_ms, to_rfc3339
 
@@ -26,13 +26,13 @@ class CreateKey(Model):
     name: Name
     tenant: Id | None = None
     scopes: Annotated[list[Literal["read", "write", "erase", "admin"]], Field(min_length=1, max_length=4)]
-    memory_spaces: Narrowing[Annotated[list[Id], Field(min_length=1, max_length=MAX_SPACES)]] = None
-    expires_at: Narrowing[Time] = None
+    memory_spaces: Omittable[Annotated[list[Id], Field(min_length=1, max_length=MAX_SPACES)]] = None
+    expires_at: Omittable[Time] = None
 
     def spaces_within(self, caller: Caller) -> frozenset[str] | None:
         """The spaces of the new key: those asked for, else the maker's. Raises Forbidden, InvalidInput."""
         if self.tenant not in (None, caller.tenant):
-            caller.require("operator")
+            caller.require_scope("operator")
         if excess := set(self.scopes) - caller.scopes:
             raise Forbidden(f"This key lacks {', '.join(sorted(excess))}, so it cannot give it.")
         asked = caller.spaces if self.memory_spaces is None else frozenset(self.memory_spaces)
@@ -52,7 +52,7 @@ class CreateKey(Model):
         return self.expires_at or caller.expires_at
 
 
-class ShownKey(TypedDict):
+class KeyResponse(TypedDict):
     """A key without its secret. ``createdBy`` is the key or token that made it, where that is known."""
 
     keyId: str
@@ -65,7 +65,7 @@ class ShownKey(TypedDict):
     revokedAt: NotRequired[str]
 
 
-class CreatedKey(ShownKey):
+class CreatedKey(KeyResponse):
     """A new key. ``key`` is shown this once."""
 
     key: str
@@ -75,13 +75,15 @@ class CreatedKey(ShownKey):
 class KeyList(TypedDict):
     """A page of the tenant's keys."""
 
-    items: list[ShownKey]
+    items: list[KeyResponse]
     nextCursor: NotRequired[str]
 
 
-def show_key(key: Key) -> ShownKey:
+def present_key(key: Key) -> KeyResponse:
     """A key as the API shows it."""
-    shown = ShownKey(keyId=key.key_id, name=key.name, scopes=sorted(key.scopes), createdAt=to_rfc3339(key.created_at))
+    shown = KeyResponse(
+        keyId=key.key_id, name=key.name, scopes=sorted(key.scopes), createdAt=to_rfc3339(key.created_at)
+    )
     if key.spaces is not None:
         shown["memorySpaces"] = sorted(key.spaces)
     if key.created_by is not None:
@@ -93,15 +95,15 @@ def show_key(key: Key) -> ShownKey:
     return shown
 
 
-def page_of_keys(caller: Caller, limit: int, cursor: str | None, cursors: Cursors) -> KeyList:
+def present_key_page(caller: Caller, limit: int, cursor: str | None, cursors: Cursors) -> KeyList:
     """A page of the tenant's keys that open no more than the caller's own. Raises InvalidInput for a damaged cursor."""
     last = cursors.read(cursor)[0] if cursor else ""
-    items: list[ShownKey] = []
+    items: list[KeyResponse] = []
     room = Room()
     for key in list_keys(caller.tenant, after=last):
         if not caller.covers(key.spaces):
             continue
-        shown = show_key(key)
+        shown = present_key(key)
         if len(items) == limit or not room.takes(shown):
             return {"items": items, **cursors.next(items[-1]["keyId"])}  # type: ignore[typeddict-item]
         items.append(shown)

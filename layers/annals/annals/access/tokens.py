@@ -24,7 +24,7 @@ GIVEN = frozenset(SCOPES) - {"operator"}
 """The scopes that a token can give: as with keys, no other tenant is opened by one."""
 
 
-def find_bearer(token: str) -> Caller | None:
+def find_token_caller(token: str) -> Caller | None:
     """The caller that a token stands for, or None for one that is not the issuer's, or not for this API, or not now.
 
     Raises

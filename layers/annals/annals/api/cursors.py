@@ -12,7 +12,7 @@ from annals.api.sealing import seal, unseal
 from annals.api.sealing_key import sealing_key
 from annals.errors import InvalidInput
 
-PAGING = ("limit", "cursor")
+PAGING_PARAMS = ("limit", "cursor")
 """The query parameters that may be others on each page of a list."""
 
 
@@ -34,7 +34,7 @@ class Cursors:
     question: bytes
 
     @staticmethod
-    def of(caller: Caller, list_of: Collection[str], query: Mapping[str, str], free: Collection[str]) -> Cursors:
+    def of(caller: Caller, list_of: Collection[str], query: Mapping[str, str], page_params: Collection[str]) -> Cursors:
         """The cursors of a list.
 
         Parameters
@@ -43,7 +43,7 @@ class Cursors:
         query : the request's query parameters; all must be the same on every page,
         free : but for these
         """
-        asked = sorted((name, value) for name, value in query.items() if name not in free)
+        asked = sorted((name, value) for name, value in query.items() if name not in page_params)
         spaces = None if caller.spaces is None else sorted(caller.spaces)
         return Cursors(caller.tenant, json.dumps([FORM, [*list_of], asked, spaces]).encode())
 

@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from annals.ledger.entry_items import MAX_ENTRY_BYTES
-from annals.privacy.masking import redact, redact_all
+from annals.privacy.masking import mask, mask_all
 from annals.times import from_rfc3339, to_rfc3339
 
 MAX_ID_CHARS = 128
@@ -38,7 +38,7 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
 
 
-def refusal(code: str, text: str, place: Sequence[str | int] = ()) -> PydanticCustomError:
+def field_error(code: str, text: str, place: Sequence[str | int] = ()) -> PydanticCustomError:
     """A refusal that a validator raises; its code reaches the caller, and its place within what was validated."""
     return PydanticCustomError(code, "{text}", {"text": text, "place": place})
 
@@ -53,9 +53,9 @@ Others (control characters, marks of direction, what is unassigned) would make a
 def _check_id(value: str, max_chars: int = MAX_ID_CHARS) -> str:
     printed = value.translate(JOINERS)
     if not printed.strip():
-        raise refusal("MISSING_REQUIRED_FIELD", "must not be blank")
+        raise field_error("MISSING_REQUIRED_FIELD", "must not be blank")
     if len(value) > max_chars or not printed.isprintable() or "/" in value or value in (".", ".."):
-        raise refusal("INVALID_ID_FORMAT", f"must have at most {max_chars} printable characters, and no slash")
+        raise field_error("INVALID_ID_FORMAT", f"must have at most {max_chars} printable characters, and no slash")
     return value
 
 
@@ -64,30 +64,30 @@ def _decoded(value: Any) -> Any:
     try:
         return unquote(value, errors="strict") if isinstance(value, str) else value
     except UnicodeDecodeError:
-        raise refusal("INVALID_ID_FORMAT", "must be percent-encoded UTF-8") from None
+        raise field_error("INVALID_ID_FORMAT", "must be percent-encoded UTF-8") from None
 
 
 def _check_free(value: str) -> str:
     if value in RESERVED_IDS:
-        raise refusal("INVALID_ID_FORMAT", f"must not be {value!r}, which is a route of its own")
+        raise field_error("INVALID_ID_FORMAT", f"must not be {value!r}, which is a route of its own")
     return value
 
 
 def _check_text(value: str) -> str:
     if not value.strip():
-        raise refusal("MISSING_REQUIRED_FIELD", "must not be blank")
+        raise field_error("MISSING_REQUIRED_FIELD", "must not be blank")
     return value
 
 
 def _check_importance(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
-        raise refusal("INVALID_IMPORTANCE", "must be a whole number from 0 to 100")
+        raise field_error("INVALID_IMPORTANCE", "must be a whole number from 0 to 100")
     return value
 
 
 def _check_tag(value: str) -> str:
     if not value.strip() or len(value) > MAX_TAG_CHARS:
-        raise refusal("INVALID_FORMAT", f"must not be blank, nor longer than {MAX_TAG_CHARS} characters")
+        raise field_error("INVALID_FORMAT", f"must not be blank, nor longer than {MAX_TAG_CHARS} characters")
     return value
 
 
@@ -110,7 +110,7 @@ def to_ms(value: Any) -> int:
             return _of_unix(str(value))
     except (ValueError, OverflowError, OSError):
         pass
-    raise refusal(
+    raise field_error(
         "INVALID_FORMAT",
         "must be a time: RFC 3339 with a zone, such as 2024-01-01T00:00:00Z, or Unix time of 10 digits for seconds, "
         "13 for milliseconds or 16 for microseconds",
@@ -137,7 +137,7 @@ def _in_calendar(ms: int) -> int:
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
-        raise refusal("INVALID_FORMAT", "must be a finite number")
+        raise field_error("INVALID_FORMAT", "must be a finite number")
     return value
 
 
@@ -178,7 +178,7 @@ Name = Annotated[Text, Field(max_length=MAX_NAME_CHARS)]
 Word = Annotated[Text, Field(max_length=MAX_TAG_CHARS)]
 """A word that things are told apart by."""
 
-Question = Annotated[Text, Field(max_length=MAX_TEXT_CHARS)]
+QueryText = Annotated[Text, Field(max_length=MAX_TEXT_CHARS)]
 """A text to search by, at most as long as a message can be; what it begins with counts."""
 
 Time = Annotated[
@@ -208,8 +208,8 @@ class _FitsEntry:
         return {"maxLength": MAX_TEXT_CHARS, **handler(core)}
 
 
-Said = Annotated[Text, AfterValidator(redact), _FitsEntry()]
+MaskedText = Annotated[Text, AfterValidator(mask), _FitsEntry()]
 """A text of what people say, which is stored: without personal data, where the settings want that."""
 
-SaidJson = Annotated[Json, AfterValidator(redact_all)]
+MaskedJson = Annotated[Json, AfterValidator(mask_all)]
 """The same of a JSON object."""

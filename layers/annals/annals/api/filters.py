@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJson
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from annals.api.fields import Json, Model, refusal
+from annals.api.fields import Json, Model, field_error
 from annals.errors import InvalidInput
 from annals.json_text import field_name
 
@@ -31,34 +31,34 @@ MAX_CHARS = 1_000
 
 T = TypeVar("T")
 
-Place = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
     """What is wrong with a filter, and where in it."""
 
     code: str
-    place: Place
+    place: FieldPath
     text: str
 
 
-def demand_conditions(said: Any) -> Any:
+def require_conditions(said: Any) -> Any:
     """A filter as it is. Raises a refusal, which names the condition, where one says nothing or is out of bounds."""
     if fault := _find_fault(said):
-        raise refusal(fault.code, fault.text, fault.place)
+        raise field_error(fault.code, fault.text, fault.place)
     return said
 
 
-def demand_query_conditions(said: Mapping[str, str]) -> None:
+def require_query_conditions(said: Mapping[str, str]) -> None:
     """The same for the filter that query parameters make. Raises InvalidInput, which names the parameter."""
     if fault := _find_fault(said):
         field = field_name(fault.place) or None
         raise InvalidInput(fault.code, f"{field or 'The filter'} {fault.text}.", field=field)
 
 
-def _demand_not_null(said: Any) -> Any:
+def _require_not_null(said: Any) -> Any:
     if said is None:
-        raise refusal("INVALID_FILTER", NOTHING)
+        raise field_error("INVALID_FILTER", NOTHING)
     return said
 
 
@@ -76,7 +76,7 @@ def _find_fault(said: Any) -> Fault | None:
     return None
 
 
-def _conditions(said: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, Any]]:
+def _conditions(said: Mapping[str, Any], place: FieldPath) -> Iterator[tuple[FieldPath, Any]]:
     """What a filter asks for, each with its place: what is no object, or an empty one. Operators are no places."""
     for name, value in said.items():
         inner = place if name.startswith("$") else (*place, name)
@@ -86,7 +86,7 @@ def _conditions(said: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, 
             yield inner, value
 
 
-def _fault_of(value: Any, place: Place) -> Fault | None:
+def _fault_of(value: Any, place: FieldPath) -> Fault | None:
     if _is_empty(value):
         return Fault("INVALID_FILTER", place, NOTHING)
     if len(place) > MAX_DEPTH:
@@ -132,12 +132,12 @@ class Filter(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _demand_conditions(cls, said: Any) -> Any:
-        return demand_conditions(said)
+    def _require_conditions(cls, said: Any) -> Any:
+        return require_conditions(said)
 
 
-Narrowing = Annotated[T | None, BeforeValidator(_demand_not_null), _Without()]
+Omittable = Annotated[T | None, BeforeValidator(_require_not_null), _Without()]
 """A field beside a filter that narrows what is meant, unless it is left out; null would look alike, and is refused."""
 
-JsonFilter = Annotated[Json, Field(max_length=MAX_CONDITIONS), AfterValidator(demand_conditions)]
+JsonFilter = Annotated[Json, Field(max_length=MAX_CONDITIONS), AfterValidator(require_conditions)]
 """A filter whose conditions nest."""

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from annals import json_text
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge, Unavailable
-from annals.json_text import Place
+from annals.json_text import FieldPath
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -42,7 +42,7 @@ THROTTLED = {
 }
 
 
-def problem(error: AnnalsError, request_id: str) -> dict[str, Any]:
+def problem_details(error: AnnalsError, request_id: str) -> dict[str, Any]:
     """The problem details of an error."""
     details: dict[str, Any] = {
         "type": "about:blank",
@@ -108,7 +108,7 @@ UNION_TAGS = {"<message>", "<messages>"}
 """How models name the branches of their unions; callers never wrote them."""
 
 
-def field_name(place: Place) -> str:
+def field_name(place: FieldPath) -> str:
     """A place in a request as callers know it."""
     return json_text.field_name([part for part in place if part not in UNION_TAGS])
 

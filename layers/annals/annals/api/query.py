@@ -11,7 +11,7 @@ from annals.api.fields import to_ms
 from annals.errors import InvalidInput
 
 
-def demand_known(query: Mapping[str, str], names: Collection[str], code: str = "UNKNOWN_FIELD") -> None:
+def require_known(query: Mapping[str, str], names: Collection[str], code: str = "UNKNOWN_FIELD") -> None:
     """Raise InvalidInput for a parameter that is none of these."""
     for name in query.keys() - set(names):
         raise InvalidInput(code, f"There is no query parameter {name!r} here.", field=name)
@@ -21,7 +21,7 @@ UNFILTERED = frozenset({"cursor", "format", "limit", "lastRuns", "maxTokens", "o
 """The parameters that no route takes as a condition on what is meant."""
 
 
-def demand_said(query: Iterable[tuple[str, str]]) -> None:
+def require_not_blank(query: Iterable[tuple[str, str]]) -> None:
     """Raise InvalidInput for a parameter that says nothing: ``userId=`` would mean everybody."""
     for name, value in query:
         if not value.strip() and name not in UNFILTERED:
@@ -30,10 +30,10 @@ def demand_said(query: Iterable[tuple[str, str]]) -> None:
 
 def read_time(query: Mapping[str, str], name: str) -> int | None:
     """A parameter that is a time, in Unix milliseconds. Raises InvalidInput."""
-    return time_of(query[name], name) if name in query else None
+    return parse_time(query[name], name) if name in query else None
 
 
-def time_of(value: Any, field: str) -> int:
+def parse_time(value: Any, field: str) -> int:
     """A time as callers write it, in Unix milliseconds. Raises InvalidInput."""
     try:
         return to_ms(value)
@@ -41,7 +41,7 @@ def time_of(value: Any, field: str) -> int:
         raise InvalidInput("INVALID_FORMAT", f"{field} {error.message()}.", field=field) from None
 
 
-def read_words(query: Mapping[str, str], name: str) -> list[str]:
+def read_list(query: Mapping[str, str], name: str) -> list[str]:
     """A parameter that is a comma-separated list. Raises InvalidInput for a blank in it."""
     if name not in query:
         return []

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from annals.cli.files import finished_file
 from annals.cli.progress import byte_bar
-from annals.cli.service import Service, demand_success
+from annals.cli.service import Service, require_success
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Wanted:
 def run(service: Service, wanted: Wanted, output: Path) -> None:
     """Write what is wanted. Raises CommandFailed, and then keeps no file."""
     with service.client() as client, client.stream("GET", wanted.path, params=wanted.query) as answer:
-        demand_success(answer)
+        require_success(answer)
         with finished_file(output) as file, byte_bar("exported") as bar:
             for chunk in answer.iter_bytes():
                 file.write(chunk)

@@ -11,9 +11,9 @@ from annals.cli.files import CommandFailed
 from annals.cli.progress import item_bar
 from annals.errors import AnnalsError, ConfigurationError
 from annals.memory import adapters
-from annals.memory.indexing.drift import LAG_S, Drift, find_drift
-from annals.memory.indexing.indexer import Unindexed
-from annals.memory.indexing.table_scan import items_of_tables
+from annals.memory.indexing.drift import LAG_S, DriftReport, find_drift
+from annals.memory.indexing.indexer import IndexFailures
+from annals.memory.indexing.table_scan import count_table_items
 from annals.operations.rebuild import drop_heads_ahead, rebuild_heads, rebuild_index, rebuild_people
 from annals.operations.redrive import redrive
 
@@ -35,7 +35,7 @@ def run_heads(*, drop_ahead: bool) -> int:
 
 def run_people() -> int:
     """Write anew what leads to a person's things."""
-    with _answering(), item_bar("items", items_of_tables()) as bar:
+    with _answering(), item_bar("items", count_table_items()) as bar:
         rebuilt = rebuild_people(bar.update)
     sys.stdout.write(f"{rebuilt.items} items\n")
     return 0
@@ -47,18 +47,18 @@ def run_index(*, beside: str, restart: bool) -> int:
         index, embedder = adapters.index(), adapters.embedder()
         if restart:
             index.drop_next()
-        with item_bar("indexed", items_of_tables()) as bar:
+        with item_bar("indexed", count_table_items()) as bar:
             rebuilt = rebuild_index(index, embedder, bar.update, beside=beside)
         sys.stdout.write(f"{rebuilt.items} items indexed, and the new index is in service\n")
         _tell_failures(rebuilt.failed)
-        with item_bar("compared", items_of_tables()) as bar:
+        with item_bar("compared", count_table_items()) as bar:
             drift = find_drift(index, embedder, bar.update, lag_s=LAG_S)
     return _tell(drift, as_json=False)
 
 
 def run_drift(*, repair: bool, as_json: bool) -> int:
     """Compare the search index with the tables, and repair it where that is wanted."""
-    with _answering(), item_bar("compared", items_of_tables()) as bar:
+    with _answering(), item_bar("compared", count_table_items()) as bar:
         drift = find_drift(adapters.index(), adapters.embedder(), bar.update, repair=repair, lag_s=LAG_S)
     status = _tell(drift, as_json=as_json)
     return (1 if drift.failed.count else 0) if repair else status
@@ -78,7 +78,7 @@ def run_redrive(url: str) -> int:
     return 1 if redriven.failed or redriven.expired else 0
 
 
-def _tell(drift: Drift, *, as_json: bool) -> int:
+def _tell(drift: DriftReport, *, as_json: bool) -> int:
     """Print a report; 0 where nothing is off."""
     if as_json:
         sys.stdout.write(
@@ -92,7 +92,7 @@ def _tell(drift: Drift, *, as_json: bool) -> int:
     return 1 if any(drift.counts.values()) else 0
 
 
-def _tell_failures(failed: Unindexed) -> None:
+def _tell_failures(failed: IndexFailures) -> None:
     if failed.count:
         sys.stdout.write(f"{failed.count} could not be indexed\n")
     for memory_id, reason in failed.first.items():

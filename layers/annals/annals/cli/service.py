@@ -39,12 +39,12 @@ class Service:
         timeout = httpx.Timeout(30, read=120)
         try:
             with httpx.Client(base_url=self.url.rstrip("/"), headers=headers, timeout=timeout) as client:
-                self._demand_answer(client)
+                self._require_answer(client)
                 yield client
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CommandFailed(f"the connection to {self.url} failed: {error}") from None
 
-    def _demand_answer(self, client: httpx.Client) -> None:
+    def _require_answer(self, client: httpx.Client) -> None:
         try:
             client.get("/v1/health")
         except httpx.ConnectError as error:
@@ -66,11 +66,11 @@ def post(client: httpx.Client, path: str, body: bytes, query: Mapping[str, str])
         if is_last or not (answer.status_code in BUSY or "retry-after" in answer.headers):
             break
         time.sleep(_wait_s(answer, number))
-    demand_success(answer)
+    require_success(answer)
     return answer.json()
 
 
-def demand_success(answer: httpx.Response) -> None:
+def require_success(answer: httpx.Response) -> None:
     """Raise Refused, in the words of the service, for any answer but a success."""
     if answer.is_success:
         return

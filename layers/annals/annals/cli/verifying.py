@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from annals.cli.files import CommandFailed, open_lines
-from annals.ledger.lines import DamagedLine
-from annals.ledger.offline import Checked, verify_lines
+from annals.ledger.export_lines import DamagedLine
+from annals.ledger.offline import VerifiedConversation, verify_lines
 
 
 def run(path: Path, head: str | None) -> int:
@@ -30,7 +30,7 @@ def _noted(head: str | None) -> bytes | None:
         raise CommandFailed(f"--head takes a hash in hexadecimal, not {head!r}") from None
 
 
-def _report(checked: Checked) -> str:
+def _report(checked: VerifiedConversation) -> str:
     found, name = checked.found, checked.header.conversation_id
     if not found.valid:
         return f"{name}: NOT VALID at seq {found.first_bad_seq}: {found.reason}\n"

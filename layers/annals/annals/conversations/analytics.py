@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annals.answers import Room, fitting_counted
-from annals.conversations.heads import FIGURES
+from annals.conversations.heads import ANALYTICS
 from annals.conversations.models import Analytics
 from annals.conversations.receipts import not_erased_check
-from annals.conversations.summaries import read_summary
-from annals.conversations.withdrawals import nothing_withdrawn_check, read_withdrawal
+from annals.conversations.redaction_version import find_redaction_version, not_redacted_since_check
+from annals.conversations.summary_store import find_summary
 from annals.database.dynamodb import Item, client, from_item
 from annals.database.state import state_item
 from annals.errors import RequestTooLarge
@@ -47,7 +47,7 @@ PART_SHARE = 0.4
 
 
 @dataclass
-class Figures:
+class AnalyticsCounts:
     """What was counted of a conversation up to seq ``seq``. Times are Unix milliseconds."""
 
     seq: int = 0
@@ -93,32 +93,32 @@ class Figures:
 
 def analyse(pk: str) -> Analytics:
     """The figures of a conversation as it is now."""
-    mark = read_withdrawal(pk)
+    mark = find_redaction_version(pk)
     kept = _read(pk)
     reached = kept.seq
     figures = _count_on(kept, pk)
     if figures.seq > reached:
         _keep(pk, figures, mark)
-    summary = read_summary(pk)
+    summary = find_summary(pk)
     return _show(figures, summary.topics if summary else ())
 
 
-def _count_on(figures: Figures, pk: str) -> Figures:
+def _count_on(figures: AnalyticsCounts, pk: str) -> AnalyticsCounts:
     """Count what was said since; all of it anew where something that was counted may have been withdrawn."""
     reached = figures.seq
     for entry in walk_readable(pk, first=reached + 1):
         if reached and entry.records[0].kind == REDACTION:
-            return _count_on(Figures(), pk)
+            return _count_on(AnalyticsCounts(), pk)
         figures.add(entry)
     return figures
 
 
-def _keep(pk: str, figures: Figures, mark: str | None) -> None:
+def _keep(pk: str, figures: AnalyticsCounts, mark: str | None) -> None:
     """Store the figures, unless the conversation was erased, or something of it redacted, since a mark was read.
 
     Those of so many participants or days that no item has room for them are counted anew each time.
     """
-    checks: list[Any] = [not_erased_check(*split_conversation_pk(pk)), nothing_withdrawn_check(pk, mark)]
+    checks: list[Any] = [not_erased_check(*split_conversation_pk(pk)), not_redacted_since_check(pk, mark)]
     try:
         put: Any = {"Put": {"TableName": settings().state_table, "Item": _to_figures_item(pk, figures)}}
         client().transact_write_items(TransactItems=[*checks, put])
@@ -127,24 +127,24 @@ def _keep(pk: str, figures: Figures, mark: str | None) -> None:
 
 
 def _figures_key(pk: str) -> Item:
-    return {"pk": {"S": pk}, "sk": {"S": FIGURES}}
+    return {"pk": {"S": pk}, "sk": {"S": ANALYTICS}}
 
 
-def _read(pk: str) -> Figures:
+def _read(pk: str) -> AnalyticsCounts:
     item = client().get_item(TableName=settings().state_table, Key=_figures_key(pk)).get("Item")
     if item is None:
-        return Figures()
+        return AnalyticsCounts()
     kept = json.loads(from_item(item)["figures"])
     values: Any = {name: Counter(value) if isinstance(value, dict) else value for name, value in kept.items()}
-    return Figures(**values)
+    return AnalyticsCounts(**values)
 
 
-def _to_figures_item(pk: str, figures: Figures) -> Item:
+def _to_figures_item(pk: str, figures: AnalyticsCounts) -> Item:
     said = {"participants": figures.participants, "days": figures.days, "topics": figures.topics}
     return state_item(_figures_key(pk), {"figures": dump(vars(figures))}, of="figures", said=said)
 
 
-def _show(figures: Figures, summarized: Sequence[str]) -> Analytics:
+def _show(figures: AnalyticsCounts, summarized: Sequence[str]) -> Analytics:
     """The API's analytics. The topics of the summary come first, then those that messages name most often."""
     named = dict.fromkeys([*summarized, *_words([topic for topic, _ in figures.topics.most_common(TOPICS)])])
     topics = list(named)[:TOPICS]

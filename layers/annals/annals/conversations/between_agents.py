@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, append_between
+from annals.conversations.create import NewConversation, append_or_create
 from annals.conversations.genesis import AGENT_AGENT
 from annals.conversations.models import SendBetweenAgents, SentBetweenAgents
 from annals.errors import InvalidInput
@@ -32,6 +32,6 @@ def send(caller: Caller, said: SendBetweenAgents, request: IdempotentRequest | N
         "metadata": said.metadata,
     }
     record = new_message({name: value for name, value in message.items() if value is not None})
-    genesis, stored = append_between(caller.tenant, new, caller.key_id, [record], request, said.thread_id)
+    genesis, stored = append_or_create(caller.tenant, new, caller.key_id, [record], request, said.thread_id)
     (shown,) = messages_of(stored.entry)
     return {**shown, "conversationId": genesis.conversation_id}, stored.replayed

@@ -10,22 +10,22 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals import telemetry
-from annals.conversations.genesis import Genesis, genesis_entry, read_genesis, read_genesis_entry
-from annals.conversations.heads import Head, first_head, to_head_item
-from annals.conversations.participant_locks import holder_pk, holder_put, read_holder
-from annals.conversations.read import read_conversation
+from annals.conversations.genesis import Genesis, genesis_entry, get_genesis, get_genesis_entry
+from annals.conversations.heads import Head, initial_head, to_head_item
+from annals.conversations.participant_locks import find_locked_conversation, lock_pk, lock_put
+from annals.conversations.read import get_head
 from annals.database.dynamodb import Item, client
 from annals.database.retries import tries
-from annals.database.state import cancellation_reasons, write_together
+from annals.database.state import cancellation_reasons, try_transaction
 from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationErased
 from annals.ledger.append import (
     RETRIED_REASONS,
-    Appended,
+    AppendResult,
     NewRecord,
     append,
     entry_put,
     next_entry,
-    replay_of_marker,
+    replay_marker,
 )
 from annals.ledger.entry import ERASED, NO_HASH, OPEN, Entry, Tail
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_marker, marker_put
@@ -46,7 +46,7 @@ class NewConversation:
 
 
 @dataclass(frozen=True)
-class Made:
+class CreateResult:
     """A conversation and whether it was made now; ``replayed`` if an earlier try of this request had made it."""
 
     head: Head
@@ -59,7 +59,9 @@ def new_conversation_id() -> str:
     return f"conv-{secrets.token_hex(10)}"
 
 
-def create(tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None) -> Made:
+def create(
+    tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None
+) -> CreateResult:
     """Make a conversation.
 
     Raises
@@ -71,19 +73,19 @@ def create(tenant: str, new: NewConversation, created_by: str, request: Idempote
     genesis, entry = _genesis(tenant, new, created_by, request)
     found = _write([entry], genesis, _marker(request, entry))
     if request and (marker := found.get(MARKER)):
-        earlier = replay_of_marker(request, marker, entry).entry
-        return Made(_made(earlier.pk), replayed=True)
-    return Made(first_head(genesis, Tail.of(entry)))
+        earlier = replay_marker(request, marker, entry).entry
+        return CreateResult(_made(earlier.pk), replayed=True)
+    return CreateResult(initial_head(genesis, Tail.of(entry)))
 
 
-def begin(
+def create_with_messages(
     tenant: str,
     new: NewConversation,
     created_by: str,
     records: Sequence[NewRecord],
     request: IdempotentRequest | None = None,
     thread_id: str | None = None,
-) -> tuple[Genesis, Appended]:
+) -> tuple[Genesis, AppendResult]:
     """Make a conversation with its first messages, or neither. An earlier try of the request is the answer.
 
     Raises
@@ -96,66 +98,68 @@ def begin(
     return _answer(genesis, entries[1], request, found)
 
 
-def get_or_create(tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None) -> Made:
+def get_or_create(
+    tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None
+) -> CreateResult:
     """The conversation of these participants, made if there is none; however many ask at once, it is one.
 
     Raises IdempotencyKeyReused, and ConversationErased where an earlier try of the request found what was erased since.
     """
-    pk = holder_pk(tenant, new.type, new.participants)
+    pk = lock_pk(tenant, new.type, new.participants)
     for _ in tries(settings().append_patience_s):
         if request and (found := find_marker(request)):
             return _asked_before(tenant, request, found)
         held, erased = _read_held(tenant, pk)
         if held:
-            head = read_conversation(tenant, held)
-            if not request or write_together([_told_put(request, head.pk)]):
-                return Made(head, created=False)
+            head = get_head(tenant, held)
+            if not request or try_transaction([_told_put(request, head.pk)]):
+                return CreateResult(head, created=False)
             continue
         genesis, entry = _genesis(tenant, new, created_by)
-        guards = {HOLDER: holder_put(pk, genesis.conversation_id, erased)}
+        guards = {HOLDER: lock_put(pk, genesis.conversation_id, erased)}
         if request:
             told = {"conversationId": genesis.conversation_id, "created": True}
             guards[MARKER] = marker_put(request, told, entry.salts)
         if not _write([entry], genesis, guards):
-            return Made(first_head(genesis, Tail.of(entry)))
+            return CreateResult(initial_head(genesis, Tail.of(entry)))
     raise AppendConflict(new.conversation_id or pk)
 
 
 def _told_put(request: IdempotentRequest, pk: str) -> dict[str, Any]:
     """The marker of a request that found a conversation."""
-    genesis, entry = read_genesis_entry(pk)
+    genesis, entry = get_genesis_entry(pk)
     return marker_put(request, {"conversationId": genesis.conversation_id, "created": False}, entry.salts)
 
 
-def _asked_before(tenant: str, request: IdempotentRequest, marker: Item) -> Made:
+def _asked_before(tenant: str, request: IdempotentRequest, marker: Item) -> CreateResult:
     """What an earlier try of the request was told. Raises IdempotencyKeyReused and ConversationErased."""
-    told = request.result_of(marker)
-    head = read_conversation(tenant, told["conversationId"])
-    _, entry = read_genesis_entry(head.pk)
-    request.result_of(marker, entry.salts)
-    return Made(_made(head.pk) if told["created"] else head, told["created"], replayed=True)
+    told = request.read_result(marker)
+    head = get_head(tenant, told["conversationId"])
+    _, entry = get_genesis_entry(head.pk)
+    request.read_result(marker, entry.salts)
+    return CreateResult(_made(head.pk) if told["created"] else head, told["created"], replayed=True)
 
 
-def append_between(
+def append_or_create(
     tenant: str,
     new: NewConversation,
     created_by: str,
     records: Sequence[NewRecord],
     request: IdempotentRequest | None = None,
     thread_id: str | None = None,
-) -> tuple[Genesis, Appended]:
+) -> tuple[Genesis, AppendResult]:
     """Append to the conversation of these participants; if there is none, it is made with what is appended.
 
     Raises what ``ledger.append`` raises; then no conversation was made.
     """
-    pk = holder_pk(tenant, new.type, new.participants)
+    pk = lock_pk(tenant, new.type, new.participants)
     for _ in tries(settings().append_patience_s):
         held, erased = _read_held(tenant, pk)
         if held:
             stored = append(tenant, held, records, request=request, thread_id=thread_id)
-            return read_genesis(*split_conversation_pk(stored.entry.pk)), stored
+            return get_genesis(*split_conversation_pk(stored.entry.pk)), stored
         genesis, entries = _begun(tenant, new, created_by, records, request, thread_id)
-        holder = {HOLDER: holder_put(pk, genesis.conversation_id, erased)}
+        holder = {HOLDER: lock_put(pk, genesis.conversation_id, erased)}
         found = _write(entries, genesis, {**_marker(request, entries[1]), **holder})
         if MARKER in found or not found:
             return _answer(genesis, entries[1], request, found)
@@ -168,13 +172,13 @@ MARKER, HOLDER = "marker", "holder"
 
 def _made(pk: str) -> Head:
     """A conversation as it was made."""
-    genesis, entry = read_genesis_entry(pk)
-    return first_head(genesis, Tail.of(entry))
+    genesis, entry = get_genesis_entry(pk)
+    return initial_head(genesis, Tail.of(entry))
 
 
 def _read_held(tenant: str, pk: str) -> tuple[str | None, str | None]:
     """The conversation that participants share, and the one that they shared until it was erased."""
-    holder = read_holder(pk)
+    holder = find_locked_conversation(pk)
     tail = read_tail(conversation_pk(tenant, holder)) if holder else None
     return (None, holder) if tail and tail.state == ERASED else (holder, None)
 
@@ -215,13 +219,13 @@ def _marker(request: IdempotentRequest | None, entry: Entry) -> dict[str, Mappin
 
 def _answer(
     genesis: Genesis, entry: Entry, request: IdempotentRequest | None, found: Mapping[str, Item]
-) -> tuple[Genesis, Appended]:
+) -> tuple[Genesis, AppendResult]:
     """What was stored: by this request, or by an earlier try of it."""
     if request is None or not found:
         telemetry.count("Appends")
-        return genesis, Appended(entry)
-    earlier = replay_of_marker(request, found[MARKER], entry)
-    return read_genesis(*split_conversation_pk(earlier.entry.pk)), earlier
+        return genesis, AppendResult(entry)
+    earlier = replay_marker(request, found[MARKER], entry)
+    return get_genesis(*split_conversation_pk(earlier.entry.pk)), earlier
 
 
 def _write(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapping[str, Any]]) -> dict[str, Item]:
@@ -233,7 +237,7 @@ def _write(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapp
         What stood in the places of guards already: then nothing was written.
     """
     # The head's item first: what it has no room for is said by its field.
-    head = to_head_item(first_head(genesis, Tail.of(entries[0])))
+    head = to_head_item(initial_head(genesis, Tail.of(entries[0])))
     puts: list[Any] = [
         *({"Put": entry_put(entry)} for entry in entries),
         {"Put": {"TableName": settings().state_table, "Item": head}},
@@ -249,7 +253,7 @@ def _write(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapp
             told = zip(guards, reasons[len(entries) + 1 :], strict=True)
             if found := {name: reason["Item"] for name, reason in told if reason["Code"] == "ConditionalCheckFailed"}:
                 return found
-            _demand_free(genesis, reasons[0])
+            _require_free(genesis, reasons[0])
             if not {reason["Code"] for reason in reasons} <= RETRIED_REASONS:
                 raise
         else:
@@ -271,7 +275,7 @@ _NOTHING = Tail(-1, 0, OPEN, 0, NO_HASH, recent=())
 """What is in front of a genesis."""
 
 
-def _demand_free(genesis: Genesis, reason: Mapping[str, Any]) -> None:
+def _require_free(genesis: Genesis, reason: Mapping[str, Any]) -> None:
     if reason["Code"] != "ConditionalCheckFailed":
         return
     tail = read_tail(conversation_pk(genesis.tenant, genesis.conversation_id))

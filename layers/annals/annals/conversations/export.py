@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from annals.access.caller import Caller
 from annals.api.query import read_flag
-from annals.conversations.formats import CSV, CSV_AS_SAID, FORMATS, LEDGER, Format, keeps_formulas
+from annals.conversations.formats import CSV, FORMATS, LEDGER, UNGUARDED_CSV, Format, keeps_formulas
 from annals.conversations.lists import Selection
-from annals.conversations.read import demand_space
+from annals.conversations.read import require_space
 from annals.conversations.snapshot import snapshot, snapshots
 from annals.errors import InvalidInput
 
@@ -18,14 +18,14 @@ OPTIONS = ("format", "includeMetadata", "formulas")
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """How an export is to be written."""
 
     format: Format
     with_metadata: bool = True
 
 
-def read_options(query: Mapping[str, str]) -> Options:
+def read_options(query: Mapping[str, str]) -> ExportOptions:
     """The options that query parameters name. Raises InvalidInput INVALID_FORMAT."""
     name = query.get("format", "json")
     if name not in FORMATS:
@@ -35,22 +35,22 @@ def read_options(query: Mapping[str, str]) -> Options:
         detail = "A ledger is exported as it is hashed, with its metadata."
         raise InvalidInput("INVALID_FORMAT", detail, field="includeMetadata")
     keeps = keeps_formulas(query) and name == CSV
-    return Options(CSV_AS_SAID if keeps else FORMATS[name], with_metadata)
+    return ExportOptions(UNGUARDED_CSV if keeps else FORMATS[name], with_metadata)
 
 
-def export_one(caller: Caller, conversation_id: str, options: Options) -> Iterator[str]:
+def export_one(caller: Caller, conversation_id: str, options: ExportOptions) -> Iterator[str]:
     """The pieces of a conversation's file. Raises ConversationNotFound or ConversationErased, at once."""
-    demand_space(caller.tenant, conversation_id, caller.spaces)
+    require_space(caller.tenant, conversation_id, caller.spaces)
     found = snapshot(
         caller.tenant,
         conversation_id,
         with_metadata=options.with_metadata,
         with_damage=options.format.with_damage,
     )
-    return options.format.of_one(found)
+    return options.format.write_one(found)
 
 
-def export_many(chosen: Selection, options: Options) -> Iterator[str]:
+def export_many(chosen: Selection, options: ExportOptions) -> Iterator[str]:
     """The pieces of a file of all conversations of a selection, the oldest first."""
     found = snapshots(chosen, with_metadata=options.with_metadata, with_damage=options.format.with_damage)
-    return options.format.of_many(found, with_metadata=options.with_metadata)
+    return options.format.write_many(found, with_metadata=options.with_metadata)

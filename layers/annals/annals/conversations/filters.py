@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from annals.api.fields import MAX_ID_CHARS
-from annals.api.filters import demand_query_conditions
-from annals.api.query import time_of
+from annals.api.filters import require_query_conditions
+from annals.api.query import parse_time
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.conversations.heads import STATUSES, Head
 from annals.errors import InvalidInput
@@ -31,7 +31,7 @@ BOUNDS = {
 }
 """The filters that are another way of writing a condition."""
 
-MEMBERS = {
+PARTICIPANT_FILTERS = {
     "participants.userId": ("userId",),
     "participants.agentId": ("agentId",),
     "participants.agent1": ("agent1", "agent2"),
@@ -40,9 +40,9 @@ MEMBERS = {
 }
 """The filters that name a member, and which participants each one means; the order of two agents does not matter."""
 
-SPACE = "participants.memorySpaceId"
+SPACE_FILTER = "participants.memorySpaceId"
 
-WORDS = {"type": ("INVALID_TYPE", (USER_AGENT, AGENT_AGENT)), "status": ("INVALID_FILTER", STATUSES)}
+ENUM_FILTERS = {"type": ("INVALID_TYPE", (USER_AGENT, AGENT_AGENT)), "status": ("INVALID_FILTER", STATUSES)}
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": lambda found, wanted: _same(found, wanted),
@@ -58,7 +58,7 @@ PUBLIC_OPERATORS = ("$eq", "$in", "$gte", "$lte", "$contains")
 
 
 @dataclass(frozen=True)
-class Condition:
+class ConversationCondition:
     """One thing that a conversation must be: what is found at ``path`` compares to ``value``."""
 
     path: str
@@ -71,10 +71,10 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class ConversationFilter:
     """All that a conversation must be."""
 
-    all: tuple[Condition, ...] = ()
+    all: tuple[ConversationCondition, ...] = ()
 
     def hold(self, head: Head) -> bool:
         """Whether a conversation meets all of them."""
@@ -85,19 +85,19 @@ class Conditions:
         found = (each.value for each in self.all if each.path in paths and each.operator == "$eq")
         return next(found, None)
 
-    def without(self, *paths: str) -> Conditions:
+    def without(self, *paths: str) -> ConversationFilter:
         """The conditions on other paths."""
-        return Conditions(tuple(each for each in self.all if each.path not in paths))
+        return ConversationFilter(tuple(each for each in self.all if each.path not in paths))
 
 
-def from_query(query: Mapping[str, str], *reserved: str) -> Conditions:
+def filter_from_query(query: Mapping[str, str], *reserved: str) -> ConversationFilter:
     """The conditions of query parameters, but for those with a meaning of their own. Raises InvalidInput."""
     given = {name: value for name, value in query.items() if name not in reserved}
-    demand_query_conditions(given)
+    require_query_conditions(given)
     return _checked(_condition(name, "$eq", _typed(name, value), name) for name, value in given.items())
 
 
-def from_json(said: Mapping[str, Any], field: str = "filter") -> Conditions:
+def filter_from_json(said: Mapping[str, Any], field: str = "filter") -> ConversationFilter:
     """The conditions of a filter in a JSON body, a ``JsonFilter``. Raises InvalidInput."""
     return _checked(_nested(said, "", field), f"{field}.")
 
@@ -111,7 +111,7 @@ def _typed(name: str, value: str) -> Any:
     return int(value)
 
 
-def _nested(said: Mapping[str, Any], path: str, field: str) -> Iterator[Condition]:
+def _nested(said: Mapping[str, Any], path: str, field: str) -> Iterator[ConversationCondition]:
     for name, value in said.items():
         whole = f"{path}.{name}" if path else name
         if name.startswith("$"):
@@ -125,54 +125,54 @@ def _nested(said: Mapping[str, Any], path: str, field: str) -> Iterator[Conditio
             yield _condition(whole, "$eq", value, f"{field}.{name}")
 
 
-def _condition(path: str, operator: str, value: Any, field: str) -> Condition:
+def _condition(path: str, operator: str, value: Any, field: str) -> ConversationCondition:
     if path == "participants" and operator == "$contains":
         path, operator = "participants.contains", "$eq"
     if operator == "$eq" and path in BOUNDS:
         path, operator = BOUNDS[path]
-    _demand_known(path, field)
+    _require_known(path, field)
     if operator == "$in" and not isinstance(value, list):
         raise InvalidInput("INVALID_FILTER", f"{field}: $in takes a list.", field=field)
     values = value if operator == "$in" else [value]
-    if path in MEMBERS or path == SPACE:
-        _demand_ids(values, field)
+    if path in PARTICIPANT_FILTERS or path == SPACE_FILTER:
+        _require_ids(values, field)
     if path in (CREATED, LAST_MESSAGE):
-        value = time_of(value, field)
-    if path in WORDS:
-        code, allowed = WORDS[path]
-        _demand_among(code, values, allowed, field)
+        value = parse_time(value, field)
+    if path in ENUM_FILTERS:
+        code, allowed = ENUM_FILTERS[path]
+        _require_among(code, values, allowed, field)
     if path == COUNT and not all(map(_is_count, values)):
         raise InvalidInput("INVALID_RANGE", f"{field} must be a whole number from 0 to {MAX_SEQ}.", field=field)
-    return Condition(path, operator, value)
+    return ConversationCondition(path, operator, value)
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEQ
 
 
-def _demand_known(path: str, field: str) -> None:
-    known = path in MEMBERS or path in WORDS or path in (SPACE, COUNT, CREATED, LAST_MESSAGE)
+def _require_known(path: str, field: str) -> None:
+    known = path in PARTICIPANT_FILTERS or path in ENUM_FILTERS or path in (SPACE_FILTER, COUNT, CREATED, LAST_MESSAGE)
     if not known and not path.startswith("metadata."):
         raise InvalidInput("INVALID_FILTER", f"There is no filter {path!r}.", field=field)
 
 
-def _demand_ids(values: Collection[Any], field: str) -> None:
+def _require_ids(values: Collection[Any], field: str) -> None:
     if not all(isinstance(value, str) and len(value) <= MAX_ID_CHARS for value in values):
         detail = f"{field} must be text of at most {MAX_ID_CHARS} characters."
         raise InvalidInput("INVALID_FILTER", detail, field=field)
 
 
-def _demand_among(code: str, values: Collection[Any], allowed: tuple[str, ...], field: str) -> None:
+def _require_among(code: str, values: Collection[Any], allowed: tuple[str, ...], field: str) -> None:
     if not all(value in allowed for value in values):
         raise InvalidInput(code, f"{field} must be one of {', '.join(allowed)}.", field=field)
 
 
-def _checked(conditions: Iterator[Condition], prefix: str = "") -> Conditions:
+def _checked(conditions: Iterator[ConversationCondition], prefix: str = "") -> ConversationFilter:
     """The conditions, if no two of them leave a range empty; ``prefix`` stands before their names.
 
     Raises InvalidInput INVALID_DATE_RANGE.
     """
-    found = Conditions(tuple(conditions))
+    found = ConversationFilter(tuple(conditions))
     for what in (CREATED, LAST_MESSAGE):
         after = [each.value for each in found.all if (each.path, each.operator) == (what, "$gt")]
         before = [each.value for each in found.all if (each.path, each.operator) == (what, "$lt")]
@@ -185,16 +185,16 @@ def _checked(conditions: Iterator[Condition], prefix: str = "") -> Conditions:
 
 def _values(head: Head, path: str) -> Iterator[Any]:
     """What is found in a conversation at a path: of participants, each that the path means."""
-    if path in MEMBERS or path == SPACE:
-        names = MEMBERS.get(path, ("memorySpaceId",))
+    if path in PARTICIPANT_FILTERS or path == SPACE_FILTER:
+        names = PARTICIPANT_FILTERS.get(path, ("memorySpaceId",))
         yield from (head.genesis.participants[name] for name in names if name in head.genesis.participants)
     elif path.startswith("metadata."):
         yield _at(head.metadata, path.removeprefix("metadata."))
     else:
-        yield value_of(head, path)
+        yield head_value(head, path)
 
 
-def value_of(head: Head, path: str) -> Any:
+def head_value(head: Head, path: str) -> Any:
     """What a conversation has at one of the paths that can be sorted by, or its type or status."""
     return {
         "type": head.genesis.type,

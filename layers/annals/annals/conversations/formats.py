@@ -12,8 +12,8 @@ from annals.conversations.openai_chat import to_openai
 from annals.conversations.snapshot import Snapshot
 from annals.errors import DamagedEntry, InvalidInput
 from annals.json_text import dump
-from annals.ledger.lines import Header, damaged_line, entry_line, header_line
-from annals.ledger.messages import WITHDRAWN
+from annals.ledger.export_lines import Header, damaged_line, entry_line, header_line
+from annals.ledger.messages import HIDDEN_STATUSES
 from annals.times import now_ms
 
 COLUMNS = (
@@ -46,12 +46,12 @@ class Format:
     closing: str = ""
     with_damage: bool = False
 
-    def of_one(self, found: Snapshot) -> Iterator[str]:
+    def write_one(self, found: Snapshot) -> Iterator[str]:
         """The pieces of a file that holds one conversation."""
         yield self.heading(found.with_metadata)
         yield from self.write(found)
 
-    def of_many(self, found: Iterable[Snapshot], *, with_metadata: bool) -> Iterator[str]:
+    def write_many(self, found: Iterable[Snapshot], *, with_metadata: bool) -> Iterator[str]:
         """The pieces of a file that holds any number of conversations."""
         yield self.heading(with_metadata)
         yield self.opening
@@ -81,10 +81,12 @@ def _csv(found: Snapshot, *, guard: bool = True) -> Iterator[str]:
     conversation_id = found.head.genesis.conversation_id
     for message in found.messages():
         values = {"conversationId": conversation_id, "kind": "message", **message}
-        yield csv_text.row([_cell(values, name) for name in columns_of(with_metadata=found.with_metadata)], guard=guard)
+        yield csv_text.row(
+            [_cell(values, name) for name in csv_columns(with_metadata=found.with_metadata)], guard=guard
+        )
 
 
-def columns_of(*, with_metadata: bool) -> tuple[str, ...]:
+def csv_columns(*, with_metadata: bool) -> tuple[str, ...]:
     """The columns of a CSV file."""
     return COLUMNS if with_metadata else tuple(name for name in COLUMNS if name != "metadata")
 
@@ -98,7 +100,7 @@ def _cell(values: Mapping[str, Any], name: str) -> Any:
 def _openai_chat(found: Snapshot) -> Iterator[str]:
     """One line: the preamble as a system message, then what was said. What was redacted is not there."""
     yield '{"messages":['
-    said = (to_openai(message) for message in found.messages() if message.get("status") not in WITHDRAWN)
+    said = (to_openai(message) for message in found.messages() if message.get("status") not in HIDDEN_STATUSES)
     for place, message in enumerate(said):
         yield ("," if place else "") + dump(message)
     yield "]}\n"
@@ -124,13 +126,13 @@ CSV_TYPE = "text/csv; charset=utf-8"
 FORMATS = {
     "json": Format("application/json", ".json", _json, opening='{"conversations":[', between=",", closing="]}"),
     "jsonl": Format(NDJSON, ".jsonl", _jsonl),
-    CSV: Format(CSV_TYPE, ".csv", _csv, heading=lambda metadata: csv_text.row(columns_of(with_metadata=metadata))),
+    CSV: Format(CSV_TYPE, ".csv", _csv, heading=lambda metadata: csv_text.row(csv_columns(with_metadata=metadata))),
     "openai-chat": Format(NDJSON, ".openai.jsonl", _openai_chat),
     LEDGER: Format(NDJSON, ".ledger.jsonl", _ledger, with_damage=True),
 }
 """The formats by name."""
 
-CSV_AS_SAID = replace(FORMATS[CSV], write=partial(_csv, guard=False))
+UNGUARDED_CSV = replace(FORMATS[CSV], write=partial(_csv, guard=False))
 """CSV in which formulas are kept."""
 
 

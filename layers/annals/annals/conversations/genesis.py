@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from annals.database.damage import report
+from annals.database.damage import report_damage
 from annals.errors import ConversationNotFound, DamagedEntry
 from annals.json_text import dump
 from annals.ledger.entry import GENESIS, NO_HASH, OPEN, Entry, Record
@@ -65,13 +65,13 @@ def genesis_entry(genesis: Genesis, entry_id: str) -> Entry:
     ).chained()
 
 
-def read_genesis(tenant: str, conversation_id: str) -> Genesis:
+def get_genesis(tenant: str, conversation_id: str) -> Genesis:
     """A conversation's genesis; this process reads it once. Raises ConversationNotFound."""
-    return read_genesis_entry(conversation_pk(tenant, conversation_id))[0]
+    return get_genesis_entry(conversation_pk(tenant, conversation_id))[0]
 
 
 @lru_cache(maxsize=10_000)
-def read_genesis_entry(pk: str) -> tuple[Genesis, Entry]:
+def get_genesis_entry(pk: str) -> tuple[Genesis, Entry]:
     """A conversation's genesis with the ledger's entry that holds it. Raises ConversationNotFound."""
     tenant, conversation_id = split_conversation_pk(pk)
     entry = next(walk(pk, last=0), None)
@@ -79,7 +79,7 @@ def read_genesis_entry(pk: str) -> tuple[Genesis, Entry]:
         raise ConversationNotFound(conversation_id)
     body = entry.records[0].said()
     if entry.records[0].kind != GENESIS or body is None:
-        raise report(DamagedEntry(pk, entry_sk(0), "it is not the genesis that was written"))
+        raise report_damage(DamagedEntry(pk, entry_sk(0), "it is not the genesis that was written"))
     genesis = Genesis(
         tenant=tenant,
         conversation_id=conversation_id,

@@ -10,16 +10,16 @@ from zlib import crc32
 
 from botocore.exceptions import ClientError
 
-from annals.conversations.genesis import Genesis, read_genesis
+from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.receipts import not_erased_check
-from annals.database.damage import Types, misfit, readable, reading
+from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
-from annals.database.state import delete_partition, read_items, write_where
-from annals.errors import Damaged, RequestTooLarge
+from annals.database.state import delete_partition, read_items, run_transaction
+from annals.errors import DamagedItem, RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
 from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
-from annals.ledger.tail import LastMessage, last_message, read_tail
+from annals.ledger.tail import LastMessage, find_last_message, read_tail
 from annals.ledger.verify import Checkpoint
 from annals.settings import settings
 
@@ -29,11 +29,11 @@ MAX_METADATA_BYTES = 128 * 1024
 HEAD = "HEAD"
 """The sort key of a conversation's head."""
 
-FIGURES = "FIGURES"
+ANALYTICS = "FIGURES"
 """The sort key of the item that keeps a conversation's analytics."""
 
 ACTIVE, ARCHIVED = "active", "archived"
-ATTRIBUTES: Types = {
+ATTRIBUTES: AttributeTypes = {
     "type": str, "participants": dict, "creation": str, "createdBy": str, "createdAt": int, "metadata": str,
     "version": int, "messageCount": int, "changedAt": int, "tailAt": int, "lastMessageAt": int, "state": str,
     "archived": bool, "seq": int, "hash": bytes,
@@ -84,13 +84,13 @@ class Head:
         return Checkpoint(self.seq, self.hash)
 
 
-def first_head(genesis: Genesis, tail: Tail) -> Head:
+def initial_head(genesis: Genesis, tail: Tail) -> Head:
     """The head of a conversation of which nothing is known but its genesis entry."""
     at = genesis.created_at
     return Head(genesis, genesis.metadata, 1, 0, at, at, None, OPEN, False, tail.seq, tail.hash)
 
 
-def of_tail(tail: Tail, newest: LastMessage | None) -> dict[str, Any]:
+def head_fields_at(tail: Tail, newest: LastMessage | None) -> dict[str, Any]:
     """What of a head follows from the ledger's tail and the newest message."""
     return {
         "message_count": tail.count,
@@ -107,15 +107,15 @@ def head_key(pk: str) -> Item:
     return {"pk": {"S": pk}, "sk": {"S": HEAD}}
 
 
-def tenant_list(tenant: str, shard: int) -> str:
+def tenant_list_key(tenant: str, shard: int) -> str:
     return f"T#{escape(tenant)}#L#{shard}"
 
 
-def space_list(tenant: str, memory_space_id: str, shard: int) -> str:
+def space_list_key(tenant: str, memory_space_id: str, shard: int) -> str:
     return f"T#{escape(tenant)}#S#{escape(memory_space_id)}{_suffix(shard)}"
 
 
-def member_list(tenant: str, member: str, shard: int) -> str:
+def member_list_key(tenant: str, member: str, shard: int) -> str:
     return f"T#{escape(tenant)}#P#{escape(member)}{_suffix(shard)}"
 
 
@@ -157,23 +157,23 @@ def to_head_item(head: Head) -> Item:
         "archived": head.archived,
         "seq": head.seq,
         "hash": head.hash,
-        "tenantShard": tenant_list(genesis.tenant, tenant_shard),
-        "space": space_list(genesis.tenant, genesis.memory_space_id, shard) if genesis.memory_space_id else None,
-        "participant1": member_list(genesis.tenant, first, shard) if first else None,
-        "participant2": member_list(genesis.tenant, second, shard) if second else None,
+        "tenantShard": tenant_list_key(genesis.tenant, tenant_shard),
+        "space": space_list_key(genesis.tenant, genesis.memory_space_id, shard) if genesis.memory_space_id else None,
+        "participant1": member_list_key(genesis.tenant, first, shard) if first else None,
+        "participant2": member_list_key(genesis.tenant, second, shard) if second else None,
     }
     return to_item({name: value for name, value in values.items() if value is not None})
 
 
 def from_head_item(item: Mapping[str, Any]) -> Head:
     """The head of a stored item. Raises Damaged where it cannot be read."""
-    return reading(item, _from_item)
+    return decode_item(item, _from_item)
 
 
 def _from_item(item: Mapping[str, Any]) -> Head:
     values = from_item(item)
-    if reason := misfit(values, ATTRIBUTES, {}):
-        raise Damaged(values["pk"], values["sk"], reason)
+    if reason := find_mismatch(values, ATTRIBUTES, {}):
+        raise DamagedItem(values["pk"], values["sk"], reason)
     tenant, conversation_id = split_conversation_pk(values["pk"])
     genesis = Genesis(
         tenant=tenant,
@@ -199,19 +199,19 @@ def _from_item(item: Mapping[str, Any]) -> Head:
     )
 
 
-def read_head(pk: str) -> Head | None:
+def find_stored_head(pk: str) -> Head | None:
     """The stored head of a conversation, which may be behind its ledger, or None."""
     item = client().get_item(TableName=settings().state_table, Key=head_key(pk), ConsistentRead=True).get("Item")
     return from_head_item(item) if item else None
 
 
-def read_heads(pks: Iterable[str]) -> dict[str, Head]:
+def find_stored_heads(pks: Iterable[str]) -> dict[str, Head]:
     """The stored heads of many conversations, by partition key; without those that have none, or a damaged one."""
     found = read_items([head_key(pk) for pk in pks])
-    return {head.pk: head for head in readable(found, from_head_item)}
+    return {head.pk: head for head in decode_readable(found, from_head_item)}
 
 
-def project(pk: str) -> Head | None:
+def project_head(pk: str) -> Head | None:
     """Bring a conversation's head up to its ledger. Doing it again, late or twice, changes nothing.
 
     Returns the head as it is stored now; None for a conversation that is erased, or not there.
@@ -220,29 +220,29 @@ def project(pk: str) -> Head | None:
     if tail is None:
         return None
     if tail.state == ERASED:
-        drop_state(pk)
+        delete_conversation_state(pk)
         return None
     return _advance(pk, tail) or _restore(pk, tail)
 
 
-def figures_delete(pk: str) -> dict[str, Any]:
+def analytics_delete(pk: str) -> dict[str, Any]:
     """The part of a transaction that drops a conversation's analytics, if they are kept."""
-    return {"Delete": {"TableName": settings().state_table, "Key": {"pk": {"S": pk}, "sk": {"S": FIGURES}}}}
+    return {"Delete": {"TableName": settings().state_table, "Key": {"pk": {"S": pk}, "sk": {"S": ANALYTICS}}}}
 
 
 def state_deletes(pk: str) -> list[dict[str, Any]]:
     """The parts of a transaction that take a conversation out of the lists, with what is shown of it there."""
-    return [{"Delete": {"TableName": settings().state_table, "Key": head_key(pk)}}, figures_delete(pk)]
+    return [{"Delete": {"TableName": settings().state_table, "Key": head_key(pk)}}, analytics_delete(pk)]
 
 
-def drop_state(pk: str) -> None:
+def delete_conversation_state(pk: str) -> None:
     """Take a conversation out of the lists, and forget all that was kept beside its head."""
     delete_partition(pk)
 
 
 def _advance(pk: str, tail: Tail) -> Head | None:
     """Move the stored head forward to a tail, never back. None where there is no head."""
-    now = of_tail(tail, last_message(pk, tail))
+    now = head_fields_at(tail, find_last_message(pk, tail))
     values = {
         "messageCount": now["message_count"],
         "tailAt": now["tail_at"],
@@ -274,20 +274,20 @@ def _advance(pk: str, tail: Tail) -> Head | None:
 
 def _restore(pk: str, tail: Tail) -> Head | None:
     """Make a head that was lost, from the ledger alone."""
-    genesis = read_genesis(*split_conversation_pk(pk))
-    head = replace(first_head(genesis, tail), **of_tail(tail, last_message(pk, tail)))
+    genesis = get_genesis(*split_conversation_pk(pk))
+    head = replace(initial_head(genesis, tail), **head_fields_at(tail, find_last_message(pk, tail)))
     put = {
         "TableName": settings().state_table,
         "Item": to_head_item(head),
         "ConditionExpression": "attribute_not_exists(pk)",
     }
-    return head if store_beside_head(pk, {"Put": put}) else _advance(pk, tail)
+    return head if store_unless_erased(pk, {"Put": put}) else _advance(pk, tail)
 
 
-def store_beside_head(pk: str, write: dict[str, Any]) -> bool:
+def store_unless_erased(pk: str, write: dict[str, Any]) -> bool:
     """Do a write in a conversation's state, unless its erasure has begun, or the write's own condition fails.
 
     What is found in the ledger before an erasure would else be there again behind it. Raises AppendConflict.
     """
     tenant, conversation_id = split_conversation_pk(pk)
-    return write_where([write, not_erased_check(tenant, conversation_id)], conversation_id)
+    return run_transaction([write, not_erased_check(tenant, conversation_id)], conversation_id)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annals.api.cursors import PAGING, Cursors, damaged
-from annals.api.query import read_flag, read_time, read_words
+from annals.api.cursors import PAGING_PARAMS, Cursors, damaged
+from annals.api.query import read_flag, read_list, read_time
 from annals.conversations.message_models import ROLES
 from annals.errors import InvalidInput
-from annals.ledger.history import Page, Span
+from annals.ledger.history import HistoryPage, MessageRange
 from annals.ledger.messages import Message
 from annals.times import from_rfc3339
 
@@ -19,7 +19,7 @@ NAMES = (
     "lastRuns",
 )  # fmt: skip
 
-FREE = (*PAGING, "order", "offset", "after", "before")
+FREE = (*PAGING_PARAMS, "order", "offset", "after", "before")
 """The query parameters that a cursor needs not to be sent with."""
 
 Keep = Callable[[Message], bool]
@@ -39,7 +39,9 @@ class Asked:
         return all(value in (None, getattr(other, name)) for name, value in vars(self).items())
 
 
-def read_span(asked: Asked, cursor: str | None, cursors: Cursors, query: Mapping[str, str]) -> tuple[Asked, Span]:
+def read_span(
+    asked: Asked, cursor: str | None, cursors: Cursors, query: Mapping[str, str]
+) -> tuple[Asked, MessageRange]:
     """What a request asks for, and the span to read.
 
     A cursor brings its own direction and bounds; said again, they must be the same. Raises InvalidInput.
@@ -55,12 +57,12 @@ def read_span(asked: Asked, cursor: str | None, cursors: Cursors, query: Mapping
     return first, _span(first, after, before, offset, keep, archived)
 
 
-def _span(asked: Asked, after: int, before: int | None, offset: int, keep: Keep | None, archived: bool) -> Span:
+def _span(asked: Asked, after: int, before: int | None, offset: int, keep: Keep | None, archived: bool) -> MessageRange:
     forward = asked.order == "asc" or (asked.order is None and asked.after is not None)
-    return Span(forward, asked.order == "desc", after, before, offset, keep, archived)
+    return MessageRange(forward, asked.order == "desc", after, before, offset, keep, archived)
 
 
-def next_cursor(page: Page, asked: Asked, span: Span, cursors: Cursors) -> dict[str, Any]:
+def next_cursor(page: HistoryPage, asked: Asked, span: MessageRange, cursors: Cursors) -> dict[str, Any]:
     """The cursor of the page behind this one, where there is one."""
     if page.next_seq is None:
         return {}
@@ -71,7 +73,7 @@ def next_cursor(page: Page, asked: Asked, span: Span, cursors: Cursors) -> dict[
 def _read_keep(query: Mapping[str, str]) -> Keep | None:
     """What the filters ask of a message, or None where there is no filter."""
     wanted = {name: query[name] for name in ("threadId", "runId") if name in query}
-    roles = {_read_role(word) for word in read_words(query, "roles")}
+    roles = {_read_role(word) for word in read_list(query, "roles")}
     since, until = read_time(query, "since"), read_time(query, "until")
     if since is not None and until is not None and since >= until:
         raise InvalidInput("INVALID_DATE_RANGE", "since must be before until.", field="since")

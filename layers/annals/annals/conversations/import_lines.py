@@ -15,23 +15,23 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from annals import csv_text
-from annals.api.fields import ConversationId, MessageId, Model, SaidJson, Time, Word
+from annals.api.fields import ConversationId, MaskedJson, MessageId, Model, Time, Word
 from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
+from annals.conversations.derived_ids import derive_id
 from annals.conversations.formats import COLUMNS, JSON_COLUMNS
 from annals.conversations.genesis import USER_AGENT
 from annals.conversations.heads import metadata_text
 from annals.conversations.message_models import NewMessage
 from annals.conversations.models import ConversationType, Participants
-from annals.conversations.naming import name_of
 from annals.conversations.openai_chat import from_openai
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
-from annals.ledger.entry_items import demand_size
-from annals.ledger.messages import WITHDRAWN, new_message
-from annals.privacy.masking import redact_all
+from annals.ledger.entry_items import require_size
+from annals.ledger.messages import HIDDEN_STATUSES, new_message
+from annals.privacy.masking import mask_all
 from annals.times import to_rfc3339
 
 MAX_LINES = 100_000
@@ -41,7 +41,7 @@ MAX_CONVERSATIONS = 5_000
 CSV_BEGIN = "conversationId,kind,messageId,"
 """How an exported CSV file begins."""
 
-PARTICIPANTS = ("type", "memorySpaceId", "userId", "agentId", "participantId", "agent1", "agent2")
+OWNER_PARAMS = ("type", "memorySpaceId", "userId", "agentId", "participantId", "agent1", "agent2")
 """The query parameters that say whose the conversations of OpenAI's format are."""
 
 LINE_FIELDS = {"type", "conversationId", "messageId", "seq", "kind", "status"}
@@ -58,7 +58,7 @@ class ConversationLine(Model):
     conversation_type: ConversationType
     conversation_id: ConversationId
     participants: Participants
-    metadata: SaidJson = Field(default_factory=dict)
+    metadata: MaskedJson = Field(default_factory=dict)
     offset: Annotated[int, Field(ge=0, le=10**9)] = 0
     status: Literal["active", "sealed", "archived"] = "active"
     message_count: Annotated[int | None, Field(ge=0)] = None
@@ -103,7 +103,7 @@ class RedactedLine(Model):
 
 
 @dataclass(frozen=True)
-class BroughtMessage:
+class IncomingMessage:
     """A message that an import brings, and the record that would hold it."""
 
     said: Mapping[str, Any]
@@ -112,14 +112,14 @@ class BroughtMessage:
 
 
 @dataclass
-class Brought:
+class IncomingConversation:
     """A conversation that an import brings, or a part of one behind its first ``offset`` messages."""
 
     new: NewConversation
     conversation_id: str
     offset: int = 0
     sealed_at: int | None = None
-    messages: list[BroughtMessage] = field(default_factory=list)
+    messages: list[IncomingMessage] = field(default_factory=list)
     preamble: NewRecord | None = None
 
     @property
@@ -138,7 +138,7 @@ class Brought:
         return self.sealed_at == self.offset + len(self.messages)
 
 
-def read_lines(text: str, query: Mapping[str, str], tenant: str) -> list[Brought]:
+def parse_import(text: str, query: Mapping[str, str], tenant: str) -> list[IncomingConversation]:
     """The conversations of an import, in the order of their lines; those of OpenAI's format come last.
 
     A conversation of OpenAI's format is named for its line, so a line that is there twice is one conversation.
@@ -189,7 +189,7 @@ def _said_in_row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]
     row = dict(zip(columns, cells, strict=True))
     said: dict[str, Any] = {name: cell for name, cell in row.items() if cell and name != "seq"}
     said |= {name: parse(said[name]) for name in JSON_COLUMNS if name in said}
-    if said.get("status") not in WITHDRAWN:
+    if said.get("status") not in HIDDEN_STATUSES:
         said["content"] = row.get("content", "")
     return {"type": "message", **said}
 
@@ -200,8 +200,8 @@ class _Lines:
     def __init__(self, query: Mapping[str, str], tenant: str) -> None:
         self._query = query
         self._tenant = tenant
-        self._unowned: dict[str, tuple[dict[str, Any], list[BroughtMessage]]] = {}
-        self.found: dict[str, Brought] = {}
+        self._unowned: dict[str, tuple[dict[str, Any], list[IncomingMessage]]] = {}
+        self.found: dict[str, IncomingConversation] = {}
 
     def take(self, line: str) -> None:
         """Read a line. Raises AnnalsError or ValidationError."""
@@ -229,17 +229,17 @@ class _Lines:
         self._take_any(said)
 
     def _take_any(self, said: dict[str, Any]) -> None:
-        is_withdrawn = said.get("status") in WITHDRAWN
+        is_withdrawn = said.get("status") in HIDDEN_STATUSES
         self._take_message((RedactedLine if is_withdrawn else MessageLine).model_validate(said))
 
     def _take_conversation(self, line: ConversationLine) -> None:
         if line.conversation_id in self.found:
             raise InvalidInput("DUPLICATE_VALUES", f"conversation {line.conversation_id!r} was there before.")
         metadata_text(line.metadata)
-        participants = line.participants.of_type(line.conversation_type)
+        participants = line.participants.for_type(line.conversation_type)
         new = NewConversation(line.conversation_type, participants, line.metadata, line.conversation_id)
         sealed_at = line.message_count if line.status == "sealed" else None
-        self.found[line.conversation_id] = Brought(new, line.conversation_id, line.offset, sealed_at)
+        self.found[line.conversation_id] = IncomingConversation(new, line.conversation_id, line.offset, sealed_at)
 
     def _take_message(self, line: MessageLine | RedactedLine) -> None:
         if line.conversation_id not in self.found:
@@ -249,23 +249,23 @@ class _Lines:
             brought.messages.append(_message(line.said(), archived=line.status == "archived"))
         elif isinstance(line, MessageLine):
             brought.preamble = NewRecord(PREAMBLE, dump({**line.said(), "role": "system"}).encode())
-            demand_size(brought.preamble.body)
+            require_size(brought.preamble.body)
 
     def _take_openai(self, said: dict[str, Any], line: str) -> None:
-        metadata = redact_all({name: value for name, value in said.items() if name != "messages"})
+        metadata = mask_all({name: value for name, value in said.items() if name != "messages"})
         metadata_text(metadata)
         messages = [_message(message.said()) for message in _openai_messages(said["messages"])]
         self._unowned[line] = (metadata, messages)
 
-    def owned(self) -> Iterator[Brought]:
+    def owned(self) -> Iterator[IncomingConversation]:
         """The conversations of OpenAI's format, which are the query's owners'. Raises InvalidInput, ValidationError."""
         if not self._unowned:
             return
         kind, participants = _owners(self._query)
         for line, (metadata, messages) in self._unowned.items():
-            conversation_id = f"conv-{name_of(self._tenant, dump([kind, participants, line]))}"
+            conversation_id = f"conv-{derive_id(self._tenant, dump([kind, participants, line]))}"
             new = NewConversation(kind, participants, metadata, conversation_id)
-            yield Brought(new, conversation_id, messages=messages)
+            yield IncomingConversation(new, conversation_id, messages=messages)
 
 
 def _owners(query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
@@ -273,7 +273,7 @@ def _owners(query: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     said = {name: value for name, value in query.items() if name != "type"}
     try:
         owners = _Owners.model_validate({"type": query.get("type", USER_AGENT), "participants": said})
-        return owners.type, owners.participants.of_type(owners.type)
+        return owners.type, owners.participants.for_type(owners.type)
     except ValidationError as error:
         refusal = from_validation(error.errors())
     except InvalidInput as error:
@@ -304,10 +304,10 @@ def _openai_messages(said: Any) -> Iterator[NewMessage]:
             raise from_validation(named) from None
 
 
-def _message(said: dict[str, Any], *, archived: bool = False) -> BroughtMessage:
+def _message(said: dict[str, Any], *, archived: bool = False) -> IncomingMessage:
     record = new_message(said)
-    demand_size(record.body)
-    return BroughtMessage(said, record, archived)
+    require_size(record.body)
+    return IncomingMessage(said, record, archived)
 
 
 @contextmanager

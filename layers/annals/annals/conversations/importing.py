@@ -16,11 +16,11 @@ from itertools import groupby, islice
 from typing import TypeVar
 
 from annals.access.caller import Caller
-from annals.conversations.create import begin, create
-from annals.conversations.genesis import read_genesis
-from annals.conversations.import_lines import Brought, BroughtMessage
+from annals.conversations.create import create, create_with_messages
+from annals.conversations.genesis import get_genesis
+from annals.conversations.import_lines import IncomingConversation, IncomingMessage
 from annals.conversations.import_progress import NOT_YET, read_progress, store_progress
-from annals.conversations.read import demand_tail
+from annals.conversations.read import get_tail
 from annals.conversations.receipts import receipt_id, receipt_key
 from annals.database.dynamodb import Item
 from annals.database.retries import tries
@@ -33,14 +33,14 @@ from annals.errors import (
     ImportUnfinished,
     PreconditionFailed,
 )
-from annals.json_text import sorted_text
+from annals.json_text import canonical_text
 from annals.ledger.append import append
 from annals.ledger.entry import MESSAGE, Entry, Record, Tail
 from annals.ledger.entry_items import from_ledger_item
 from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
-from annals.ledger.messages import MARKS, numbered_messages, show
+from annals.ledger.messages import MEMORY_FIELD, numbered_messages, present_message
 from annals.settings import settings
 
 MAX_BATCH_BYTES = 300 * 1024
@@ -62,7 +62,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """What an import did to a conversation: how many messages it appended, how many were there before."""
 
     conversation_id: str
@@ -70,7 +70,7 @@ class Imported:
     skipped: int
 
 
-def import_all(caller: Caller, brought: Sequence[Brought], said: bytes) -> list[Imported]:
+def import_all(caller: Caller, brought: Sequence[IncomingConversation], said: bytes) -> list[ImportResult]:
     """Bring conversations in. All of them are compared with what there is before anything is stored.
 
     Parameters
@@ -88,46 +88,46 @@ def import_all(caller: Caller, brought: Sequence[Brought], said: bytes) -> list[
     ImportUnfinished : the time is over; the same request goes on where this one came to
     """
     for each in brought:
-        caller.demand_space(each.new.participants.get("memorySpaceId"))
+        caller.require_space(each.new.participants.get("memorySpaceId"))
     return _Import(caller, brought, said).run()
 
 
 class _Import:
     """The work on one request: first all conversations are compared, then brought in, each in their order."""
 
-    def __init__(self, caller: Caller, brought: Sequence[Brought], said: bytes) -> None:
+    def __init__(self, caller: Caller, brought: Sequence[IncomingConversation], said: bytes) -> None:
         self._caller = caller
         self._brought = brought
         self._said = said
         self._deadline = time.monotonic() + BUDGET_S
 
-    def run(self) -> list[Imported]:
+    def run(self) -> list[ImportResult]:
         taken = read_progress(self._caller, self._said) if len(self._brought) > STRIDE else []
         resumed = bool(taken)
         while len(taken) < len(self._brought):
             taken += self._compare(self._brought[len(taken) : len(taken) + STRIDE])
-            self._demand_time(taken)
+            self._require_time(taken)
         left = [place for place, count in enumerate(taken) if count == NOT_YET]
         while left:
             part, left = left[:STRIDE], left[STRIDE:]
             for place, count in zip(part, self._bring_all([self._brought[place] for place in part]), strict=True):
                 taken[place] = count
-            self._demand_time(taken)
+            self._require_time(taken)
         if resumed:
             store_progress(self._caller, self._said, [])
         return [
-            Imported(each.conversation_id, count, len(each.messages) - count)
+            ImportResult(each.conversation_id, count, len(each.messages) - count)
             for each, count in zip(self._brought, taken, strict=True)
         ]
 
-    def _demand_time(self, taken: list[int]) -> None:
+    def _require_time(self, taken: list[int]) -> None:
         """Raise ImportUnfinished where the time is over before all is done; how far it came is stored then."""
         done = len(taken) - taken.count(NOT_YET)
         if done < len(self._brought) and time.monotonic() > self._deadline:
             store_progress(self._caller, self._said, taken)
             raise ImportUnfinished(done, len(self._brought))
 
-    def _compare(self, part: Sequence[Brought]) -> list[int]:
+    def _compare(self, part: Sequence[IncomingConversation]) -> list[int]:
         """What is left to do for some conversations: nothing is imported of those that are there as a whole.
 
         Raises what stands in the way of bringing one in.
@@ -143,12 +143,12 @@ class _Import:
         whole |= {each.conversation_id for each, place in zip(others, places, strict=True) if place.is_all_of(each)}
         return [0 if each.conversation_id in whole else NOT_YET for each in part]
 
-    def _bring_all(self, part: Sequence[Brought]) -> list[int]:
+    def _bring_all(self, part: Sequence[IncomingConversation]) -> list[int]:
         """Bring conversations in; how many messages each took."""
         begun = self._read_begun(part)
         return _side_by_side(lambda each: self._bring(each, is_there=each.conversation_id in begun), part)
 
-    def _bring(self, brought: Brought, *, is_there: bool) -> int:
+    def _bring(self, brought: IncomingConversation, *, is_there: bool) -> int:
         """Make the conversation if it is missing, and append what it lacks; how many messages it took."""
         made = None if is_there else self._make(brought)
         imported = made or 0
@@ -163,7 +163,7 @@ class _Import:
                 return imported
         raise AppendConflict(brought.conversation_id)
 
-    def _make(self, brought: Brought) -> int | None:
+    def _make(self, brought: IncomingConversation) -> int | None:
         """Make a conversation with as many of its messages as one entry holds; how many, or None where it is there."""
         tenant, key_id = self._caller.tenant, self._caller.key_id
         batch = next(_batches(brought.messages), [])
@@ -173,11 +173,13 @@ class _Import:
                 create(tenant, brought.new, key_id)
             else:
                 thread_id = batch[0].said.get("threadId")
-                begin(tenant, brought.new, key_id, [message.record for message in batch], thread_id=thread_id)
+                create_with_messages(
+                    tenant, brought.new, key_id, [message.record for message in batch], thread_id=thread_id
+                )
             return len(batch)
         return None
 
-    def _read_begun(self, part: Sequence[Brought]) -> set[str]:
+    def _read_begun(self, part: Sequence[IncomingConversation]) -> set[str]:
         """The ids of those conversations that there are, whatever became of them."""
         names = {self._pk(each): each.conversation_id for each in part}
         keys: list[Item] = [{"pk": {"S": pk}, "sk": {"S": entry_sk(0)}} for pk in names]
@@ -185,7 +187,7 @@ class _Import:
         found = read_items(keys, consistent=True, table=table, ProjectionExpression="pk")
         return {names[item["pk"]["S"]] for item in found}
 
-    def _read_whole(self, there: Sequence[Brought]) -> set[str]:
+    def _read_whole(self, there: Sequence[IncomingConversation]) -> set[str]:
         """The ids of those conversations whose first entry holds all that is brought, as an earlier try stored it.
 
         They are read together. Of any other, and of one that anything may be wrong with, nothing is said.
@@ -205,7 +207,7 @@ class _Import:
             if each.conversation_id not in erased and _holds_all(first[pk], each)
         }
 
-    def _read_erased(self, some: Iterable[Brought]) -> set[str]:
+    def _read_erased(self, some: Iterable[IncomingConversation]) -> set[str]:
         """The ids of those conversations whose erasure has begun."""
         tenant = self._caller.tenant
         names = {receipt_id(self._pk(each)): each.conversation_id for each in some}
@@ -214,11 +216,11 @@ class _Import:
         found = read_items(wanted, consistent=True, ProjectionExpression="pk")
         return {names[keys[item["pk"]["S"]]] for item in found}
 
-    def _pk(self, brought: Brought) -> str:
+    def _pk(self, brought: IncomingConversation) -> str:
         return conversation_pk(self._caller.tenant, brought.conversation_id)
 
 
-def _side_by_side(work: Callable[[Brought], _T], brought: Sequence[Brought]) -> list[_T]:
+def _side_by_side(work: Callable[[IncomingConversation], _T], brought: Sequence[IncomingConversation]) -> list[_T]:
     if len(brought) <= 1:
         return [work(each) for each in brought]
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -233,13 +235,13 @@ class _Place:
     held: int
     has_preamble: bool
 
-    def is_all_of(self, brought: Brought) -> bool:
+    def is_all_of(self, brought: IncomingConversation) -> bool:
         """Whether that is all that is brought. Marks are looked at where there are any."""
         is_all = self.held == len(brought.messages) and self.has_preamble
         return is_all and not brought.is_more_than_messages
 
 
-def _holds_all(entries: Sequence[Entry], brought: Brought) -> bool:
+def _holds_all(entries: Sequence[Entry], brought: IncomingConversation) -> bool:
     """Whether a conversation's genesis and first entry are the one that is brought, and all of its messages."""
     genesis, first = sorted(entries, key=lambda entry: entry.seq) if len(entries) == 2 else (None, None)
     said = genesis.records[0].said() if genesis else None
@@ -252,10 +254,10 @@ def _holds_all(entries: Sequence[Entry], brought: Brought) -> bool:
     return all(record.kind == MESSAGE and _is_same(message, record, first) for message, record in held)
 
 
-def _find_place(tenant: str, pk: str, brought: Brought) -> _Place:
+def _find_place(tenant: str, pk: str, brought: IncomingConversation) -> _Place:
     """Compare what is brought with what there is."""
-    tail = demand_tail(tenant, brought.conversation_id)
-    genesis = read_genesis(tenant, brought.conversation_id)
+    tail = get_tail(tenant, brought.conversation_id)
+    genesis = get_genesis(tenant, brought.conversation_id)
     if (genesis.type, dict(genesis.participants)) != (brought.new.type, dict(brought.new.participants)):
         raise ConversationAlreadyExists(brought.conversation_id)
     if tail.count < brought.offset:
@@ -263,7 +265,7 @@ def _find_place(tenant: str, pk: str, brought: Brought) -> _Place:
     return _Place(tail, _count_held(pk, tail, brought), _holds_preamble(pk, tail, brought))
 
 
-def _count_held(pk: str, tail: Tail, brought: Brought) -> int:
+def _count_held(pk: str, tail: Tail, brought: IncomingConversation) -> int:
     held = 0
     wanted = min(tail.count - brought.offset, len(brought.messages))
     for number, record, entry in islice(numbered_messages(pk, brought.offset), wanted):
@@ -274,18 +276,18 @@ def _count_held(pk: str, tail: Tail, brought: Brought) -> int:
     return held
 
 
-def _is_same(message: BroughtMessage, record: Record, entry: Entry) -> bool:
+def _is_same(message: IncomingMessage, record: Record, entry: Entry) -> bool:
     """Whether a record holds a message; one that was redacted meanwhile stays so. An untold time is any time."""
-    shown = dict(show(record, entry))
+    shown = dict(present_message(record, entry))
     if shown.get("status") == "redacted":
         return True
     placed = {"messageId", "seq"} | ({"timestamp"} - message.said.keys()) | ({"status"} if message.archived else set())
     found = {name: value for name, value in shown.items() if name not in placed}
-    said = {name: value for name, value in message.said.items() if name != MARKS}
-    return sorted_text(found) == sorted_text(said)
+    said = {name: value for name, value in message.said.items() if name != MEMORY_FIELD}
+    return canonical_text(found) == canonical_text(said)
 
 
-def _holds_preamble(pk: str, tail: Tail, brought: Brought) -> bool:
+def _holds_preamble(pk: str, tail: Tail, brought: IncomingConversation) -> bool:
     """Whether the preamble is there, or none is brought. Raises ConversationDiffers where another one is there."""
     found = read_preamble(pk, tail) if brought.preamble else None
     if brought.preamble is None or found is None:
@@ -296,7 +298,7 @@ def _holds_preamble(pk: str, tail: Tail, brought: Brought) -> bool:
     return True
 
 
-def _append_rest(caller: Caller, brought: Brought, place: _Place) -> Iterator[int]:
+def _append_rest(caller: Caller, brought: IncomingConversation, place: _Place) -> Iterator[int]:
     """Append what is missing, entry by entry, and tell how many messages each one took. Raises PreconditionFailed."""
     seq = place.tail.seq
     for batch in _batches(brought.messages[place.held :]):
@@ -309,10 +311,10 @@ def _append_rest(caller: Caller, brought: Brought, place: _Place) -> Iterator[in
         append(caller.tenant, brought.conversation_id, [brought.preamble], expected_seq=seq)
 
 
-def _batches(messages: Sequence[BroughtMessage]) -> Iterator[list[BroughtMessage]]:
+def _batches(messages: Sequence[IncomingMessage]) -> Iterator[list[IncomingMessage]]:
     """Messages that go into one entry: of one thread, and no larger than an entry may be."""
     for _, thread in groupby(messages, key=lambda message: message.said.get("threadId")):
-        batch: list[BroughtMessage] = []
+        batch: list[IncomingMessage] = []
         size = 0
         for message in thread:
             weight = len(message.record.body) + RECORD_BYTES
@@ -324,10 +326,10 @@ def _batches(messages: Sequence[BroughtMessage]) -> Iterator[list[BroughtMessage
         yield batch
 
 
-def _set_marks(caller: Caller, brought: Brought, pk: str) -> None:
+def _set_marks(caller: Caller, brought: IncomingConversation, pk: str) -> None:
     """Archive the messages that were archived, and close the conversation that was closed."""
     archived = max((place for place, message in enumerate(brought.messages, 1) if message.archived), default=0)
-    tail = demand_tail(caller.tenant, brought.conversation_id)
+    tail = get_tail(caller.tenant, brought.conversation_id)
     if archived:
         last = next(islice(numbered_messages(pk, brought.offset + archived - 1), 1), None)
         if last and last[1].seq > tail.archived:
@@ -336,7 +338,7 @@ def _set_marks(caller: Caller, brought: Brought, pk: str) -> None:
         seal(caller.tenant, brought.conversation_id, caller.key_id)
 
 
-def _lacks_parts(brought: Brought, count: int) -> ConversationDiffers:
+def _lacks_parts(brought: IncomingConversation, count: int) -> ConversationDiffers:
     detail = (
         f"Conversation {brought.conversation_id!r} holds {count} messages, and this part begins behind "
         f"{brought.offset}: send the earlier parts first."

@@ -14,9 +14,18 @@ from itertools import groupby, islice
 from typing import Any
 
 from annals.answers import Room, fitting
-from annals.conversations.filters import COUNT, CREATED, LAST_MESSAGE, MEMBERS, SPACE, UPDATED, Conditions, value_of
-from annals.conversations.heads import Head, member_list, read_heads, space_list, tenant_list
-from annals.conversations.read import show_conversation
+from annals.conversations.filters import (
+    COUNT,
+    CREATED,
+    LAST_MESSAGE,
+    PARTICIPANT_FILTERS,
+    SPACE_FILTER,
+    UPDATED,
+    ConversationFilter,
+    head_value,
+)
+from annals.conversations.heads import Head, find_stored_heads, member_list_key, space_list_key, tenant_list_key
+from annals.conversations.read import present_conversation
 from annals.database.dynamodb import client, from_item
 from annals.errors import InvalidInput
 from annals.settings import settings
@@ -48,7 +57,7 @@ class Order:
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class ListPosition:
     """A conversation's place in a list; ``rank`` is the sort key, negated where the order descends."""
 
     rank: int
@@ -61,14 +70,14 @@ class Selection:
 
     tenant: str
     spaces: Collection[str] | None = None
-    conditions: Conditions = field(default_factory=Conditions)
+    conditions: ConversationFilter = field(default_factory=ConversationFilter)
 
     @property
     def space(self) -> str | None:
         """The one space that all of them are in, if there is one."""
         if self.spaces is not None and len(self.spaces) == 1:
             return next(iter(self.spaces))
-        return self.conditions.equal_to(SPACE)
+        return self.conditions.equal_to(SPACE_FILTER)
 
     def keeps(self, head: Head) -> bool:
         """Whether a conversation is among them."""
@@ -79,10 +88,12 @@ class Selection:
 @dataclass(frozen=True)
 class ConversationPage:
     heads: list[Head]
-    next_place: Place | None
+    next_position: ListPosition | None
 
 
-def list_conversations(chosen: Selection, limit: int, order: Order, start: Place | None = None) -> ConversationPage:
+def list_conversations(
+    chosen: Selection, limit: int, order: Order, start: ListPosition | None = None
+) -> ConversationPage:
     """A page of conversations behind ``start``, as many as an answer has room for.
 
     An order that an index keeps costs one index query per list that the filter needs and one BatchGetItem per 100
@@ -93,7 +104,7 @@ def list_conversations(chosen: Selection, limit: int, order: Order, start: Place
     found: list[Head] = []
     last, room = start, Room()
     for looked_at, (place, head) in enumerate(_matches(chosen, order, start, min(limit + 1, BATCH)), start=1):
-        if head and (len(found) == limit or not room.takes(show_conversation(head))):
+        if head and (len(found) == limit or not room.takes(present_conversation(head))):
             return ConversationPage(found, last)
         if head:
             found.append(head)
@@ -105,41 +116,43 @@ def list_conversations(chosen: Selection, limit: int, order: Order, start: Place
 
 def count_conversations(chosen: Selection) -> int:
     """How many conversations there are. Keys alone are counted where the index's key says all that is asked."""
-    if chosen.conditions.without(SPACE).all or (chosen.spaces is not None and len(chosen.spaces) != 1):
-        return sum(1 for _ in every_match(chosen))
-    if chosen.spaces is not None and chosen.conditions.equal_to(SPACE) not in (None, *chosen.spaces):
+    if chosen.conditions.without(SPACE_FILTER).all or (chosen.spaces is not None and len(chosen.spaces) != 1):
+        return sum(1 for _ in walk_matches(chosen))
+    if chosen.spaces is not None and chosen.conditions.equal_to(SPACE_FILTER) not in (None, *chosen.spaces):
         return 0
     return sum(_count(index, attribute, key) for index, attribute, key in _lists(chosen, ""))
 
 
-def every_match(chosen: Selection, order: Order | None = None) -> Iterator[Head]:
+def walk_matches(chosen: Selection, order: Order | None = None) -> Iterator[Head]:
     """All conversations of a selection, the newest activity first unless said otherwise, read as they are asked for."""
     return (head for _, head in _matches(chosen, order or Order(), None, ALL) if head)
 
 
-def _sorted_page(chosen: Selection, limit: int, order: Order, start: Place | None) -> ConversationPage:
-    heads = {head.pk: head for head in islice(every_match(chosen), MAX_SORTED + 1)}
+def _sorted_page(chosen: Selection, limit: int, order: Order, start: ListPosition | None) -> ConversationPage:
+    heads = {head.pk: head for head in islice(walk_matches(chosen), MAX_SORTED + 1)}
     if len(heads) > MAX_SORTED:
         detail = f"More than {MAX_SORTED} conversations match; sort by lastMessageAt or createdAt, or filter further."
         raise InvalidInput("TOO_MANY_MATCHES", detail, field="sortBy")
     sign = -1 if order.descending else 1
-    places = sorted(Place(sign * value_of(head, order.key), pk) for pk, head in heads.items())
+    places = sorted(ListPosition(sign * head_value(head, order.key), pk) for pk, head in heads.items())
     behind = [place for place in places if start is None or place > start]
-    page = fitting(behind[:limit], of=lambda place: show_conversation(heads[place.pk]))
+    page = fitting(behind[:limit], of=lambda place: present_conversation(heads[place.pk]))
     return ConversationPage([heads[place.pk] for place in page], page[-1] if len(behind) > len(page) else None)
 
 
-def _matches(chosen: Selection, order: Order, start: Place | None, page: int) -> Iterator[tuple[Place, Head | None]]:
+def _matches(
+    chosen: Selection, order: Order, start: ListPosition | None, page: int
+) -> Iterator[tuple[ListPosition, Head | None]]:
     """The places of a list in order, each with its conversation, or with None where that one does not match."""
     places = _merged(chosen, order, start, page)
     while batch := list(islice(places, min(page, BATCH))):
-        heads = read_heads(place.pk for place in batch)
+        heads = find_stored_heads(place.pk for place in batch)
         for place in batch:
             head = heads.get(place.pk)
             yield place, head if head and chosen.keeps(head) else None
 
 
-def _merged(chosen: Selection, order: Order, start: Place | None, page: int) -> Iterator[Place]:
+def _merged(chosen: Selection, order: Order, start: ListPosition | None, page: int) -> Iterator[ListPosition]:
     """The places of all lists that the selection needs, each once, in order."""
     walks = [_walk(where, chosen, order, start, page) for where in _lists(chosen, INDEXED[order.key])]
     return (place for place, _ in groupby(heapq.merge(*walks)))
@@ -147,28 +160,28 @@ def _merged(chosen: Selection, order: Order, start: Place | None, page: int) -> 
 
 def _lists(chosen: Selection, suffix: str) -> list[tuple[str, str, str]]:
     """The index, its key's attribute, and the key of each list that the selection needs."""
-    member, shards = chosen.conditions.equal_to(*MEMBERS), range(settings().list_shards)
+    member, shards = chosen.conditions.equal_to(*PARTICIPANT_FILTERS), range(settings().list_shards)
     if member is not None:
-        keys = [member_list(chosen.tenant, member, shard) for shard in shards]
+        keys = [member_list_key(chosen.tenant, member, shard) for shard in shards]
         return [(f"byParticipant{place}{suffix}", f"participant{place}", key) for place in (1, 2) for key in keys]
     if chosen.space is not None:
-        keys = [space_list(chosen.tenant, chosen.space, shard) for shard in shards]
+        keys = [space_list_key(chosen.tenant, chosen.space, shard) for shard in shards]
         return [(f"bySpace{suffix}", "space", key) for key in keys]
-    keys = [tenant_list(chosen.tenant, shard) for shard in range(settings().tenant_shards)]
+    keys = [tenant_list_key(chosen.tenant, shard) for shard in range(settings().tenant_shards)]
     return [(f"byTenant{suffix}", "tenantShard", key) for key in keys]
 
 
 def _walk(
-    where: tuple[str, str, str], chosen: Selection, order: Order, start: Place | None, page: int
-) -> Iterator[Place]:
+    where: tuple[str, str, str], chosen: Selection, order: Order, start: ListPosition | None, page: int
+) -> Iterator[ListPosition]:
     """The places of one list, those of the same millisecond sorted, so that merged lists stay in order."""
     for _, same in groupby(_query(where, chosen, order, start, page), key=lambda place: place.rank):
         yield from (place for place in sorted(same) if start is None or place > start)
 
 
 def _query(
-    where: tuple[str, str, str], chosen: Selection, order: Order, start: Place | None, page: int
-) -> Iterator[Place]:
+    where: tuple[str, str, str], chosen: Selection, order: Order, start: ListPosition | None, page: int
+) -> Iterator[ListPosition]:
     index, attribute, key = where
     sign = -1 if order.descending else 1
     earliest, latest = _range(chosen, order, start)
@@ -188,7 +201,7 @@ def _query(
     while earliest <= latest:
         answer = client().query(**query)
         for item in map(from_item, answer["Items"]):
-            yield Place(sign * item[order.key], item["pk"])
+            yield ListPosition(sign * item[order.key], item["pk"])
         if "LastEvaluatedKey" not in answer:
             return
         query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -198,7 +211,7 @@ FOREVER = 10**15
 """Later than any time, in Unix milliseconds."""
 
 
-def _range(chosen: Selection, order: Order, start: Place | None) -> tuple[int, int]:
+def _range(chosen: Selection, order: Order, start: ListPosition | None) -> tuple[int, int]:
     """The times, inclusive, between which the rest of a list lies."""
     bounds = [each for each in chosen.conditions.all if each.path == order.key]
     least = [each.value + (each.operator == "$gt") for each in bounds if each.operator in ("$gt", "$gte")]

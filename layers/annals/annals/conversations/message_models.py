@@ -13,15 +13,15 @@ from annals.api.fields import (
     MAX_TEXT_CHARS,
     Id,
     Importance,
+    MaskedJson,
     MessageId,
     Model,
-    SaidJson,
     Tag,
     Time,
-    refusal,
+    field_error,
 )
-from annals.ledger.messages import Message, marked
-from annals.privacy.masking import redact, redact_all
+from annals.ledger.messages import Message, memory_field
+from annals.privacy.masking import mask, mask_all
 from annals.times import to_rfc3339
 
 ROLES = {"user": "user", "assistant": "assistant", "agent": "assistant", "system": "system", "tool": "tool"}
@@ -30,7 +30,7 @@ ROLES = {"user": "user", "assistant": "assistant", "agent": "assistant", "system
 def to_role(value: Any) -> str:
     """The stored role that a caller's word for it means."""
     if not isinstance(value, str) or value not in ROLES:
-        raise refusal("INVALID_ROLE", f"must be one of {', '.join(ROLES)}")
+        raise field_error("INVALID_ROLE", f"must be one of {', '.join(ROLES)}")
     return ROLES[value]
 
 
@@ -45,9 +45,9 @@ class NewMessage(Model):
     """
 
     role: Role
-    parts: Annotated[Any, AfterValidator(redact_all)] = None
+    parts: Annotated[Any, AfterValidator(mask_all)] = None
     content: Annotated[
-        str, AfterValidator(redact), Field(validate_default=True, json_schema_extra={"maxLength": MAX_TEXT_CHARS})
+        str, AfterValidator(mask), Field(validate_default=True, json_schema_extra={"maxLength": MAX_TEXT_CHARS})
     ] = ""
     name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
     user_id: Id | None = None
@@ -56,7 +56,7 @@ class NewMessage(Model):
     to: Id | None = None
     thread_id: Id | None = None
     run_id: Id | None = None
-    metadata: SaidJson | None = None
+    metadata: MaskedJson | None = None
     timestamp: Time | None = None
     status: Literal["incomplete"] | None = None
     importance: Importance | None = None
@@ -66,7 +66,7 @@ class NewMessage(Model):
     @classmethod
     def _says_something(cls, content: str, info: ValidationInfo) -> str:
         if not content and info.data.get("parts") is None:
-            raise refusal("MISSING_REQUIRED_FIELD", "must not be empty where there are no parts")
+            raise field_error("MISSING_REQUIRED_FIELD", "must not be empty where there are no parts")
         return content
 
     def said(self) -> dict[str, Any]:
@@ -76,13 +76,13 @@ class NewMessage(Model):
             said["timestamp"] = to_rfc3339(self.timestamp)
         return {"role": self.role, "content": self.content} | {
             **{name: value for name, value in said.items() if value is not None or name == "parts"},
-            **marked(self.importance, self.tags),
+            **memory_field(self.importance, self.tags),
         }
 
 
 def _one_thread(messages: list[NewMessage]) -> list[NewMessage]:
     if len({message.thread_id for message in messages}) > 1:
-        raise refusal("INVALID_FORMAT", "must all belong to one thread")
+        raise field_error("INVALID_FORMAT", "must all belong to one thread")
     return messages
 
 
@@ -98,7 +98,7 @@ class NewMessages(Model):
 
 def _distinct(ids: list[str]) -> list[str]:
     if len(set(ids)) < len(ids):
-        raise refusal("DUPLICATE_VALUES", "must not name an id twice")
+        raise field_error("DUPLICATE_VALUES", "must not name an id twice")
     return ids
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from annals.conversations.heads import HEAD, Head, head_key, metadata_text, project, read_head
-from annals.conversations.read import read_conversation
+from annals.conversations.heads import HEAD, Head, find_stored_head, head_key, metadata_text, project_head
+from annals.conversations.read import get_head
 from annals.database.dynamodb import client, from_item, to_item
 from annals.database.retries import tries
-from annals.database.state import write_together
+from annals.database.state import try_transaction
 from annals.errors import AppendConflict, PreconditionFailed
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.keys import conversation_pk
@@ -45,22 +45,24 @@ def patch_metadata(
     AppendConflict : others kept changing the metadata
     """
     pk, change_id = conversation_pk(tenant, conversation_id), secrets.token_hex(8)
-    once = request.standing_beside(pk, HEAD) if request else None
+    once = request.with_marker_in(pk, HEAD) if request else None
     for _ in tries(settings().append_patience_s):
-        head = read_conversation(tenant, conversation_id)
+        head = get_head(tenant, conversation_id)
         if once and (earlier := find_result(once)):
             return _changed_by(head, earlier), True
         if expected_version is not None and head.version != expected_version:
             raise PreconditionFailed(expected_version, head.version)
-        changed = replace(head, metadata=merged(head.metadata, patch), version=head.version + 1, changed_at=now_ms())
+        changed = replace(
+            head, metadata=merge_patch(head.metadata, patch), version=head.version + 1, changed_at=now_ms()
+        )
         if _write(pk, changed, change_id, once):
             return changed, False
-        if read_head(pk) is None:
-            project(pk)
+        if find_stored_head(pk) is None:
+            project_head(pk)
     raise AppendConflict(conversation_id)
 
 
-def merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON object that a merge patch makes of another."""
     result = dict(target)
     for name, value in patch.items():
@@ -68,7 +70,7 @@ def merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any
             result.pop(name, None)
         elif isinstance(value, Mapping):
             before = result.get(name)
-            result[name] = merged(before if isinstance(before, Mapping) else {}, value)
+            result[name] = merge_patch(before if isinstance(before, Mapping) else {}, value)
         else:
             result[name] = value
     return result
@@ -99,7 +101,7 @@ def _write(pk: str, head: Head, change_id: str, once: IdempotentRequest | None) 
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
     if once:
-        return write_together([{"Update": update}, marker_put(once, result)])
+        return try_transaction([{"Update": update}, marker_put(once, result)])
     try:
         client().update_item(**update)
     except ClientError as error:

@@ -8,7 +8,19 @@ from typing import Annotated, Any, Literal, NotRequired, cast
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from annals.api.fields import ConversationId, Id, Json, MessageId, Model, Name, Question, Said, SaidJson, refusal, to_ms
+from annals.api.fields import (
+    ConversationId,
+    Id,
+    Json,
+    MaskedJson,
+    MaskedText,
+    MessageId,
+    Model,
+    Name,
+    QueryText,
+    field_error,
+    to_ms,
+)
 from annals.api.filters import JsonFilter
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
@@ -24,7 +36,7 @@ TYPES = (USER_AGENT, AGENT_AGENT)
 
 def _to_type(value: object) -> object:
     if value not in TYPES:
-        raise refusal("INVALID_TYPE", f"must be one of {', '.join(TYPES)}")
+        raise field_error("INVALID_TYPE", f"must be one of {', '.join(TYPES)}")
     return value
 
 
@@ -42,7 +54,7 @@ class Participants(Model):
     agents: Annotated[list[Id], Field(json_schema_extra={"minItems": 2, "maxItems": 2})] | None = None
     memory_space_id: Id | None = None
 
-    def of_type(self, kind: str) -> dict[str, str]:
+    def for_type(self, kind: str) -> dict[str, str]:
         """The participants that a type of conversation asks for, by their names. Raises InvalidInput for others."""
         said = self.model_dump(by_alias=True, exclude_none=True)
         return _two_agents(said) if kind == AGENT_AGENT else _user_and_agent(said)
@@ -80,11 +92,11 @@ class CreateConversation(Model):
     type: ConversationType
     conversation_id: ConversationId | None = None
     participants: Participants
-    metadata: SaidJson = Field(default_factory=dict)
+    metadata: MaskedJson = Field(default_factory=dict)
 
     def to_new(self) -> NewConversation:
         """The conversation as the domain takes it. Raises InvalidInput where its participants do not fit its type."""
-        return NewConversation(self.type, self.participants.of_type(self.type), self.metadata, self.conversation_id)
+        return NewConversation(self.type, self.participants.for_type(self.type), self.metadata, self.conversation_id)
 
 
 class GetOrCreateConversation(CreateConversation):
@@ -96,14 +108,14 @@ class GetOrCreateConversation(CreateConversation):
 class PatchConversation(Model):
     """A merge patch for a conversation's metadata."""
 
-    metadata: SaidJson
+    metadata: MaskedJson
 
 
 class AddPreamble(Model):
     """A text to be put in front of the first message."""
 
-    content: Said
-    metadata: SaidJson | None = None
+    content: MaskedText
+    metadata: MaskedJson | None = None
 
 
 def _to_point(value: Any) -> Any:
@@ -137,7 +149,7 @@ MAX_REASON_CHARS = 10_000
 class Redact(Model):
     """Why a message's content is withdrawn."""
 
-    reason: Annotated[Said, Field(max_length=MAX_REASON_CHARS)]
+    reason: Annotated[MaskedText, Field(max_length=MAX_REASON_CHARS)]
 
 
 class Removed(TypedDict):
@@ -148,7 +160,7 @@ class Removed(TypedDict):
     facts: int
 
 
-class ShownReceipt(TypedDict):
+class ReceiptResponse(TypedDict):
     """How far an erasure is.
 
     ``damaged`` is how many entries of the conversation were changed behind Annals, where any were: their words are gone
@@ -166,9 +178,9 @@ class ShownReceipt(TypedDict):
     headHash: NotRequired[str]
 
 
-def show_receipt(receipt: Receipt) -> ShownReceipt:
+def present_receipt(receipt: Receipt) -> ReceiptResponse:
     """The API's receipt. Every message was a memory, so as many of these are gone, and those made of messages."""
-    shown = ShownReceipt(
+    shown = ReceiptResponse(
         receiptId=receipt.receipt_id,
         conversationId=receipt.conversation_id,
         status="erasing",
@@ -180,7 +192,7 @@ def show_receipt(receipt: Receipt) -> ShownReceipt:
         return shown
     if receipt.damaged:
         shown["damaged"] = receipt.damaged
-    return shown | ShownReceipt(  # type: ignore[typeddict-item]
+    return shown | ReceiptResponse(  # type: ignore[typeddict-item]
         status="erased",
         erasedAt=to_rfc3339(receipt.erased_at),
         removed={
@@ -192,7 +204,7 @@ def show_receipt(receipt: Receipt) -> ShownReceipt:
     )
 
 
-class ShownSummary(TypedDict):
+class SummaryResponse(TypedDict):
     """A conversation's summary: what was said from seq ``fromSeq`` to ``toSeq``."""
 
     summary: str
@@ -237,10 +249,10 @@ class SendBetweenAgents(Model):
 
     from_: Annotated[Id, Field(alias="from")]
     to: Id
-    text: Said
+    text: MaskedText
     memory_space_id: Id | None = None
     thread_id: Id | None = None
-    metadata: SaidJson | None = None
+    metadata: MaskedJson | None = None
 
 
 class SentBetweenAgents(Message):
@@ -268,7 +280,7 @@ class DeletedMany(TypedDict):
 class SearchConversations(Model):
     """A question to the conversations."""
 
-    query: Question
+    query: QueryText
     filter: JsonFilter = Field(default_factory=dict)
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     consistent: bool = False

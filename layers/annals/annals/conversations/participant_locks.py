@@ -14,7 +14,7 @@ from annals.ledger.keys import escape
 from annals.settings import settings
 
 
-def holder_pk(tenant: str, kind: str, participants: Mapping[str, str]) -> str:
+def lock_pk(tenant: str, kind: str, participants: Mapping[str, str]) -> str:
     """The key under which the conversation of some participants is held; the order of two agents does not matter.
 
     It names a digest of them, since four long ids would not fit into a key.
@@ -26,13 +26,13 @@ def holder_pk(tenant: str, kind: str, participants: Mapping[str, str]) -> str:
     return f"T#{escape(tenant)}#U#{sha256('#'.join([kind, *parts]).encode()).hexdigest()}"
 
 
-def read_holder(pk: str) -> str | None:
+def find_locked_conversation(pk: str) -> str | None:
     """The id of the conversation that is held, or None."""
     item = client().get_item(TableName=settings().state_table, Key=_key(pk), ConsistentRead=True).get("Item")
     return from_item(item)["conversationId"] if item else None
 
 
-def holder_put(pk: str, conversation_id: str, erased: str | None) -> dict[str, Any]:
+def lock_put(pk: str, conversation_id: str, erased: str | None) -> dict[str, Any]:
     """The part of a transaction that makes a conversation the one that is held, in the place of an erased one."""
     condition = "attribute_not_exists(pk)"
     values = {}
@@ -50,12 +50,12 @@ def holder_put(pk: str, conversation_id: str, erased: str | None) -> dict[str, A
     }
 
 
-def release_holder(genesis: Genesis) -> None:
+def release_lock(genesis: Genesis) -> None:
     """Forget that a conversation is held, if it is: its key names the participants."""
     try:
         client().delete_item(
             TableName=settings().state_table,
-            Key=_key(holder_pk(genesis.tenant, genesis.type, genesis.participants)),
+            Key=_key(lock_pk(genesis.tenant, genesis.type, genesis.participants)),
             ConditionExpression="conversationId = :held",
             ExpressionAttributeValues={":held": {"S": genesis.conversation_id}},
         )

@@ -7,10 +7,10 @@ from typing import Any
 
 from annals.api.cursors import Cursors
 from annals.conversations.filters import LAST_MESSAGE
-from annals.conversations.lists import SORT_KEYS, ConversationPage, Order, Place
+from annals.conversations.lists import SORT_KEYS, ConversationPage, ListPosition, Order
 from annals.errors import InvalidInput
 
-PAGING = ("limit", "cursor", "sortBy", "sortOrder")
+PAGING_PARAMS = ("limit", "cursor", "sortBy", "sortOrder")
 """The query parameters that are no filter."""
 
 
@@ -28,12 +28,12 @@ def list_name(order: Order) -> tuple[str, str, str]:
     return "conversations", order.key, "descending" if order.descending else "ascending"
 
 
-def read_place(cursor: str | None, cursors: Cursors) -> Place | None:
+def read_place(cursor: str | None, cursors: Cursors) -> ListPosition | None:
     """The place from which a cursor goes on. Raises InvalidInput INVALID_CURSOR."""
-    return Place(*cursors.read(cursor)) if cursor else None
+    return ListPosition(*cursors.read(cursor)) if cursor else None
 
 
 def next_cursor(page: ConversationPage, cursors: Cursors) -> dict[str, Any]:
     """The cursor of the page behind this one, where there is one."""
-    place = page.next_place
+    place = page.next_position
     return cursors.next(place.rank, place.pk) if place else {}

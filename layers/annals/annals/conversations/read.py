@@ -6,17 +6,17 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from annals.conversations.genesis import Genesis, read_genesis
-from annals.conversations.heads import Head, first_head, of_tail, read_head
+from annals.conversations.genesis import Genesis, get_genesis
+from annals.conversations.heads import Head, find_stored_head, head_fields_at, initial_head
 from annals.conversations.receipts import find_receipt, receipt_id
-from annals.errors import ConversationErased, ConversationNotFound, Damaged, DamagedEntry
+from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, DamagedItem
 from annals.ledger.entry import ERASED, Tail
 from annals.ledger.keys import conversation_pk
-from annals.ledger.tail import last_message, read_tail
+from annals.ledger.tail import find_last_message, read_tail
 from annals.times import to_rfc3339
 
 
-def demand_tail(tenant: str, conversation_id: str) -> Tail:
+def get_tail(tenant: str, conversation_id: str) -> Tail:
     """The tail of a conversation that can be read. Raises ConversationNotFound or ConversationErased."""
     tail = read_tail(conversation_pk(tenant, conversation_id))
     if tail is None:
@@ -26,52 +26,52 @@ def demand_tail(tenant: str, conversation_id: str) -> Tail:
     return tail
 
 
-def demand_space(tenant: str, conversation_id: str, spaces: Collection[str] | None) -> None:
+def require_space(tenant: str, conversation_id: str, spaces: Collection[str] | None) -> None:
     """Raise ConversationNotFound unless the conversation is in one of these spaces; None stands for all of them."""
-    if spaces is not None and space_of(tenant, conversation_id) not in spaces:
+    if spaces is not None and get_conversation_space(tenant, conversation_id) not in spaces:
         raise ConversationNotFound(conversation_id)
 
 
-def space_of(tenant: str, conversation_id: str) -> str | None:
+def get_conversation_space(tenant: str, conversation_id: str) -> str | None:
     """The memory space that a conversation is in; of an erased one only its receipt still knows.
 
     Of one whose genesis cannot be read, its head knows it. Raises ConversationNotFound, Damaged.
     """
     try:
-        return read_genesis(tenant, conversation_id).memory_space_id
+        return get_genesis(tenant, conversation_id).memory_space_id
     except (ConversationNotFound, DamagedEntry):
         pk = conversation_pk(tenant, conversation_id)
         if receipt := find_receipt(tenant, receipt_id(pk)):
             return receipt.space
-        if (head := read_head(pk)) is None:
+        if (head := find_stored_head(pk)) is None:
             raise
         return head.genesis.memory_space_id
 
 
-def find_space_of(tenant: str, conversation_id: str) -> str | None:
+def find_conversation_space(tenant: str, conversation_id: str) -> str | None:
     """The same, or None where nothing that can be read says it."""
     try:
-        return space_of(tenant, conversation_id)
-    except (ConversationNotFound, Damaged):
+        return get_conversation_space(tenant, conversation_id)
+    except (ConversationNotFound, DamagedItem):
         return None
 
 
-def read_conversation(tenant: str, conversation_id: str) -> Head:
+def get_head(tenant: str, conversation_id: str) -> Head:
     """A conversation as it is now. Raises ConversationNotFound or ConversationErased."""
-    return read_head_at(tenant, conversation_id, demand_tail(tenant, conversation_id))
+    return get_head_at(tenant, conversation_id, get_tail(tenant, conversation_id))
 
 
-def read_head_at(tenant: str, conversation_id: str, tail: Tail) -> Head:
+def get_head_at(tenant: str, conversation_id: str, tail: Tail) -> Head:
     """A conversation as it is at a tail. Raises ConversationNotFound."""
     pk = conversation_pk(tenant, conversation_id)
-    head = read_head(pk) or first_head(read_genesis(tenant, conversation_id), tail)
+    head = find_stored_head(pk) or initial_head(get_genesis(tenant, conversation_id), tail)
     return replace(
         head,
-        **of_tail(tail, last_message(pk, tail)),
+        **head_fields_at(tail, find_last_message(pk, tail)),
     )
 
 
-def show_conversation(head: Head) -> dict[str, Any]:
+def present_conversation(head: Head) -> dict[str, Any]:
     """The API's conversation."""
     genesis: Genesis = head.genesis
     return {

@@ -47,7 +47,7 @@ class Receipt:
     head_hash: bytes = b""
 
 
-def lease(budget_s: float) -> int:
+def lease_end(budget_s: float) -> int:
     """Until when an erasure is left to whoever works on it for so many seconds from now, in Unix milliseconds."""
     return now_ms() + round(1000 * budget_s) + LEASE_MARGIN_MS
 
@@ -59,18 +59,18 @@ def receipt_id(pk: str) -> str:
 
 def find_receipt(tenant: str, receipt_id: str) -> Receipt | None:
     """The receipt of a conversation's erasure, or None."""
-    values = read_receipt_item(tenant, receipt_id)
+    values = find_receipt_item(tenant, receipt_id)
     return None if values is None or "conversation_id" not in values else _of_values(values)
 
 
-def read_receipt_item(tenant: str, receipt_id: str) -> Item | None:
+def find_receipt_item(tenant: str, receipt_id: str) -> Item | None:
     """What is stored of a receipt, a conversation's or a person's, as plain values; or None."""
     key = receipt_key(tenant, receipt_id)
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
     return from_item(item) if item else None
 
 
-def read_receipt(tenant: str, receipt_id: str) -> Receipt:
+def get_conversation_receipt(tenant: str, receipt_id: str) -> Receipt:
     """An erasure's receipt. Raises ReceiptNotFound."""
     receipt = find_receipt(tenant, receipt_id)
     if receipt is None:

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annals.conversations.heads import Head, read_head
-from annals.conversations.lists import Order, Selection, every_match
-from annals.conversations.read import demand_tail, read_head_at, show_conversation
+from annals.conversations.heads import Head, find_stored_head
+from annals.conversations.lists import Order, Selection, walk_matches
+from annals.conversations.read import get_head_at, get_tail, present_conversation
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry
 from annals.ledger.entry import ERASED, MESSAGE, Entry, Tail
 from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk, seq_of_sk
-from annals.ledger.messages import message_id, show
-from annals.ledger.read import check_all, walk_all
+from annals.ledger.messages import message_id, present_message
+from annals.ledger.read import walk_all, walk_checked
 from annals.ledger.verify import Checkpoint
 from annals.times import to_rfc3339
 
@@ -33,7 +33,7 @@ class Snapshot:
 
     def conversation(self) -> dict[str, Any]:
         """The conversation as the API shows it."""
-        return self._shown(show_conversation(self.head))
+        return self._shown(present_conversation(self.head))
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """The preamble in force, then all messages, archived and redacted ones too, as the API shows them.
@@ -51,7 +51,7 @@ class Snapshot:
             at = entry.at
             for record in entry.records:
                 if record.kind == MESSAGE and record.seq <= self.tail.seq:
-                    yield self._shown(dict(show(record, entry, self.tail.archived)))
+                    yield self._shown(dict(present_message(record, entry, self.tail.archived)))
 
     def _preamble(self) -> Mapping[str, Any] | None:
         try:
@@ -68,7 +68,7 @@ class Snapshot:
 
         Raises ConversationErased where that happens meanwhile.
         """
-        return self._unless_erased(check_all(self.head.pk))
+        return self._unless_erased(walk_checked(self.head.pk))
 
     def _unless_erased(self, found: Iterator[Entry | DamagedEntry]) -> Iterator[Entry | DamagedEntry]:
         for each in found:
@@ -92,10 +92,10 @@ def snapshot(tenant: str, conversation_id: str, *, with_metadata: bool = True, w
     ConversationNotFound, ConversationErased
     DamagedEntry : its last entry, or its first one, cannot be read
     """
-    known = read_head(conversation_pk(tenant, conversation_id))
+    known = find_stored_head(conversation_pk(tenant, conversation_id))
     try:
-        tail = demand_tail(tenant, conversation_id)
-        head = read_head_at(tenant, conversation_id, tail)
+        tail = get_tail(tenant, conversation_id)
+        head = get_head_at(tenant, conversation_id, tail)
     except DamagedEntry:
         if not with_damage or known is None:
             raise
@@ -105,7 +105,7 @@ def snapshot(tenant: str, conversation_id: str, *, with_metadata: bool = True, w
 
 def snapshots(chosen: Selection, *, with_metadata: bool = True, with_damage: bool = False) -> Iterator[Snapshot]:
     """Every conversation of a selection, the oldest first; what was erased by then, or is damaged, is left out."""
-    for head in every_match(chosen, CREATED_ORDER):
+    for head in walk_matches(chosen, CREATED_ORDER):
         try:
             conversation_id = head.genesis.conversation_id
             found = snapshot(chosen.tenant, conversation_id, with_metadata=with_metadata, with_damage=with_damage)

@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from annals import telemetry
-from annals.errors import Damaged
+from annals.errors import DamagedItem
 
 logger = logging.getLogger("annals")
 
-Types = dict[str, type | tuple[type, ...]]
+AttributeTypes = dict[str, type | tuple[type, ...]]
 """The types that some attributes have."""
 
 _T = TypeVar("_T")
-_D = TypeVar("_D", bound=Damaged)
+_D = TypeVar("_D", bound=DamagedItem)
 
 
-def misfit(values: Any, always: Types, sometimes: Types) -> str | None:
+def find_mismatch(values: Any, always: AttributeTypes, sometimes: AttributeTypes) -> str | None:
     """What keeps some attributes from being these: one is missing, or of another type."""
     if not isinstance(values, dict):
         return "a part of it is of the wrong type"
@@ -37,25 +37,25 @@ def _is_of(value: Any, types: type | tuple[type, ...]) -> bool:
     return isinstance(value, types) and (types is bool or not isinstance(value, bool))
 
 
-def report(damaged: _D) -> _D:
+def report_damage(damaged: _D) -> _D:
     """Count an item that cannot be read, for the alarm, and name it in the log by its key."""
     telemetry.count("DamagedItems")
     logger.error("The item %s of %s cannot be read: %s", damaged.sk, damaged.pk, damaged.reason)
     return damaged
 
 
-def reading(item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) -> _T:
+def decode_item(item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) -> _T:
     """What is read of an item of the state table. Raises Damaged, and reports it, where it is not as it was written."""
     try:
         return read(item)
-    except Damaged as damaged:
-        raise report(damaged) from None
+    except DamagedItem as damaged:
+        raise report_damage(damaged) from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         pk, sk = item["pk"]["S"], item["sk"]["S"]
-        raise report(Damaged(pk, sk, f"{type(error).__name__} where it is read")) from error
+        raise report_damage(DamagedItem(pk, sk, f"{type(error).__name__} where it is read")) from error
 
 
-def salvaged_text(item: Mapping[str, Any], name: str) -> dict[str, str]:
+def salvage_strings(item: Mapping[str, Any], name: str) -> dict[str, str]:
     """What the JSON text in an attribute still says in words, where it can be read at all: the ids in it, for one."""
     text = item.get(name, {}).get("S", "")
     try:
@@ -65,10 +65,10 @@ def salvaged_text(item: Mapping[str, Any], name: str) -> dict[str, str]:
     return {name: value for name, value in said.items() if isinstance(value, str)} if isinstance(said, dict) else {}
 
 
-def readable(items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _T]) -> Iterator[_T]:
+def decode_readable(items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _T]) -> Iterator[_T]:
     """What is read of items; those that cannot be read are reported and left out, so that a list shows the others."""
     for item in items:
         try:
             yield read(item)
-        except Damaged:
+        except DamagedItem:
             continue

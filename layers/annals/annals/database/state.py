@@ -125,7 +125,7 @@ def empty_partition(pk: str) -> None:
     raise Unavailable("Something is stored faster than it can be deleted. Send the request again.")
 
 
-def write_together(writes: Sequence[Mapping[str, Any]]) -> bool:
+def try_transaction(writes: Sequence[Mapping[str, Any]]) -> bool:
     """Write all, or nothing where a condition does not hold, or another writer was faster: then False."""
     together: Any = list(writes)
     try:
@@ -138,7 +138,7 @@ def write_together(writes: Sequence[Mapping[str, Any]]) -> bool:
     return True
 
 
-def write_where(writes: Sequence[Mapping[str, Any]], subject: str) -> bool:
+def run_transaction(writes: Sequence[Mapping[str, Any]], subject: str) -> bool:
     """Write all, as soon as nobody else is at the same items; False where a condition does not hold.
 
     Raises AppendConflict, which names the subject.

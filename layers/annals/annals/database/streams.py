@@ -17,16 +17,16 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from annals import telemetry
-from annals.errors import AppendConflict, ConfigurationError, Damaged, OutOfTime, RequestInProgress, Unavailable
+from annals.errors import AppendConflict, ConfigurationError, DamagedItem, OutOfTime, RequestInProgress, Unavailable
 from annals.ledger.keys import entry_sk, is_conversation_pk, seq_of_sk
 from annals.memory.indexing import failures
 from annals.settings import settings
 
 logger = logging.getLogger("annals")
 
-Record = Mapping[str, Any]
+StreamRecord = Mapping[str, Any]
 
-PASSING = (
+TRANSIENT_ERRORS = (
     AppendConflict,
     BotoCoreError,
     ClientError,
@@ -79,11 +79,11 @@ def answer_each(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], No
     return {"batchItemFailures": failed}
 
 
-def note_lag(name: telemetry.Timed, event: Mapping[str, Any]) -> None:
+def note_lag(name: telemetry.TimeMetric, event: Mapping[str, Any]) -> None:
     """Note how old the oldest record of a batch is. Records that were made by hand have no time."""
     written = [at for record in event["Records"] if (at := record["dynamodb"].get("ApproximateCreationDateTime"))]
     if written:
-        telemetry.timed(name, max(0.0, 1000 * (time.time() - min(written))))
+        telemetry.record_time(name, max(0.0, 1000 * (time.time() - min(written))))
 
 
 def changed_entries(event: Mapping[str, Any]) -> dict[str, dict[int, str]]:
@@ -110,7 +110,7 @@ def new_entries(event: Mapping[str, Any]) -> dict[str, set[int]]:
     return new
 
 
-def strangers(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def unknown_items(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The keys of the items that a batch of the ledger's stream brings and that are no entries of a conversation."""
     for record in event["Records"]:
         if not _is_entry(record) and record.get("eventName") != "REMOVE":
@@ -127,7 +127,7 @@ def _failed(work: Callable[[str, list[int]], Collection[int]], pk: str, seqs: li
     try:
         return work(pk, seqs)
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing waits behind it
-        if len(seqs) > 1 and not isinstance(error, PASSING):
+        if len(seqs) > 1 and not isinstance(error, TRANSIENT_ERRORS):
             return [seq for seq in seqs if seq in _failed(work, pk, [seq])]
         return () if _is_set_aside(pk, entry_sk(seqs[0]), error) else seqs
 
@@ -136,8 +136,8 @@ def _is_set_aside(pk: str, sk: str, error: Exception) -> bool:
     """Set a record aside unless its failure may pass; then Lambda sends it again. Whether it is set aside."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     kind = f"{type(error).__name__} in {place.name}, line {place.lineno}"
-    reason = error.reason if isinstance(error, Damaged) else kind
-    if isinstance(error, PASSING) or not settings().failures_queue_url:
+    reason = error.reason if isinstance(error, DamagedItem) else kind
+    if isinstance(error, TRANSIENT_ERRORS) or not settings().failures_queue_url:
         logger.warning("The stream's work on %s of %s failed (%s) and is tried again", sk, pk, kind)
         return False
     telemetry.count("RecordsSetAside")
@@ -150,19 +150,19 @@ def _is_set_aside(pk: str, sk: str, error: Exception) -> bool:
     return True
 
 
-def _is_entry(record: Record) -> bool:
+def _is_entry(record: StreamRecord) -> bool:
     keys = _key(record)
     return is_conversation_pk(keys["pk"]["S"]) and seq_of_sk(keys["sk"]["S"]) is not None
 
 
-def _seq(record: Record) -> int:
+def _seq(record: StreamRecord) -> int:
     return seq_of_sk(_key(record)["sk"]["S"]) or 0
 
 
-def _key(record: Record) -> Mapping[str, Any]:
+def _key(record: StreamRecord) -> Mapping[str, Any]:
     keys: Mapping[str, Any] = record["dynamodb"]["Keys"]
     return keys
 
 
-def _number(record: Record) -> str:
+def _number(record: StreamRecord) -> str:
     return str(record["dynamodb"]["SequenceNumber"])

@@ -17,8 +17,8 @@ from annals import costs, json_text, telemetry
 from annals.access.caller import Caller
 from annals.answers import MAX_RESULT_BYTES
 from annals.api import problems
-from annals.api.cursors import PAGING, Cursors
-from annals.api.query import demand_known, demand_said
+from annals.api.cursors import PAGING_PARAMS, Cursors
+from annals.api.query import require_known, require_not_blank
 from annals.errors import AnnalsError, AnswerTooLarge, InvalidInput, InvalidJson, NotFound, UnsupportedMediaType
 from annals.http import requests
 from annals.ledger.idempotency import IdempotentRequest
@@ -64,7 +64,7 @@ class Api(APIGatewayRestResolver):
         answer["multiValueHeaders"].setdefault("Cache-Control", ["no-store"])
         if self.header(COST_HEADER):
             answer["multiValueHeaders"][COST_HEADER] = [str(spent)]
-        telemetry.request_answered(event["requestContext"], answer["statusCode"], self._code, started)
+        telemetry.log_request(event["requestContext"], answer["statusCode"], self._code, started)
         return answer
 
     @property
@@ -77,13 +77,13 @@ class Api(APIGatewayRestResolver):
         """The query parameters, by name; of one that is repeated, the last."""
         return dict(self._event.get("queryStringParameters") or {})
 
-    def cursors(self, *list_of: str, free: Collection[str] = PAGING) -> Cursors:
+    def cursors(self, *list_of: str, page_params: Collection[str] = PAGING_PARAMS) -> Cursors:
         """The cursors of a list as this caller asks for it; query parameters that are ``free`` may change."""
-        return Cursors.of(self.caller, list_of, self.query, free)
+        return Cursors.of(self.caller, list_of, self.query, page_params)
 
-    def demand_known_query(self, *names: str, code: str = "UNKNOWN_FIELD") -> None:
+    def require_known_query(self, *names: str, code: str = "UNKNOWN_FIELD") -> None:
         """Raise InvalidInput for a query parameter that is none of these."""
-        demand_known(self.query, names, code)
+        require_known(self.query, names, code)
 
     def header(self, name: str) -> str | None:
         """A header's value."""
@@ -107,10 +107,10 @@ class Api(APIGatewayRestResolver):
         key = self.header("idempotency-key")
         return requests.idempotent_request(self.caller, route, key, self.current_event.path, body)
 
-    def demand_json(self) -> None:
+    def require_json(self) -> None:
         """Raise UnsupportedMediaType for a body that calls itself something else, InvalidJson if it is no UTF-8."""
         if self.current_event.body:
-            requests.demand_json(self.header("content-type"), self._content_types)
+            requests.require_json(self.header("content-type"), self._content_types)
         try:
             self.current_event.decoded_body  # noqa: B018 - Powertools decodes it once, here
         except ValueError:
@@ -124,21 +124,21 @@ class Api(APIGatewayRestResolver):
         if not any(route is known for known in (*self._static_routes, *self._dynamic_routes)):
             return super()._call_route(route, route_arguments)
         try:
-            self.demand_json()
-            demand_said(pair for pair in _parameters(self._event) if pair[0] not in self._query)
+            self.require_json()
+            require_not_blank(pair for pair in _parameters(self._event) if pair[0] not in self._query)
             if self.current_event.http_method != "GET":
-                self.demand_known_query(*self._query, *(each.alias for each in route.dependant.query_params))
+                self.require_known_query(*self._query, *(each.alias for each in route.dependant.query_params))
         except (UnsupportedMediaType, InvalidJson, InvalidInput) as error:
             return self._response_builder_class(response=self._refuse(error), serializer=self._serializer, route=route)
         return super()._call_route(route, route_arguments)
 
     def _refuse(self, error: AnnalsError) -> Response[str]:
-        self._code = telemetry.refused(error)
+        self._code = telemetry.count_refusal(error)
         request_id = self._event["requestContext"].get("requestId", "")
         return Response(
             status_code=error.status,
             content_type=problems.CONTENT_TYPE,
-            body=json.dumps(problems.problem(error, request_id)),
+            body=json.dumps(problems.problem_details(error, request_id)),
             headers=problems.problem_headers(error),
         )
 
@@ -186,7 +186,7 @@ def from_request(error: RequestValidationError) -> AnnalsError:
     return problems.from_validation(error.errors())
 
 
-def reply(body: Any, status: int = 200, *, etag: int | None = None, replayed: bool = False) -> Response[Any]:
+def respond(body: Any, status: int = 200, *, etag: int | None = None, replayed: bool = False) -> Response[Any]:
     """An answer with the headers that the API documents."""
     headers = {}
     if etag is not None:

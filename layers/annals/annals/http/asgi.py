@@ -18,10 +18,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annals import telemetry
-from annals.access.caller import Caller
+from annals.access.get_caller import Caller
 from annals.api import problems
 from annals.api.fields import Id
-from annals.api.query import demand_said
+from annals.api.query import require_not_blank
 from annals.errors import AnnalsError, InvalidInput, MethodNotAllowed, NotFound, Unauthorized
 
 logger = logging.getLogger("annals")
@@ -29,7 +29,7 @@ logger = logging.getLogger("annals")
 _id: TypeAdapter[str] = TypeAdapter(Id)
 
 
-def application(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | None = None) -> Starlette:
+def create_app(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | None = None) -> Starlette:
     """An app of these routes that refuses with problem details, as long as nothing of its answer was sent.
 
     What fails later breaks the connection off, so that half an answer is never taken for a whole one.
@@ -44,12 +44,12 @@ def application(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | 
             405: _refuse_method,
             Exception: _refuse,
         },
-        middleware=[Middleware(Observed)],
+        middleware=[Middleware(RequestLogging)],
         lifespan=lifespan,
     )
 
 
-class Observed:
+class RequestLogging:
     """Logs each request that came through API Gateway, when its whole answer is sent or broken off."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -69,7 +69,7 @@ class Observed:
             await self._app(scope, receive, note_status)
         finally:
             if scope["type"] == "http" and (context := _context(Request(scope))):
-                telemetry.request_answered(context, status, scope.get("annals.code", ""), started)
+                telemetry.log_request(context, status, scope.get("annals.code", ""), started)
 
 
 def request_id(request: Request) -> str:
@@ -77,7 +77,7 @@ def request_id(request: Request) -> str:
     return str(_context(request).get("requestId", ""))
 
 
-def caller(request: Request) -> Caller:
+def get_caller(request: Request) -> Caller:
     """Whom a request speaks for. Raises Unauthorized where no authorizer said it."""
     authorizer = _context(request).get("authorizer")
     if not authorizer:
@@ -85,9 +85,9 @@ def caller(request: Request) -> Caller:
     return Caller.from_authorizer(authorizer)
 
 
-def query_of(request: Request) -> dict[str, str]:
+def read_query_params(request: Request) -> dict[str, str]:
     """The query parameters, by name; of one that is repeated, the last. Raises InvalidInput where one says nothing."""
-    demand_said(request.query_params.multi_items())
+    require_not_blank(request.query_params.multi_items())
     return dict(request.query_params)
 
 
@@ -116,9 +116,9 @@ async def _refuse(request: Request, error: Exception) -> Response:
     else:
         refusal = problems.from_aws(error)
         logger.error("Request failed: %s", type(error).__name__, exc_info=error if refusal.status == 500 else None)
-    request.scope["annals.code"] = telemetry.refused(refusal)
+    request.scope["annals.code"] = telemetry.count_refusal(refusal)
     return Response(
-        json.dumps(problems.problem(refusal, request_id(request))),
+        json.dumps(problems.problem_details(refusal, request_id(request))),
         status_code=refusal.status,
         media_type=problems.CONTENT_TYPE,
         headers=problems.problem_headers(refusal),

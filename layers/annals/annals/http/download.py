@@ -21,14 +21,14 @@ async def download(pieces: Iterable[str], content_type: str, file_name: str) -> 
     first = await run_in_threadpool(next, chunks, b"")
     headers = {
         "Content-Type": content_type,
-        "Content-Disposition": f'attachment; filename="{safe_name(file_name)}"',
+        "Content-Disposition": f'attachment; filename="{safe_file_name(file_name)}"',
         "Cache-Control": "no-store",
         "X-Accel-Buffering": "no",
     }
     return StreamingResponse(chain([first], chunks), headers=headers)
 
 
-def safe_name(name: str) -> str:
+def safe_file_name(name: str) -> str:
     """A name that no file system and no header minds."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "export"
 

@@ -13,7 +13,7 @@ JSON = ("application/json",)
 JSON_LINES = ("application/x-ndjson", "application/jsonl", *JSON)
 
 
-def demand_json(content_type: str | None, allowed: Sequence[str] = JSON) -> None:
+def require_json(content_type: str | None, allowed: Sequence[str] = JSON) -> None:
     """Raise UnsupportedMediaType for a body that calls itself something else than JSON, or than what is allowed."""
     kind = (content_type or "application/json").partition(";")[0].strip()
     if kind not in allowed:

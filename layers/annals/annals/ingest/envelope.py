@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from annals.api.fields import ConversationId, Model, SaidJson, Text, refusal
+from annals.api.fields import ConversationId, MaskedJson, Model, Text, field_error
 from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
 from annals.conversations.message_models import NewMessages
@@ -29,14 +29,14 @@ class NamedConversation(Model):
     conversation_id: ConversationId | None = None
     type: ConversationType | None = None
     participants: Participants | None = None
-    metadata: SaidJson = Field(default_factory=dict)
+    metadata: MaskedJson = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:
         if (self.type is None) != (self.participants is None):
-            raise refusal("MISSING_REQUIRED_FIELD", "type and participants go together")
+            raise field_error("MISSING_REQUIRED_FIELD", "type and participants go together")
         if self.conversation_id is None and self.type is None:
-            raise refusal("MISSING_REQUIRED_FIELD", "needs a conversationId, or type and participants")
+            raise field_error("MISSING_REQUIRED_FIELD", "needs a conversationId, or type and participants")
         return self
 
     @property
@@ -44,7 +44,7 @@ class NamedConversation(Model):
         """The id of a conversation that must be there, or one to be found or made. Raises InvalidInput."""
         if self.type is None or self.participants is None:
             return str(self.conversation_id)
-        return NewConversation(self.type, self.participants.of_type(self.type), self.metadata, self.conversation_id)
+        return NewConversation(self.type, self.participants.for_type(self.type), self.metadata, self.conversation_id)
 
 
 class MessagesEnvelope(NewMessages):

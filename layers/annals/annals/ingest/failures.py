@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from annals.errors import AnnalsError
-from annals.memory.indexing.failures import queues
+from annals.memory.indexing.failures import sqs_client
 from annals.settings import settings
 
 MAX_DETAIL_CHARS = 1000
@@ -31,7 +31,7 @@ def report(event: Mapping[str, Any], error: AnnalsError) -> None:
     logger.warning("An event cannot be stored: %s", error.code)
     reason = {"reason": error.code, "detail": error.detail, "field": error.field}
     url = settings().ingest_failures
-    queues(url).send_message(
+    sqs_client(url).send_message(
         QueueUrl=url,
         MessageBody=json.dumps(event),
         MessageAttributes={name: _attribute(value) for name, value in reason.items() if value},

@@ -19,7 +19,7 @@ from annals.ingest.envelope import read_envelope
 from annals.ingest.storing import find_or_make, store_envelope, store_records
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.marks import add_preamble
-from annals.ledger.messages import WITHDRAWN, new_message
+from annals.ledger.messages import HIDDEN_STATUSES, new_message
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """How much of a line is held; no line that says more than an entry can hold is stored anyway."""
@@ -59,7 +59,7 @@ def store_line(caller: Caller, said: Any, request: IdempotentRequest) -> None:
         if kind == "conversation":
             find_or_make(caller, _conversation(ConversationLine.model_validate(said)))
         elif kind == "message":
-            is_redacted = said.get("status") in WITHDRAWN
+            is_redacted = said.get("status") in HIDDEN_STATUSES
             _store_message(caller, (RedactedLine if is_redacted else MessageLine).model_validate(said), request)
         else:
             store_envelope(caller, read_envelope(said), request)
@@ -70,7 +70,7 @@ def store_line(caller: Caller, said: Any, request: IdempotentRequest) -> None:
 def _conversation(line: ConversationLine) -> NewConversation:
     if line.offset or line.status != "active":
         raise _only_for_imports("status" if line.status != "active" else "offset")
-    participants = line.participants.of_type(line.conversation_type)
+    participants = line.participants.for_type(line.conversation_type)
     return NewConversation(line.conversation_type, participants, line.metadata, line.conversation_id)
 
 

@@ -38,7 +38,7 @@ class Unfinished(Exception):
 
 
 @cache
-def buckets() -> Any:
+def s3_client() -> Any:
     """The S3 client."""
     made: Any = boto3.client("s3")
     return made
@@ -112,7 +112,7 @@ class _Transcript:
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """The object's lines. Raises NotFound where this version of it is gone."""
         try:
-            found = buckets().get_object(Bucket=self.bucket, Key=self.key, **self.version)
+            found = s3_client().get_object(Bucket=self.bucket, Key=self.key, **self.version)
         except ClientError as error:
             if error.response["Error"]["Code"] in GONE:
                 raise NotFound("The object was deleted or replaced before it was read.", field="key") from None

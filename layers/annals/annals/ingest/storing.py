@@ -9,12 +9,12 @@ from hashlib import sha256
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, append_between, begin, create, get_or_create
-from annals.conversations.genesis import Genesis, read_genesis
+from annals.conversations.create import NewConversation, append_or_create, create, create_with_messages, get_or_create
+from annals.conversations.genesis import Genesis, get_genesis
 from annals.errors import ConversationAlreadyExists, ConversationNotFound
 from annals.ingest.envelope import Envelope, MessagesEnvelope, read_envelope
 from annals.ingest.tenants import tenant_of
-from annals.json_text import parse, sorted_text
+from annals.json_text import canonical_text, parse
 from annals.ledger.append import NewRecord, append, find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.messages import new_message
@@ -62,7 +62,7 @@ def request_of(caller: Caller, key: str, said: Any) -> IdempotentRequest:
     """The idempotency of an event that says so; its own key, where it has one, goes before the key that is given."""
     own = said.get("idempotencyKey") if isinstance(said, dict) else None
     request = IdempotentRequest.of(
-        caller.tenant, KEY_ID, str(own or key), sorted_text(said).encode(), caller=caller.key_id
+        caller.tenant, KEY_ID, str(own or key), canonical_text(said).encode(), caller=caller.key_id
     )
     return replace(request, retention_s=RETENTION_S)
 
@@ -87,12 +87,12 @@ def store_records(
     if find_entry(request) is not None:
         return
     if not isinstance(place, str) and place.conversation_id is None:
-        append_between(caller.tenant, place, caller.key_id, records, request, thread_id)
+        append_or_create(caller.tenant, place, caller.key_id, records, request, thread_id)
         return
     if not isinstance(place, str) and _find_named(caller, place) is None:
         # Where another writer makes it between the look and the try, it is compared like any other.
         with suppress(ConversationAlreadyExists):
-            begin(caller.tenant, place, caller.key_id, records, request, thread_id)
+            create_with_messages(caller.tenant, place, caller.key_id, records, request, thread_id)
             return
     conversation_id = place if isinstance(place, str) else find_or_make(caller, place)
     append(caller.tenant, conversation_id, records, request=request, thread_id=thread_id)
@@ -106,7 +106,7 @@ def find_or_make(caller: Caller, new: NewConversation) -> str:
     if genesis is None:
         with suppress(ConversationAlreadyExists):
             create(caller.tenant, new, caller.key_id)
-        genesis = read_genesis(caller.tenant, new.conversation_id)
+        genesis = get_genesis(caller.tenant, new.conversation_id)
     if (genesis.type, dict(genesis.participants)) != (new.type, dict(new.participants)):
         raise ConversationAlreadyExists(new.conversation_id)
     return new.conversation_id
@@ -115,5 +115,5 @@ def find_or_make(caller: Caller, new: NewConversation) -> str:
 def _find_named(caller: Caller, new: NewConversation) -> Genesis | None:
     """The conversation that has the id of a new one."""
     with suppress(ConversationNotFound):
-        return read_genesis(caller.tenant, str(new.conversation_id))
+        return get_genesis(caller.tenant, str(new.conversation_id))
     return None

@@ -38,7 +38,7 @@ class NewRecord:
 
 
 @dataclass(frozen=True)
-class Appended:
+class AppendResult:
     """The entry that holds what was appended; ``replayed`` if an earlier request had stored it already."""
 
     entry: Entry
@@ -64,7 +64,7 @@ def append(
     archived: int = 0,
     also: Sequence[Mapping[str, Any]] = (),
     salvage: bool = False,
-) -> Appended:
+) -> AppendResult:
     """Append records as one entry, whole or not at all.
 
     Parameters
@@ -105,11 +105,11 @@ def append(
             return _replay(earlier)
         if expected_seq is not None and tail.seq != expected_seq:
             return _replay_of_place(pk, expected_seq, tail, request)
-        if earlier := _demand_open(tail, conversation_id, records, request):
+        if earlier := _require_open(tail, conversation_id, records, request):
             return _replay(earlier)
         entry = next_entry(pk, tail, entry_id, records, state=state, thread_id=thread_id, archived=archived)
         stored = _store(entry, request, also, by_place=expected_seq is not None)
-        if isinstance(stored, Appended):
+        if isinstance(stored, AppendResult):
             tails.put(pk, Tail.of(stored.entry, tail)) if not stored.replayed else tails.forget(pk)
             _count(stored, attempt)
             return stored
@@ -123,14 +123,14 @@ def _knows(tail: Tail, request: IdempotentRequest | None) -> bool:
     return request is None or tail.recent is not None
 
 
-def _count(stored: Appended, retries: int) -> None:
+def _count(stored: AppendResult, retries: int) -> None:
     if not stored.replayed:
         telemetry.count("Appends")
     if retries:
         telemetry.count("AppendRetries", retries)
 
 
-def _demand_open(
+def _require_open(
     tail: Tail, conversation_id: str, records: Sequence[NewRecord], request: IdempotentRequest | None
 ) -> Entry | None:
     """Refuse messages for a sealed conversation, unless they were taken before: then that is the answer."""
@@ -145,7 +145,7 @@ def _demand_open(
 def find_entry(request: IdempotentRequest) -> Entry | None:
     """The entry that an earlier request with this key stored. Raises IdempotencyKeyReused if it said another thing."""
     result = find_result(request)
-    return _demand_same(request, read_entry(result["pk"], result["seq"])) if result else None
+    return _require_same(request, read_entry(result["pk"], result["seq"])) if result else None
 
 
 def _find_recent(pk: str, tail: Tail, request: IdempotentRequest | None) -> Entry | None:
@@ -156,11 +156,11 @@ def _find_recent(pk: str, tail: Tail, request: IdempotentRequest | None) -> Entr
     entry = read_entry(pk, seq) if seq is not None else None
     if entry is None or entry.at < now_ms() - 1000 * request.retention_s:
         return None
-    return _demand_same(request, entry)
+    return _require_same(request, entry)
 
 
-def _demand_same(request: IdempotentRequest, entry: Entry) -> Entry:
-    request.demand_same(entry)
+def _require_same(request: IdempotentRequest, entry: Entry) -> Entry:
+    request.require_same(entry)
     return entry
 
 
@@ -192,7 +192,7 @@ def next_entry(
 
 def _store(
     entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]], *, by_place: bool
-) -> Appended | _Taken:
+) -> AppendResult | _Taken:
     """Put the entry in its place, with the marker of its request where the place itself does not mark it."""
     if request:
         entry = request.marked(entry)
@@ -200,11 +200,11 @@ def _store(
     stored = _put_together(entry, marker, also) if marker or also else _put(entry)
     if isinstance(stored, _Taken) and stored.winner and stored.winner.entry_id == entry.entry_id:
         # The reply to our own put was lost, and the client library sent it again.
-        return Appended(stored.winner)
+        return AppendResult(stored.winner)
     return stored
 
 
-def _put(entry: Entry) -> Appended | _Taken:
+def _put(entry: Entry) -> AppendResult | _Taken:
     try:
         client().put_item(**entry_put(entry))
     except ClientError as error:
@@ -214,12 +214,12 @@ def _put(entry: Entry) -> Appended | _Taken:
         if code == "TransactionConflictException":
             return _Taken(_find_at(entry.pk, entry.seq))
         raise
-    return Appended(entry)
+    return AppendResult(entry)
 
 
 def _put_together(
     entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]]
-) -> Appended | _Taken:
+) -> AppendResult | _Taken:
     """Put the entry and the marker of its request and what else belongs to it, all or nothing."""
     marker = [entry_marker_put(request, entry)] if request else []
     writes: list[Any] = [{"Put": entry_put(entry)}, *marker, *also]
@@ -230,13 +230,13 @@ def _put_together(
             raise
         placed, *others = error.response["CancellationReasons"]
         if request and others[0]["Code"] == "ConditionalCheckFailed":
-            return replay_of_marker(request, others[0]["Item"], entry)
+            return replay_marker(request, others[0]["Item"], entry)
         if placed["Code"] == "ConditionalCheckFailed":
             return _Taken(_winner(placed))
         if {reason["Code"] for reason in (placed, *others)} <= RETRIED_REASONS:
             return _Taken(_find_at(entry.pk, entry.seq))
         raise
-    return Appended(entry)
+    return AppendResult(entry)
 
 
 RETRIED_REASONS = {"None", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"}
@@ -262,29 +262,29 @@ def _find_at(pk: str, seq: int) -> Entry | None:
     return next(walk(pk, first=seq, last=seq), None)
 
 
-def replay_of_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> Appended:
+def replay_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> AppendResult:
     """The entry to which a marker leads that stood in the way of ours; it may be ours, if the reply to it was lost.
 
     Raises IdempotencyKeyReused, and ConversationErased where it was erased since.
     """
-    result = request.result_of(marker)
+    result = request.read_result(marker)
     entry = read_entry(result["pk"], result["seq"])
     if result["entryId"] == ours.entry_id:
-        return Appended(entry)
-    return _replay(_demand_same(request, entry))
+        return AppendResult(entry)
+    return _replay(_require_same(request, entry))
 
 
-def _replay(entry: Entry) -> Appended:
+def _replay(entry: Entry) -> AppendResult:
     """An earlier request's entry as the answer to this one, unless its conversation was erased meanwhile."""
     tail = read_tail(entry.pk)
     if tail is None or tail.state == ERASED:
         raise ConversationErased(split_conversation_pk(entry.pk)[1])
-    return Appended(entry, replayed=True)
+    return AppendResult(entry, replayed=True)
 
 
-def _replay_of_place(pk: str, expected_seq: int, tail: Tail, request: IdempotentRequest | None) -> Appended:
+def _replay_of_place(pk: str, expected_seq: int, tail: Tail, request: IdempotentRequest | None) -> AppendResult:
     """The answer to a request whose place is taken: its own earlier entry, if that is what stands there."""
     entry = _find_at(pk, expected_seq + 1) if request else None
     if request and entry and entry.idem and entry.idem.id == request.id:
-        return Appended(_demand_same(request, entry), replayed=True)
+        return AppendResult(_require_same(request, entry), replayed=True)
     raise PreconditionFailed(expected_seq, tail.seq)

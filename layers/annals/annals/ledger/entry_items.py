@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from annals.database.damage import Types, misfit
+from annals.database.damage import AttributeTypes, find_mismatch
 from annals.database.dynamodb import Item, from_item, to_item
 from annals.errors import DamagedEntry, EntryTooLarge
 from annals.ledger.dictionary import DICTIONARY
@@ -18,13 +18,13 @@ MAX_ENTRY_BYTES = 380 * 1024
 
 WRITE_UNIT_BYTES = 1024
 
-ENTRY: Types = {
+ENTRY: AttributeTypes = {
     "pk": str, "sk": str, "records": list, "entryId": str, "n": int, "count": int, "state": str, "at": int,
     "prev": bytes, "hash": bytes,
 }  # fmt: skip
-BESIDE: Types = {"preamble": int, "archived": int, "idem": object, "thread": str}
-RECORD: Types = {"digest": bytes}
-SAID: Types = {"kind": str, "body": (str, bytes), "salt": bytes}
+BESIDE: AttributeTypes = {"preamble": int, "archived": int, "idem": object, "thread": str}
+RECORD: AttributeTypes = {"digest": bytes}
+SAID: AttributeTypes = {"kind": str, "body": (str, bytes), "salt": bytes}
 """The attributes of an entry and of its records with their types: first those that are always there, then those that
 may be. Which request an entry stores is no part of what it holds, and may be anything."""
 
@@ -50,7 +50,7 @@ def to_ledger_item(entry: Entry) -> Item:
     return to_item(deflated if _units(item_size(deflated)) < _units(size) else plain)
 
 
-def demand_size(body: bytes) -> None:
+def require_size(body: bytes) -> None:
     """Raise EntryTooLarge for a record's body that no entry has room for, not even alone."""
     if len(body) > MAX_ENTRY_BYTES - OVERHEAD_BYTES:
         raise EntryTooLarge(len(body), MAX_ENTRY_BYTES - OVERHEAD_BYTES)
@@ -96,7 +96,7 @@ def _has_right_thread(entry: Entry) -> bool:
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:
-    reason = misfit(values, ENTRY, BESIDE) or _misfit_within(values)
+    reason = find_mismatch(values, ENTRY, BESIDE) or _misfit_within(values)
     first = seq_of_sk(values["sk"])
     if reason or first is None:
         raise DamagedEntry(values["pk"], values["sk"], reason or "its key is none of an entry")
@@ -132,7 +132,7 @@ def _misfit_within(values: Mapping[str, Any]) -> str | None:
         return "it has no records"
     if "thread" in values and not values["thread"].startswith(f"{values['pk']}#H#"):
         return "its thread is another conversation's"
-    return next((reason for each in values["records"] if (reason := misfit(each, RECORD, SAID))), None)
+    return next((reason for each in values["records"] if (reason := find_mismatch(each, RECORD, SAID))), None)
 
 
 def item_size(value: Any) -> int:

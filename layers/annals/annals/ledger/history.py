@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from itertools import chain
 
 from annals.answers import Room
-from annals.database.damage import report
+from annals.database.damage import report_damage
 from annals.errors import DamagedEntry
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record, Tail
 from annals.ledger.keys import entry_sk
-from annals.ledger.messages import Message, show
+from annals.ledger.messages import Message, present_message
 from annals.ledger.read import read_entry, walk, walk_records_from
 from annals.settings import settings
 
 
 @dataclass(frozen=True)
-class Span:
+class MessageRange:
     """Which messages to page through, and from which end.
 
     A page that is read backward is shown in chronological order all the same, unless ``newest_first``. ``after`` and
@@ -44,7 +44,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Page:
+class HistoryPage:
     """Messages in the order in which they are shown, and the seq to go on from, if there is more.
 
     ``offset`` messages are still to be skipped there, where the page ended before all that its span skips.
@@ -55,7 +55,7 @@ class Page:
     offset: int = 0
 
 
-def read_page(pk: str, tail: Tail, span: Span, limit: int, room: Room | None = None) -> Page:
+def read_page(pk: str, tail: Tail, span: MessageRange, limit: int, room: Room | None = None) -> HistoryPage:
     """Read up to ``limit`` messages of a span.
 
     A page also ends where an answer has no room for the next message, and, where few are kept or many skipped, once
@@ -74,10 +74,10 @@ def read_page(pk: str, tail: Tail, span: Span, limit: int, room: Room | None = N
             found, next_seq = ([*found, preamble], None) if fits else (found, found[-1]["seq"] if found else 1)
     if not span.forward and not span.newest_first:
         found.reverse()
-    return Page(found, next_seq, offset)
+    return HistoryPage(found, next_seq, offset)
 
 
-def _preamble(pk: str, tail: Tail, span: Span) -> Message | None:
+def _preamble(pk: str, tail: Tail, span: MessageRange) -> Message | None:
     """The preamble in force, where the span reaches from or to the very beginning."""
     if span.after >= 0 or (span.forward and span.offset):
         return None
@@ -91,19 +91,19 @@ def read_preamble(pk: str, tail: Tail) -> Message | None:
         return None
     entry = read_entry(pk, tail.preamble)
     if entry.records[0].kind != PREAMBLE:
-        raise report(DamagedEntry(pk, entry_sk(tail.seq), "what it names as the preamble is none"))
-    return show(entry.records[0], entry)
+        raise report_damage(DamagedEntry(pk, entry_sk(tail.seq), "what it names as the preamble is none"))
+    return present_message(entry.records[0], entry)
 
 
 def _read(
-    entries: Iterator[Entry], skip: int, tail: Tail, span: Span, limit: int, room: Room
+    entries: Iterator[Entry], skip: int, tail: Tail, span: MessageRange, limit: int, room: Room
 ) -> tuple[list[Message], int | None, int]:
     """Messages of a page in the order in which they are read, the seq to go on from, and how many to skip there."""
     found: list[Message] = []
     read_bytes, reached = 0, None
     for record, entry in _records(entries, span, span.floor(tail)):
         read_bytes += len(record.body or b"")
-        message = show(record, entry, tail.archived)
+        message = present_message(record, entry, tail.archived)
         if span.keep is None or span.keep(message):
             if skip:
                 skip -= 1
@@ -120,7 +120,7 @@ def _read(
     return found, None, skip
 
 
-def _records(entries: Iterator[Entry], span: Span, floor: int) -> Iterator[tuple[Record, Entry]]:
+def _records(entries: Iterator[Entry], span: MessageRange, floor: int) -> Iterator[tuple[Record, Entry]]:
     """The message records within the span's bounds, in its direction."""
     for entry in entries:
         if (span.before is not None and entry.seq >= span.before) if span.forward else entry.last_seq <= floor:
@@ -131,7 +131,7 @@ def _records(entries: Iterator[Entry], span: Span, floor: int) -> Iterator[tuple
                 yield record, entry
 
 
-def _start(pk: str, tail: Tail, span: Span, limit: int) -> tuple[Iterator[Entry], int]:
+def _start(pk: str, tail: Tail, span: MessageRange, limit: int) -> tuple[Iterator[Entry], int]:
     """The entries from where the span starts, and how many messages are still to be skipped there.
 
     Messages number as the records do, but for the few records that are none; so a message that is to be skipped by its

@@ -60,7 +60,7 @@ class IdempotentRequest:
         """The partition of the request's marker."""
         return f"T#{escape(self.tenant)}#I#{self.id.hex()}"
 
-    def standing_beside(self, pk: str, name: str) -> IdempotentRequest:
+    def with_marker_in(self, pk: str, name: str) -> IdempotentRequest:
         """The same request, with a marker beside what it changes, in that one's partition."""
         return replace(self, beside=(pk, name))
 
@@ -70,7 +70,7 @@ class IdempotentRequest:
         if self.beside is None:
             return to_item({"pk": self.pk, "sk": "I"})
         pk, name = self.beside
-        return to_item({"pk": pk, "sk": f"{markers_of(name)}{self.id.hex()}"})
+        return to_item({"pk": pk, "sk": f"{marker_prefix(name)}{self.id.hex()}"})
 
     def digest(self, salt: bytes) -> bytes:
         """What is stored of what the request says."""
@@ -80,20 +80,20 @@ class IdempotentRequest:
         """An entry that says whose request it stores."""
         return replace(entry, idem=Idempotency(self.id, self.digest(entry.salts)))
 
-    def demand_same(self, entry: Entry) -> None:
+    def require_same(self, entry: Entry) -> None:
         """Raise IdempotencyKeyReused if an entry stores another request under this one's key.
 
         Of an entry whose words are gone, nobody can tell any more.
         """
         if entry.idem and entry.idem.digest and all(record.salt for record in entry.records):
-            self.demand_digest(entry.salts, entry.idem.digest)
+            self.require_digest(entry.salts, entry.idem.digest)
 
-    def demand_digest(self, salt: bytes, digest: bytes) -> None:
+    def require_digest(self, salt: bytes, digest: bytes) -> None:
         """Raise IdempotencyKeyReused if a digest with this salt is another request's."""
         if digest != self.digest(salt):
             raise IdempotencyKeyReused
 
-    def result_of(self, marker: Mapping[str, Any], salt: bytes | None = None) -> dict[str, Any]:
+    def read_result(self, marker: Mapping[str, Any], salt: bytes | None = None) -> dict[str, Any]:
         """The result that a marker item holds.
 
         Parameters
@@ -108,12 +108,12 @@ class IdempotentRequest:
         values = from_item(marker)
         salt = values.get("salt", salt)
         if salt and "digest" in values:
-            self.demand_digest(salt, values["digest"])
+            self.require_digest(salt, values["digest"])
         result: dict[str, Any] = values["result"]
         return result
 
 
-def markers_of(name: str) -> str:
+def marker_prefix(name: str) -> str:
     """How the sort keys of all markers begin that stand beside what has a name in its partition."""
     return f"I#{name}#"
 
@@ -157,4 +157,4 @@ def find_marker(request: IdempotentRequest) -> Item | None:
 def find_result(request: IdempotentRequest) -> dict[str, Any] | None:
     """The result of a request with this key, while it is known. Raises IdempotencyKeyReused if it differs."""
     marker = find_marker(request)
-    return request.result_of(marker) if marker else None
+    return request.read_result(marker) if marker else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from annals.errors import ConversationErased, ConversationNotFound
 from annals.json_text import dump
-from annals.ledger.append import Appended, NewRecord, append
+from annals.ledger.append import AppendResult, NewRecord, append
 from annals.ledger.entry import ARCHIVE, ERASED, PREAMBLE, SEAL, SEALED, Tail
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
@@ -23,7 +23,7 @@ def add_preamble(
     content: str,
     metadata: Mapping[str, Any] | None,
     request: IdempotentRequest | None = None,
-) -> Appended:
+) -> AppendResult:
     """Put a text in front of the first message. It is not counted, and takes the place of an earlier preamble."""
     body = {"role": "system", "content": content, **({"metadata": dict(metadata)} if metadata is not None else {})}
     return append(tenant, conversation_id, [_record(PREAMBLE, body)], request=request)
@@ -31,7 +31,7 @@ def add_preamble(
 
 def archive(
     tenant: str, conversation_id: str, up_to: int, by: str, request: IdempotentRequest | None = None
-) -> Appended:
+) -> AppendResult:
     """Archive the messages up to a seq: they are left out of the history unless they are asked for."""
     record = _record(ARCHIVE, {"upTo": up_to, "by": by})
     return append(tenant, conversation_id, [record], request=request, archived=up_to)

@@ -39,10 +39,10 @@ Message = TypedDict(
 MESSAGE_ID = re.compile(r"msg-([0-9]{3}|[1-9][0-9]{3,11})")
 
 
-WITHDRAWN = ("redacted", "damaged")
+HIDDEN_STATUSES = ("redacted", "damaged")
 """The statuses of messages whose words are not shown."""
 
-MARKS = "memory"
+MEMORY_FIELD = "memory"
 """The part of a body that says what the message is as a memory; it is not part of the message."""
 
 
@@ -66,14 +66,14 @@ def new_message(said: Mapping[str, Any]) -> NewRecord:
     return NewRecord(MESSAGE, dump(said).encode())
 
 
-def marked(importance: int | None, tags: Sequence[str], answers: int | None = None) -> dict[str, Any]:
+def memory_field(importance: int | None, tags: Sequence[str], answers: int | None = None) -> dict[str, Any]:
     """The part of a body that says what a message is as a memory; nothing where there is nothing to say."""
     said = {"importance": importance, "tags": list(tags) or None, ANSWERED: answers}
     marks = {name: value for name, value in said.items() if value is not None}
-    return {MARKS: marks} if marks else {}
+    return {MEMORY_FIELD: marks} if marks else {}
 
 
-def show(record: Record, entry: Entry, archived: int = 0) -> Message:
+def present_message(record: Record, entry: Entry, archived: int = 0) -> Message:
     """A message as the API shows it: redacted where its body is gone, archived up to the seq ``archived``.
 
     A body that is not what was appended is not shown: such a message is damaged.
@@ -82,7 +82,7 @@ def show(record: Record, entry: Entry, archived: int = 0) -> Message:
     said = record.said()
     if said is None:
         return cast("Message", {**place, "status": "redacted" if record.body is None else "damaged"})
-    said.pop(MARKS, None)
+    said.pop(MEMORY_FIELD, None)
     if record.seq <= archived:
         said["status"] = "archived"
     return cast("Message", place | said)
@@ -90,7 +90,7 @@ def show(record: Record, entry: Entry, archived: int = 0) -> Message:
 
 def messages_of(entry: Entry) -> Iterator[Message]:
     """The messages of an entry, in order."""
-    return (show(record, entry) for record in entry.records if record.kind == MESSAGE)
+    return (present_message(record, entry) for record in entry.records if record.kind == MESSAGE)
 
 
 def numbered_messages(pk: str, after: int = 0) -> Iterator[tuple[int, Record, Entry]]:
@@ -112,7 +112,7 @@ def walk_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> I
     for seq in sorted(wanted):
         if seq not in found:
             found |= {
-                record.seq: show(record, entry, archived)
+                record.seq: present_message(record, entry, archived)
                 for entry in read_records(pk, seq, seq)
                 for record in entry.records
                 if record.kind in (MESSAGE, PREAMBLE) and record.seq in wanted

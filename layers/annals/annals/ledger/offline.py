@@ -9,19 +9,19 @@ from operator import itemgetter
 
 from annals.errors import DamagedEntry
 from annals.ledger.entry import Entry
-from annals.ledger.lines import DamagedLine, Header, read_line
+from annals.ledger.export_lines import DamagedLine, Header, read_line
 from annals.ledger.verify import Verification, verify
 
 
 @dataclass(frozen=True)
-class Checked:
+class VerifiedConversation:
     """What verifying one conversation of a file found."""
 
     header: Header
     found: Verification
 
 
-def verify_lines(lines: Iterable[bytes], noted: bytes | None = None) -> Iterator[Checked]:
+def verify_lines(lines: Iterable[bytes], noted: bytes | None = None) -> Iterator[VerifiedConversation]:
     """Verify each conversation of an exported ledger, reading its lines as they are needed.
 
     Parameters
@@ -42,7 +42,9 @@ def verify_lines(lines: Iterable[bytes], noted: bytes | None = None) -> Iterator
         watch = _Watch(noted)
         entries = (line for line in said if not isinstance(line, Header))
         places = (header.checkpoint, header.known)
-        yield Checked(header, verify(watch.pass_on(entries), header.pk, *places, settled=header.checkpoint.seq))
+        yield VerifiedConversation(
+            header, verify(watch.pass_on(entries), header.pk, *places, settled=header.checkpoint.seq)
+        )
         is_noted_there = is_noted_there or watch.has_noted
     if noted is not None and not is_noted_there:
         raise DamagedLine(f"no entry has the hash {noted.hex()}, which was noted")

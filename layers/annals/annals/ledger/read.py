@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from annals.database.damage import report
+from annals.database.damage import report_damage
 from annals.database.dynamodb import Item, client
 from annals.errors import DamagedEntry
 from annals.ledger.entry import Entry
@@ -19,7 +19,7 @@ def read_entry(pk: str, seq: int) -> Entry:
     key = {"pk": {"S": pk}, "sk": {"S": entry_sk(seq)}}
     item = client().get_item(TableName=settings().ledger_table, Key=key, ConsistentRead=True).get("Item")
     if item is None:
-        raise report(DamagedEntry(pk, entry_sk(seq), "it is missing"))
+        raise report_damage(DamagedEntry(pk, entry_sk(seq), "it is missing"))
     return _read(item)
 
 
@@ -27,17 +27,17 @@ def _read(item: Mapping[str, Any]) -> Entry:
     try:
         return from_ledger_item(item)
     except DamagedEntry as damaged:
-        raise report(damaged) from None
+        raise report_damage(damaged) from None
 
 
-def check_all(pk: str) -> Iterator[Entry | DamagedEntry]:
+def walk_checked(pk: str) -> Iterator[Entry | DamagedEntry]:
     """All that is under a conversation's key, in order: its entries, and what is none as an append writes it."""
     for item in _query("pk = :pk", {":pk": {"S": pk}}):
         found = check_ledger_item(item)
-        yield report(found) if isinstance(found, DamagedEntry) else found
+        yield report_damage(found) if isinstance(found, DamagedEntry) else found
 
 
-def items_around(pk: str) -> Iterator[Item]:
+def walk_other_items(pk: str) -> Iterator[Item]:
     """The items as they are stored in front of a conversation's first message and behind its last possible one.
 
     That is the genesis; and what was put there behind Annals, which no entry is.
@@ -122,7 +122,7 @@ def read_records(pk: str, first: int, last: int) -> Iterator[Entry]:
     return walk_records_from(pk, first, last=last)
 
 
-def find_readable(pk: str, first: int, last: int) -> list[Entry]:
+def read_readable_records(pk: str, first: int, last: int) -> list[Entry]:
     """Those of the same that can be read; the others are reported and left out."""
     try:
         return list(read_records(pk, first, last))

@@ -17,7 +17,7 @@ from annals.ledger.entry_items import BESIDE, DAMAGED, ENTRY, RECORD
 from annals.ledger.keys import MAX_SEQ, conversation_pk, entry_sk, seq_of_sk
 from annals.ledger.messages import Message, message_id, read_messages, seq_of
 from annals.ledger.read import entry_items, read_records
-from annals.ledger.scrub import bare_places, places_of, scrubbed
+from annals.ledger.scrub import bare_places, count_records, scrubbed
 from annals.ledger.tail import salvage_tail
 from annals.settings import settings
 from annals.times import now_ms, to_rfc3339
@@ -89,7 +89,7 @@ def _scrub_damaged(pk: str, seq: int) -> dict[str, Any] | None:
     in the entry goes. None where that is done. Raises MessageNotFound.
     """
     item, place = _find_item(pk, seq)
-    if place >= max(places_of(item), 1):
+    if place >= max(count_records(item), 1):
         raise MessageNotFound(message_id(seq))
     values = from_item(item)
     records = values.get("records")
@@ -149,7 +149,7 @@ def scrub_item(item: Item) -> bool:
     return DAMAGED in bare
 
 
-def show_redacted(pk: str, message_id: str) -> Message:
+def present_redacted(pk: str, message_id: str) -> Message:
     """A message that is redacted, as the API shows it; where its entry is damaged, without its time."""
     tail = salvage_tail(pk)
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from annals.answers import Room
 from annals.ledger.entry import MESSAGE, Tail
-from annals.ledger.messages import Message, show
+from annals.ledger.messages import Message, present_message
 from annals.ledger.read import walk
 from annals.settings import settings
 
@@ -68,6 +68,6 @@ def _newest_first(pk: str, tail: Tail, *, archived: bool) -> Iterator[Message]:
         for record in reversed(entry.records):
             read_bytes += len(record.body or b"")
             if record.kind == MESSAGE and record.seq > floor:
-                yield show(record, entry, tail.archived)
+                yield present_message(record, entry, tail.archived)
         if read_bytes > settings().max_page_bytes or entry.seq <= floor:
             return

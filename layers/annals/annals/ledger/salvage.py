@@ -10,7 +10,7 @@ from annals.database.dynamodb import from_item
 from annals.ledger.entry_items import inflate
 
 
-def said_in_damaged(item: Mapping[str, Any]) -> list[dict[str, Any] | None]:
+def salvage_bodies(item: Mapping[str, Any]) -> list[dict[str, Any] | None]:
     """What the records of an item say, one by one: None where nobody can tell, nothing where the words are gone."""
     records = from_item(item).get("records")
     return [_said(record) for record in records] if isinstance(records, list) and records else [None]

@@ -99,14 +99,14 @@ KEPT: dict[str, Callable[[Any], bool]] = {
 """The attributes that stay, each if it is what an append writes."""
 
 
-def kept_of(item: Mapping[str, Any]) -> dict[str, Any]:
+def chain_attributes(item: Mapping[str, Any]) -> dict[str, Any]:
     """What of an item is what an append writes, as plain values, without its words."""
     return _bare(from_item(item))
 
 
-def places_of(item: Mapping[str, Any]) -> int:
+def count_records(item: Mapping[str, Any]) -> int:
     """How many records an item holds, or says that it holds; 0 where neither can be told."""
-    kept = kept_of(item)
+    kept = chain_attributes(item)
     records = kept.get("records", [])
     said = kept.get("n", 0)
     return max(len(records), said if 0 < said <= MAX_RECORDS else 0)
@@ -116,5 +116,5 @@ def bare_places(item: Mapping[str, Any]) -> list[int]:
     """At which places of an item, whatever became of it, there is a record without words."""
     records = from_item(item).get("records")
     if not isinstance(records, list):
-        return list(range(max(places_of(item), 1)))
+        return list(range(max(count_records(item), 1)))
     return [place for place, record in enumerate(records) if isinstance(record, Mapping) and "body" not in record]

@@ -9,19 +9,19 @@ from itertools import chain
 from threading import Lock
 from typing import Any
 
-from annals.database.damage import Types, misfit, report
+from annals.database.damage import AttributeTypes, find_mismatch, report_damage
 from annals.database.dynamodb import Item, client, from_item
 from annals.errors import DamagedEntry
 from annals.ledger.entry import MESSAGE, NO_HASH, RECENT, SEALED, Tail
 from annals.ledger.entry_items import idempotency_of
 from annals.ledger.keys import MAX_SEQ, entry_sk, seq_of_sk
 from annals.ledger.read import entry_items, walk
-from annals.ledger.scrub import kept_of, places_of
+from annals.ledger.scrub import chain_attributes, count_records
 from annals.settings import settings
 from annals.times import now_ms
 
-TAIL: Types = {"sk": str, "n": int, "count": int, "state": str, "at": int, "hash": bytes}
-BESIDE: Types = {"preamble": int, "archived": int, "records": list}
+TAIL: AttributeTypes = {"sk": str, "n": int, "count": int, "state": str, "at": int, "hash": bytes}
+BESIDE: AttributeTypes = {"preamble": int, "archived": int, "records": list}
 """What is read of the last entry, with its types."""
 
 PAGE = 10
@@ -80,14 +80,14 @@ def salvage_tail(pk: str) -> Tail | None:
 
 
 def _salvaged(last: Item, before: Iterable[Item]) -> Tail:
-    kept = kept_of(last)
+    kept = chain_attributes(last)
     known: dict[str, Any] = {}
     for item in chain([last], before):
-        known = {**kept_of(item), **known}
+        known = {**chain_attributes(item), **known}
         if {"count", "at"} <= known.keys():
             break
     return Tail(
-        seq=(seq_of_sk(kept["sk"]) or 0) + max(places_of(last), 1) - 1,
+        seq=(seq_of_sk(kept["sk"]) or 0) + max(count_records(last), 1) - 1,
         count=known.get("count", 0),
         state=kept.get("state", SEALED),
         at=min(known.get("at", 0), now_ms()),
@@ -98,10 +98,10 @@ def _salvaged(last: Item, before: Iterable[Item]) -> Tail:
 
 
 def _tail(pk: str, values: Mapping[str, Any]) -> Tail:
-    reason, first = misfit(values, TAIL, BESIDE), seq_of_sk(values["sk"])
+    reason, first = find_mismatch(values, TAIL, BESIDE), seq_of_sk(values["sk"])
     kind = next((record["kind"] for record in values.get("records", []) if not reason), MESSAGE)
     if first is None or reason or values["n"] < 1 or not isinstance(kind, str):
-        raise report(DamagedEntry(pk, values["sk"], reason or "it cannot be the last one"))
+        raise report_damage(DamagedEntry(pk, values["sk"], reason or "it cannot be the last one"))
     return Tail(
         seq=first + values["n"] - 1,
         count=values["count"],
@@ -129,7 +129,7 @@ class LastMessage:
     at: int
 
 
-def last_message(pk: str, tail: Tail) -> LastMessage | None:
+def find_last_message(pk: str, tail: Tail) -> LastMessage | None:
     """The newest message, or None where there is none. Read only where the tail is another kind of entry."""
     if not tail.count:
         return None
@@ -138,7 +138,7 @@ def last_message(pk: str, tail: Tail) -> LastMessage | None:
     for entry in walk(pk, newest_first=True, page=10):
         if entry.records[0].kind == MESSAGE:
             return LastMessage(entry.last_seq, entry.at)
-    raise report(DamagedEntry(pk, entry_sk(tail.seq), f"it counts {tail.count} messages where there are none"))
+    raise report_damage(DamagedEntry(pk, entry_sk(tail.seq), f"it counts {tail.count} messages where there are none"))
 
 
 class TailCache:

@@ -39,22 +39,22 @@ def reranker() -> Reranker | None:
 def summarizer() -> Summarizer:
     """Who makes summaries: the chat model of the settings, or nobody's model where that is the offline one."""
     from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer
-    from annals.providers.structured import Asker
+    from annals.providers.structured import StructuredChat
 
     if settings().chat_url == providers.OFFLINE:
         return OfflineSummarizer()
-    return ModelSummarizer(Asker(chat(), settings().chat_stall_s))
+    return ModelSummarizer(StructuredChat(chat(), settings().chat_stall_s))
 
 
 @cache
 def extractor() -> Extractor | None:
     """Who extracts facts: the chat model of the settings; nobody where that is the offline one."""
     from annals.memory.facts.extraction import ModelExtractor
-    from annals.providers.structured import Asker
+    from annals.providers.structured import StructuredChat
 
     if settings().chat_url == providers.OFFLINE:
         return None
-    return ModelExtractor(Asker(chat(), settings().chat_stall_s))
+    return ModelExtractor(StructuredChat(chat(), settings().chat_stall_s))
 
 
 @cache

@@ -7,19 +7,19 @@ from typing import Any
 
 from annals.answers import Room, fitting
 from annals.conversations.heads import Head
-from annals.conversations.read import demand_tail, show_conversation
-from annals.conversations.summaries import read_summary, show_summary
+from annals.conversations.read import get_tail, present_conversation
+from annals.conversations.summary_store import find_summary, present_summary
 from annals.errors import InvalidInput
-from annals.ledger.history import Span, read_page
-from annals.memory.facts.store import facts_of, ref_of_fact
-from annals.memory.memories.presenters import show_fact
-from annals.memory.memories.sources import still_said
+from annals.ledger.history import MessageRange, read_page
+from annals.memory.facts.store import facts_of, source_ref_of_fact
+from annals.memory.memories.presenters import present_fact
+from annals.memory.sources import with_existing_sources
 
 NEWEST = 50
 """How many messages a conversation is shown with."""
 
 
-def demand_parts(wanted: Collection[str]) -> None:
+def require_parts(wanted: Collection[str]) -> None:
     """Raise InvalidInput for a part that there is none of."""
     for name in wanted:
         if name not in PARTS:
@@ -27,9 +27,9 @@ def demand_parts(wanted: Collection[str]) -> None:
             raise InvalidInput("INVALID_FORMAT", detail, field="include")
 
 
-def with_parts(head: Head, wanted: Collection[str]) -> dict[str, Any]:
+def present_with_parts(head: Head, wanted: Collection[str]) -> dict[str, Any]:
     """A conversation with the parts that are wanted, by name; ``omitted`` names those that it has no room for whole."""
-    shown, room = show_conversation(head), Room()
+    shown, room = present_conversation(head), Room()
     room.takes(shown)
     short = []
     for name in sorted(wanted, key=list(PARTS).index):
@@ -41,19 +41,19 @@ def with_parts(head: Head, wanted: Collection[str]) -> dict[str, Any]:
 
 
 def _summary(head: Head, room: Room) -> Any:
-    found = read_summary(head.pk)
-    return next(iter(fitting([show_summary(found)], room)), None) if found else None
+    found = find_summary(head.pk)
+    return next(iter(fitting([present_summary(found)], room)), None) if found else None
 
 
 def _messages(head: Head, room: Room) -> Any:
-    tail = demand_tail(head.genesis.tenant, head.genesis.conversation_id)
-    return read_page(head.pk, tail, Span(after=0), NEWEST, room).messages
+    tail = get_tail(head.genesis.tenant, head.genesis.conversation_id)
+    return read_page(head.pk, tail, MessageRange(after=0), NEWEST, room).messages
 
 
 def _facts(head: Head, room: Room) -> Any:
     tenant = head.genesis.tenant
     known = facts_of(tenant, head.genesis.conversation_id)
-    return fitting(map(show_fact, still_said(tenant, known, ref_of_fact)), room)
+    return fitting(map(present_fact, with_existing_sources(tenant, known, source_ref_of_fact)), room)
 
 
 PARTS: Mapping[str, Callable[[Head, Room], Any]] = {"summary": _summary, "messages": _messages, "facts": _facts}

@@ -7,25 +7,25 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from annals.api.fields import MAX_TEXT_CHARS, ConversationId, Importance, Name, Said, SaidJson, Tag
-from annals.conversations.models import Conversation, ShownSummary
+from annals.api.fields import MAX_TEXT_CHARS, ConversationId, Importance, MaskedJson, MaskedText, Name, Tag
+from annals.conversations.models import Conversation, SummaryResponse
 from annals.errors import InvalidInput
 from annals.ledger.messages import Message
-from annals.memory.facts.models import Fact, FactsOfTurn, KeptFacts
+from annals.memory.facts.models import Fact, KeptFacts, NewTurnFacts
 from annals.memory.memories.models import Memory, SearchFilter
 from annals.memory.recall.models import ForUser, Search
 
 
-class NewTurn(FactsOfTurn):
+class NewTurn(NewTurnFacts):
     """What every way of remembering a turn takes."""
 
     conversation_id: ConversationId | None = None
-    user_message: Said
+    user_message: MaskedText
     importance: Importance = 50
     tags: list[Tag] = Field(default_factory=list, max_length=100)
-    metadata: SaidJson | None = None
+    metadata: MaskedJson | None = None
 
-    def demand_owner(self) -> None:
+    def require_owner(self) -> None:
         """Raise InvalidInput OWNER_REQUIRED where nobody is named whose turn it is."""
         if self.user_id is None and self.agent_id is None:
             raise InvalidInput("OWNER_REQUIRED", "A turn needs a userId or an agentId.", field="userId")
@@ -34,7 +34,7 @@ class NewTurn(FactsOfTurn):
 class Remember(NewTurn):
     """A turn to be remembered: what the user said, and what the agent answered."""
 
-    agent_response: Said
+    agent_response: MaskedText
 
 
 class RememberStream(NewTurn, ForUser):
@@ -53,7 +53,7 @@ class RememberStream(NewTurn, ForUser):
         """What is asked of the memories. Raises InvalidInput for a filter that cannot be."""
         query = self.user_message[:MAX_TEXT_CHARS]  # what is longer is no entry, and is refused as that
         asked = Search(query=query, memorySpaceId=self.memory_space_id, limit=limit, filter=self.filter)
-        asked.demand_question()
+        asked.require_question()
         return asked
 
 
@@ -81,5 +81,5 @@ class ConversationWithMore(Conversation):
 
     messages: NotRequired[list[Message]]
     facts: NotRequired[list[Fact]]
-    summary: NotRequired[ShownSummary | None]
+    summary: NotRequired[SummaryResponse | None]
     omitted: NotRequired[list[str]]

@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, begin
-from annals.conversations.genesis import USER_AGENT, Genesis, read_genesis
+from annals.conversations.create import NewConversation, create_with_messages
+from annals.conversations.genesis import USER_AGENT, Genesis, get_genesis
 from annals.errors import (
     ConversationAlreadyExists,
     ConversationNotFound,
@@ -18,27 +18,27 @@ from annals.errors import (
     ParticipantMismatch,
 )
 from annals.json_text import dump
-from annals.ledger.append import Appended, NewRecord, append
+from annals.ledger.append import AppendResult, NewRecord, append
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import WITHDRAWN, Message, marked, message_id, new_message, salts_of
-from annals.memory.facts.extraction import Line
-from annals.memory.facts.making import demand_source
+from annals.ledger.messages import HIDDEN_STATUSES, Message, memory_field, message_id, new_message, salts_of
+from annals.memory.facts.extraction import TurnLine
+from annals.memory.facts.making import require_source
 from annals.memory.facts.models import RememberFacts
-from annals.memory.facts.turn_facts import Kept, Source, demand_fitting, keep_facts
-from annals.memory.memories.presenters import show_memory
-from annals.memory.memories.raw import DEFAULT_IMPORTANCE, memories_of
+from annals.memory.facts.turn_facts import Source, TurnFacts, require_facts_fit, store_facts
+from annals.memory.memories.presenters import present_memory
+from annals.memory.memories.raw_memories import DEFAULT_IMPORTANCE, memories_of
 from annals.memory.models import NewTurn, Remember, Remembered
 from annals.times import from_rfc3339, to_rfc3339
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTurn:
     """The entry of a turn, or of a part of it, in its conversation, and the turn's facts."""
 
     genesis: Genesis
-    appended: Appended
-    kept: Kept = field(default_factory=Kept)
+    appended: AppendResult
+    kept: TurnFacts = field(default_factory=TurnFacts)
 
     @property
     def source(self) -> Source:
@@ -56,12 +56,12 @@ class Stored:
                 "messageIds": [message_id(record.seq) for record in entry.records],
                 "messageCount": entry.count,
             },
-            "memories": [show_memory(memory) for memory in memories_of(entry, self.genesis)],
+            "memories": [present_memory(memory) for memory in memories_of(entry, self.genesis)],
             **self.kept.show(),
         }
 
 
-def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None = None) -> Stored:
+def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None = None) -> StoredTurn:
     """Store a turn, both messages or neither, then its facts.
 
     Sent again with its Idempotency-Key, it finds what is stored of it, and stores what is missing.
@@ -71,37 +71,40 @@ def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None =
     RequestTooLarge : its facts
     and what ``store`` raises
     """
-    demand_fitting(turn.facts)
-    stored = store(caller, turn, [user_message(turn), reply(turn, turn.agent_response)], request)
+    require_facts_fit(turn.facts)
+    stored = store_turn(caller, turn, [user_message(turn), reply(turn, turn.agent_response)], request)
     if any(record.body is None for record in stored.appended.entry.records):
         # A retry after a redaction: what was withdrawn states nothing any more.
         return stored
-    lines = [Line(turn.user_id or "user", turn.user_message), Line(turn.agent_id or "agent", turn.agent_response)]
-    return replace(stored, kept=keep_facts(stored.source, turn, lines))
+    lines = [
+        TurnLine(turn.user_id or "user", turn.user_message),
+        TurnLine(turn.agent_id or "agent", turn.agent_response),
+    ]
+    return replace(stored, kept=store_facts(stored.source, turn, lines))
 
 
-def remember_facts(caller: Caller, turn: RememberFacts) -> Kept:
+def remember_facts(caller: Caller, turn: RememberFacts) -> TurnFacts:
     """Store the facts of a turn whose messages are stored, once: the same ones sent again are found.
 
     Raises
     ------
     RequestTooLarge : the facts
     ParticipantMismatch : the conversation is another user's or agent's
-    and what ``demand_source`` raises
+    and what ``require_source`` raises
     """
-    demand_fitting(turn.facts)
-    messages = demand_source(caller, turn.memory_space_id, turn.conversation_id, turn.message_ids)
-    demand_participants(read_genesis(caller.tenant, turn.conversation_id), turn.user_id, turn.agent_id)
-    if any(message.get("status") in WITHDRAWN for message in messages):
-        return Kept()
+    require_facts_fit(turn.facts)
+    messages = require_source(caller, turn.memory_space_id, turn.conversation_id, turn.message_ids)
+    require_participants(get_genesis(caller.tenant, turn.conversation_id), turn.user_id, turn.agent_id)
+    if any(message.get("status") in HIDDEN_STATUSES for message in messages):
+        return TurnFacts()
     source = Source(
-        read_genesis(caller.tenant, turn.conversation_id),
+        get_genesis(caller.tenant, turn.conversation_id),
         tuple(turn.message_ids),
         from_rfc3339(messages[0]["timestamp"]),
         replayed=True,
         said=_name_of_facts(caller, turn),
     )
-    return keep_facts(source, turn, [_line(turn, message) for message in messages if message.get("content")])
+    return store_facts(source, turn, [_line(turn, message) for message in messages if message.get("content")])
 
 
 def _name_of_facts(caller: Caller, turn: RememberFacts) -> str:
@@ -110,12 +113,14 @@ def _name_of_facts(caller: Caller, turn: RememberFacts) -> str:
     return sha256(salts + dump([fact.model_dump() for fact in turn.facts]).encode()).hexdigest()
 
 
-def _line(turn: RememberFacts, message: Message) -> Line:
+def _line(turn: RememberFacts, message: Message) -> TurnLine:
     owner = turn.user_id if message["role"] == "user" else turn.agent_id
-    return Line(message.get("name") or owner or message["role"], message["content"])
+    return TurnLine(message.get("name") or owner or message["role"], message["content"])
 
 
-def store(caller: Caller, turn: NewTurn, said: Sequence[NewRecord], request: IdempotentRequest | None) -> Stored:
+def store_turn(
+    caller: Caller, turn: NewTurn, said: Sequence[NewRecord], request: IdempotentRequest | None
+) -> StoredTurn:
     """Append messages of a turn to its conversation; one that is missing is made with them, or not at all.
 
     Raises
@@ -125,16 +130,16 @@ def store(caller: Caller, turn: NewTurn, said: Sequence[NewRecord], request: Ide
     MemorySpaceMismatch, ParticipantMismatch : the conversation belongs to another space, user or agent
     and what ``ledger.append`` raises
     """
-    turn.demand_owner()
-    caller.demand_space(turn.memory_space_id)
+    turn.require_owner()
+    caller.require_space(turn.memory_space_id)
     genesis = _find_genesis(caller, turn.conversation_id)
     if genesis is None:
         # Where another writer makes it between the look and the try, it is theirs, and ours too.
         with suppress(ConversationAlreadyExists):
-            return Stored(*begin(caller.tenant, _new(turn), caller.key_id, said, request))
-        genesis = read_genesis(caller.tenant, str(turn.conversation_id))
-    _demand_fitting(caller, turn, genesis)
-    return Stored(genesis, append(caller.tenant, genesis.conversation_id, said, request=request))
+            return StoredTurn(*create_with_messages(caller.tenant, _new(turn), caller.key_id, said, request))
+        genesis = get_genesis(caller.tenant, str(turn.conversation_id))
+    _require_fitting(caller, turn, genesis)
+    return StoredTurn(genesis, append(caller.tenant, genesis.conversation_id, said, request=request))
 
 
 def user_message(turn: NewTurn) -> NewRecord:
@@ -147,7 +152,7 @@ def reply(turn: NewTurn, text: str) -> NewRecord:
     return _message(turn, "assistant", text)
 
 
-def said_beside(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
+def message_fields(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
     """What both messages of a turn say beside their role and text; of a reply also the seq that it answers."""
     said: dict[str, Any] = {
         "participantId": turn.participant_id,
@@ -156,31 +161,31 @@ def said_beside(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
     }
     importance = turn.importance if turn.importance != DEFAULT_IMPORTANCE else None
     named = {name: value for name, value in said.items() if value is not None}
-    return {**named, **marked(importance, turn.tags, answers)}
+    return {**named, **memory_field(importance, turn.tags, answers)}
 
 
 def _message(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
     named = {name: value for name, value in more.items() if value is not None}
-    return new_message({"role": role, "content": content, **said_beside(turn), **named})
+    return new_message({"role": role, "content": content, **message_fields(turn), **named})
 
 
 def _find_genesis(caller: Caller, conversation_id: str | None) -> Genesis | None:
     if conversation_id is not None:
         with suppress(ConversationNotFound):
-            return read_genesis(caller.tenant, conversation_id)
+            return get_genesis(caller.tenant, conversation_id)
     return None
 
 
-def _demand_fitting(caller: Caller, turn: NewTurn, genesis: Genesis) -> None:
+def _require_fitting(caller: Caller, turn: NewTurn, genesis: Genesis) -> None:
     """Refuse a turn of another space, user or agent than its conversation's."""
     if not caller.may_see(genesis.memory_space_id):
         raise ConversationNotFound(genesis.conversation_id)
     if genesis.memory_space_id != turn.memory_space_id:
         raise MemorySpaceMismatch(genesis.conversation_id)
-    demand_participants(genesis, turn.user_id, turn.agent_id)
+    require_participants(genesis, turn.user_id, turn.agent_id)
 
 
-def demand_participants(genesis: Genesis, user_id: str | None, agent_id: str | None) -> None:
+def require_participants(genesis: Genesis, user_id: str | None, agent_id: str | None) -> None:
     """Raise ParticipantMismatch where a conversation has another user or agent than is said; who isn't said fits."""
     for name, said in (("userId", user_id), ("agentId", agent_id)):
         if said is not None and genesis.participants.get(name, said) != said:

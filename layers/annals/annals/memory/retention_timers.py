@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
-from annals.conversations.heads import Head, project, store_beside_head
-from annals.database.damage import report
+from annals.conversations.heads import Head, project_head, store_unless_erased
+from annals.database.damage import report_damage
 from annals.database.dynamodb import Item, client
-from annals.errors import Damaged
+from annals.errors import DamagedItem
 from annals.ledger.keys import escape
 from annals.settings import settings
 
@@ -53,13 +53,15 @@ def read_retention_days(tenant: str, memory_space_id: str | None) -> int | None:
     try:
         return int(item["retentionDays"]["N"])
     except (KeyError, ValueError):
-        report(Damaged(**{name: part["S"] for name, part in key.items()}, reason="its retentionDays is no number"))
+        report_damage(
+            DamagedItem(**{name: part["S"] for name, part in key.items()}, reason="its retentionDays is no number")
+        )
         return None
 
 
 def project_with_timer(pk: str) -> None:
     """Bring a conversation's head up to its ledger, and its timer to what its space wants; as often as one likes."""
-    if head := project(pk):
+    if head := project_head(pk):
         _keep_timer(head)
 
 
@@ -83,7 +85,7 @@ def set_timer(pk: str, spoken_at: int, days: int) -> None:
     timer = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item", {})
     if timer.get("expiresAt") != {"N": str(due_s)}:
         put = {"TableName": settings().state_table, "Item": {**key, "expiresAt": {"N": str(due_s)}}}
-        store_beside_head(pk, {"Put": put})
+        store_unless_erased(pk, {"Put": put})
 
 
 @lru_cache(maxsize=10_000)

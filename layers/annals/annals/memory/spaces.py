@@ -15,17 +15,17 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from annals.access.caller import Caller
-from annals.api.fields import Id, Json, Model, Name, Word, refusal
-from annals.database.damage import Types, misfit, reading
+from annals.api.fields import Id, Json, Model, Name, Word, field_error
+from annals.database.damage import AttributeTypes, decode_item, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.retries import tries
-from annals.database.state import put_if, write_together
-from annals.errors import AppendConflict, Damaged, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound
+from annals.database.state import put_if, try_transaction
+from annals.errors import AppendConflict, DamagedItem, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.keys import unescape
 from annals.memory.retention_timers import read_retention_days, space_key
-from annals.memory.users.traces import SPACE, put_trace
+from annals.memory.user_traces import SPACE, put_trace
 from annals.settings import settings
 from annals.times import now_ms, to_rfc3339
 
@@ -37,8 +37,8 @@ MAX_RETENTION_DAYS = 3650
 """The longest time after which a space's conversations may be erased by themselves."""
 
 
-STORED: Types = {"described": str, "version": int, "createdAt": int, "updatedAt": int}
-DESCRIBED: Types = {"participants": list, "metadata": dict}
+STORED: AttributeTypes = {"described": str, "version": int, "createdAt": int, "updatedAt": int}
+DESCRIBED: AttributeTypes = {"participants": list, "metadata": dict}
 """What is always stored of a space, and always said of it, with its types."""
 
 NO_PERSONS = ("agent", "tool")
@@ -58,7 +58,7 @@ class Participant(Model):
 
 def _distinct(participants: list[Participant]) -> list[Participant]:
     if len({each.participant_id for each in participants}) < len(participants):
-        raise refusal("DUPLICATE_VALUES", "must not name a participant twice")
+        raise field_error("DUPLICATE_VALUES", "must not name a participant twice")
     return participants
 
 
@@ -157,7 +157,7 @@ def put_space(
         version = before.version if before else 0
         if expected_version is not None and version != expected_version:
             raise PreconditionFailed(expected_version, version)
-        _demand_may_erase(caller, before, described)
+        _require_may_erase(caller, before, described)
         at = now_ms()
         first = before or Space(caller.tenant, memory_space_id, described, 0, at, at)
         space = replace(first, described=described, version=version + 1, updated_at=at)
@@ -170,7 +170,7 @@ def put_space(
     raise AppendConflict(memory_space_id)
 
 
-def _demand_may_erase(caller: Caller, before: Space | None, described: Json) -> None:
+def _require_may_erase(caller: Caller, before: Space | None, described: Json) -> None:
     """Raise Forbidden where a retention is changed by who may not erase: in time, it erases conversations."""
     stored = before.described.get("retentionDays") if before else None
     if described.get("retentionDays") != stored and "erase" not in caller.scopes:
@@ -185,12 +185,12 @@ def find_participant(tenant: str, memory_space_id: str, user_id: str) -> Mapping
     return next((each for each in people if _is_person(each, user_id)), None)
 
 
-def remove_participant(tenant: str, memory_space_id: str, user_id: str) -> None:
+def delete_participant(tenant: str, memory_space_id: str, user_id: str) -> None:
     """Take a person out of a space. Raises AppendConflict where others keep changing it."""
     for _ in tries(settings().append_patience_s):
         try:
             space = _read(tenant, memory_space_id)
-        except Damaged:
+        except DamagedItem:
             _empty(tenant, memory_space_id)
             return
         if space is None:
@@ -239,24 +239,26 @@ def _read(tenant: str, memory_space_id: str) -> Space | None:
 
 def _from_item(item: Mapping[str, Any]) -> Space:
     """The space of a stored item. Raises Damaged."""
-    return reading(item, _read_item)
+    return decode_item(item, _read_item)
 
 
 def _read_item(item: Mapping[str, Any]) -> Space:
     values = from_item(item)
     _, tenant, _, name = map(unescape, values["pk"].split("#"))
     described: Any = json.loads(values["described"])
-    reason = misfit(values, STORED, {}) or misfit(described, DESCRIBED, {"name": str, "retentionDays": int})
+    reason = find_mismatch(values, STORED, {}) or find_mismatch(
+        described, DESCRIBED, {"name": str, "retentionDays": int}
+    )
     for each in [] if reason else described["participants"]:
-        reason = reason or misfit(each, {"participantId": str}, {"type": str, "name": str})
+        reason = reason or find_mismatch(each, {"participantId": str}, {"type": str, "name": str})
     if reason:
-        raise Damaged(values["pk"], values["sk"], reason)
+        raise DamagedItem(values["pk"], values["sk"], reason)
     return Space(tenant, name, described, values["version"], values["createdAt"], values["updatedAt"])
 
 
 def _beside_space(tenant: str, memory_space_id: str, request: IdempotentRequest | None) -> IdempotentRequest | None:
     key = space_key(tenant, memory_space_id)
-    return request.standing_beside(key["pk"]["S"], key["sk"]["S"]) if request else None
+    return request.with_marker_in(key["pk"]["S"], key["sk"]["S"]) if request else None
 
 
 def _stored(space: Space, before: int, once: IdempotentRequest | None) -> bool:
@@ -269,7 +271,7 @@ def _stored(space: Space, before: int, once: IdempotentRequest | None) -> bool:
     if compared:
         put["ExpressionAttributeValues"] = to_item(compared)
     told = {"version": space.version, "created_at": space.created_at, "updated_at": space.updated_at}
-    return write_together([{"Put": put}, marker_put(once, told)])
+    return try_transaction([{"Put": put}, marker_put(once, told)])
 
 
 def _to_item(space: Space) -> Item:

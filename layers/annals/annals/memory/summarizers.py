@@ -12,8 +12,8 @@ from pydantic import Field
 
 from annals.api.fields import Model, Text
 from annals.providers.offline_embedding import STOP_WORDS
-from annals.providers.structured import Asker
-from annals.quoting import name_of, on_one_line, shown_name
+from annals.providers.structured import StructuredChat
+from annals.quoting import display_name, speaker_name, to_one_line
 
 OFFLINE = "offline"
 
@@ -65,28 +65,28 @@ class Summarizer(Protocol):
 class ModelSummarizer:
     """Has a chat model write."""
 
-    asker: Asker
+    structured_chat: StructuredChat
 
     def writer(self, model: str | None) -> str:
         """The model that is named, or else the chat model's own."""
-        return model or self.asker.chat.model
+        return model or self.structured_chat.chat.model
 
     def write(
         self, earlier: str | None, messages: Sequence[Mapping[str, Any]], *, model: str | None, within_s: float
     ) -> Written:
         """Ask the model, once more where its answer is not in the right form; see Summarizer.write."""
         question = _question(earlier, messages)
-        return self.asker.ask(question, INSTRUCTIONS, Written, within_s=within_s, model=model)
+        return self.structured_chat.ask(question, INSTRUCTIONS, Written, within_s=within_s, model=model)
 
 
 def _question(earlier: str | None, messages: Sequence[Mapping[str, Any]]) -> str:
-    parts = [f"The summary so far:\n{on_one_line(earlier)}"] if earlier else []
-    lines = "\n".join(f"{_speaker(message)}: {on_one_line(message['content'])}" for message in messages)
+    parts = [f"The summary so far:\n{to_one_line(earlier)}"] if earlier else []
+    lines = "\n".join(f"{_speaker(message)}: {to_one_line(message['content'])}" for message in messages)
     return "\n\n".join([*parts, f"The messages behind it:\n{lines}"])
 
 
 def _speaker(message: Mapping[str, Any]) -> str:
-    who = name_of(message) or shown_name(message.get("participantId") or "")
+    who = speaker_name(message) or display_name(message.get("participantId") or "")
     return f"{message['role']} ({who})" if who else str(message["role"])
 
 

@@ -12,27 +12,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from annals.conversations.heads import drop_state, head_key
+from annals.conversations.heads import delete_conversation_state, head_key
 from annals.conversations.receipts import RECEIPT
 from annals.database.dynamodb import Item, client
-from annals.errors import Damaged
+from annals.errors import DamagedItem
 from annals.ledger.entry_items import from_ledger_item
 from annals.ledger.keys import entry_sk
 from annals.ledger.tail import read_tail
-from annals.memory.erasure.finishing import hand_over
-from annals.memory.erasure.message_redaction import withdraw_with_source
+from annals.memory.erasure.message_redaction import delete_if_source_redacted
+from annals.memory.erasure.resuming import hand_over
+from annals.memory.erasure.user_tracing import trace_entry
 from annals.memory.facts.fact_items import from_fact_item, is_facts_pk
-from annals.memory.facts.store import lead_to_fact
+from annals.memory.facts.store import put_fact_traces
 from annals.memory.indexing.drift import find_drift
-from annals.memory.indexing.indexer import Target, Unindexed, index_span
+from annals.memory.indexing.indexer import IndexFailures, IndexTarget, index_table_range
 from annals.memory.indexing.table_scan import walk_tables
 from annals.memory.memories.memory_items import from_memory_item
-from annals.memory.memories.store import lead_to_memory
+from annals.memory.memories.store import put_memory_references
 from annals.memory.retention_timers import SPACE, project_with_timer
 from annals.memory.spaces import trace_participants
-from annals.memory.users.tracing import trace_entry
 from annals.providers.embedding import Embedder
-from annals.search.generations import RebuildableIndex, demand_form, form
+from annals.search.generations import RebuildableIndex, form, require_form
 from annals.settings import settings
 
 Progress = Callable[[int], object]
@@ -40,38 +40,38 @@ Progress = Callable[[int], object]
 
 
 @dataclass
-class Rebuilt:
+class RebuildResult:
     """How many items were worked on, and what of them could not be indexed."""
 
     items: int = 0
-    failed: Unindexed = field(default_factory=Unindexed)
+    failed: IndexFailures = field(default_factory=IndexFailures)
 
 
-def rebuild_heads(progress: Progress) -> Rebuilt:
+def rebuild_heads(progress: Progress) -> RebuildResult:
     """Bring every conversation's head up to its ledger, and its timer; make those that are missing."""
-    rebuilt = Rebuilt()
+    rebuilt = RebuildResult()
     for pk in _every_conversation():
-        with suppress(Damaged):  # it is in the log, and no other conversation waits for it
+        with suppress(DamagedItem):  # it is in the log, and no other conversation waits for it
             project_with_timer(pk)
             rebuilt.items += 1
         progress(1)
     return rebuilt
 
 
-def rebuild_people(progress: Progress) -> Rebuilt:
+def rebuild_people(progress: Progress) -> RebuildResult:
     """Write anew what leads to a person's things and from messages to what was made of them, from both tables.
 
     What was stored by a version that wrote none of that is found from then on. Erasures that such a version left undone
     are handed to the stream's function. All of it can be done again.
     """
-    rebuilt = Rebuilt()
+    rebuilt = RebuildResult()
     for item in _scan_all(settings().ledger_table):
-        with suppress(Damaged):  # it is in the log, and nothing else waits for it
+        with suppress(DamagedItem):  # it is in the log, and nothing else waits for it
             trace_entry(from_ledger_item(item))
         rebuilt.items += 1
         progress(1)
     for item in _scan_all(settings().state_table):
-        with suppress(Damaged):
+        with suppress(DamagedItem):
             _lead_to(item)
         rebuilt.items += 1
         progress(1)
@@ -86,11 +86,11 @@ def _lead_to(item: Item) -> None:
     elif sk == SPACE:
         trace_participants(item)
     elif sk.startswith("M#") and is_facts_pk(pk):
-        lead_to_fact(from_fact_item(item))
+        put_fact_traces(from_fact_item(item))
     elif sk.startswith("M#"):
         memory = from_memory_item(item)
-        lead_to_memory(memory)
-        withdraw_with_source(memory)
+        put_memory_references(memory)
+        delete_if_source_redacted(memory)
 
 
 def drop_heads_ahead(progress: Progress) -> int:
@@ -102,7 +102,7 @@ def drop_heads_ahead(progress: Progress) -> int:
     for pk, seq in _every_head():
         tail = read_tail(pk)
         if tail is None:
-            drop_state(pk)
+            delete_conversation_state(pk)
         elif seq > tail.seq:
             client().delete_item(TableName=settings().state_table, Key=head_key(pk))
         dropped += tail is None or seq > tail.seq
@@ -110,7 +110,7 @@ def drop_heads_ahead(progress: Progress) -> int:
     return dropped
 
 
-def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> Rebuilt:
+def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> RebuildResult:
     """Build the index that is to take the place of the one in service, or go on with it; ``live.switch`` then does.
 
     Parameters
@@ -123,18 +123,18 @@ def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, 
     SearchUnavailable : the index or the model does not answer; what was done is kept
     """
     new = _begin(live, embedder, beside)
-    target = Target(new, embedder, vectors_of=(live,) if _has_same_vectors(live, new) else ())
-    rebuilt = Rebuilt()
+    target = IndexTarget(new, embedder, vectors_of=(live,) if _has_same_vectors(live, new) else ())
+    rebuilt = RebuildResult()
     for page in walk_tables(new.noted()):
         for span in page.spans:
-            rebuilt.failed.add(index_span(target, span))
+            rebuilt.failed.add(index_table_range(target, span))
             rebuilt.items += span.size
             progress(span.size)
         new.note(page.behind)
     return rebuilt
 
 
-def rebuild_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> Rebuilt:
+def rebuild_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> RebuildResult:
     """Build the index anew and put it in service, unless somebody who did the same has; see ``build_index``."""
     rebuilt = build_index(live, embedder, progress, beside=beside)
     # An index function of an older version, or of another model, did not write what came meanwhile.
@@ -149,9 +149,9 @@ def _begin(live: RebuildableIndex, embedder: Embedder, beside: str) -> Rebuildab
     wanted = form(embedder.model, embedder.dimensions)
     if served := live.made_with():
         # Documents of another version are what a rebuild is for; a new model takes an index of another name.
-        demand_form("in service", served, {**wanted, "version": served.get("version", "")})
+        require_form("in service", served, {**wanted, "version": served.get("version", "")})
     new = live.build(model=embedder.model, dimensions=embedder.dimensions, beside=beside)
-    demand_form("that was begun", new.made_with(), wanted)
+    require_form("that was begun", new.made_with(), wanted)
     return new
 
 

@@ -15,14 +15,14 @@ from annals.conversations.receipts import RECEIPT
 from annals.errors import AnnalsError, SearchUnavailable, Unavailable
 from annals.ingest.redriving import IngestFailure
 from annals.ledger.keys import is_conversation_pk, seq_of_sk
-from annals.memory.erasure.finishing import finish
 from annals.memory.erasure.message_redaction import finish_redactions
-from annals.memory.erasure.person_receipts import LATE
-from annals.memory.indexing.failures import queues
+from annals.memory.erasure.resuming import finish
+from annals.memory.erasure.user_receipts import REPEAT_SK
+from annals.memory.indexing.failures import sqs_client
 from annals.memory.indexing.indexer import index_item, index_range
-from annals.memory.indexing.stream import written
+from annals.memory.indexing.stream_indexing import written
 from annals.memory.retention_timers import TIMER, project_with_timer
-from annals.publishing.notify import tell_entries, tell_item
+from annals.publishing.notify import notify_entries, notify_item
 from annals.settings import settings
 
 TAKEN = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
@@ -62,7 +62,7 @@ class IndexFailure:
 
     def work(self, message: Message) -> None:
         """Project and index what is there now, and tell of it; or go on with an erasure."""
-        if message["sk"] in (RECEIPT, LATE, TIMER):
+        if message["sk"] in (RECEIPT, REPEAT_SK, TIMER):
             finish(message["pk"], message["sk"])
         else:
             _work_off(message["pk"], message["sk"])
@@ -99,7 +99,7 @@ KINDS: Sequence[Kind] = (IndexFailure(), StreamFailure(), ErasureFailure(), Inge
 
 
 @dataclass
-class Redriven:
+class RedriveResult:
     """How many messages were worked off, failed, came too late, and are of no kind that is known here."""
 
     done: int = 0
@@ -109,18 +109,18 @@ class Redriven:
     last_reason: str = ""
 
 
-def redrive(url: str, kinds: Sequence[Kind] = KINDS) -> Redriven:
+def redrive(url: str, kinds: Sequence[Kind] = KINDS) -> RedriveResult:
     """Work off the messages of a queue; each is deleted when its work has succeeded, and stays otherwise.
 
     Messages of no kind that is known stay, too. Raises ClientError where the queue does not answer.
     """
-    redriven = Redriven()
+    redriven = RedriveResult()
     for message in _received(url):
         kind = _kind_of(message["Body"], kinds)
         if kind is None:
             redriven.others += 1
         elif _works(kind, message["Body"], redriven):
-            queues(url).delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            sqs_client(url).delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
             redriven.done += 1
     return redriven
 
@@ -129,7 +129,7 @@ def _received(url: str) -> Iterator[Mapping[str, Any]]:
     """The messages of a queue, each once: what is taken is hidden for a while."""
     seen: set[str] = set()
     while True:
-        answer = queues(url).receive_message(QueueUrl=url, **TAKEN)
+        answer = sqs_client(url).receive_message(QueueUrl=url, **TAKEN)
         fresh = [each for each in answer.get("Messages", []) if each["MessageId"] not in seen]
         if not fresh:
             return
@@ -145,7 +145,7 @@ def _kind_of(body: str, kinds: Sequence[Kind]) -> Kind | None:
     return next((kind for kind in kinds if isinstance(message, dict) and kind.takes(message)), None)
 
 
-def _works(kind: Kind, body: str, redriven: Redriven) -> bool:
+def _works(kind: Kind, body: str, redriven: RedriveResult) -> bool:
     try:
         kind.work(json.loads(body))
     except Expired:
@@ -184,8 +184,8 @@ def _index(pk: str, sk: str) -> None:
 
 def _tell(pk: str, sk: str) -> None:
     if not sk.startswith("E#"):
-        tell_item(pk, sk)
-    elif is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None and tell_entries(pk, [seq]):
+        notify_item(pk, sk)
+    elif is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None and notify_entries(pk, [seq]):
         raise Unavailable("The bus did not take an event.")
 
 

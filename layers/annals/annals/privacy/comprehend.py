@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from annals.errors import PiiUnavailable
-from annals.privacy.detection import Span
+from annals.privacy.detection import PiiMatch
 
 MAX_BYTES = 100_000
 """What one call takes, in UTF-8; Comprehend's limit is 100 KB."""
@@ -54,15 +54,15 @@ class ComprehendDetector:
         self._client = client
         self._language = language
 
-    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+    def find(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
         """See ``PiiDetector``."""
-        found: list[list[Span]] = [[] for _ in texts]
+        found: list[list[PiiMatch]] = [[] for _ in texts]
         for batch in _batches(_pieces(texts)):
             for piece, span in self._ask(batch):
                 found[piece.text].append(span)
         return found
 
-    def _ask(self, batch: Sequence[_Piece]) -> Iterator[tuple[_Piece, Span]]:
+    def _ask(self, batch: Sequence[_Piece]) -> Iterator[tuple[_Piece, PiiMatch]]:
         entities = self._detect(GAP.join(piece.said for piece in batch))
         begin = 0
         for piece in batch:
@@ -71,7 +71,7 @@ class ComprehendDetector:
                 start, stop = max(begin, entity["BeginOffset"]), min(end, entity["EndOffset"])
                 if start < stop and entity["Score"] >= MIN_SCORE and entity["Type"] not in LEFT:
                     moved = piece.start - begin
-                    yield piece, Span(start + moved, stop + moved, entity["Type"])
+                    yield piece, PiiMatch(start + moved, stop + moved, entity["Type"])
             begin = end + len(GAP)
 
     def _detect(self, text: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, order=True)
-class Span:
+class PiiMatch:
     """A place in a text, in characters, and the kind of data there, such as ``EMAIL``; ``end`` is behind its last."""
 
     start: int
@@ -19,12 +19,12 @@ class Span:
 class PiiDetector(Protocol):
     """Finds personal data. The kinds have the names that Amazon Comprehend gives them."""
 
-    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+    def find(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
         """The places of personal data in each of the texts; they may overlap. Raises PiiUnavailable."""
         ...
 
 
-def labelled(text: str, found: Iterable[Span]) -> str:
+def mask_matches(text: str, found: Iterable[PiiMatch]) -> str:
     """A text with a label such as ``[EMAIL]`` in the place of each span; of spans that overlap, one for all."""
     parts, told = [], 0
     for span in sorted(found, key=lambda span: (span.start, -span.end)):

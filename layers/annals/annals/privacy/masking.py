@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 OFF = "off"
 
 
-def is_on() -> bool:
+def is_enabled() -> bool:
     """Whether personal data is replaced."""
     return settings().pii_redaction != OFF
 
 
-def redact(text: str) -> str:
+def mask(text: str) -> str:
     """A text with labels such as ``[EMAIL]`` in the place of personal data. Raises PiiUnavailable."""
-    redacted: str = redact_all(text)
+    redacted: str = mask_all(text)
     return redacted
 
 
-def redact_all(value: Any) -> Any:
+def mask_all(value: Any) -> Any:
     """The same of every text in a JSON value, but for the names of its fields. Raises PiiUnavailable."""
-    if not is_on():
+    if not is_enabled():
         return value
-    from annals.privacy.detection import labelled
+    from annals.privacy.detection import mask_matches
 
     texts = list(_texts(value))
-    found = detector().find(texts) if texts else []
-    return _with_texts(value, (labelled(text, spans) for text, spans in zip(texts, found, strict=True)))
+    found = get_detector().find(texts) if texts else []
+    return _with_texts(value, (mask_matches(text, spans) for text, spans in zip(texts, found, strict=True)))
 
 
 @cache
-def detector() -> PiiDetector:
+def get_detector() -> PiiDetector:
     """The detector of the settings."""
     return detector_from_settings(settings())
 

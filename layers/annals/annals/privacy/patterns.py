@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 
-from annals.privacy.detection import Span
+from annals.privacy.detection import PiiMatch
 
 BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 
@@ -34,17 +34,19 @@ COLONS = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?![\w:])")
 class PatternDetector:
     """Finds e-mail addresses, telephone, card and account numbers, IP addresses and US social security numbers."""
 
-    def find(self, texts: Sequence[str]) -> list[list[Span]]:
+    def find(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
         """See ``PiiDetector``. It is always available."""
         return [list(_spans(text)) for text in texts]
 
 
-def _spans(text: str) -> Iterator[Span]:
+def _spans(text: str) -> Iterator[PiiMatch]:
     for kind, pattern in PLAIN.items():
-        yield from (Span(*found.span(), kind) for found in pattern.finditer(text))
-    yield from (Span(*place, "CREDIT_DEBIT_NUMBER") for place in _checked(NUMBER, 13, _is_card, text))
-    yield from (Span(*place, "INTERNATIONAL_BANK_ACCOUNT_NUMBER") for place in _checked(ACCOUNT, 15, _is_iban, text))
-    yield from (Span(*found.span(), "IP_ADDRESS") for found in COLONS.finditer(text) if _is_ipv6(found[0]))
+        yield from (PiiMatch(*found.span(), kind) for found in pattern.finditer(text))
+    yield from (PiiMatch(*place, "CREDIT_DEBIT_NUMBER") for place in _checked(NUMBER, 13, _is_card, text))
+    yield from (
+        PiiMatch(*place, "INTERNATIONAL_BANK_ACCOUNT_NUMBER") for place in _checked(ACCOUNT, 15, _is_iban, text)
+    )
+    yield from (PiiMatch(*found.span(), "IP_ADDRESS") for found in COLONS.finditer(text) if _is_ipv6(found[0]))
 
 
 def _checked(

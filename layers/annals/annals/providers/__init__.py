@@ -94,14 +94,14 @@ def reranker_from_settings(settings: Settings) -> Reranker | None:
 def _chat_reranker(settings: Settings) -> Reranker:
     from annals.providers.chat_reranking import ChatReranker
     from annals.providers.openai_chat import OpenAIChat
-    from annals.providers.structured import Asker
+    from annals.providers.structured import StructuredChat
     from annals.secret import ApiKey
 
     within_s = settings.rerank_timeout_s
     key = ApiKey(settings.rerank_api_key, settings.secret_max_age_s)
     model = settings.rerank_model or UNNAMED
     chat = OpenAIChat(settings.rerank_url, model, key=key, silence_s=within_s, settings="RERANK")
-    return ChatReranker(Asker(chat, within_s), within_s=within_s)
+    return ChatReranker(StructuredChat(chat, within_s), within_s=within_s)
 
 
 def _bedrock_embedder(settings: Settings) -> Embedder:

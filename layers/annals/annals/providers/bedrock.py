@@ -46,7 +46,7 @@ def error_code(failure: Exception) -> str:
     return type(failure).__name__
 
 
-def sentence(what: str, failure: Exception) -> str:
+def failure_detail(what: str, failure: Exception) -> str:
     """A sentence for a failure, with the service's own words where they name nobody's resources."""
     said = failure.response.get("Error", {}).get("Message", "") if isinstance(failure, ClientError) else ""
     return f"{what} failed: {error_code(failure)}" + (f" ({said})." if said and "arn:" not in said else ".")

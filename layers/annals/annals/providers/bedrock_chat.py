@@ -11,7 +11,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from annals.errors import ChatUnavailable
-from annals.providers.bedrock import FAILURES, sentence
+from annals.providers.bedrock import FAILURES, failure_detail
 from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
 
 DEFAULT_MODEL = "amazon.nova-lite-v1:0"
@@ -19,7 +19,7 @@ OPENING = "(The conversation so far.)"
 """Stands before a conversation that the model began: Converse wants the first message to be the user's."""
 
 
-class Converses(Protocol):
+class ConverseClient(Protocol):
     """The one operation of the Bedrock runtime that chat needs."""
 
     def converse_stream(self, **request: Any) -> Any:
@@ -30,7 +30,7 @@ class Converses(Protocol):
 class BedrockChat:
     """A chat model on Bedrock. Its client is blocking, so each reply is read in a thread, one event at a time."""
 
-    def __init__(self, client: Converses, model: str = DEFAULT_MODEL) -> None:
+    def __init__(self, client: ConverseClient, model: str = DEFAULT_MODEL) -> None:
         self._client = client
         self._model = model
 
@@ -87,7 +87,7 @@ def _failures_named() -> Iterator[None]:
     try:
         yield
     except FAILURES as failure:
-        raise ChatUnavailable(sentence("Chat on Bedrock", failure)) from failure
+        raise ChatUnavailable(failure_detail("Chat on Bedrock", failure)) from failure
 
 
 def _request(messages: Sequence[ChatMessage], instructions: str | None, model: str) -> dict[str, Any]:

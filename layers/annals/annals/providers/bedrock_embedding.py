@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from annals import costs
 from annals.errors import ConfigurationError, EmbeddingUnavailable
-from annals.providers.bedrock import FAILURES, error_code, sentence
-from annals.providers.embedding import Vector, around_blanks, unit
+from annals.providers.bedrock import FAILURES, error_code, failure_detail
+from annals.providers.embedding import Vector, embed_nonblank, unit_vector
 
 DEFAULT_MODEL = "amazon.titan-embed-text-v2:0"
 DEFAULT_DIMENSIONS = 1024
@@ -20,7 +20,7 @@ LONGEST_TEXT = 50_000
 SHORTEST_CUT = 1_000
 
 
-class InvokesModels(Protocol):
+class InvokeModelClient(Protocol):
     """The one operation of the Bedrock runtime that embeddings need."""
 
     def invoke_model(self, *, modelId: str, body: bytes, contentType: str, accept: str) -> Any:  # noqa: N803 - boto3's
@@ -47,7 +47,7 @@ class BedrockEmbedder:
 
     def __init__(
         self,
-        client: InvokesModels,
+        client: InvokeModelClient,
         model: str = DEFAULT_MODEL,
         *,
         dimensions: int = DEFAULT_DIMENSIONS,
@@ -74,7 +74,7 @@ class BedrockEmbedder:
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Embed texts; see Embedder.embed."""
-        return around_blanks(texts, self._embed_all)
+        return embed_nonblank(texts, self._embed_all)
 
     def _embed_all(self, texts: list[str]) -> list[Vector]:
         answers = list(self._pool.map(self._embed_one, texts))
@@ -89,7 +89,7 @@ class BedrockEmbedder:
                 return self._invoke(cut)
             except FAILURES as failure:
                 if error_code(failure) != "ValidationException" or len(cut) <= SHORTEST_CUT:
-                    raise EmbeddingUnavailable(sentence("Embedding on Bedrock", failure)) from failure
+                    raise EmbeddingUnavailable(failure_detail("Embedding on Bedrock", failure)) from failure
                 cut = cut[: len(cut) // 2]
 
     def _invoke(self, text: str) -> tuple[Vector, int]:
@@ -99,7 +99,7 @@ class BedrockEmbedder:
         )
         try:
             said = json.loads(answer["body"].read())
-            vector, tokens = unit(said["embedding"]), int(said.get("inputTextTokenCount", 0))
+            vector, tokens = unit_vector(said["embedding"]), int(said.get("inputTextTokenCount", 0))
         except (ValueError, TypeError, KeyError) as failure:
             raise EmbeddingUnavailable("Bedrock's answer holds no embedding.") from failure
         if len(vector) != self._dimensions:

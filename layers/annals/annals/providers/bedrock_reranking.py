@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from annals.errors import RerankUnavailable
-from annals.providers.bedrock import FAILURES, sentence
+from annals.providers.bedrock import FAILURES, failure_detail
 from annals.providers.embedding import encodable
 from annals.providers.reranking import LONGEST_TEXT
 
 LONGEST_QUERY = 1_000
 
 
-class Reranks(Protocol):
+class RerankClient(Protocol):
     """What reranking needs of boto3's client ``bedrock-agent-runtime``."""
 
     @property
@@ -35,7 +35,7 @@ class BedrockReranker:
     model : the model's id, ``amazon.rerank-v1:0``, or its ARN
     """
 
-    def __init__(self, client: Reranks, model: str) -> None:
+    def __init__(self, client: RerankClient, model: str) -> None:
         self._client = client
         self._model = model
 
@@ -53,7 +53,7 @@ class BedrockReranker:
                 rerankingConfiguration=self._configuration(len(texts)),
             )
         except FAILURES as failure:
-            raise RerankUnavailable(sentence("Reranking on Bedrock", failure)) from failure
+            raise RerankUnavailable(failure_detail("Reranking on Bedrock", failure)) from failure
         return _scores(answer, len(texts))
 
     def _configuration(self, count: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from threading import Lock
 from annals.providers.embedding import Embedder, Vector
 
 
-class AskedOnce:
+class CachingEmbedder:
     """An embedder that remembers what it was asked, and is thrown away with the question."""
 
     def __init__(self, embedder: Embedder) -> None:

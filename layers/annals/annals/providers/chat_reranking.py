@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from annals.errors import ChatUnavailable, RerankUnavailable
 from annals.providers.reranking import LONGEST_TEXT
-from annals.providers.structured import Asker
+from annals.providers.structured import StructuredChat
 
 INSTRUCTIONS = """\
 You get a question and numbered texts from someone's conversations. Say how much each text helps to answer the question:
@@ -33,8 +33,8 @@ class ChatReranker:
     within_s : how long it may take, in seconds
     """
 
-    def __init__(self, asker: Asker, *, within_s: float) -> None:
-        self._asker = asker
+    def __init__(self, structured_chat: StructuredChat, *, within_s: float) -> None:
+        self._asker = structured_chat
         self._within_s = within_s
 
     @property

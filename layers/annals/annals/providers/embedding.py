@@ -53,7 +53,7 @@ def is_blank(text: str) -> bool:
     return not text.strip()
 
 
-def around_blanks(texts: Sequence[str], embed: Callable[[list[str]], Iterable[Vector]]) -> list[Vector]:
+def embed_nonblank(texts: Sequence[str], embed: Callable[[list[str]], Iterable[Vector]]) -> list[Vector]:
     """Embed the texts that say something; the blank ones get an empty list in their places."""
     said = [encodable(text) for text in texts if not is_blank(text)]
     telemetry.count("EmbeddedTexts", len(said))
@@ -66,7 +66,7 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def unit(vector: Sequence[float]) -> Vector:
+def unit_vector(vector: Sequence[float]) -> Vector:
     """The vector at length 1. Raises ValueError for one that has no direction (zero, or not finite)."""
     length = math.hypot(*vector)
     if not length or not math.isfinite(length):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from zlib import crc32
 
-from annals.providers.embedding import Vector, around_blanks, unit
+from annals.providers.embedding import Vector, embed_nonblank, unit_vector
 
 DIMENSIONS = 256
 PIECE_WEIGHT = 0.5
@@ -44,7 +44,7 @@ class OfflineEmbedder:
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Embed texts; see Embedder.embed. A text without a letter or digit is hashed as a whole."""
-        return around_blanks(texts, lambda worded: map(_embed, worded))
+        return embed_nonblank(texts, lambda worded: map(_embed, worded))
 
 
 def _embed(text: str) -> Vector:
@@ -56,7 +56,7 @@ def _embed(text: str) -> Vector:
             vector[place] += weight * often
     if not any(vector):
         vector[_hashed(plain)[0]] = 1.0
-    return unit(vector)
+    return unit_vector(vector)
 
 
 @lru_cache(maxsize=20_000)

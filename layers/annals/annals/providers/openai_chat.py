@@ -12,7 +12,7 @@ import httpx
 
 from annals.errors import ChatUnavailable
 from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
-from annals.providers.openai_http import endpoint, error_text, refusal
+from annals.providers.openai_http import endpoint, error_text, refusal_detail
 from annals.providers.retries import Backoff
 from annals.providers.sse import event_data
 from annals.secret import ApiKey, SecretUnreadable
@@ -110,7 +110,7 @@ class OpenAIChat:
                     continue
                 if response.status_code not in BUSY or self._backoff.is_last(attempt):
                     key_setting = f"{self._settings}_API_KEY"
-                    said = refusal("The chat model", response.status_code, response.content, key_setting)
+                    said = refusal_detail("The chat model", response.status_code, response.content, key_setting)
                     raise ChatUnavailable(said)
                 await asyncio.sleep(self._backoff.pause_s(attempt, response.headers.get("Retry-After")))
             attempt += 1

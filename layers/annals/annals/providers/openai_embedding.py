@@ -9,9 +9,9 @@ import httpx
 
 from annals import costs
 from annals.errors import EmbeddingUnavailable
-from annals.providers.embedding import Vector, around_blanks, unit
-from annals.providers.openai_http import endpoint, refusal
-from annals.providers.retries import PASSING, Backoff
+from annals.providers.embedding import Vector, embed_nonblank, unit_vector
+from annals.providers.openai_http import endpoint, refusal_detail
+from annals.providers.retries import RETRYABLE_STATUSES, Backoff
 from annals.secret import ApiKey, SecretUnreadable
 
 LONGEST_TEXT = 32_000
@@ -68,7 +68,7 @@ class OpenAIEmbedder:
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Embed texts; see Embedder.embed."""
-        return around_blanks(texts, self._embed)
+        return embed_nonblank(texts, self._embed)
 
     def _embed(self, texts: list[str]) -> list[Vector]:
         cut = [text[:LONGEST_TEXT] for text in texts]
@@ -83,7 +83,7 @@ class OpenAIEmbedder:
         if response.status_code in TOO_MUCH and len(texts[0]) > SHORTEST_CUT:
             return self._embed_batch([texts[0][: len(texts[0]) // 2]])
         if response.status_code != 200:
-            said = refusal("The embedding model", response.status_code, response.content, "EMBEDDINGS_API_KEY")
+            said = refusal_detail("The embedding model", response.status_code, response.content, "EMBEDDINGS_API_KEY")
             raise EmbeddingUnavailable(said)
         return self._vectors(response, len(texts))
 
@@ -102,7 +102,7 @@ class OpenAIEmbedder:
                 if response.status_code == 401 and (other := self._key.headers_instead_of(headers)):
                     headers = other
                     continue
-                if response.status_code not in PASSING or self._backoff.is_last(attempt):
+                if response.status_code not in RETRYABLE_STATUSES or self._backoff.is_last(attempt):
                     return response
                 time.sleep(self._backoff.pause_s(attempt, response.headers.get("Retry-After")))
             attempt += 1
@@ -117,7 +117,7 @@ class OpenAIEmbedder:
         try:
             answer = response.json()
             rows = sorted(answer["data"], key=lambda row: int(row["index"]))
-            vectors = [unit(row["embedding"]) for row in rows]
+            vectors = [unit_vector(row["embedding"]) for row in rows]
             costs.note_embedded(int(answer.get("usage", {}).get("total_tokens", 0)))
         except (ValueError, TypeError, KeyError) as failure:
             raise EmbeddingUnavailable("The embedding model's answer holds no list of embeddings.") from failure

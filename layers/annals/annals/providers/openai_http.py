@@ -12,7 +12,7 @@ def endpoint(url: str, path: str) -> str:
     return f"{url.rstrip('/')}/{path}"
 
 
-def refusal(what: str, status: int, body: bytes, key_setting: str) -> str:
+def refusal_detail(what: str, status: int, body: bytes, key_setting: str) -> str:
     """A sentence for a refused request. What the server says of a key is left out, because it may quote the key."""
     if status in (401, 403):
         return f"{what} refuses the API key (HTTP {status}); see {key_setting}."

@@ -21,7 +21,7 @@ TRIES = 2
 
 
 @dataclass(frozen=True)
-class Asker:
+class StructuredChat:
     """Asks a chat model; ``stall_s`` is the longest silence of it."""
 
     chat: ChatModel

@@ -38,7 +38,7 @@ class Event:
 
 
 @cache
-def buses() -> Any:
+def events_client() -> Any:
     """The client, made when the first event is put. A silent bus is given up long before the function's own end."""
     config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=2, read_timeout=5)
     made: Any = boto3.client("events", config=config)
@@ -58,7 +58,7 @@ def publish(events: Sequence[Event]) -> list[Event]:
             {"Source": SOURCE, "DetailType": event.kind, "Detail": event.detail, "EventBusName": settings().events_bus}
             for event in batch
         ]
-        answers = buses().put_events(Entries=entries)["Entries"]
+        answers = events_client().put_events(Entries=entries)["Entries"]
         failed += [event for event, answer in zip(batch, answers, strict=True) if "EventId" not in answer]
     return failed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from annals.conversations.read import find_space_of
+from annals.conversations.read import find_conversation_space
 from annals.ledger.entry import ARCHIVE, ERASURE, GENESIS, MESSAGE, REDACTION, SEAL, Entry
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.messages import message_id
@@ -34,7 +34,7 @@ def publish_entries(pk: str, seqs: Collection[int]) -> list[int]:
     named = {
         "tenant": tenant,
         "conversationId": conversation_id,
-        "memorySpaceId": find_space_of(tenant, conversation_id),
+        "memorySpaceId": find_conversation_space(tenant, conversation_id),
     }
     events = [
         Event.of(KINDS[kind], {"eventId": event_id(pk, entry.seq, kind), **named, **_told(entry)}, entry.seq)

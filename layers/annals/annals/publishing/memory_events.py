@@ -6,8 +6,8 @@ from typing import Any
 
 from annals.errors import Unavailable
 from annals.ledger.keys import is_conversation_pk, split_conversation_pk
-from annals.memory.facts.fact_items import is_facts_pk, read_known, split_fact_key
-from annals.memory.memories.memory_items import DELETED, read_item, split_memory_key
+from annals.memory.facts.fact_items import find_dated_fact, is_facts_pk, split_fact_key
+from annals.memory.memories.memory_items import DELETED, find_memory_item, split_memory_key
 from annals.publishing.bus import Event, event_id, publish
 from annals.search.turns import memory_id
 from annals.times import to_rfc3339
@@ -21,7 +21,7 @@ def publish_item(pk: str, sk: str) -> None:
 
 def _memory(pk: str, sk: str) -> Event:
     tenant, name = _named(pk, sk)
-    memory = read_item({"pk": {"S": pk}, "sk": {"S": sk}})
+    memory = find_memory_item({"pk": {"S": pk}, "sk": {"S": sk}})
     if memory is None or (memory.status == DELETED and not is_conversation_pk(pk)):
         # The mark of another memory than a message's goes at once: both changes are told as one event.
         said = {"eventId": event_id(pk, sk, DELETED), "tenant": tenant, "memoryId": name}
@@ -48,7 +48,7 @@ def _named(pk: str, sk: str) -> tuple[str, str]:
 
 def _fact(pk: str, sk: str) -> Event:
     tenant, fact_id = split_fact_key(pk, sk)
-    known = read_known(pk, sk)
+    known = find_dated_fact(pk, sk)
     said = {
         "eventId": event_id(pk, sk, "stored" if known else "deleted"),
         "tenant": tenant,

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from annals.settings import settings
 
 
-def tell_entries(pk: str, seqs: Collection[int]) -> Collection[int]:
+def notify_entries(pk: str, seqs: Collection[int]) -> Collection[int]:
     """Tell of a conversation's entries. Returns the seqs of those that have to be told again."""
     if not settings().events_bus:
         return ()
@@ -16,7 +16,7 @@ def tell_entries(pk: str, seqs: Collection[int]) -> Collection[int]:
     return publish_entries(pk, seqs)
 
 
-def tell_item(pk: str, sk: str) -> None:
+def notify_item(pk: str, sk: str) -> None:
     """Tell of a memory or a fact. Raises Unavailable where that has to be done again."""
     if settings().events_bus:
         from annals.publishing.memory_events import publish_item

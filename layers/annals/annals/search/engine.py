@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from annals import telemetry
 from annals.errors import InvalidInput
-from annals.providers.embedding import Embedder, unit
+from annals.providers.embedding import Embedder, unit_vector
 from annals.providers.reranking import Reranker
 from annals.search import fusion, questions, reranking
 from annals.search.documents import Document
@@ -127,7 +127,7 @@ def _given_vector(request: SearchRequest, embedder: Embedder) -> list[float] | N
         return None
     dimensions = embedder.dimensions
     if len(request.embedding) == dimensions and all(map(math.isfinite, request.embedding)) and any(request.embedding):
-        return unit(request.embedding)
+        return unit_vector(request.embedding)
     detail = f"embedding must hold {dimensions} finite numbers, not all of them 0."
     raise InvalidInput("INVALID_EMBEDDING", detail, field="embedding")
 

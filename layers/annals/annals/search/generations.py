@@ -71,7 +71,7 @@ def form(model: str, dimensions: int) -> dict[str, str]:
     return {"version": str(INDEX_VERSION), "model": model, "dimensions": str(dimensions)}
 
 
-def demand_owners(name: str, found: Mapping[str, str]) -> None:
+def require_owners(name: str, found: Mapping[str, str]) -> None:
     """Raise SearchUnavailable for an index whose documents don't say to whom they belong."""
     if found and int(found.get("version", 0)) < OWNED_SINCE:
         raise SearchUnavailable(
@@ -80,7 +80,7 @@ def demand_owners(name: str, found: Mapping[str, str]) -> None:
         )
 
 
-def demand_form(name: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+def require_form(name: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     """Raise ConfigurationError for an index that was made with something else."""
     if dict(found) != dict(wanted):
         made, asked = (

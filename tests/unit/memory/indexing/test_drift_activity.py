@@ -46,31 +46,31 @@ def written(table: str, hours_ago: float) -> None:
 
 
 def test_an_index_that_was_never_compared_is_worth_it() -> None:
-    assert activity.is_worth_a_check()
+    assert activity.needs_drift_check()
 
 
 def test_nothing_written_since_the_last_comparison_leaves_the_index_asleep(tenant: str) -> None:
     written(settings().ledger_table, 60)
     compared(tenant, 24)
-    assert not activity.is_worth_a_check()
+    assert not activity.needs_drift_check()
 
 
 @pytest.mark.parametrize("table", ["ledger_table", "state_table"])
 def test_what_was_written_since_is_compared(tenant: str, table: str) -> None:
     compared(tenant, 24)
     written(getattr(settings(), table), 5)
-    assert activity.is_worth_a_check()
+    assert activity.needs_drift_check()
 
 
 def test_what_was_off_at_the_last_comparison_is_looked_at_again(tenant: str) -> None:
     compared(tenant, 48)
     compared(tenant, 24, off=2.0)
-    assert activity.is_worth_a_check()
+    assert activity.needs_drift_check()
 
 
 def test_another_stacks_comparison_says_nothing_of_this_one() -> None:
     compared("somebody-else", 24)
-    assert activity.is_worth_a_check()
+    assert activity.needs_drift_check()
 
 
 def test_the_check_does_not_touch_a_collection_that_nothing_was_written_for(

@@ -12,7 +12,7 @@ import pytest
 from annals.errors import ConfigurationError
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.memory import adapters
-from annals.memory.indexing import stream
+from annals.memory.indexing import stream_indexing
 from annals.providers.offline_embedding import OfflineEmbedder
 from annals.settings import Settings
 from local.workers import Context
@@ -46,7 +46,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowEmbed
     slow = SlowEmbedder()
     with embedded_index(tmp_path), monkeypatch.context() as patch:
         patch.setattr(adapters, "embedder", lambda: slow)
-        patch.setattr(stream, "time", SimpleNamespace(monotonic=lambda: slow.now))
+        patch.setattr(stream_indexing, "time", SimpleNamespace(monotonic=lambda: slow.now))
         yield slow
 
 

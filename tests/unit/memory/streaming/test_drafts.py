@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from annals.database.dynamodb import client
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import is_conversation_pk
-from annals.memory.streaming.draft_table import DraftTable, forget_drafts
-from annals.memory.streaming.drafts import STREAM_ID, Batch, Draft, End, new_owner, stream_id_of
-from annals.memory.streaming.recording import BATCH_CHARS, Reply
+from annals.memory.streaming.draft_recorder import BATCH_CHARS, Reply
+from annals.memory.streaming.draft_table import DraftTable, delete_drafts
+from annals.memory.streaming.drafts import STREAM_ID, DeltaBatch, Draft, DraftEnd, new_owner, stream_id_of
 from annals.settings import settings
 from annals.times import now_ms
 from local.streams import is_wanted
@@ -41,14 +41,14 @@ def read(draft: Draft, first: int = 1):
 def test_a_draft_is_read_as_it_was_written(draft: Draft) -> None:
     assert drafts.claim(draft)
     context = {"memoryIds": ["mem:c:1"], "historyCount": 1, "tokenEstimate": 3}
-    end = End(3, {"code": "STREAM_FAILED"}, stored=False, died=True, usage={"inputTokens": 1}, reason="stop")
+    end = DraftEnd(3, {"code": "STREAM_FAILED"}, stored=False, died=True, usage={"inputTokens": 1}, reason="stop")
     drafts.pulse(draft, context)
-    drafts.add(draft, Batch(1, ["a", "", "👩‍🚀\0\n"]))
+    drafts.add(draft, DeltaBatch(1, ["a", "", "👩‍🚀\0\n"]))
     drafts.end(draft, end)
     news = read(draft)
     assert news
     assert (news.draft, news.context, news.end) == (draft, context, end)
-    assert news.batches == [Batch(1, ["a", "", "👩‍🚀\0\n"])]
+    assert news.batches == [DeltaBatch(1, ["a", "", "👩‍🚀\0\n"])]
     assert (news.text, news.last) == ("a👩‍🚀\0\n", 3)
     assert 0 < news.until - now_ms() <= drafts.lease_s * 1000
 
@@ -66,7 +66,7 @@ def test_what_a_turn_says_of_facts_is_read_only_where_it_is_asked_for(draft: Dra
 def test_batches_are_read_in_order_from_the_one_asked_for(draft: Draft) -> None:
     drafts.claim(draft)
     for number in (1, 3, 11, 101):
-        drafts.add(draft, Batch(number, ["x", "y"]))
+        drafts.add(draft, DeltaBatch(number, ["x", "y"]))
     news = read(draft, 4)
     assert news
     assert [batch.number for batch in news.batches] == [11, 101]
@@ -87,24 +87,24 @@ def test_who_takes_a_draft_over_must_name_its_owner(draft: Draft) -> None:
 def test_what_a_former_owner_wrote_or_still_writes_is_passed_over(draft: Draft) -> None:
     drafts.claim(draft)
     drafts.pulse(draft, {"memoryIds": []})
-    drafts.add(draft, Batch(1, ["old"]))
-    drafts.end(draft, End(1, {"code": "STREAM_FAILED"}, stored=False))
+    drafts.add(draft, DeltaBatch(1, ["old"]))
+    drafts.end(draft, DraftEnd(1, {"code": "STREAM_FAILED"}, stored=False))
     heir = draft.taken_over(after=1)
     drafts.claim(heir, instead_of=draft.owner)
-    drafts.add(heir, Batch(2, ["new"]))
-    drafts.add(draft, Batch(2, ["late"]))
+    drafts.add(heir, DeltaBatch(2, ["new"]))
+    drafts.add(draft, DeltaBatch(2, ["late"]))
     news = read(heir)
     assert news
     assert (news.draft, news.context, news.end, news.text) == (heir, None, None, "new")
-    drafts.end(heir, End(2))
-    assert read(heir).end == End(2)
+    drafts.end(heir, DraftEnd(2))
+    assert read(heir).end == DraftEnd(2)
 
 
 def test_the_first_end_is_the_one_that_counts(draft: Draft) -> None:
     drafts.claim(draft)
-    drafts.end(draft, End(1, died=True))
-    drafts.end(draft, End(2))
-    assert read(draft).end == End(1, died=True)
+    drafts.end(draft, DraftEnd(1, died=True))
+    drafts.end(draft, DraftEnd(2))
+    assert read(draft).end == DraftEnd(1, died=True)
 
 
 def test_a_draft_whose_time_is_over_is_not_there_even_if_its_items_are(
@@ -125,9 +125,9 @@ def test_no_tenant_finds_anothers_draft(draft: Draft) -> None:
 
 def test_the_drafts_of_an_erased_conversation_go_with_it(draft: Draft) -> None:
     drafts.claim(draft)
-    drafts.add(draft, Batch(1, ["what was said"]))
+    drafts.add(draft, DeltaBatch(1, ["what was said"]))
 
-    forget_drafts(draft.tenant, draft.conversation_id)
+    delete_drafts(draft.tenant, draft.conversation_id)
 
     assert read(draft) is None
     items = client().scan(TableName=settings().state_table)["Items"]
@@ -136,9 +136,9 @@ def test_the_drafts_of_an_erased_conversation_go_with_it(draft: Draft) -> None:
 
 def test_a_stream_whose_conversation_was_erased_meanwhile_leaves_nothing(draft: Draft) -> None:
     drafts.claim(draft)
-    drafts.add(draft, Batch(1, ["what was said"]))
+    drafts.add(draft, DeltaBatch(1, ["what was said"]))
 
-    drafts.end(draft, End(1, {"code": "CONVERSATION_ERASED"}, stored=False))
+    drafts.end(draft, DraftEnd(1, {"code": "CONVERSATION_ERASED"}, stored=False))
 
     items = client().scan(TableName=settings().state_table)["Items"]
     assert not [item for item in items if draft.stream_id in item["pk"]["S"]]
@@ -147,8 +147,8 @@ def test_a_stream_whose_conversation_was_erased_meanwhile_leaves_nothing(draft: 
 def test_no_function_that_follows_the_tables_stream_is_called_for_a_draft(draft: Draft) -> None:
     drafts.claim(draft)
     drafts.pulse(draft, None)
-    drafts.add(draft, Batch(1, ["x"]))
-    drafts.end(draft, End(1))
+    drafts.add(draft, DeltaBatch(1, ["x"]))
+    drafts.end(draft, DraftEnd(1))
     items = client().scan(TableName=settings().state_table)["Items"]
     own = [{name: item[name] for name in ("pk", "sk")} for item in items if draft.stream_id in item["pk"]["S"]]
     followers = [mapping for mapping in TEMPLATE.mappings if mapping.table == "StateTable"]
@@ -161,7 +161,7 @@ def test_a_draft_of_over_a_megabyte_is_read_whole(draft: Draft) -> None:
     drafts.claim(draft)
     texts = ["word" * 1000] * 300
     for place, text in enumerate(texts):
-        drafts.add(draft, Batch(1 + place, [text]))
+        drafts.add(draft, DeltaBatch(1 + place, [text]))
     assert read(draft).text == "".join(texts)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from annals.errors import ConversationErased, ConversationSealed, EntryTooLarge, MemorySpaceMismatch
-from annals.memory.streaming.prompt import Recalled, prompt
-from annals.memory.streaming.streamed_turns import Limits, StreamedTurns
+from annals.memory.streaming.prompt import RecalledContext, prompt
+from annals.memory.streaming.streamed_turns import ModelLimits, StreamedTurns
 from annals.memory.streaming.turns import Event, StreamRequest
 from annals.providers.chat import ChatMessage, Finished
 from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
@@ -19,7 +19,7 @@ def follow(store: MemoryTurnStore, model: ScriptedModel, asked: StreamRequest, *
     """All events of a turn."""
 
     async def following() -> list[Event]:
-        turn = await StreamedTurns(store, MemoryDrafts(), model, Limits(**limits)).begin(asked)
+        turn = await StreamedTurns(store, MemoryDrafts(), model, ModelLimits(**limits)).begin(asked)
         return [event async for event in turn.events(idle_s=9) if event]
 
     return asyncio.run(following())
@@ -34,7 +34,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_a_turn_is_told_in_order_and_stored_whole():
-    store = MemoryTurnStore(recalled=Recalled("Momo", ["mem:1"], [{"role": "user", "content": "Hi"}], 12))
+    store = MemoryTurnStore(recalled=RecalledContext("Momo", ["mem:1"], [{"role": "user", "content": "Hi"}], 12))
     events = follow(store, ScriptedModel("On ", "", "the roof 👩‍🚀", END), request())
     assert names(events) == "start context delta delta result"
     start, context, first, second, result = (event.data for event in events)
@@ -85,7 +85,7 @@ def test_the_model_gets_instructions_then_context_then_history_and_last_the_user
         {"messageId": "msg-9", "seq": 9, "role": "user", "status": "redacted"},
     ]
     model = ScriptedModel("x", END)
-    store = MemoryTurnStore(recalled=Recalled("- Momo is a cat", history=history))
+    store = MemoryTurnStore(recalled=RecalledContext("- Momo is a cat", history=history))
     follow(store, model, request(" Where?\n", instructions="Be brief.", model="big"))
     messages, instructions, name = model.asked[0]
     assert instructions == "Be brief.\n\n- Momo is a cat\n\nSummary: they met."
@@ -99,8 +99,8 @@ def test_the_model_gets_instructions_then_context_then_history_and_last_the_user
 
 
 def test_without_anything_to_say_first_there_are_no_instructions():
-    assert prompt(" ", Recalled(), "hi").instructions is None
-    assert prompt(None, Recalled(), "hi").messages == [ChatMessage("user", "hi")]
+    assert prompt(" ", RecalledContext(), "hi").instructions is None
+    assert prompt(None, RecalledContext(), "hi").messages == [ChatMessage("user", "hi")]
 
 
 @pytest.mark.parametrize("script", [[END], ["", END], ["  ", "\n", END], [Finished("content_filter")], []])

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from annals.errors import ConversationErased, ConversationSealed, StreamNotFound
-from annals.memory.streaming import following
-from annals.memory.streaming.drafts import Batch, End
+from annals.memory.streaming import reply_streams
+from annals.memory.streaming.drafts import DeltaBatch, DraftEnd
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.memory.streaming.turns import Event
 from annals.providers.chat import Finished
@@ -21,14 +21,14 @@ QUICK_S = 0.01
 
 @pytest.fixture(autouse=True)
 def _quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "POLL_S", QUICK_S)
+    monkeypatch.setattr(reply_streams, "POLL_S", QUICK_S)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(test())
 
 
-async def events(told: following.Told) -> list[Event]:
+async def events(told: reply_streams.ReplyStream) -> list[Event]:
     return [event async for event in told.events(idle_s=9) if event]
 
 
@@ -46,7 +46,7 @@ def dead(store: MemoryTurnStore, drafts: MemoryDrafts, *texts: str, **more: obje
     drafts.claim(begun.draft)
     drafts.pulse(begun.draft, {"memoryIds": ["mem:1"]})
     for number, text in enumerate(texts, 1):
-        drafts.add(begun.draft, Batch(number, [text]))
+        drafts.add(begun.draft, DeltaBatch(number, [text]))
     drafts.kept[begun.draft.stream_id].until = 0
     return begun.draft.stream_id
 
@@ -273,6 +273,6 @@ def test_many_deltas_of_a_moment_are_written_together():
         kept = drafts.kept[told[0].data["streamId"]]
         assert "".join(text for batch in kept.batches for text in batch.texts) == "abcd" * 25_000
         assert len(kept.batches) < 60
-        assert kept.end == End(25_000, usage={"inputTokens": 5, "outputTokens": 2}, reason="stop")
+        assert kept.end == DraftEnd(25_000, usage={"inputTokens": 5, "outputTokens": 2}, reason="stop")
 
     run(test)

@@ -15,16 +15,16 @@ from dataclasses import replace
 from itertools import islice
 
 from annals import telemetry
-from annals.conversations.genesis import read_genesis
-from annals.conversations.heads import drop_state, state_deletes
-from annals.conversations.lists import Selection, every_match
-from annals.conversations.participant_locks import release_holder
-from annals.conversations.read import find_space_of
+from annals.conversations.genesis import get_genesis
+from annals.conversations.heads import delete_conversation_state, state_deletes
+from annals.conversations.lists import Selection, walk_matches
+from annals.conversations.participant_locks import release_lock
+from annals.conversations.read import find_conversation_space
 from annals.conversations.receipts import (
     Receipt,
     find_receipt,
-    lease,
-    read_receipt,
+    get_conversation_receipt,
+    lease_end,
     receipt_id,
     receipt_put,
     store_counts,
@@ -42,13 +42,13 @@ from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import ERASED, ERASURE
 from annals.ledger.keys import conversation_pk, seq_of_sk
-from annals.ledger.read import entry_items, items_around
+from annals.ledger.read import entry_items, walk_other_items
 from annals.ledger.redact import scrub_item
 from annals.ledger.tail import salvage_tail
-from annals.memory.facts.store import count_facts_of, forget_facts_of
+from annals.memory.facts.store import count_facts_of, delete_facts_of
 from annals.memory.memories.references import count_memories_of
-from annals.memory.memories.store import forget_memories_of
-from annals.memory.streaming.draft_table import forget_drafts
+from annals.memory.memories.store import delete_memories_of
+from annals.memory.streaming.draft_table import delete_drafts
 from annals.times import now_ms
 
 RETENTION = "retention"
@@ -72,15 +72,15 @@ def erase(tenant: str, conversation_id: str, by: str, budget_s: float) -> Receip
 
     Erasing it again goes on where the last try ended, or returns its receipt. Raises ConversationNotFound.
     """
-    return proceed(_begin(tenant, conversation_id, by, leased_until=lease(budget_s)), budget_s)
+    return continue_erasure(_begin(tenant, conversation_id, by, leased_until=lease_end(budget_s)), budget_s)
 
 
 def erase_expired(tenant: str, conversation_id: str, last_seq: int, budget_s: float) -> Receipt:
     """Erase a conversation for its space's retention. Raises PreconditionFailed where it went on behind a seq."""
     begun = _begin(
-        tenant, conversation_id, RETENTION, reason=RETENTION, expected_seq=last_seq, leased_until=lease(budget_s)
+        tenant, conversation_id, RETENTION, reason=RETENTION, expected_seq=last_seq, leased_until=lease_end(budget_s)
     )
-    return proceed(begun, budget_s)
+    return continue_erasure(begun, budget_s)
 
 
 def _begin(
@@ -97,7 +97,7 @@ def _begin(
     earlier = find_receipt(tenant, name)
     if earlier is not None:
         return earlier
-    space = find_space_of(tenant, conversation_id)
+    space = find_conversation_space(tenant, conversation_id)
     receipt = Receipt(tenant, name, conversation_id, by, now_ms(), space, reason, leased_until=leased_until)
     record = NewRecord(ERASURE, dump({"by": by}).encode())
     try:
@@ -111,7 +111,7 @@ def _begin(
             salvage=True,
         )
     except ConversationErased:
-        return read_receipt(tenant, name)
+        return get_conversation_receipt(tenant, name)
     return receipt
 
 
@@ -125,7 +125,7 @@ def erase_many(chosen: Selection, by: str, *, dry_run: bool, confirmed: bool) ->
     DeleteManyThresholdExceeded : more than ten match, and that was not confirmed
     InvalidInput : TOO_MANY_MATCHES for one request
     """
-    ids = [head.genesis.conversation_id for head in islice(every_match(chosen), MAX_MANY + 1)]
+    ids = [head.genesis.conversation_id for head in islice(walk_matches(chosen), MAX_MANY + 1)]
     if len(ids) > MAX_MANY:
         detail = f"More than {MAX_MANY} conversations match; filter further."
         raise InvalidInput("TOO_MANY_MATCHES", detail, field="filter")
@@ -144,12 +144,12 @@ def _erase_one_of_many(tenant: str, conversation_id: str, by: str) -> bool:
         # Without a lease: nobody works on it beyond this, so that the stream's function goes on at once.
         _forget_state(_begin(tenant, conversation_id, by))
     except ConversationNotFound:
-        drop_state(pk)
+        delete_conversation_state(pk)
         return False
     return is_first
 
 
-def proceed(receipt: Receipt, budget_s: float) -> Receipt:
+def continue_erasure(receipt: Receipt, budget_s: float) -> Receipt:
     """Go on with an erasure for some seconds, and store how far it came."""
     if receipt.erased_at is not None:
         return receipt
@@ -165,7 +165,7 @@ def proceed(receipt: Receipt, budget_s: float) -> Receipt:
             if time.monotonic() > deadline:
                 telemetry.count("ErasuresPending")
                 return store_receipt(replace(receipt, leased_until=0))
-    damaged = receipt.damaged + sum(map(scrub_item, items_around(pk)))
+    damaged = receipt.damaged + sum(map(scrub_item, walk_other_items(pk)))
     return _finish(replace(receipt, damaged=damaged), pk)
 
 
@@ -184,13 +184,13 @@ def _forget_state(receipt: Receipt) -> Receipt:
         facts = count_facts_of(receipt.tenant, receipt.conversation_id)
         memories = count_memories_of(receipt.tenant, receipt.conversation_id)
         receipt = store_counts(replace(receipt, facts=facts, memories=memories))
-    forget_memories_of(receipt.tenant, receipt.conversation_id)
-    forget_facts_of(receipt.tenant, receipt.conversation_id)
-    forget_drafts(receipt.tenant, receipt.conversation_id)
+    delete_memories_of(receipt.tenant, receipt.conversation_id)
+    delete_facts_of(receipt.tenant, receipt.conversation_id)
+    delete_drafts(receipt.tenant, receipt.conversation_id)
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
-    drop_state(pk)
+    delete_conversation_state(pk)
     with suppress(ConversationNotFound, DamagedEntry):
-        release_holder(read_genesis(receipt.tenant, receipt.conversation_id))
+        release_lock(get_genesis(receipt.tenant, receipt.conversation_id))
     return receipt
 
 

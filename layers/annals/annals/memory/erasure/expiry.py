@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from annals.conversations.genesis import read_genesis
-from annals.conversations.read import find_space_of
+from annals.conversations.genesis import get_genesis
+from annals.conversations.read import find_conversation_space
 from annals.conversations.receipts import find_receipt, receipt_id
 from annals.errors import DamagedEntry, PreconditionFailed
 from annals.ledger.entry import ERASED, Tail
 from annals.ledger.keys import split_conversation_pk
-from annals.ledger.tail import last_message, salvage_tail
-from annals.memory.erasure.conversation_erasure import RETENTION, erase_expired, proceed
+from annals.ledger.tail import find_last_message, salvage_tail
+from annals.memory.erasure.conversation_erasure import RETENTION, continue_erasure, erase_expired
 from annals.memory.retention_timers import DAY_MS, read_retention_days, set_timer
 from annals.times import now_ms
 
@@ -33,12 +33,12 @@ def _finish(pk: str, budget_s: float) -> None:
     """Go on with an erasure that began here; others are in other hands."""
     receipt = find_receipt(split_conversation_pk(pk)[0], receipt_id(pk))
     if receipt and receipt.reason == RETENTION:
-        proceed(receipt, budget_s)
+        continue_erasure(receipt, budget_s)
 
 
 def _erase_if_due(pk: str, tail: Tail, budget_s: float) -> None:
     tenant, conversation_id = split_conversation_pk(pk)
-    days = read_retention_days(tenant, find_space_of(tenant, conversation_id))
+    days = read_retention_days(tenant, find_conversation_space(tenant, conversation_id))
     if days is None:
         return
     spoken_at = _spoken_at(pk, tail)
@@ -55,7 +55,7 @@ def _erase_if_due(pk: str, tail: Tail, budget_s: float) -> None:
 def _spoken_at(pk: str, tail: Tail) -> int:
     """When something was last said, or the conversation was made; where that is damaged, when it last grew."""
     try:
-        newest = last_message(pk, tail)
-        return newest.at if newest else read_genesis(*split_conversation_pk(pk)).created_at
+        newest = find_last_message(pk, tail)
+        return newest.at if newest else get_genesis(*split_conversation_pk(pk)).created_at
     except DamagedEntry:
         return tail.at

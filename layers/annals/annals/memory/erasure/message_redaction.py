@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from annals.conversations.heads import figures_delete
-from annals.conversations.read import find_space_of
-from annals.conversations.summaries import summary_delete
-from annals.conversations.withdrawals import withdrawal_put
+from annals.conversations.heads import analytics_delete
+from annals.conversations.read import find_conversation_space
+from annals.conversations.redaction_version import redaction_version_put
+from annals.conversations.summary_store import summary_delete
 from annals.errors import DamagedEntry
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
 from annals.ledger.keys import conversation_pk, split_conversation_pk
@@ -18,14 +18,14 @@ from annals.ledger.messages import message_id, read_messages, seq_of
 from annals.ledger.read import walk
 from annals.ledger.redact import bare_seqs, redact
 from annals.ledger.tail import salvage_tail
-from annals.memory.facts.store import forget_facts_of
+from annals.memory.facts.store import delete_facts_of
 from annals.memory.memories.memory_items import StoredMemory, redaction_put, split_raw_id
-from annals.memory.memories.store import forget_memories_of, forget_memory
-from annals.memory.streaming.draft_table import forget_drafts
+from annals.memory.memories.store import delete_memories_of, delete_memory_versions
+from annals.memory.streaming.draft_table import delete_drafts
 from annals.search.turns import memory_id
 
 
-def withdraw(tenant: str, conversation_id: str, message_id: str, reason: str, by: str) -> None:
+def redact_with_derived(tenant: str, conversation_id: str, message_id: str, reason: str, by: str) -> None:
     """Redact a message, and forget what was made of it: memories, facts, its conversation's summary and drafts.
 
     It can be done again.
@@ -34,36 +34,36 @@ def withdraw(tenant: str, conversation_id: str, message_id: str, reason: str, by
     the conversation at this moment. Raises ConversationNotFound, and what ``ledger.redact`` raises.
     """
     pk, seq = conversation_pk(tenant, conversation_id), seq_of(message_id) or 0
-    space = find_space_of(tenant, conversation_id) or ""
+    space = find_conversation_space(tenant, conversation_id) or ""
     mark = redaction_put(tenant, memory_id(conversation_id, seq), space)
-    also = [withdrawal_put(pk), mark, summary_delete(pk), figures_delete(pk)]
+    also = [redaction_version_put(pk), mark, summary_delete(pk), analytics_delete(pk)]
     redact(tenant, conversation_id, message_id, reason, by, also=also)
-    forget_what_came_of(tenant, conversation_id, seq)
+    delete_derived(tenant, conversation_id, seq)
 
 
-def forget_what_came_of(tenant: str, conversation_id: str, seq: int) -> None:
+def delete_derived(tenant: str, conversation_id: str, seq: int) -> None:
     """Forget what was made of a message that is redacted. Whoever reads of its redaction in the stream does it again.
 
     So it is done, whatever becomes of the process that redacted the message.
     """
-    forget_memory(tenant, memory_id(conversation_id, seq))
-    forget_memories_of(tenant, conversation_id, message_id(seq))
-    forget_facts_of(tenant, conversation_id, message_id(seq))
-    forget_drafts(tenant, conversation_id, seq)
+    delete_memory_versions(tenant, memory_id(conversation_id, seq))
+    delete_memories_of(tenant, conversation_id, message_id(seq))
+    delete_facts_of(tenant, conversation_id, message_id(seq))
+    delete_drafts(tenant, conversation_id, seq)
 
 
-def withdraw_with_source(memory: StoredMemory) -> None:
+def delete_if_source_redacted(memory: StoredMemory) -> None:
     """Delete a memory that was made of messages which are gone: a former version let it stay."""
     if memory.conversation_id is None or split_raw_id(memory.memory_id):
         return
     pk = conversation_pk(memory.tenant, memory.conversation_id)
     tail = salvage_tail(pk)
     if tail and tail.state == ERASED:
-        forget_memories_of(memory.tenant, memory.conversation_id)
+        delete_memories_of(memory.tenant, memory.conversation_id)
     elif tail:
         for message in read_messages(pk, memory.message_ids):
             if message.get("status") == "redacted":
-                forget_memories_of(memory.tenant, memory.conversation_id, message["messageId"])
+                delete_memories_of(memory.tenant, memory.conversation_id, message["messageId"])
 
 
 def finish_redactions(pk: str, seqs: Iterable[int]) -> None:
@@ -77,7 +77,7 @@ def finish_redactions(pk: str, seqs: Iterable[int]) -> None:
     tenant, conversation_id = split_conversation_pk(pk)
     for seq in seqs:
         for each in _withdrawn_in(pk, seq):
-            forget_what_came_of(tenant, conversation_id, each)
+            delete_derived(tenant, conversation_id, each)
 
 
 def _withdrawn_in(pk: str, seq: int) -> list[int]:

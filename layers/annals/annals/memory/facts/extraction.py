@@ -9,9 +9,9 @@ from typing import Annotated, Protocol
 from pydantic import Field
 
 from annals.api.fields import Model
-from annals.memory.facts.models import MAX_FACTS, SaidFact
-from annals.providers.structured import Asker
-from annals.quoting import on_one_line, shown_name
+from annals.memory.facts.models import MAX_FACTS, FactStatement
+from annals.providers.structured import StructuredChat
+from annals.quoting import display_name, to_one_line
 
 INSTRUCTIONS = """\
 You keep the facts of a conversation. You get one turn of it, and when it was said.
@@ -27,11 +27,11 @@ The same kind of thing always gets the same predicate. Without facts, the list i
 class Extracted(Model):
     """What an extractor found."""
 
-    facts: Annotated[list[SaidFact], Field(max_length=MAX_FACTS)]
+    facts: Annotated[list[FactStatement], Field(max_length=MAX_FACTS)]
 
 
 @dataclass(frozen=True)
-class Line:
+class TurnLine:
     """What one of a turn said."""
 
     speaker: str
@@ -41,7 +41,7 @@ class Line:
 class Extractor(Protocol):
     """Who can tell the facts that a turn states."""
 
-    def extract(self, turn: Sequence[Line], at: str, *, within_s: float) -> list[SaidFact]:
+    def extract(self, turn: Sequence[TurnLine], at: str, *, within_s: float) -> list[FactStatement]:
         """The facts of a turn.
 
         Parameters
@@ -60,10 +60,10 @@ class Extractor(Protocol):
 class ModelExtractor:
     """Has a chat model extract."""
 
-    asker: Asker
+    structured_chat: StructuredChat
 
-    def extract(self, turn: Sequence[Line], at: str, *, within_s: float) -> list[SaidFact]:
+    def extract(self, turn: Sequence[TurnLine], at: str, *, within_s: float) -> list[FactStatement]:
         """Ask the model, once more where its answer is not in the right form; see Extractor.extract."""
-        lines = (f"{shown_name(line.speaker)}: {on_one_line(line.text)}" for line in turn)
+        lines = (f"{display_name(line.speaker)}: {to_one_line(line.text)}" for line in turn)
         question = "\n".join([f"Said at {at}:", *lines])
-        return self.asker.ask(question, INSTRUCTIONS, Extracted, within_s=within_s).facts
+        return self.structured_chat.ask(question, INSTRUCTIONS, Extracted, within_s=within_s).facts

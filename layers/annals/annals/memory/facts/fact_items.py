@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from annals.database.damage import Types, misfit, readable, reading
+from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.state import state_item
-from annals.errors import Damaged
+from annals.errors import DamagedItem
 from annals.json_text import dump
 from annals.ledger.keys import escape, unescape
 from annals.settings import settings
@@ -26,7 +26,7 @@ ACTIVE, SUPERSEDED = "active", "superseded"
 
 FACT_PREFIX = "fact-"
 
-FACT: Types = {
+FACT: AttributeTypes = {
     "tenant": str, "fact_id": str, "memory_space_id": str, "fact": str, "fact_type": str, "confidence": int,
     "subject": str, "predicate": str, "object": str, "valid_from": int, "created_at": int, "tags": list,
     "metadata": dict, "message_ids": list,
@@ -80,7 +80,7 @@ class StoredFact:
 
 
 @dataclass(frozen=True)
-class Known:
+class DatedFact:
     """A fact, and the one of its lineage that holds after it."""
 
     fact: StoredFact
@@ -151,15 +151,15 @@ def items_of(fact: StoredFact) -> list[Item]:
     return [kept, *({**key, **place} for key in leading)]
 
 
-def read_known(pk: str, sk: str) -> Known | None:
+def find_dated_fact(pk: str, sk: str) -> DatedFact | None:
     """The fact in a place with its successor, or None where there is none."""
     items = _items(pk, "sk >= :sk", sk, 2)
     if not items or items[0]["sk"]["S"] != sk:
         return None
-    return Known(from_fact_item(items[0]), _in_lineage(items[1]) if len(items) > 1 else None)
+    return DatedFact(from_fact_item(items[0]), _in_lineage(items[1]) if len(items) > 1 else None)
 
 
-def read_around(pk: str, sk: str) -> list[Known]:
+def find_affected_facts(pk: str, sk: str) -> list[DatedFact]:
     """What a change in a place concerns: the fact in front of it, and the one in it, where they are and can be read."""
     before = _items(pk, "sk < :sk", sk, 1, ScanIndexForward=False)
     found = _items(pk, "sk >= :sk", before[0]["sk"]["S"] if before else sk, 3)
@@ -168,25 +168,25 @@ def read_around(pk: str, sk: str) -> list[Known]:
     ]
     knowns = []
     for item, behind in concerned:
-        for fact in readable([item], from_fact_item):
-            knowns.append(Known(fact, _in_lineage(behind) if behind else None))
+        for fact in decode_readable([item], from_fact_item):
+            knowns.append(DatedFact(fact, _in_lineage(behind) if behind else None))
     return knowns
 
 
-def is_there(pk: str, sk: str) -> bool:
+def has_fact(pk: str, sk: str) -> bool:
     """Whether there is a fact in a place, be it one that cannot be read."""
     found = _items(pk, "sk = :sk", sk, 1, ProjectionExpression="pk")
     return bool(found)
 
 
-def read_place(tenant: str, fact_id: str) -> tuple[str, str] | None:
+def find_fact_key(tenant: str, fact_id: str) -> tuple[str, str] | None:
     """Where the fact of an id is, or None."""
     key = pointer_key(tenant, fact_id)
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
-    return place_of(item) if item else None
+    return get_fact_key(item) if item else None
 
 
-def place_of(item: Mapping[str, Any]) -> tuple[str, str]:
+def get_fact_key(item: Mapping[str, Any]) -> tuple[str, str]:
     """Where the fact is to which an item leads. Raises Damaged."""
 
     def read(item: Mapping[str, Any]) -> tuple[str, str]:
@@ -195,7 +195,7 @@ def place_of(item: Mapping[str, Any]) -> tuple[str, str]:
             raise TypeError
         return pk, sk
 
-    return reading(item, read)
+    return decode_item(item, read)
 
 
 def _items(pk: str, condition: str, sk: str, limit: int, **more: Any) -> list[Item]:
@@ -213,7 +213,7 @@ def _items(pk: str, condition: str, sk: str, limit: int, **more: Any) -> list[It
 
 def _in_lineage(item: Item) -> StoredFact:
     """A fact as far as its neighbour has to know it: of one that cannot be read, its key says since when it holds."""
-    return next(readable([item], from_fact_item), None) or _of_key(item["pk"]["S"], item["sk"]["S"])
+    return next(decode_readable([item], from_fact_item), None) or _of_key(item["pk"]["S"], item["sk"]["S"])
 
 
 def _of_key(pk: str, sk: str) -> StoredFact:
@@ -236,11 +236,11 @@ def _of_key(pk: str, sk: str) -> StoredFact:
 
 def from_fact_item(item: Mapping[str, Any]) -> StoredFact:
     """The fact of a stored item. Raises Damaged."""
-    return reading(item, _from_item)
+    return decode_item(item, _from_item)
 
 
 def _from_item(item: Mapping[str, Any]) -> StoredFact:
     values = json.loads(from_item(item)["fact"])
-    if reason := misfit(values, FACT, {}):
-        raise Damaged(item["pk"]["S"], item["sk"]["S"], reason)
+    if reason := find_mismatch(values, FACT, {}):
+        raise DamagedItem(item["pk"]["S"], item["sk"]["S"], reason)
     return StoredFact(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from annals.access.caller import Caller
-from annals.conversations.genesis import read_genesis
-from annals.conversations.read import demand_space, demand_tail
+from annals.conversations.genesis import get_genesis
+from annals.conversations.read import get_tail, require_space
 from annals.errors import MemorySpaceMismatch, MessageNotFound, MessageRedacted
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, read_messages
@@ -24,10 +24,10 @@ def new_fact(caller: Caller, said: CreateFact) -> StoredFact:
     NotFound : the memory space is not open to the caller
     ConversationNotFound, ConversationErased, MemorySpaceMismatch, MessageNotFound, MessageRedacted : its source
     """
-    caller.demand_space(said.memory_space_id)
+    caller.require_space(said.memory_space_id)
     source = said.source_ref
     if source:
-        for message in demand_source(caller, said.memory_space_id, source.conversation_id, source.message_ids):
+        for message in require_source(caller, said.memory_space_id, source.conversation_id, source.message_ids):
             if message.get("status") == "redacted":
                 raise MessageRedacted(message["messageId"])
     at = now_ms()
@@ -52,7 +52,7 @@ def new_fact(caller: Caller, said: CreateFact) -> StoredFact:
     )
 
 
-def demand_source(caller: Caller, space: str, conversation_id: str, message_ids: Sequence[str]) -> list[Message]:
+def require_source(caller: Caller, space: str, conversation_id: str, message_ids: Sequence[str]) -> list[Message]:
     """The messages that facts come from, in stored order.
 
     Raises
@@ -60,9 +60,9 @@ def demand_source(caller: Caller, space: str, conversation_id: str, message_ids:
     ConversationNotFound, ConversationErased, MessageNotFound
     MemorySpaceMismatch : the conversation belongs to another space
     """
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    demand_tail(caller.tenant, conversation_id)
-    if read_genesis(caller.tenant, conversation_id).memory_space_id != space:
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    get_tail(caller.tenant, conversation_id)
+    if get_genesis(caller.tenant, conversation_id).memory_space_id != space:
         raise MemorySpaceMismatch(conversation_id)
     messages = read_messages(conversation_pk(caller.tenant, conversation_id), message_ids)
     for message_id in message_ids:

@@ -7,13 +7,26 @@ from typing import Annotated, Any, NotRequired
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from annals.api.fields import ConversationId, Id, Json, MessageId, Model, Said, SaidJson, Tag, Text, Time, Word, refusal
+from annals.api.fields import (
+    ConversationId,
+    Id,
+    Json,
+    MaskedJson,
+    MaskedText,
+    MessageId,
+    Model,
+    Tag,
+    Text,
+    Time,
+    Word,
+    field_error,
+)
 from annals.conversations.models import ConversationRef, NewConversationRef
 
 
 def _check_confidence(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100:
-        raise refusal("INVALID_CONFIDENCE", "must be a whole number from 0 to 100")
+        raise field_error("INVALID_CONFIDENCE", "must be a whole number from 0 to 100")
     return value
 
 
@@ -28,30 +41,30 @@ FactPart = Annotated[Text, Field(max_length=1_000)]
 """The subject, the predicate or the object of a fact."""
 
 
-class SaidFact(Model):
+class FactStatement(Model):
     """A fact: a sentence, and what it says as subject, predicate and object.
 
     ``validFrom`` is since when it holds; without it, since it was said. Until when it holds is not said but follows
     from the next fact of the same subject and predicate.
     """
 
-    fact: Annotated[Said, Field(max_length=10_000)]
+    fact: Annotated[MaskedText, Field(max_length=10_000)]
     fact_type: Word = "custom"
     confidence: Confidence = 100
-    subject: Annotated[Said, Field(max_length=1_000)]
+    subject: Annotated[MaskedText, Field(max_length=1_000)]
     predicate: FactPart
-    object: Annotated[Said, Field(max_length=1_000)]
+    object: Annotated[MaskedText, Field(max_length=1_000)]
     valid_from: Time | None = None
 
 
-class NewFact(SaidFact):
+class NewFact(FactStatement):
     """A fact that a caller brings."""
 
     tags: list[Tag] = Field(default_factory=list, max_length=100)
-    metadata: SaidJson = Field(default_factory=dict)
+    metadata: MaskedJson = Field(default_factory=dict)
 
 
-class FactsOfTurn(Model):
+class NewTurnFacts(Model):
     """Whose turn it is and when it was; the facts that it brings, and whether those are extracted that it states."""
 
     memory_space_id: Id
@@ -63,7 +76,7 @@ class FactsOfTurn(Model):
     extract_facts: bool = False
 
 
-class RememberFacts(FactsOfTurn):
+class RememberFacts(NewTurnFacts):
     """The facts of a turn whose messages are stored; ``messageIds`` name them in their order."""
 
     conversation_id: ConversationId

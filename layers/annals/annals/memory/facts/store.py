@@ -13,33 +13,33 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
-from annals.database.damage import salvaged_text
+from annals.database.damage import salvage_strings
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.retries import tries
-from annals.database.state import cancellation_reasons, delete_partition, read_partition, write_where
-from annals.errors import AppendConflict, Damaged, FactNotFound
+from annals.database.state import cancellation_reasons, delete_partition, read_partition, run_transaction
+from annals.errors import AppendConflict, DamagedItem, FactNotFound
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import unescape
 from annals.memory.facts.fact_items import (
     FACT_PREFIX,
-    Known,
+    DatedFact,
     StoredFact,
     batch_key,
+    find_dated_fact,
+    find_fact_key,
+    get_fact_key,
     items_of,
     keys_of,
-    place_of,
     pointer_key,
-    read_known,
-    read_place,
     source_key,
     sources_pk,
     split_fact_key,
 )
 from annals.memory.memories.memory_items import read_stored
-from annals.memory.memories.sources import Ref, Source, still_said
-from annals.memory.users.traces import trace_keys, trace_puts
+from annals.memory.sources import Source, SourceRef, with_existing_sources
+from annals.memory.user_traces import trace_keys, trace_puts
 from annals.settings import settings
 
 WORKERS = 8
@@ -56,7 +56,7 @@ def is_fact_id(memory_id: str) -> bool:
     return memory_id.startswith(FACT_PREFIX)
 
 
-def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> tuple[Known, bool]:
+def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> tuple[DatedFact, bool]:
     """Store a fact, and say whether an earlier try of the request had stored it.
 
     Raises
@@ -71,13 +71,13 @@ def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> t
     source = Source(fact.tenant, fact.conversation_id, fact.message_ids) if fact.conversation_id else None
     earlier = _write([fact], source, once=once)
     if request and earlier:
-        known = read_fact(fact.tenant, request.result_of(earlier)["factId"])
-        request.result_of(earlier, bytes.fromhex(known.fact.salt or ""))
+        known = read_fact(fact.tenant, request.read_result(earlier)["factId"])
+        request.read_result(earlier, bytes.fromhex(known.fact.salt or ""))
         return known, True
     return read_fact(fact.tenant, fact.fact_id), False
 
 
-def keep_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> list[Known]:
+def keep_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> list[DatedFact]:
     """Store facts of a turn together, once: where that was done already, what is there of them is the answer.
 
     Parameters
@@ -105,30 +105,32 @@ def keep_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> list[
     return list(_still_there(tenant, ids))
 
 
-def find_batch(tenant: str, conversation_id: str, batch: str) -> list[Known] | None:
+def find_batch(tenant: str, conversation_id: str, batch: str) -> list[DatedFact] | None:
     """What is there of facts that were stored together; None where that was not done."""
     key = batch_key(tenant, conversation_id, batch)
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
     return None if item is None else list(_still_there(tenant, from_item(item)["factIds"]))
 
 
-def find_fact(caller: Caller, fact_id: str) -> Known:
+def find_fact(caller: Caller, fact_id: str) -> DatedFact:
     """A fact that the caller may see. Raises FactNotFound."""
     known = read_fact(caller.tenant, fact_id)
-    if not caller.may_see(known.fact.memory_space_id) or not still_said(caller.tenant, [known], ref_of_fact):
+    if not caller.may_see(known.fact.memory_space_id) or not with_existing_sources(
+        caller.tenant, [known], source_ref_of_fact
+    ):
         raise FactNotFound(fact_id)
     return known
 
 
-def ref_of_fact(known: Known) -> Ref:
+def source_ref_of_fact(known: DatedFact) -> SourceRef:
     """The words that a fact comes from."""
     return known.fact.conversation_id, known.fact.message_ids
 
 
-def read_fact(tenant: str, fact_id: str) -> Known:
+def read_fact(tenant: str, fact_id: str) -> DatedFact:
     """A fact with what followed it. Raises FactNotFound."""
-    place = read_place(tenant, fact_id)
-    known = read_known(*place) if place else None
+    place = find_fact_key(tenant, fact_id)
+    known = find_dated_fact(*place) if place else None
     if known is None:
         raise FactNotFound(fact_id)
     return known
@@ -140,14 +142,14 @@ def delete_fact(fact: StoredFact) -> bool:
     return _delete([*keys_of(fact), *alone])
 
 
-def forget_damaged_fact(tenant: str, fact_id: str, conversation_id: str | None) -> None:
+def delete_damaged_fact_by_id(tenant: str, fact_id: str, conversation_id: str | None) -> None:
     """Delete a fact that cannot be read, wherever something still leads to it. It can be done again."""
     for key in (
         pointer_key(tenant, fact_id),
         *([source_key(tenant, conversation_id, fact_id)] if conversation_id else []),
     ):
-        with suppress(Damaged):
-            if (leading := read_stored(key)) and delete_damaged_fact(tenant, place_of(leading), conversation_id):
+        with suppress(DamagedItem):
+            if (leading := read_stored(key)) and delete_damaged_fact(tenant, get_fact_key(leading), conversation_id):
                 return
 
 
@@ -159,9 +161,11 @@ def delete_seen_fact(caller: Caller, fact_id: str) -> bool:
     """
     try:
         return delete_fact(find_fact(caller, fact_id).fact)
-    except Damaged:
-        place = read_place(caller.tenant, fact_id)
-        said = salvaged_text(read_stored({"pk": {"S": place[0]}, "sk": {"S": place[1]}}) or {}, "fact") if place else {}
+    except DamagedItem:
+        place = find_fact_key(caller.tenant, fact_id)
+        said = (
+            salvage_strings(read_stored({"pk": {"S": place[0]}, "sk": {"S": place[1]}}) or {}, "fact") if place else {}
+        )
         if place is None or not caller.may_see(said.get("memory_space_id", "")):
             raise
         return delete_damaged_fact(caller.tenant, place, said.get("conversation_id"))
@@ -172,13 +176,13 @@ def count_facts_of(tenant: str, conversation_id: str) -> int:
     return sum(1 for _ in read_partition(sources_pk(tenant, conversation_id), "F#", ProjectionExpression="pk"))
 
 
-def lead_to_fact(fact: StoredFact) -> None:
+def put_fact_traces(fact: StoredFact) -> None:
     """Write what leads from a person to a fact of theirs, of which a former version may have written none."""
     for put in trace_puts(_traces_of(fact)):
         client().put_item(**put["Put"])
 
 
-def facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> list[Known]:
+def facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> list[DatedFact]:
     """The facts that come from a conversation, or from one message of it, in the order in which they began to hold.
 
     Those that cannot be read are reported and left out.
@@ -195,11 +199,11 @@ def damaged_facts_of(tenant: str, conversation_id: str) -> list[str]:
     return [split_fact_key(pk, sk)[1] for pk, sk in places if _read_in_place((pk, sk))[0]]
 
 
-def _read_in_place(place: tuple[str, str]) -> tuple[bool, Known | None]:
+def _read_in_place(place: tuple[str, str]) -> tuple[bool, DatedFact | None]:
     """Whether what is in a place is damaged, and the fact there, where it can be read."""
     try:
-        return False, read_known(*place)
-    except Damaged:
+        return False, find_dated_fact(*place)
+    except DamagedItem:
         return True, None
 
 
@@ -216,14 +220,14 @@ def _places_of(tenant: str, conversation_id: str, message_id: str | None = None)
 
 def _place_by(item: Item, tenant: str) -> tuple[str, str] | None:
     """Where the fact is to which an item leads; where that is damaged, what leads from its id says it, too."""
-    with suppress(Damaged):
-        return place_of(item)
-    with suppress(Damaged):
-        return read_place(tenant, unescape(item["sk"]["S"].removeprefix("F#")))
+    with suppress(DamagedItem):
+        return get_fact_key(item)
+    with suppress(DamagedItem):
+        return find_fact_key(tenant, unescape(item["sk"]["S"].removeprefix("F#")))
     return None
 
 
-def forget_facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
+def delete_facts_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
     """Delete the facts that come from a conversation, all or those of one message; also those that cannot be read."""
     places = _places_of(tenant, conversation_id, message_id)
     with ThreadPoolExecutor(WORKERS) as workers:
@@ -248,10 +252,10 @@ def delete_damaged_fact(tenant: str, place: tuple[str, str], conversation_id: st
     return _delete([*keys, *([source_key(tenant, conversation_id, fact_id)] if conversation_id else [])])
 
 
-def _still_there(tenant: str, fact_ids: Sequence[str]) -> Iterator[Known]:
+def _still_there(tenant: str, fact_ids: Sequence[str]) -> Iterator[DatedFact]:
     for fact_id in fact_ids:
-        place = read_place(tenant, fact_id)
-        if place and (known := read_known(*place)):
+        place = find_fact_key(tenant, fact_id)
+        if place and (known := find_dated_fact(*place)):
             yield known
 
 
@@ -282,7 +286,7 @@ def _write(facts: Sequence[StoredFact], source: Source | None, *, once: Mapping[
                 found: Item = reasons[0]["Item"]
                 return found
             if source and "ConditionalCheckFailed" in codes:
-                mark = source.demand()
+                mark = source.require()
             elif not set(codes) <= RETRIED_REASONS:
                 raise
         else:
@@ -304,4 +308,4 @@ def _delete(keys: Sequence[Item]) -> bool:
     table = settings().state_table
     writes: list[Any] = [{"Delete": {"TableName": table, "Key": key}} for key in keys]
     writes[0]["Delete"]["ConditionExpression"] = "attribute_exists(pk)"
-    return write_where(writes, "facts")
+    return run_transaction(writes, "facts")

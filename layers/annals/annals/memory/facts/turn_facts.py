@@ -14,13 +14,12 @@ from annals.answers import Room, fitting_counted
 from annals.conversations.genesis import Genesis
 from annals.errors import ChatUnavailable, MessageRedacted, RequestTooLarge
 from annals.ledger.keys import conversation_pk
-from annals.memory import adapters
-from annals.memory.facts.extraction import Line
-from annals.memory.facts.fact_items import FACT_PREFIX, Known, StoredFact
-from annals.memory.facts.models import FactsOfTurn, KeptFacts, NewFact, SaidFact
+from annals.memory import adapters, sources
+from annals.memory.facts.extraction import TurnLine
+from annals.memory.facts.fact_items import FACT_PREFIX, DatedFact, StoredFact
+from annals.memory.facts.models import FactStatement, KeptFacts, NewFact, NewTurnFacts
 from annals.memory.facts.store import find_batch, keep_batch
-from annals.memory.memories import sources
-from annals.memory.memories.presenters import show_fact
+from annals.memory.memories.presenters import present_fact
 from annals.times import to_rfc3339
 
 EXTRACTION_S = 20.0
@@ -53,16 +52,16 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Kept:
+class TurnFacts:
     """A turn's facts. ``extracted`` is whether extraction was done, None if it was not asked for; else the problem."""
 
-    known: Sequence[Known] = ()
+    known: Sequence[DatedFact] = ()
     extracted: bool | None = None
     problem: str | None = None
 
     def show(self) -> KeptFacts:
         """What the API says of them."""
-        facts, left_out = fitting_counted(map(show_fact, self.known), Room(FACTS_SHARE))
+        facts, left_out = fitting_counted(map(present_fact, self.known), Room(FACTS_SHARE))
         shown = KeptFacts(facts=facts)
         if left_out:
             shown["factsOmitted"] = left_out["omitted"]
@@ -73,46 +72,46 @@ class Kept:
         return shown
 
 
-def demand_fitting(facts: Sequence[NewFact]) -> None:
+def require_facts_fit(facts: Sequence[NewFact]) -> None:
     """Raise RequestTooLarge for facts that could not be stored together."""
     if sum(len(fact.model_dump_json(by_alias=True).encode()) for fact in facts) > MAX_SAID_BYTES:
         raise RequestTooLarge(f"The facts of one turn take at most {MAX_SAID_BYTES} bytes.", field="facts")
 
 
-def keep_facts(source: Source, turn: FactsOfTurn, said: Sequence[Line]) -> Kept:
+def store_facts(source: Source, turn: NewTurnFacts, said: Sequence[TurnLine]) -> TurnFacts:
     """Store the facts of a turn that is stored: those it came with, and, if asked for, those that are extracted.
 
     An extraction that fails leaves the turn and its own facts as they are, and is told.
     """
     brought = (_earlier(source, source.said) or _keep(source, turn, source.said, turn.facts)) if turn.facts else []
     if not turn.extract_facts:
-        return Kept(brought)
+        return TurnFacts(brought)
     earlier = _earlier(source, EXTRACTED)
     if earlier is not None:
-        return Kept([*brought, *earlier], extracted=True)
+        return TurnFacts([*brought, *earlier], extracted=True)
     extractor = adapters.extractor()
     if extractor is None:
-        return Kept(brought, extracted=False, problem=NO_EXTRACTOR)
+        return TurnFacts(brought, extracted=False, problem=NO_EXTRACTOR)
     at = source.at if turn.timestamp is None else turn.timestamp
     try:
         found = extractor.extract(said, to_rfc3339(at), within_s=EXTRACTION_S)
     except ChatUnavailable as failure:
-        return Kept(brought, extracted=False, problem=f"No facts were extracted: {failure.detail}")
-    return Kept([*brought, *_keep(source, turn, EXTRACTED, found)], extracted=True)
+        return TurnFacts(brought, extracted=False, problem=f"No facts were extracted: {failure.detail}")
+    return TurnFacts([*brought, *_keep(source, turn, EXTRACTED, found)], extracted=True)
 
 
-def find_facts(source: Source) -> Kept:
+def find_turn_facts(source: Source) -> TurnFacts:
     """The facts of a turn that are stored."""
     brought, extracted = find_batch(*_batch(source, SAID)), find_batch(*_batch(source, EXTRACTED))
-    return Kept([*(brought or ()), *(extracted or ())], extracted=None if extracted is None else True)
+    return TurnFacts([*(brought or ()), *(extracted or ())], extracted=None if extracted is None else True)
 
 
-def _earlier(source: Source, kind: str) -> list[Known] | None:
+def _earlier(source: Source, kind: str) -> list[DatedFact] | None:
     """The facts of a kind that an earlier request stored; None where none did."""
     return find_batch(*_batch(source, kind)) if source.replayed else None
 
 
-def _keep(source: Source, turn: FactsOfTurn, kind: str, said: Sequence[SaidFact]) -> list[Known]:
+def _keep(source: Source, turn: NewTurnFacts, kind: str, said: Sequence[FactStatement]) -> list[DatedFact]:
     tenant, conversation_id, batch = _batch(source, kind)
     facts = [_fact(source, turn, f"{FACT_PREFIX}{batch}-{place:02d}", each) for place, each in enumerate(said)]
     try:
@@ -129,7 +128,7 @@ def _batch(source: Source, kind: str) -> tuple[str, str, str]:
     return tenant, conversation_id, sha256(named.encode()).hexdigest()[:20]
 
 
-def _fact(source: Source, turn: FactsOfTurn, fact_id: str, said: SaidFact) -> StoredFact:
+def _fact(source: Source, turn: NewTurnFacts, fact_id: str, said: FactStatement) -> StoredFact:
     since = source.at if turn.timestamp is None else turn.timestamp
     return StoredFact(
         tenant=source.genesis.tenant,

@@ -23,7 +23,7 @@ PERIOD_S = 3600
 WRITTEN = "ConsumedWriteCapacityUnits"
 
 
-def is_worth_a_check() -> bool:
+def needs_drift_check() -> bool:
     """Whether the tables were written to since the last comparison, or that one found something off, or was never."""
     now = int(time.time())
     answer = boto3.client("cloudwatch").get_metric_data(

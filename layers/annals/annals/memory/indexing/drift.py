@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from annals.memory.indexing.indexer import Target, Unindexed, form_of, index_span
+from annals.memory.indexing.indexer import IndexFailures, IndexTarget, embedding_profile_of, index_table_range
 from annals.memory.indexing.sampling import sample_tables
-from annals.memory.indexing.table_scan import Span, walk_index, walk_tables
+from annals.memory.indexing.table_scan import TableRange, walk_index, walk_tables
 from annals.providers.embedding import Embedder
 from annals.search.generations import RebuildableIndex
 from annals.search.pipeline import Form
@@ -33,7 +33,7 @@ Off = dict[str, str]
 
 
 @dataclass
-class Drift:
+class DriftReport:
     """How many documents the index holds, how many are off, and the first ids of each kind.
 
     ``failed`` is what could not be mended.
@@ -42,7 +42,7 @@ class Drift:
     documents: int = 0
     counts: dict[str, int] = field(default_factory=lambda: {MISSING: 0, STALE: 0, ORPHANED: 0})
     first: dict[str, list[str]] = field(default_factory=lambda: {MISSING: [], STALE: [], ORPHANED: []})
-    failed: Unindexed = field(default_factory=Unindexed)
+    failed: IndexFailures = field(default_factory=IndexFailures)
 
     def add(self, off: Off) -> None:
         """Count what is off."""
@@ -59,7 +59,7 @@ def find_drift(
     *,
     repair: bool = False,
     lag_s: float = LAG_S,
-) -> Drift:
+) -> DriftReport:
     """Compare the index with the tables, both ways, in bounded memory.
 
     Parameters
@@ -75,29 +75,29 @@ def find_drift(
     """
     if repair:
         index.ensure(model=embedder.model, dimensions=embedder.dimensions)
-    drift, target = Drift(), Target(index, embedder)
+    drift, target = DriftReport(), IndexTarget(index, embedder)
     index.refresh()
     tables = (span for page in walk_tables() for span in page.spans)
     for spans, kinds in ((tables, (MISSING, STALE)), (_counted(walk_index(index), drift), (ORPHANED,))):
-        look = _Look(index, form_of(embedder), kinds)
+        look = _Look(index, embedding_profile_of(embedder), kinds)
         for span, off in _confirmed(spans, look, progress, lag_s):
             drift.add(off)
             if repair:
-                drift.failed.add(index_span(target, span))
+                drift.failed.add(index_table_range(target, span))
         index.refresh()
     return drift
 
 
-def sample_drift(index: RebuildableIndex, embedder: Embedder, items: int) -> Drift:
+def sample_drift(index: RebuildableIndex, embedder: Embedder, items: int) -> DriftReport:
     """Compare the index with some items of the tables: what of them it lacks or holds otherwise. Raises as above."""
     index.refresh()
-    drift, look = Drift(), _Look(index, form_of(embedder), (MISSING, STALE))
+    drift, look = DriftReport(), _Look(index, embedding_profile_of(embedder), (MISSING, STALE))
     for _, off in _confirmed(sample_tables(items), look, lambda _: None, LAG_S):
         drift.add(off)
     return drift
 
 
-def _counted(spans: Iterator[Span], drift: Drift) -> Iterator[Span]:
+def _counted(spans: Iterator[TableRange], drift: DriftReport) -> Iterator[TableRange]:
     for span in spans:
         drift.documents += span.size
         yield span
@@ -111,8 +111,8 @@ class _Look:
     form: Form
     kinds: Collection[str]
 
-    def at(self, span: Span) -> Off:
-        found = span.derive()
+    def at(self, span: TableRange) -> Off:
+        found = span.project()
         wanted = {document.memory_id: document.fingerprint(self.form.name) for document in found.documents}
         known = self.index.fingerprints(found.tenant, [*wanted, *found.gone])
         off = {memory_id: ORPHANED for memory_id in found.gone if memory_id in known}
@@ -123,10 +123,10 @@ class _Look:
 
 
 def _confirmed(
-    spans: Iterator[Span], look: _Look, progress: Callable[[int], object], lag_s: float
-) -> Iterator[tuple[Span, Off]]:
+    spans: Iterator[TableRange], look: _Look, progress: Callable[[int], object], lag_s: float
+) -> Iterator[tuple[TableRange, Off]]:
     """The spans in which something is off at two looks."""
-    waiting: deque[tuple[float, Span, Off]] = deque()
+    waiting: deque[tuple[float, TableRange, Off]] = deque()
     for span in spans:
         if off := look.at(span):
             waiting.append((time.monotonic() + lag_s, span, off))
@@ -137,7 +137,7 @@ def _confirmed(
         yield from _again(look, *waiting.popleft())
 
 
-def _again(look: _Look, due: float, span: Span, off: Off) -> Iterator[tuple[Span, Off]]:
+def _again(look: _Look, due: float, span: TableRange, off: Off) -> Iterator[tuple[TableRange, Off]]:
     time.sleep(max(0.0, due - time.monotonic()))
     still = {memory_id: kind for memory_id, kind in look.at(span).items() if off.get(memory_id) == kind}
     if still:

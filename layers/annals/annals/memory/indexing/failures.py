@@ -13,7 +13,7 @@ from annals.settings import settings
 
 
 @cache
-def queues(url: str) -> Any:
+def sqs_client(url: str) -> Any:
     """A client for the queue of a URL, at the endpoint that the URL names."""
     parts = urlsplit(url)
     client: Any = boto3.client("sqs", endpoint_url=f"{parts.scheme}://{parts.netloc}")
@@ -24,4 +24,4 @@ def send(pk: str, sk: str, reason: str) -> None:
     """Put a record, by the key of its item, into the queue."""
     url = settings().failures_queue_url
     message = {"pk": pk, "sk": sk, "reason": reason}
-    queues(url).send_message(QueueUrl=url, MessageBody=json.dumps(message))
+    sqs_client(url).send_message(QueueUrl=url, MessageBody=json.dumps(message))

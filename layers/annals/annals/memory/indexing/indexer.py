@@ -9,8 +9,8 @@ from annals.errors import SearchUnavailable
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.read import walk_readable
 from annals.ledger.tail import read_tail
-from annals.memory.indexing.projection import Derived, of_entries, of_item
-from annals.memory.indexing.table_scan import Span
+from annals.memory.indexing.projection import IndexProjection, project_entries, project_item
+from annals.memory.indexing.table_scan import TableRange
 from annals.memory.memories.memory_items import split_raw_id
 from annals.providers.embedding import Embedder
 from annals.search.pipeline import BATCH, Form, always, index_documents
@@ -29,7 +29,7 @@ LOOKS = 5
 
 
 @dataclass(frozen=True)
-class Target:
+class IndexTarget:
     """An index to be written, and how.
 
     Parameters
@@ -48,7 +48,7 @@ class Target:
 
 
 @dataclass
-class Unindexed:
+class IndexFailures:
     """How many documents could not be indexed, and why the first of them, by memory id."""
 
     count: int = 0
@@ -62,7 +62,7 @@ class Unindexed:
                 self.first[failure.memory_id] = failure.reason
 
 
-def index_range(target: Target, pk: str, first: int, last: int) -> dict[int, str]:
+def index_range(target: IndexTarget, pk: str, first: int, last: int) -> dict[int, str]:
     """Index what the ledger now holds of a conversation's entries that begin at seq ``first`` to ``last``.
 
     Returns
@@ -76,24 +76,24 @@ def index_range(target: Target, pk: str, first: int, last: int) -> dict[int, str
     SearchUnavailable : the index or the model does not answer
     OutOfTime : the target's time is over; what was done is kept
     """
-    failures = _settle(target, lambda: of_entries(pk, first, last))
+    failures = _settle(target, lambda: project_entries(pk, first, last))
     if not failures:
         return {}
     starts = [entry.seq for entry in walk_readable(pk, first=first, last=last)]
     return {_start_of(failure, starts): failure.reason for failure in failures}
 
 
-def index_item(target: Target, pk: str, sk: str) -> list[Failure]:
+def index_item(target: IndexTarget, pk: str, sk: str) -> list[Failure]:
     """Index the memory or fact whose item has changed. Returns what could not be indexed."""
-    return _settle(target, lambda: of_item(pk, sk))
+    return _settle(target, lambda: project_item(pk, sk))
 
 
-def index_span(target: Target, span: Span) -> list[Failure]:
+def index_table_range(target: IndexTarget, span: TableRange) -> list[Failure]:
     """Index what the tables now hold of a span. Returns what could not be indexed; raises as ``index_range``."""
-    return _settle(target, span.derive)
+    return _settle(target, span.project)
 
 
-def form_of(embedder: Embedder) -> Form:
+def embedding_profile_of(embedder: Embedder) -> Form:
     """How this process embeds documents."""
     return Form(embedder.model, settings().embed_windows, settings().embeddings_max_characters)
 
@@ -113,12 +113,12 @@ def catch_up(index: SearchIndex, embedder: Embedder, pk: str) -> None:
             first = next((seq for seq in range(start, first) if memory_id(conversation_id, seq) not in known), first)
             break
         first = start
-    if first <= tail.seq and index_range(Target(index, embedder), pk, first, tail.seq):
+    if first <= tail.seq and index_range(IndexTarget(index, embedder), pk, first, tail.seq):
         raise SearchUnavailable("Some messages of the conversation cannot be searched yet. Send the request again.")
     index.refresh()
 
 
-def _settle(target: Target, read: Callable[[], Derived]) -> list[Failure]:
+def _settle(target: IndexTarget, read: Callable[[], IndexProjection]) -> list[Failure]:
     """Write what the tables say, until a second look finds that they still say it.
 
     Between the read and the write somebody may have withdrawn what is written here, and have cleared the index of it
@@ -134,7 +134,7 @@ def _settle(target: Target, read: Callable[[], Derived]) -> list[Failure]:
     raise SearchUnavailable("What is to be indexed changes faster than it can be indexed.")
 
 
-def _write(target: Target, found: Derived) -> list[Failure]:
+def _write(target: IndexTarget, found: IndexProjection) -> list[Failure]:
     if found.erased is not None:
         target.index.delete_conversation(found.tenant, found.erased)
     if found.gone:
@@ -145,7 +145,7 @@ def _write(target: Target, found: Derived) -> list[Failure]:
         target.index,
         target.embedder,
         found.documents,
-        form=form_of(target.embedder),
+        form=embedding_profile_of(target.embedder),
         vectors_of=target.vectors_of,
         batch=target.batch,
         has_time=target.has_time,

@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from annals.conversations.genesis import read_genesis
+from annals.conversations.genesis import get_genesis
 from annals.errors import ConversationNotFound, DamagedEntry
 from annals.ledger.entry import ERASED, Entry
 from annals.ledger.keys import is_conversation_pk, split_conversation_pk
-from annals.ledger.read import find_readable
+from annals.ledger.read import read_readable_records
 from annals.ledger.tail import read_tail, salvage_tail
-from annals.memory.facts.documents import fact_document
-from annals.memory.facts.fact_items import Known, is_facts_pk, is_there, read_around, read_place, split_fact_key
+from annals.memory.facts.fact_documents import to_fact_document
+from annals.memory.facts.fact_items import (
+    DatedFact,
+    find_affected_facts,
+    find_fact_key,
+    has_fact,
+    is_facts_pk,
+    split_fact_key,
+)
 from annals.memory.memories.memory_items import (
     DELETED,
     Address,
     StoredMemory,
-    read_changed,
-    read_item,
+    find_memory_item,
+    read_changed_memories,
     split_memory_key,
 )
 from annals.memory.memories.owners import owner_of
-from annals.memory.memories.raw import conversation_of, turns_of
+from annals.memory.memories.raw_memories import to_search_conversation, to_search_turns
 from annals.search.documents import Document
 from annals.search.turns import ANSWERS, WINDOW_TURNS, Turn, documents_of, memory_id
 
@@ -34,7 +41,7 @@ In a conversation without a user there are more of them, for telling whom a mess
 
 
 @dataclass(frozen=True, kw_only=True)
-class Derived:
+class IndexProjection:
     """What an index has to hold of a part of the tables.
 
     Parameters
@@ -50,7 +57,7 @@ class Derived:
     erased: str | None = None
 
 
-def of_entries(pk: str, first: int, last: int, *, behind: bool = True) -> Derived:
+def project_entries(pk: str, first: int, last: int, *, behind: bool = True) -> IndexProjection:
     """What follows from a conversation's entries that begin at seq ``first`` to ``last``.
 
     ``behind``: where one of their messages was withdrawn, also from those behind them, whose windows held its words.
@@ -61,29 +68,31 @@ def of_entries(pk: str, first: int, last: int, *, behind: bool = True) -> Derive
         return _of_entries(pk, tenant, conversation_id, first, last, behind=behind)
     except DamagedEntry:
         if (tail := salvage_tail(pk)) and tail.state == ERASED:
-            return Derived(tenant=tenant, erased=conversation_id)
-        return Derived(tenant=tenant)  # it is reported; whose words these are, or whether they are erased, nobody knows
+            return IndexProjection(tenant=tenant, erased=conversation_id)
+        return IndexProjection(
+            tenant=tenant
+        )  # it is reported; whose words these are, or whether they are erased, nobody knows
 
 
-def _of_entries(pk: str, tenant: str, conversation_id: str, first: int, last: int, *, behind: bool) -> Derived:
+def _of_entries(pk: str, tenant: str, conversation_id: str, first: int, last: int, *, behind: bool) -> IndexProjection:
     reach = _reach(tenant, conversation_id)
     start = max(1, first - reach)
     entries, changed = _read(pk, start, last)
     if behind and any(turn.redacted and turn.seq >= first for turn in _turns(entries, changed)):
         entries, changed = _read(pk, start, last + reach)
     if not entries:
-        return Derived(tenant=tenant)
+        return IndexProjection(tenant=tenant)
     if _is_erased(pk, entries[-1]):
         seqs = (record.seq for entry in entries for record in entry.records)
         gone = frozenset(memory_id(conversation_id, seq) for seq in seqs)
-        return Derived(tenant=tenant, gone=gone, erased=conversation_id)
+        return IndexProjection(tenant=tenant, gone=gone, erased=conversation_id)
     return _of_turns(tenant, conversation_id, _turns(entries, changed), changed, first)
 
 
 def _reach(tenant: str, conversation_id: str) -> int:
     """How many records around a message say something of it."""
     try:
-        has_user = read_genesis(tenant, conversation_id).user_id is not None
+        has_user = get_genesis(tenant, conversation_id).user_id is not None
     except ConversationNotFound:
         has_user = True
     return LOOK_BACK if has_user else ANSWERS
@@ -91,9 +100,9 @@ def _reach(tenant: str, conversation_id: str) -> int:
 
 def _read(pk: str, first: int, last: int) -> tuple[list[Entry], dict[int, StoredMemory]]:
     """The entries that hold the records ``first`` to ``last``, and which of all their messages were changed."""
-    entries = find_readable(pk, first, last)
+    entries = read_readable_records(pk, first, last)
     last_seq = entries[-1].last_seq if entries else 0
-    return entries, read_changed(pk, first, last_seq) if first <= last_seq else {}
+    return entries, read_changed_memories(pk, first, last_seq) if first <= last_seq else {}
 
 
 def _is_erased(pk: str, entry: Entry) -> bool:
@@ -102,48 +111,48 @@ def _is_erased(pk: str, entry: Entry) -> bool:
     return entry.state == ERASED or (tail is not None and tail.state == ERASED)
 
 
-def of_item(pk: str, sk: str) -> Derived:
+def project_item(pk: str, sk: str) -> IndexProjection:
     """What follows from an item of the state table whose sort key begins with ``M#``: a memory or a fact."""
     if is_facts_pk(pk):
         return _of_lineage(pk, sk)
     if is_conversation_pk(pk):
         seq = int(sk.removeprefix("M#"))
-        return of_entries(pk, seq, seq)
-    return of_memory(*split_memory_key(pk, sk))
+        return project_entries(pk, seq, seq)
+    return project_memory(*split_memory_key(pk, sk))
 
 
-def of_memory(tenant: str, memory_id: str) -> Derived:
+def project_memory(tenant: str, memory_id: str) -> IndexProjection:
     """What follows from an explicit memory, or from a user's, as it is stored now."""
-    memory = read_item(Address.of(tenant, memory_id).current)
+    memory = find_memory_item(Address.of(tenant, memory_id).current)
     if memory is None or memory.status == DELETED:
-        return Derived(tenant=tenant, gone=frozenset({memory_id}))
-    return Derived(tenant=tenant, documents=(_memory_document(memory),))
+        return IndexProjection(tenant=tenant, gone=frozenset({memory_id}))
+    return IndexProjection(tenant=tenant, documents=(_memory_document(memory),))
 
 
-def of_fact(tenant: str, fact_id: str) -> Derived:
+def project_fact(tenant: str, fact_id: str) -> IndexProjection:
     """What follows from the fact of an id, and from the one in front of it."""
-    place = read_place(tenant, fact_id)
-    return _of_lineage(*place) if place else Derived(tenant=tenant, gone=frozenset({fact_id}))
+    place = find_fact_key(tenant, fact_id)
+    return _of_lineage(*place) if place else IndexProjection(tenant=tenant, gone=frozenset({fact_id}))
 
 
-def _of_lineage(pk: str, sk: str) -> Derived:
+def _of_lineage(pk: str, sk: str) -> IndexProjection:
     """What follows from a fact as it is stored now; the one in front of it holds otherwise now."""
     tenant, fact_id = split_fact_key(pk, sk)
-    around = read_around(pk, sk)
+    around = find_affected_facts(pk, sk)
     # One that is there and cannot be read stays in the index as it was, so that it can be found to be deleted.
-    gone: frozenset[str] = frozenset() if is_there(pk, sk) else frozenset({fact_id})
-    return Derived(tenant=tenant, documents=tuple(map(_fact_document, around)), gone=gone)
+    gone: frozenset[str] = frozenset() if has_fact(pk, sk) else frozenset({fact_id})
+    return IndexProjection(tenant=tenant, documents=tuple(map(_fact_document, around)), gone=gone)
 
 
 def _of_turns(
     tenant: str, conversation_id: str, turns: list[Turn], changed: Mapping[int, StoredMemory], first: int
-) -> Derived:
+) -> IndexProjection:
     """What was said from seq ``first`` on, without what was withdrawn."""
     try:
-        conversation = conversation_of(read_genesis(tenant, conversation_id))
+        conversation = to_search_conversation(get_genesis(tenant, conversation_id))
     except ConversationNotFound:
-        return Derived(tenant=tenant)
-    return Derived(
+        return IndexProjection(tenant=tenant)
+    return IndexProjection(
         tenant=tenant,
         documents=tuple(
             _as_changed(document, changed.get(document.seq or 0))
@@ -156,7 +165,7 @@ def _of_turns(
 def _turns(entries: Iterable[Entry], changed: Mapping[int, StoredMemory]) -> list[Turn]:
     """The turns of some entries; what was deleted as a memory is no more searched than what was redacted."""
     deleted = {seq for seq, memory in changed.items() if memory.status == DELETED}
-    turns = (turn for entry in entries for turn in turns_of(entry))
+    turns = (turn for entry in entries for turn in to_search_turns(entry))
     return [replace(turn, redacted=True) if turn.seq in deleted else turn for turn in turns]
 
 
@@ -176,9 +185,9 @@ def _as_changed(document: Document, memory: StoredMemory | None) -> Document:
     )
 
 
-def _fact_document(known: Known) -> Document:
+def _fact_document(known: DatedFact) -> Document:
     fact = known.fact
-    return fact_document(known, owner_of(fact.tenant, fact.user_id, fact.conversation_id, fact.message_ids))
+    return to_fact_document(known, owner_of(fact.tenant, fact.user_id, fact.conversation_id, fact.message_ids))
 
 
 def _memory_document(memory: StoredMemory) -> Document:

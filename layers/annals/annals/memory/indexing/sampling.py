@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from itertools import chain
 
 from annals.ledger.keys import conversation_pk, entry_sk
-from annals.memory.indexing.table_scan import LEDGER, Span, walk_tables
+from annals.memory.indexing.table_scan import LEDGER, TableRange, walk_tables
 
 
-def sample_tables(items: int) -> Iterator[Span]:
+def sample_tables(items: int) -> Iterator[TableRange]:
     """Spans of so many items, a few more or less, from somewhere in the ledger on; from the beginning behind its end.
 
     A table's order is that of its keys' hashes, so a key of chance is a place of chance.
     """
-    seen: set[Span] = set()
+    seen: set[TableRange] = set()
     key = {"pk": {"S": conversation_pk(secrets.token_hex(8), secrets.token_hex(8))}, "sk": {"S": entry_sk(0)}}
     for page in chain(walk_tables(json.dumps([LEDGER, key])), walk_tables()):
         for span in page.spans:

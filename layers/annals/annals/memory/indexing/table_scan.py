@@ -9,10 +9,16 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from annals.database.dynamodb import client
-from annals.errors import Damaged
+from annals.errors import DamagedItem
 from annals.ledger.keys import conversation_pk, is_conversation_pk, seq_of_sk, unescape
 from annals.memory.facts.fact_items import FACT_PREFIX
-from annals.memory.indexing.projection import Derived, of_entries, of_fact, of_item, of_memory
+from annals.memory.indexing.projection import (
+    IndexProjection,
+    project_entries,
+    project_fact,
+    project_item,
+    project_memory,
+)
 from annals.memory.memories.memory_items import split_raw_id
 from annals.search.generations import Place, RebuildableIndex
 from annals.settings import settings
@@ -26,7 +32,7 @@ PAGE = 1_000
 LEDGER, STATE, END = "ledger", "state", "end"
 
 
-class Span(Protocol):
+class TableRange(Protocol):
     """A part of a table."""
 
     @property
@@ -34,13 +40,13 @@ class Span(Protocol):
         """How many items it is."""
         ...
 
-    def derive(self) -> Derived:
+    def project(self) -> IndexProjection:
         """What the index has to hold of it, as the tables are now."""
         ...
 
 
 @dataclass(frozen=True)
-class Entries:
+class EntryRange:
     """Entries of a conversation, by the seqs that they begin at."""
 
     pk: str
@@ -50,13 +56,13 @@ class Entries:
     def size(self) -> int:
         return len(self.seqs)
 
-    def derive(self) -> Derived:
-        found = of_entries(self.pk, self.seqs[0], self.seqs[-1], behind=False)
+    def project(self) -> IndexProjection:
+        found = project_entries(self.pk, self.seqs[0], self.seqs[-1], behind=False)
         return replace(found, erased=None)  # its own messages are named; those of other spans are theirs to name
 
 
 @dataclass(frozen=True)
-class Items:
+class ItemRange:
     """Memories and facts of a tenant, by their keys."""
 
     keys: tuple[tuple[str, str], ...]
@@ -65,25 +71,25 @@ class Items:
     def size(self) -> int:
         return len(self.keys)
 
-    def derive(self) -> Derived:
+    def project(self) -> IndexProjection:
         found = [found for pk, sk in self.keys if (found := _readable(pk, sk))]
-        return Derived(
+        return IndexProjection(
             tenant=unescape(self.keys[0][0].split("#")[1]),
             documents=tuple(document for each in found for document in each.documents),
             gone=frozenset().union(*(each.gone for each in found)),
         )
 
 
-def _readable(pk: str, sk: str) -> Derived | None:
+def _readable(pk: str, sk: str) -> IndexProjection | None:
     """What follows from an item; nothing of one that cannot be read, which is reported."""
     try:
-        return of_item(pk, sk)
-    except Damaged:
+        return project_item(pk, sk)
+    except DamagedItem:
         return None
 
 
 @dataclass(frozen=True)
-class Indexed:
+class IndexRange:
     """Documents of a tenant that the index holds, whatever the tables say of them."""
 
     tenant: str
@@ -93,32 +99,32 @@ class Indexed:
     def size(self) -> int:
         return len(self.memory_ids)
 
-    def derive(self) -> Derived:
+    def project(self) -> IndexProjection:
         """Those that follow from the tables; the others are gone."""
         wanted = frozenset(self.memory_ids)
         documents = [each for found in self._derived() for each in found.documents if each.memory_id in wanted]
         gone = wanted - {each.memory_id for each in documents}
-        return Derived(tenant=self.tenant, documents=tuple(documents), gone=gone)
+        return IndexProjection(tenant=self.tenant, documents=tuple(documents), gone=gone)
 
-    def _derived(self) -> Iterator[Derived]:
+    def _derived(self) -> Iterator[IndexProjection]:
         raw = sorted(place for each in self.memory_ids if (place := split_raw_id(each)))
         for conversation_id, group in groupby(raw, key=lambda place: place[0]):
             for seqs in _near([seq for _, seq in group]):
-                yield of_entries(conversation_pk(self.tenant, conversation_id), seqs[0], seqs[-1], behind=False)
+                yield project_entries(conversation_pk(self.tenant, conversation_id), seqs[0], seqs[-1], behind=False)
         for each in self.memory_ids:
             if not split_raw_id(each):
-                yield (of_fact if each.startswith(FACT_PREFIX) else of_memory)(self.tenant, each)
+                yield (project_fact if each.startswith(FACT_PREFIX) else project_memory)(self.tenant, each)
 
 
 @dataclass(frozen=True)
-class Page:
+class ScanPage:
     """Some spans, and the place behind them, from which ``walk_tables`` goes on."""
 
-    spans: Sequence[Span]
+    spans: Sequence[TableRange]
     behind: str
 
 
-def walk_tables(place: str = "") -> Iterator[Page]:
+def walk_tables(place: str = "") -> Iterator[ScanPage]:
     """Everything that is indexed, a page of a table at a time.
 
     Parameters
@@ -132,19 +138,19 @@ def walk_tables(place: str = "") -> Iterator[Page]:
         start = answer.get("LastEvaluatedKey")
         if start is None:
             table = STATE if table == LEDGER else END
-        yield Page(spans, json.dumps([table, start]))
+        yield ScanPage(spans, json.dumps([table, start]))
 
 
-def walk_index(index: RebuildableIndex) -> Iterator[Span]:
+def walk_index(index: RebuildableIndex) -> Iterator[TableRange]:
     """Everything that the index holds."""
     after: Place | None = None
     while places := index.walk(limit=SPAN, after=after):
         for tenant, group in groupby(places, key=lambda place: place[0]):
-            yield Indexed(tenant, tuple(memory_id for _, memory_id in group))
+            yield IndexRange(tenant, tuple(memory_id for _, memory_id in group))
         after = places[-1]
 
 
-def items_of_tables() -> int:
+def count_table_items() -> int:
     """About how many items the tables hold; DynamoDB counts them every six hours."""
     names = (settings().ledger_table, settings().state_table)
     return sum(client().describe_table(TableName=name)["Table"].get("ItemCount", 0) for name in names)
@@ -156,14 +162,14 @@ def _scan(table: str, start: Any) -> Any:
     return client().scan(TableName=name, ProjectionExpression="pk, sk", ConsistentRead=True, Limit=PAGE, **more)
 
 
-def _spans_of(keys: Sequence[tuple[str, str]]) -> Iterator[Span]:
+def _spans_of(keys: Sequence[tuple[str, str]]) -> Iterator[TableRange]:
     """The spans of a page's keys. Messages that were changed as memories go with their conversation."""
     for pk, group in groupby((key for key in keys if key[1].startswith("E#")), key=lambda key: key[0]):
         seqs = [seq for _, sk in group if (seq := seq_of_sk(sk))]
-        yield from (Entries(pk, tuple(part)) for part in _parts(seqs))
+        yield from (EntryRange(pk, tuple(part)) for part in _parts(seqs))
     memories = (key for key in keys if key[1].startswith("M#") and not is_conversation_pk(key[0]))
     for _, group in groupby(memories, key=lambda key: key[0].split("#")[1]):
-        yield from (Items(tuple(part)) for part in _parts(list(group)))
+        yield from (ItemRange(tuple(part)) for part in _parts(list(group)))
 
 
 def _near(seqs: Sequence[int]) -> Iterator[list[int]]:

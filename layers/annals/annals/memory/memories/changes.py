@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.metadata import merged
+from annals.conversations.metadata import merge_patch
 from annals.errors import InvalidInput
 from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.memories.models import CreateMemory, PatchMemory
@@ -48,7 +48,7 @@ def to_change(memory: StoredMemory, said: PatchMemory) -> dict[str, Any]:
     if said.tags is not None:
         change["tags"] = tuple(said.tags)
     if said.metadata is not None:
-        change["metadata"] = merged(memory.metadata, said.metadata)
+        change["metadata"] = merge_patch(memory.metadata, said.metadata)
     if not change:
         detail = "A change names content, importance, tags or metadata."
         raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="content")

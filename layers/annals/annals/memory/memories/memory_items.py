@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from annals.database.damage import Types, misfit, readable, reading, salvaged_text
+from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch, salvage_strings
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.state import read_partition, state_item
-from annals.errors import Damaged
+from annals.errors import DamagedItem
 from annals.json_text import dump
 from annals.ledger.keys import conversation_pk, escape, unescape
 from annals.settings import settings
@@ -23,7 +23,7 @@ from annals.times import now_ms
 RAW_PREFIX = "mem:"
 USER_PREFIX = "um:"
 
-MEMORY: Types = {
+MEMORY: AttributeTypes = {
     "tenant": str, "memory_id": str, "memory_space_id": str, "content": str, "importance": int, "tags": list,
     "metadata": dict, "message_ids": list, "version": int, "created_at": int, "updated_at": int, "status": str,
 }  # fmt: skip
@@ -179,13 +179,13 @@ def not_redacted_check(tenant: str, memory_id: str) -> dict[str, Any]:
 
 def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:
     """The memory of a stored item. Raises Damaged where it cannot be read."""
-    return reading(item, _from_item)
+    return decode_item(item, _from_item)
 
 
 def _from_item(item: Mapping[str, Any]) -> StoredMemory:
     values = json.loads(from_item(item)["memory"])
-    if reason := misfit(values, MEMORY, {}):
-        raise Damaged(item["pk"]["S"], item["sk"]["S"], reason)
+    if reason := find_mismatch(values, MEMORY, {}):
+        raise DamagedItem(item["pk"]["S"], item["sk"]["S"], reason)
     return StoredMemory(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})
 
 
@@ -194,7 +194,7 @@ def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> Stor
 
     Where not even its memory space can be told, it is in none, which only a caller for all spaces may see.
     """
-    said = salvaged_text(item, "memory")
+    said = salvage_strings(item, "memory")
     version = item.get("version", {}).get("N", "1")
     return StoredMemory(
         tenant=tenant,
@@ -209,7 +209,7 @@ def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> Stor
     )
 
 
-def read_item(key: Item) -> StoredMemory | None:
+def find_memory_item(key: Item) -> StoredMemory | None:
     """The memory that is stored under a key, deleted ones too, or None."""
     item = read_stored(key)
     return from_memory_item(item) if item else None
@@ -222,15 +222,15 @@ def read_stored(key: Item) -> Item | None:
 
 def read_versions(address: Address) -> Iterator[StoredMemory]:
     """The previous versions that are kept, the newest first."""
-    return readable(read_partition(address.pk, f"V#{address.name}#", ScanIndexForward=False), from_memory_item)
+    return decode_readable(read_partition(address.pk, f"V#{address.name}#", ScanIndexForward=False), from_memory_item)
 
 
-def read_changed(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
+def read_changed_memories(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
     """The raw memories of a conversation's seqs that were changed, archived or deleted, by seq. Raises Damaged."""
-    return {int(item["sk"]["S"][2:]): from_memory_item(item) for item in changed_items(pk, first, last)}
+    return {int(item["sk"]["S"][2:]): from_memory_item(item) for item in read_changed_items(pk, first, last)}
 
 
-def changed_items(pk: str, first: int, last: int) -> Iterator[Item]:
+def read_changed_items(pk: str, first: int, last: int) -> Iterator[Item]:
     """The items of the same, as they are stored."""
     pages = (
         client()

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from annals.api.fields import Id, Importance, Json, Model, Said, SaidJson, Tag, Time, Word
-from annals.api.filters import MAX_CONDITIONS, MAX_VALUES, Filter, Narrowing
+from annals.api.fields import Id, Importance, Json, MaskedJson, MaskedText, Model, Tag, Time, Word
+from annals.api.filters import MAX_CONDITIONS, MAX_VALUES, Filter, Omittable
 from annals.conversations.models import ConversationRef, NewConversationRef
 from annals.errors import InvalidInput
 from annals.memory.facts.models import Fact
@@ -18,7 +18,7 @@ class CreateMemory(Model):
     """An explicit memory to be made."""
 
     memory_space_id: Id
-    content: Said
+    content: MaskedText
     content_type: Literal["raw", "summarized", "fact", "custom"] = "custom"
     source_type: Literal["conversation", "system", "tool", "a2a"] = "system"
     user_id: Id | None = None
@@ -26,17 +26,17 @@ class CreateMemory(Model):
     participant_id: Id | None = None
     importance: Importance = 50
     tags: list[Tag] = Field(default_factory=list, max_length=100)
-    metadata: SaidJson = Field(default_factory=dict)
+    metadata: MaskedJson = Field(default_factory=dict)
     conversation_ref: NewConversationRef | None = None
 
 
 class PatchMemory(Model):
     """What of a memory is to change. Metadata is merged; null removes a key."""
 
-    content: Said | None = None
+    content: MaskedText | None = None
     importance: Importance | None = None
     tags: list[Tag] | None = Field(default=None, max_length=100)
-    metadata: SaidJson | None = None
+    metadata: MaskedJson | None = None
 
 
 class Memory(TypedDict):
@@ -119,13 +119,13 @@ class DeleteMemories(Model):
     ``confirm`` allows more than the threshold.
     """
 
-    memory_space_id: Narrowing[Id] = None
+    memory_space_id: Omittable[Id] = None
     filter: SearchFilter = Field(default_factory=SearchFilter)
     all: bool = False
     dry_run: bool = False
     confirm: bool = False
 
-    def demand_scope(self) -> None:
+    def require_scope(self) -> None:
         """Raise InvalidInput where it is not said what to delete, or twice and differently."""
         if self.all and self.filter != SearchFilter():
             detail = "all means a whole memory space, and a filter a part of it: say one of them."

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from annals.conversations.genesis import Genesis, read_genesis
-from annals.conversations.read import demand_tail
+from annals.conversations.genesis import Genesis, get_genesis
+from annals.conversations.read import get_tail
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, ParticipantMismatch
 from annals.ledger.entry import Tail
-from annals.ledger.history import Span, read_page
+from annals.ledger.history import MessageRange, read_page
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, seq_of
-from annals.ledger.read import find_readable
-from annals.memory.memories.raw import turns_of
+from annals.ledger.read import read_readable_records
+from annals.memory.memories.raw_memories import to_search_turns
 from annals.search.documents import NOBODY, SOMEBODY, user_owner
 from annals.search.turns import ANSWERS, owners
 
@@ -31,8 +31,8 @@ def owner_of(tenant: str, user_id: str | None, conversation_id: str | None, mess
     if conversation_id is None:
         return NOBODY
     try:
-        demand_tail(tenant, conversation_id)
-        genesis = read_genesis(tenant, conversation_id)
+        get_tail(tenant, conversation_id)
+        genesis = get_genesis(tenant, conversation_id)
     except (ConversationErased, ConversationNotFound, DamagedEntry):
         return SOMEBODY
     if genesis.user_id is not None:
@@ -49,12 +49,12 @@ def owners_of(genesis: Genesis, seqs: Collection[int]) -> dict[int, str]:
     pk = conversation_pk(genesis.tenant, genesis.conversation_id)
     found: dict[int, str] = {}
     for first, last in _near(sorted(seqs)):
-        entries = find_readable(pk, max(1, first - ANSWERS), last)
-        found |= owners(None, [turn for entry in entries for turn in turns_of(entry)])
+        entries = read_readable_records(pk, max(1, first - ANSWERS), last)
+        found |= owners(None, [turn for entry in entries for turn in to_search_turns(entry)])
     return {seq: owner for seq, owner in found.items() if seq in seqs}
 
 
-def recent_messages(
+def list_recent_messages(
     genesis: Genesis, tail: Tail, limit: int, *, for_user: str | None = None, before: int | None = None
 ) -> list[Message]:
     """The newest messages of a conversation, oldest first; for a user those that are the user's own or nobody's.
@@ -62,7 +62,7 @@ def recent_messages(
     Raises ParticipantMismatch where the conversation is another user's.
     """
     pk = conversation_pk(genesis.tenant, genesis.conversation_id)
-    span = Span(before=before)
+    span = MessageRange(before=before)
     if for_user is None or genesis.user_id == for_user:
         return read_page(pk, tail, span, limit).messages
     if genesis.user_id is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from annals.memory.facts.documents import is_fact, known_of, without_fact
-from annals.memory.facts.fact_items import Known, StoredFact
+from annals.memory.facts.fact_documents import from_fact_document, is_fact, without_fact
+from annals.memory.facts.fact_items import DatedFact, StoredFact
 from annals.memory.facts.models import Fact
 from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.memories.models import Memory
@@ -13,7 +13,7 @@ from annals.search.documents import Document
 from annals.times import to_rfc3339
 
 
-def show_memory(memory: StoredMemory) -> Memory:
+def present_memory(memory: StoredMemory) -> Memory:
     """The API's memory."""
     shown: dict[str, object] = {
         "memoryId": memory.memory_id,
@@ -36,14 +36,14 @@ def show_memory(memory: StoredMemory) -> Memory:
     return cast("Memory", {name: value for name, value in shown.items() if value is not None})
 
 
-def show_fact(known: Known) -> Fact:
+def present_fact(known: DatedFact) -> Fact:
     """The API's fact."""
     return _fact(known.fact, known.valid_to, known.superseded_by)
 
 
-def show_fact_document(found: Document) -> Fact:
+def present_fact_document(found: Document) -> Fact:
     """A fact as the search index holds it."""
-    return _fact(*known_of(found))
+    return _fact(*from_fact_document(found))
 
 
 def _fact(fact: StoredFact, valid_to: int | None, superseded_by: str | None) -> Fact:
@@ -69,11 +69,11 @@ def _fact(fact: StoredFact, valid_to: int | None, superseded_by: str | None) -> 
     return cast("Fact", {name: value for name, value in shown.items() if value is not None})
 
 
-def show_document(found: Document) -> Memory:
+def present_document(found: Document) -> Memory:
     """A memory as the search index holds it; one that is a fact with what it is as such."""
     if is_fact(found):
-        return {**show_document(without_fact(found)), "fact": show_fact_document(found)}
-    return show_memory(
+        return {**present_document(without_fact(found)), "fact": present_fact_document(found)}
+    return present_memory(
         StoredMemory(
             tenant=found.tenant,
             memory_id=found.memory_id,

@@ -15,18 +15,18 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
-from annals.conversations.genesis import read_genesis
-from annals.conversations.read import demand_tail, find_space_of
+from annals.conversations.genesis import get_genesis
+from annals.conversations.read import find_conversation_space, get_tail
 from annals.conversations.receipts import not_erased_check
-from annals.database.damage import readable
+from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item, client, to_item
 from annals.database.retries import tries
-from annals.database.state import cancellation_reasons, delete_partition, write_together
+from annals.database.state import cancellation_reasons, delete_partition, try_transaction
 from annals.errors import (
     AppendConflict,
     ConversationErased,
     ConversationNotFound,
-    Damaged,
+    DamagedItem,
     MemoryNotArchived,
     MemoryNotFound,
     PreconditionFailed,
@@ -34,7 +34,7 @@ from annals.errors import (
 )
 from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import ERASED, SALT_BYTES
-from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put, markers_of
+from annals.ledger.idempotency import IdempotentRequest, find_result, marker_prefix, marker_put
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import read_records
 from annals.ledger.tail import salvage_tail
@@ -45,8 +45,8 @@ from annals.memory.memories.memory_items import (
     REDACTED,
     Address,
     StoredMemory,
+    find_memory_item,
     from_memory_item,
-    read_item,
     read_stored,
     read_versions,
     salvage_memory,
@@ -56,10 +56,10 @@ from annals.memory.memories.memory_items import (
     to_memory_item,
     user_memory_id,
 )
-from annals.memory.memories.raw import raw_memory
+from annals.memory.memories.raw_memories import raw_memory
 from annals.memory.memories.references import drop_reference, memories_of, reference_key, reference_puts
-from annals.memory.memories.sources import Ref, Source, still_said
-from annals.memory.users.traces import trace_keys, trace_puts
+from annals.memory.sources import Source, SourceRef, with_existing_sources
+from annals.memory.user_traces import trace_keys, trace_puts
 from annals.settings import settings
 from annals.times import now_ms
 
@@ -97,7 +97,7 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
             if request and codes[1] == "ConditionalCheckFailed":
                 return _made_before(memory, request, reasons[1]["Item"]), True
             if source and "ConditionalCheckFailed" in codes[len(writes) :]:
-                mark = source.demand()
+                mark = source.require()
             elif not set(codes) <= RETRIED_REASONS:
                 raise
         else:
@@ -107,8 +107,8 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
 
 def _made_before(ours: StoredMemory, request: IdempotentRequest, marker: Item) -> StoredMemory:
     """The memory that an earlier try of a request made. Raises IdempotencyKeyReused, and MemoryNotFound."""
-    memory = read_memory(ours.tenant, _id_of_marker(request.result_of(marker)["memoryId"], ours))
-    request.result_of(marker, bytes.fromhex(memory.salt or ""))
+    memory = read_memory(ours.tenant, _id_of_marker(request.read_result(marker)["memoryId"], ours))
+    request.read_result(marker, bytes.fromhex(memory.salt or ""))
     return memory
 
 
@@ -139,19 +139,19 @@ def new_memory_id() -> str:
 def find_memory(caller: Caller, memory_id: str) -> StoredMemory:
     """A memory that the caller may see. Raises MemoryNotFound."""
     memory = read_memory(caller.tenant, memory_id)
-    if not caller.may_see(memory.memory_space_id) or not still_said(caller.tenant, [memory], _ref_of):
+    if not caller.may_see(memory.memory_space_id) or not with_existing_sources(caller.tenant, [memory], _ref_of):
         raise MemoryNotFound(memory_id)
     return memory
 
 
-def _ref_of(memory: StoredMemory) -> Ref:
+def _ref_of(memory: StoredMemory) -> SourceRef:
     """The words that a memory was made of. A raw one is the words itself: ``read_memory`` has looked for them."""
     return (None, ()) if split_raw_id(memory.memory_id) else (memory.conversation_id, memory.message_ids)
 
 
 def read_memory(tenant: str, memory_id: str) -> StoredMemory:
     """A memory as it is now: as it was stored, or as its message says. Raises MemoryNotFound."""
-    memory = read_item(Address.of(tenant, memory_id).current)
+    memory = find_memory_item(Address.of(tenant, memory_id).current)
     if raw := split_raw_id(memory_id):
         # A message's memory is there as long as its words are, whatever was made of them.
         said = _from_ledger(tenant, *raw)
@@ -192,7 +192,7 @@ def change_memory(
         writes: list[Any] = [*_replace(memory, changed), _put(address.version(memory.version), memory)]
         if (dropped := memory.version - settings().memory_versions) > 0:
             writes.append({"Delete": {"TableName": settings().state_table, "Key": address.version(dropped)}})
-        if write_together([*writes, *_marker(once, changed)]):
+        if try_transaction([*writes, *_marker(once, changed)]):
             return changed, False
         memory = read_memory(memory.tenant, memory.memory_id)
     raise AppendConflict(memory.memory_id)
@@ -214,7 +214,7 @@ def set_status(
         if memory.status == status:
             return memory, False
         changed = replace(memory, status=status, updated_at=now_ms())
-        if write_together([*_replace(memory, changed), *_marker(once, changed)]):
+        if try_transaction([*_replace(memory, changed), *_marker(once, changed)]):
             return changed, False
         memory = read_memory(memory.tenant, memory.memory_id)
     raise AppendConflict(memory.memory_id)
@@ -223,7 +223,7 @@ def set_status(
 def _beside(memory: StoredMemory, request: IdempotentRequest | None) -> IdempotentRequest | None:
     """The request, with a marker that goes with the memory."""
     address = Address.of(memory.tenant, memory.memory_id)
-    return request.standing_beside(address.pk, address.name) if request else None
+    return request.with_marker_in(address.pk, address.name) if request else None
 
 
 def _marker(once: IdempotentRequest | None, changed: StoredMemory) -> list[Any]:
@@ -251,24 +251,24 @@ def delete_seen(caller: Caller, memory_id: str) -> bool:
     Raises MemoryNotFound; and Damaged where the memory space of one that is cannot be told, and only some are open.
     """
     try:
-        mark = read_item(Address.of(caller.tenant, memory_id).current)
+        mark = find_memory_item(Address.of(caller.tenant, memory_id).current)
         if mark and mark.status == DELETED and caller.may_see(mark.memory_space_id):
             # An earlier try may have been broken off behind the mark.
             _forget_deleted(mark)
         return delete_memory(find_memory(caller, memory_id))
-    except Damaged:
-        memory = find_damaged(caller.tenant, memory_id)
+    except DamagedItem:
+        memory = find_damaged_memory(caller.tenant, memory_id)
         if memory is None:
             raise MemoryNotFound(memory_id) from None
         if not caller.may_see(memory.memory_space_id):
             raise
-        return delete_damaged(memory)
+        return delete_damaged_memory(memory)
 
 
-def find_damaged(tenant: str, memory_id: str) -> StoredMemory | None:
+def find_damaged_memory(tenant: str, memory_id: str) -> StoredMemory | None:
     """What is known of a memory that cannot be read, be it the item or the message; None where it is gone."""
     item = read_stored(Address.of(tenant, memory_id).current)
-    if item and any(memory.status == DELETED for memory in readable([item], from_memory_item)):
+    if item and any(memory.status == DELETED for memory in decode_readable([item], from_memory_item)):
         return None
     raw = split_raw_id(memory_id)
     if raw is None:
@@ -277,10 +277,10 @@ def find_damaged(tenant: str, memory_id: str) -> StoredMemory | None:
     if tail is None or tail.state == ERASED or not 0 < raw[1] <= tail.seq:
         return None
     found = salvage_memory(item or {}, tenant, memory_id)
-    return replace(found, memory_space_id=find_space_of(tenant, raw[0]) or "", conversation_id=raw[0])
+    return replace(found, memory_space_id=find_conversation_space(tenant, raw[0]) or "", conversation_id=raw[0])
 
 
-def delete_damaged(memory: StoredMemory) -> bool:
+def delete_damaged_memory(memory: StoredMemory) -> bool:
     """Delete a memory that cannot be read, by its key, and say whether nobody else had."""
     raw = split_raw_id(memory.memory_id)
     put = {
@@ -290,10 +290,10 @@ def delete_damaged(memory: StoredMemory) -> bool:
     }
     checks = [not_erased_check(memory.tenant, raw[0])] if raw else []
     for _ in tries(settings().append_patience_s):
-        if write_together([{"Put": put}, *checks]):
+        if try_transaction([{"Put": put}, *checks]):
             _forget_deleted(memory)
             return True
-        if find_damaged(memory.tenant, memory.memory_id) is None:
+        if find_damaged_memory(memory.tenant, memory.memory_id) is None:
             return False
     raise AppendConflict(memory.memory_id)
 
@@ -324,7 +324,7 @@ def _mark_deleted(memory: StoredMemory) -> bool:
     for _ in tries(settings().append_patience_s):
         if memory.status == DELETED:
             return False
-        if write_together([*_replace_by(to_mark_item(key, memory), memory), *_version_deletes(memory)]):
+        if try_transaction([*_replace_by(to_mark_item(key, memory), memory), *_version_deletes(memory)]):
             return True
         try:
             memory = read_memory(memory.tenant, memory.memory_id)
@@ -355,13 +355,13 @@ def _drop_leads(memory: StoredMemory) -> None:
             client().delete_item(TableName=settings().state_table, Key=key)
 
 
-def lead_to_memory(memory: StoredMemory) -> None:
+def put_memory_references(memory: StoredMemory) -> None:
     """Write what leads to a memory, of which a former version may have written none."""
     for put in (*reference_puts(memory), *trace_puts(_traces_of(memory))):
         client().put_item(**put["Put"])
 
 
-def forget_memory(tenant: str, memory_id: str) -> None:
+def delete_memory_versions(tenant: str, memory_id: str) -> None:
     """Delete the versions of a message as a memory, once the message itself is redacted, and the memory with it."""
     _forget_versions(Address.of(tenant, memory_id))
 
@@ -369,20 +369,20 @@ def forget_memory(tenant: str, memory_id: str) -> None:
 def _forget_versions(address: Address) -> None:
     """Delete the versions of a memory, and what is kept of the requests that made them."""
     delete_partition(address.pk, f"V#{address.name}#")
-    delete_partition(address.pk, markers_of(address.name))
+    delete_partition(address.pk, marker_prefix(address.name))
 
 
 def find_memories_of(tenant: str, conversation_id: str) -> Iterator[StoredMemory]:
     """The memories that were made of a conversation's messages."""
     for memory_id in memories_of(tenant, conversation_id):
-        with suppress(MemoryNotFound, Damaged):
+        with suppress(MemoryNotFound, DamagedItem):
             yield read_memory(tenant, memory_id)
 
 
-def forget_memories_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
+def delete_memories_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
     """Delete the memories that were made of a conversation's messages, or of one of them. It can be done again."""
     for memory_id in list(memories_of(tenant, conversation_id, message_id)):
-        with suppress(MemoryNotFound, Damaged):
+        with suppress(MemoryNotFound, DamagedItem):
             delete_memory(read_memory(tenant, memory_id))
         # What a deletion left that was broken off.
         delete_partition(Address.of(tenant, memory_id).pk)
@@ -395,7 +395,7 @@ def version_of(memory: StoredMemory, number: int) -> StoredMemory:
         return memory
     # A number that no version has would make a key that no table takes.
     there = 0 < number < memory.version
-    found = read_item(Address.of(memory.tenant, memory.memory_id).version(number)) if there else None
+    found = find_memory_item(Address.of(memory.tenant, memory.memory_id).version(number)) if there else None
     if found is None:
         raise VersionNotFound(memory.memory_id, number)
     return found
@@ -417,8 +417,8 @@ def previous_versions(memory: StoredMemory) -> list[StoredMemory]:
 def _from_ledger(tenant: str, conversation_id: str, seq: int) -> StoredMemory | None:
     """A raw memory as its message says it, or None where there is no such message or its words are gone."""
     try:
-        demand_tail(tenant, conversation_id)
-        genesis = read_genesis(tenant, conversation_id)
+        get_tail(tenant, conversation_id)
+        genesis = get_genesis(tenant, conversation_id)
     except (ConversationErased, ConversationNotFound):
         return None
     entry = next(read_records(conversation_pk(tenant, conversation_id), seq, seq), None)

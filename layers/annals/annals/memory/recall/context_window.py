@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from annals.answers import Room
-from annals.conversations.summaries import as_message, read_summary
+from annals.conversations.summary_store import find_summary, to_context_message
 from annals.ledger.entry import Tail
-from annals.ledger.history import Span, read_page, read_preamble
-from annals.ledger.messages import WITHDRAWN, Message
+from annals.ledger.history import MessageRange, read_page, read_preamble
+from annals.ledger.messages import HIDDEN_STATUSES, Message
 from annals.tokens import estimate_message
 
 PAGE = 200
@@ -56,18 +56,18 @@ def _drop_results(window: Window) -> None:
 
 def opening(pk: str, tail: Tail) -> list[Message]:
     """What stands for all that was said: the preamble in force, then the summary, where there are such."""
-    preamble, summary = read_preamble(pk, tail), read_summary(pk)
-    return [*([preamble] if preamble else []), *([as_message(summary)] if summary else [])]
+    preamble, summary = read_preamble(pk, tail), find_summary(pk)
+    return [*([preamble] if preamble else []), *([to_context_message(summary)] if summary else [])]
 
 
 def _fill(window: Window, room: Room, pk: str, tail: Tail, max_tokens: int) -> None:
     """Take in messages, the newest first, until one does not fit."""
     before: int | None = tail.seq + 1
     while before is not None:
-        page = read_page(pk, tail, Span(newest_first=True, after=0, before=before), PAGE)
+        page = read_page(pk, tail, MessageRange(newest_first=True, after=0, before=before), PAGE)
         before = page.next_seq
         for message in page.messages:
-            if message.get("status") in WITHDRAWN:
+            if message.get("status") in HIDDEN_STATUSES:
                 _drop_results(window)
                 continue
             taken = estimate_message(message)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from itertools import islice
 
 from annals.access.caller import Caller
-from annals.conversations.filters import from_json
-from annals.conversations.heads import Head, read_heads
-from annals.conversations.lists import Selection, every_match
+from annals.conversations.filters import filter_from_json
+from annals.conversations.heads import Head, find_stored_heads
+from annals.conversations.lists import Selection, walk_matches
 from annals.conversations.models import ConversationHit, SearchConversations
-from annals.conversations.read import show_conversation
+from annals.conversations.read import present_conversation
 from annals.errors import InvalidInput
 from annals.ledger.entry import ERASED
 from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
 from annals.memory.indexing.indexer import catch_up
-from annals.memory.memories.sources import ref_of, still_said
+from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search import engine
 from annals.search.protocol import Filters
 
@@ -48,9 +48,9 @@ def search_conversations(caller: Caller, asked: SearchConversations) -> list[Con
         filters=Filters(conversation_id=tuple(head.genesis.conversation_id for head in heads) if heads else None),
     )
     hits = engine.search(adapters.index(), adapters.embedder(), request)
-    said = still_said(caller.tenant, hits, lambda hit: ref_of(hit.document))
+    said = with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))
     by_conversation = _grouped(said, asked.limit)
-    found = read_heads(conversation_pk(caller.tenant, each) for each in by_conversation)
+    found = find_stored_heads(conversation_pk(caller.tenant, each) for each in by_conversation)
     return [
         _show(head, hits)
         for each, hits in by_conversation.items()
@@ -63,8 +63,8 @@ def _filtered(caller: Caller, asked: SearchConversations) -> list[Head] | None:
     if not asked.filter and not asked.consistent:
         return None
     most = MAX_CONSISTENT if asked.consistent else MAX_FILTERED
-    selection = Selection(caller.tenant, caller.spaces, from_json(asked.filter))
-    heads = list(islice(every_match(selection), most + 1))
+    selection = Selection(caller.tenant, caller.spaces, filter_from_json(asked.filter))
+    heads = list(islice(walk_matches(selection), most + 1))
     if len(heads) > most:
         detail = f"The filter leaves more than {most} conversations to be searched; narrow it."
         raise InvalidInput("TOO_MANY_MATCHES", detail, field="filter")
@@ -86,7 +86,7 @@ def _grouped(hits: list[engine.Hit], limit: int) -> dict[str, list[engine.Hit]]:
 
 def _show(head: Head, hits: list[engine.Hit]) -> ConversationHit:
     return {
-        "conversation": show_conversation(head),  # type: ignore[typeddict-item]
+        "conversation": present_conversation(head),  # type: ignore[typeddict-item]
         "score": hits[0].score,
         "matches": [
             {"messageId": hit.document.message_ids[0], "snippet": hit.snippet, "score": hit.score}

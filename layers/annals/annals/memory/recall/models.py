@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, BeforeValidator, Field
 from typing_extensions import TypedDict
 
-from annals.api.fields import Id, Model, Question, Score, refusal
-from annals.api.filters import Narrowing
+from annals.api.fields import Id, Model, QueryText, Score, field_error
+from annals.api.filters import Omittable
 from annals.errors import InvalidInput
 from annals.ledger.messages import Message
 from annals.memory.facts.models import Fact
@@ -26,8 +26,8 @@ class ForUser(Model):
     or ``space`` for what the spaces hold, whosever it is.
     """
 
-    user_id: Narrowing[Id] = None
-    recall_scope: Narrowing[Literal["user", "space"]] = None
+    user_id: Omittable[Id] = None
+    recall_scope: Omittable[Literal["user", "space"]] = None
 
     def for_user(self) -> str | None:
         """The user for whom it is recalled; None for whomever's.
@@ -44,13 +44,13 @@ class ForUser(Model):
 
 def _check_share(value: float) -> float:
     if not 0 <= value <= 1:
-        raise refusal("INVALID_RANGE", "must be from 0 to 1")
+        raise field_error("INVALID_RANGE", "must be from 0 to 1")
     return value
 
 
 def _check_embedding(value: Any) -> Any:
     if not isinstance(value, list) or not value or len(value) > MAX_DIMENSIONS or not all(map(_is_measure, value)):
-        raise refusal("INVALID_EMBEDDING", f"must be a list of 1 to {MAX_DIMENSIONS} finite numbers")
+        raise field_error("INVALID_EMBEDDING", f"must be a list of 1 to {MAX_DIMENSIONS} finite numbers")
     return [float(part) for part in value]
 
 
@@ -75,16 +75,16 @@ Embedding = Annotated[
 class Search(Model):
     """A question to the memories."""
 
-    query: Question | None = None
+    query: QueryText | None = None
     embedding: Embedding | None = None
-    memory_space_id: Narrowing[Id] = None
+    memory_space_id: Omittable[Id] = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
     min_score: Annotated[Score, AfterValidator(_check_share)] = 0.0
     filter: SearchFilter = Field(default_factory=SearchFilter)
     consistent: bool = False
     explain: bool = False
 
-    def demand_question(self) -> None:
+    def require_question(self) -> None:
         """Raise InvalidInput MISSING_REQUIRED_FIELD where there is neither a text nor an embedding to search by."""
         if self.query is None and self.embedding is None:
             raise InvalidInput("MISSING_REQUIRED_FIELD", "A search needs a query or an embedding.", field="query")
@@ -105,7 +105,7 @@ class Recall(Search, ForUser):
     conversation_id: Id | None = None
 
     @property
-    def history_of(self) -> str | None:
+    def history_conversation_id(self) -> str | None:
         """The conversation whose recent messages come with the answer."""
         return self.conversation_id or self.filter.conversation_id
 

@@ -19,17 +19,17 @@ from typing import Any, TypeVar
 
 from annals.access.caller import Caller
 from annals.answers import Room, fitting, fitting_counted
-from annals.conversations.genesis import read_genesis
-from annals.conversations.read import demand_space, demand_tail
+from annals.conversations.genesis import get_genesis
+from annals.conversations.read import get_tail, require_space
 from annals.ledger.messages import Message
 from annals.memory import adapters
 from annals.memory.memories.models import Memory
-from annals.memory.memories.owners import recent_messages
+from annals.memory.memories.owners import list_recent_messages
+from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hit, Recall, Recollection, Search
-from annals.memory.recall.searching import search_memories
 from annals.memory.streaming.prompt import Section, context_text
-from annals.providers.caching_embedder import AskedOnce
-from annals.quoting import KNOWN, REMEMBERED, name_of, on_one_line
+from annals.providers.caching_embedder import CachingEmbedder
+from annals.quoting import FACTS_HEADING, MEMORIES_HEADING, speaker_name, to_one_line
 from annals.tokens import BYTES_PER_TOKEN, estimate
 
 FACTS = 20
@@ -63,9 +63,9 @@ def recall(caller: Caller, asked: Recall) -> Recollection:
     others = [hit for hit in known if "fact" not in hit and asked.filter.content_type is None]
     hits = sorted([*found, *others], key=lambda hit: -hit["score"])[: asked.limit]
     shown = {message["messageId"] for message in history}
-    fresh = [hit for hit in hits if not is_shown(hit, asked.history_of, shown)]
+    fresh = [hit for hit in hits if not is_in_messages(hit, asked.history_conversation_id, shown)]
     fitting_alone = [hit for hit in (*facts, *fresh) if estimate(_line(hit)) <= asked.max_tokens]
-    _, context = within(fitting(fitting_alone, Room(CONTEXT_SHARE), of=_line), asked.max_tokens)
+    _, context = fit_to_budget(fitting(fitting_alone, Room(CONTEXT_SHARE), of=_line), asked.max_tokens)
     whole: dict[str, list[Any]]
     whole = {"items": hits, "facts": [hit["fact"] for hit in facts], "history": history[::-1]}
     parts, omitted = _bounded(whole, context)
@@ -99,13 +99,13 @@ def _search(caller: Caller, asked: Recall, for_user: str | None) -> tuple[list[H
     The index is asked for each on its own: among the best of all, many messages of a subject would leave no place to
     the one fact of it. Both questions go at the same time, and are embedded once.
     """
-    embedder = AskedOnce(adapters.embedder())
+    embedder = CachingEmbedder(adapters.embedder())
     with ThreadPoolExecutor(1) as beside:
         known = beside.submit(search_memories, caller, _for_facts(asked), embedder=embedder, for_user=for_user)
         return search_memories(caller, asked, BESIDE_FACTS, embedder, for_user), known.result()
 
 
-def within(memories: Sequence[M], max_tokens: int) -> tuple[list[M], str]:
+def fit_to_budget(memories: Sequence[M], max_tokens: int) -> tuple[list[M], str]:
     """The memories whose lines fit a budget, and those lines as a text that never takes more.
 
     Facts come first, then the others, each in the order given; one that does not fit is passed over.
@@ -113,7 +113,7 @@ def within(memories: Sequence[M], max_tokens: int) -> tuple[list[M], str]:
     left = max_tokens * BYTES_PER_TOKEN
     chosen: list[M] = []
     headings: set[str] = set()
-    for memory in sorted(memories, key=lambda memory: _heading(memory) != KNOWN):
+    for memory in sorted(memories, key=lambda memory: _heading(memory) != FACTS_HEADING):
         heading = _heading(memory)
         begun = "" if heading in headings else heading + ("\n\n" if headings else "")
         taken = len(f"{begun}\n- {_line(memory)}".encode())
@@ -124,7 +124,7 @@ def within(memories: Sequence[M], max_tokens: int) -> tuple[list[M], str]:
     return chosen, _text(chosen)
 
 
-def is_shown(memory: Memory, conversation_id: str | None, message_ids: set[str]) -> bool:
+def is_in_messages(memory: Memory, conversation_id: str | None, message_ids: set[str]) -> bool:
     """Whether a memory says what some messages of a conversation say anyway."""
     ref = memory.get("conversationRef")
     return (
@@ -140,30 +140,31 @@ def _for_facts(question: Search) -> Search:
 
 def _history(caller: Caller, asked: Recall, for_user: str | None) -> list[Message]:
     """The newest messages of the conversation that is named, oldest first."""
-    conversation_id = asked.history_of
+    conversation_id = asked.history_conversation_id
     if conversation_id is None or not asked.history:
         return []
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    tail = demand_tail(caller.tenant, conversation_id)
-    return recent_messages(read_genesis(caller.tenant, conversation_id), tail, asked.history, for_user=for_user)
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    tail = get_tail(caller.tenant, conversation_id)
+    return list_recent_messages(get_genesis(caller.tenant, conversation_id), tail, asked.history, for_user=for_user)
 
 
 def _text(memories: Sequence[Memory]) -> str:
     ordered = sorted(memories, key=lambda memory: memory["createdAt"])
     lines = {
-        heading: [_line(memory) for memory in ordered if _heading(memory) == heading] for heading in (KNOWN, REMEMBERED)
+        heading: [_line(memory) for memory in ordered if _heading(memory) == heading]
+        for heading in (FACTS_HEADING, MEMORIES_HEADING)
     }
     return context_text([Section(heading, found) for heading, found in lines.items()])
 
 
 def _heading(memory: Memory) -> str:
-    return KNOWN if memory["contentType"] == "fact" else REMEMBERED
+    return FACTS_HEADING if memory["contentType"] == "fact" else MEMORIES_HEADING
 
 
 def _line(memory: Memory) -> str:
     """A memory's line: when it was said, and, but for facts, who said it."""
-    said = on_one_line(memory["content"])
-    if _heading(memory) != KNOWN:
-        who, name = memory.get("role") or "memory", name_of(memory)
+    said = to_one_line(memory["content"])
+    if _heading(memory) != FACTS_HEADING:
+        who, name = memory.get("role") or "memory", speaker_name(memory)
         said = f"{who} ({name}): {said}" if name else f"{who}: {said}"
     return f"[{memory['createdAt'][:10]}] {said}"

@@ -31,8 +31,8 @@ from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk, escape
 from annals.ledger.messages import message_id
 from annals.memory.memories.memory_items import not_redacted_check
-from annals.memory.memories.sources import Ref, read_withdrawn
-from annals.memory.streaming.drafts import Batch, Draft, End, News
+from annals.memory.sources import SourceRef, read_removed_sources
+from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, DraftSnapshot
 from annals.search.turns import memory_id
 from annals.settings import settings
 from annals.times import now_ms
@@ -93,16 +93,16 @@ class DraftTable:
         """Give a sign of life; see ``Drafts.pulse``."""
         said = {"context": dump(context)} if context is not None else {}
         _put(self._item(draft, f"{PULSE}#{draft.owner}", **said))
-        _demand_there(draft)
+        _require_there(draft)
 
-    def add(self, draft: Draft, batch: Batch) -> None:
+    def add(self, draft: Draft, batch: DeltaBatch) -> None:
         """Add deltas; see ``Drafts.add``."""
         lengths = array("H", map(len, batch.texts)).tobytes()
         text = "".join(batch.texts)
         _put(self._item(draft, f"{_batch_sk(batch.number)}#{draft.owner}", text=text, lengths=lengths))
-        _demand_there(draft)
+        _require_there(draft)
 
-    def end(self, draft: Draft, end: End) -> None:
+    def end(self, draft: Draft, end: DraftEnd) -> None:
         """Say how the stream ended; the first who says it of an owner's deltas is right.
 
         Where the user's message was withdrawn meanwhile, the draft goes instead.
@@ -112,9 +112,9 @@ class DraftTable:
             return
         unsaid = "attribute_not_exists(pk) OR #owner <> :owner"
         _put_if(self._item(draft, END, said=dump(asdict(end))), unsaid, {":owner": draft.owner})
-        _demand_there(draft)
+        _require_there(draft)
 
-    def read(self, tenant: str, stream_id: str, first: int = 1) -> News | None:
+    def read(self, tenant: str, stream_id: str, first: int = 1) -> DraftSnapshot | None:
         """The stream's draft from delta ``first`` on, as it is now; None where there is no such stream."""
         items = list(_query(_draft_pk(tenant, stream_id), _batch_sk(first)))
         head = next((item for item in items if item["sk"] == HEAD and item["expiresAt"] >= now_ms() // 1000), None)
@@ -122,15 +122,15 @@ class DraftTable:
             # Nobody, or a draft of before, whose reply has another marker than would be looked for.
             return None
         draft = _to_draft(tenant, stream_id, head)
-        if read_withdrawn(tenant, [_ref_of(draft)]).takes(_ref_of(draft)):
+        if read_removed_sources(tenant, [_ref_of(draft)]).takes(_ref_of(draft)):
             return None
         own = {item["sk"]: item for item in items if item["owner"] == head["owner"]}
         context = own.get(f"{PULSE}#{head['owner']}", {}).get("context")
-        return News(
+        return DraftSnapshot(
             draft=draft,
             context=parse(context) if context else None,
             batches=[_to_batch(item) for sk, item in own.items() if sk.startswith("B#")],
-            end=End(**parse(own[END]["said"])) if END in own else None,
+            end=DraftEnd(**parse(own[END]["said"])) if END in own else None,
             until=max(item["until"] for item in own.values()),
         )
 
@@ -155,7 +155,7 @@ class DraftTable:
         return to_item(shared | values)
 
 
-def forget_drafts(tenant: str, conversation_id: str, seq: int | None = None) -> None:
+def delete_drafts(tenant: str, conversation_id: str, seq: int | None = None) -> None:
     """Delete the drafts of a conversation's streams, or that of the turn to which message ``seq`` belongs.
 
     The draft itself goes first: from then on, whoever writes into it deletes what it writes.
@@ -181,12 +181,12 @@ def _is_of(tenant: str, stream_id: str, seq: int) -> bool:
     return reply is not None and reply.seq == seq
 
 
-def _ref_of(draft: Draft) -> Ref:
+def _ref_of(draft: Draft) -> SourceRef:
     """The user's message of a draft's turn."""
     return draft.conversation_id, (message_id(draft.seq),)
 
 
-def _demand_there(draft: Draft) -> None:
+def _require_there(draft: Draft) -> None:
     """Raise StreamNotFound where a draft is gone, and delete what was written since."""
     if _read_head(draft.tenant, draft.stream_id) is None:
         delete_partition(_draft_pk(draft.tenant, draft.stream_id))
@@ -278,7 +278,7 @@ def _to_draft(tenant: str, stream_id: str, head: Item) -> Draft:
     )
 
 
-def _to_batch(item: Item) -> Batch:
+def _to_batch(item: Item) -> DeltaBatch:
     lengths = array("H", item["lengths"])
     ends = accumulate(lengths, initial=0)
-    return Batch(int(item["sk"].split("#")[1]), [item["text"][start:end] for start, end in pairwise(ends)])
+    return DeltaBatch(int(item["sk"].split("#")[1]), [item["text"][start:end] for start, end in pairwise(ends)])

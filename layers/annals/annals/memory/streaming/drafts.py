@@ -64,7 +64,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Batch:
+class DeltaBatch:
     """Deltas in a row; ``number`` is the first one's."""
 
     number: int
@@ -77,7 +77,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class End:
+class DraftEnd:
     """How a stream ended.
 
     Parameters
@@ -100,13 +100,13 @@ class End:
 
 
 @dataclass(frozen=True)
-class News:
+class DraftSnapshot:
     """A draft from some delta on. ``until`` is when it counts as dead unless it gives another sign, in Unix ms."""
 
     draft: Draft
     context: Mapping[str, Any] | None
-    batches: Sequence[Batch]
-    end: End | None
+    batches: Sequence[DeltaBatch]
+    end: DraftEnd | None
     until: int
 
     @property
@@ -142,18 +142,18 @@ class Drafts(Protocol):
         """
         ...
 
-    def add(self, draft: Draft, batch: Batch) -> None:
+    def add(self, draft: Draft, batch: DeltaBatch) -> None:
         """Add deltas, which are a sign of life, too. Raises StreamNotFound where the draft is gone."""
         ...
 
-    def end(self, draft: Draft, end: End) -> None:
+    def end(self, draft: Draft, end: DraftEnd) -> None:
         """Say how the stream ended; the first who says it of an owner's deltas is right.
 
         Raises StreamNotFound where the draft is gone.
         """
         ...
 
-    def read(self, tenant: str, stream_id: str, first: int = 1) -> News | None:
+    def read(self, tenant: str, stream_id: str, first: int = 1) -> DraftSnapshot | None:
         """The stream's draft from delta ``first`` on, as it is now; None where there is none, or it is withdrawn."""
         ...
 

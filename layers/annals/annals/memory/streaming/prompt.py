@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from annals.providers.chat import ChatMessage
-from annals.quoting import name_of, on_one_line, with_lines
+from annals.quoting import quote_lines, speaker_name, to_one_line
 from annals.tokens import TOKENS_AROUND_MESSAGE, estimate
 
 
 @dataclass(frozen=True)
-class Recalled:
+class RecalledContext:
     """What was found for a turn.
 
     Parameters
@@ -56,7 +56,7 @@ def context_text(sections: Sequence[Section]) -> str:
     return "\n\n".join(shown)
 
 
-def prompt(instructions: str | None, recalled: Recalled, user_message: str) -> Prompt:
+def prompt(instructions: str | None, recalled: RecalledContext, user_message: str) -> Prompt:
     """Put together what the model gets.
 
     Messages without words (redacted ones, or those of parts only) are left out. System messages join the instructions,
@@ -84,10 +84,10 @@ def _role(message: Mapping[str, Any]) -> Literal["user", "assistant"]:
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    name = name_of(message)
+    name = speaker_name(message)
     if message["role"] == "system":
-        return with_lines(on_one_line(message["content"]))
-    said = with_lines(message["content"])
+        return quote_lines(to_one_line(message["content"]))
+    said = quote_lines(message["content"])
     if message["role"] == "tool":
         return f"[Result of {name or 'a tool'}]\n{said}"
     return f"[{name}]\n{said}" if name else said

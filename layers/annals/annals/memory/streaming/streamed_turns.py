@@ -31,12 +31,12 @@ from annals.errors import (
 )
 from annals.ledger.entry_items import MAX_ENTRY_BYTES
 from annals.memory.streaming import turns
-from annals.memory.streaming.drafts import STREAM_ID, Drafts, End, News
-from annals.memory.streaming.following import Followed, Retold, Source, Told, cut
+from annals.memory.streaming.draft_recorder import DraftRecorder, Reply
+from annals.memory.streaming.drafts import STREAM_ID, DraftEnd, Drafts, DraftSnapshot
 from annals.memory.streaming.prompt import Prompt, prompt
-from annals.memory.streaming.recording import Recorder, Reply
-from annals.memory.streaming.turns import Begun, Event, StoredReply, StreamRequest, TurnStore
-from annals.privacy.masking import redact
+from annals.memory.streaming.reply_streams import DraftStream, ReplyStream, StoredReplyStream, StreamSource, cut
+from annals.memory.streaming.turns import Event, StartedTurn, StoredReply, StreamRequest, TurnStore
+from annals.privacy.masking import mask
 from annals.providers.chat import ChatModel, Finished, paced
 
 logger = logging.getLogger("annals")
@@ -46,7 +46,7 @@ FILTERED = {"content_filter", "content_filtered"}
 
 
 @dataclass(frozen=True)
-class Limits:
+class ModelLimits:
     """The longest silence of a model, and the longest that one reply may take, in seconds."""
 
     stall_s: float = 120.0
@@ -64,14 +64,14 @@ class StreamedTurns:
     limits : how long a model may take
     """
 
-    def __init__(self, store: TurnStore, drafts: Drafts, model: ChatModel, limits: Limits = Limits()) -> None:
+    def __init__(self, store: TurnStore, drafts: Drafts, model: ChatModel, limits: ModelLimits = ModelLimits()) -> None:
         self._store = store
         self._drafts = drafts
         self._model = model
         self._limits = limits
-        self._under_way: dict[asyncio.Task[None], Turn] = {}
+        self._under_way: dict[asyncio.Task[None], LiveTurn] = {}
 
-    async def begin(self, request: StreamRequest) -> Told:
+    async def begin(self, request: StreamRequest) -> ReplyStream:
         """Store the user's message and let the model answer it.
 
         Sent again with its Idempotency-Key, a request is told what the first one led to, while that is under way, too;
@@ -90,7 +90,7 @@ class StreamedTurns:
             return self._start(request, begun)
         return await self._others(request, begun)
 
-    async def follow(self, caller: Caller, stream_id: str, after: int | None, request_id: str) -> Told:
+    async def follow(self, caller: Caller, stream_id: str, after: int | None, request_id: str) -> ReplyStream:
         """Follow a stream, whoever tells it: all of it, or what comes after delta ``after``.
 
         Raises
@@ -106,7 +106,7 @@ class StreamedTurns:
         reply = await run_sync(self._store.find_reply, news.draft)
         if reply and reply.text is None:
             raise StreamNotFound(stream_id)
-        return Followed(Source(self._store, self._drafts, request_id), news, message, after=after)
+        return DraftStream(StreamSource(self._store, self._drafts, request_id), news, message, after=after)
 
     async def finish(self, patience_s: float) -> None:
         """Wait until all turns are stored; after ``patience_s`` seconds, models are cut short."""
@@ -117,39 +117,39 @@ class StreamedTurns:
         if self._under_way:
             await asyncio.wait(self._under_way)
 
-    def _start(self, request: StreamRequest, begun: Begun) -> Turn:
-        turn = Turn(self._store, self._drafts, self._model, self._limits, request, begun)
+    def _start(self, request: StreamRequest, begun: StartedTurn) -> LiveTurn:
+        turn = LiveTurn(self._store, self._drafts, self._model, self._limits, request, begun)
         task = asyncio.create_task(turn.run())
         self._under_way[task] = turn
         task.add_done_callback(self._under_way.pop)
         return turn
 
-    async def _earlier(self, request: StreamRequest, begun: Begun) -> Told | None:
+    async def _earlier(self, request: StreamRequest, begun: StartedTurn) -> ReplyStream | None:
         """What an earlier request with the same Idempotency-Key led to; None where it left nothing behind."""
         draft = begun.draft
         reply = await run_sync(self._store.find_reply, draft)
         news = await run_sync(self._drafts.read, draft.tenant, draft.stream_id)
         if reply and (news is None or reply.text is None or (news.end and not news.end.stored)):
-            whole = await run_sync(self._store.keep_facts, draft, reply)
-            return Retold(draft, begun.message, whole, request.request_id)
+            whole = await run_sync(self._store.store_facts, draft, reply)
+            return StoredReplyStream(draft, begun.message, whole, request.request_id)
         if news is None:
             return None
         if news.end and not news.end.stored:
             return await self._take_over(request, begun, news) or await self._others(request, begun)
         return self._followed(request, begun, news)
 
-    async def _others(self, request: StreamRequest, begun: Begun) -> Told:
+    async def _others(self, request: StreamRequest, begun: StartedTurn) -> ReplyStream:
         """The same turn, told by somebody who was faster."""
         news = await run_sync(self._drafts.read, begun.draft.tenant, begun.draft.stream_id)
         if news is None:
             raise StreamNotFound(begun.draft.stream_id)
         return self._followed(request, begun, news)
 
-    def _followed(self, request: StreamRequest, begun: Begun, news: News) -> Followed:
-        source = Source(self._store, self._drafts, request.request_id)
-        return Followed(source, news, begun.message, take_over=partial(self._take_over, request, begun))
+    def _followed(self, request: StreamRequest, begun: StartedTurn, news: DraftSnapshot) -> DraftStream:
+        source = StreamSource(self._store, self._drafts, request.request_id)
+        return DraftStream(source, news, begun.message, take_over=partial(self._take_over, request, begun))
 
-    async def _take_over(self, request: StreamRequest, begun: Begun, news: News) -> Turn | None:
+    async def _take_over(self, request: StreamRequest, begun: StartedTurn, news: DraftSnapshot) -> LiveTurn | None:
         """Ask the model again where the earlier answer left nothing behind, unless somebody else does already."""
         draft = begun.draft.taken_over(news.end.last if news.end else news.last)
         if await run_sync(self._drafts.claim, draft, news.draft.owner):
@@ -157,7 +157,7 @@ class StreamedTurns:
         return None
 
 
-class Turn:
+class LiveTurn:
     """One turn: what happened so far, and what happens next. Any number may follow it, from the beginning."""
 
     is_repeated = False
@@ -167,9 +167,9 @@ class Turn:
         store: TurnStore,
         drafts: Drafts,
         model: ChatModel,
-        limits: Limits,
+        limits: ModelLimits,
         request: StreamRequest,
-        begun: Begun,
+        begun: StartedTurn,
     ) -> None:
         self._store = store
         self._model = model
@@ -182,7 +182,7 @@ class Turn:
         self._facts_problem: str | None = None
         self._reply = Reply(begun.draft.first)
         self._finished = Finished("unknown")
-        self._recorder = Recorder(drafts, begun.draft, self._reply)
+        self._recorder = DraftRecorder(drafts, begun.draft, self._reply)
         self._opening = [turns.start(begun.draft, begun.message)]
         self._closing: Event | None = None
         self._news: asyncio.Event | None = None
@@ -296,13 +296,13 @@ class Turn:
 
         Raises StreamFailed where another request ended the turn, in the belief that we are dead.
         """
-        text = await run_sync(redact, self._reply.text)
+        text = await run_sync(mask, self._reply.text)
         stored = await run_sync(partial(self._store.commit, incomplete=incomplete), self._draft, text)
         self._stored_ids = stored.remembered["conversation"]["messageIds"]
         if not incomplete and (stored.incomplete or stored.text != text):
             raise StreamFailed("The reply took so long that another request ended it. What came until then is kept.")
         self._lacks_facts = True
-        stored = await run_sync(self._store.keep_facts, self._draft, stored)
+        stored = await run_sync(self._store.store_facts, self._draft, stored)
         self._lacks_facts = False
         self._facts_problem = stored.remembered.get("factsProblem")
         return stored
@@ -317,9 +317,9 @@ class Turn:
         usage = self._finished.usage
         return {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens} if usage else None
 
-    def _end(self, closing: Event) -> End:
+    def _end(self, closing: Event) -> DraftEnd:
         failed = closing.name == "error"
-        return End(
+        return DraftEnd(
             last=self._reply.last,
             error=closing.data if failed else None,
             stored=len(self._stored_ids) > 1 and not self._lacks_facts,

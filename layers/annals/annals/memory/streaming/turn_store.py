@@ -11,29 +11,29 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals import telemetry
-from annals.conversations.genesis import Genesis, read_genesis
-from annals.conversations.read import demand_tail
+from annals.conversations.genesis import Genesis, get_genesis
+from annals.conversations.read import get_tail
 from annals.database.state import cancellation_reasons
 from annals.errors import EntryTooLarge, MessageRedacted, SearchUnavailable
 from annals.json_text import dump
-from annals.ledger.append import Appended, append, find_entry
+from annals.ledger.append import AppendResult, append, find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, message_id, messages_of, new_message
 from annals.ledger.read import read_entry
-from annals.memory.facts.extraction import Line
-from annals.memory.facts.models import FactsOfTurn
-from annals.memory.facts.turn_facts import Kept, Source, demand_fitting, find_facts, keep_facts
+from annals.memory.facts.extraction import TurnLine
+from annals.memory.facts.models import NewTurnFacts
+from annals.memory.facts.turn_facts import Source, TurnFacts, find_turn_facts, require_facts_fit, store_facts
 from annals.memory.memories.memory_items import not_redacted_check
-from annals.memory.memories.owners import recent_messages
+from annals.memory.memories.owners import list_recent_messages
 from annals.memory.models import Remembered, RememberStream
+from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hit
-from annals.memory.recall.recalling import is_shown, within
-from annals.memory.recall.searching import search_memories
-from annals.memory.remember import Stored, said_beside, store, user_message
+from annals.memory.recall.recalling import fit_to_budget, is_in_messages
+from annals.memory.remember import StoredTurn, message_fields, store_turn, user_message
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
-from annals.memory.streaming.prompt import Recalled, tokens_of
-from annals.memory.streaming.turns import Begun, StoredReply, StreamRequest
+from annals.memory.streaming.prompt import RecalledContext, tokens_of
+from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest
 from annals.search.turns import memory_id
 from annals.tokens import estimate
 
@@ -47,37 +47,37 @@ HISTORY_TOKENS = 6_000
 class LedgerTurnStore:
     """The turn store of the product; see ``memory.streaming.turns.TurnStore``."""
 
-    def begin(self, request: StreamRequest) -> Begun:
+    def begin(self, request: StreamRequest) -> StartedTurn:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         turn = request.turn
-        demand_fitting(turn.facts)
-        turn.demand_owner()
+        require_facts_fit(turn.facts)
+        turn.require_owner()
         turn.for_user()
         turn.question(RECALLED_HITS)
-        stored = store(request.caller, turn, [user_message(turn)], request.idempotent)
+        stored = store_turn(request.caller, turn, [user_message(turn)], request.idempotent)
         (message,) = messages_of(stored.appended.entry)
         draft = _draft(request, stored)
-        return Begun(draft, message, is_repeated=stored.appended.replayed)
+        return StartedTurn(draft, message, is_repeated=stored.appended.replayed)
 
     def message(self, draft: Draft) -> Mapping[str, Any]:
         """The user's message of a turn, as the API shows it. Raises ConversationErased."""
-        demand_tail(draft.tenant, draft.conversation_id)
+        get_tail(draft.tenant, draft.conversation_id)
         (message,) = messages_of(read_entry(conversation_pk(draft.tenant, draft.conversation_id), draft.seq))
         return message
 
-    def recall(self, request: StreamRequest, begun: Begun) -> Recalled:
+    def recall(self, request: StreamRequest, begun: StartedTurn) -> RecalledContext:
         """What the conversation said last, and what the memory holds about the user's message beyond that.
 
         For a user that is what belongs to the user or to nobody; where the request names none, its conversation may.
         """
-        genesis = read_genesis(begun.draft.tenant, begun.draft.conversation_id)
+        genesis = get_genesis(begun.draft.tenant, begun.draft.conversation_id)
         for_user = request.turn.for_user()
         if request.turn.recall_scope is None:
             for_user = for_user or genesis.user_id
         history = _history(request, begun, genesis, for_user)
         known = {begun.message["messageId"]} | {message["messageId"] for message in history}
-        hits, context = within(_memories(request, begun, known, for_user), CONTEXT_TOKENS)
-        return Recalled(
+        hits, context = fit_to_budget(_memories(request, begun, known, for_user), CONTEXT_TOKENS)
+        return RecalledContext(
             context=context,
             memory_ids=[hit["memoryId"] for hit in hits],
             history=history,
@@ -94,29 +94,29 @@ class LedgerTurnStore:
                 raise
         return _append_reply(draft, fitting, incomplete=True)
 
-    def keep_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
-        """Store the facts of a turn whose reply is stored; see ``TurnStore.keep_facts``. Raises AnnalsError."""
+    def store_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
+        """Store the facts of a turn whose reply is stored; see ``TurnStore.store_facts``. Raises AnnalsError."""
         question = self.message(draft).get("content") if draft.turn else None
         if draft.turn is None or question is None or reply.text is None:
             # What was withdrawn states nothing any more.
             return reply
-        turn = FactsOfTurn.model_validate(draft.turn)
+        turn = NewTurnFacts.model_validate(draft.turn)
         if reply.incomplete:
             turn = turn.model_copy(update={"extract_facts": False})
-        lines = [Line(turn.user_id or "user", question), Line(turn.agent_id or "agent", reply.text)]
-        return _with_facts(reply, keep_facts(_source(draft, reply), turn, lines))
+        lines = [TurnLine(turn.user_id or "user", question), TurnLine(turn.agent_id or "agent", reply.text)]
+        return _with_facts(reply, store_facts(_source(draft, reply), turn, lines))
 
     def find_reply(self, draft: Draft) -> StoredReply | None:
         """The turn's reply, if one is stored, with the facts that are. Raises ConversationErased."""
         entry = find_entry(draft.once)
         if entry is None:
             return None
-        demand_tail(draft.tenant, draft.conversation_id)
-        reply = _stored_reply(draft, Appended(entry, replayed=True))
-        return _with_facts(reply, find_facts(_source(draft, reply))) if draft.with_facts else reply
+        get_tail(draft.tenant, draft.conversation_id)
+        reply = _stored_reply(draft, AppendResult(entry, replayed=True))
+        return _with_facts(reply, find_turn_facts(_source(draft, reply))) if draft.with_facts else reply
 
 
-def _draft(request: StreamRequest, stored: Stored) -> Draft:
+def _draft(request: StreamRequest, stored: StoredTurn) -> Draft:
     asked = stored.appended.entry
     stream_id, turn = stream_id_of(asked), _said_of_facts(request.turn)
     return Draft(
@@ -126,7 +126,7 @@ def _draft(request: StreamRequest, stored: Stored) -> Draft:
         memory_space_id=request.turn.memory_space_id,
         seq=asked.seq,
         on_failure=request.turn.on_failure,
-        said=said_beside(request.turn, asked.seq if stored.genesis.user_id is None else None),
+        said=message_fields(request.turn, asked.seq if stored.genesis.user_id is None else None),
         once=IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id),
         owner=new_owner(),
         with_facts=turn is not None,
@@ -138,16 +138,16 @@ def _said_of_facts(turn: RememberStream) -> Mapping[str, Any] | None:
     """What a turn says of its facts. Its words are not among it: the ledger has them."""
     if not turn.facts and not turn.extract_facts:
         return None
-    return turn.model_dump(by_alias=True, exclude_none=True, include=set(FactsOfTurn.model_fields))
+    return turn.model_dump(by_alias=True, exclude_none=True, include=set(NewTurnFacts.model_fields))
 
 
 def _source(draft: Draft, reply: StoredReply) -> Source:
     """Where a turn's facts come from. An earlier try, of whomever, may have stored them."""
     ids = tuple(reply.remembered["conversation"]["messageIds"])
-    return Source(read_genesis(draft.tenant, draft.conversation_id), ids, reply.at, replayed=True)
+    return Source(get_genesis(draft.tenant, draft.conversation_id), ids, reply.at, replayed=True)
 
 
-def _with_facts(reply: StoredReply, kept: Kept) -> StoredReply:
+def _with_facts(reply: StoredReply, kept: TurnFacts) -> StoredReply:
     return replace(reply, remembered={**reply.remembered, **kept.show()})
 
 
@@ -175,18 +175,18 @@ def _json_bytes(text: str) -> int:
     return len(dump(text).encode())
 
 
-def _stored_reply(draft: Draft, appended: Appended) -> StoredReply:
+def _stored_reply(draft: Draft, appended: AppendResult) -> StoredReply:
     (message,) = messages_of(appended.entry)
     turn, at = _whole_turn(draft, appended), appended.entry.at
     return StoredReply(message.get("content"), message.get("status") == "incomplete", turn, at)
 
 
-def _whole_turn(draft: Draft, answer: Appended) -> Remembered:
+def _whole_turn(draft: Draft, answer: AppendResult) -> Remembered:
     """What is stored of the turn, both messages."""
-    genesis = read_genesis(draft.tenant, draft.conversation_id)
+    genesis = get_genesis(draft.tenant, draft.conversation_id)
     asked = read_entry(conversation_pk(draft.tenant, draft.conversation_id), draft.seq)
-    question = Stored(genesis, replace(answer, entry=asked)).show()
-    answered = Stored(genesis, answer).show()
+    question = StoredTurn(genesis, replace(answer, entry=asked)).show()
+    answered = StoredTurn(genesis, answer).show()
     message_ids = question["conversation"]["messageIds"] + answered["conversation"]["messageIds"]
     return {
         "conversation": {**answered["conversation"], "messageIds": message_ids},
@@ -195,17 +195,17 @@ def _whole_turn(draft: Draft, answer: Appended) -> Remembered:
     }
 
 
-def _history(request: StreamRequest, begun: Begun, genesis: Genesis, for_user: str | None) -> list[Message]:
+def _history(request: StreamRequest, begun: StartedTurn, genesis: Genesis, for_user: str | None) -> list[Message]:
     """The conversation's newest messages before the turn, as many as were asked for and fit the budget."""
     seq = begun.draft.seq
     if not request.turn.history or seq == 1:
         return []
-    tail = demand_tail(begun.draft.tenant, begun.draft.conversation_id)
-    found = recent_messages(genesis, tail, request.turn.history, for_user=for_user, before=seq)
+    tail = get_tail(begun.draft.tenant, begun.draft.conversation_id)
+    found = list_recent_messages(genesis, tail, request.turn.history, for_user=for_user, before=seq)
     return list(_newest_within(reversed(found), HISTORY_TOKENS))[::-1]
 
 
-def _memories(request: StreamRequest, begun: Begun, known: set[str], for_user: str | None) -> list[Hit]:
+def _memories(request: StreamRequest, begun: StartedTurn, known: set[str], for_user: str | None) -> list[Hit]:
     """The memories that the user's message brings up, without those that the history shows anyway."""
     asked = request.turn.question(RECALLED_HITS)
     try:
@@ -214,7 +214,7 @@ def _memories(request: StreamRequest, begun: Begun, known: set[str], for_user: s
         telemetry.count("SearchUnavailable")
         logger.warning("Nothing was recalled: the search is unavailable", exc_info=True)
         return []
-    return [hit for hit in hits if not is_shown(hit, begun.draft.conversation_id, known)]
+    return [hit for hit in hits if not is_in_messages(hit, begun.draft.conversation_id, known)]
 
 
 def _newest_within(messages: Iterable[Message], budget: int) -> Iterator[Message]:

@@ -12,7 +12,7 @@ from annals.errors import AnnalsError
 from annals.ledger.idempotency import IdempotentRequest
 from annals.memory.models import Remembered, RememberStream
 from annals.memory.streaming.drafts import Draft
-from annals.memory.streaming.prompt import Recalled
+from annals.memory.streaming.prompt import RecalledContext
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StreamRequest:
 
 
 @dataclass(frozen=True)
-class Begun:
+class StartedTurn:
     """A turn whose user's message is in the ledger.
 
     Parameters
@@ -66,7 +66,7 @@ class StoredReply:
 class TurnStore(Protocol):
     """Where turns are kept. Its methods block; they are called in threads, one after another for one turn."""
 
-    def begin(self, request: StreamRequest) -> Begun:
+    def begin(self, request: StreamRequest) -> StartedTurn:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         ...
 
@@ -74,7 +74,7 @@ class TurnStore(Protocol):
         """The user's message of a turn, as the API shows it. Raises ConversationErased."""
         ...
 
-    def recall(self, request: StreamRequest, begun: Begun) -> Recalled:
+    def recall(self, request: StreamRequest, begun: StartedTurn) -> RecalledContext:
         """Find what the model should know. A search that is out of order is no reason to fail."""
         ...
 
@@ -85,7 +85,7 @@ class TurnStore(Protocol):
         """
         ...
 
-    def keep_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
+    def store_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
         """Store the facts of a turn whose reply is stored, once, and tell them with it. Raises AnnalsError.
 
         They are extracted from a whole reply only, and from a draft that has its turn; see ``Drafts.with_turn``.
@@ -111,7 +111,7 @@ def start(draft: Draft, message: Mapping[str, Any]) -> Event:
     return Event("start", {"streamId": draft.stream_id, "conversationId": draft.conversation_id, "message": message})
 
 
-def context(recalled: Recalled) -> Event:
+def context(recalled: RecalledContext) -> Event:
     """What the model was shown."""
     ids = list(recalled.memory_ids)
     return Event("context", {"memoryIds": ids, "historyCount": len(recalled.history), "tokenEstimate": recalled.tokens})
@@ -131,4 +131,4 @@ def result(reply: StoredReply, usage: Mapping[str, int] | None, reason: str) -> 
 def error(refusal: AnnalsError, request_id: str, conversation_id: str, message_ids: Sequence[str]) -> Event:
     """The end of a turn that failed, and which of its messages are stored."""
     stored = {"conversationId": conversation_id, "messageIds": list(message_ids)}
-    return Event("error", {**problems.problem(refusal, request_id), "stored": stored})
+    return Event("error", {**problems.problem_details(refusal, request_id), "stored": stored})

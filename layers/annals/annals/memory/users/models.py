@@ -7,13 +7,13 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from annals.api.fields import Id, Json, Model, Question, Said, SaidJson, Tag
-from annals.api.filters import Narrowing
+from annals.api.fields import Id, Json, MaskedJson, MaskedText, Model, QueryText, Tag
+from annals.api.filters import Omittable
 from annals.errors import InvalidInput
 
 MAX_CHARACTERS = 50_000
 
-Words = Annotated[Said, Field(max_length=MAX_CHARACTERS)]
+Words = Annotated[MaskedText, Field(max_length=MAX_CHARACTERS)]
 Topics = Annotated[list[Tag], Field(max_length=100)]
 
 
@@ -25,7 +25,7 @@ class NewUserMemory(Model):
     input: Words | None = None
     agent_id: Id | None = None
     memory_space_id: Id | None = None
-    metadata: SaidJson = Field(default_factory=dict)
+    metadata: MaskedJson = Field(default_factory=dict)
 
 
 class PatchUserMemory(Model):
@@ -35,7 +35,7 @@ class PatchUserMemory(Model):
     topics: Topics | None = None
     input: Words | None = None
     agent_id: Id | None = None
-    metadata: SaidJson | None = None
+    metadata: MaskedJson | None = None
 
 
 class SearchUserMemories(Model):
@@ -46,13 +46,13 @@ class SearchUserMemories(Model):
     """
 
     method: Literal["last_n", "first_n", "text", "semantic"] = "last_n"
-    query: Question | None = None
+    query: QueryText | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
-    agent_id: Narrowing[Id] = None
-    topic: Narrowing[Tag] = None
-    memory_space_id: Narrowing[Id] = None
+    agent_id: Omittable[Id] = None
+    topic: Omittable[Tag] = None
+    memory_space_id: Omittable[Id] = None
 
-    def demand_query(self) -> str:
+    def require_query(self) -> str:
         """The query. Raises InvalidInput MISSING_REQUIRED_FIELD where there is none."""
         if self.query is None:
             detail = f"A search by {self.method} needs a query."

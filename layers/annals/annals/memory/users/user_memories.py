@@ -17,11 +17,11 @@ from typing import Any, cast
 
 from annals.access.caller import Caller
 from annals.answers import Room, fitting_counted
-from annals.conversations.metadata import merged
-from annals.database.damage import readable
+from annals.conversations.metadata import merge_patch
+from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item
 from annals.database.state import read_partition
-from annals.errors import Damaged, InvalidInput, MemoryNotFound
+from annals.errors import DamagedItem, InvalidInput, MemoryNotFound
 from annals.memory import adapters
 from annals.memory.memories.memory_items import (
     ACTIVE,
@@ -34,7 +34,7 @@ from annals.memory.memories.memory_items import (
     user_memories_pk,
     user_memory_id,
 )
-from annals.memory.memories.store import delete_damaged, delete_memory, find_memory
+from annals.memory.memories.store import delete_damaged_memory, delete_memory, find_memory
 from annals.memory.users.models import (
     NewUserMemory,
     PatchUserMemory,
@@ -97,11 +97,11 @@ def new_user_memory(caller: Caller, user_id: str, said: NewUserMemory) -> Stored
 
 def find_user_memory(caller: Caller, user_id: str, memory_id: str) -> StoredMemory:
     """A user's memory that the caller may see. Raises MemoryNotFound, for another user's, too."""
-    demand_memory_of(user_id, memory_id)
+    require_memory_of(user_id, memory_id)
     return find_memory(caller, memory_id)
 
 
-def demand_memory_of(user_id: str, memory_id: str) -> None:
+def require_memory_of(user_id: str, memory_id: str) -> None:
     """Raise MemoryNotFound for an id that is not of a memory of this user."""
     named = split_user_memory_id(memory_id)
     if named is None or named[0] != user_id:
@@ -115,7 +115,7 @@ def to_user_change(memory: StoredMemory, said: PatchUserMemory) -> dict[str, Any
         "tags": tuple(said.topics) if said.topics is not None else None,
         "input": said.input,
         "agent_id": said.agent_id,
-        "metadata": merged(memory.metadata, said.metadata) if said.metadata is not None else None,
+        "metadata": merge_patch(memory.metadata, said.metadata) if said.metadata is not None else None,
     }
     made = {name: value for name, value in change.items() if value is not None}
     if not made:
@@ -131,7 +131,9 @@ def walk_user_memories(
     pk = user_memories_pk(caller.tenant, user_id)
     start = {"ExclusiveStartKey": {"pk": {"S": pk}, "sk": {"S": f"M#{behind[:NAME_CHARS]}"}}} if behind else {}
     chosen = wanted or Wanted()
-    for memory in readable(read_partition(pk, "M#", ScanIndexForward=not newest_first, **start), from_memory_item):
+    for memory in decode_readable(
+        read_partition(pk, "M#", ScanIndexForward=not newest_first, **start), from_memory_item
+    ):
         if memory.status == ACTIVE and caller.may_see(memory.memory_space_id) and chosen.keeps(memory):
             yield memory
 
@@ -144,7 +146,7 @@ def list_user_memories(
     shown: list[UserMemory] = []
     room, last = Room(), behind
     for memory in walked:
-        item = show_user_memory(memory)
+        item = present_user_memory(memory)
         if len(shown) == limit or not room.takes(item):
             return shown, last
         shown.append(item)
@@ -162,12 +164,12 @@ def search_user_memories(caller: Caller, user_id: str, asked: SearchUserMemories
         items, left_out = fitting_counted(_nearest(caller, user_id, asked))
         return {"items": items, **left_out}  # type: ignore[typeddict-item]
     if asked.method == "text":
-        words = set(_words(asked.demand_query()))
+        words = set(_words(asked.require_query()))
         walked = walk_user_memories(caller, user_id, wanted, newest_first=True)
         found: Iterator[StoredMemory] = filter(lambda each: words <= set(_words(each.content)), walked)
     else:
         found = walk_user_memories(caller, user_id, wanted, newest_first=asked.method == "last_n")
-    items, left_out = fitting_counted(map(show_user_memory, islice(found, asked.limit)))
+    items, left_out = fitting_counted(map(present_user_memory, islice(found, asked.limit)))
     shown = items[::-1] if asked.method == "last_n" else items
     return {"items": shown, **left_out}  # type: ignore[typeddict-item]
 
@@ -176,7 +178,7 @@ def _nearest(caller: Caller, user_id: str, asked: SearchUserMemories) -> list[Us
     """What the search index finds, shown as it is stored now."""
     request = engine.SearchRequest(
         tenant=caller.tenant,
-        query=asked.demand_query(),
+        query=asked.require_query(),
         memory_spaces=caller.spaces,
         memory_space_id=asked.memory_space_id,
         limit=asked.limit,
@@ -190,7 +192,7 @@ def _nearest(caller: Caller, user_id: str, asked: SearchUserMemories) -> list[Us
     stored = {memory.memory_id: memory for memory in walk_user_memories(caller, user_id)}
     hits = engine.search(adapters.index(), adapters.embedder(), request)
     return [
-        {**show_user_memory(stored[hit.document.memory_id]), "score": hit.score}
+        {**present_user_memory(stored[hit.document.memory_id]), "score": hit.score}
         for hit in hits
         if hit.document.memory_id in stored
     ]
@@ -215,12 +217,15 @@ def _clear(caller: Caller, item: Item) -> bool:
     """Delete a memory that the caller may see, be it damaged, and say whether this did."""
     try:
         memory, delete = from_memory_item(item), delete_memory
-    except Damaged:
-        memory, delete = salvage_memory(item, *split_memory_key(item["pk"]["S"], item["sk"]["S"])), delete_damaged
+    except DamagedItem:
+        memory, delete = (
+            salvage_memory(item, *split_memory_key(item["pk"]["S"], item["sk"]["S"])),
+            delete_damaged_memory,
+        )
     return caller.may_see(memory.memory_space_id) and delete(memory)
 
 
-def show_user_memory(memory: StoredMemory) -> UserMemory:
+def present_user_memory(memory: StoredMemory) -> UserMemory:
     """The API's user memory."""
     shown: dict[str, object] = {
         "memoryId": memory.memory_id,

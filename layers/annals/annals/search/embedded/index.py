@@ -23,7 +23,7 @@ from annals.search.dates import Period
 from annals.search.documents import Document, Embedding, Vector, from_source, printable
 from annals.search.embedded import generations, sql, vectors, words
 from annals.search.embedded.generations import Identity
-from annals.search.generations import Place, demand_form, demand_owners, form
+from annals.search.generations import Place, form, require_form, require_owners
 from annals.search.protocol import NAMED_FILTERS, NO_SPACE, Candidates, Failure, Filters, Scope
 from annals.search.words import separated
 
@@ -66,7 +66,7 @@ class EmbeddedIndex:
         with self._writing() as database:
             if not _settings(database):
                 _create(database, wanted)
-        demand_form(str(self._path), self.made_with(), wanted)
+        require_form(str(self._path), self.made_with(), wanted)
 
     def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
         """Store documents in one transaction; see SearchIndex.upsert."""
@@ -125,9 +125,9 @@ class EmbeddedIndex:
             if not spaces:
                 return Candidates()
             if vector is not None:
-                self._demand_model(_settings(database), len(vector), model)
+                self._require_model(_settings(database), len(vector), model)
             if scope.for_user is not None:
-                demand_owners(str(self._path), _settings(database))
+                require_owners(str(self._path), _settings(database))
             chosen = _chosen(database, scope, spaces)
             lexical = words.best(database, chosen, terms, depth)
             near = vectors.nearest(database, self._local.blocks, chosen, vector, depth) if vector is not None else {}
@@ -278,7 +278,7 @@ class EmbeddedIndex:
             return made_with
         raise SearchUnavailable(f"The search index {self._path} has been removed while it was written.")
 
-    def _demand_model(self, made_with: dict[str, str], dimensions: int, model: str) -> None:
+    def _require_model(self, made_with: dict[str, str], dimensions: int, model: str) -> None:
         found = (made_with["model"] if model else "", int(made_with["dimensions"]))
         if found != (model, dimensions):
             made = f"{made_with['model']} ({made_with['dimensions']} dimensions)"
@@ -412,7 +412,7 @@ def _put(database: apsw.Connection, documents: Sequence[tuple[Document, str]]) -
     for document, fingerprint in documents:
         spaces[document.tenant, document.memory_space_id].append((document, fingerprint))
     for (tenant, name), stored in spaces.items():
-        space = _demand_space(database, tenant, name)
+        space = _require_space(database, tenant, name)
         rows = _free_rows(database, space, len(stored))
         for row, (document, fingerprint) in zip(rows, stored, strict=True):
             _insert(database, row, document, fingerprint)
@@ -427,7 +427,7 @@ def _put(database: apsw.Connection, documents: Sequence[tuple[Document, str]]) -
     return bool(replaced)
 
 
-def _demand_space(database: apsw.Connection, tenant: str, name: str) -> int:
+def _require_space(database: apsw.Connection, tenant: str, name: str) -> int:
     """The number of a space, which is next to those of its tenant's other spaces."""
     known = database.execute("SELECT id FROM space WHERE tenant = ? AND name = ?", (tenant, name)).get
     if known is not None:

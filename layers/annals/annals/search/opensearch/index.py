@@ -15,7 +15,7 @@ from opensearchpy.exceptions import NotFoundError, OpenSearchException
 from annals.errors import ConfigurationError, SearchAsleep, SearchUnavailable
 from annals.search.dates import Period
 from annals.search.documents import Document, Vector
-from annals.search.generations import Place, demand_form, demand_owners, form
+from annals.search.generations import Place, form, require_form, require_owners
 from annals.search.opensearch import generations as generations
 from annals.search.opensearch import query as query
 from annals.search.opensearch.query import Clause
@@ -70,7 +70,7 @@ class OpenSearchIndex:
             with self._answering():
                 generations.create_first(self._client, self._name, self._mapping(wanted))
             found = self.made_with()
-        demand_form(self._name, found, wanted)
+        require_form(self._name, found, wanted)
 
     def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
         """Store documents in bulk; see SearchIndex.upsert."""
@@ -132,9 +132,9 @@ class OpenSearchIndex:
         found = self._msearch(asked, depth)
         hits = {hit["_id"]: hit for each in found.values() for hit in each}
         if scope.for_user is not None and not hits:
-            demand_owners(self._name, self.made_with())  # one without owners finds nothing for a user
+            require_owners(self._name, self.made_with())  # one without owners finds nothing for a user
         if model and vector is not None:
-            self._demand_model(model, {hit["_index"] for hit in hits.values()})
+            self._require_model(model, {hit["_index"] for hit in hits.values()})
         documents = {document_id: query.seen(hit) for document_id, hit in hits.items()}
         return Candidates(
             documents={document.memory_id: document for document in documents.values()},
@@ -240,7 +240,7 @@ class OpenSearchIndex:
         hits = self._sorted({"match_all": {}}, order, limit, list(after) if after else None, source=False)
         return [(tenant, memory_id) for tenant, memory_id in (hit["sort"] for hit in hits)]
 
-    def _demand_model(self, model: str, indexes: Iterable[str]) -> None:
+    def _require_model(self, model: str, indexes: Iterable[str]) -> None:
         """Refuse hits of another model's vectors. What an index was made with never changes: it is asked once."""
         for name in indexes:
             if name not in self._models:

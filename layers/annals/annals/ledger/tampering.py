@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 
 from annals import telemetry
-from annals.database.damage import report
+from annals.database.damage import report_damage
 from annals.errors import DamagedEntry
 from annals.ledger.entry import ERASED, REDACTION
 from annals.ledger.read import entry_items, walk
@@ -37,10 +37,10 @@ def report_unexplained(pk: str, changes: Mapping[int, str]) -> None:
             logger.error("The entry at seq %s of %s was changed behind the API (%s): verify it", seq, pk, change)
 
 
-def report_strangers(keys: Iterable[tuple[str, str]]) -> None:
+def report_unknown_items(keys: Iterable[tuple[str, str]]) -> None:
     """Raise the alarm for items of the ledger's table that are no entries of a conversation, by their keys."""
     for pk, sk in keys:
-        report(DamagedEntry(pk, sk, "its key is none of an entry"))
+        report_damage(DamagedEntry(pk, sk, "its key is none of an entry"))
 
 
 def _is_explained(pk: str, seq: int) -> bool:

@@ -19,7 +19,7 @@ from annals.settings import settings
 SECRET_BYTES = 32
 
 
-def name_of(tenant: str, said: str) -> str:
+def derive_id(tenant: str, said: str) -> str:
     """Twenty hexadecimal digits for what was said in a tenant."""
     return hmac.new(_secret(tenant), said.encode(), sha256).hexdigest()[:20]
 

@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from annals.errors import Damaged
+from annals.errors import DamagedItem
 from annals.ledger.entry import GENESIS, Entry
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.read import walk
-from annals.memory.erasure.person_receipts import find_person_receipt, person_receipt_id, put_late
-from annals.memory.memories.raw import said_in
-from annals.memory.users.traces import CONVERSATION, is_own, put_trace
+from annals.memory.erasure.user_receipts import find_user_receipt, put_repeat_request, user_receipt_id
+from annals.memory.memories.raw_memories import said_in
+from annals.memory.user_traces import CONVERSATION, is_conversation_user, put_trace
 
 
 def trace_entries(pk: str, seqs: Iterable[int]) -> None:
@@ -27,9 +27,9 @@ def trace_entries(pk: str, seqs: Iterable[int]) -> None:
     wanted = sorted(set(seqs))
     try:
         _trace(pk, wanted)
-    except Damaged:
+    except DamagedItem:
         for seq in wanted:
-            with suppress(Damaged):
+            with suppress(DamagedItem):
                 _trace(pk, [seq])
 
 
@@ -43,7 +43,7 @@ def trace_entry(entry: Entry) -> None:
     """Write the traces of an entry: of the conversation's user by its genesis, else of others who speak in it."""
     tenant, conversation_id = split_conversation_pk(entry.pk)
     for user_id in sorted(set(_people_of(entry))):
-        if entry.seq and is_own(tenant, user_id, conversation_id):
+        if entry.seq and is_conversation_user(tenant, user_id, conversation_id):
             continue
         if put_trace(tenant, user_id, CONVERSATION, conversation_id):
             _erase_again(tenant, user_id, entry.at)
@@ -61,7 +61,7 @@ def _people_of(entry: Entry) -> Iterator[str]:
 
 def _erase_again(tenant: str, user_id: str, said_at: int) -> None:
     """Have a person erased again if their erasure may have missed what was said at a time (Unix milliseconds)."""
-    name = person_receipt_id(tenant, user_id)
-    receipt = find_person_receipt(tenant, name)
+    name = user_receipt_id(tenant, user_id)
+    receipt = find_user_receipt(tenant, name)
     if receipt and (receipt.erased_at is None or said_at <= receipt.erased_at):
-        put_late(tenant, name, user_id)
+        put_repeat_request(tenant, name, user_id)

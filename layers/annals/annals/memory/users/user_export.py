@@ -8,42 +8,42 @@ from dataclasses import dataclass
 from annals.access.caller import Caller
 from annals.conversations.formats import FORMATS
 from annals.conversations.snapshot import snapshot
-from annals.conversations.summaries import read_summary, show_summary
+from annals.conversations.summary_store import find_summary, present_summary
 from annals.database.dynamodb import Item
 from annals.database.state import read_partition
-from annals.errors import ConversationErased, ConversationNotFound, Damaged, DamagedEntry
+from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, DamagedItem
 from annals.json_text import dump
 from annals.ledger.entry import ERASED
 from annals.ledger.keys import MAX_SEQ, conversation_pk, seq_of_sk
-from annals.ledger.messages import message_id, show
+from annals.ledger.messages import message_id, present_message
 from annals.ledger.read import walk_all
 from annals.ledger.tail import salvage_tail
-from annals.memory.facts.documents import fact_document
-from annals.memory.facts.fact_items import Known
+from annals.memory.facts.fact_documents import to_fact_document
+from annals.memory.facts.fact_items import DatedFact
 from annals.memory.facts.store import facts_of
 from annals.memory.memories.memory_items import (
     DELETED,
     StoredMemory,
-    changed_items,
     from_memory_item,
+    read_changed_items,
     split_memory_key,
     split_raw_id,
     split_user_memory_id,
     user_memories_pk,
 )
-from annals.memory.memories.presenters import show_document, show_memory
-from annals.memory.memories.sources import Ref, still_said
+from annals.memory.memories.presenters import present_document, present_memory
 from annals.memory.memories.store import find_memories_of, previous_versions
+from annals.memory.sources import SourceRef, with_existing_sources
 from annals.memory.spaces import find_participant
-from annals.memory.users.person import Person, Thing
-from annals.memory.users.user_memories import show_user_memory
+from annals.memory.users.user_data import MemoryOrFact, UserData
+from annals.memory.users.user_memories import present_user_memory
 from annals.search.documents import Document
 from annals.search.turns import memory_id
 
 
 def export_person(caller: Caller, user_id: str) -> Iterator[str]:
     """The lines of a file of all that there is of a person. What fails at once is raised by the first of them."""
-    person = Person(caller, user_id)
+    person = UserData(caller, user_id)
     documents = person.documents()
     first = next(documents, None)
     yield _line("person", {"userId": user_id})
@@ -59,7 +59,7 @@ def _chained(first: Document, others: Iterator[Document]) -> Iterator[Document]:
 class _Lines:
     """The lines of one person."""
 
-    person: Person
+    person: UserData
 
     def lines(self, documents: Iterable[Document]) -> Iterator[str]:
         """All lines behind the first, with what only the search index leads to."""
@@ -99,7 +99,7 @@ class _Lines:
         except (ConversationErased, ConversationNotFound):
             return
         yield from self._summary(conversation_id)
-        yield from self._changed(conversation_id, changed_items(pk, 1, MAX_SEQ))
+        yield from self._changed(conversation_id, read_changed_items(pk, 1, MAX_SEQ))
         yield from self._made(facts_of(tenant, conversation_id))
         yield from self._made(find_memories_of(tenant, conversation_id))
         yield from self._damaged_in(conversation_id)
@@ -109,13 +109,13 @@ class _Lines:
         yield from FORMATS["jsonl"].write(found)
 
     def _summary(self, conversation_id: str) -> Iterator[str]:
-        if summary := read_summary(conversation_pk(self.person.tenant, conversation_id)):
-            yield _line("summary", {"conversationId": conversation_id, **show_summary(summary)})
+        if summary := find_summary(conversation_pk(self.person.tenant, conversation_id)):
+            yield _line("summary", {"conversationId": conversation_id, **present_summary(summary)})
 
     def _damaged_in(self, conversation_id: str) -> Iterator[str]:
         """What was made of a conversation and cannot be read."""
         named = {"conversationId": conversation_id}
-        return (_line("damaged", {**named, "memoryId": each}) for each in self.person.damaged_in(conversation_id))
+        return (_line("damaged", {**named, "memoryId": each}) for each in self.person.damaged_ids_in(conversation_id))
 
     def _own_memories(self) -> Iterator[str]:
         pk = user_memories_pk(self.person.tenant, self.person.user_id)
@@ -126,8 +126,8 @@ class _Lines:
     def _own_memory(self, item: Item) -> Iterator[str]:
         memory = from_memory_item(item)
         if memory.status != DELETED and self.person.caller.may_see(memory.memory_space_id):
-            before = [show_user_memory(each) for each in _versions_before(memory)]
-            shown = {**show_user_memory(memory), "status": memory.status}
+            before = [present_user_memory(each) for each in _versions_before(memory)]
+            shown = {**present_user_memory(memory), "status": memory.status}
             yield _line("userMemory", {**shown, **({"previousVersions": before} if before else {})})
 
     def _conversation_of_others(self, conversation_id: str) -> Iterator[str]:
@@ -145,15 +145,17 @@ class _Lines:
                 continue
             for record in self.person.said_in(entry):
                 theirs.add(record.seq)
-                yield _line("message", {"conversationId": conversation_id, **show(record, entry, tail.archived)})
-        changed = changed_items(pk, 1, MAX_SEQ)
+                yield _line(
+                    "message", {"conversationId": conversation_id, **present_message(record, entry, tail.archived)}
+                )
+        changed = read_changed_items(pk, 1, MAX_SEQ)
         yield from self._changed(conversation_id, (item for item in changed if int(item["sk"]["S"][2:]) in theirs))
-        yield from self._made(self.person.made_in(conversation_id))
+        yield from self._made(self.person.memories_made_in(conversation_id))
         yield from self._damaged_in(conversation_id)
 
-    def _made(self, things: Iterable[Thing]) -> Iterator[str]:
+    def _made(self, things: Iterable[MemoryOrFact]) -> Iterator[str]:
         """What was made of words that are still there."""
-        return map(_thing, still_said(self.person.tenant, list(things), _ref_of))
+        return map(_thing, with_existing_sources(self.person.tenant, list(things), _ref_of))
 
     def _changed(self, conversation_id: str, items: Iterable[Item]) -> Iterator[str]:
         """Messages that say something else as memories."""
@@ -168,7 +170,7 @@ def _naming(named: Mapping[str, object], lines: Iterator[str]) -> Iterator[str]:
     """Lines, and in the place of what cannot be read one that names it."""
     try:
         yield from lines
-    except Damaged as damaged:
+    except DamagedItem as damaged:
         yield _line("damaged", {**named, "reason": damaged.reason})
 
 
@@ -176,16 +178,16 @@ def _versions_before(memory: StoredMemory) -> list[StoredMemory]:
     return [each for each in previous_versions(memory) if each.version < memory.version] if memory.version > 1 else []
 
 
-def _ref_of(thing: Thing) -> Ref:
-    made = thing.fact if isinstance(thing, Known) else thing
+def _ref_of(thing: MemoryOrFact) -> SourceRef:
+    made = thing.fact if isinstance(thing, DatedFact) else thing
     return made.conversation_id, made.message_ids
 
 
-def _thing(thing: Thing) -> str:
-    if isinstance(thing, Known):
-        return _line("memory", {**show_document(fact_document(thing))})
-    before = [show_memory(each) for each in _versions_before(thing)]
-    return _line("memory", {**show_memory(thing), **({"previousVersions": before} if before else {})})
+def _thing(thing: MemoryOrFact) -> str:
+    if isinstance(thing, DatedFact):
+        return _line("memory", {**present_document(to_fact_document(thing))})
+    before = [present_memory(each) for each in _versions_before(thing)]
+    return _line("memory", {**present_memory(thing), **({"previousVersions": before} if before else {})})
 
 
 def _line(kind: str, values: dict[str, object]) -> str:

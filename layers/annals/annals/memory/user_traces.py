@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from annals.conversations.genesis import read_genesis
-from annals.conversations.heads import read_head
+from annals.conversations.genesis import get_genesis
+from annals.conversations.heads import find_stored_head
 from annals.database.dynamodb import Item, client
 from annals.database.state import read_partition
-from annals.errors import ConversationNotFound, Damaged, DamagedEntry
+from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem
 from annals.ledger.keys import conversation_pk, escape, unescape
 from annals.ledger.read import entry_items
-from annals.ledger.salvage import said_in_damaged
+from annals.ledger.salvage import salvage_bodies
 from annals.settings import settings
 
 CONVERSATION, SINGLE, SPACE = "C#", "K#", "S#"
@@ -36,7 +36,7 @@ def trace_keys(tenant: str, user_id: str | None, name: str, conversation_id: str
         return []
     if conversation_id is None:
         return [trace_key(tenant, user_id, SINGLE, name)]
-    if is_own(tenant, user_id, conversation_id):
+    if is_conversation_user(tenant, user_id, conversation_id):
         return []
     return [trace_key(tenant, user_id, CONVERSATION, conversation_id)]
 
@@ -62,18 +62,18 @@ def put_trace(tenant: str, user_id: str, kind: str, name: str) -> bool:
     return True
 
 
-def drop_trace(tenant: str, user_id: str, kind: str, name: str) -> None:
+def delete_trace(tenant: str, user_id: str, kind: str, name: str) -> None:
     """Forget a trace."""
     client().delete_item(TableName=settings().state_table, Key=trace_key(tenant, user_id, kind, name))
 
 
-def is_own(tenant: str, user_id: str, conversation_id: str) -> bool:
+def is_conversation_user(tenant: str, user_id: str, conversation_id: str) -> bool:
     """Whether a person is a conversation's user; False where the ledger knows none (any more).
 
     Of one whose genesis cannot be read, its head says it, or else as much of the genesis as is left.
     """
     try:
-        return read_genesis(tenant, conversation_id).participants.get("userId") == user_id
+        return get_genesis(tenant, conversation_id).participants.get("userId") == user_id
     except ConversationNotFound:
         return False
     except DamagedEntry:
@@ -82,11 +82,11 @@ def is_own(tenant: str, user_id: str, conversation_id: str) -> bool:
 
 def _users_of_damaged(pk: str) -> Iterator[str | None]:
     """Who, as far as something still says it, is the user of a conversation whose genesis cannot be read."""
-    with suppress(Damaged):
-        if head := read_head(pk):
+    with suppress(DamagedItem):
+        if head := find_stored_head(pk):
             yield head.genesis.user_id
             return
     for item in entry_items(pk, last=0):
-        for said in said_in_damaged(item):
+        for said in salvage_bodies(item):
             people = said.get("participants") if said else None
             yield people.get("userId") if isinstance(people, dict) else None

@@ -13,10 +13,10 @@ from anyio.to_thread import run_sync
 from annals.errors import AnnalsError, ConversationErased, StreamFailed, StreamNotFound
 from annals.ledger.messages import message_id
 from annals.memory.streaming import turns
-from annals.memory.streaming.drafts import Batch, Draft, Drafts, End, News
-from annals.memory.streaming.prompt import Recalled
+from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, Drafts, DraftSnapshot
+from annals.memory.streaming.prompt import RecalledContext
 from annals.memory.streaming.turns import Event, StoredReply, TurnStore
-from annals.privacy.masking import redact
+from annals.privacy.masking import mask
 from annals.times import now_ms
 
 POLL_S = 0.3
@@ -28,7 +28,7 @@ MAX_DELTA_CHARS = 16_384
 BROKEN_OFF = "The first request with this Idempotency-Key failed. What came of the reply is kept, marked incomplete."
 
 
-class Told(Protocol):
+class ReplyStream(Protocol):
     """A stream as its followers see it."""
 
     @property
@@ -41,7 +41,7 @@ class Told(Protocol):
         ...
 
 
-class Retold:
+class StoredReplyStream:
     """A stream whose draft is gone: its reply, from the ledger, in one piece."""
 
     is_repeated = True
@@ -56,7 +56,7 @@ class Retold:
         """The events; see ``Told.events``."""
         reply = self._reply
         yield turns.start(self._draft, self._message)
-        yield turns.context(Recalled())
+        yield turns.context(RecalledContext())
         if reply.text:
             yield turns.delta(reply.text, 1)
         yield self._error() if reply.incomplete else turns.result(reply, None, "unknown")
@@ -68,7 +68,7 @@ class Retold:
 
 
 @dataclass(frozen=True)
-class Source:
+class StreamSource:
     """What a follower reads from, and the id that problem details name."""
 
     store: TurnStore
@@ -76,11 +76,11 @@ class Source:
     request_id: str
 
 
-TakeOver = Callable[[News], Awaitable[Told | None]]
+TakeOver = Callable[[DraftSnapshot], Awaitable[ReplyStream | None]]
 """Tells the stream anew where its owner died without a word stored; None where somebody else does already."""
 
 
-class Followed:
+class DraftStream:
     """A stream that is told from its draft, whoever writes that, in this process or another.
 
     Parameters
@@ -96,8 +96,8 @@ class Followed:
 
     def __init__(
         self,
-        source: Source,
-        news: News,
+        source: StreamSource,
+        news: DraftSnapshot,
         message: Mapping[str, Any],
         *,
         after: int | None = None,
@@ -131,7 +131,7 @@ class Followed:
                 quiet_since = clock()
                 yield None
 
-    def _events_of(self, news: News) -> Iterator[Event]:
+    def _events_of(self, news: DraftSnapshot) -> Iterator[Event]:
         """What is told of news, and has not been told before."""
         if news.draft.owner != self._owner:
             self._owner = news.draft.owner
@@ -148,7 +148,7 @@ class Followed:
                     self._next = number + 1
                     yield turns.delta(text, number)
 
-    async def _ending(self) -> Told | None:
+    async def _ending(self) -> ReplyStream | None:
         """What is told at last, if the stream is over; else the news are read, in a while."""
         news = self._news
         if news.end is None and news.until >= now_ms():
@@ -162,13 +162,13 @@ class Followed:
             return told
         return await self._read()
 
-    async def _taken_over(self, take_over: TakeOver) -> Told | None:
+    async def _taken_over(self, take_over: TakeOver) -> ReplyStream | None:
         try:
             return await take_over(self._news)
         except AnnalsError as refusal:
             return _Ended(_failed(self._source, self._news.draft, refusal))
 
-    async def _read(self) -> Told | None:
+    async def _read(self) -> ReplyStream | None:
         draft = self._news.draft
         self._unread = max(self._unread, self._news.last + 1)
         news = await run_sync(self._source.drafts.read, draft.tenant, draft.stream_id, self._unread)
@@ -191,7 +191,7 @@ class _Ended:
         yield self._event
 
 
-def closing(source: Source, draft: Draft, end: End) -> Event:
+def closing(source: StreamSource, draft: Draft, end: DraftEnd) -> Event:
     """The last event of a stream that is over."""
     if end.error is not None:
         return Event("error", end.error)
@@ -206,7 +206,7 @@ def closing(source: Source, draft: Draft, end: End) -> Event:
     return replace(told, data={**told.data, **problem})
 
 
-def settle(source: Source, draft: Draft) -> None:
+def settle(source: StreamSource, draft: Draft) -> None:
     """End a stream whose owner died: what its draft holds is kept as incomplete, where the caller wants that.
 
     With a reply that is stored, the turn's facts are.
@@ -220,26 +220,26 @@ def settle(source: Source, draft: Draft) -> None:
     try:
         reply = source.store.find_reply(draft)
         if reply is None and draft.on_failure == "keep" and news.text.strip():
-            reply = source.store.commit(draft, redact(news.text), incomplete=True)
+            reply = source.store.commit(draft, mask(news.text), incomplete=True)
         if reply:
-            reply = source.store.keep_facts(source.drafts.with_turn(draft), reply)
+            reply = source.store.store_facts(source.drafts.with_turn(draft), reply)
     except AnnalsError as refusal:
         failed = _failed(source, draft, refusal)
-        source.drafts.end(draft, End(news.last, failed.data, stored=False, died=True))
+        source.drafts.end(draft, DraftEnd(news.last, failed.data, stored=False, died=True))
         return
     last = _complete(source.drafts, news, reply)
     failure = None if reply and not reply.incomplete else _failed(source, draft, _died(reply), reply).data
     problem = reply.remembered.get("factsProblem") if reply else None
-    source.drafts.end(draft, End(last, failure, stored=reply is not None, died=True, facts_problem=problem))
+    source.drafts.end(draft, DraftEnd(last, failure, stored=reply is not None, died=True, facts_problem=problem))
 
 
-def _complete(drafts: Drafts, news: News, reply: StoredReply | None) -> int:
+def _complete(drafts: Drafts, news: DraftSnapshot, reply: StoredReply | None) -> int:
     """Add to a draft what its reply has beyond it; the number of its last delta."""
     rest = reply.text[len(news.text) :] if reply and reply.text and reply.text.startswith(news.text) else ""
     last = news.last
     for text in cut(rest):
         last += 1
-        drafts.add(news.draft, Batch(last, [text]))
+        drafts.add(news.draft, DeltaBatch(last, [text]))
     return last
 
 
@@ -253,7 +253,7 @@ def _died(reply: StoredReply | None) -> StreamFailed:
     return StreamFailed(f"The process that streamed the reply died. {kept}")
 
 
-def _failed(source: Source, draft: Draft, refusal: AnnalsError, reply: StoredReply | None = None) -> Event:
+def _failed(source: StreamSource, draft: Draft, refusal: AnnalsError, reply: StoredReply | None = None) -> Event:
     stored = reply.remembered["conversation"]["messageIds"] if reply else [message_id(draft.seq)]
     ids = [] if isinstance(refusal, ConversationErased) else stored
     return turns.error(refusal, source.request_id, draft.conversation_id, ids)

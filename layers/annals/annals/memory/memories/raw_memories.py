@@ -7,7 +7,7 @@ from typing import Any
 
 from annals.conversations.genesis import AGENT_AGENT, Genesis
 from annals.ledger.entry import MESSAGE, Entry, Record
-from annals.ledger.messages import ANSWERED, MARKS, message_id
+from annals.ledger.messages import ANSWERED, MEMORY_FIELD, message_id
 from annals.memory.memories.memory_items import StoredMemory
 from annals.search.turns import Conversation, Turn, memory_id
 from annals.times import from_rfc3339
@@ -31,7 +31,7 @@ def memories_of(entry: Entry, genesis: Genesis) -> list[StoredMemory]:
 def raw_memory(record: Record, entry: Entry, genesis: Genesis) -> StoredMemory:
     """The raw memory that a message is."""
     said = said_in(record)
-    marks = said.get(MARKS, {})
+    marks = said.get(MEMORY_FIELD, {})
     participants = genesis.participants
     return StoredMemory(
         tenant=genesis.tenant,
@@ -57,7 +57,7 @@ def source_type(genesis: Genesis) -> str:
     return "a2a" if genesis.type == AGENT_AGENT else "conversation"
 
 
-def conversation_of(genesis: Genesis) -> Conversation:
+def to_search_conversation(genesis: Genesis) -> Conversation:
     """What the search index has to know of a conversation."""
     said = genesis.participants
     return Conversation(
@@ -71,7 +71,7 @@ def conversation_of(genesis: Genesis) -> Conversation:
     )
 
 
-def turns_of(entry: Entry) -> Iterator[Turn]:
+def to_search_turns(entry: Entry) -> Iterator[Turn]:
     """The messages of an entry as the search index takes them."""
     for record in entry.records:
         if record.kind == MESSAGE:
@@ -80,7 +80,7 @@ def turns_of(entry: Entry) -> Iterator[Turn]:
 
 def _turn(record: Record, entry: Entry) -> Turn:
     said = said_in(record)
-    marks = said.get(MARKS, {})
+    marks = said.get(MEMORY_FIELD, {})
     return Turn(
         seq=record.seq,
         message_id=message_id(record.seq),

@@ -16,10 +16,10 @@ from annals import telemetry
 from annals.conversations.receipts import find_receipt, store_receipt
 from annals.errors import Unavailable
 from annals.ledger.keys import unescape
-from annals.memory.erasure.conversation_erasure import proceed
+from annals.memory.erasure.conversation_erasure import continue_erasure
 from annals.memory.erasure.expiry import expire
-from annals.memory.erasure.person_erasure import erase_late, proceed_with_person
-from annals.memory.erasure.person_receipts import LATE, find_person_receipt, store_person_receipt
+from annals.memory.erasure.user_erasure import continue_user_erasure, repeat_user_erasure
+from annals.memory.erasure.user_receipts import REPEAT_SK, find_user_receipt, store_user_receipt
 from annals.memory.retention_timers import TIMER
 from annals.settings import settings
 from annals.times import now_ms
@@ -57,21 +57,21 @@ def finish(pk: str, sk: str) -> None:
     _, tenant, kind, name = map(unescape, pk.split("#"))
     if kind != "R":
         return
-    if person := _left(lambda: find_person_receipt(tenant, name)):
-        proceed_with_person(person, budget_s)
+    if person := _left(lambda: find_user_receipt(tenant, name)):
+        continue_user_erasure(person, budget_s)
     elif receipt := _left(lambda: find_receipt(tenant, name)):
-        proceed(receipt, budget_s)
-    if sk == LATE:
-        erase_late(tenant, name, budget_s)
+        continue_erasure(receipt, budget_s)
+    if sk == REPEAT_SK:
+        repeat_user_erasure(tenant, name, budget_s)
 
 
 def hand_over(pk: str) -> None:
     """Have the stream's function go on with the erasure of a receipt, where that is not done."""
     _, tenant, _, name = map(unescape, pk.split("#"))
-    person, receipt = find_person_receipt(tenant, name), find_receipt(tenant, name)
+    person, receipt = find_user_receipt(tenant, name), find_receipt(tenant, name)
     if person and person.erased_at is None:
         with suppress(Unavailable):  # somebody is at work on it
-            store_person_receipt(replace(person, leased_until=0))
+            store_user_receipt(replace(person, leased_until=0))
     if receipt and receipt.erased_at is None:
         store_receipt(replace(receipt, leased_until=0))
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from annals.conversations.receipts import not_erased_check, receipt_id, receipt_key
-from annals.conversations.withdrawals import (
-    WITHDRAWN,
-    nothing_withdrawn_check,
-    read_withdrawal,
-    withdrawal_key,
+from annals.conversations.redaction_version import (
+    REDACTION_VERSION,
+    find_redaction_version,
+    not_redacted_since_check,
+    redaction_version_key,
 )
 from annals.database.dynamodb import Item
 from annals.database.state import read_items
@@ -29,7 +29,7 @@ from annals.search.turns import memory_id
 
 T = TypeVar("T")
 
-Ref = tuple[str | None, Sequence[str]]
+SourceRef = tuple[str | None, Sequence[str]]
 """A conversation's id, if there is one, and the ids of messages in it."""
 
 
@@ -47,13 +47,13 @@ class Source:
         ``mark`` is what ``demand`` gave; without it, they demand that nothing of the conversation was ever redacted.
         """
         pk = conversation_pk(self.tenant, self.conversation_id)
-        return [not_erased_check(self.tenant, self.conversation_id), nothing_withdrawn_check(pk, mark)]
+        return [not_erased_check(self.tenant, self.conversation_id), not_redacted_since_check(pk, mark)]
 
-    def demand(self) -> str | None:
+    def require(self) -> str | None:
         """The mark behind which they are known to be there. Raises ConversationErased or MessageRedacted."""
         # The mark first: what is redacted after it was read, the check with it finds.
-        mark = read_withdrawal(conversation_pk(self.tenant, self.conversation_id))
-        found = read_withdrawn(self.tenant, [(self.conversation_id, self.message_ids)])
+        mark = find_redaction_version(conversation_pk(self.tenant, self.conversation_id))
+        found = read_removed_sources(self.tenant, [(self.conversation_id, self.message_ids)])
         if self.conversation_id in found.erased:
             raise ConversationErased(self.conversation_id)
         for message_id in self.message_ids:
@@ -63,13 +63,13 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Withdrawn:
+class RemovedSources:
     """Conversations whose erasure has begun, by id, and messages that are redacted, by conversation and id."""
 
     erased: frozenset[str]
     redacted: frozenset[tuple[str, str]]
 
-    def takes(self, ref: Ref) -> bool:
+    def takes(self, ref: SourceRef) -> bool:
         """Whether what refers to these messages goes with them."""
         conversation_id, message_ids = ref
         if conversation_id is None:
@@ -77,18 +77,18 @@ class Withdrawn:
         return conversation_id in self.erased or any((conversation_id, each) in self.redacted for each in message_ids)
 
 
-def ref_of(document: Document) -> Ref:
+def source_ref_of(document: Document) -> SourceRef:
     """The words that a document of the search index says it comes from."""
     return document.conversation_id, document.message_ids
 
 
-def still_said(tenant: str, found: Sequence[T], ref: Callable[[T], Ref]) -> list[T]:
+def with_existing_sources(tenant: str, found: Sequence[T], ref: Callable[[T], SourceRef]) -> list[T]:
     """What comes from words that are still there. The search index may know of a withdrawal a moment later only."""
-    withdrawn = read_withdrawn(tenant, map(ref, found))
+    withdrawn = read_removed_sources(tenant, map(ref, found))
     return [each for each in found if not withdrawn.takes(ref(each))]
 
 
-def read_withdrawn(tenant: str, refs: Iterable[Ref]) -> Withdrawn:
+def read_removed_sources(tenant: str, refs: Iterable[SourceRef]) -> RemovedSources:
     """What is withdrawn of some messages. Strongly consistent.
 
     Two small items are read for each conversation, and one for each message of those where anything was redacted.
@@ -96,10 +96,10 @@ def read_withdrawn(tenant: str, refs: Iterable[Ref]) -> Withdrawn:
     wanted = [(conversation_id, ids) for conversation_id, ids in refs if conversation_id is not None]
     ids = sorted({conversation_id for conversation_id, _ in wanted})
     receipts = {_place(receipt_key(tenant, receipt_id(conversation_pk(tenant, each)))): each for each in ids}
-    marks = {_place(withdrawal_key(conversation_pk(tenant, each))): each for each in ids}
+    marks = {_place(redaction_version_key(conversation_pk(tenant, each))): each for each in ids}
     found = _there([*receipts, *marks])
-    touched = {marks[place] for place in found if place[1] == WITHDRAWN}
-    return Withdrawn(
+    touched = {marks[place] for place in found if place[1] == REDACTION_VERSION}
+    return RemovedSources(
         erased=frozenset(receipts[place] for place in found if place in receipts),
         redacted=_redacted(tenant, [ref for ref in wanted if ref[0] in touched]),
     )

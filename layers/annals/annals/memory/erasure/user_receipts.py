@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired
 from botocore.exceptions import ClientError
 from typing_extensions import TypedDict
 
-from annals.conversations.receipts import Receipt, read_receipt_item, receipt_key
+from annals.conversations.receipts import Receipt, find_receipt_item, receipt_key
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.state import put_if, read_partition
 from annals.errors import Unavailable
@@ -22,7 +22,7 @@ from annals.times import to_rfc3339
 
 PERSON = "person"
 
-LATE = "LATE"
+REPEAT_SK = "LATE"
 """The sort key, beside a receipt, of what asks for its person to be erased once more."""
 
 CONVERSATION = "C#"
@@ -33,7 +33,7 @@ PAGE = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class PersonReceipt:
+class UserReceipt:
     """How far the erasure of a person is. Times are Unix milliseconds.
 
     Parameters
@@ -73,14 +73,14 @@ class PersonReceipt:
 
 
 @dataclass(frozen=True)
-class Late:
+class RepeatRequest:
     """That a person is to be erased once more; ``mark`` tells one such wish from another."""
 
     user_id: str
     mark: str
 
 
-class RemovedOfPerson(TypedDict):
+class RemovedOfUser(TypedDict):
     """What was taken away of a person: in all, with what went with their conversations.
 
     Every message in a conversation of theirs was a memory, so as many of these are gone. Spaces are those in which they
@@ -102,7 +102,7 @@ class ErasedConversation(TypedDict):
     headHash: str
 
 
-class ShownPersonReceipt(TypedDict):
+class UserReceiptResponse(TypedDict):
     """How far the erasure of a person is. Once it is done, not even their id is kept.
 
     ``damaged`` is how many items were met that cannot be read, where any were: whatever of them may be the person's is
@@ -115,28 +115,28 @@ class ShownPersonReceipt(TypedDict):
     begunAt: str
     erasedAt: NotRequired[str]
     found: NotRequired[bool]
-    removed: RemovedOfPerson
+    removed: RemovedOfUser
     damaged: NotRequired[int]
     conversations: list[ErasedConversation]
     nextCursor: NotRequired[str]
 
 
-def person_receipt_id(tenant: str, user_id: str) -> str:
+def user_receipt_id(tenant: str, user_id: str) -> str:
     """The id of the receipt of a person's erasure."""
     return f"rcp-{sha256(f'T#{escape(tenant)}#UM#{escape(user_id)}'.encode()).hexdigest()[:20]}"
 
 
-def find_person_receipt(tenant: str, receipt_id: str) -> PersonReceipt | None:
+def find_user_receipt(tenant: str, receipt_id: str) -> UserReceipt | None:
     """The receipt of a person's erasure; None where there is none, or where it is a conversation's."""
-    values = read_receipt_item(tenant, receipt_id)
+    values = find_receipt_item(tenant, receipt_id)
     if values is None or values.get("kind") != PERSON:
         return None
-    kept = {name: values[name] for name in PersonReceipt.__dataclass_fields__ if name in values}
+    kept = {name: values[name] for name in UserReceipt.__dataclass_fields__ if name in values}
     listed = {name: tuple(kept[name]) for name in ("pending", "after", "within") if kept.get(name)}
-    return PersonReceipt(**{"user_id": None, **kept, **listed, "pending": listed.get("pending", ())})
+    return UserReceipt(**{"user_id": None, **kept, **listed, "pending": listed.get("pending", ())})
 
 
-def store_person_receipt(receipt: PersonReceipt) -> PersonReceipt:
+def store_user_receipt(receipt: UserReceipt) -> UserReceipt:
     """Store the next step of a receipt. Raises Unavailable where another process has gone on with it."""
     stored = replace(receipt, step=receipt.step + 1)
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(stored).items()}
@@ -147,30 +147,30 @@ def store_person_receipt(receipt: PersonReceipt) -> PersonReceipt:
     return stored
 
 
-def late_key(tenant: str, receipt_id: str) -> Item:
+def repeat_request_key(tenant: str, receipt_id: str) -> Item:
     """The key of what asks for a person to be erased once more, for what came too late to be seen."""
-    return {**receipt_key(tenant, receipt_id), "sk": {"S": LATE}}
+    return {**receipt_key(tenant, receipt_id), "sk": {"S": REPEAT_SK}}
 
 
-def put_late(tenant: str, receipt_id: str, user_id: str) -> None:
+def put_repeat_request(tenant: str, receipt_id: str, user_id: str) -> None:
     """Ask for a person to be erased once more, by their receipt."""
-    item = {**late_key(tenant, receipt_id), **to_item({"userId": user_id, "mark": secrets.token_hex(8)})}
+    item = {**repeat_request_key(tenant, receipt_id), **to_item({"userId": user_id, "mark": secrets.token_hex(8)})}
     client().put_item(TableName=settings().state_table, Item=item)
 
 
-def find_late(tenant: str, receipt_id: str) -> Late | None:
+def find_repeat_request(tenant: str, receipt_id: str) -> RepeatRequest | None:
     """Who is to be erased once more, by their receipt; None where that is not asked for."""
-    key = late_key(tenant, receipt_id)
+    key = repeat_request_key(tenant, receipt_id)
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
-    return Late(item["userId"]["S"], item["mark"]["S"]) if item else None
+    return RepeatRequest(item["userId"]["S"], item["mark"]["S"]) if item else None
 
 
-def drop_late(tenant: str, receipt_id: str, asked: Late) -> bool:
+def delete_repeat_request(tenant: str, receipt_id: str, asked: RepeatRequest) -> bool:
     """Forget that it was asked for; False where it was asked for again meanwhile."""
     try:
         client().delete_item(
             TableName=settings().state_table,
-            Key=late_key(tenant, receipt_id),
+            Key=repeat_request_key(tenant, receipt_id),
             ConditionExpression="attribute_not_exists(pk) OR mark = :mark",
             ExpressionAttributeValues={":mark": {"S": asked.mark}},
         )
@@ -181,7 +181,7 @@ def drop_late(tenant: str, receipt_id: str, asked: Late) -> bool:
     return True
 
 
-def note_conversation(receipt_id: str, erased: Receipt) -> None:
+def put_conversation_note(receipt_id: str, erased: Receipt) -> None:
     """Note beside a person's receipt that a conversation of theirs is gone, by its own receipt."""
     values = {
         "messages": erased.messages,
@@ -194,7 +194,7 @@ def note_conversation(receipt_id: str, erased: Receipt) -> None:
     client().put_item(TableName=settings().state_table, Item={**key, **to_item(values)})
 
 
-def sum_of_conversations(tenant: str, receipt_id: str) -> tuple[int, int, int, int]:
+def sum_conversation_notes(tenant: str, receipt_id: str) -> tuple[int, int, int, int]:
     """The messages, memories and facts that went with a person's conversations, and how many entries were damaged.
 
     Each message was a memory, too.
@@ -208,7 +208,7 @@ def sum_of_conversations(tenant: str, receipt_id: str) -> tuple[int, int, int, i
     return messages, memories, facts, damaged
 
 
-def show_person_receipt(receipt: PersonReceipt, behind: str | None = None) -> tuple[ShownPersonReceipt, str | None]:
+def present_user_receipt(receipt: UserReceipt, behind: str | None = None) -> tuple[UserReceiptResponse, str | None]:
     """The API's receipt of a person's erasure, with a page of their conversations.
 
     Parameters
@@ -221,7 +221,7 @@ def show_person_receipt(receipt: PersonReceipt, behind: str | None = None) -> tu
         The receipt, and behind which conversation's the next page begins, if there is one.
     """
     messages, memories, facts, *damaged = receipt.within
-    removed = RemovedOfPerson(
+    removed = RemovedOfUser(
         conversations=receipt.conversations,
         messages=receipt.messages + messages,
         memories=receipt.memories + memories,
@@ -229,7 +229,7 @@ def show_person_receipt(receipt: PersonReceipt, behind: str | None = None) -> tu
         spaces=receipt.spaces,
     )
     notes = list(islice(_notes(receipt.tenant, receipt.receipt_id, behind), PAGE + 1))
-    shown = ShownPersonReceipt(
+    shown = UserReceiptResponse(
         receiptId=receipt.receipt_id,
         status="erasing" if receipt.erased_at is None else "erased",
         begunAt=to_rfc3339(receipt.begun_at),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from annals.memory.facts.fact_items import Known, StoredFact, normalised
+from annals.memory.facts.fact_items import DatedFact, StoredFact, normalised
 from annals.search.documents import SOMEBODY, Document
 
 FACT = "annals:fact"
@@ -15,7 +15,7 @@ FACT = "annals:fact"
 NAMED = ("subject", "predicate", "object", "fact_type")
 
 
-def fact_document(known: Known, owner: str = SOMEBODY) -> Document:
+def to_fact_document(known: DatedFact, owner: str = SOMEBODY) -> Document:
     """What the index holds of a fact that belongs to an owner; one that is superseded has that as its status."""
     fact = known.fact
     about = {
@@ -63,7 +63,7 @@ def valid_to(found: Document) -> int | None:
     return until
 
 
-def known_of(found: Document) -> tuple[StoredFact, int | None, str | None]:
+def from_fact_document(found: Document) -> tuple[StoredFact, int | None, str | None]:
     """A fact as the index holds it, until when it held, and the id of the one that followed it."""
     about: Mapping[str, Any] = found.metadata[FACT]
     fact = StoredFact(

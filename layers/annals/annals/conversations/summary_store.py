@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from annals.conversations.models import ShownSummary
-from annals.database.damage import Types, misfit, readable, reading
+from annals.conversations.models import SummaryResponse
+from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item
 from annals.database.state import state_item
-from annals.errors import Damaged
+from annals.errors import DamagedItem
 from annals.ledger.messages import Message
 from annals.settings import settings
 from annals.times import to_rfc3339
 
-SUMMARY: Types = {
+SUMMARY: AttributeTypes = {
     "summary": str, "topics": list, "from_seq": int, "to_seq": int, "count": int, "updated_at": int, "model": str,
 }  # fmt: skip
 """What is said of a summary, with its types."""
@@ -42,21 +42,21 @@ def summary_key(pk: str) -> Item:
     return {"pk": {"S": pk}, "sk": {"S": "SUMMARY"}}
 
 
-def read_summary(pk: str) -> Summary | None:
+def find_summary(pk: str) -> Summary | None:
     """A conversation's summary, or None: also where it cannot be read, so that another one is made."""
     item = client().get_item(TableName=settings().state_table, Key=summary_key(pk), ConsistentRead=True).get("Item")
-    return next(readable([item], from_summary_item), None) if item else None
+    return next(decode_readable([item], from_summary_item), None) if item else None
 
 
 def from_summary_item(item: Mapping[str, Any]) -> Summary:
     """The summary of a stored item. Raises Damaged."""
-    return reading(item, _from_item)
+    return decode_item(item, _from_item)
 
 
 def _from_item(item: Mapping[str, Any]) -> Summary:
     values = from_item(item)
-    if reason := misfit(values, SUMMARY, {}):
-        raise Damaged(values["pk"], values["sk"], reason)
+    if reason := find_mismatch(values, SUMMARY, {}):
+        raise DamagedItem(values["pk"], values["sk"], reason)
     kept: Mapping[str, Any] = {name: values[name] for name in Summary.__dataclass_fields__}
     return Summary(**{**kept, "topics": tuple(kept["topics"])})
 
@@ -72,7 +72,7 @@ def summary_delete(pk: str) -> dict[str, Any]:
     return {"Delete": {"TableName": settings().state_table, "Key": summary_key(pk)}}
 
 
-def show_summary(summary: Summary) -> ShownSummary:
+def present_summary(summary: Summary) -> SummaryResponse:
     """The API's summary."""
     return {
         "summary": summary.summary,
@@ -84,7 +84,7 @@ def show_summary(summary: Summary) -> ShownSummary:
     }
 
 
-def as_message(summary: Summary) -> Message:
+def to_context_message(summary: Summary) -> Message:
     """A summary as a context window shows it: in front of the messages, marked system, with the last seq it covers."""
     return {
         "messageId": "summary",

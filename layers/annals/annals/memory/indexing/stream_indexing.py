@@ -12,7 +12,7 @@ from annals.errors import OutOfTime, SearchUnavailable
 from annals.ledger.keys import entry_sk
 from annals.memory import adapters
 from annals.memory.indexing import failures
-from annals.memory.indexing.indexer import Target, index_item, index_range
+from annals.memory.indexing.indexer import IndexTarget, index_item, index_range
 from annals.search.generations import form
 from annals.search.pipeline import always
 from annals.settings import settings
@@ -31,14 +31,14 @@ logger = logging.getLogger("annals")
 _tries: OrderedDict[tuple[str, str], int] = OrderedDict()
 
 
-def written(has_time: Callable[[], bool] = always) -> list[Target]:
+def written(has_time: Callable[[], bool] = always) -> list[IndexTarget]:
     """The indexes that are written: the one in service, and the one that is being built, if there is one."""
     live, embedder = adapters.index(), adapters.embedder()
-    targets = [Target(live, embedder, batch=BATCH, has_time=has_time)]
+    targets = [IndexTarget(live, embedder, batch=BATCH, has_time=has_time)]
     if new := live.next():
         is_alike = new.made_with() == form(embedder.model, embedder.dimensions)
         model, known = (embedder, (live,)) if is_alike else (None, ())
-        targets.append(Target(new, model, vectors_of=known, batch=BATCH, has_time=has_time))
+        targets.append(IndexTarget(new, model, vectors_of=known, batch=BATCH, has_time=has_time))
     return targets
 
 
@@ -47,7 +47,7 @@ class StreamIndexing:
 
     def __init__(self) -> None:
         self._deadline = time.monotonic() + settings().index_budget_s
-        self._targets: list[Target] = []
+        self._targets: list[IndexTarget] = []
         self._down: SearchUnavailable | None = None
 
     def entries(self, pk: str, seqs: list[int]) -> Collection[int]:
@@ -80,7 +80,7 @@ class StreamIndexing:
     def _has_time(self) -> bool:
         return time.monotonic() < self._deadline
 
-    def _open(self) -> list[Target]:
+    def _open(self) -> list[IndexTarget]:
         """The indexes that are written. What was down once in a batch is not asked again."""
         if self._down is not None:
             raise self._down

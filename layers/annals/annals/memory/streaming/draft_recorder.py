@@ -11,7 +11,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 
 from annals.errors import StreamNotFound
-from annals.memory.streaming.drafts import Batch, Draft, Drafts, End
+from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, Drafts
 from annals.privacy import masking
 
 logger = logging.getLogger("annals")
@@ -55,23 +55,23 @@ class Reply:
         """Whether there is more to it than whitespace."""
         return any(not piece.isspace() for piece in self.pieces)
 
-    def drain(self) -> Iterator[Batch]:
+    def drain(self) -> Iterator[DeltaBatch]:
         """What came since this was last asked for, in batches."""
         begin, self._drained = self._drained, len(self.pieces)
         return _batches(self.first + begin, self.pieces[begin:])
 
 
-def _batches(number: int, texts: list[str]) -> Iterator[Batch]:
+def _batches(number: int, texts: list[str]) -> Iterator[DeltaBatch]:
     """Texts in batches that an item holds, found by halves: looking at each text alone would take longer."""
     if len(texts) > 1 and len("".join(texts)) > BATCH_CHARS:
         half = len(texts) // 2
         yield from _batches(number, texts[:half])
         yield from _batches(number + half, texts[half:])
     elif texts:
-        yield Batch(number, texts)
+        yield DeltaBatch(number, texts)
 
 
-class Recorder:
+class DraftRecorder:
     """Writes a reply into its draft while it comes, so that others can follow it.
 
     A draft is a help, not the ledger: one that cannot be written delays and fails nothing. One that is withdrawn with
@@ -82,7 +82,7 @@ class Recorder:
         self._drafts = drafts
         self._draft = draft
         self._reply = reply
-        self._waiting: deque[Batch] = deque()
+        self._waiting: deque[DeltaBatch] = deque()
         self._context: Mapping[str, Any] | None = None
         self._is_context_new = False
         self._pulse_at = self._next_pulse()
@@ -102,13 +102,13 @@ class Recorder:
             except TimeoutError:
                 await self._catch_up()
 
-    async def finish(self, task: asyncio.Task[None], end: End) -> None:
+    async def finish(self, task: asyncio.Task[None], end: DraftEnd) -> None:
         """End ``run``, which is this task, and then the draft."""
         self._ended.set()
         await task
         await self._catch_up(end)
 
-    async def _catch_up(self, end: End | None = None) -> None:
+    async def _catch_up(self, end: DraftEnd | None = None) -> None:
         if self._is_gone:
             return
         try:
@@ -121,7 +121,7 @@ class Recorder:
             logger.exception("The draft of %s is behind", self._draft.stream_id)
 
     async def _write(self) -> None:
-        if not masking.is_on():  # a draft is stored, so that its followers get the reply at the end, and redacted
+        if not masking.is_enabled():  # a draft is stored, so that its followers get the reply at the end, and redacted
             self._waiting.extend(self._reply.drain())
         if self._is_context_new or (not self._waiting and asyncio.get_running_loop().time() > self._pulse_at):
             await run_sync(self._drafts.pulse, self._draft, self._context)

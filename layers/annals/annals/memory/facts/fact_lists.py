@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from annals.access.caller import Caller
-from annals.memory.facts.documents import filter_terms, is_fact, valid_to
+from annals.memory.facts.fact_documents import filter_terms, is_fact, valid_to
 from annals.memory.facts.fact_items import ACTIVE, SUPERSEDED
 from annals.memory.facts.models import Fact
-from annals.memory.memories.listing import page_of
+from annals.memory.memories.memory_lists import page_of
 from annals.memory.memories.pages import Place
-from annals.memory.memories.presenters import show_fact_document
+from annals.memory.memories.presenters import present_fact_document
 from annals.search.documents import Document
 from annals.search.protocol import Filters, Scope
 
@@ -37,7 +37,7 @@ class FactFilter:
         """What the index is asked for."""
         return Scope(
             tenant=caller.tenant,
-            spaces=caller.spaces_among(self.memory_space_id),
+            spaces=caller.visible_spaces(self.memory_space_id),
             filters=Filters(
                 content_type="fact",
                 status=(ACTIVE, SUPERSEDED) if self.at is not None or self.include_superseded else ACTIVE,
@@ -58,6 +58,6 @@ def list_facts(caller: Caller, asked: FactFilter, limit: int, after: Place | Non
 
     def show(found: Document) -> Fact | None:
         is_wanted = is_fact(found) and asked.holds_for(valid_to(found))
-        return show_fact_document(found) if is_wanted else None
+        return present_fact_document(found) if is_wanted else None
 
     return page_of(asked.scope(caller), limit, after, show)

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from annals.access.caller import Caller
 from annals.answers import Room
-from annals.api.filters import demand_query_conditions
+from annals.api.filters import require_query_conditions
 from annals.api.problems import from_validation
-from annals.api.query import read_words
+from annals.api.query import read_list
 from annals.errors import DeleteManyThresholdExceeded, InvalidInput, InvalidJson, NotFound
 from annals.json_text import parse
 from annals.memory import adapters
@@ -20,14 +20,14 @@ from annals.memory.facts.store import delete_seen_fact, is_fact_id
 from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.memories.models import Memory, SearchFilter
 from annals.memory.memories.pages import Place
-from annals.memory.memories.presenters import show_document, show_memory
-from annals.memory.memories.sources import ref_of, still_said
+from annals.memory.memories.presenters import present_document, present_memory
 from annals.memory.memories.store import delete_seen, previous_versions
-from annals.memory.recall.searching import to_filters
+from annals.memory.recall.memory_search import to_filters
+from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search.documents import Document
 from annals.search.protocol import Scope
 
-PAGING = ("limit", "cursor", "memorySpaceId")
+PAGING_PARAMS = ("limit", "cursor", "memorySpaceId")
 LISTS = ("tags", "tagsAll")
 NUMBERS = ("importanceMin", "importanceMax")
 
@@ -42,17 +42,17 @@ READ_AT_ONCE = 100
 T = TypeVar("T")
 
 
-def read_filter(query: Mapping[str, str], reserved: Collection[str] = PAGING) -> SearchFilter:
+def read_filter(query: Mapping[str, str], reserved: Collection[str] = PAGING_PARAMS) -> SearchFilter:
     """The filter that query parameters make, but for those with a meaning of their own. Raises InvalidInput.
 
     They have the search's own names, and ``metadata.<path>``.
     """
     said: dict[str, Any] = {name: value for name, value in query.items() if name not in reserved}
-    demand_query_conditions(said)
+    require_query_conditions(said)
     metadata = {name.removeprefix("metadata."): said.pop(name) for name in list(said) if name.startswith("metadata.")}
     for name in LISTS:
         if name in said:
-            said[name] = read_words(query, name)
+            said[name] = read_list(query, name)
     for name in NUMBERS:
         if name in said and said[name].isascii() and said[name].isdigit():
             said[name] = int(said[name])
@@ -74,12 +74,12 @@ def _meanings(word: str) -> tuple[Any, ...]:
 
 def scope_of(caller: Caller, memory_space_id: str | None, said: SearchFilter) -> Scope:
     """What a list may show: the spaces that the caller may see, or the one it names among them."""
-    return Scope(tenant=caller.tenant, spaces=caller.spaces_among(memory_space_id), filters=to_filters(said))
+    return Scope(tenant=caller.tenant, spaces=caller.visible_spaces(memory_space_id), filters=to_filters(said))
 
 
 def list_memories(scope: Scope, limit: int, after: Place | None) -> tuple[list[Memory], Place | None]:
     """A page of memories behind a place, and the place of the next page. Raises SearchUnavailable."""
-    return page_of(scope, limit, after, show_document)
+    return page_of(scope, limit, after, present_document)
 
 
 def list_kept_versions(memory: StoredMemory, limit: int, before: int | None) -> tuple[list[Memory], int | None]:
@@ -89,7 +89,7 @@ def list_kept_versions(memory: StoredMemory, limit: int, before: int | None) -> 
     for version in (memory, *previous_versions(memory)):
         if before is not None and version.version >= before:
             continue
-        item = show_memory(version)
+        item = present_memory(version)
         if len(shown) == limit or not room.takes(item):
             return shown, shown[-1]["version"]
         shown.append(item)
@@ -125,7 +125,7 @@ def page_of(
 def _with_sources(scope: Scope, size: int, after: Place | None) -> Iterator[tuple[Document, bool]]:
     """The documents behind a place, each with whether what it comes from is still said."""
     for page in pages_of(scope, size, after):
-        said = {document.memory_id for document in still_said(scope.tenant, page, ref_of)}
+        said = {document.memory_id for document in with_existing_sources(scope.tenant, page, source_ref_of)}
         yield from ((document, document.memory_id in said) for document in page)
 
 

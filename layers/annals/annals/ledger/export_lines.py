@@ -97,7 +97,7 @@ def read_line(text: str | bytes) -> Header | Entry | DamagedEntry:
     try:
         values = json.loads(text)
         if isinstance(values, dict) and "damaged" in values:
-            _demand(values, DAMAGED)
+            _require(values, DAMAGED)
             return DamagedEntry("", values["sk"], values["damaged"])
         if isinstance(values, dict) and "format" in values:
             return _header(values)
@@ -120,7 +120,7 @@ def _show_record(record: Record) -> dict[str, Any]:
 def _header(values: dict[str, Any]) -> Header:
     if values["format"] != FORMAT:
         raise DamagedLine(f"this is format {values['format']!r}; known is {FORMAT}")
-    _demand(values, HEADER, KNOWN)
+    _require(values, HEADER, KNOWN)
     at = from_rfc3339(values["exportedAt"])
     header = Header(values["pk"], _place(values), values["messageCount"], at, _known(values))
     if header.conversation_id != values["conversationId"]:
@@ -135,12 +135,12 @@ def _place(values: dict[str, Any]) -> Checkpoint:
 def _known(values: dict[str, Any]) -> Checkpoint | None:
     if "known" not in values:
         return None
-    _demand(values["known"], SEEN)
+    _require(values["known"], SEEN)
     return _place(values["known"])
 
 
 def _entry(values: Any) -> Entry:
-    _demand(values, ENTRY, COPIES)
+    _require(values, ENTRY, COPIES)
     if not values["records"]:
         raise DamagedLine("the entry has no records")
     return Entry(
@@ -158,7 +158,7 @@ def _entry(values: Any) -> Entry:
 
 
 def _record(values: Any) -> Record:
-    _demand(values, RECORD, SAID)
+    _require(values, RECORD, SAID)
     salt, body = values.get("salt"), values.get("body")
     return Record(
         seq=values["seq"],
@@ -169,7 +169,7 @@ def _record(values: Any) -> Record:
     )
 
 
-def _demand(values: Any, fields: dict[str, Any], optional: dict[str, Any] | None = None) -> None:
+def _require(values: Any, fields: dict[str, Any], optional: dict[str, Any] | None = None) -> None:
     """Raise DamagedLine unless this is an object with these fields, each of its type, and no others."""
     if not isinstance(values, dict):
         raise DamagedLine("it is no JSON object")

@@ -13,22 +13,22 @@ from typing import Any
 from annals.access.caller import Caller
 from annals.api.query import read_flag
 from annals.conversations.formats import CSV, keeps_formulas
-from annals.conversations.genesis import read_genesis
-from annals.conversations.read import demand_tail
-from annals.database.damage import readable
+from annals.conversations.genesis import get_genesis
+from annals.conversations.read import get_tail
+from annals.database.damage import decode_readable
 from annals.database.state import read_items
-from annals.errors import ConversationErased, ConversationNotFound, Damaged, DamagedEntry, InvalidInput
+from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, DamagedItem, InvalidInput
 from annals.ledger.keys import conversation_pk
-from annals.ledger.read import find_readable
-from annals.memory.facts.documents import fact_document, is_fact, known_of
-from annals.memory.facts.fact_items import SUPERSEDED, read_known
-from annals.memory.memories.export_formats import CSV_AS_SAID, FORMATS, Format
-from annals.memory.memories.listing import pages_of, read_filter, scope_of
+from annals.ledger.read import read_readable_records
+from annals.memory.facts.fact_documents import from_fact_document, is_fact, to_fact_document
+from annals.memory.facts.fact_items import SUPERSEDED, find_dated_fact
+from annals.memory.memories.memory_export_formats import FORMATS, UNGUARDED_CSV, Format
 from annals.memory.memories.memory_items import ARCHIVED, Address, StoredMemory, from_memory_item, split_raw_id
-from annals.memory.memories.presenters import show_document, show_memory
-from annals.memory.memories.raw import memories_of
-from annals.memory.memories.sources import ref_of, still_said
+from annals.memory.memories.memory_lists import pages_of, read_filter, scope_of
+from annals.memory.memories.presenters import present_document, present_memory
+from annals.memory.memories.raw_memories import memories_of
 from annals.memory.memories.store import previous_versions
+from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search.documents import Document
 from annals.search.protocol import Scope
 
@@ -65,7 +65,7 @@ class MemoryExport:
 
     def _as_stored(self, page: Sequence[Document]) -> Iterator[Mapping[str, Any]]:
         """The memories of a page as they are stored now, but for those that are gone, or of another status since."""
-        page = still_said(self.scope.tenant, page, ref_of)
+        page = with_existing_sources(self.scope.tenant, page, source_ref_of)
         stored = _read_stored(self.scope.tenant, page)
         with ThreadPoolExecutor(READERS) as readers:
             for shown in readers.map(lambda document: self._show(document, stored), page):
@@ -78,11 +78,14 @@ class MemoryExport:
         memory = stored.get(document.memory_id)
         if memory is None:
             return None
-        shown = show_memory(memory)
+        shown = present_memory(memory)
         if not self.with_versions:
             return shown
         previous = previous_versions(memory) if memory.version > 1 else []
-        return {**shown, "previousVersions": [show_memory(each) for each in previous if each.version < memory.version]}
+        return {
+            **shown,
+            "previousVersions": [present_memory(each) for each in previous if each.version < memory.version],
+        }
 
 
 def read_export(caller: Caller, query: Mapping[str, str]) -> MemoryExport:
@@ -95,19 +98,19 @@ def read_export(caller: Caller, query: Mapping[str, str]) -> MemoryExport:
     return MemoryExport(
         scope_of(caller, query.get("memorySpaceId"), said),
         (said.status, *beside),
-        CSV_AS_SAID if keeps_formulas(query) and name == CSV else FORMATS[name],
+        UNGUARDED_CSV if keeps_formulas(query) and name == CSV else FORMATS[name],
         read_flag(query, "includeVersions"),
     )
 
 
 def _show_fact(document: Document) -> Mapping[str, Any] | None:
     """A fact as it is stored now; its place follows from what never changes of it. One that is damaged is left out."""
-    fact = known_of(document)[0]
+    fact = from_fact_document(document)[0]
     try:
-        known = read_known(fact.pk, fact.sk)
-    except Damaged:
+        known = find_dated_fact(fact.pk, fact.sk)
+    except DamagedItem:
         return None
-    return {**show_document(fact_document(known))} if known else None
+    return {**present_document(to_fact_document(known))} if known else None
 
 
 def _read_stored(tenant: str, page: Sequence[Document]) -> dict[str, StoredMemory]:
@@ -116,7 +119,7 @@ def _read_stored(tenant: str, page: Sequence[Document]) -> dict[str, StoredMemor
     An item of its own speaks for a message that was changed, as long as the message's words are there.
     """
     keys = [Address.of(tenant, each.memory_id).current for each in page if not is_fact(each)]
-    items = {each.memory_id: each for each in readable(read_items(keys, consistent=True), from_memory_item)}
+    items = {each.memory_id: each for each in decode_readable(read_items(keys, consistent=True), from_memory_item)}
     stored = _read_messages(tenant, page)
     return stored | {name: each for name, each in items.items() if name in stored or split_raw_id(name) is None}
 
@@ -134,12 +137,12 @@ def _read_messages(tenant: str, page: Sequence[Document]) -> dict[str, StoredMem
 def _messages_of(tenant: str, conversation_id: str, seqs: Sequence[int]) -> Iterator[StoredMemory]:
     """Messages of a conversation as memories, these and some near them; none of one that is erased."""
     try:
-        demand_tail(tenant, conversation_id)
-        genesis = read_genesis(tenant, conversation_id)
+        get_tail(tenant, conversation_id)
+        genesis = get_genesis(tenant, conversation_id)
     except (ConversationErased, ConversationNotFound, DamagedEntry):
         return
     for first, last in _ranges(seqs):
-        for entry in find_readable(conversation_pk(tenant, conversation_id), first, last):
+        for entry in read_readable_records(conversation_pk(tenant, conversation_id), first, last):
             yield from memories_of(entry, genesis)
 
 

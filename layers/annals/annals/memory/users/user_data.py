@@ -13,23 +13,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from annals.access.caller import Caller
-from annals.conversations.filters import from_json
-from annals.conversations.lists import Selection, every_match
-from annals.conversations.read import space_of
+from annals.conversations.filters import filter_from_json
+from annals.conversations.lists import Selection, walk_matches
+from annals.conversations.read import get_conversation_space
 from annals.database.dynamodb import Item
-from annals.errors import ConversationNotFound, Damaged, NotFound
+from annals.errors import ConversationNotFound, DamagedItem, NotFound
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.ledger.keys import seq_of_sk
-from annals.ledger.salvage import said_in_damaged
+from annals.ledger.salvage import salvage_bodies
 from annals.ledger.scrub import is_scrubbed
 from annals.memory import adapters
-from annals.memory.facts.fact_items import Known
+from annals.memory.facts.fact_items import DatedFact
 from annals.memory.facts.store import damaged_facts_of, facts_of, is_fact_id, read_fact
 from annals.memory.memories.memory_items import StoredMemory
-from annals.memory.memories.raw import said_in
+from annals.memory.memories.raw_memories import said_in
 from annals.memory.memories.references import memories_of
 from annals.memory.memories.store import read_memory
-from annals.memory.users.traces import CONVERSATION, SINGLE, SPACE, is_own, read_traces
+from annals.memory.user_traces import CONVERSATION, SINGLE, SPACE, is_conversation_user, read_traces
 from annals.search.documents import Document
 from annals.search.protocol import Filters, Scope
 
@@ -39,11 +39,11 @@ PAGE = 200
 Place = tuple[int, str]
 """Where a walk through the index is: the time and the id of the last document."""
 
-Thing = StoredMemory | Known
+MemoryOrFact = StoredMemory | DatedFact
 
 
 @dataclass(frozen=True)
-class Person:
+class UserData:
     """A person, as far as a caller may see them."""
 
     caller: Caller
@@ -57,18 +57,22 @@ class Person:
         """The ids of the conversations of which they are the user, erased ones among them, each once."""
         seen: set[str] = set()
         for conversation_id in read_traces(self.tenant, self.user_id, CONVERSATION):
-            if is_own(self.tenant, self.user_id, conversation_id) and self._may_look_into(conversation_id):
+            if is_conversation_user(self.tenant, self.user_id, conversation_id) and self._may_look_into(
+                conversation_id
+            ):
                 seen.add(conversation_id)
                 yield conversation_id
-        chosen = from_json({"participants": {"userId": self.user_id}})
-        for head in every_match(Selection(self.tenant, self.caller.spaces, chosen)):
+        chosen = filter_from_json({"participants": {"userId": self.user_id}})
+        for head in walk_matches(Selection(self.tenant, self.caller.spaces, chosen)):
             if head.genesis.conversation_id not in seen:
                 yield head.genesis.conversation_id
 
     def conversations_of_others(self) -> Iterator[str]:
         """The ids of other conversations in which they spoke, or something was made of them."""
         for conversation_id in read_traces(self.tenant, self.user_id, CONVERSATION):
-            if not is_own(self.tenant, self.user_id, conversation_id) and self._may_look_into(conversation_id):
+            if not is_conversation_user(self.tenant, self.user_id, conversation_id) and self._may_look_into(
+                conversation_id
+            ):
                 yield conversation_id
 
     def said_in(self, entry: Entry) -> list[Record]:
@@ -76,32 +80,32 @@ class Person:
         kinds = (MESSAGE, PREAMBLE)
         return [each for each in entry.records if each.kind in kinds and said_in(each).get("userId") == self.user_id]
 
-    def may_have_said(self, item: Item) -> list[int]:
+    def possible_seqs(self, item: Item) -> list[int]:
         """The seqs of what they said in an item of the ledger, or of what nobody can tell any more who said it."""
         first = seq_of_sk(item["sk"]["S"])
         if first is None or is_scrubbed(item):
             return []
         return [
             first + place
-            for place, said in enumerate(said_in_damaged(item))
+            for place, said in enumerate(salvage_bodies(item))
             if said is None or (said.get("userId") == self.user_id and said.get("status") != "redacted")
         ]
 
-    def made_in(self, conversation_id: str) -> Iterator[Thing]:
+    def memories_made_in(self, conversation_id: str) -> Iterator[MemoryOrFact]:
         """The facts and memories of theirs that were made of another one's conversation, and can be read."""
         yield from (known for known in facts_of(self.tenant, conversation_id) if self._is_theirs(known))
         for memory_id in memories_of(self.tenant, conversation_id):
-            with suppress(Damaged):
+            with suppress(DamagedItem):
                 if found := self.thing(memory_id):
                     yield found
 
-    def damaged_in(self, conversation_id: str) -> Iterator[str]:
+    def damaged_ids_in(self, conversation_id: str) -> Iterator[str]:
         """The ids of what was made of a conversation and cannot be read, so that nobody can tell whose it is."""
         yield from damaged_facts_of(self.tenant, conversation_id)
         for memory_id in memories_of(self.tenant, conversation_id):
             try:
                 self.thing(memory_id)
-            except Damaged:
+            except DamagedItem:
                 yield memory_id
 
     def singles(self) -> Iterator[str]:
@@ -120,7 +124,7 @@ class Person:
             yield from page
             after = (page[-1].at, page[-1].memory_id)
 
-    def thing(self, memory_id: str) -> Thing | None:
+    def thing(self, memory_id: str) -> MemoryOrFact | None:
         """The memory or fact of an id as the tables hold it, if it is theirs; None for what is not, or is gone.
 
         Raises Damaged.
@@ -131,17 +135,19 @@ class Person:
             return None
         return found if self._is_theirs(found) else None
 
-    def _is_theirs(self, thing: Thing) -> bool:
-        stored = thing.fact if isinstance(thing, Known) else thing
+    def _is_theirs(self, thing: MemoryOrFact) -> bool:
+        stored = thing.fact if isinstance(thing, DatedFact) else thing
         return stored.user_id == self.user_id and self.caller.may_see(stored.memory_space_id)
 
     def _may_look_into(self, conversation_id: str) -> bool:
         try:
-            return self.caller.spaces is None or space_of(self.tenant, conversation_id) in self.caller.spaces
-        except (ConversationNotFound, Damaged):
+            return (
+                self.caller.spaces is None or get_conversation_space(self.tenant, conversation_id) in self.caller.spaces
+            )
+        except (ConversationNotFound, DamagedItem):
             return False
 
 
-def id_of(thing: Thing) -> str:
+def memory_id_of(thing: MemoryOrFact) -> str:
     """The id of a memory or a fact."""
-    return thing.fact.fact_id if isinstance(thing, Known) else thing.memory_id
+    return thing.fact.fact_id if isinstance(thing, DatedFact) else thing.memory_id

@@ -12,31 +12,31 @@ from typing import Any
 from annals.database.dynamodb import Item, client, to_item
 from annals.settings import settings
 
-WITHDRAWN = "WITHDRAWN"
+REDACTION_VERSION = "WITHDRAWN"
 """The sort key of a conversation's mark; without one, nothing of it was redacted."""
 
 
-def withdrawal_key(pk: str) -> Item:
+def redaction_version_key(pk: str) -> Item:
     """The key of a conversation's mark."""
-    return {"pk": {"S": pk}, "sk": {"S": WITHDRAWN}}
+    return {"pk": {"S": pk}, "sk": {"S": REDACTION_VERSION}}
 
 
-def withdrawal_put(pk: str) -> dict[str, Any]:
+def redaction_version_put(pk: str) -> dict[str, Any]:
     """The part of a transaction that says that something is redacted: a new mark."""
-    item = {**withdrawal_key(pk), **to_item({"mark": secrets.token_hex(8)})}
+    item = {**redaction_version_key(pk), **to_item({"mark": secrets.token_hex(8)})}
     return {"Put": {"TableName": settings().state_table, "Item": item}}
 
 
-def read_withdrawal(pk: str) -> str | None:
+def find_redaction_version(pk: str) -> str | None:
     """A conversation's mark, None where nothing was redacted. Strongly consistent."""
-    key = withdrawal_key(pk)
+    key = redaction_version_key(pk)
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
     return item["mark"]["S"] if item else None
 
 
-def nothing_withdrawn_check(pk: str, mark: str | None) -> dict[str, Any]:
+def not_redacted_since_check(pk: str, mark: str | None) -> dict[str, Any]:
     """The part of a transaction that demands that nothing was redacted since a mark was read."""
-    check: dict[str, Any] = {"TableName": settings().state_table, "Key": withdrawal_key(pk)}
+    check: dict[str, Any] = {"TableName": settings().state_table, "Key": redaction_version_key(pk)}
     if mark is None:
         return {"ConditionCheck": {**check, "ConditionExpression": "attribute_not_exists(pk)"}}
     values = {":mark": {"S": mark}}

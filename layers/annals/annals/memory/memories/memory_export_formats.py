@@ -60,5 +60,5 @@ FORMATS = {
 }
 """The formats by name."""
 
-CSV_AS_SAID = replace(FORMATS[CSV], write=partial(_csv, guard=False))
+UNGUARDED_CSV = replace(FORMATS[CSV], write=partial(_csv, guard=False))
 """CSV in which formulas are kept."""

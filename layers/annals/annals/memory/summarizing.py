@@ -15,8 +15,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from annals.conversations.read import demand_tail
-from annals.conversations.summaries import Summary, read_summary, to_summary_item
+from annals.conversations.read import get_tail
+from annals.conversations.summary_store import Summary, find_summary, to_summary_item
 from annals.database.dynamodb import client
 from annals.database.retries import tries
 from annals.errors import AnnalsError, AppendConflict, NothingToSummarize
@@ -60,9 +60,9 @@ def summarize(tenant: str, conversation_id: str, *, model: str | None = None, bu
     ChatUnavailable : no model wrote a summary; the one before stays
     AppendConflict : something was redacted meanwhile, or others kept writing
     """
-    tail, pk = demand_tail(tenant, conversation_id), conversation_pk(tenant, conversation_id)
+    tail, pk = get_tail(tenant, conversation_id), conversation_pk(tenant, conversation_id)
     deadline = time.monotonic() + budget_s
-    found = read_summary(pk)
+    found = find_summary(pk)
     for batch in _batches(pk, found.to_seq if found else 0, tail):
         if found and time.monotonic() > deadline - budget_s / 2:
             break
@@ -99,7 +99,7 @@ def _is_due(pk: str, every: int) -> bool:
     tail = read_tail(pk)
     if tail is None or tail.count < every:
         return False
-    found = read_summary(pk)
+    found = find_summary(pk)
     return tail.count - (found.count if found else 0) >= every
 
 
@@ -153,7 +153,7 @@ def _store(pk: str, tail: Tail, summary: Summary) -> Summary:
                 raise
             grown, overtaken = (reason["Code"] for reason in error.response["CancellationReasons"])
             if overtaken == "ConditionalCheckFailed":
-                return read_summary(pk) or summary
+                return find_summary(pk) or summary
             if not {grown, overtaken} <= RETRIED_REASONS | {"ConditionalCheckFailed"}:
                 raise
             tail = _tail_of_messages(pk, tail)
@@ -168,7 +168,7 @@ def _tail_of_messages(pk: str, since: Tail) -> Tail:
     Raises ConversationErased, and AppendConflict where something else came: it may have been a redaction.
     """
     tenant, conversation_id = split_conversation_pk(pk)
-    tail = demand_tail(tenant, conversation_id)
+    tail = get_tail(tenant, conversation_id)
     if any(
         entry.seq > since.seq and entry.records[0].kind != MESSAGE
         for entry in read_records(pk, since.seq + 1, tail.seq)

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Any, cast
 
 from annals.access.caller import Caller
-from annals.conversations.read import demand_space, demand_tail
+from annals.conversations.read import get_tail, require_space
 from annals.errors import InvalidInput
 from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
 from annals.memory.indexing.indexer import catch_up
 from annals.memory.memories.models import SearchFilter
-from annals.memory.memories.presenters import show_document
-from annals.memory.memories.sources import ref_of, still_said
+from annals.memory.memories.presenters import present_document
 from annals.memory.recall.models import Hit, Search
+from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.providers.embedding import Embedder
 from annals.search import engine
 from annals.search.protocol import Filters, OneOf
@@ -43,7 +43,7 @@ def search_memories(
     InvalidInput : the question says too little, or an embedding that does not fit the index
     SearchUnavailable : the index or the embedding model does not answer
     """
-    asked.demand_question()
+    asked.require_question()
     if asked.consistent:
         _make_consistent(caller, asked)
     request = engine.SearchRequest(
@@ -59,7 +59,9 @@ def search_memories(
         explain=asked.explain,
     )
     hits = engine.search(adapters.index(), embedder or adapters.embedder(), request, adapters.reranker())
-    return [show_hit(hit) for hit in still_said(caller.tenant, hits, lambda hit: ref_of(hit.document))]
+    return [
+        present_hit(hit) for hit in with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))
+    ]
 
 
 def _make_consistent(caller: Caller, asked: Search) -> None:
@@ -68,8 +70,8 @@ def _make_consistent(caller: Caller, asked: Search) -> None:
     if conversation_id is None:
         detail = "A consistent search needs filter.conversationId."
         raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="filter.conversationId")
-    demand_space(caller.tenant, conversation_id, caller.spaces)
-    demand_tail(caller.tenant, conversation_id)
+    require_space(caller.tenant, conversation_id, caller.spaces)
+    get_tail(caller.tenant, conversation_id)
     catch_up(adapters.index(), adapters.embedder(), conversation_pk(caller.tenant, conversation_id))
 
 
@@ -105,10 +107,10 @@ def _flat(metadata: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, An
             yield f"{path}{name}", value
 
 
-def show_hit(hit: engine.Hit) -> Hit:
+def present_hit(hit: engine.Hit) -> Hit:
     """A hit as the API shows it."""
     found = hit.document
-    shown: dict[str, object] = {**show_document(found), "score": hit.score, "snippet": hit.snippet}
+    shown: dict[str, object] = {**present_document(found), "score": hit.score, "snippet": hit.snippet}
     if found.role is not None:
         shown["role"] = found.role
     if name := found.speaker or found.sender:

@@ -22,16 +22,16 @@ from itertools import chain, islice
 
 from annals import telemetry
 from annals.access.caller import Caller
-from annals.conversations.heads import drop_state
-from annals.conversations.receipts import find_receipt, lease, receipt_id
-from annals.database.damage import readable
+from annals.conversations.heads import delete_conversation_state
+from annals.conversations.receipts import find_receipt, lease_end, receipt_id
+from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item
 from annals.database.state import empty_partition, read_partition
 from annals.errors import (
     ConversationErased,
     ConversationNotFound,
-    Damaged,
     DamagedEntry,
+    DamagedItem,
     Forbidden,
     NotFound,
     Unavailable,
@@ -43,24 +43,24 @@ from annals.ledger.messages import message_id
 from annals.ledger.read import entry_items
 from annals.ledger.tail import salvage_tail
 from annals.memory.erasure.conversation_erasure import erase
-from annals.memory.erasure.message_redaction import withdraw
-from annals.memory.erasure.person_receipts import (
-    PersonReceipt,
-    drop_late,
-    find_late,
-    find_person_receipt,
-    note_conversation,
-    person_receipt_id,
-    store_person_receipt,
-    sum_of_conversations,
+from annals.memory.erasure.message_redaction import redact_with_derived
+from annals.memory.erasure.user_receipts import (
+    UserReceipt,
+    delete_repeat_request,
+    find_repeat_request,
+    find_user_receipt,
+    put_conversation_note,
+    store_user_receipt,
+    sum_conversation_notes,
+    user_receipt_id,
 )
-from annals.memory.facts.fact_items import Known
-from annals.memory.facts.store import delete_fact, forget_damaged_fact, is_fact_id
+from annals.memory.facts.fact_items import DatedFact
+from annals.memory.facts.store import delete_damaged_fact_by_id, delete_fact, is_fact_id
 from annals.memory.memories.memory_items import from_memory_item, split_raw_id, split_user_memory_id, user_memories_pk
-from annals.memory.memories.store import delete_damaged, delete_memory, find_damaged
-from annals.memory.spaces import find_participant, remove_participant
-from annals.memory.users.person import Person, Thing, id_of
-from annals.memory.users.traces import CONVERSATION, SINGLE, SPACE, drop_trace, is_own, put_trace
+from annals.memory.memories.store import delete_damaged_memory, delete_memory, find_damaged_memory
+from annals.memory.spaces import delete_participant, find_participant
+from annals.memory.user_traces import CONVERSATION, SINGLE, SPACE, delete_trace, is_conversation_user, put_trace
+from annals.memory.users.user_data import MemoryOrFact, UserData, memory_id_of
 from annals.search.documents import Document
 from annals.search.turns import memory_id
 from annals.times import now_ms
@@ -77,7 +77,7 @@ STRIDE = 2_000
 REASON = "The person was erased."
 
 
-def erase_person(caller: Caller, user_id: str, budget_s: float) -> PersonReceipt:
+def erase_person(caller: Caller, user_id: str, budget_s: float) -> UserReceipt:
     """Erase a person as far as the time goes; what is left over is handed to the stream's function.
 
     Asked again, it goes on where the last try ended; once that one is done, it looks for what came since.
@@ -89,16 +89,16 @@ def erase_person(caller: Caller, user_id: str, budget_s: float) -> PersonReceipt
     """
     if caller.spaces is not None:
         raise Forbidden("A person is erased everywhere, which needs a key for all memory spaces.")
-    name = person_receipt_id(caller.tenant, user_id)
-    found = find_person_receipt(caller.tenant, name)
+    name = user_receipt_id(caller.tenant, user_id)
+    found = find_user_receipt(caller.tenant, name)
     if found is None or found.erased_at is not None:
-        found = store_person_receipt(_begun(found, caller, user_id, name, budget_s))
-    return proceed_with_person(found, budget_s)
+        found = store_user_receipt(_begun(found, caller, user_id, name, budget_s))
+    return continue_user_erasure(found, budget_s)
 
 
-def _begun(earlier: PersonReceipt | None, caller: Caller, user_id: str, name: str, budget_s: float) -> PersonReceipt:
+def _begun(earlier: UserReceipt | None, caller: Caller, user_id: str, name: str, budget_s: float) -> UserReceipt:
     """The receipt of an erasure that begins; what an earlier one took away stays in it."""
-    at, until = now_ms(), lease(budget_s)
+    at, until = now_ms(), lease_end(budget_s)
     if earlier:
         return replace(
             earlier,
@@ -110,7 +110,7 @@ def _begun(earlier: PersonReceipt | None, caller: Caller, user_id: str, name: st
             erased_at=None,
             round=1,
         )
-    return PersonReceipt(
+    return UserReceipt(
         tenant=caller.tenant,
         receipt_id=name,
         user_id=user_id,
@@ -121,57 +121,57 @@ def _begun(earlier: PersonReceipt | None, caller: Caller, user_id: str, name: st
     )
 
 
-def proceed_with_person(receipt: PersonReceipt, budget_s: float) -> PersonReceipt:
+def continue_user_erasure(receipt: UserReceipt, budget_s: float) -> UserReceipt:
     """Go on with a person's erasure for some seconds, and store how far it came."""
     if receipt.user_id is None:
         return receipt
     deadline = time.monotonic() + budget_s
-    erasure = Erasure(Person(Caller(receipt.tenant, receipt.by, frozenset()), receipt.user_id), receipt.receipt_id)
-    receipt = replace(receipt, leased_until=lease(budget_s))
+    erasure = Erasure(UserData(Caller(receipt.tenant, receipt.by, frozenset()), receipt.user_id), receipt.receipt_id)
+    receipt = replace(receipt, leased_until=lease_end(budget_s))
     while receipt.stage != DONE:
         if receipt.pending:
             left = erasure.take(receipt, deadline)
-            receipt = store_person_receipt(replace(receipt, pending=left))
+            receipt = store_user_receipt(replace(receipt, pending=left))
         else:
-            receipt = store_person_receipt(erasure.plan(receipt))
+            receipt = store_user_receipt(erasure.plan(receipt))
         if time.monotonic() > deadline and receipt.stage != DONE:
             telemetry.count("ErasuresPending")
-            return store_person_receipt(replace(receipt, leased_until=0))
-    within = sum_of_conversations(receipt.tenant, receipt.receipt_id)
+            return store_user_receipt(replace(receipt, leased_until=0))
+    within = sum_conversation_notes(receipt.tenant, receipt.receipt_id)
     done = replace(receipt, user_id=None, after=None, leased_until=0, erased_at=now_ms(), within=within)
-    return store_person_receipt(done)
+    return store_user_receipt(done)
 
 
-def erase_late(tenant: str, receipt_id: str, budget_s: float) -> None:
+def repeat_user_erasure(tenant: str, receipt_id: str, budget_s: float) -> None:
     """Erase a person once more if something of theirs came too late to be seen.
 
     Raises Unavailable where that has to be done again: it takes longer, or something else came too late.
     """
-    asked, receipt = find_late(tenant, receipt_id), find_person_receipt(tenant, receipt_id)
+    asked, receipt = find_repeat_request(tenant, receipt_id), find_user_receipt(tenant, receipt_id)
     if asked is None or receipt is None:
         return
     done = erase_person(Caller(tenant, receipt.by, frozenset()), asked.user_id, budget_s)
     # An erasure that was going on already may have passed what came late.
     was_going_on = receipt.erased_at is None
-    if was_going_on or done.erased_at is None or not drop_late(tenant, receipt_id, asked):
+    if was_going_on or done.erased_at is None or not delete_repeat_request(tenant, receipt_id, asked):
         raise Unavailable("The person is to be erased once more.")
 
 
 def _is_readable(item: Item) -> bool:
-    return any(True for _ in readable([item], from_memory_item))
+    return any(True for _ in decode_readable([item], from_memory_item))
 
 
 class Erasure:
     """The work on one person, for a caller who may see all that there is."""
 
-    def __init__(self, person: Person, receipt_id: str) -> None:
+    def __init__(self, person: UserData, receipt_id: str) -> None:
         self._person = person
         self._tenant = person.tenant
         self._user_id = person.user_id
         self._by = person.caller.key_id
         self._receipt_id = receipt_id
 
-    def plan(self, receipt: PersonReceipt) -> PersonReceipt:
+    def plan(self, receipt: UserReceipt) -> UserReceipt:
         """The receipt with what comes next, counted; the next stage's where a stage is at its end."""
         if receipt.stage == OWN_MEMORIES:
             return replace(receipt, stage=MESSAGES, after=None)
@@ -184,7 +184,7 @@ class Erasure:
         # Also where a former version had other stages: what there still is, is found anew.
         return self._plan_conversations(receipt)
 
-    def _plan_conversations(self, receipt: PersonReceipt) -> PersonReceipt:
+    def _plan_conversations(self, receipt: UserReceipt) -> UserReceipt:
         names = (name for name in self._person.conversations() if self._is_left(name))
         if found := tuple(islice(names, BATCH)):
             counted = receipt.conversations + len(found)
@@ -207,7 +207,7 @@ class Erasure:
             return False
         return True
 
-    def _plan_messages(self, receipt: PersonReceipt) -> PersonReceipt:
+    def _plan_messages(self, receipt: UserReceipt) -> UserReceipt:
         """What comes next in the conversations of others, one after the other."""
         if receipt.after is None:
             name = next(self._person.conversations_of_others(), None)
@@ -215,14 +215,14 @@ class Erasure:
         seq, name = receipt.after
         if seq == 0:
             # Before anything is read: what is said from now on leaves a trace anew.
-            drop_trace(self._tenant, self._user_id, CONVERSATION, name)
+            delete_trace(self._tenant, self._user_id, CONVERSATION, name)
         found, reached, damaged = self._read(name, seq)
         if reached > seq:
             messages = receipt.messages + len(found)
             damaged += receipt.damaged
             return replace(receipt, pending=found, after=(reached, name), messages=messages, damaged=damaged)
-        made = tuple(islice(map(id_of, self._person.made_in(name)), BATCH))
-        unreadable = () if made else tuple(islice(self._person.damaged_in(name), BATCH))
+        made = tuple(islice(map(memory_id_of, self._person.memories_made_in(name)), BATCH))
+        unreadable = () if made else tuple(islice(self._person.damaged_ids_in(name), BATCH))
         names = (*made, *unreadable)
         facts = sum(map(is_fact_id, names))
         return replace(
@@ -253,13 +253,13 @@ class Erasure:
             found = [seq for seq in found if seq < first]
             if len(found) >= BATCH or reached >= behind + STRIDE:
                 break
-            seqs = self._person.may_have_said(item)
+            seqs = self._person.possible_seqs(item)
             found += seqs
             damaged += bool(seqs) and isinstance(check_ledger_item(item), DamagedEntry)
             reached = first
         return tuple(memory_id(conversation_id, seq) for seq in found), reached, damaged
 
-    def _plan_singles(self, receipt: PersonReceipt) -> PersonReceipt:
+    def _plan_singles(self, receipt: UserReceipt) -> UserReceipt:
         spaces = (f"{SPACE}{name}" for name in self._person.spaces())
         names = tuple(islice(chain(self._person.singles(), spaces), BATCH))
         if not names:
@@ -282,7 +282,7 @@ class Erasure:
     def _is_damaged(self, name: str) -> bool:
         try:
             self._find(name)
-        except Damaged:
+        except DamagedItem:
             return True
         return False
 
@@ -292,7 +292,7 @@ class Erasure:
             return find_participant(self._tenant, name.removeprefix(SPACE), self._user_id)
         return self._person.thing(name)
 
-    def _plan_by_index(self, receipt: PersonReceipt) -> PersonReceipt:
+    def _plan_by_index(self, receipt: UserReceipt) -> UserReceipt:
         """Have traces of what the index holds of the person, if the tables hold it still; then go through them."""
         found = list(islice(self._person.documents(receipt.after), BATCH))
         if not found:
@@ -304,12 +304,12 @@ class Erasure:
     def _trace(self, document: Document) -> None:
         if raw := split_raw_id(document.memory_id):
             tail = salvage_tail(conversation_pk(self._tenant, raw[0]))
-            if tail and tail.state != ERASED and not is_own(self._tenant, self._user_id, raw[0]):
+            if tail and tail.state != ERASED and not is_conversation_user(self._tenant, self._user_id, raw[0]):
                 put_trace(self._tenant, self._user_id, CONVERSATION, raw[0])
         elif not split_user_memory_id(document.memory_id) and self._kind(document.memory_id) != "nothing":
             put_trace(self._tenant, self._user_id, SINGLE, document.memory_id)
 
-    def take(self, receipt: PersonReceipt, deadline: float) -> tuple[str, ...]:
+    def take(self, receipt: UserReceipt, deadline: float) -> tuple[str, ...]:
         """Do what is pending, and return what is left of it when the time is over."""
         stage, pending = receipt.stage, receipt.pending
         within = receipt.after[1] if stage == MESSAGES and receipt.after else None
@@ -337,34 +337,34 @@ class Erasure:
             return True
         if receipt.erased_at is None:
             return False
-        note_conversation(self._receipt_id, receipt)
+        put_conversation_note(self._receipt_id, receipt)
         self._drop(conversation_id)
         return True
 
     def _drop(self, conversation_id: str) -> None:
         """Drop what leads to a conversation that is gone."""
-        drop_state(conversation_pk(self._tenant, conversation_id))
-        drop_trace(self._tenant, self._user_id, CONVERSATION, conversation_id)
+        delete_conversation_state(conversation_pk(self._tenant, conversation_id))
+        delete_trace(self._tenant, self._user_id, CONVERSATION, conversation_id)
 
     def _forget(self, name: str, within: str | None) -> bool:
         """Redact a message, delete a memory or a fact, leave a space; what is gone already is no error."""
         if name.startswith(SPACE):
             space = name.removeprefix(SPACE)
-            drop_trace(self._tenant, self._user_id, SPACE, space)
-            remove_participant(self._tenant, space, self._user_id)
+            delete_trace(self._tenant, self._user_id, SPACE, space)
+            delete_participant(self._tenant, space, self._user_id)
         elif raw := split_raw_id(name):
             with suppress(NotFound, ConversationErased):
-                withdraw(self._tenant, raw[0], message_id(raw[1]), REASON, self._by)
+                redact_with_derived(self._tenant, raw[0], message_id(raw[1]), REASON, self._by)
         else:
             try:
                 self._delete(self._person.thing(name))
-            except Damaged:
+            except DamagedItem:
                 self._delete_damaged(name, within)
-            drop_trace(self._tenant, self._user_id, SINGLE, name)
+            delete_trace(self._tenant, self._user_id, SINGLE, name)
         return True
 
-    def _delete(self, thing: Thing | None) -> None:
-        if isinstance(thing, Known):
+    def _delete(self, thing: MemoryOrFact | None) -> None:
+        if isinstance(thing, DatedFact):
             delete_fact(thing.fact)
         elif thing:
             delete_memory(thing)
@@ -372,6 +372,6 @@ class Erasure:
     def _delete_damaged(self, name: str, within: str | None) -> None:
         """Delete a memory or a fact that cannot be read, be it of a conversation."""
         if is_fact_id(name):
-            forget_damaged_fact(self._tenant, name, within)
-        elif memory := find_damaged(self._tenant, name):
-            delete_damaged(memory)
+            delete_damaged_fact_by_id(self._tenant, name, within)
+        elif memory := find_damaged_memory(self._tenant, name):
+            delete_damaged_memory(memory)
