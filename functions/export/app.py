@@ -20,7 +20,7 @@ from annals.memory.users.user_export import export_person
 
 async def export_conversation(request: Request) -> Response:
     """One conversation as a file."""
-    caller, query = asgi.caller(request).require_scope("read"), asgi.read_query_params(request)
+    caller, query = asgi.get_caller(request).require_scope("read"), asgi.read_query_params(request)
     require_known(query, OPTIONS)
     options = read_options(query)
     conversation_id = asgi.path_id(request, "conversationId")
@@ -30,7 +30,7 @@ async def export_conversation(request: Request) -> Response:
 
 async def export_conversations(request: Request) -> Response:
     """All conversations that a filter matches as one file."""
-    caller, query = asgi.caller(request).require_scope("read"), asgi.read_query_params(request)
+    caller, query = asgi.get_caller(request).require_scope("read"), asgi.read_query_params(request)
     options = read_options(query)
     chosen = Selection(caller.tenant, caller.spaces, filter_from_query(query, *OPTIONS))
     pieces = export_many(chosen, options)
@@ -39,14 +39,14 @@ async def export_conversations(request: Request) -> Response:
 
 async def export_memories(request: Request) -> Response:
     """All memories that a filter matches as one file."""
-    caller = asgi.caller(request).require_scope("read")
+    caller = asgi.get_caller(request).require_scope("read")
     export = read_export(caller, asgi.read_query_params(request))
     return await download(export.pieces(), export.format.content_type, f"memories{export.format.suffix}")
 
 
 async def export_user(request: Request) -> Response:
     """All that there is of a person as JSON lines."""
-    caller = asgi.caller(request).require_scope("read")
+    caller = asgi.get_caller(request).require_scope("read")
     require_known(asgi.read_query_params(request), ())
     user_id = asgi.path_id(request, "userId")
     return await download(export_person(caller, user_id), NDJSON, f"{user_id}.jsonl")

@@ -33,7 +33,7 @@ PATH = "/v1/memory/remember-stream"
 
 async def remember_stream(request: Request) -> Response:
     """Store the user's message, then stream the model's reply while it is made."""
-    caller = asgi.caller(request).require_scope("write")
+    caller = asgi.get_caller(request).require_scope("write")
     requests.require_json(request.headers.get("content-type"))
     body = await request.body()
     said = json_text.parse(body)
@@ -53,7 +53,7 @@ async def remember_stream(request: Request) -> Response:
 
 async def follow_stream(request: Request) -> Response:
     """Stream the rest of a reply, from the delta behind Last-Event-ID on."""
-    caller = asgi.caller(request).require_scope("read")
+    caller = asgi.get_caller(request).require_scope("read")
     after = _after(request.headers.get("last-event-id"))
     stream_id = str(request.path_params["streamId"])
     told = await request.app.state.turns.follow(caller, stream_id, after, asgi.request_id(request))

@@ -266,7 +266,7 @@ def events_of(answer: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
 
 def test_off_nothing_is_replaced_and_nothing_imported(private: Api, setting: Setting) -> None:
     setting("PII_REDACTION", "off")
-    assert masking.redact(PRIVATE) is PRIVATE
+    assert masking.mask(PRIVATE) is PRIVATE
     code = (
         "import sys, annals.conversations.message_models; print(*(name for name in sys.modules if 'privacy' in name))"
     )

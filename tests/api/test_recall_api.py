@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from annals.errors import SearchUnavailable
 from annals.memory import adapters
-from annals.memory.recall.recalling import within
+from annals.memory.recall.recalling import fit_to_budget
 from annals.quoting import to_one_line
 from annals.tokens import estimate
 from tests.support.api import Api
@@ -162,7 +162,7 @@ def test_no_choice_of_memories_makes_a_text_over_the_budget(said: list[tuple[str
         {"contentType": kind, "content": text, "createdAt": f"2025-01-{day:02d}T00:00:00.000Z"}
         for day, (kind, text) in enumerate(said, start=1)
     ]
-    chosen, text = within(memories, most)
+    chosen, text = fit_to_budget(memories, most)
 
     assert estimate(text) <= most
     assert all(to_one_line(memory["content"]) in text for memory in chosen)

@@ -11,7 +11,7 @@ import pytest
 from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
 from annals.memory.indexing.sampling import sample_tables
-from annals.memory.indexing.table_scan import Entries
+from annals.memory.indexing.table_scan import EntryRange
 from local.workers import Context
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
@@ -64,7 +64,7 @@ def test_a_sample_is_as_large_as_it_is_asked_for_and_names_nothing_twice(api: Ap
     pk = conversation_pk(api.caller.tenant, "one")
     everything = list(sample_tables(10_000))
     assert len(everything) == len(set(everything))
-    assert sum(span.size for span in everything if isinstance(span, Entries) and span.pk == pk) == 150
+    assert sum(span.size for span in everything if isinstance(span, EntryRange) and span.pk == pk) == 150
     few = list(sample_tables(10))
     assert few[0].size <= 100
     assert sum(span.size for span in few[:-1]) < 10

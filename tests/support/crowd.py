@@ -23,7 +23,7 @@ from annals.errors import SearchUnavailable
 from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
 from annals.memory.indexing.indexer import catch_up, index_range
-from annals.memory.indexing.stream import written
+from annals.memory.indexing.stream_indexing import written
 from annals.operations.rebuild import rebuild_index
 from annals.search.documents import Document
 from annals.search.embedded.index import GONE, EmbeddedIndex

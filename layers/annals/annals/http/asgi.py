@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annals import telemetry
-from annals.access.get_caller import Caller
+from annals.access.caller import Caller
 from annals.api import problems
 from annals.api.fields import Id
 from annals.api.query import require_not_blank
