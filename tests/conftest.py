@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -16,6 +17,7 @@ from local.emulator import Emulator
 from scripts import opensearch
 from tests.support import stack
 from tests.support.api import Api
+from tests.support.schedule import LongestFirst
 
 hypothesis_settings.register_profile("annals", deadline=None, max_examples=50)
 hypothesis_settings.load_profile("annals")
@@ -23,6 +25,12 @@ hypothesis_settings.load_profile("annals")
 Setting = Callable[[str, str], None]
 
 _numbers = count(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Begin with the files that take longest, where each worker gets whole files."""
+    return LongestFirst(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +71,32 @@ def running_dynoxide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emula
         pytest.skip(f"dynoxide is not here: {reason}")
     yield running
     dynoxide.stop(running, folder)
+
+
+@pytest.fixture(scope="session")
+def quick_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """A dynoxide that writes nothing to disk; where there is none, MiniStack."""
+    try:
+        dynoxide.find_or_install()
+    except dynoxide.NotInstalled:
+        yield request.getfixturevalue("running_emulator")
+        return
+    with dynoxide.in_memory(tmp_path_factory.mktemp("dynoxide-in-memory")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def tables(quick_database: Emulator) -> Iterator[Emulator]:
+    """Fresh tables for a module of integration tests to which one database is as good as another."""
+    with stack.on_emulator(quick_database):
+        yield quick_database
+
+
+@pytest.fixture
+def own_tables(quick_database: Emulator) -> Iterator[Emulator]:
+    """Such tables for one test: those that read whole tables again and again should not read others' items."""
+    with stack.on_emulator(quick_database):
+        yield quick_database
 
 
 @pytest.fixture(scope="module")

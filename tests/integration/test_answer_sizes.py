@@ -19,7 +19,7 @@ from tests.support.api import Api, Reply
 from tests.support.indexing import Stream, embedded_index
 from tests.support.stack import TEMPLATE
 
-pytestmark = pytest.mark.usefixtures("ministack")
+pytestmark = pytest.mark.usefixtures("tables")
 
 FAT = '"' * 28_000 + "é" * 20_000
 """What takes 96 KB as it is stored, and twice that in an answer, where quotes are escaped twice."""
@@ -38,7 +38,7 @@ Asked = Iterator[Reply]
 
 
 @pytest.fixture(scope="module")
-def stored(ministack: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def stored(tables: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A client of a tenant in which everything is many, and fat."""
     folder: Path = tmp_path_factory.mktemp("index")
     with pytest.MonkeyPatch.context() as patch, embedded_index(folder) as stream:

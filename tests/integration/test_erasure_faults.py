@@ -32,7 +32,7 @@ USER = {"userId": "ada", "memorySpaceId": "home"}
 NEW = {"type": "user-agent", "participants": USER, "metadata": {"secret": "tulip"}}
 KEY = {"idempotency_key": "k"}
 
-pytestmark = pytest.mark.usefixtures("ministack")
+pytestmark = pytest.mark.usefixtures("tables")
 
 
 @dataclass
@@ -268,7 +268,7 @@ def wait_for(true: Callable[[], bool]) -> None:
 
 
 def test_ten_thousand_messages_are_erased_behind_the_answer(
-    ministack: Emulator, api: Api, setting: Setting, tmp_path: Path
+    tables: Emulator, api: Api, setting: Setting, tmp_path: Path
 ) -> None:
     api.post("/v1/conversations", {**NEW, "conversationId": "one"})
     for _ in range(100):
@@ -277,7 +277,7 @@ def test_ten_thousand_messages_are_erased_behind_the_answer(
     begun = api.delete("/v1/conversations/one")
     assert (begun.status, begun.json["status"]) == (202, "erasing")
     receipt = f"/v1/receipts/{begun.json['receiptId']}"
-    with following(ministack, tmp_path, "finish_erasure"):
+    with following(tables, tmp_path, "finish_erasure"):
         wait_for(lambda: api.get(receipt).json["status"] == "erased")
     assert api.get(receipt).json["removed"]["messages"] == 10_000
     assert nothing_is_left(api.caller.tenant, "one")
@@ -287,7 +287,7 @@ def test_ten_thousand_messages_are_erased_behind_the_answer(
 
 
 def test_an_erasure_goes_on_through_the_stream_however_often_it_takes(
-    ministack: Emulator, api: Api, setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tables: Emulator, api: Api, setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erase, "BATCH", 2)
     conversation(api)
@@ -301,7 +301,7 @@ def test_an_erasure_goes_on_through_the_stream_however_often_it_takes(
         return FunctionFailed("Died", "") if len(calls) % 2 else invoke(function, event)
 
     receipt = f"/v1/receipts/{api.delete('/v1/conversations/one').json['receiptId']}"
-    with following(ministack, tmp_path, "finish_erasure", by=dying_now_and_then):
+    with following(tables, tmp_path, "finish_erasure", by=dying_now_and_then):
         wait_for(lambda: api.get(receipt).json["status"] == "erased")
     assert len(calls) > 5
     assert nothing_is_left(api.caller.tenant, "one")

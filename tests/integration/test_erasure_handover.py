@@ -18,7 +18,7 @@ ONE = "/v1/conversations/one"
 NEW = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "home"}, "conversationId": "one"}
 MOMENTS = ["before-call", "after-call"]
 
-pytestmark = pytest.mark.usefixtures("ministack")
+pytestmark = pytest.mark.usefixtures("own_tables")
 
 
 def ok(status: int) -> None:

@@ -29,7 +29,7 @@ USER = {"userId": "ada", "memorySpaceId": "home"}
 NEW = {"type": "user-agent", "participants": USER, "metadata": {"secret": "tulip"}}
 TURN = {**USER, "userMessage": "q", "agentResponse": "a"}
 
-pytestmark = pytest.mark.usefixtures("ministack")
+pytestmark = pytest.mark.usefixtures("tables")
 
 
 @dataclass

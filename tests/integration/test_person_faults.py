@@ -16,7 +16,6 @@ from tests.support.api import Api
 from tests.support.crashes import dying, let_streams_finish
 from tests.support.everything import FACT, ID, USER, WORD, everything, in_tables, ok, say, talk
 from tests.support.indexing import Stream, embedded_index
-from tests.support.stack import on_emulator
 
 MOST_CALLS = 120
 PARTS = 4
@@ -24,9 +23,8 @@ PARTS = 4
 
 
 @pytest.fixture(autouse=True)
-def stream(running_dynoxide: Emulator, tmp_path: Path) -> Iterator[Stream]:
-    """Tables of a test's own: they are read whole after each death."""
-    with on_emulator(running_dynoxide), embedded_index(tmp_path) as found:
+def stream(own_tables: Emulator, tmp_path: Path) -> Iterator[Stream]:
+    with embedded_index(tmp_path) as found:
         yield found
 
 

@@ -20,7 +20,7 @@ from tests.support.api import Api, Reply
 from tests.support.holding import TenantIndex, held, places_of
 from tests.support.indexing import embedded_index
 
-pytestmark = pytest.mark.usefixtures("ministack", "index", "summarizer")
+pytestmark = pytest.mark.usefixtures("own_tables", "index", "summarizer")
 
 SECRET = "xylophone"
 MOST_WRITES = 40
@@ -56,7 +56,7 @@ def summarizer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[None]:
+def index(own_tables: object, tmp_path: Path) -> Iterator[None]:
     with embedded_index(tmp_path):
         yield
 

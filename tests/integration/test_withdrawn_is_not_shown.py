@@ -17,7 +17,7 @@ from tests.support.api import Api, Reply
 from tests.support.holding import TenantIndex
 from tests.support.indexing import embedded_index
 
-pytestmark = pytest.mark.usefixtures("ministack", "index")
+pytestmark = pytest.mark.usefixtures("own_tables", "index")
 
 SECRET = "xylophone"
 ADA = {"memorySpaceId": "home", "userId": "ada"}
