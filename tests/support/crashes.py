@@ -57,9 +57,12 @@ def dying(moment: str, call: int) -> Iterator[Death]:
 
 def items_of(tenant: str, table: str) -> list[dict[str, Any]]:
     """All items of a tenant in a table."""
-    pages = client().get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-    begins = f"T#{tenant}#"
-    return [item for page in pages for item in page["Items"] if item["pk"]["S"].startswith(begins)]
+    of_tenant: Any = {
+        "FilterExpression": "begins_with(pk, :tenant)",
+        "ExpressionAttributeValues": {":tenant": {"S": f"T#{tenant}#"}},
+    }
+    pages = client().get_paginator("scan").paginate(TableName=table, ConsistentRead=True, **of_tenant)
+    return [item for page in pages for item in page["Items"]]
 
 
 def let_streams_finish(tenant: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from annals.database.dynamodb import client
 from annals.settings import settings
 from local.workers import Context
+from tests.support import crashes
 from tests.support.stack import function
 
 PATIENCE_S = 60
@@ -84,13 +85,7 @@ def _watching(stop: Callable[[], None]) -> Iterator[None]:
 def items_of(tenant: str) -> list[Any]:
     """All that both tables hold of a tenant."""
     tables = (settings().ledger_table, settings().state_table)
-    return [
-        item
-        for table in tables
-        for page in client().get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-        for item in page["Items"]
-        if item["pk"]["S"].startswith(f"T#{tenant}#")
-    ]
+    return [item for table in tables for item in crashes.items_of(tenant, table)]
 
 
 def places_of(tenant: str, word: str) -> list[tuple[str, str]]:
