@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from annals.api.fields import PathId
 from annals.conversations.message_models import Appended, AppendMessages, NewMessages
-from annals.conversations.read import require_space
+from annals.conversations.read import require_conversation_access
 from annals.http.app import Api, respond
 from annals.ledger.append import append
 from annals.ledger.messages import messages_of, new_message
@@ -22,7 +22,7 @@ handler = app.handler
 def append_messages(conversation_id: PathId, body: Annotated[AppendMessages, Body()]) -> Response[Appended]:
     """Append a message, or several as one entry: all of them or none."""
     caller = app.caller.require_scope("write")
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     messages = body.messages if isinstance(body, NewMessages) else [body]
     stored = append(
         caller.tenant,

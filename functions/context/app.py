@@ -10,9 +10,8 @@ from annals.api.fields import PathId
 from annals.api.query import read_flag
 from annals.conversations.analytics import analyse
 from annals.conversations.models import Analytics
-from annals.conversations.read import get_tail, require_space
+from annals.conversations.read import open_conversation
 from annals.http.app import Api
-from annals.ledger.keys import conversation_pk
 from annals.memory.recall.context_window import context_window, opening
 from annals.memory.recall.models import ContextWindow
 
@@ -29,9 +28,8 @@ def get_context(
     """The newest messages that fit a budget of tokens, oldest first; preamble and summary before them if asked for."""
     caller = app.caller.require_scope("read")
     app.require_known_query("maxTokens", "includeSummary")
-    require_space(caller.tenant, conversation_id, caller.spaces)
-    tail = get_tail(caller.tenant, conversation_id)
-    pk = conversation_pk(caller.tenant, conversation_id)
+    conversation = open_conversation(caller, conversation_id)
+    pk, tail = conversation.pk, conversation.tail
     opens = read_flag({"includeSummary": include_summary}, "includeSummary")
     window = context_window(pk, tail, max_tokens, opening=opening(pk, tail) if opens else ())
     omitted = {"count": tail.count - len(window.messages), "tooLarge": window.too_large}
@@ -43,6 +41,4 @@ def get_analytics(conversation_id: PathId) -> Analytics:
     """Counts by role and participant, tokens, response times and turns per day."""
     caller = app.caller.require_scope("read")
     app.require_known_query()
-    require_space(caller.tenant, conversation_id, caller.spaces)
-    get_tail(caller.tenant, conversation_id)
-    return analyse(conversation_pk(caller.tenant, conversation_id))
+    return analyse(open_conversation(caller, conversation_id).pk)

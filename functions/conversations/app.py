@@ -22,7 +22,7 @@ from annals.conversations.models import (
     PatchConversation,
 )
 from annals.conversations.query import PAGING_PARAMS, list_name, next_cursor, read_order, read_place
-from annals.conversations.read import get_head, present_conversation, require_space
+from annals.conversations.read import get_head, present_conversation, require_conversation_access
 from annals.http.app import Api, respond
 from annals.memory.conversation_includes import present_with_parts, require_parts
 from annals.memory.models import ConversationWithMore
@@ -82,7 +82,7 @@ def get_conversation(
     app.require_known_query("include")
     wanted = read_list(app.query, "include")
     require_parts(wanted)
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     head = get_head(caller.tenant, conversation_id)
     return respond(present_with_parts(head, wanted), etag=head.version)
 
@@ -91,7 +91,7 @@ def get_conversation(
 def patch_conversation(conversation_id: PathId, body: PatchConversation) -> Response[Conversation]:
     """Merge a patch into a conversation's metadata; null removes a key."""
     caller = app.caller.require_scope("write")
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     request = app.idempotent_request("patch-conversation")
     head, replayed = patch_metadata(caller.tenant, conversation_id, body.metadata, app.if_match(), request)
     return respond(present_conversation(head), etag=head.version, replayed=replayed)

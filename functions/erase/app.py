@@ -12,7 +12,7 @@ from annals.api.fields import PathId
 from annals.conversations.filters import filter_from_json
 from annals.conversations.lists import Selection
 from annals.conversations.models import DeletedMany, DeleteMany, ReceiptResponse, Redact, present_receipt
-from annals.conversations.read import require_space
+from annals.conversations.read import require_conversation_access
 from annals.conversations.receipts import get_conversation_receipt
 from annals.errors import InvalidInput, ReceiptNotFound
 from annals.http.app import Api, respond
@@ -38,7 +38,7 @@ handler = app.handler
 def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) -> Message:
     """Withdraw a message's content. Its place, its digest and the chain stay; a summary of the conversation goes."""
     caller = app.caller.require_scope("erase")
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     redact_with_derived(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
     return present_redacted(conversation_pk(caller.tenant, conversation_id), message_id)
 
@@ -48,7 +48,7 @@ def erase_conversation(conversation_id: PathId) -> Response[ReceiptResponse]:
     """Erase a conversation: 200 with the receipt, or 202 where it goes on after the answer."""
     caller = app.caller.require_scope("erase")
     app.require_known_query()
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     receipt = erase(caller.tenant, conversation_id, caller.key_id, settings().erase_budget_s)
     return respond(present_receipt(receipt), 202 if receipt.erased_at is None else 200)
 

@@ -6,9 +6,8 @@ from aws_lambda_powertools.event_handler import Response
 
 from annals.api.fields import PathId
 from annals.conversations.models import AddPreamble, Archive, Conversation
-from annals.conversations.read import get_head, get_tail, present_conversation, require_space
+from annals.conversations.read import get_head, open_conversation, present_conversation, require_conversation_access
 from annals.http.app import Api, respond
-from annals.ledger.keys import conversation_pk
 from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
 from annals.ledger.messages import Message, present_message
 from annals.ledger.tail import find_last_message
@@ -21,7 +20,7 @@ handler = app.handler
 def post_preamble(conversation_id: PathId, body: AddPreamble) -> Response[Message]:
     """Put a text in front of the first message, in the place of an earlier one. It is not counted."""
     caller = app.caller.require_scope("write")
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     request = app.idempotent_request("preamble")
     stored = add_preamble(caller.tenant, conversation_id, body.content, body.metadata, request)
     return respond(present_message(stored.entry.records[0], stored.entry), 201, replayed=stored.replayed)
@@ -31,10 +30,8 @@ def post_preamble(conversation_id: PathId, body: AddPreamble) -> Response[Messag
 def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversation]:
     """Archive the messages before a seq or a time: histories leave them out unless they are asked for."""
     caller = app.caller.require_scope("write")
-    require_space(caller.tenant, conversation_id, caller.spaces)
-    tail = get_tail(caller.tenant, conversation_id)
-    point = body.before
-    pk = conversation_pk(caller.tenant, conversation_id)
+    conversation = open_conversation(caller, conversation_id)
+    pk, tail, point = conversation.pk, conversation.tail, body.before
     up_to = point.seq - 1 if point.seq is not None else last_seq_before(pk, tail, point.at)
     newest = find_last_message(pk, tail)
     if newest and min(up_to, newest.seq) > tail.archived:
@@ -46,7 +43,7 @@ def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversatio
 def post_seal(conversation_id: PathId) -> Response[Conversation]:
     """Close a conversation: it takes no more messages."""
     caller = app.caller.require_scope("write")
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     seal(caller.tenant, conversation_id, caller.key_id)
     return _show(caller.tenant, conversation_id)
 

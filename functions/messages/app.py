@@ -13,7 +13,7 @@ from annals.api.fields import PathId, PathMessageId
 from annals.conversations.heads import Head, find_stored_head
 from annals.conversations.history_query import FREE, NAMES, Asked, next_cursor, read_span
 from annals.conversations.message_models import GetMessages, History, MessageList, Verified
-from annals.conversations.read import get_tail, require_space
+from annals.conversations.read import open_conversation, require_conversation_access
 from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem, MessageNotFound
 from annals.http.app import Api, respond
 from annals.ledger.history import read_page
@@ -37,7 +37,7 @@ def list_messages(
     offset: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     before: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
-    last_runs_wanted: Annotated[int | None, Query(alias="lastRuns", ge=1, le=100)] = None,
+    last_runs_count: Annotated[int | None, Query(alias="lastRuns", ge=1, le=100)] = None,
 ) -> Response[History]:
     """The newest messages in chronological order, unless said otherwise.
 
@@ -45,16 +45,15 @@ def list_messages(
     """
     caller = app.caller.require_scope("read")
     app.require_known_query("limit", *NAMES)
-    require_space(caller.tenant, conversation_id, caller.spaces)
-    tail = get_tail(caller.tenant, conversation_id)
+    conversation = open_conversation(caller, conversation_id)
     cursors = app.cursors("messages", conversation_id, page_params=FREE)
     asked, span = read_span(Asked(order, offset, after, before), cursor, cursors, app.query)
-    pk = conversation_pk(caller.tenant, conversation_id)
-    if last_runs_wanted is not None:
-        runs, is_all = last_runs(pk, tail, last_runs_wanted, archived=span.archived)
-        kept = [message for message in runs if span.keep is None or span.keep(message)]
-        left_out = {} if is_all else {"omitted": True}
-        return respond({"items": kept, **left_out, "total": tail.count}, etag=tail.seq)
+    pk, tail = conversation.pk, conversation.tail
+    if last_runs_count is not None:
+        runs, is_all = last_runs(pk, tail, last_runs_count, archived=span.archived)
+        items = [message for message in runs if span.keep is None or span.keep(message)]
+        omitted = {} if is_all else {"omitted": True}
+        return respond({"items": items, **omitted, "total": tail.count}, etag=tail.seq)
     page = read_page(pk, tail, span, limit)
     more = next_cursor(page, asked, span, cursors)
     return respond({"items": page.messages, **more, "total": tail.count}, etag=tail.seq)
@@ -65,12 +64,11 @@ def get_message(conversation_id: PathId, message_id: PathMessageId) -> Message:
     """One message."""
     caller = app.caller.require_scope("read")
     app.require_known_query()
-    require_space(caller.tenant, conversation_id, caller.spaces)
-    tail = get_tail(caller.tenant, conversation_id)
-    found = read_messages(conversation_pk(caller.tenant, conversation_id), [message_id], tail.archived)
-    if not found:
+    conversation = open_conversation(caller, conversation_id)
+    messages = read_messages(conversation.pk, [message_id], conversation.tail.archived)
+    if not messages:
         raise MessageNotFound(message_id)
-    return found[0]
+    return messages[0]
 
 
 @app.post("/v1/conversations/<conversation_id>/messages/get-many", tags=["Messages"])
@@ -80,11 +78,9 @@ def get_messages(conversation_id: PathId, body: GetMessages) -> MessageList:
     Where the answer has no room for all of them, ``omitted`` names the ids that are to be asked for again.
     """
     caller = app.caller.require_scope("read")
-    require_space(caller.tenant, conversation_id, caller.spaces)
-    tail = get_tail(caller.tenant, conversation_id)
-    pk = conversation_pk(caller.tenant, conversation_id)
+    conversation = open_conversation(caller, conversation_id)
     room = Room()
-    items = fitting(walk_messages(pk, body.message_ids, tail.archived), room)
+    items = fitting(walk_messages(conversation.pk, body.message_ids, conversation.tail.archived), room)
     if not room.is_full:
         return {"items": items}
     return {"items": items, "omitted": [each for each in body.message_ids if (seq_of(each) or 0) > items[-1]["seq"]]}
@@ -95,19 +91,21 @@ def verify_conversation(conversation_id: PathId) -> Verified:
     """Read the conversation's whole chain and say whether it is what was appended."""
     caller = app.caller.require_scope("read")
     app.require_known_query()
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     pk = conversation_pk(caller.tenant, conversation_id)
     head, settled = _known(pk)
-    found = verify(walk_checked(pk), pk, head.checkpoint if head else None, settled=settled)
-    if not found.entries and head is None:
+    result = verify(walk_checked(pk), pk, head.checkpoint if head else None, settled=settled)
+    if not result.entries and head is None:
         raise ConversationNotFound(conversation_id)
-    answer = Verified(
-        valid=found.valid,
-        messageCount=found.message_count,
-        entries=found.entries,
-        headHash=found.head_hash.hex(),
+    verified = Verified(
+        valid=result.valid,
+        messageCount=result.message_count,
+        entries=result.entries,
+        headHash=result.head_hash.hex(),
     )
-    return answer if found.valid else {**answer, "firstBadSeq": found.first_bad_seq or 0, "reason": found.reason or ""}
+    if result.valid:
+        return verified
+    return {**verified, "firstBadSeq": result.first_bad_seq or 0, "reason": result.reason or ""}
 
 
 def _known(pk: str) -> tuple[Head | None, int | None]:

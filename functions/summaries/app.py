@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from annals.api.fields import PathId
 from annals.conversations.models import Summarize, SummaryResponse
-from annals.conversations.read import require_space
+from annals.conversations.read import require_conversation_access
 from annals.conversations.summary_store import present_summary
 from annals.http.app import Api
 from annals.memory.summarizing import summarize
@@ -21,5 +21,5 @@ def summarize_conversation(conversation_id: PathId, body: Summarize) -> SummaryR
     part only: ``toSeq`` says how far it came, and the next request goes on.
     """
     caller = app.caller.require_scope("write")
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     return present_summary(summarize(caller.tenant, conversation_id, model=body.model))

@@ -9,7 +9,7 @@ from annals.access.caller import Caller
 from annals.api.query import read_flag
 from annals.conversations.formats import CSV, FORMATS, LEDGER, UNGUARDED_CSV, Format, keeps_formulas
 from annals.conversations.lists import Selection
-from annals.conversations.read import require_space
+from annals.conversations.read import require_conversation_access
 from annals.conversations.snapshot import snapshot, snapshots
 from annals.errors import InvalidInput
 
@@ -40,7 +40,7 @@ def read_options(query: Mapping[str, str]) -> ExportOptions:
 
 def export_one(caller: Caller, conversation_id: str, options: ExportOptions) -> Iterator[str]:
     """The pieces of a conversation's file. Raises ConversationNotFound or ConversationErased, at once."""
-    require_space(caller.tenant, conversation_id, caller.spaces)
+    require_conversation_access(caller, conversation_id)
     found = snapshot(
         caller.tenant,
         conversation_id,

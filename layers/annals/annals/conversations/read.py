@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from annals.access.caller import Caller
 from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.heads import Head, find_stored_head, head_fields_at, initial_head
 from annals.conversations.receipts import find_receipt, receipt_id
@@ -26,9 +26,27 @@ def get_tail(tenant: str, conversation_id: str) -> Tail:
     return tail
 
 
-def require_space(tenant: str, conversation_id: str, spaces: Collection[str] | None) -> None:
-    """Raise ConversationNotFound unless the conversation is in one of these spaces; None stands for all of them."""
-    if spaces is not None and get_conversation_space(tenant, conversation_id) not in spaces:
+@dataclass(frozen=True)
+class OpenConversation:
+    """A conversation that a caller may see and that can be read: its partition key, and the tail of its ledger."""
+
+    pk: str
+    tail: Tail
+
+
+def open_conversation(caller: Caller, conversation_id: str) -> OpenConversation:
+    """A conversation for a caller to read. Raises ConversationNotFound or ConversationErased."""
+    require_conversation_access(caller, conversation_id)
+    tail = get_tail(caller.tenant, conversation_id)
+    return OpenConversation(conversation_pk(caller.tenant, conversation_id), tail)
+
+
+def require_conversation_access(caller: Caller, conversation_id: str) -> None:
+    """Raise ConversationNotFound unless the conversation is in a memory space that is open to the caller.
+
+    Whether it was erased is not asked, and nothing is read for a caller to whom all spaces are open.
+    """
+    if caller.spaces is not None and not caller.may_see(get_conversation_space(caller.tenant, conversation_id)):
         raise ConversationNotFound(conversation_id)
 
 

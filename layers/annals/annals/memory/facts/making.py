@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from annals.access.caller import Caller
 from annals.conversations.genesis import get_genesis
-from annals.conversations.read import get_tail, require_space
+from annals.conversations.read import open_conversation
 from annals.errors import MemorySpaceMismatch, MessageNotFound, MessageRedacted
-from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, read_messages
 from annals.memory.facts.fact_items import StoredFact
 from annals.memory.facts.models import CreateFact
@@ -60,11 +59,10 @@ def require_source(caller: Caller, space: str, conversation_id: str, message_ids
     ConversationNotFound, ConversationErased, MessageNotFound
     MemorySpaceMismatch : the conversation belongs to another space
     """
-    require_space(caller.tenant, conversation_id, caller.spaces)
-    get_tail(caller.tenant, conversation_id)
+    conversation = open_conversation(caller, conversation_id)
     if get_genesis(caller.tenant, conversation_id).memory_space_id != space:
         raise MemorySpaceMismatch(conversation_id)
-    messages = read_messages(conversation_pk(caller.tenant, conversation_id), message_ids)
+    messages = read_messages(conversation.pk, message_ids)
     for message_id in message_ids:
         if message_id not in {message["messageId"] for message in messages}:
             raise MessageNotFound(message_id)

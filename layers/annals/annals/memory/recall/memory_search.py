@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 from annals.access.caller import Caller
-from annals.conversations.read import get_tail, require_space
+from annals.conversations.read import open_conversation
 from annals.errors import InvalidInput
-from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
 from annals.memory.indexing.indexer import catch_up
 from annals.memory.memories.models import SearchFilter
@@ -70,9 +69,7 @@ def _make_consistent(caller: Caller, asked: Search) -> None:
     if conversation_id is None:
         detail = "A consistent search needs filter.conversationId."
         raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="filter.conversationId")
-    require_space(caller.tenant, conversation_id, caller.spaces)
-    get_tail(caller.tenant, conversation_id)
-    catch_up(adapters.index(), adapters.embedder(), conversation_pk(caller.tenant, conversation_id))
+    catch_up(adapters.index(), adapters.embedder(), open_conversation(caller, conversation_id).pk)
 
 
 def to_filters(said: SearchFilter) -> Filters:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from annals.access.caller import Caller
 from annals.answers import Room, fitting, fitting_counted
 from annals.conversations.genesis import get_genesis
-from annals.conversations.read import get_tail, require_space
+from annals.conversations.read import open_conversation
 from annals.ledger.messages import Message
 from annals.memory import adapters
 from annals.memory.memories.models import Memory
@@ -143,8 +143,7 @@ def _history(caller: Caller, asked: Recall, for_user: str | None) -> list[Messag
     conversation_id = asked.history_conversation_id
     if conversation_id is None or not asked.history:
         return []
-    require_space(caller.tenant, conversation_id, caller.spaces)
-    tail = get_tail(caller.tenant, conversation_id)
+    tail = open_conversation(caller, conversation_id).tail
     return list_recent_messages(get_genesis(caller.tenant, conversation_id), tail, asked.history, for_user=for_user)
 
 
