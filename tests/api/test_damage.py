@@ -11,6 +11,7 @@ import pytest
 
 from annals.conversations.genesis import get_genesis_entry
 from annals.conversations.heads import head_key, project_head
+from annals.database import failures_queue
 from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.tail import tails
@@ -222,11 +223,9 @@ class Queue:
 
 @pytest.fixture
 def queue(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    from annals.memory.indexing import failures
-
     queue = Queue()
     setting("FAILURES_QUEUE_URL", "http://127.0.0.1:1/queue")
-    monkeypatch.setattr(failures, "sqs_client", lambda url: queue)
+    monkeypatch.setattr(failures_queue, "sqs_client", lambda url: queue)
     return queue
 
 

@@ -13,8 +13,8 @@ from urllib.parse import quote_plus
 import boto3
 import pytest
 
+from annals.database.failures_queue import sqs_client
 from annals.ingest.objects import s3_client
-from annals.memory.indexing.failures import sqs_client
 from annals.settings import settings
 from local.workers import Context
 from tests.support.stack import function

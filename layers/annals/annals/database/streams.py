@@ -17,9 +17,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from annals import telemetry
+from annals.database.failures_queue import send_failure
 from annals.errors import AppendConflict, ConfigurationError, DamagedItem, OutOfTime, RequestInProgress, Unavailable
 from annals.ledger.keys import entry_sk, is_conversation_pk, seq_of_sk
-from annals.memory.indexing import failures
 from annals.settings import settings
 
 logger = logging.getLogger("annals")
@@ -143,7 +143,7 @@ def _is_set_aside(pk: str, sk: str, error: Exception) -> bool:
     telemetry.count("RecordsSetAside")
     logger.error("The stream's work on %s of %s always fails (%s): it goes to the failures' queue", sk, pk, reason)
     try:
-        failures.send(pk, sk, reason)
+        send_failure(pk, sk, reason)
     except (BotoCoreError, ClientError):
         logger.exception("The failures' queue did not take a record; it is tried again")
         return False

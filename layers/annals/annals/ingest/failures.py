@@ -7,8 +7,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from annals.database.failures_queue import sqs_client
 from annals.errors import AnnalsError
-from annals.memory.indexing.failures import sqs_client
 from annals.settings import settings
 
 MAX_DETAIL_CHARS = 1000

@@ -12,13 +12,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from annals.conversations.receipts import RECEIPT
+from annals.database.failures_queue import sqs_client
 from annals.errors import AnnalsError, SearchUnavailable, Unavailable
 from annals.ingest.redriving import IngestFailure
 from annals.ledger.keys import is_conversation_pk, seq_of_sk
 from annals.memory.erasure.message_redaction import finish_redactions
 from annals.memory.erasure.resuming import finish
 from annals.memory.erasure.user_receipts import REPEAT_SK
-from annals.memory.indexing.failures import sqs_client
 from annals.memory.indexing.indexer import index_item, index_range
 from annals.memory.indexing.stream_indexing import written
 from annals.memory.retention_timers import TIMER, project_with_timer

@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from annals.database.failures_queue import send_failure
 from annals.errors import OutOfTime, SearchUnavailable
 from annals.ledger.keys import entry_sk
 from annals.memory import adapters
-from annals.memory.indexing import failures
 from annals.memory.indexing.indexer import IndexTarget, index_item, index_range
 from annals.search.generations import form
 from annals.search.pipeline import always
@@ -93,7 +93,7 @@ def _given_up(pk: str, sk: str, reason: str) -> bool:
     tries = _tries.pop((pk, sk), 0) + 1
     if tries >= TRIES and settings().failures_queue_url:
         logger.warning("A record cannot be indexed and goes to the failures' queue: %s", reason)
-        failures.send(pk, sk, reason)
+        send_failure(pk, sk, reason)
         return True
     _tries[pk, sk] = tries
     if len(_tries) > TRIED:

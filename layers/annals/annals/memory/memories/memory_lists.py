@@ -21,8 +21,8 @@ from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.memories.models import Memory, SearchFilter
 from annals.memory.memories.pages import Place
 from annals.memory.memories.presenters import present_document, present_memory
+from annals.memory.memories.search_filters import to_filters
 from annals.memory.memories.store import delete_seen, previous_versions
-from annals.memory.recall.memory_search import to_filters
 from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search.documents import Document
 from annals.search.protocol import Scope

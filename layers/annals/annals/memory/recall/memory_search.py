@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from annals.access.caller import Caller
 from annals.conversations.read import open_conversation
 from annals.errors import InvalidInput
 from annals.memory import adapters
 from annals.memory.indexing.indexer import catch_up
-from annals.memory.memories.models import SearchFilter
 from annals.memory.memories.presenters import present_document
+from annals.memory.memories.search_filters import to_filters
 from annals.memory.recall.models import Hit, Search
 from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.providers.embedding import Embedder
 from annals.search import engine
-from annals.search.protocol import Filters, OneOf
+from annals.search.protocol import OneOf
 
 
 def search_memories(
@@ -70,38 +69,6 @@ def _make_consistent(caller: Caller, asked: Search) -> None:
         detail = "A consistent search needs filter.conversationId."
         raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="filter.conversationId")
     catch_up(adapters.index(), adapters.embedder(), open_conversation(caller, conversation_id).pk)
-
-
-def to_filters(said: SearchFilter) -> Filters:
-    """A filter as the search index takes it; archived memories are left out unless they are asked for."""
-    return Filters(
-        status=said.status,
-        user_id=said.user_id,
-        agent_id=said.agent_id,
-        participant_id=said.participant_id,
-        conversation_id=said.conversation_id,
-        thread_id=said.thread_id,
-        run_id=said.run_id,
-        role=said.role,
-        source_type=said.source_type,
-        content_type=said.content_type,
-        tags_any=tuple(said.tags or ()),
-        tags_all=tuple(said.tags_all or ()),
-        importance_min=said.importance_min,
-        importance_max=said.importance_max,
-        since=said.created_after,
-        until=said.created_before,
-        metadata=dict(_flat(said.metadata or {})),
-    )
-
-
-def _flat(metadata: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested metadata as values by dotted path."""
-    for name, value in metadata.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", value
 
 
 def present_hit(hit: engine.Hit) -> Hit:

@@ -1,4 +1,4 @@
-"""The queue of what cannot be indexed: each record with its reason, so that nothing waits behind it."""
+"""The queue of the stream functions' failures: each record with its reason, so that nothing waits behind it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def sqs_client(url: str) -> Any:
     return client
 
 
-def send(pk: str, sk: str, reason: str) -> None:
-    """Put a record, by the key of its item, into the queue."""
+def send_failure(pk: str, sk: str, reason: str) -> None:
+    """Put a record, by the key of its item, into the queue of failures."""
     url = settings().failures_queue_url
     message = {"pk": pk, "sk": sk, "reason": reason}
     sqs_client(url).send_message(QueueUrl=url, MessageBody=json.dumps(message))
