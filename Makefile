@@ -16,10 +16,10 @@ unexport PYTHONDONTWRITEBYTECODE# without it, every start compiles everything an
 export UV_SYSTEM_CERTS ?= true# the machine's certificates, as pip takes them
 export PATH := $(CURDIR)/$(SAM):$(PATH)
 
-.PHONY: help setup dev demo test lint audit format bench openapi pins clean
+.PHONY: help setup dev demo test test-unit test-contract test-integration test-e2e lint audit format bench openapi pins clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.ready $(VENV)/sam/.ready ## install what is missing (the other targets call it)
 
@@ -57,11 +57,24 @@ demo: $(VENV)/.serve ## load a dialogue into a running Annals and ask about it (
 test: setup ## run every test that can run on this machine, JOBS files at once (2)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
+test-unit: setup ## only what needs no other program: the package's units, the API over moto, the client
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/unit tests/api tests/client
+
+test-contract: setup ## only what both search indexes must do alike
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/contract
+
+test-integration: setup ## only what runs on real databases, OpenSearch and the SAM CLI
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/integration
+
+test-e2e: setup ## only what asks a running server
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/e2e
+
 lint: setup ## ruff, mypy --strict, the committed OpenAPI document
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.openapi --check
+	$(BIN)/python -m scripts.functions_table --check
 
 audit: $(VENV)/audit/.ready ## checkov over the template, pip-audit (needs the internet) over what is deployed
 	$(VENV)/audit/bin/checkov
@@ -83,8 +96,9 @@ bench: $(VENV)/.ready ## print the measurements, in small sizes; each has --help
 	@$(BIN)/python -m bench.search_scale --searches 50
 	@$(BIN)/python -m bench.scale
 
-openapi: $(VENV)/.ready ## write openapi.json from the handlers
+openapi: $(VENV)/.ready ## write openapi.json from the handlers, and the table of functions/README.md
 	$(BIN)/python -m scripts.openapi
+	$(BIN)/python -m scripts.functions_table
 
 pins: | $(BIN)/uv ## compile requirements/*.in anew
 	cd requirements && compile='../$(UV) compile --quiet --no-header --no-annotate --universal --python-version 3.11' && \
