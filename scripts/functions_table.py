@@ -70,9 +70,7 @@ def page() -> str:
 def main() -> None:
     """Write the page, or check it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail where the page is not up to date"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where it is not up to date")
     if not parser.parse_args().check:
         PAGE.write_text(page())
     elif PAGE.read_text() != page():
