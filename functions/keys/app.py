@@ -50,6 +50,6 @@ def delete_key(key_id: PathId) -> Response[None]:
     """Revoke a key. It stops working within the authorizer's cache time; keys that it made work on."""
     caller = app.caller.require_scope("admin")
     if not covers_key(caller, key_id):
-        raise KeyNotFound(f"There is no key {key_id!r}.")
+        raise KeyNotFound(key_id)
     revoke_key(caller.tenant, key_id)
     return respond(None, 204)

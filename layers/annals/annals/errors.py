@@ -1,6 +1,18 @@
 """The catalogue of errors: every way in which Annals refuses, with its stable code and HTTP status.
 
-``api/problems.py`` turns them into problem details; nothing else decides a status.
+One tree, a branch for each status::
+
+    AnnalsError
+    ├── InvalidJson 400, UnsupportedMediaType 415, InvalidInput 422      the request cannot be understood
+    ├── Unauthorized 401, Forbidden 403                                  the caller may not
+    ├── NotFound 404, MethodNotAllowed 405, Gone 410                     it is not there, or no longer
+    ├── Conflict 409, PreconditionFailed 412                             it does not fit what is stored
+    ├── TooLarge 413                                                     there is no room for it
+    ├── StreamEmpty, StreamFailed 502                                    the chat model gave no reply
+    └── Unavailable 503                                                  the same request may succeed later
+
+``api/problems.py`` turns them into problem details; nothing else decides a status. What stands at the end of this
+module reaches no caller.
 """
 
 from __future__ import annotations
@@ -13,6 +25,7 @@ class AnnalsError(Exception):
     ----------
     detail : what is wrong and what to do next, in a sentence
     field : the name of the offending field, as the caller wrote it
+    retry_after_s : after how many seconds the same request may succeed; None where that is not to be expected
     """
 
     status = 500
@@ -26,6 +39,21 @@ class AnnalsError(Exception):
         self.retry_after_s = retry_after_s
 
 
+# 400, 415, 422: the request cannot be understood
+
+
+class InvalidJson(AnnalsError):
+    """400: the body is not JSON."""
+
+    status, code, title = 400, "INVALID_JSON", "Not JSON"
+
+
+class UnsupportedMediaType(AnnalsError):
+    """415: the body says that it is no JSON, or none of the formats that the route takes."""
+
+    status, code, title = 415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"
+
+
 class InvalidInput(AnnalsError):
     """422: the request is well-formed JSON but says something that cannot be; ``code`` says what."""
 
@@ -37,24 +65,28 @@ class InvalidInput(AnnalsError):
         self.code = code
 
 
-class InvalidJson(AnnalsError):
-    status, code, title = 400, "INVALID_JSON", "Not JSON"
+# 401, 403: the caller may not
 
 
 class Unauthorized(AnnalsError):
+    """401: the request came without a key or token that works."""
+
     status, code, title = 401, "UNAUTHORIZED", "Unauthorized"
 
 
 class Forbidden(AnnalsError):
+    """403: the caller's key or token does not open what the request is for."""
+
     status, code, title = 403, "FORBIDDEN", "Forbidden"
 
 
+# 404, 405, 410: it is not there, or no longer
+
+
 class NotFound(AnnalsError):
+    """404: there is no such thing, or none that the caller may see."""
+
     status, code, title = 404, "NOT_FOUND", "Not found"
-
-
-class MethodNotAllowed(AnnalsError):
-    status, code, title = 405, "METHOD_NOT_ALLOWED", "Method not allowed"
 
 
 class ConversationNotFound(NotFound):
@@ -86,10 +118,13 @@ class FactNotFound(NotFound):
 
 
 class VersionNotFound(NotFound):
+    """404: a memory has no such version, by its number or, without one, by a moment at which it was in force."""
+
     code, title = "VERSION_NOT_FOUND", "Version not found"
 
-    def __init__(self, memory_id: str, number: int) -> None:
-        super().__init__(f"Memory {memory_id!r} has no version {number} that is kept, or had none at that time.")
+    def __init__(self, memory_id: str, number: int | None = None) -> None:
+        version = "version of that time" if number is None else f"version {number}"
+        super().__init__(f"Memory {memory_id!r} has no {version}, or it is no longer stored.")
 
 
 class SpaceNotFound(NotFound):
@@ -113,8 +148,44 @@ class StreamNotFound(NotFound):
 class KeyNotFound(NotFound):
     code, title = "KEY_NOT_FOUND", "Key not found"
 
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"There is no key {key_id!r}.")
+
+
+class MethodNotAllowed(AnnalsError):
+    """405: the path is a route, but not with this method."""
+
+    status, code, title = 405, "METHOD_NOT_ALLOWED", "Method not allowed"
+
+
+class Gone(AnnalsError):
+    """410: it was there, and its words were taken away for good."""
+
+    status = 410
+
+
+class ConversationErased(Gone):
+    code, title = "CONVERSATION_ERASED", "Conversation erased"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"Conversation {conversation_id!r} was erased; its id is never used again.")
+
+
+class MessageRedacted(Gone):
+    """410: something was to be made of a message's words, and they were redacted."""
+
+    code, title = "MESSAGE_REDACTED", "Message redacted"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"Message {message_id!r} was redacted: nothing can be made of it any more.")
+
+
+# 409, 412: it does not fit what is stored
+
 
 class Conflict(AnnalsError):
+    """409: what is stored stands against it."""
+
     status, code, title = 409, "CONFLICT", "Conflict"
 
 
@@ -126,7 +197,7 @@ class ConversationAlreadyExists(Conflict):
 
 
 class ConversationDiffers(Conflict):
-    """409: what an import brings is not what the conversation holds."""
+    """409: what an import contains is not what the conversation holds."""
 
     code, title = "CONVERSATION_DIFFERS", "Conversation differs"
 
@@ -177,7 +248,7 @@ class NothingToSummarize(Conflict):
     code, title = "NOTHING_TO_SUMMARIZE", "Nothing to summarise"
 
     def __init__(self, conversation_id: str) -> None:
-        super().__init__(f"Nothing was said in conversation {conversation_id!r} that could be summarised.")
+        super().__init__(f"Conversation {conversation_id!r} has no messages that could be summarised.")
 
 
 class DamagedItem(Conflict):
@@ -202,14 +273,28 @@ class DamagedEntry(DamagedItem):
         self.detail = f"An entry of this conversation cannot be read: {reason}. Its verify names the place."
 
 
-class AppendConflict(Conflict):
+class WriteConflict(Conflict):
+    """409: other writers were faster, again and again.
+
+    Parameters
+    ----------
+    subject : what could not be written, with its id, such as ``memory 'mem-1'``
+    """
+
     code, title = "APPEND_CONFLICT", "Append conflict"
+    activity = "changing"
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"Other writers kept {self.activity} {subject}. Send the request again.", retry_after_s=1)
+
+
+class AppendConflict(WriteConflict):
+    """409: other writers took the place at the end of a conversation's ledger, again and again."""
+
+    activity = "appending to"
 
     def __init__(self, conversation_id: str) -> None:
-        super().__init__(
-            f"Other writers kept taking the next place in conversation {conversation_id!r}. Send the request again.",
-            retry_after_s=1,
-        )
+        super().__init__(f"conversation {conversation_id!r}")
 
 
 class IdempotencyKeyReused(Conflict):
@@ -233,30 +318,9 @@ class KeyAlreadyMade(Conflict):
         )
 
 
-class RequestInProgress(Conflict):
-    code, title = "REQUEST_IN_PROGRESS", "Request in progress"
-
-    def __init__(self) -> None:
-        super().__init__("A request with this Idempotency-Key is still being worked on.", retry_after_s=1)
-
-
-class ConversationErased(AnnalsError):
-    status, code, title = 410, "CONVERSATION_ERASED", "Conversation erased"
-
-    def __init__(self, conversation_id: str) -> None:
-        super().__init__(f"Conversation {conversation_id!r} was erased; its id is never used again.")
-
-
-class MessageRedacted(AnnalsError):
-    """410: what was to be made of a message's words cannot be: they are withdrawn."""
-
-    status, code, title = 410, "MESSAGE_REDACTED", "Message redacted"
-
-    def __init__(self, message_id: str) -> None:
-        super().__init__(f"Message {message_id!r} was redacted: nothing can be made of it any more.")
-
-
 class PreconditionFailed(AnnalsError):
+    """412: what ``If-Match`` names is not the current version or seq."""
+
     status, code, title = 412, "PRECONDITION_FAILED", "Precondition failed"
 
     def __init__(self, expected: int, current: int) -> None:
@@ -264,8 +328,19 @@ class PreconditionFailed(AnnalsError):
         self.current = current
 
 
-class EntryTooLarge(AnnalsError):
-    status, code, title = 413, "ENTRY_TOO_LARGE", "Entry too large"
+# 413: there is no room for it
+
+
+class TooLarge(AnnalsError):
+    """413: something is larger than what has to hold it."""
+
+    status = 413
+
+
+class EntryTooLarge(TooLarge):
+    """413: the messages of a request do not fit into one entry; ``excess`` is by how many bytes."""
+
+    code, title = "ENTRY_TOO_LARGE", "Entry too large"
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
@@ -274,21 +349,43 @@ class EntryTooLarge(AnnalsError):
         self.excess = size - limit
 
 
-class RequestTooLarge(AnnalsError):
-    status, code, title = 413, "REQUEST_TOO_LARGE", "Request too large"
+class ReplyTooLarge(TooLarge):
+    """413: the chat model's reply is longer than an entry can be."""
+
+    code, title = "ENTRY_TOO_LARGE", "Reply too large"
 
 
-class AnswerTooLarge(AnnalsError):
-    """413: what was asked for takes more bytes than Lambda sends, and no part of it can be left out."""
+class RequestTooLarge(TooLarge):
+    """413: what a request wants stored, or its body, is too large."""
 
-    status, code, title = 413, "ANSWER_TOO_LARGE", "Answer too large"
+    code, title = "REQUEST_TOO_LARGE", "Request too large"
+
+
+class AnswerTooLarge(TooLarge):
+    """413: the answer takes more bytes than Lambda sends, and no part of it can be left out."""
+
+    code, title = "ANSWER_TOO_LARGE", "Answer too large"
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"The answer takes {size} bytes, and {limit} can be sent. Ask for less of it at once.")
 
 
-class UnsupportedMediaType(AnnalsError):
-    status, code, title = 415, "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type"
+# 502: the chat model gave no reply
+
+
+class StreamEmpty(AnnalsError):
+    """502: the chat model ended its reply without a word."""
+
+    status, code, title = 502, "STREAM_EMPTY", "Empty reply"
+
+
+class StreamFailed(AnnalsError):
+    """502: the chat model gave no reply, or broke off in the middle of it."""
+
+    status, code, title = 502, "STREAM_FAILED", "Reply failed"
+
+
+# 503: the same request may succeed later
 
 
 class Unavailable(AnnalsError):
@@ -301,14 +398,14 @@ class Unavailable(AnnalsError):
 
 
 class ImportUnfinished(Unavailable):
-    """503: an import is larger than one request has time for; sent again, it goes on where it came to."""
+    """503: an import is larger than one request has time for; the same request continues where it stopped."""
 
     code, title = "IMPORT_UNFINISHED", "Import not finished yet"
 
     def __init__(self, done: int, total: int) -> None:
         super().__init__(
             f"{done} of {total} conversations are stored, and the time of one request is over. Send the same request "
-            "again: it goes on there."
+            "again: it continues there."
         )
         self.progress = {"done": done, "total": total}
 
@@ -318,13 +415,13 @@ class SearchUnavailable(Unavailable):
 
 
 class SearchAsleep(SearchUnavailable):
-    """503: a Serverless collection did not answer in the time that one may wait for it; most likely it wakes."""
+    """503: a Serverless collection did not answer in the time that a request may wait for it; most likely it wakes."""
 
     title = "Search index waking up"
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(
-            f"The search index does not answer ({said}). A Serverless collection sleeps after ten idle minutes, and "
+            f"The search index does not answer ({reason}). A Serverless collection sleeps after ten idle minutes, and "
             "takes up to 30 seconds to wake: send the request again."
         )
         self.retry_after_s = 10
@@ -345,32 +442,19 @@ class ChatUnavailable(Unavailable):
 
 
 class PiiUnavailable(Unavailable):
+    """503: personal data could not be looked for, and a text is not stored without that."""
+
     code, title = "PII_DETECTION_UNAVAILABLE", "Detection of personal data unavailable"
 
     def __init__(self) -> None:
         super().__init__("Personal data could not be looked for, so nothing was stored. Send the request again.")
 
 
+# No refusals: these reach no caller
+
+
 class OutOfTime(Exception):
-    """The time for indexing is over. What was indexed until then is kept, and not embedded again."""
-
-
-class StreamEmpty(AnnalsError):
-    """502: the chat model ended its reply without a word."""
-
-    status, code, title = 502, "STREAM_EMPTY", "Empty reply"
-
-
-class StreamFailed(AnnalsError):
-    """502: the chat model gave no reply, or broke off in the middle of it."""
-
-    status, code, title = 502, "STREAM_FAILED", "Reply failed"
-
-
-class ReplyTooLarge(AnnalsError):
-    """413: the chat model's reply is longer than an entry can be."""
-
-    status, code, title = 413, "ENTRY_TOO_LARGE", "Reply too large"
+    """The time of an indexing batch is over. What was indexed until then is kept, and not embedded again."""
 
 
 class ConfigurationError(Exception):

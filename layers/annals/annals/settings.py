@@ -17,97 +17,138 @@ _SWITCH = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says. An empty string means: not set.
+    """What the environment says, each field the variable of its name in capitals. An empty string means: not set."""
 
-    ``embeddings_url`` and ``chat_url`` are an OpenAI-compatible endpoint (``http://…/v1``), ``offline`` for the models
-    that need no network, or empty for Amazon Bedrock. ``rerank_model`` is a reranking model on Bedrock, or with
-    ``rerank_url`` a chat model at an OpenAI-compatible endpoint; empty for none. Either ``opensearch_url`` or
-    ``embedded_index`` (a file) names the search index. ``opensearch_wake_s`` is how long a request may wait for a
-    Serverless collection, which sleeps when it is idle and takes up to 30 seconds to wake. Keys may be given as the ARN
-    of a Secrets Manager secret, which is read again after ``secret_max_age_s``.
-    ``chat_stall_s`` is the longest silence of a chat model, ``chat_timeout_s`` the longest that one reply may take.
-    ``draft_retention_s`` is how long a stream can be followed, at most a day; ``draft_lease_s`` how long one whose
-    process is silent is held for alive. ``summarize_every`` is how many new messages bring a conversation a new
-    summary, 0 for none. ``tenant_shards`` and ``list_shards`` are over how many keys the list of a tenant, and each
-    list of a memory space or a participant, is spread; they may be raised, never lowered.
-    ``jwt_issuer`` is whose tokens are taken beside keys, ``jwt_audience`` for whom they must be made (several with
-    commas between them); of their claims, ``jwt_tenant_claim`` names the tenant, ``jwt_scopes_claim`` the scopes, each
-    behind ``jwt_scope_prefix``, and ``jwt_spaces_claim`` the memory spaces.
-    ``pii_redaction`` is ``off``, or what finds personal data, which then is not stored: ``patterns`` or, for texts in
-    ``pii_language``, ``comprehend``.
-    ``ingest_tenants`` is a JSON object of tenants by the ARN of what their events come through, ``ingest_bus`` the ARN
-    of the bus, ``ingest_failures`` the URL of the queue of what cannot be stored. ``events_bus`` is the ARN of the bus
-    that is told of changes, empty for none.
-    ``embeddings_max_characters`` is how long a text may be that goes into one vector; longer ones go in parts.
-    ``embed_windows`` is whether a turn gets a second vector, of itself with those before it. ``index_budget_s`` is how
-    long one batch of the stream may be worked on, ``failures_queue_url`` the SQS queue of what cannot be indexed.
-    """
+    # the tables
 
     ledger_table: str = "annals-ledger"
+    """The table of the ledger."""
     state_table: str = "annals-state"
+    """The table of all that may change beside it."""
     dynamodb_url: str = ""
+    """DynamoDB's endpoint; empty for that of the region."""
+
+    # the search index: ``opensearch_url`` or ``embedded_index`` names it
 
     opensearch_url: str = ""
+    """OpenSearch's endpoint."""
     opensearch_service: str = "es"
+    """The service for which requests to it are signed: ``es`` for a domain, ``aoss`` for a Serverless collection."""
     opensearch_index: str = "annals"
+    """The name of the index there."""
     opensearch_wake_s: float = 20.0
+    """How many seconds a request may wait for a Serverless collection, which takes up to 30 to wake when it is idle."""
     embedded_index: str = ""
+    """The path of the file that the embedded index is."""
+
+    # embeddings, and what is indexed
 
     embeddings_url: str = ""
+    """An OpenAI-compatible endpoint (``http://…/v1``), ``offline`` for no network, or empty for Amazon Bedrock."""
     embeddings_model: str = ""
+    """The embedding model."""
     embeddings_dimensions: int = 0
+    """The length of its vectors; 0 for the model's own."""
     embeddings_api_key: str = ""
+    """The endpoint's key, or the ARN of a Secrets Manager secret that holds it."""
     embeddings_timeout_s: float = 30.0
+    """How many seconds the model may take for one request."""
     embeddings_max_characters: int = 8_000
+    """How many characters go into one vector; a longer text goes in parts."""
     embed_windows: bool = True
+    """Whether a turn gets a second vector, of itself with those before it."""
     index_budget_s: float = 60.0
+    """How many seconds one batch of the stream may be worked on."""
     failures_queue_url: str = ""
+    """The SQS queue of what cannot be indexed."""
+
+    # reranking
 
     rerank_url: str = ""
+    """An OpenAI-compatible endpoint of a chat model that reranks; empty for Amazon Bedrock."""
     rerank_model: str = ""
+    """The reranking model there, or the chat model; empty for no reranking."""
     rerank_api_key: str = ""
+    """The endpoint's key, or the ARN of a secret."""
     rerank_timeout_s: float = 5.0
+    """How many seconds it may take; a search then keeps its own ranking."""
+
+    # chat: streamed replies, summaries, facts
 
     chat_url: str = ""
+    """An OpenAI-compatible endpoint (``http://…/v1``), ``offline`` for no network, or empty for Amazon Bedrock."""
     chat_model: str = ""
+    """The chat model."""
     chat_api_key: str = ""
+    """The endpoint's key, or the ARN of a secret."""
     chat_stall_s: float = 120.0
+    """The longest silence of the model, in seconds."""
     chat_timeout_s: float = 840.0
-
+    """The longest that one reply may take, in seconds."""
     draft_retention_s: int = 3600
+    """For how many seconds a stream can be followed, at most a day."""
     draft_lease_s: float = 20.0
-
+    """For how many seconds a stream counts as alive whose process gives no sign of life."""
     summarize_every: int = 0
+    """How many new messages bring a conversation a new summary; 0 for none."""
+
+    # events in and out
 
     ingest_tenants: str = ""
+    """A JSON object of tenants by the ARN of what their events come through."""
     ingest_bus: str = ""
+    """The ARN of the bus from which events are taken."""
     ingest_failures: str = ""
+    """The URL of the queue of events that cannot be stored."""
     events_bus: str = ""
+    """The ARN of the bus that is notified of changes; empty for none."""
+
+    # keys and tokens
 
     secret_max_age_s: float = 300.0
-
+    """After how many seconds a secret that a setting names is read again."""
     root_key: str = ""
+    """The first key, which has every scope, or the ARN of a secret."""
     root_tenant: str = "default"
-
+    """Its tenant."""
+    authorizer_cache_s: int = 60
+    """For how many seconds the authorizer remembers a key."""
     jwt_issuer: str = ""
+    """The OpenID Connect issuer whose tokens are taken beside keys; empty for none."""
     jwt_audience: str = ""
+    """For whom its tokens must be made; several with commas between them."""
     jwt_jwks_url: str = ""
+    """The URL of its keys; empty for the one that its discovery document names."""
     jwt_tenant_claim: str = "tenant"
+    """The claim that names the tenant."""
     jwt_scopes_claim: str = "scope"
+    """The claim that names the scopes."""
     jwt_scope_prefix: str = ""
+    """What stands before each scope in it."""
     jwt_spaces_claim: str = ""
+    """The claim that names the memory spaces; empty where tokens open all."""
+
+    # personal data
 
     pii_redaction: str = "off"
+    """What finds personal data, which then is not stored: ``off``, ``patterns`` or ``comprehend``."""
     pii_language: str = "en"
+    """The language of the texts, for ``comprehend``."""
+
+    # limits
 
     memory_versions: int = 10
+    """How many former versions of a memory are kept."""
     append_patience_s: float = 10.0
+    """For how many seconds a write is tried again when other writers are faster."""
     erase_budget_s: float = 20.0
-    authorizer_cache_s: int = 60
+    """For how many seconds a request erases before it leaves the rest to the stream's function."""
     max_page_bytes: int = 4_000_000
-
+    """The bytes that the parts of one answer may take."""
     tenant_shards: int = 8
+    """Over how many keys the list of a tenant is spread; may be raised, never lowered."""
     list_shards: int = 1
+    """The same for each list of a memory space or a participant."""
 
     @staticmethod
     def from_env(env: Mapping[str, str]) -> Settings:

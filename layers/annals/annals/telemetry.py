@@ -15,7 +15,7 @@ from typing import Any, Literal
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from annals.errors import AnnalsError, AppendConflict, SearchUnavailable
+from annals.errors import AnnalsError, SearchUnavailable, WriteConflict
 
 NAMESPACE = "Annals"
 
@@ -81,7 +81,7 @@ def count_refusal(error: AnnalsError) -> str:
     """Count a refusal where operators have to know of it; its code."""
     if isinstance(error, SearchUnavailable):
         count("SearchUnavailable")
-    if isinstance(error, AppendConflict):
+    if isinstance(error, WriteConflict):
         count("AppendConflicts")
     return error.code
 

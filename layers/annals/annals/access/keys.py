@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 from annals.access.caller import Caller
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item
-from annals.database.state import cancellation_reasons, put_if, read_partition, state_item
+from annals.database.state import put_if, read_partition, state_item
+from annals.database.transactions import condition_failed, transact
 from annals.errors import DamagedItem, KeyAlreadyMade, KeyNotFound, Unavailable
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import escape
@@ -120,15 +121,14 @@ def _store(key: Key, request: IdempotentRequest | None) -> None:
         return
     put: Any = {"TableName": settings().state_table, "Item": item, "ConditionExpression": is_new}
     marker: Any = marker_put(request, {"keyId": key.key_id})
-    try:
-        client().transact_write_items(TransactItems=[{"Put": put}, marker])
-    except ClientError as error:
-        reason = cancellation_reasons(error)[1]
-        if reason["Code"] != "ConditionalCheckFailed":
-            raise
-        made = request.read_result(reason["Item"])["keyId"]
-        if made != key.key_id:
-            raise KeyAlreadyMade(made) from None
+    cancelled = transact([{"Put": put}, marker])
+    if cancelled is None:
+        return
+    if not cancelled.failed(1):
+        raise cancelled.error
+    stored_id = request.read_result(cancelled.item(1))["keyId"]
+    if stored_id != key.key_id:
+        raise KeyAlreadyMade(stored_id)
 
 
 def find_key(text: str) -> Key | None:
@@ -161,7 +161,7 @@ def covers_key(caller: Caller, key_id: str) -> bool:
     """
     item = next((item for item in read_partition(_pk(caller.tenant)) if item["sk"]["S"] == _sk(key_id)), None)
     if item is None:
-        raise KeyNotFound(f"There is no key {key_id!r}.")
+        raise KeyNotFound(key_id)
     key = next(decode_readable([item], _from_key_item), None)
     return caller.covers(key.spaces if key else None)
 
@@ -177,9 +177,9 @@ def revoke_key(tenant: str, key_id: str) -> None:
             ExpressionAttributeValues={":now": {"N": str(now_ms())}},
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+        if not condition_failed(error):
             raise
-        raise KeyNotFound(f"There is no key {key_id!r}.") from None
+        raise KeyNotFound(key_id) from None
 
 
 def _digest(secret: str) -> bytes:

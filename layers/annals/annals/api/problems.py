@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic.alias_generators import to_camel
 
 from annals import json_text
+from annals.database.transactions import cancellation_reasons, is_cancelled
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge, Unavailable
 from annals.json_text import FieldPath
 
@@ -118,7 +119,7 @@ def from_aws(error: Exception) -> AnnalsError:
     if isinstance(error, ClientError):
         if refusal := _too_large(error):
             return refusal
-        if error.response["Error"]["Code"] in THROTTLED | {"TransactionCanceledException"}:
+        if is_cancelled(error) or error.response["Error"]["Code"] in THROTTLED:
             return Unavailable("The database is busy. Send the request again.")
         return internal_error()
     if isinstance(error, BotoCoreError):
@@ -128,7 +129,7 @@ def from_aws(error: Exception) -> AnnalsError:
 
 def _too_large(error: ClientError) -> AnnalsError | None:
     """The refusal of what DynamoDB has no room for, alone or in a transaction; None for every other error."""
-    reasons: Any = error.response.get("CancellationReasons", [])
+    reasons = cancellation_reasons(error)
     said = [
         error.response["Error"].get("Message", "") if error.response["Error"]["Code"] == "ValidationException" else "",
         *(reason.get("Message", "") for reason in reasons if reason.get("Code") == "ValidationError"),

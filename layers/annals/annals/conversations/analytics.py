@@ -22,6 +22,7 @@ from annals.conversations.redaction_version import find_redaction_version, not_r
 from annals.conversations.summary_store import find_summary
 from annals.database.dynamodb import Item, client, from_item
 from annals.database.state import state_item
+from annals.database.transactions import transact
 from annals.errors import RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import MESSAGE, REDACTION, Entry
@@ -121,8 +122,10 @@ def _keep(pk: str, figures: AnalyticsCounts, mark: str | None) -> None:
     checks: list[Any] = [not_erased_check(*split_conversation_pk(pk)), not_redacted_since_check(pk, mark)]
     try:
         put: Any = {"Put": {"TableName": settings().state_table, "Item": _to_figures_item(pk, figures)}}
-        client().transact_write_items(TransactItems=[*checks, put])
-    except (RequestTooLarge, client().exceptions.TransactionCanceledException):
+        is_stored = transact([*checks, put]) is None
+    except RequestTooLarge:
+        is_stored = False
+    if not is_stored:
         logger.info("The figures of a conversation were not kept")
 
 

@@ -7,19 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from annals import telemetry
 from annals.conversations.genesis import Genesis, genesis_entry, get_genesis, get_genesis_entry
 from annals.conversations.heads import Head, initial_head, to_head_item
 from annals.conversations.participant_locks import find_locked_conversation, lock_pk, lock_put
 from annals.conversations.read import get_head
-from annals.database.dynamodb import Item, client
+from annals.database.dynamodb import Item
 from annals.database.retries import tries
-from annals.database.state import cancellation_reasons, try_transaction
-from annals.errors import AppendConflict, ConversationAlreadyExists, ConversationErased
+from annals.database.transactions import transact, try_transaction
+from annals.errors import ConversationAlreadyExists, ConversationErased, WriteConflict
 from annals.ledger.append import (
-    RETRIED_REASONS,
     AppendResult,
     NewRecord,
     append,
@@ -122,7 +119,7 @@ def get_or_create(
             guards[MARKER] = marker_put(request, told, entry.salts)
         if not _write([entry], genesis, guards):
             return CreateResult(initial_head(genesis, Tail.of(entry)))
-    raise AppendConflict(new.conversation_id or pk)
+    raise WriteConflict("the conversation of these participants")
 
 
 def _told_put(request: IdempotentRequest, pk: str) -> dict[str, Any]:
@@ -163,7 +160,7 @@ def append_or_create(
         found = _write(entries, genesis, {**_marker(request, entries[1]), **holder})
         if MARKER in found or not found:
             return _answer(genesis, entries[1], request, found)
-    raise AppendConflict(new.conversation_id or pk)
+    raise WriteConflict("the conversation of these participants")
 
 
 MARKER, HOLDER = "marker", "holder"
@@ -244,22 +241,17 @@ def _write(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapp
         *guards.values(),
     ]
     for _ in tries(settings().append_patience_s):
-        try:
-            client().transact_write_items(TransactItems=puts)
-        except ClientError as error:
-            reasons = cancellation_reasons(error)
-            if reasons[0].get("Item", {}).get("entryId") == {"S": entries[0].entry_id}:
-                break  # our own: the reply to an earlier try was lost
-            told = zip(guards, reasons[len(entries) + 1 :], strict=True)
-            if found := {name: reason["Item"] for name, reason in told if reason["Code"] == "ConditionalCheckFailed"}:
-                return found
-            _require_free(genesis, reasons[0])
-            if not {reason["Code"] for reason in reasons} <= RETRIED_REASONS:
-                raise
-        else:
-            break
+        cancelled = transact(puts)
+        if cancelled is None or cancelled.item(0).get("entryId") == {"S": entries[0].entry_id}:
+            break  # the latter is our own: the reply to an earlier try was lost
+        positions = enumerate(guards, start=len(entries) + 1)
+        if taken := {name: cancelled.item(position) for position, name in positions if cancelled.failed(position)}:
+            return taken
+        if cancelled.failed(0):
+            raise _taken(genesis)
+        cancelled.require_retryable()
     else:
-        raise AppendConflict(genesis.conversation_id)
+        raise WriteConflict(f"conversation {genesis.conversation_id!r}")
     tails.put(entries[0].pk, _tail_of(entries))
     return {}
 
@@ -275,10 +267,9 @@ _NOTHING = Tail(-1, 0, OPEN, 0, NO_HASH, recent=())
 """What is in front of a genesis."""
 
 
-def _require_free(genesis: Genesis, reason: Mapping[str, Any]) -> None:
-    if reason["Code"] != "ConditionalCheckFailed":
-        return
+def _taken(genesis: Genesis) -> ConversationErased | ConversationAlreadyExists:
+    """The refusal of an id that another conversation has, or had."""
     tail = read_tail(conversation_pk(genesis.tenant, genesis.conversation_id))
     if tail and tail.state == ERASED:
-        raise ConversationErased(genesis.conversation_id)
-    raise ConversationAlreadyExists(genesis.conversation_id)
+        return ConversationErased(genesis.conversation_id)
+    return ConversationAlreadyExists(genesis.conversation_id)

@@ -14,7 +14,8 @@ from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.receipts import not_erased_check
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
-from annals.database.state import delete_partition, read_items, run_transaction
+from annals.database.state import delete_partition, read_items
+from annals.database.transactions import condition_failed, current_item, run_transaction
 from annals.errors import DamagedItem, RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
@@ -265,9 +266,9 @@ def _advance(pk: str, tail: Tail) -> Head | None:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+        if not condition_failed(error):
             raise
-        stored: Any = error.response.get("Item")
+        stored = current_item(error.response)
         return from_head_item(stored) if stored else None
     return from_head_item(answer["Attributes"])
 
@@ -287,7 +288,7 @@ def _restore(pk: str, tail: Tail) -> Head | None:
 def store_unless_erased(pk: str, write: dict[str, Any]) -> bool:
     """Do a write in a conversation's state, unless its erasure has begun, or the write's own condition fails.
 
-    What is found in the ledger before an erasure would else be there again behind it. Raises AppendConflict.
+    What is found in the ledger before an erasure would else be there again behind it. Raises WriteConflict.
     """
     tenant, conversation_id = split_conversation_pk(pk)
-    return run_transaction([write, not_erased_check(tenant, conversation_id)], conversation_id)
+    return run_transaction([write, not_erased_check(tenant, conversation_id)], f"conversation {conversation_id!r}")

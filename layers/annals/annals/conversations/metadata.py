@@ -14,8 +14,8 @@ from annals.conversations.heads import HEAD, Head, find_stored_head, head_key, m
 from annals.conversations.read import get_head
 from annals.database.dynamodb import client, from_item, to_item
 from annals.database.retries import tries
-from annals.database.state import try_transaction
-from annals.errors import AppendConflict, PreconditionFailed
+from annals.database.transactions import condition_failed, current_item, try_transaction
+from annals.errors import PreconditionFailed, WriteConflict
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.keys import conversation_pk
 from annals.settings import settings
@@ -42,7 +42,7 @@ def patch_metadata(
     IdempotencyKeyReused : the request's key came with another patch of this conversation before
     PreconditionFailed : the version is not ``expected_version``
     RequestTooLarge : the merged metadata are over the limit
-    AppendConflict : others kept changing the metadata
+    WriteConflict : others kept changing the metadata
     """
     pk, change_id = conversation_pk(tenant, conversation_id), secrets.token_hex(8)
     once = request.with_marker_in(pk, HEAD) if request else None
@@ -59,7 +59,7 @@ def patch_metadata(
             return changed, False
         if find_stored_head(pk) is None:
             project_head(pk)
-    raise AppendConflict(conversation_id)
+    raise WriteConflict(f"the metadata of conversation {conversation_id!r}")
 
 
 def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,9 +105,8 @@ def _write(pk: str, head: Head, change_id: str, once: IdempotentRequest | None) 
     try:
         client().update_item(**update)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+        if not condition_failed(error):
             raise
         # A change whose reply was lost is sent again by the client library, and finds itself.
-        found: Any = error.response.get("Item", {})
-        return from_item(found).get("changeId") == change_id
+        return from_item(current_item(error.response)).get("changeId") == change_id
     return True

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from annals.conversations.genesis import AGENT_AGENT, Genesis
 from annals.database.dynamodb import client, from_item, to_item
+from annals.database.state import delete_if
 from annals.ledger.keys import escape
 from annals.settings import settings
 
@@ -52,16 +51,8 @@ def lock_put(pk: str, conversation_id: str, erased: str | None) -> dict[str, Any
 
 def release_lock(genesis: Genesis) -> None:
     """Forget that a conversation is held, if it is: its key names the participants."""
-    try:
-        client().delete_item(
-            TableName=settings().state_table,
-            Key=_key(lock_pk(genesis.tenant, genesis.type, genesis.participants)),
-            ConditionExpression="conversationId = :held",
-            ExpressionAttributeValues={":held": {"S": genesis.conversation_id}},
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
+    key = _key(lock_pk(genesis.tenant, genesis.type, genesis.participants))
+    delete_if(key, "conversationId = :held", {":held": genesis.conversation_id})
 
 
 def _key(pk: str) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from annals.database.dynamodb import Item, client, to_item
 from annals.database.retries import tries
-from annals.errors import AppendConflict, RequestTooLarge, Unavailable
-from annals.ledger.append import RETRIED_REASONS
+from annals.database.transactions import condition_failed, current_item
+from annals.errors import RequestTooLarge, Unavailable
 from annals.ledger.entry_items import item_size
 from annals.settings import settings
 
@@ -103,11 +103,27 @@ def put_if(item: Item, condition: str, values: Mapping[str, Any] | None = None, 
             **more,
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+        if not condition_failed(error):
             raise
-        found: Item = error.response.get("Item", {})  # type: ignore[assignment]
-        return None if found.get("writeId") == write_id else found
+        current = current_item(error.response)
+        return None if current.get("writeId") == write_id else current
     return None
+
+
+def delete_if(key: Item, condition: str, values: Mapping[str, Any]) -> bool:
+    """Delete an item on a condition, which compares with plain values; False where it does not hold."""
+    try:
+        client().delete_item(
+            TableName=settings().state_table,
+            Key=key,
+            ConditionExpression=condition,
+            ExpressionAttributeValues=to_item(values),
+        )
+    except ClientError as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True
 
 
 def delete_partition(pk: str, prefix: str = "") -> None:
@@ -123,44 +139,3 @@ def empty_partition(pk: str) -> None:
         if next(read_partition(pk, ProjectionExpression="pk", Limit=1), None) is None:
             return
     raise Unavailable("Something is stored faster than it can be deleted. Send the request again.")
-
-
-def try_transaction(writes: Sequence[Mapping[str, Any]]) -> bool:
-    """Write all, or nothing where a condition does not hold, or another writer was faster: then False."""
-    together: Any = list(writes)
-    try:
-        client().transact_write_items(TransactItems=together)
-    except ClientError as error:
-        codes = {reason["Code"] for reason in cancellation_reasons(error)}
-        if not codes <= RETRIED_REASONS | {"ConditionalCheckFailed"}:
-            raise
-        return False
-    return True
-
-
-def run_transaction(writes: Sequence[Mapping[str, Any]], subject: str) -> bool:
-    """Write all, as soon as nobody else is at the same items; False where a condition does not hold.
-
-    Raises AppendConflict, which names the subject.
-    """
-    together: Any = list(writes)
-    for _ in tries(settings().append_patience_s):
-        try:
-            client().transact_write_items(TransactItems=together)
-        except ClientError as error:
-            codes = {reason["Code"] for reason in cancellation_reasons(error)}
-            if "ConditionalCheckFailed" in codes:
-                return False
-            if not codes <= RETRIED_REASONS:
-                raise
-        else:
-            return True
-    raise AppendConflict(subject)
-
-
-def cancellation_reasons(error: ClientError) -> list[Any]:
-    """Why a transaction was called off, write by write; any other error is raised again."""
-    if error.response["Error"]["Code"] != "TransactionCanceledException":
-        raise error
-    reasons: list[Any] = error.response["CancellationReasons"]
-    return reasons

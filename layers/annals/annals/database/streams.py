@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from annals import telemetry
 from annals.database.failures_queue import send_failure
-from annals.errors import AppendConflict, ConfigurationError, DamagedItem, OutOfTime, RequestInProgress, Unavailable
+from annals.errors import ConfigurationError, DamagedItem, OutOfTime, Unavailable, WriteConflict
 from annals.ledger.keys import entry_sk, is_conversation_pk, seq_of_sk
 from annals.settings import settings
 
@@ -27,15 +27,14 @@ logger = logging.getLogger("annals")
 StreamRecord = Mapping[str, Any]
 
 TRANSIENT_ERRORS = (
-    AppendConflict,
     BotoCoreError,
     ClientError,
     ConfigurationError,
     MemoryError,
     OSError,
     OutOfTime,
-    RequestInProgress,
     Unavailable,
+    WriteConflict,
 )
 """What may be over at the next try: AWS, the network, a model or the index that do not answer, a wrong setting."""
 

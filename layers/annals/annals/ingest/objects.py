@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from annals.access.caller import Caller
 from annals.database.dynamodb import client, from_item, to_item
+from annals.database.transactions import condition_failed
 from annals.errors import AnnalsError, InvalidInput, NotFound, RequestTooLarge
 from annals.ingest.failures import is_poison, report
 from annals.ingest.lines import MAX_LINE_BYTES, numbered_lines, store_line
@@ -156,7 +157,7 @@ class _Transcript:
     def _note(self, number: int) -> None:
         """Keep up to which line the object was read; whoever reads it at the same time may be further."""
         item = {**self._note_key, "line": number, "expiresAt": now_ms() // 1000 + RETENTION_S}
-        with suppress(client().exceptions.ConditionalCheckFailedException):
+        try:
             client().put_item(
                 TableName=settings().state_table,
                 Item=to_item(item),
@@ -164,3 +165,6 @@ class _Transcript:
                 ExpressionAttributeNames={"#line": "line"},
                 ExpressionAttributeValues=to_item({":line": number}),
             )
+        except ClientError as error:
+            if not condition_failed(error):
+                raise

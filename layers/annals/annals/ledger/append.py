@@ -10,8 +10,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals import telemetry
-from annals.database.dynamodb import client
+from annals.database.dynamodb import Item, client
 from annals.database.retries import tries
+from annals.database.transactions import condition_failed, current_item, transact
 from annals.errors import (
     AppendConflict,
     ConversationErased,
@@ -208,10 +209,9 @@ def _put(entry: Entry) -> AppendResult | _Taken:
     try:
         client().put_item(**entry_put(entry))
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code == "ConditionalCheckFailedException":
-            return _Taken(_winner(error.response))
-        if code == "TransactionConflictException":
+        if condition_failed(error):
+            return _Taken(_winner(current_item(error.response)))
+        if error.response["Error"]["Code"] == "TransactionConflictException":
             return _Taken(_find_at(entry.pk, entry.seq))
         raise
     return AppendResult(entry)
@@ -223,23 +223,15 @@ def _put_together(
     """Put the entry and the marker of its request and what else belongs to it, all or nothing."""
     marker = [entry_marker_put(request, entry)] if request else []
     writes: list[Any] = [{"Put": entry_put(entry)}, *marker, *also]
-    try:
-        client().transact_write_items(TransactItems=writes)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "TransactionCanceledException":
-            raise
-        placed, *others = error.response["CancellationReasons"]
-        if request and others[0]["Code"] == "ConditionalCheckFailed":
-            return replay_marker(request, others[0]["Item"], entry)
-        if placed["Code"] == "ConditionalCheckFailed":
-            return _Taken(_winner(placed))
-        if {reason["Code"] for reason in (placed, *others)} <= RETRIED_REASONS:
-            return _Taken(_find_at(entry.pk, entry.seq))
-        raise
-    return AppendResult(entry)
-
-
-RETRIED_REASONS = {"None", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"}
+    cancelled = transact(writes)
+    if cancelled is None:
+        return AppendResult(entry)
+    if request and cancelled.failed(1):
+        return replay_marker(request, cancelled.item(1), entry)
+    if cancelled.failed(0):
+        return _Taken(_winner(cancelled.item(0)))
+    cancelled.require_retryable()
+    return _Taken(_find_at(entry.pk, entry.seq))
 
 
 def entry_put(entry: Entry) -> dict[str, Any]:
@@ -252,8 +244,7 @@ def entry_put(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _winner(answer: Any) -> Entry | None:
-    item = answer.get("Item")
+def _winner(item: Item) -> Entry | None:
     return from_ledger_item(item) if item else None
 
 

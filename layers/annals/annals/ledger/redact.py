@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.database.dynamodb import Item, client, from_item
+from annals.database.transactions import Cancellation
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, MessageNotFound
 from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
@@ -131,8 +132,7 @@ def _scrub_all(item: Item) -> dict[str, Any] | None:
 
 def _was_faster(error: ClientError) -> bool:
     """Whether a redaction failed because another one of the same message came first."""
-    reasons: Any = error.response.get("CancellationReasons", [])
-    return len(reasons) > 1 and reasons[1]["Code"] == "ConditionalCheckFailed"
+    return Cancellation.of(error).failed(1)
 
 
 def scrub_item(item: Item) -> bool:

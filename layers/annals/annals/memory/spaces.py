@@ -19,8 +19,9 @@ from annals.api.fields import Id, Json, Model, Name, Word, field_error
 from annals.database.damage import AttributeTypes, decode_item, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.retries import tries
-from annals.database.state import put_if, try_transaction
-from annals.errors import AppendConflict, DamagedItem, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound
+from annals.database.state import put_if
+from annals.database.transactions import try_transaction
+from annals.errors import DamagedItem, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound, WriteConflict
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.keys import unescape
@@ -139,7 +140,7 @@ def put_space(
     SpaceNotFound : it is not open to the caller
     Forbidden : its retention would change, and the caller may not erase
     PreconditionFailed : its version is not ``expected_version``; one that nobody described has version 0
-    RequestTooLarge, IdempotencyKeyReused, AppendConflict
+    RequestTooLarge, IdempotencyKeyReused, WriteConflict
     """
     if not caller.may_see(memory_space_id):
         raise SpaceNotFound(memory_space_id)
@@ -167,7 +168,7 @@ def put_space(
             # Once more: an erasure that went through the traces meanwhile has dropped them.
             _trace(space, new)
             return space, False
-    raise AppendConflict(memory_space_id)
+    raise WriteConflict(f"memory space {memory_space_id!r}")
 
 
 def _require_may_erase(caller: Caller, before: Space | None, described: Json) -> None:
@@ -186,7 +187,7 @@ def find_participant(tenant: str, memory_space_id: str, user_id: str) -> Mapping
 
 
 def delete_participant(tenant: str, memory_space_id: str, user_id: str) -> None:
-    """Take a person out of a space. Raises AppendConflict where others keep changing it."""
+    """Take a person out of a space. Raises WriteConflict where others keep changing it."""
     for _ in tries(settings().append_patience_s):
         try:
             space = _read(tenant, memory_space_id)
@@ -202,7 +203,7 @@ def delete_participant(tenant: str, memory_space_id: str, user_id: str) -> None:
         changed = replace(space, described=described, version=space.version + 1, updated_at=now_ms())
         if _stored(changed, space.version, None):
             return
-    raise AppendConflict(memory_space_id)
+    raise WriteConflict(f"memory space {memory_space_id!r}")
 
 
 def _empty(tenant: str, memory_space_id: str) -> None:

@@ -13,14 +13,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from annals.conversations.read import get_tail
 from annals.conversations.summary_store import Summary, find_summary, to_summary_item
-from annals.database.dynamodb import client
 from annals.database.retries import tries
-from annals.errors import AnnalsError, AppendConflict, NothingToSummarize
-from annals.ledger.append import RETRIED_REASONS
+from annals.database.transactions import transact
+from annals.errors import AnnalsError, NothingToSummarize, WriteConflict
 from annals.ledger.entry import MESSAGE, Tail
 from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
 from annals.ledger.messages import Message, messages_of
@@ -58,7 +55,7 @@ def summarize(tenant: str, conversation_id: str, *, model: str | None = None, bu
     ConversationNotFound, ConversationErased
     NothingToSummarize : nothing was said
     ChatUnavailable : no model wrote a summary; the one before stays
-    AppendConflict : something was redacted meanwhile, or others kept writing
+    WriteConflict : something was redacted meanwhile, or others kept writing
     """
     tail, pk = get_tail(tenant, conversation_id), conversation_pk(tenant, conversation_id)
     deadline = time.monotonic() + budget_s
@@ -146,26 +143,20 @@ def _extended(
 def _store(pk: str, tail: Tail, summary: Summary) -> Summary:
     """Store a summary if nothing was withdrawn since the tail that it was made at; another's that covers more stays."""
     for _ in tries(settings().append_patience_s):
-        try:
-            client().transact_write_items(TransactItems=[_still_at(pk, tail), _put(pk, summary)])
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "TransactionCanceledException":
-                raise
-            grown, overtaken = (reason["Code"] for reason in error.response["CancellationReasons"])
-            if overtaken == "ConditionalCheckFailed":
-                return find_summary(pk) or summary
-            if not {grown, overtaken} <= RETRIED_REASONS | {"ConditionalCheckFailed"}:
-                raise
-            tail = _tail_of_messages(pk, tail)
-        else:
+        cancelled = transact([_still_at(pk, tail), _put(pk, summary)])
+        if cancelled is None:
             return summary
-    raise AppendConflict(split_conversation_pk(pk)[1])
+        if cancelled.failed(1):
+            return find_summary(pk) or summary
+        cancelled.require_lost_race()
+        tail = _tail_of_messages(pk, tail)
+    raise WriteConflict(f"the summary of conversation {split_conversation_pk(pk)[1]!r}")
 
 
 def _tail_of_messages(pk: str, since: Tail) -> Tail:
     """The tail as it is now, where nothing but messages came since another one.
 
-    Raises ConversationErased, and AppendConflict where something else came: it may have been a redaction.
+    Raises ConversationErased, and WriteConflict where something else came: it may have been a redaction.
     """
     tenant, conversation_id = split_conversation_pk(pk)
     tail = get_tail(tenant, conversation_id)
@@ -173,7 +164,7 @@ def _tail_of_messages(pk: str, since: Tail) -> Tail:
         entry.seq > since.seq and entry.records[0].kind != MESSAGE
         for entry in read_records(pk, since.seq + 1, tail.seq)
     ):
-        raise AppendConflict(conversation_id)
+        raise WriteConflict(f"conversation {conversation_id!r}")
     return tail
 
 

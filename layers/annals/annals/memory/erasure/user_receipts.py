@@ -9,12 +9,11 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any, Literal, NotRequired
 
-from botocore.exceptions import ClientError
 from typing_extensions import TypedDict
 
 from annals.conversations.receipts import Receipt, find_receipt_item, receipt_key
 from annals.database.dynamodb import Item, client, from_item, to_item
-from annals.database.state import put_if, read_partition
+from annals.database.state import delete_if, put_if, read_partition
 from annals.errors import Unavailable
 from annals.ledger.keys import escape
 from annals.settings import settings
@@ -167,18 +166,8 @@ def find_repeat_request(tenant: str, receipt_id: str) -> RepeatRequest | None:
 
 def delete_repeat_request(tenant: str, receipt_id: str, asked: RepeatRequest) -> bool:
     """Forget that it was asked for; False where it was asked for again meanwhile."""
-    try:
-        client().delete_item(
-            TableName=settings().state_table,
-            Key=repeat_request_key(tenant, receipt_id),
-            ConditionExpression="attribute_not_exists(pk) OR mark = :mark",
-            ExpressionAttributeValues={":mark": {"S": asked.mark}},
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-            raise
-        return False
-    return True
+    key = repeat_request_key(tenant, receipt_id)
+    return delete_if(key, "attribute_not_exists(pk) OR mark = :mark", {":mark": asked.mark})
 
 
 def put_conversation_note(receipt_id: str, erased: Receipt) -> None:

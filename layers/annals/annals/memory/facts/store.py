@@ -10,15 +10,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from annals.access.caller import Caller
 from annals.database.damage import salvage_strings
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.retries import tries
-from annals.database.state import cancellation_reasons, delete_partition, read_partition, run_transaction
-from annals.errors import AppendConflict, DamagedItem, FactNotFound
-from annals.ledger.append import RETRIED_REASONS
+from annals.database.state import delete_partition, read_partition
+from annals.database.transactions import run_transaction, transact
+from annals.errors import DamagedItem, FactNotFound, WriteConflict
 from annals.ledger.entry import SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.keys import unescape
@@ -62,7 +60,7 @@ def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> t
     Raises
     ------
     ConversationErased, MessageRedacted : what it comes from is withdrawn
-    RequestTooLarge, IdempotencyKeyReused, AppendConflict
+    RequestTooLarge, IdempotencyKeyReused, WriteConflict
     """
     once = None
     if request:
@@ -88,7 +86,7 @@ def keep_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> list[
 
     Raises
     ------
-    ConversationErased, MessageRedacted, AppendConflict
+    ConversationErased, MessageRedacted, WriteConflict
     """
     tenant = source.tenant
     mark = {
@@ -269,7 +267,7 @@ def _write(facts: Sequence[StoredFact], source: Source | None, *, once: Mapping[
 
     Raises
     ------
-    ConversationErased, MessageRedacted, AppendConflict
+    ConversationErased, MessageRedacted, WriteConflict
     """
     first: list[Any] = [once] if once else []
     traces = [key for fact in facts for key in _traces_of(fact)]
@@ -277,21 +275,16 @@ def _write(facts: Sequence[StoredFact], source: Source | None, *, once: Mapping[
     mark: str | None = None
     for _ in tries(settings().append_patience_s):
         checks: list[Any] = source.checks(mark) if source else []
-        try:
-            client().transact_write_items(TransactItems=first + checks + writes)
-        except ClientError as error:
-            reasons = cancellation_reasons(error)
-            codes = [reason["Code"] for reason in reasons]
-            if once and codes[0] == "ConditionalCheckFailed":
-                found: Item = reasons[0]["Item"]
-                return found
-            if source and "ConditionalCheckFailed" in codes:
-                mark = source.require()
-            elif not set(codes) <= RETRIED_REASONS:
-                raise
-        else:
+        cancelled = transact(first + checks + writes)
+        if cancelled is None:
             return None
-    raise AppendConflict(source.conversation_id if source else facts[0].fact_id)
+        if once and cancelled.failed(0):
+            return cancelled.item(0)
+        if source and cancelled.failed_from(0):
+            mark = source.require()
+        else:
+            cancelled.require_retryable()
+    raise WriteConflict(f"fact {facts[0].fact_id!r}")
 
 
 def _traces_of(fact: StoredFact) -> list[Item]:
@@ -308,4 +301,4 @@ def _delete(keys: Sequence[Item]) -> bool:
     table = settings().state_table
     writes: list[Any] = [{"Delete": {"TableName": table, "Key": key}} for key in keys]
     writes[0]["Delete"]["ConditionExpression"] = "attribute_exists(pk)"
-    return run_transaction(writes, "facts")
+    return run_transaction(writes, "the fact")

@@ -12,8 +12,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from annals.access.caller import Caller
 from annals.conversations.genesis import get_genesis
 from annals.conversations.read import find_conversation_space, get_tail
@@ -21,9 +19,9 @@ from annals.conversations.receipts import not_erased_check
 from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item, client, to_item
 from annals.database.retries import tries
-from annals.database.state import cancellation_reasons, delete_partition, try_transaction
+from annals.database.state import delete_partition
+from annals.database.transactions import transact, try_transaction
 from annals.errors import (
-    AppendConflict,
     ConversationErased,
     ConversationNotFound,
     DamagedItem,
@@ -31,8 +29,8 @@ from annals.errors import (
     MemoryNotFound,
     PreconditionFailed,
     VersionNotFound,
+    WriteConflict,
 )
-from annals.ledger.append import RETRIED_REASONS
 from annals.ledger.entry import ERASED, SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_prefix, marker_put
 from annals.ledger.keys import conversation_pk
@@ -76,7 +74,7 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
     Raises
     ------
     ConversationErased, MessageRedacted : what it was made of is withdrawn
-    RequestTooLarge, IdempotencyKeyReused, AppendConflict
+    RequestTooLarge, IdempotencyKeyReused, WriteConflict
     """
     marker = []
     if request:
@@ -89,20 +87,16 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
     source, mark = _source_of(memory), None
     for _ in tries(settings().append_patience_s):
         checks: list[Any] = source.checks(mark) if source else []
-        try:
-            client().transact_write_items(TransactItems=writes + checks)
-        except ClientError as error:
-            reasons = cancellation_reasons(error)
-            codes = [reason["Code"] for reason in reasons]
-            if request and codes[1] == "ConditionalCheckFailed":
-                return _made_before(memory, request, reasons[1]["Item"]), True
-            if source and "ConditionalCheckFailed" in codes[len(writes) :]:
-                mark = source.require()
-            elif not set(codes) <= RETRIED_REASONS:
-                raise
-        else:
+        cancelled = transact(writes + checks)
+        if cancelled is None:
             return memory, False
-    raise AppendConflict(memory.memory_id)
+        if request and cancelled.failed(1):
+            return _made_before(memory, request, cancelled.item(1)), True
+        if source and cancelled.failed_from(len(writes)):
+            mark = source.require()
+        else:
+            cancelled.require_retryable()
+    raise WriteConflict(f"memory {memory.memory_id!r}")
 
 
 def _made_before(ours: StoredMemory, request: IdempotentRequest, marker: Item) -> StoredMemory:
@@ -180,7 +174,7 @@ def change_memory(
     IdempotencyKeyReused : the request's key came with another change of this memory before
     PreconditionFailed : the version is not ``expected_version``
     RequestTooLarge : changed so, it would be larger than an item of the table can be
-    AppendConflict : others kept changing it
+    WriteConflict : others kept changing it
     """
     address, once = Address.of(memory.tenant, memory.memory_id), _beside(memory, request)
     for _ in tries(settings().append_patience_s):
@@ -195,7 +189,7 @@ def change_memory(
         if try_transaction([*writes, *_marker(once, changed)]):
             return changed, False
         memory = read_memory(memory.tenant, memory.memory_id)
-    raise AppendConflict(memory.memory_id)
+    raise WriteConflict(f"memory {memory.memory_id!r}")
 
 
 def set_status(
@@ -217,7 +211,7 @@ def set_status(
         if try_transaction([*_replace(memory, changed), *_marker(once, changed)]):
             return changed, False
         memory = read_memory(memory.tenant, memory.memory_id)
-    raise AppendConflict(memory.memory_id)
+    raise WriteConflict(f"memory {memory.memory_id!r}")
 
 
 def _beside(memory: StoredMemory, request: IdempotentRequest | None) -> IdempotentRequest | None:
@@ -295,7 +289,7 @@ def delete_damaged_memory(memory: StoredMemory) -> bool:
             return True
         if find_damaged_memory(memory.tenant, memory.memory_id) is None:
             return False
-    raise AppendConflict(memory.memory_id)
+    raise WriteConflict(f"memory {memory.memory_id!r}")
 
 
 def delete_memory(memory: StoredMemory) -> bool:
@@ -330,7 +324,7 @@ def _mark_deleted(memory: StoredMemory) -> bool:
             memory = read_memory(memory.tenant, memory.memory_id)
         except MemoryNotFound:
             return False
-    raise AppendConflict(memory.memory_id)
+    raise WriteConflict(f"memory {memory.memory_id!r}")
 
 
 def _version_deletes(memory: StoredMemory) -> list[dict[str, Any]]:
@@ -406,7 +400,7 @@ def version_at(memory: StoredMemory, moment: int) -> StoredMemory:
     for version in (memory, *previous_versions(memory)):
         if version.updated_at <= moment:
             return version
-    raise VersionNotFound(memory.memory_id, 0)
+    raise VersionNotFound(memory.memory_id)
 
 
 def previous_versions(memory: StoredMemory) -> list[StoredMemory]:

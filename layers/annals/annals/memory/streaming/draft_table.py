@@ -18,15 +18,14 @@ from dataclasses import asdict, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from annals.conversations.receipts import not_erased_check
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.retries import tries
-from annals.database.state import cancellation_reasons, delete_partition, put_if, read_partition
-from annals.errors import AppendConflict, ConversationErased, MessageRedacted, StreamNotFound
+from annals.database.state import delete_partition, put_if, read_partition
+from annals.database.transactions import transact
+from annals.errors import ConversationErased, MessageRedacted, StreamNotFound, WriteConflict
 from annals.json_text import dump, parse
-from annals.ledger.append import RETRIED_REASONS, find_entry
+from annals.ledger.append import find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk, escape
 from annals.ledger.messages import message_id
@@ -59,22 +58,18 @@ class DraftTable:
             *([_put_of(self._item(draft, TURN, turn=dump(draft.turn)))] if draft.turn is not None else []),
         ]
         for _ in tries(settings().append_patience_s):
-            try:
-                client().transact_write_items(TransactItems=writes)
-            except ClientError as error:
-                head, erased, redacted, *others = cancellation_reasons(error)
-                if head["Code"] == "ConditionalCheckFailed":
-                    # Our own, if the reply to an earlier try was lost.
-                    return bool(head.get("Item", {}).get("owner") == {"S": draft.owner})
-                if erased["Code"] == "ConditionalCheckFailed":
-                    raise ConversationErased(draft.conversation_id) from None
-                if redacted["Code"] == "ConditionalCheckFailed":
-                    raise MessageRedacted(message_id(draft.seq)) from None
-                if not {reason["Code"] for reason in (head, erased, redacted, *others)} <= RETRIED_REASONS:
-                    raise
-            else:
+            cancelled = transact(writes)
+            if cancelled is None:
                 return True
-        raise AppendConflict(draft.conversation_id)
+            if cancelled.failed(0):
+                # Our own, if the reply to an earlier try was lost.
+                return bool(cancelled.item(0).get("owner") == {"S": draft.owner})
+            if cancelled.failed(1):
+                raise ConversationErased(draft.conversation_id)
+            if cancelled.failed(2):
+                raise MessageRedacted(message_id(draft.seq))
+            cancelled.require_retryable()
+        raise WriteConflict(f"stream {draft.stream_id!r}")
 
     def _claim(self, draft: Draft, instead_of: str | None) -> dict[str, Any]:
         """The put of the draft itself, if nobody tells it, or ``instead_of`` does."""

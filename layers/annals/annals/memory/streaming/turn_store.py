@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from annals import telemetry
 from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.read import get_tail
-from annals.database.state import cancellation_reasons
+from annals.database.transactions import Cancellation
 from annals.errors import EntryTooLarge, MessageRedacted, SearchUnavailable
 from annals.json_text import dump
 from annals.ledger.append import AppendResult, append, find_entry
@@ -158,7 +158,7 @@ def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
     try:
         stored = append(draft.tenant, draft.conversation_id, [said], request=draft.once, also=[still_asked])
     except ClientError as error:
-        if cancellation_reasons(error)[-1]["Code"] != "ConditionalCheckFailed":
+        if not Cancellation.of(error).failed(-1):
             raise
         raise MessageRedacted(message_id(draft.seq)) from None
     return _stored_reply(draft, stored)
