@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.reduction import ForkingPickler
@@ -17,16 +18,20 @@ from typing import Any
 MOST_PLACES = 10_000
 """Of how many places it is known who worked there last."""
 
+PATIENCE_S = 0.1
+"""How long others may go before, because a process knows their place."""
+
 Setup = Callable[..., None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """Something to do, pickled; where, and who waits for it."""
 
     pickled: memoryview
     place: str
     future: Future[Any]
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False)
@@ -42,7 +47,7 @@ class Pool:
     """Processes that work on what is submitted.
 
     A job goes to the process that was at its place last, if that one is free, since it may remember something of it;
-    or else to the one that was busy last.
+    or else to the one that was busy last. A process that gets free takes what is at a place that it knows first.
 
     Parameters
     ----------
@@ -94,9 +99,17 @@ class Pool:
 
     def _hand_out(self) -> None:
         while self._waiting and (self._idle or len(self._members) < self._size):
-            job = self._waiting.popleft()
+            job = self._next()
             if job.future.set_running_or_notify_cancel():
                 self._give(self._choose(job.place), job)
+
+    def _next(self) -> Job:
+        """Of what waits, the first that is at a place that an idle process knows; or else the first."""
+        first = self._waiting[0]
+        if time.monotonic() - first.since < PATIENCE_S:
+            first = next((job for job in self._waiting if self._places.get(job.place) in self._idle), first)
+        self._waiting.remove(first)
+        return first
 
     def _choose(self, place: str) -> Member:
         if not self._idle:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from local import events, template
+from local import events, pool, template
 from local.events import Request
 from local.workers import FunctionFailed, Workers
 
@@ -23,9 +23,9 @@ HEALTH = Request("GET", "/v1/health", "", (), b"", "127.0.0.1")
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
-    pool = Workers(2)
-    yield pool
-    pool.stop()
+    running = Workers(2)
+    yield running
+    running.stop()
 
 
 def ask(workers: Workers, function: str = "fallback") -> Any:
@@ -87,6 +87,18 @@ def test_what_waits_is_done_in_its_order_by_whoever_is_free(workers: Workers) ->
     assert len({working.result(60) for working in futures}) == 2
 
 
+@pytest.mark.parametrize(("patience_s", "waits_for_its_own"), [(60.0, True), (0.0, False)])
+def test_what_waits_is_taken_by_who_knows_it_but_not_put_off_for_long(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, patience_s: float, waits_for_its_own: bool
+) -> None:
+    monkeypatch.setattr(pool, "PATIENCE_S", patience_s)
+    quick, slow = workers.run(pid_after, 0.3, place="quick"), workers.run(pid_after, 1, place="slow")
+    first, second = workers.run(pid_after, 1, place="slow"), workers.run(pid_after, 0, place="quick")
+    assert slow.result(60) != quick.result(60)
+    assert (second.result(60) == quick.result(60)) is waits_for_its_own
+    assert first.result(60)
+
+
 def test_only_what_a_process_worked_on_ends_with_it(workers: Workers) -> None:
     other = workers.run(pid_after, 0.5, place="other")
     killed = workers.run(os.kill, workers.run(pid_after, 0, place="own").result(60), signal.SIGKILL, place="own")
@@ -96,10 +108,10 @@ def test_only_what_a_process_worked_on_ends_with_it(workers: Workers) -> None:
 
 
 def test_a_stop_waits_for_what_is_worked_on_and_drops_what_waits() -> None:
-    pool = Workers(1)
-    worked_on, waiting = (pool.run(pid_after, 0.5, place="a") for _ in range(2))
-    pool.stop()
+    one = Workers(1)
+    worked_on, waiting = (one.run(pid_after, 0.5, place="a") for _ in range(2))
+    one.stop()
     assert worked_on.result(0)
     assert waiting.cancelled()
     with pytest.raises(RuntimeError):
-        ask(pool)
+        ask(one)
