@@ -27,9 +27,10 @@ from annals.search.documents import Document
 from annals.search.protocol import SearchIndex
 from annals.search.turns import Conversation, Turn, documents_of
 from annals.settings import Settings
-from bench import dialogues, scores
-from bench.dialogues import Dialogue
+from bench import scores
 from bench.served import minilm_served
+from scripts import dialogues
+from scripts.dialogues import Dialogue
 
 TENANT = "bench"
 

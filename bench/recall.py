@@ -18,9 +18,10 @@ import httpx
 from rich.console import Console
 from tqdm import tqdm
 
-from bench import dialogues, scores
-from bench.dialogues import Dialogue
-from bench.served import client, minilm_served, served
+from bench import scores
+from bench.served import minilm_served, served
+from scripts import dialogues
+from scripts.dialogues import Dialogue, client
 
 SPACE = "recall"
 
@@ -36,19 +37,6 @@ def server(url: str, embeddings: str) -> Iterator[httpx.Client]:
                 env |= {"EMBEDDINGS_MODEL": "all-minilm", "EMBEDDINGS_DIMENSIONS": "384", "EMBEDDINGS_TIMEOUT_S": "300"}
             url = stack.enter_context(served(**env)).url
         yield stack.enter_context(client(url))
-
-
-def load(http: httpx.Client, chosen: Sequence[Dialogue]) -> float:
-    """Append all turns and wait until they are indexed. Gives the seconds."""
-    start = time.perf_counter()
-    with tqdm(total=sum(len(each.turns) for each in chosen), desc="append", unit="turn") as bar:
-        for each in chosen:
-            for stored in dialogues.send(http, each, SPACE):
-                bar.update(stored)
-    with tqdm(chosen, desc="index", unit="dialogue") as bar:
-        for each in bar:
-            dialogues.await_indexed(http, each, SPACE, bar.refresh)
-    return time.perf_counter() - start
 
 
 def ask(http: httpx.Client, chosen: Sequence[Dialogue]) -> list[scores.Outcome]:
@@ -78,7 +66,9 @@ def main() -> None:
     read = dialogues.read(path)
     chosen = read[: arguments.dialogues or None]
     with server(arguments.url, arguments.embeddings) as http:
-        took_s = load(http, chosen)
+        start = time.perf_counter()
+        dialogues.load(http, chosen, SPACE)
+        took_s = time.perf_counter() - start
         outcomes = ask(http, chosen)
     turns = sum(len(each.turns) for each in chosen)
     Console().print(scores.table(outcomes, f"{turns} turns over HTTP, searchable after {took_s:.0f} s"))

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from bench.dialogues import evidence_of
+from scripts.dialogues import evidence_of
 
 DEPTHS = (5, 10, 20)
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop"}

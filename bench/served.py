@@ -18,6 +18,7 @@ import httpx
 
 from local.emulator import free_port
 from local.template import ROOT
+from scripts.dialogues import client
 
 START_S = 60
 STOP_S = 600
@@ -49,12 +50,6 @@ class Served:
     def megabytes(self, name: str) -> float:
         """What a SQLite file of the data folder takes, its ``-wal`` included."""
         return sum(file.stat().st_size for file in self.data.glob(f"{name}.sqlite3*")) / 1e6
-
-
-def client(url: str) -> httpx.Client:
-    """An HTTP client of a server; ANNALS_KEY names its key."""
-    key = os.environ.get("ANNALS_KEY", "local")
-    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
 
 @contextlib.contextmanager

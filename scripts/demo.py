@@ -15,25 +15,12 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from tqdm import tqdm
 
-from bench import dialogues
-from bench.dialogues import Dialogue
-from bench.served import client
+from scripts import dialogues
+from scripts.dialogues import Dialogue
 
 SHIPPED = Path(__file__).with_name("demo_dialogue.json")
 SPACE = "demo"
-
-
-def load(http: httpx.Client, chosen: list[Dialogue]) -> None:
-    """Append all turns and wait until they can be searched."""
-    with tqdm(total=sum(len(each.turns) for each in chosen), desc="remember", unit="turn") as bar:
-        for each in chosen:
-            for stored in dialogues.send(http, each, SPACE):
-                bar.update(stored)
-    with tqdm(chosen, desc="index", unit="dialogue") as bar:
-        for each in bar:
-            dialogues.await_indexed(http, each, SPACE, bar.refresh)
 
 
 def answers(http: httpx.Client, chosen: list[Dialogue], questions: int, hits: int) -> Table:
@@ -46,18 +33,18 @@ def answers(http: httpx.Client, chosen: list[Dialogue], questions: int, hits: in
     table.add_column("score", justify="right")
     for each in chosen:
         for question in each.questions[:questions]:
-            found = dialogues.search(http, each, SPACE, question["q"], hits)
-            wanted = dialogues.evidence_of(question)
-            names = [question["q"], f"→ {question.get('answer', '')}"] + [""] * len(found)
-            for name, hit, turn in zip(names, found, dialogues.turns_of(each, found), strict=False):
+            results = dialogues.search(http, each, SPACE, question["q"], hits)
+            evidence = dialogues.evidence_of(question)
+            names = [question["q"], f"→ {question.get('answer', '')}"] + [""] * len(results)
+            for name, hit, turn in zip(names, results, dialogues.turns_of(each, results), strict=False):
                 where = hit["conversationRef"]["messageIds"][0]
-                tick = "[green]✓[/]" if turn in wanted else ""
-                table.add_row(escape(name), tick, shown(hit), where, f"{hit['score']:.2f}")
+                tick = "[green]✓[/]" if turn in evidence else ""
+                table.add_row(escape(name), tick, in_one_line(hit), where, f"{hit['score']:.2f}")
             table.add_section()
     return table
 
 
-def shown(hit: dict[str, Any]) -> str:
+def in_one_line(hit: dict[str, Any]) -> str:
     """A hit in one line."""
     return escape(" ".join(f"{hit.get('name', hit['role'])}: {hit['content']}".split()))
 
@@ -74,9 +61,9 @@ def main() -> None:
     if not path.exists():
         sys.exit(f"There is no {path}.")
     chosen = dialogues.read(path)
-    with client(arguments.url) as http:
+    with dialogues.client(arguments.url) as http:
         try:
-            load(http, chosen)
+            dialogues.load(http, chosen, SPACE)
         except httpx.ConnectError:
             sys.exit(f"Nothing answers at {arguments.url}: start `make dev` in another terminal, or give URL=….")
         Console().print(answers(http, chosen, arguments.questions, arguments.hits))

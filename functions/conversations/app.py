@@ -60,7 +60,7 @@ def list_them(
     """List conversations, the newest activity first unless said otherwise. Every other query parameter is a filter."""
     caller = app.caller.require_scope("read")
     order = read_order({"sortBy": sort_by, "sortOrder": sort_order})
-    chosen = Selection(caller.tenant, caller.spaces, filter_from_query(app.query, *PAGING_PARAMS))
+    chosen = Selection(caller.tenant, caller.spaces, filter_from_query(app.query_params, *PAGING_PARAMS))
     cursors = app.cursors(*list_name(order), page_params=PAGING_PARAMS)
     page = list_conversations(chosen, limit, order, read_place(cursor, cursors))
     return {"items": [present_conversation(head) for head in page.heads], **next_cursor(page, cursors)}
@@ -70,7 +70,7 @@ def list_them(
 def count_them() -> ConversationCount:
     """How many conversations a list with the same filter would have."""
     caller = app.caller.require_scope("read")
-    return {"count": count_conversations(Selection(caller.tenant, caller.spaces, filter_from_query(app.query)))}
+    return {"count": count_conversations(Selection(caller.tenant, caller.spaces, filter_from_query(app.query_params)))}
 
 
 @app.get("/v1/conversations/<conversation_id>", tags=["Conversations"])
@@ -80,7 +80,7 @@ def get_conversation(
     """A conversation. ``include`` is a list of ``messages`` (the newest 50), ``facts`` and ``summary``."""
     caller = app.caller.require_scope("read")
     app.require_known_query("include")
-    wanted = read_list(app.query, "include")
+    wanted = read_list(app.query_params, "include")
     require_parts(wanted)
     require_conversation_access(caller, conversation_id)
     head = get_head(caller.tenant, conversation_id)

@@ -7,7 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from annals.api.cursors import damaged
+from annals.api.cursors import invalid_cursor
 from annals.api.fields import PathId
 from annals.conversations.filters import filter_from_json
 from annals.conversations.lists import Selection
@@ -77,7 +77,7 @@ def get_receipt(
     if not caller.may_see(receipt.space):
         raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
     if cursor is not None:
-        raise damaged()
+        raise invalid_cursor()
     return present_receipt(receipt)
 
 

@@ -58,8 +58,8 @@ def list_them(
         user_id=user_id,
         participant_id=participant_id,
         named={"subject": subject, "predicate": predicate, "object": object_, "fact_type": fact_type},
-        at=read_time(app.query, "at"),
-        include_superseded=read_flag(app.query, "includeSuperseded"),
+        at=read_time(app.query_params, "at"),
+        include_superseded=read_flag(app.query_params, "includeSuperseded"),
     )
     cursors = app.cursors("facts")
     items, place = list_facts(caller, asked, limit, read_place(cursor, cursors))

@@ -11,7 +11,7 @@ from annals.http.app import Api
 from annals.http.requests import JSON_LINES
 from annals.json_text import dump
 
-app = Api(content_types=(*JSON_LINES, "text/csv"), query=OWNER_PARAMS)
+app = Api(content_types=(*JSON_LINES, "text/csv"), query_params=OWNER_PARAMS)
 handler = app.handler
 
 
@@ -28,10 +28,10 @@ def import_conversations() -> ImportedConversations:
     """
     caller = app.caller.require_scope("write")
     body = app.current_event.decoded_body or ""
-    brought = parse_import(body, app.query, caller.tenant)
+    brought = parse_import(body, app.query_params, caller.tenant)
     if not brought:
         raise InvalidInput("MISSING_REQUIRED_FIELD", "The body must hold at least one conversation.", field="body")
-    found = import_all(caller, brought, dump([sorted(app.query.items()), body]).encode())
+    found = import_all(caller, brought, dump([sorted(app.query_params.items()), body]).encode())
     shown, left_out = fitting_counted(
         ImportedConversation(conversationId=each.conversation_id, imported=each.imported, skipped=each.skipped)
         for each in found

@@ -61,7 +61,7 @@ def list_them(
     """List memories, the newest first. Every other query parameter is a filter, as the search takes them."""
     caller = app.caller.require_scope("read")
     cursors = app.cursors("memories")
-    scope = scope_of(caller, memory_space_id, read_filter(app.query))
+    scope = scope_of(caller, memory_space_id, read_filter(app.query_params))
     items, place = list_memories(scope, limit, read_place(cursor, cursors))
     return {"items": items, **(cursors.next(*place) if place else {})}
 
@@ -70,7 +70,7 @@ def list_them(
 def count_them(memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None) -> MemoryCount:
     """How many memories a list with the same filter would have."""
     caller = app.caller.require_scope("read")
-    scope = scope_of(caller, memory_space_id, read_filter(app.query))
+    scope = scope_of(caller, memory_space_id, read_filter(app.query_params))
     return {"count": adapters.index().count(scope)}
 
 
@@ -90,7 +90,7 @@ def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = Non
     caller = app.caller.require_scope("read")
     app.require_known_query("at")
     memory = store.find_memory(caller, memory_id)
-    moment = read_time(app.query, "at") if at is not None else None
+    moment = read_time(app.query_params, "at") if at is not None else None
     if moment is not None:
         memory = store.version_at(memory, moment)
     return respond(_with_versions(memory), etag=memory.version)

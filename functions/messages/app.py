@@ -47,7 +47,7 @@ def list_messages(
     app.require_known_query("limit", *NAMES)
     conversation = open_conversation(caller, conversation_id)
     cursors = app.cursors("messages", conversation_id, page_params=FREE)
-    asked, span = read_span(Asked(order, offset, after, before), cursor, cursors, app.query)
+    asked, span = read_span(Asked(order, offset, after, before), cursor, cursors, app.query_params)
     pk, tail = conversation.pk, conversation.tail
     if last_runs_count is not None:
         runs, is_all = last_runs(pk, tail, last_runs_count, archived=span.archived)

@@ -1,28 +1,125 @@
-"""Which layer may know which: read from the imports, so that the folders stay true."""
+"""Which room may know which: read from the imports, those within functions and for types too, so that it stays true.
+
+A room is a package, however deep it lies. What lies right in ``memory/`` is a room of one module; what lies right in
+``annals/`` is the base, which knows no room and which every room may know.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from local.template import ROOT
 
-PACKAGE = ROOT / "layers/annals/annals"
+LAYER = ROOT / "layers/annals"
+BASE = "annals"
 
-UNKNOWN_TO = {
-    "ledger": {"access", "conversations", "http", "memory", "models", "search"},
-    "conversations": {"memory", "models", "search"},
-    "search": {"access", "conversations", "http", "ledger", "memory"},
-    "models": {"access", "conversations", "http", "ledger", "memory", "search"},
+DOMAIN = ("access", "api", "conversations", "database", "ledger", "privacy", "providers", "search")
+MEMORY_BASE = ("memory.adapters", "memory.sources", "memory.user_traces")
+SPACES = ("memory.retention_timers", "memory.spaces")
+
+MAY_KNOW: dict[str, tuple[str, ...]] = {
+    "database": (),
+    "privacy": (),
+    "providers": (),
+    "api": ("database", "privacy"),
+    "ledger": ("database",),
+    "access": ("api", "database", "ledger"),
+    "http": ("access", "api", "ledger"),
+    "conversations": ("access", "api", "database", "ledger", "privacy"),
+    "search": ("providers", "search.embedded", "search.opensearch"),
+    "search.embedded": ("providers", "search"),
+    "search.opensearch": ("providers", "search"),
+    "memory": (),
+    "memory.summarizers": ("api", "providers"),
+    "memory.adapters": ("memory.summarizers", "providers", "search"),
+    "memory.sources": DOMAIN,
+    "memory.user_traces": DOMAIN,
+    "memory.retention_timers": DOMAIN,
+    "memory.spaces": (*DOMAIN, "memory.retention_timers", "memory.user_traces"),
+    "memory.memories": (*DOMAIN, *MEMORY_BASE),
+    "memory.facts": (*DOMAIN, *MEMORY_BASE, "memory.memories"),
+    "memory.users": (*DOMAIN, *MEMORY_BASE, *SPACES, "memory.facts", "memory.memories"),
+    "memory.recall": (*DOMAIN, *MEMORY_BASE, "memory.facts", "memory.memories", "memory.users"),
+    "memory.indexing": (*DOMAIN, *MEMORY_BASE, "memory.facts", "memory.memories"),
+    "memory.models": ("api", "conversations", "ledger", "memory.facts", "memory.memories", "memory.recall"),
+    "memory.conversation_includes": (*DOMAIN, "memory.facts", "memory.memories", "memory.sources"),
+    "memory.summarizing": (*DOMAIN, "memory.adapters", "memory.summarizers"),
+    "memory.remember": (*DOMAIN, "memory.facts", "memory.memories", "memory.models"),
+    "memory.streaming": (
+        *DOMAIN,
+        *MEMORY_BASE,
+        "memory.facts",
+        "memory.memories",
+        "memory.models",
+        "memory.recall",
+        "memory.remember",
+    ),
+    "memory.erasure": (
+        *DOMAIN,
+        *MEMORY_BASE,
+        *SPACES,
+        "memory.facts",
+        "memory.memories",
+        "memory.streaming",
+        "memory.users",
+    ),
+    "ingest": ("access", "api", "conversations", "database", "ledger", "memory.models", "memory.remember"),
+    "publishing": ("conversations", "ledger", "memory.facts", "memory.memories", "search"),
+    "operations": (
+        *DOMAIN,
+        *MEMORY_BASE,
+        *SPACES,
+        "ingest",
+        "memory.erasure",
+        "memory.facts",
+        "memory.indexing",
+        "memory.memories",
+        "publishing",
+    ),
+    "cli": ("ledger", "memory.adapters", "memory.indexing", "operations"),
 }
-"""Of each layer, the layers of which it knows nothing."""
+"""Of each room, the rooms that it may know."""
+
+KNOWN_OFFENDERS = {
+    "annals.database.state -> annals.ledger.append",
+    "annals.database.state -> annals.ledger.entry_items",
+    "annals.database.streams -> annals.ledger.keys",
+    "annals.memory.adapters -> annals.memory.facts.extraction",
+    "annals.memory.memories.memory_export -> annals.memory.facts.fact_documents",
+    "annals.memory.memories.memory_export -> annals.memory.facts.fact_items",
+    "annals.memory.memories.memory_lists -> annals.memory.facts.store",
+    "annals.memory.memories.memory_lists -> annals.memory.recall.memory_search",
+    "annals.memory.memories.models -> annals.memory.facts.models",
+    "annals.memory.memories.presenters -> annals.memory.facts.fact_documents",
+    "annals.memory.memories.presenters -> annals.memory.facts.fact_items",
+    "annals.memory.memories.presenters -> annals.memory.facts.models",
+    "annals.memory.memories.references -> annals.memory.facts.fact_items",
+    "annals.memory.recall.conversation_search -> annals.memory.indexing.indexer",
+    "annals.memory.recall.memory_search -> annals.memory.indexing.indexer",
+    "annals.memory.recall.recalling -> annals.memory.streaming.prompt",
+    "annals.memory.sources -> annals.memory.memories.memory_items",
+}
+"""What is still to be put right; whoever puts it right takes its line away."""
+
+ENTRY = f"{BASE}.__main__"
+"""The command ``annals``: no room, and it knows one, the command line."""
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """All modules of the package, by their dotted names; a package is its ``__init__``."""
+    files = (LAYER / BASE).rglob("*.py")
+    return {".".join(path.relative_to(LAYER).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The modules that a file imports, wherever in it."""
+    """What a file imports, wherever in it: modules, and names out of modules."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -30,26 +127,79 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("layer", UNKNOWN_TO)
-def test_a_layer_knows_nothing_of_those_above_it(layer: str) -> None:
-    forbidden = {f"annals.{name}" for name in UNKNOWN_TO[layer]}
-    known = {
-        f"{path.name}: {module}"
-        for path in (PACKAGE / layer).glob("*.py")
-        for module in imported(path)
-        if ".".join(module.split(".")[:2]) in forbidden
+@cache
+def known_to(module: str) -> frozenset[str]:
+    """The modules of the package that one of them imports."""
+    names = (name for name in imported(modules()[module]) if f"{name}.".startswith(f"{BASE}."))
+    return frozenset(found for name in names if (found := _module_of(name)) not in (BASE, module))
+
+
+def _module_of(name: str) -> str:
+    return name if name in modules() else _module_of(name.rpartition(".")[0])
+
+
+def room_of(module: str) -> str:
+    """The room that a module lies in; empty for the base."""
+    name = module.removeprefix(BASE).removeprefix(".")
+    while name and name not in MAY_KNOW:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def is_open(module: str, other: str) -> bool:
+    """Whether a module may know another one."""
+    room, known = room_of(module), room_of(other)
+    return known in ("", room) or known in MAY_KNOW.get(room, ())
+
+
+def test_a_room_knows_only_the_rooms_that_it_may_know() -> None:
+    offenders = {
+        f"{module} -> {other}"
+        for module in modules()
+        for other in known_to(module)
+        if module != ENTRY and not is_open(module, other)
     }
-    assert not known
+    assert not offenders - KNOWN_OFFENDERS
 
 
-def test_nothing_imports_the_functions() -> None:
-    files = [
-        path for folder in ("layers/annals", "local", "scripts", "client") for path in (ROOT / folder).rglob("*.py")
-    ]
-    assert not [path for path in files if any(module.startswith("functions") for module in imported(path))]
+def test_every_package_is_a_room() -> None:
+    packages = {name for name, path in modules().items() if path.name == "__init__.py"} - {BASE}
+    assert {name.removeprefix(f"{BASE}.") for name in packages} <= MAY_KNOW.keys()
 
 
-def test_the_product_imports_nothing_of_its_tests() -> None:
-    folders = ("layers/annals", "functions", "local", "scripts", "client")
-    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    assert not [path for path in files if any(module.startswith("tests") for module in imported(path))]
+def test_every_room_is_there_and_knows_what_is_there() -> None:
+    there = {name.removeprefix(f"{BASE}.") for name in modules()}
+    assert MAY_KNOW.keys() <= there
+    assert {room for rooms in MAY_KNOW.values() for room in rooms} <= MAY_KNOW.keys()
+
+
+def test_what_lies_right_in_memory_is_a_room_of_one_module() -> None:
+    within = {name.removeprefix(f"{BASE}.") for name in modules() if name.startswith(f"{BASE}.memory.")}
+    assert {name for name in within if name.count(".") == 1} <= MAY_KNOW.keys()
+
+
+def test_no_modules_know_each_other_in_a_circle() -> None:
+    sorter = TopologicalSorter({module: known_to(module) for module in modules()})
+    try:
+        sorter.prepare()
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
+
+
+FOLDERS: dict[str, tuple[str, ...]] = {
+    "layers/annals": (),
+    "functions": ("annals",),
+    "local": ("annals",),
+    "scripts": ("annals", "local"),
+    "client": (),
+}
+"""Of each folder beside the tests and the benchmarks, which may know all, the others that it may know."""
+
+PACKAGES = ("annals", "annals_client", "bench", "functions", "local", "scripts", "tests")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_knows_only_the_folders_that_it_may_know(folder: str) -> None:
+    own = {"layers/annals": "annals", "client": "annals_client"}.get(folder, folder)
+    known = {name.partition(".")[0] for path in (ROOT / folder).rglob("*.py") for name in imported(path)}
+    assert known & set(PACKAGES) <= {own, *FOLDERS[folder]}

@@ -22,7 +22,7 @@ from tests.support import stack
 from tests.support.strategies import texts
 
 ADA = Caller("acme", "key-1", frozenset({"read"}))
-places = st.lists(st.booleans() | st.integers() | st.none() | texts, max_size=5)
+positions = st.lists(st.booleans() | st.integers() | st.none() | texts, max_size=5)
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +34,12 @@ def fresh(moto: None) -> Iterator[None]:
     sealing_key.forget()
 
 
-def of(caller: Caller = ADA, *list_of: str, **query: str) -> Cursors:
-    return Cursors.of(caller, list_of or ("messages", "c"), query, PAGING_PARAMS)
+def of(caller: Caller = ADA, *list_name: str, **query_params: str) -> Cursors:
+    return Cursors.of(caller.tenant, caller.spaces, list_name or ("messages", "c"), query_params, PAGING_PARAMS)
 
 
-def written(cursors: Cursors, *place: object) -> str:
-    cursor: str = cursors.next(*place)["nextCursor"]
+def written(cursors: Cursors, *position: object) -> str:
+    cursor: str = cursors.next(*position)["nextCursor"]
     return cursor
 
 
@@ -49,9 +49,9 @@ def require_refusal(cursors: Cursors, cursor: str) -> None:
     assert (refused.value.code, refused.value.field) == ("INVALID_CURSOR", "cursor")
 
 
-@given(places)
-def test_a_cursor_names_the_place_it_was_written_for(place: list[object]) -> None:
-    assert of().read(written(of(), *place)) == place
+@given(positions)
+def test_a_cursor_names_the_position_it_was_written_for(position: list[object]) -> None:
+    assert of().read(written(of(), *position)) == position
 
 
 def test_a_cursor_goes_on_with_another_limit_and_whatever_the_order_of_parameters() -> None:
@@ -72,12 +72,12 @@ def test_a_cursor_goes_on_with_another_limit_and_whatever_the_order_of_parameter
         of(order="asc"),
     ],
 )
-def test_a_cursor_of_another_question_is_refused(other: Cursors) -> None:
+def test_a_cursor_of_another_list_or_query_is_refused(other: Cursors) -> None:
     require_refusal(other, written(of(), 1, "x"))
     require_refusal(of(), written(other, 1, "x"))
 
 
-def test_what_stands_in_a_question_cannot_pass_for_its_other_parts() -> None:
+def test_what_stands_in_a_query_cannot_pass_for_its_other_parts() -> None:
     require_refusal(of(ADA, "messages", 'c"],[["a'), written(of(ADA, "messages", "c", a="b"), 1))
     require_refusal(of(x="1&y=2"), written(of(x="1", y="2"), 1))
 
@@ -86,25 +86,25 @@ def test_another_key_of_the_same_reach_goes_on() -> None:
     assert of(replace(ADA, key_id="key-2")).read(written(of(), 1)) == [1]
 
 
-@given(places, st.data())
-def test_a_cursor_with_one_character_changed_is_refused(place: list[object], data: st.DataObject) -> None:
-    cursor = written(of(), *place)
+@given(positions, st.data())
+def test_a_cursor_with_one_character_changed_is_refused(position: list[object], data: st.DataObject) -> None:
+    cursor = written(of(), *position)
     at = data.draw(st.integers(0, len(cursor) - 1))
     changed = cursor[:at] + data.draw(st.characters(exclude_categories=["Cs"])) + cursor[at + 1 :]
     assume(changed != cursor)
     require_refusal(of(), changed)
 
 
-@given(places, st.data())
-def test_a_cursor_cut_short_or_drawn_out_is_refused(place: list[object], data: st.DataObject) -> None:
-    cursor = written(of(), *place)
+@given(positions, st.data())
+def test_a_cursor_cut_short_or_drawn_out_is_refused(position: list[object], data: st.DataObject) -> None:
+    cursor = written(of(), *position)
     require_refusal(of(), cursor[: data.draw(st.integers(0, len(cursor) - 1))])
     require_refusal(of(), cursor + data.draw(st.text("aA0-_=! ", min_size=1, max_size=4)))
 
 
-@pytest.mark.parametrize("said", [["history", False, False, -1, 5, 0], ["memories", 2**70, "mem:x:1"], 5, {}])
-def test_a_cursor_as_earlier_versions_wrote_them_is_refused(said: object) -> None:
-    text = json.dumps(said, separators=(",", ":")).encode()
+@pytest.mark.parametrize("value", [["history", False, False, -1, 5, 0], ["memories", 2**70, "mem:x:1"], 5, {}])
+def test_a_cursor_as_earlier_versions_wrote_them_is_refused(value: object) -> None:
+    text = json.dumps(value, separators=(",", ":")).encode()
     require_refusal(of(), urlsafe_b64encode(crc32(text).to_bytes(4, "big") + text).decode().rstrip("="))
 
 

@@ -1,4 +1,4 @@
-"""Cursors: they tell callers nothing, and are refused when damaged, or where anything else is asked for than before."""
+"""Cursors: opaque to callers, and refused when damaged, or when anything but the page differs from before."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annals.access.caller import Caller
 from annals.api.sealing import seal, unseal
 from annals.api.sealing_key import sealing_key
 from annals.errors import InvalidInput
 
 PAGING_PARAMS = ("limit", "cursor")
-"""The query parameters that may be others on each page of a list."""
+"""The query parameters that may differ from page to page of a list."""
 
-
-FORM = 1
-"""The form of the places in cursors: one that is written in another form gets another number, and is not misread."""
+FORMAT = 1
+"""The format of the positions in cursors: another one gets another number, and is not misread."""
 
 
 @dataclass(frozen=True)
@@ -27,46 +25,53 @@ class Cursors:
     Parameters
     ----------
     tenant : whose list it is
-    question : the list, what is asked of it, and the memory spaces that the caller may see
+    bound_to : the list, its query parameters, and the memory spaces that the caller may see
     """
 
     tenant: str
-    question: bytes
+    bound_to: bytes
 
     @staticmethod
-    def of(caller: Caller, list_of: Collection[str], query: Mapping[str, str], page_params: Collection[str]) -> Cursors:
+    def of(
+        tenant: str,
+        spaces: Collection[str] | None,
+        list_name: Collection[str],
+        query_params: Mapping[str, str],
+        page_params: Collection[str],
+    ) -> Cursors:
         """The cursors of a list.
 
         Parameters
         ----------
-        list_of : what it is a list of, and the ids in its path
-        query : the request's query parameters; all must be the same on every page,
-        free : but for these
+        spaces : the memory spaces that the caller may see; None stands for all
+        list_name : what it is a list of, and the ids in its path
+        query_params : the request's query parameters; all must be the same on every page,
+        page_params : but for these
         """
-        asked = sorted((name, value) for name, value in query.items() if name not in page_params)
-        spaces = None if caller.spaces is None else sorted(caller.spaces)
-        return Cursors(caller.tenant, json.dumps([FORM, [*list_of], asked, spaces]).encode())
+        same = sorted((name, value) for name, value in query_params.items() if name not in page_params)
+        visible = None if spaces is None else sorted(spaces)
+        return Cursors(tenant, json.dumps([FORMAT, [*list_name], same, visible]).encode())
 
-    def next(self, *place: Any) -> dict[str, Any]:
-        """What an answer says of the page that begins behind a place."""
-        text = json.dumps(place, separators=(",", ":")).encode()
-        return {"nextCursor": seal(sealing_key.of(self.tenant), text, self.question)}
+    def next(self, *position: Any) -> dict[str, Any]:
+        """The field of a response that leads to the page after a position."""
+        text = json.dumps(position, separators=(",", ":")).encode()
+        return {"nextCursor": seal(sealing_key.of(self.tenant), text, self.bound_to)}
 
     def read(self, cursor: str) -> list[Any]:
-        """The place that a cursor names, as it was written. Raises InvalidInput INVALID_CURSOR."""
-        text = self._opened(cursor)
+        """The position that a cursor names, as it was written. Raises InvalidInput INVALID_CURSOR."""
+        text = self._unseal(cursor)
         if text is None and sealing_key.renew():
-            text = self._opened(cursor)
+            text = self._unseal(cursor)
         if text is None:
-            raise damaged()
-        place: list[Any] = json.loads(text)
-        return place
+            raise invalid_cursor()
+        position: list[Any] = json.loads(text)
+        return position
 
-    def _opened(self, cursor: str) -> bytes | None:
-        return unseal(sealing_key.of(self.tenant), cursor, self.question)
+    def _unseal(self, cursor: str) -> bytes | None:
+        return unseal(sealing_key.of(self.tenant), cursor, self.bound_to)
 
 
-def damaged() -> InvalidInput:
-    """The refusal of a cursor."""
+def invalid_cursor() -> InvalidInput:
+    """The error for a cursor that is none, or none of this list."""
     detail = "The cursor is damaged, too old, or was given for another list, filter, order or key."
     return InvalidInput("INVALID_CURSOR", detail, field="cursor")

@@ -11,10 +11,10 @@ from annals.api.fields import to_ms
 from annals.errors import InvalidInput
 
 
-def require_known(query: Mapping[str, str], names: Collection[str], code: str = "UNKNOWN_FIELD") -> None:
+def require_known(query_params: Mapping[str, str], names: Collection[str]) -> None:
     """Raise InvalidInput for a parameter that is none of these."""
-    for name in query.keys() - set(names):
-        raise InvalidInput(code, f"There is no query parameter {name!r} here.", field=name)
+    for name in query_params.keys() - set(names):
+        raise InvalidInput("UNKNOWN_FIELD", f"There is no query parameter {name!r} here.", field=name)
 
 
 UNFILTERED = frozenset({"cursor", "format", "limit", "lastRuns", "maxTokens", "order", "sortBy", "sortOrder"})
@@ -62,13 +62,3 @@ def read_flag(query: Mapping[str, str], name: str, *, default: bool = False) -> 
     if said not in ("true", "false"):
         raise InvalidInput("INVALID_FORMAT", f"{name} must be true or false.", field=name)
     return said == "true"
-
-
-def read_count(query: Mapping[str, str], name: str) -> int | None:
-    """A parameter that is a whole number from 0. Raises InvalidInput."""
-    if name not in query:
-        return None
-    digits = query[name]
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 12:
-        raise InvalidInput("INVALID_RANGE", f"{name} must be a whole number from 0.", field=name)
-    return int(digits)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annals.api.cursors import PAGING_PARAMS, Cursors, damaged
+from annals.api.cursors import PAGING_PARAMS, Cursors, invalid_cursor
 from annals.api.query import read_flag, read_list, read_time
 from annals.conversations.message_models import ROLES
 from annals.errors import InvalidInput
@@ -53,7 +53,7 @@ def read_span(
     said, after, before, offset = cursors.read(cursor)
     first = Asked(*said)
     if not asked.agrees_with(first):
-        raise damaged()
+        raise invalid_cursor()
     return first, _span(first, after, before, offset, keep, archived)
 
 

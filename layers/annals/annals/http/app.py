@@ -35,17 +35,17 @@ class Api(APIGatewayRestResolver):
     Parameters
     ----------
     content_types : what a body may call itself
-    query : the query parameters that every write takes, beside those that its handler declares; none is a condition
+    query_params : those that every write takes, beside those that its handler declares; none is a condition
     """
 
-    def __init__(self, content_types: Sequence[str] = requests.JSON, query: Sequence[str] = ()) -> None:
+    def __init__(self, content_types: Sequence[str] = requests.JSON, query_params: Sequence[str] = ()) -> None:
         super().__init__(
             enable_validation=True,
             json_body_deserializer=_parse_object,
             serializer=json_text.dump,
         )
         self._content_types = content_types
-        self._query = query
+        self._query_params = query_params
         self._code = ""
         self.exception_handler(AnnalsError)(self._refuse)
         self.exception_handler(RequestValidationError)(lambda error: self._refuse(from_request(error)))
@@ -73,17 +73,17 @@ class Api(APIGatewayRestResolver):
         return Caller.from_authorizer(self._event["requestContext"]["authorizer"])
 
     @property
-    def query(self) -> dict[str, str]:
+    def query_params(self) -> dict[str, str]:
         """The query parameters, by name; of one that is repeated, the last."""
         return dict(self._event.get("queryStringParameters") or {})
 
-    def cursors(self, *list_of: str, page_params: Collection[str] = PAGING_PARAMS) -> Cursors:
-        """The cursors of a list as this caller asks for it; query parameters that are ``free`` may change."""
-        return Cursors.of(self.caller, list_of, self.query, page_params)
+    def cursors(self, *list_name: str, page_params: Collection[str] = PAGING_PARAMS) -> Cursors:
+        """The cursors of a list as this caller asks for it; ``page_params`` may differ from page to page."""
+        return Cursors.of(self.caller.tenant, self.caller.spaces, list_name, self.query_params, page_params)
 
-    def require_known_query(self, *names: str, code: str = "UNKNOWN_FIELD") -> None:
+    def require_known_query(self, *names: str) -> None:
         """Raise InvalidInput for a query parameter that is none of these."""
-        require_known(self.query, names, code)
+        require_known(self.query_params, names)
 
     def header(self, name: str) -> str | None:
         """A header's value."""
@@ -125,9 +125,9 @@ class Api(APIGatewayRestResolver):
             return super()._call_route(route, route_arguments)
         try:
             self.require_json()
-            require_not_blank(pair for pair in _parameters(self._event) if pair[0] not in self._query)
+            require_not_blank(pair for pair in _parameters(self._event) if pair[0] not in self._query_params)
             if self.current_event.http_method != "GET":
-                self.require_known_query(*self._query, *(each.alias for each in route.dependant.query_params))
+                self.require_known_query(*self._query_params, *(each.alias for each in route.dependant.query_params))
         except (UnsupportedMediaType, InvalidJson, InvalidInput) as error:
             return self._response_builder_class(response=self._refuse(error), serializer=self._serializer, route=route)
         return super()._call_route(route, route_arguments)

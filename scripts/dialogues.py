@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tqdm import tqdm
 
 DEFAULT = Path("../shared/data/locomo-dev.json")
 BATCH = 25
@@ -71,8 +72,8 @@ def text_of(turn: dict[str, Any]) -> str:
 def said_at(turn: dict[str, Any]) -> datetime:
     """When it was said: sessions are dated, turns within them are half a minute apart."""
     session = datetime.strptime(turn["date"], "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
-    place = int(turn["id"].partition(":")[2])
-    return datetime.fromtimestamp(session.timestamp() + TURN_S * place, UTC)
+    number = int(turn["id"].partition(":")[2])
+    return datetime.fromtimestamp(session.timestamp() + TURN_S * number, UTC)
 
 
 def evidence_of(question: dict[str, Any]) -> set[str]:
@@ -80,19 +81,36 @@ def evidence_of(question: dict[str, Any]) -> set[str]:
     return {part for each in question["evidence"] for part in re.findall(r"D\d+:\d+", each)}
 
 
-def send(client: httpx.Client, dialogue: Dialogue, space: str) -> Iterator[int]:
+def client(url: str) -> httpx.Client:
+    """An HTTP client of a running Annals; ANNALS_KEY names its key."""
+    key = os.environ.get("ANNALS_KEY", "local")
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+
+
+def load(http: httpx.Client, dialogues: Sequence[Dialogue], space: str) -> None:
+    """Append all turns and wait until they can be searched."""
+    with tqdm(total=sum(len(each.turns) for each in dialogues), desc="append", unit="turn") as bar:
+        for each in dialogues:
+            for stored in _append(http, each, space):
+                bar.update(stored)
+    with tqdm(dialogues, desc="index", unit="dialogue") as bar:
+        for each in bar:
+            _await_indexed(http, each, space, bar.refresh)
+
+
+def _append(http: httpx.Client, dialogue: Dialogue, space: str) -> Iterator[int]:
     """Append a dialogue's turns to its conversation, session by session; gives how many each request stored.
 
     Turns that are there already are left out, so what was broken off goes on where it stopped.
     """
-    there = _create(client, dialogue, space)
-    yield there
-    for _, session in groupby(dialogue.turns[there:], key=lambda turn: turn["session"]):
+    stored = _create(http, dialogue, space)
+    yield stored
+    for _, session in groupby(dialogue.turns[stored:], key=lambda turn: turn["session"]):
         turns = list(session)
         for start in range(0, len(turns), BATCH):
             messages = [dialogue.message(turn) for turn in turns[start : start + BATCH]]
             path = f"/v1/conversations/{conversation_id(space, dialogue)}/messages"
-            client.post(path, json={"messages": messages}).raise_for_status()
+            http.post(path, json={"messages": messages}).raise_for_status()
             yield len(messages)
 
 
@@ -101,45 +119,45 @@ def conversation_id(space: str, dialogue: Dialogue) -> str:
     return f"{space}-{dialogue.name}"
 
 
-def _create(client: httpx.Client, dialogue: Dialogue, space: str) -> int:
+def _create(http: httpx.Client, dialogue: Dialogue, space: str) -> int:
     """Make the dialogue's conversation; how many messages it has, where it is there already."""
     participants = {"userId": dialogue.speakers[0].lower(), "memorySpaceId": space}
     body = {"type": "user-agent", "conversationId": conversation_id(space, dialogue), "participants": participants}
-    made = client.post("/v1/conversations", json=body)
-    if made.status_code == httpx.codes.CONFLICT:
-        made = client.get(f"/v1/conversations/{conversation_id(space, dialogue)}")
-    made.raise_for_status()
-    return int(made.json()["messageCount"])
+    response = http.post("/v1/conversations", json=body)
+    if response.status_code == httpx.codes.CONFLICT:
+        response = http.get(f"/v1/conversations/{conversation_id(space, dialogue)}")
+    response.raise_for_status()
+    return int(response.json()["messageCount"])
 
 
-def await_indexed(client: httpx.Client, dialogue: Dialogue, space: str, waiting: Callable[[], object]) -> None:
+def _await_indexed(http: httpx.Client, dialogue: Dialogue, space: str, waiting: Callable[[], object]) -> None:
     """Wait until search finds the dialogue's last turn. Raises TimeoutError."""
     deadline = time.monotonic() + INDEXING_TIMEOUT_S
-    while not _finds_last_turn(client, dialogue, space):
+    while not _finds_last_turn(http, dialogue, space):
         if time.monotonic() > deadline:
             raise TimeoutError(f"The dialogue {dialogue.name} was not indexed within {INDEXING_TIMEOUT_S} s.")
         waiting()
         time.sleep(1)
 
 
-def _finds_last_turn(client: httpx.Client, dialogue: Dialogue, space: str) -> bool:
+def _finds_last_turn(http: httpx.Client, dialogue: Dialogue, space: str) -> bool:
     """Whether search finds it; while the embedding model is busy with the index, search may be out of service."""
     last = text_of(dialogue.turns[-1])
     try:
-        return last in [hit["content"] for hit in search(client, dialogue, space, last, limit=20)]
+        return last in [hit["content"] for hit in search(http, dialogue, space, last, limit=20)]
     except httpx.HTTPStatusError as error:
         if error.response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
             raise
         return False
 
 
-def search(client: httpx.Client, dialogue: Dialogue, space: str, query: str, limit: int) -> list[dict[str, Any]]:
+def search(http: httpx.Client, dialogue: Dialogue, space: str, query: str, limit: int) -> list[dict[str, Any]]:
     """The best hits for a question among a dialogue's turns."""
     within = {"conversationId": conversation_id(space, dialogue)}
-    asked = {"query": query, "memorySpaceId": space, "limit": limit, "filter": within}
-    answer = client.post("/v1/memory/search", json=asked)
-    answer.raise_for_status()
-    hits: list[dict[str, Any]] = answer.json()["items"]
+    body = {"query": query, "memorySpaceId": space, "limit": limit, "filter": within}
+    response = http.post("/v1/memory/search", json=body)
+    response.raise_for_status()
+    hits: list[dict[str, Any]] = response.json()["items"]
     return hits
 
 

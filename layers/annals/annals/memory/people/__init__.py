@@ -1,1 +1,0 @@
-"""People: what is remembered of them, all that there is about them, and its erasure."""
