@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import count
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -31,6 +33,14 @@ _numbers = count(1)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Begin with the files that take longest, where each worker gets whole files."""
     return LongestFirst(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """Let httpx read this machine's certificates once, not for each client: no server of a test speaks TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="module")
