@@ -1,14 +1,19 @@
-"""Making conversations: genesis, head, first messages and markers in one transaction, never one without the others."""
+"""Creating conversations: by their id, by their participants, or with their first messages.
+
+Genesis, head, first messages, the participants' lock and the marker of an Idempotency-Key are written in one
+transaction, so that none of them is ever there without the others.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from annals import telemetry
-from annals.conversations.genesis import Genesis, genesis_entry, get_genesis, get_genesis_entry
+from annals.conversations.genesis import Genesis, find_genesis, genesis_entry, get_genesis, get_genesis_entry
 from annals.conversations.heads import Head, initial_head, to_head_item
 from annals.conversations.participant_locks import find_locked_conversation, lock_pk, lock_put
 from annals.conversations.read import get_head
@@ -34,7 +39,7 @@ from annals.times import now_ms
 
 @dataclass(frozen=True)
 class NewConversation:
-    """What a caller says of a conversation to be made; without an id it gets one."""
+    """A conversation to be created; without an id it gets one."""
 
     type: str
     participants: Mapping[str, str]
@@ -44,7 +49,7 @@ class NewConversation:
 
 @dataclass(frozen=True)
 class CreateResult:
-    """A conversation and whether it was made now; ``replayed`` if an earlier try of this request had made it."""
+    """A conversation, whether this request created it, and whether an earlier try of the request is answered again."""
 
     head: Head
     created: bool = True
@@ -59,19 +64,19 @@ def new_conversation_id() -> str:
 def create(
     tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None
 ) -> CreateResult:
-    """Make a conversation.
+    """Create a conversation.
 
     Raises
     ------
     ConversationAlreadyExists, ConversationErased : the id is taken
     IdempotencyKeyReused : the request's key came with another request before
-    ConversationErased : an earlier try of this request had made it, and it was erased since
+    ConversationErased : an earlier try of this request created it, and it was erased since
     """
-    genesis, entry = _genesis(tenant, new, created_by, request)
-    found = _write([entry], genesis, _marker(request, entry))
-    if request and (marker := found.get(MARKER)):
+    genesis, entry = _new_genesis(tenant, new, created_by, request)
+    taken = _store([entry], genesis, _marker_guard(request, entry))
+    if request and (marker := taken.get(MARKER)):
         earlier = replay_marker(request, marker, entry).entry
-        return CreateResult(_made(earlier.pk), replayed=True)
+        return CreateResult(_head_when_created(earlier.pk), replayed=True)
     return CreateResult(initial_head(genesis, Tail.of(entry)))
 
 
@@ -83,58 +88,76 @@ def create_with_messages(
     request: IdempotentRequest | None = None,
     thread_id: str | None = None,
 ) -> tuple[Genesis, AppendResult]:
-    """Make a conversation with its first messages, or neither. An earlier try of the request is the answer.
+    """Create a conversation with its first messages, or neither. Of a request that was tried before, what that stored.
 
     Raises
     ------
     ConversationAlreadyExists, ConversationErased : the id is taken
     EntryTooLarge, and what ``ledger.append`` raises of the request
     """
-    genesis, entries = _begun(tenant, new, created_by, records, request, thread_id)
-    found = _write(entries, genesis, _marker(request, entries[1]))
-    return _answer(genesis, entries[1], request, found)
+    genesis, entries = _first_entries(tenant, new, created_by, records, request, thread_id)
+    taken = _store(entries, genesis, _marker_guard(request, entries[1]))
+    return _stored_or_replayed(genesis, entries[1], request, taken)
+
+
+def create_if_missing(tenant: str, new: NewConversation, created_by: str) -> Genesis | None:
+    """Create a conversation unless there is one of its id, and then return None. Raises ConversationErased.
+
+    Where another writer creates it between the look and the try, it is there as well: whoever gets None compares the
+    conversation with the one that was to be created.
+    """
+    if new.conversation_id is not None and find_genesis(tenant, new.conversation_id):
+        return None
+    with suppress(ConversationAlreadyExists):
+        return create(tenant, new, created_by).head.genesis
+    return None
+
+
+def create_with_messages_if_missing(
+    tenant: str,
+    new: NewConversation,
+    created_by: str,
+    records: Sequence[NewRecord],
+    request: IdempotentRequest | None = None,
+    thread_id: str | None = None,
+) -> tuple[Genesis, AppendResult] | None:
+    """Create a conversation with its first messages unless there is one of its id, as ``create_if_missing`` does.
+
+    Raises ConversationErased, and what ``ledger.append`` raises of the request.
+    """
+    if new.conversation_id is not None and find_genesis(tenant, new.conversation_id):
+        return None
+    with suppress(ConversationAlreadyExists):
+        return create_with_messages(tenant, new, created_by, records, request, thread_id)
+    return None
 
 
 def get_or_create(
     tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None
 ) -> CreateResult:
-    """The conversation of these participants, made if there is none; however many ask at once, it is one.
+    """The conversation of these participants, created if there is none; however many ask at once, it is one.
 
-    Raises IdempotencyKeyReused, and ConversationErased where an earlier try of the request found what was erased since.
+    Raises IdempotencyKeyReused, and ConversationErased where an earlier try of the request got one that was erased
+    since.
     """
     pk = lock_pk(tenant, new.type, new.participants)
     for _ in tries(settings().append_patience_s):
-        if request and (found := find_marker(request)):
-            return _asked_before(tenant, request, found)
-        held, erased = _read_held(tenant, pk)
-        if held:
-            head = get_head(tenant, held)
-            if not request or try_transaction([_told_put(request, head.pk)]):
+        if request and (marker := find_marker(request)):
+            return _replay(tenant, request, marker)
+        shared, erased = _find_shared(tenant, pk)
+        if shared:
+            head = get_head(tenant, shared)
+            if not request or try_transaction([_got_marker_put(request, head.pk)]):
                 return CreateResult(head, created=False)
             continue
-        genesis, entry = _genesis(tenant, new, created_by)
-        guards = {HOLDER: lock_put(pk, genesis.conversation_id, erased)}
+        genesis, entry = _new_genesis(tenant, new, created_by)
+        guards = {LOCK: lock_put(pk, genesis.conversation_id, erased)}
         if request:
-            told = {"conversationId": genesis.conversation_id, "created": True}
-            guards[MARKER] = marker_put(request, told, entry.salts)
-        if not _write([entry], genesis, guards):
+            result = {"conversationId": genesis.conversation_id, "created": True}
+            guards[MARKER] = marker_put(request, result, entry.salts)
+        if not _store([entry], genesis, guards):
             return CreateResult(initial_head(genesis, Tail.of(entry)))
     raise WriteConflict("the conversation of these participants")
-
-
-def _told_put(request: IdempotentRequest, pk: str) -> dict[str, Any]:
-    """The marker of a request that found a conversation."""
-    genesis, entry = get_genesis_entry(pk)
-    return marker_put(request, {"conversationId": genesis.conversation_id, "created": False}, entry.salts)
-
-
-def _asked_before(tenant: str, request: IdempotentRequest, marker: Item) -> CreateResult:
-    """What an earlier try of the request was told. Raises IdempotencyKeyReused and ConversationErased."""
-    told = request.read_result(marker)
-    head = get_head(tenant, told["conversationId"])
-    _, entry = get_genesis_entry(head.pk)
-    request.read_result(marker, entry.salts)
-    return CreateResult(_made(head.pk) if told["created"] else head, told["created"], replayed=True)
 
 
 def append_or_create(
@@ -145,42 +168,58 @@ def append_or_create(
     request: IdempotentRequest | None = None,
     thread_id: str | None = None,
 ) -> tuple[Genesis, AppendResult]:
-    """Append to the conversation of these participants; if there is none, it is made with what is appended.
+    """Append to the conversation of these participants; if there is none, it is created with what is appended.
 
-    Raises what ``ledger.append`` raises; then no conversation was made.
+    Raises what ``ledger.append`` raises; then no conversation was created.
     """
     pk = lock_pk(tenant, new.type, new.participants)
     for _ in tries(settings().append_patience_s):
-        held, erased = _read_held(tenant, pk)
-        if held:
-            stored = append(tenant, held, records, request=request, thread_id=thread_id)
+        shared, erased = _find_shared(tenant, pk)
+        if shared:
+            stored = append(tenant, shared, records, request=request, thread_id=thread_id)
             return get_genesis(*split_conversation_pk(stored.entry.pk)), stored
-        genesis, entries = _begun(tenant, new, created_by, records, request, thread_id)
-        holder = {HOLDER: lock_put(pk, genesis.conversation_id, erased)}
-        found = _write(entries, genesis, {**_marker(request, entries[1]), **holder})
-        if MARKER in found or not found:
-            return _answer(genesis, entries[1], request, found)
+        genesis, entries = _first_entries(tenant, new, created_by, records, request, thread_id)
+        lock = {LOCK: lock_put(pk, genesis.conversation_id, erased)}
+        taken = _store(entries, genesis, {**_marker_guard(request, entries[1]), **lock})
+        if MARKER in taken or not taken:
+            return _stored_or_replayed(genesis, entries[1], request, taken)
     raise WriteConflict("the conversation of these participants")
 
 
-MARKER, HOLDER = "marker", "holder"
+def _got_marker_put(request: IdempotentRequest, pk: str) -> dict[str, Any]:
+    """The marker of a request that got a conversation which was there."""
+    genesis, entry = get_genesis_entry(pk)
+    return marker_put(request, {"conversationId": genesis.conversation_id, "created": False}, entry.salts)
+
+
+def _replay(tenant: str, request: IdempotentRequest, marker: Item) -> CreateResult:
+    """The answer to an earlier try of the request. Raises IdempotencyKeyReused and ConversationErased."""
+    result = request.read_result(marker)
+    head = get_head(tenant, result["conversationId"])
+    _, entry = get_genesis_entry(head.pk)
+    # Now that the salts are at hand, without which the request cannot be told from another with the same key.
+    request.read_result(marker, entry.salts)
+    return CreateResult(_head_when_created(head.pk) if result["created"] else head, result["created"], replayed=True)
+
+
+MARKER, LOCK = "marker", "lock"
 """The guards of a new conversation, whose places in the state table must be free."""
 
 
-def _made(pk: str) -> Head:
-    """A conversation as it was made."""
+def _head_when_created(pk: str) -> Head:
+    """A conversation as it was when it was created."""
     genesis, entry = get_genesis_entry(pk)
     return initial_head(genesis, Tail.of(entry))
 
 
-def _read_held(tenant: str, pk: str) -> tuple[str | None, str | None]:
-    """The conversation that participants share, and the one that they shared until it was erased."""
-    holder = find_locked_conversation(pk)
-    tail = read_tail(conversation_pk(tenant, holder)) if holder else None
-    return (None, holder) if tail and tail.state == ERASED else (holder, None)
+def _find_shared(tenant: str, pk: str) -> tuple[str | None, str | None]:
+    """The id of the conversation that participants share, and of the one that they shared until it was erased."""
+    conversation_id = find_locked_conversation(pk)
+    tail = read_tail(conversation_pk(tenant, conversation_id)) if conversation_id else None
+    return (None, conversation_id) if tail and tail.state == ERASED else (conversation_id, None)
 
 
-def _genesis(
+def _new_genesis(
     tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None
 ) -> tuple[Genesis, Entry]:
     genesis = Genesis(
@@ -196,7 +235,7 @@ def _genesis(
     return genesis, request.marked(entry) if request else entry
 
 
-def _begun(
+def _first_entries(
     tenant: str,
     new: NewConversation,
     created_by: str,
@@ -205,35 +244,35 @@ def _begun(
     thread_id: str | None,
 ) -> tuple[Genesis, list[Entry]]:
     """A new conversation's genesis, and its first two entries."""
-    genesis, entry = _genesis(tenant, new, created_by)
+    genesis, entry = _new_genesis(tenant, new, created_by)
     first = next_entry(entry.pk, Tail.of(entry), secrets.token_hex(8), records, thread_id=thread_id)
     return genesis, [entry, request.marked(first) if request else first]
 
 
-def _marker(request: IdempotentRequest | None, entry: Entry) -> dict[str, Mapping[str, Any]]:
+def _marker_guard(request: IdempotentRequest | None, entry: Entry) -> dict[str, Mapping[str, Any]]:
     return {MARKER: entry_marker_put(request, entry)} if request else {}
 
 
-def _answer(
-    genesis: Genesis, entry: Entry, request: IdempotentRequest | None, found: Mapping[str, Item]
+def _stored_or_replayed(
+    genesis: Genesis, entry: Entry, request: IdempotentRequest | None, taken: Mapping[str, Item]
 ) -> tuple[Genesis, AppendResult]:
     """What was stored: by this request, or by an earlier try of it."""
-    if request is None or not found:
+    if request is None or not taken:
         telemetry.count("Appends")
         return genesis, AppendResult(entry)
-    earlier = replay_marker(request, found[MARKER], entry)
+    earlier = replay_marker(request, taken[MARKER], entry)
     return get_genesis(*split_conversation_pk(earlier.entry.pk)), earlier
 
 
-def _write(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapping[str, Any]]) -> dict[str, Item]:
-    """Write a conversation's first entries and its head, with guards whose places in the state table must be free.
+def _store(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapping[str, Any]]) -> dict[str, Item]:
+    """Store a conversation's first entries and its head, with guards whose places in the state table must be free.
 
     Returns
     -------
     dict of str to Item
-        What stood in the places of guards already: then nothing was written.
+        The items that were in the places of guards already: then nothing was stored.
     """
-    # The head's item first: what it has no room for is said by its field.
+    # The head's item first: it refuses what it has no room for by the name of its field.
     head = to_head_item(initial_head(genesis, Tail.of(entries[0])))
     puts: list[Any] = [
         *({"Put": entry_put(entry)} for entry in entries),
@@ -248,7 +287,7 @@ def _write(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapp
         if taken := {name: cancelled.item(position) for position, name in positions if cancelled.failed(position)}:
             return taken
         if cancelled.failed(0):
-            raise _taken(genesis)
+            raise _id_taken(genesis)
         cancelled.require_retryable()
     else:
         raise WriteConflict(f"conversation {genesis.conversation_id!r}")
@@ -257,17 +296,17 @@ def _write(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapp
 
 
 def _tail_of(entries: Sequence[Entry]) -> Tail:
-    tail = Tail.of(entries[0], _NOTHING)
+    tail = Tail.of(entries[0], _BEFORE_GENESIS)
     for entry in entries[1:]:
         tail = Tail.of(entry, tail)
     return tail
 
 
-_NOTHING = Tail(-1, 0, OPEN, 0, NO_HASH, recent=())
-"""What is in front of a genesis."""
+_BEFORE_GENESIS = Tail(-1, 0, OPEN, 0, NO_HASH, recent=())
+"""The tail of a conversation without an entry."""
 
 
-def _taken(genesis: Genesis) -> ConversationErased | ConversationAlreadyExists:
+def _id_taken(genesis: Genesis) -> ConversationErased | ConversationAlreadyExists:
     """The refusal of an id that another conversation has, or had."""
     tail = read_tail(conversation_pk(genesis.tenant, genesis.conversation_id))
     if tail and tail.state == ERASED:

@@ -1,8 +1,13 @@
-"""The genesis: what a conversation was when it was made. It is the ledger's entry 0 and never changes."""
+"""The genesis: what a conversation was when it was created. It is the ledger's entry 0 and never changes.
+
+It names the type, the participants with the memory space, and the metadata of the creation. Only an erasure takes its
+words, and then there is no genesis to be read any more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -45,6 +50,10 @@ class Genesis:
             return self.participants["agent1"], self.participants["agent2"]
         return self.participants.get("userId"), self.participants.get("agentId")
 
+    def is_of(self, kind: str, participants: Mapping[str, str]) -> bool:
+        """Whether the conversation is of this type and has these participants."""
+        return self.type == kind and dict(self.participants) == dict(participants)
+
 
 def genesis_entry(genesis: Genesis, entry_id: str) -> Entry:
     """The ledger's entry 0 for a new conversation."""
@@ -68,6 +77,13 @@ def genesis_entry(genesis: Genesis, entry_id: str) -> Entry:
 def get_genesis(tenant: str, conversation_id: str) -> Genesis:
     """A conversation's genesis; this process reads it once. Raises ConversationNotFound."""
     return get_genesis_entry(conversation_pk(tenant, conversation_id))[0]
+
+
+def find_genesis(tenant: str, conversation_id: str) -> Genesis | None:
+    """A conversation's genesis, or None where there is no such conversation, or only an erased one."""
+    with suppress(ConversationNotFound):
+        return get_genesis(tenant, conversation_id)
+    return None
 
 
 @lru_cache(maxsize=10_000)

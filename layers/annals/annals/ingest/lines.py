@@ -16,7 +16,7 @@ from annals.conversations.create import NewConversation
 from annals.conversations.import_lines import ConversationLine, MessageLine, RedactedLine
 from annals.errors import InvalidInput
 from annals.ingest.envelope import read_envelope
-from annals.ingest.storing import find_or_make, store_envelope, store_records
+from annals.ingest.storing import find_or_create, store_envelope, store_records
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.marks import add_preamble
 from annals.ledger.messages import HIDDEN_STATUSES, new_message
@@ -57,7 +57,7 @@ def store_line(caller: Caller, said: Any, request: IdempotentRequest) -> None:
     kind = said.get("type") if isinstance(said, dict) else None
     try:
         if kind == "conversation":
-            find_or_make(caller, _conversation(ConversationLine.model_validate(said)))
+            find_or_create(caller, _conversation(ConversationLine.model_validate(said)))
         elif kind == "message":
             is_redacted = said.get("status") in HIDDEN_STATUSES
             _store_message(caller, (RedactedLine if is_redacted else MessageLine).model_validate(said), request)

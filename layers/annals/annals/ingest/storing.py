@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, append_or_create, create, create_with_messages, get_or_create
-from annals.conversations.genesis import Genesis, get_genesis
-from annals.errors import ConversationAlreadyExists, ConversationNotFound
+from annals.conversations.create import (
+    NewConversation,
+    append_or_create,
+    create_if_missing,
+    create_with_messages_if_missing,
+    get_or_create,
+)
+from annals.conversations.genesis import get_genesis
+from annals.errors import ConversationAlreadyExists
 from annals.ingest.envelope import Envelope, MessagesEnvelope, read_envelope
 from annals.ingest.tenants import tenant_of
 from annals.json_text import canonical_text, parse
@@ -89,31 +94,24 @@ def store_records(
     if not isinstance(place, str) and place.conversation_id is None:
         append_or_create(caller.tenant, place, caller.key_id, records, request, thread_id)
         return
-    if not isinstance(place, str) and _find_named(caller, place) is None:
-        # Where another writer makes it between the look and the try, it is compared like any other.
-        with suppress(ConversationAlreadyExists):
-            create_with_messages(caller.tenant, place, caller.key_id, records, request, thread_id)
-            return
-    conversation_id = place if isinstance(place, str) else find_or_make(caller, place)
+    if isinstance(place, str):
+        conversation_id = place
+    elif create_with_messages_if_missing(caller.tenant, place, caller.key_id, records, request, thread_id):
+        return
+    else:
+        conversation_id = find_or_create(caller, place)
     append(caller.tenant, conversation_id, records, request=request, thread_id=thread_id)
 
 
-def find_or_make(caller: Caller, new: NewConversation) -> str:
-    """The id of a conversation that is there, or was made now. Raises ConversationAlreadyExists for another's id."""
+def find_or_create(caller: Caller, new: NewConversation) -> str:
+    """The id of a conversation that is there, or was created now.
+
+    Raises ConversationAlreadyExists where its id is that of a conversation of another type or of others.
+    """
     if new.conversation_id is None:
         return get_or_create(caller.tenant, new, caller.key_id).head.genesis.conversation_id
-    genesis = _find_named(caller, new)
-    if genesis is None:
-        with suppress(ConversationAlreadyExists):
-            create(caller.tenant, new, caller.key_id)
-        genesis = get_genesis(caller.tenant, new.conversation_id)
-    if (genesis.type, dict(genesis.participants)) != (new.type, dict(new.participants)):
+    created = create_if_missing(caller.tenant, new, caller.key_id)
+    genesis = created or get_genesis(caller.tenant, new.conversation_id)
+    if not genesis.is_of(new.type, new.participants):
         raise ConversationAlreadyExists(new.conversation_id)
     return new.conversation_id
-
-
-def _find_named(caller: Caller, new: NewConversation) -> Genesis | None:
-    """The conversation that has the id of a new one."""
-    with suppress(ConversationNotFound):
-        return get_genesis(caller.tenant, str(new.conversation_id))
-    return None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, create_with_messages
+from annals.conversations.create import NewConversation, create_with_messages_if_missing
 from annals.conversations.genesis import USER_AGENT, Genesis, get_genesis
 from annals.errors import (
-    ConversationAlreadyExists,
     ConversationNotFound,
     MemorySpaceMismatch,
     ParticipantMismatch,
@@ -132,12 +130,10 @@ def store_turn(
     """
     turn.require_owner()
     caller.require_space(turn.memory_space_id)
-    genesis = _find_genesis(caller, turn.conversation_id)
-    if genesis is None:
-        # Where another writer makes it between the look and the try, it is theirs, and ours too.
-        with suppress(ConversationAlreadyExists):
-            return StoredTurn(*create_with_messages(caller.tenant, _new(turn), caller.key_id, said, request))
-        genesis = get_genesis(caller.tenant, str(turn.conversation_id))
+    created = create_with_messages_if_missing(caller.tenant, _new(turn), caller.key_id, said, request)
+    if created:
+        return StoredTurn(*created)
+    genesis = get_genesis(caller.tenant, str(turn.conversation_id))
     _require_fitting(caller, turn, genesis)
     return StoredTurn(genesis, append(caller.tenant, genesis.conversation_id, said, request=request))
 
@@ -167,13 +163,6 @@ def message_fields(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
 def _message(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
     named = {name: value for name, value in more.items() if value is not None}
     return new_message({"role": role, "content": content, **message_fields(turn), **named})
-
-
-def _find_genesis(caller: Caller, conversation_id: str | None) -> Genesis | None:
-    if conversation_id is not None:
-        with suppress(ConversationNotFound):
-            return get_genesis(caller.tenant, conversation_id)
-    return None
 
 
 def _require_fitting(caller: Caller, turn: NewTurn, genesis: Genesis) -> None:
