@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from annals.costs import WRITES
 from annals.database import dynamodb
-from annals.ledger.entry_items import item_size
+from annals.database.item_size import item_size
 from annals.ledger.keys import conversation_pk
 from bench.emulated import TENANT, Functions, emulated
 from bench.texts import passage

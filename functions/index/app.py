@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from annals import telemetry
-from annals.database.streams import answer_batch, answer_each, is_ledger_batch, note_lag
+from annals.database.streams import answer_each, note_lag
+from annals.ledger.stream import answer_batch, is_ledger_batch
 from annals.memory.indexing.stream_indexing import StreamIndexing
 from annals.publishing.notify import notify_item
 

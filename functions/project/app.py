@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from annals import telemetry
-from annals.database.streams import answer_batch, changed_entries, new_entries, note_lag, unknown_items
+from annals.database.streams import note_lag
+from annals.ledger.stream import answer_batch, changed_entries, new_entries, unknown_items
 from annals.ledger.tampering import report_unexplained, report_unknown_items
 from annals.memory.erasure.user_tracing import trace_entries
 from annals.memory.retention_timers import project_with_timer

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from annals.database.dynamodb import client
-from annals.database.state import MAX_ITEM_BYTES
+from annals.database.item_size import MAX_ITEM_BYTES
 from annals.settings import settings
 from tests.support import faults
 from tests.support.api import Api

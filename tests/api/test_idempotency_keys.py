@@ -12,8 +12,8 @@ import pytest
 from annals.conversations.filters import filter_from_query
 from annals.conversations.lists import Selection, count_conversations
 from annals.database.dynamodb import client, from_item
+from annals.database.item_size import MAX_ENTRY_BYTES
 from annals.ledger.entry import RECENT
-from annals.ledger.entry_items import MAX_ENTRY_BYTES
 from annals.ledger.tail import tails
 from annals.settings import settings
 from tests.support.api import Api

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from annals.ledger.entry_items import MAX_ENTRY_BYTES
+from annals.database.item_size import MAX_ENTRY_BYTES
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
 from tests.support.api import Api, Reply

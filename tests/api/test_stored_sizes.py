@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 
 from annals.api.problems import from_aws
 from annals.database.dynamodb import client
-from annals.database.state import MAX_ITEM_BYTES, state_item
+from annals.database.item_size import MAX_ITEM_BYTES, item_size
+from annals.database.state import state_item
 from annals.errors import RequestTooLarge
-from annals.ledger.entry_items import item_size
 from annals.settings import settings
 from tests.support.api import Api, Reply
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from annals.database.dynamodb import client, to_item
+from annals.database.item_size import MAX_ENTRY_BYTES, WRITE_UNIT_BYTES, item_size
 from annals.ledger.entry import Idempotency
-from annals.ledger.entry_items import MAX_ENTRY_BYTES, WRITE_UNIT_BYTES, item_size, to_ledger_item
+from annals.ledger.entry_items import to_ledger_item
 from annals.settings import settings
 from tests.support.ledgers import chain, entry_after, new_conversation, to_values
 

@@ -20,7 +20,7 @@ LAYER = ROOT / "layers/annals"
 BASE = "annals"
 
 DOMAIN = ("access", "api", "conversations", "database", "ledger", "privacy", "providers", "search")
-MEMORY_BASE = ("memory.adapters", "memory.sources", "memory.user_traces")
+MEMORY_BASE = ("memory.adapters", "memory.keys", "memory.sources", "memory.user_traces")
 SPACES = ("memory.retention_timers", "memory.spaces")
 
 MAY_KNOW: dict[str, tuple[str, ...]] = {
@@ -36,6 +36,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "search.embedded": ("providers", "search"),
     "search.opensearch": ("providers", "search"),
     "memory": (),
+    "memory.keys": (),
     "memory.summarizers": ("api", "providers"),
     "memory.adapters": ("memory.summarizers", "providers", "search"),
     "memory.sources": DOMAIN,
@@ -70,7 +71,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
         "memory.users",
     ),
     "ingest": ("access", "api", "conversations", "database", "ledger", "memory.models", "memory.remember"),
-    "publishing": ("conversations", "ledger", "memory.facts", "memory.memories", "search"),
+    "publishing": ("conversations", "database", "ledger", "memory.facts", "memory.keys", "memory.memories", "search"),
     "operations": (
         *DOMAIN,
         *MEMORY_BASE,
@@ -87,9 +88,6 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
 """Of each room, the rooms that it may know."""
 
 KNOWN_OFFENDERS = {
-    "annals.database.state -> annals.ledger.append",
-    "annals.database.state -> annals.ledger.entry_items",
-    "annals.database.streams -> annals.ledger.keys",
     "annals.memory.adapters -> annals.memory.facts.extraction",
     "annals.memory.memories.memory_export -> annals.memory.facts.fact_documents",
     "annals.memory.memories.memory_export -> annals.memory.facts.fact_items",

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annals.database.dynamodb import to_item
+from annals.database.item_size import MAX_ENTRY_BYTES, item_size
 from annals.errors import EntryTooLarge
 from annals.json_text import parse
 from annals.ledger.entry import Entry, Idempotency
-from annals.ledger.entry_items import MAX_ENTRY_BYTES, from_ledger_item, item_size, to_ledger_item
+from annals.ledger.entry_items import from_ledger_item, to_ledger_item
 from annals.ledger.messages import new_message
 from tests.support.ledgers import PK, chain, entry_after, from_values, to_values
 from tests.support.strategies import json_objects, texts

@@ -7,15 +7,14 @@ from hypothesis import strategies as st
 
 from annals.conversations.heads import head_key, member_list_key, space_list_key
 from annals.conversations.participant_locks import lock_pk
+from annals.database.keys import escape, unescape
 from annals.ledger.keys import (
     conversation_pk,
     entry_sk,
-    escape,
     is_conversation_pk,
     split_conversation_pk,
     thread_key,
     thread_of,
-    unescape,
 )
 
 ids = st.text("abC#%25/.", max_size=8) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

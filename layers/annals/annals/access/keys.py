@@ -16,11 +16,11 @@ from botocore.exceptions import ClientError
 from annals.access.caller import Caller
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item
+from annals.database.keys import escape, item_key, partition_key
 from annals.database.state import put_if, read_partition, state_item
 from annals.database.transactions import condition_failed, transact
 from annals.errors import DamagedItem, KeyAlreadyMade, KeyNotFound, Unavailable
 from annals.ledger.idempotency import IdempotentRequest, marker_put
-from annals.ledger.keys import escape
 from annals.settings import settings
 from annals.times import now_ms
 
@@ -188,11 +188,11 @@ def _digest(secret: str) -> bytes:
 
 
 def _pk(tenant: str) -> str:
-    return f"T#{escape(tenant)}#K"
+    return partition_key(tenant, "K")
 
 
 def _key_of(tenant: str, key_id: str) -> Item:
-    return {"pk": {"S": _pk(tenant)}, "sk": {"S": _sk(key_id)}}
+    return item_key(_pk(tenant), _sk(key_id))
 
 
 def _sk(key_id: str) -> str:

@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from annals.database.item_size import MAX_ENTRY_BYTES
 from annals.privacy.masking import mask, mask_all
 from annals.times import from_rfc3339, to_rfc3339
 
@@ -24,8 +25,8 @@ MAX_TAG_CHARS = 128
 
 MAX_MEMORY_ID_CHARS = 160
 
-MAX_TEXT_CHARS = 380 * 1024
-"""No text is longer that is stored: as long as the ledger's MAX_ENTRY_BYTES, over which writing it would be 413."""
+MAX_TEXT_CHARS = MAX_ENTRY_BYTES
+"""No text is longer that is stored: it would not fit an entry, which is 413 where it is written."""
 
 RESERVED_IDS = frozenset({"by-participants", "count", "delete-many", "export", "import", "search"})
 """What stands beside a conversation's id in the routes."""

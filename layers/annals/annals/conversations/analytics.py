@@ -21,6 +21,7 @@ from annals.conversations.receipts import not_erased_check
 from annals.conversations.redaction_version import find_redaction_version, not_redacted_since_check
 from annals.conversations.summary_store import find_summary
 from annals.database.dynamodb import Item, client, from_item
+from annals.database.keys import item_key
 from annals.database.state import state_item
 from annals.database.transactions import transact
 from annals.errors import RequestTooLarge
@@ -130,7 +131,7 @@ def _keep(pk: str, figures: AnalyticsCounts, mark: str | None) -> None:
 
 
 def _figures_key(pk: str) -> Item:
-    return {"pk": {"S": pk}, "sk": {"S": ANALYTICS}}
+    return item_key(pk, ANALYTICS)
 
 
 def _read(pk: str) -> AnalyticsCounts:

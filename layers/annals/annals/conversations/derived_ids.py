@@ -12,8 +12,8 @@ from functools import lru_cache
 from hashlib import sha256
 
 from annals.database.dynamodb import client, from_item, to_item
+from annals.database.keys import partition_key
 from annals.database.state import put_if
-from annals.ledger.keys import escape
 from annals.settings import settings
 
 SECRET_BYTES = 32
@@ -27,7 +27,7 @@ def derive_id(tenant: str, said: str) -> str:
 @lru_cache(maxsize=1_000)
 def _secret(tenant: str) -> bytes:
     """The tenant's secret, made when it is first asked for."""
-    key = to_item({"pk": f"T#{escape(tenant)}#N", "sk": "N"})
+    key = to_item({"pk": partition_key(tenant, "N"), "sk": "N"})
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
     if item is None:
         made = {**key, **to_item({"secret": secrets.token_bytes(SECRET_BYTES)})}

@@ -14,12 +14,13 @@ from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.receipts import not_erased_check
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import item_key, partition_key
 from annals.database.state import delete_partition, read_items
 from annals.database.transactions import condition_failed, current_item, run_transaction
 from annals.errors import DamagedItem, RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import ERASED, OPEN, SEALED, Tail
-from annals.ledger.keys import conversation_pk, escape, split_conversation_pk
+from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.tail import LastMessage, find_last_message, read_tail
 from annals.ledger.verify import Checkpoint
 from annals.settings import settings
@@ -105,19 +106,19 @@ def head_fields_at(tail: Tail, newest: LastMessage | None) -> dict[str, Any]:
 
 
 def head_key(pk: str) -> Item:
-    return {"pk": {"S": pk}, "sk": {"S": HEAD}}
+    return item_key(pk, HEAD)
 
 
 def tenant_list_key(tenant: str, shard: int) -> str:
-    return f"T#{escape(tenant)}#L#{shard}"
+    return partition_key(tenant, "L", str(shard))
 
 
 def space_list_key(tenant: str, memory_space_id: str, shard: int) -> str:
-    return f"T#{escape(tenant)}#S#{escape(memory_space_id)}{_suffix(shard)}"
+    return partition_key(tenant, "S", memory_space_id) + _suffix(shard)
 
 
 def member_list_key(tenant: str, member: str, shard: int) -> str:
-    return f"T#{escape(tenant)}#P#{escape(member)}{_suffix(shard)}"
+    return partition_key(tenant, "P", member) + _suffix(shard)
 
 
 def _suffix(shard: int) -> str:
@@ -228,7 +229,7 @@ def project_head(pk: str) -> Head | None:
 
 def analytics_delete(pk: str) -> dict[str, Any]:
     """The part of a transaction that drops a conversation's analytics, if they are kept."""
-    return {"Delete": {"TableName": settings().state_table, "Key": {"pk": {"S": pk}, "sk": {"S": ANALYTICS}}}}
+    return {"Delete": {"TableName": settings().state_table, "Key": item_key(pk, ANALYTICS)}}
 
 
 def state_deletes(pk: str) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from annals.conversations.import_progress import NOT_YET, read_progress, store_p
 from annals.conversations.read import get_tail
 from annals.conversations.receipts import receipt_id, receipt_key
 from annals.database.dynamodb import Item
+from annals.database.keys import item_key
 from annals.database.retries import tries
 from annals.database.state import read_items
 from annals.errors import (
@@ -182,7 +183,7 @@ class _Import:
     def _read_begun(self, part: Sequence[IncomingConversation]) -> set[str]:
         """The ids of those conversations that there are, whatever became of them."""
         names = {self._pk(each): each.conversation_id for each in part}
-        keys: list[Item] = [{"pk": {"S": pk}, "sk": {"S": entry_sk(0)}} for pk in names]
+        keys: list[Item] = [item_key(pk, entry_sk(0)) for pk in names]
         table = settings().ledger_table
         found = read_items(keys, consistent=True, table=table, ProjectionExpression="pk")
         return {names[item["pk"]["S"]] for item in found}
@@ -193,7 +194,7 @@ class _Import:
         They are read together. Of any other, and of one that anything may be wrong with, nothing is said.
         """
         small = {self._pk(each): each for each in there if not each.offset and not each.is_more_than_messages}
-        keys: list[Item] = [{"pk": {"S": pk}, "sk": {"S": entry_sk(seq)}} for pk in small for seq in (0, 1)]
+        keys: list[Item] = [item_key(pk, entry_sk(seq)) for pk in small for seq in (0, 1)]
         first: dict[str, list[Entry]] = {pk: [] for pk in small}
         for item in read_items(keys, consistent=True, table=settings().ledger_table):
             with suppress(DamagedEntry):

@@ -8,8 +8,8 @@ from typing import Any
 
 from annals.conversations.genesis import AGENT_AGENT, Genesis
 from annals.database.dynamodb import client, from_item, to_item
+from annals.database.keys import escape, item_key, partition_key
 from annals.database.state import delete_if
-from annals.ledger.keys import escape
 from annals.settings import settings
 
 
@@ -22,7 +22,7 @@ def lock_pk(tenant: str, kind: str, participants: Mapping[str, str]) -> str:
     if kind == AGENT_AGENT:
         said["agent1"], said["agent2"] = sorted((said["agent1"], said["agent2"]))
     parts = [f"{name}={escape(said[name])}" for name in sorted(said)]
-    return f"T#{escape(tenant)}#U#{sha256('#'.join([kind, *parts]).encode()).hexdigest()}"
+    return partition_key(tenant, "U", sha256("#".join([kind, *parts]).encode()).hexdigest())
 
 
 def find_locked_conversation(pk: str) -> str | None:
@@ -56,4 +56,4 @@ def release_lock(genesis: Genesis) -> None:
 
 
 def _key(pk: str) -> dict[str, Any]:
-    return {"pk": {"S": pk}, "sk": {"S": "U"}}
+    return item_key(pk, "U")

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import item_key, partition_key
 from annals.database.state import put_if
 from annals.errors import ReceiptNotFound
-from annals.ledger.keys import conversation_pk, escape
+from annals.ledger.keys import conversation_pk
 from annals.settings import settings
 from annals.times import now_ms
 
@@ -121,4 +122,4 @@ def _to_receipt_item(receipt: Receipt) -> Item:
 
 def receipt_key(tenant: str, receipt_id: str) -> Item:
     """The key of a receipt, a conversation's or a person's."""
-    return {"pk": {"S": f"T#{escape(tenant)}#R#{escape(receipt_id)}"}, "sk": {"S": RECEIPT}}
+    return item_key(partition_key(tenant, "R", receipt_id), RECEIPT)

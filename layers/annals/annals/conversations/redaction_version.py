@@ -10,6 +10,7 @@ import secrets
 from typing import Any
 
 from annals.database.dynamodb import Item, client, to_item
+from annals.database.keys import item_key
 from annals.settings import settings
 
 REDACTION_VERSION = "WITHDRAWN"
@@ -18,7 +19,7 @@ REDACTION_VERSION = "WITHDRAWN"
 
 def redaction_version_key(pk: str) -> Item:
     """The key of a conversation's mark."""
-    return {"pk": {"S": pk}, "sk": {"S": REDACTION_VERSION}}
+    return item_key(pk, REDACTION_VERSION)
 
 
 def redaction_version_put(pk: str) -> dict[str, Any]:

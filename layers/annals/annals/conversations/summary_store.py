@@ -9,6 +9,7 @@ from typing import Any
 from annals.conversations.models import SummaryResponse
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item
+from annals.database.keys import item_key
 from annals.database.state import state_item
 from annals.errors import DamagedItem
 from annals.ledger.messages import Message
@@ -39,7 +40,7 @@ class Summary:
 
 def summary_key(pk: str) -> Item:
     """The key of a conversation's one summary; it goes when the conversation's state does."""
-    return {"pk": {"S": pk}, "sk": {"S": "SUMMARY"}}
+    return item_key(pk, "SUMMARY")
 
 
 def find_summary(pk: str) -> Summary | None:

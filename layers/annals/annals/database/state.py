@@ -9,17 +9,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.database.dynamodb import Item, client, to_item
+from annals.database.item_size import MAX_ITEM_BYTES, item_size
 from annals.database.retries import tries
 from annals.database.transactions import condition_failed, current_item
 from annals.errors import RequestTooLarge, Unavailable
-from annals.ledger.entry_items import item_size
 from annals.settings import settings
 
 BATCH_KEYS = 100
 """How many items DynamoDB brings in one request by their keys."""
-
-MAX_ITEM_BYTES = 399 * 1024
-"""The most that an item may weigh, its key and its names with it. DynamoDB takes 400 KB; ``writeId`` may be added."""
 
 
 def state_item(key: Item, values: Mapping[str, Any], *, of: str, said: Mapping[str, Any]) -> Item:

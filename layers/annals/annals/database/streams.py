@@ -10,16 +10,15 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import groupby
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from annals import telemetry
 from annals.database.failures_queue import send_failure
+from annals.database.keys import split_item_key
 from annals.errors import ConfigurationError, DamagedItem, OutOfTime, Unavailable, WriteConflict
-from annals.ledger.keys import entry_sk, is_conversation_pk, seq_of_sk
 from annals.settings import settings
 
 logger = logging.getLogger("annals")
@@ -39,28 +38,6 @@ TRANSIENT_ERRORS = (
 """What may be over at the next try: AWS, the network, a model or the index that do not answer, a wrong setting."""
 
 
-def answer_batch(event: Mapping[str, Any], work: Callable[[str, list[int]], Collection[int]]) -> dict[str, Any]:
-    """Do the work of a batch, conversation by conversation, and answer which records failed.
-
-    Lambda sends everything from the lowest failed record again, so the work must bear being done twice.
-
-    Parameters
-    ----------
-    work : takes a conversation's partition key and the seqs of the entries that the batch names, and returns those
-        that it could not do, perhaps among others; where it raises, it did none
-    """
-    records = [record for record in event["Records"] if _is_entry(record)]
-    failed = []
-    by_pk = sorted(records, key=lambda record: _key(record)["pk"]["S"])
-    for pk, group in groupby(by_pk, key=lambda record: _key(record)["pk"]["S"]):
-        numbers: dict[int, str] = {}
-        for record in group:
-            # The lowest number that an entry has: what is sent again begins with the record that brought it.
-            numbers.setdefault(_seq(record), _number(record))
-        failed += [{"itemIdentifier": numbers[seq]} for seq in _failed(work, pk, sorted(numbers)) if seq in numbers]
-    return {"batchItemFailures": failed}
-
-
 def answer_each(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
     """Do the work of a batch, item by item, and answer which records failed.
 
@@ -71,10 +48,10 @@ def answer_each(event: Mapping[str, Any], work: Callable[[Mapping[str, Any]], No
     failed = []
     for record in event["Records"]:
         try:
-            work(_key(record))
+            work(key_of(record))
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing waits behind it
-            if not _is_set_aside(_key(record)["pk"]["S"], _key(record)["sk"]["S"], error):
-                failed.append({"itemIdentifier": _number(record)})
+            if not set_aside(*split_item_key(key_of(record)), error):
+                failed.append({"itemIdentifier": sequence_number(record)})
     return {"batchItemFailures": failed}
 
 
@@ -85,54 +62,8 @@ def note_lag(name: telemetry.TimeMetric, event: Mapping[str, Any]) -> None:
         telemetry.record_time(name, max(0.0, 1000 * (time.time() - min(written))))
 
 
-def changed_entries(event: Mapping[str, Any]) -> dict[str, dict[int, str]]:
-    """What a batch of the ledger's stream says of entries that were there before: MODIFY or REMOVE.
-
-    Returns
-    -------
-    dict
-        The last word on each entry, by its conversation's partition key and its seq.
-    """
-    changed: dict[str, dict[int, str]] = {}
-    for record in filter(_is_entry, event["Records"]):
-        if record.get("eventName") in ("MODIFY", "REMOVE"):
-            changed.setdefault(_key(record)["pk"]["S"], {})[_seq(record)] = record["eventName"]
-    return changed
-
-
-def new_entries(event: Mapping[str, Any]) -> dict[str, set[int]]:
-    """The seqs of the entries that a batch of the ledger's stream brings, by their conversation's partition key."""
-    new: dict[str, set[int]] = {}
-    for record in filter(_is_entry, event["Records"]):
-        if record.get("eventName") == "INSERT":
-            new.setdefault(_key(record)["pk"]["S"], set()).add(_seq(record))
-    return new
-
-
-def unknown_items(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keys of the items that a batch of the ledger's stream brings and that are no entries of a conversation."""
-    for record in event["Records"]:
-        if not _is_entry(record) and record.get("eventName") != "REMOVE":
-            yield _key(record)["pk"]["S"], _key(record)["sk"]["S"]
-
-
-def is_ledger_batch(event: Mapping[str, Any]) -> bool:
-    """Whether a batch is of the ledger table's stream; a batch never mixes tables."""
-    return any(_is_entry(record) for record in event["Records"])
-
-
-def _failed(work: Callable[[str, list[int]], Collection[int]], pk: str, seqs: list[int]) -> Collection[int]:
-    """The seqs that are to be sent again. What fails the same way every time is done alone, to find what it is."""
-    try:
-        return work(pk, seqs)
-    except Exception as error:  # noqa: BLE001 - whatever it is, nothing waits behind it
-        if len(seqs) > 1 and not isinstance(error, TRANSIENT_ERRORS):
-            return [seq for seq in seqs if seq in _failed(work, pk, [seq])]
-        return () if _is_set_aside(pk, entry_sk(seqs[0]), error) else seqs
-
-
-def _is_set_aside(pk: str, sk: str, error: Exception) -> bool:
-    """Set a record aside unless its failure may pass; then Lambda sends it again. Whether it is set aside."""
+def set_aside(pk: str, sk: str, error: Exception) -> bool:
+    """Set a record aside unless its failure may pass, and say whether it is; where it is not, Lambda sends it again."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     kind = f"{type(error).__name__} in {place.name}, line {place.lineno}"
     reason = error.reason if isinstance(error, DamagedItem) else kind
@@ -149,19 +80,12 @@ def _is_set_aside(pk: str, sk: str, error: Exception) -> bool:
     return True
 
 
-def _is_entry(record: StreamRecord) -> bool:
-    keys = _key(record)
-    return is_conversation_pk(keys["pk"]["S"]) and seq_of_sk(keys["sk"]["S"]) is not None
+def key_of(record: StreamRecord) -> Mapping[str, Any]:
+    """The key of the item that a record is about."""
+    key: Mapping[str, Any] = record["dynamodb"]["Keys"]
+    return key
 
 
-def _seq(record: StreamRecord) -> int:
-    return seq_of_sk(_key(record)["sk"]["S"]) or 0
-
-
-def _key(record: StreamRecord) -> Mapping[str, Any]:
-    keys: Mapping[str, Any] = record["dynamodb"]["Keys"]
-    return keys
-
-
-def _number(record: StreamRecord) -> str:
+def sequence_number(record: StreamRecord) -> str:
+    """What Lambda knows a record by."""
     return str(record["dynamodb"]["SequenceNumber"])

@@ -8,15 +8,11 @@ from typing import Any
 
 from annals.database.damage import AttributeTypes, find_mismatch
 from annals.database.dynamodb import Item, from_item, to_item
+from annals.database.item_size import MAX_ENTRY_BYTES, WRITE_UNIT_BYTES, item_size, write_units
 from annals.errors import DamagedEntry, EntryTooLarge
 from annals.ledger.dictionary import DICTIONARY
 from annals.ledger.entry import IDEMPOTENCY_BYTES, MESSAGE, Entry, Idempotency, Record
 from annals.ledger.keys import entry_sk, seq_of_sk, split_conversation_pk, thread_key, thread_of
-
-MAX_ENTRY_BYTES = 380 * 1024
-"""The most that an entry may weigh before deflating; DynamoDB's own limit is 400 KB."""
-
-WRITE_UNIT_BYTES = 1024
 
 ENTRY: AttributeTypes = {
     "pk": str, "sk": str, "records": list, "entryId": str, "n": int, "count": int, "state": str, "at": int,
@@ -47,7 +43,7 @@ def to_ledger_item(entry: Entry) -> Item:
     if size <= WRITE_UNIT_BYTES:
         return to_item(plain)
     deflated = _attributes(entry, deflate=True)
-    return to_item(deflated if _units(item_size(deflated)) < _units(size) else plain)
+    return to_item(deflated if write_units(item_size(deflated)) < write_units(size) else plain)
 
 
 def require_size(body: bytes) -> None:
@@ -133,30 +129,6 @@ def _misfit_within(values: Mapping[str, Any]) -> str | None:
     if "thread" in values and not values["thread"].startswith(f"{values['pk']}#H#"):
         return "its thread is another conversation's"
     return next((reason for each in values["records"] if (reason := find_mismatch(each, RECORD, SAID))), None)
-
-
-def item_size(value: Any) -> int:
-    """The bytes that DynamoDB counts for a value: names, values, and its overhead for maps, lists and numbers.
-
-    Source: "DynamoDB item sizes and formats" in the Amazon DynamoDB developer guide.
-    """
-    if isinstance(value, Mapping):
-        return sum(len(name.encode()) + _nested_size(part) for name, part in value.items())
-    if isinstance(value, str):
-        return len(value.encode())
-    if isinstance(value, bytes):
-        return len(value)
-    if isinstance(value, list):
-        return 3 + sum(1 + _nested_size(part) for part in value)
-    return (len(str(value)) + 1) // 2 + 1
-
-
-def _nested_size(value: Any) -> int:
-    return item_size(value) + (3 + len(value) if isinstance(value, Mapping) else 0)
-
-
-def _units(size: int) -> int:
-    return -(-size // WRITE_UNIT_BYTES)
 
 
 def _attributes(entry: Entry, *, deflate: bool) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from hashlib import sha256
 from typing import Any
 
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import escape, partition_key
 from annals.errors import IdempotencyKeyReused
 from annals.ledger.entry import IDEMPOTENCY_BYTES, SALT_BYTES, Entry, Idempotency
-from annals.ledger.keys import escape
 from annals.settings import settings
 from annals.times import now_ms
 
@@ -58,7 +58,7 @@ class IdempotentRequest:
     @property
     def pk(self) -> str:
         """The partition of the request's marker."""
-        return f"T#{escape(self.tenant)}#I#{self.id.hex()}"
+        return partition_key(self.tenant, "I", self.id.hex())
 
     def with_marker_in(self, pk: str, name: str) -> IdempotentRequest:
         """The same request, with a marker beside what it changes, in that one's partition."""

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from annals.database.keys import escape, partition_key, split_partition_key, unescape
+
 MAX_SEQ = 10**12 - 1
 """The last seq that twelve digits can name."""
 
 
-def escape(part: str) -> str:
-    """Make an id safe inside a key: ``#`` separates the parts of a key, so it may not occur in one."""
-    return part.replace("%", "%25").replace("#", "%23")
-
-
-def unescape(part: str) -> str:
-    return part.replace("%23", "#").replace("%25", "%")
+ENTRY_PREFIX = "E#"
+"""How the sort keys of entries begin."""
 
 
 def conversation_pk(tenant: str, conversation_id: str) -> str:
     """``T#<tenant>#C#<conversationId>``: the partition key of a conversation in both tables."""
-    return f"T#{escape(tenant)}#C#{escape(conversation_id)}"
+    return partition_key(tenant, "C", conversation_id)
 
 
 def split_conversation_pk(pk: str) -> tuple[str, str]:
     """The tenant and the conversation id of a conversation's partition key."""
-    _, tenant, _, conversation_id = pk.split("#")
-    return unescape(tenant), unescape(conversation_id)
+    tenant, _, [conversation_id] = split_partition_key(pk)
+    return tenant, conversation_id
 
 
 def is_conversation_pk(pk: str) -> bool:
@@ -44,8 +41,18 @@ def thread_of(key: str) -> str:
 
 def seq_of_sk(sk: str) -> int | None:
     """The seq at which the entry of a sort key begins, or None where the key is no entry's."""
-    digits = sk.removeprefix("E#")
-    return int(digits) if sk.startswith("E#") and len(digits) == 12 and _is_decimal(digits) else None
+    digits = sk.removeprefix(ENTRY_PREFIX)
+    return int(digits) if sk.startswith(ENTRY_PREFIX) and len(digits) == 12 and _is_decimal(digits) else None
+
+
+def is_entry_sk(sk: str) -> bool:
+    """Whether a sort key is that of an entry."""
+    return seq_of_sk(sk) is not None
+
+
+def is_entry_key(pk: str, sk: str) -> bool:
+    """Whether a key is that of an entry of a conversation."""
+    return is_conversation_pk(pk) and is_entry_sk(sk)
 
 
 def _is_decimal(text: str) -> bool:
@@ -54,4 +61,4 @@ def _is_decimal(text: str) -> bool:
 
 def entry_sk(seq: int) -> str:
     """The sort key of the entry whose first record is ``seq``; twelve digits, so that keys sort as numbers do."""
-    return f"E#{seq:012d}"
+    return f"{ENTRY_PREFIX}{seq:012d}"

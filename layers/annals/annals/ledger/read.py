@@ -7,6 +7,7 @@ from typing import Any
 
 from annals.database.damage import report_damage
 from annals.database.dynamodb import Item, client
+from annals.database.keys import item_key
 from annals.errors import DamagedEntry
 from annals.ledger.entry import Entry
 from annals.ledger.entry_items import check_ledger_item, from_ledger_item
@@ -16,7 +17,7 @@ from annals.settings import settings
 
 def read_entry(pk: str, seq: int) -> Entry:
     """The entry whose first record is ``seq``, which something stored names. Raises DamagedEntry where it is not."""
-    key = {"pk": {"S": pk}, "sk": {"S": entry_sk(seq)}}
+    key = item_key(pk, entry_sk(seq))
     item = client().get_item(TableName=settings().ledger_table, Key=key, ConsistentRead=True).get("Item")
     if item is None:
         raise report_damage(DamagedEntry(pk, entry_sk(seq), "it is missing"))

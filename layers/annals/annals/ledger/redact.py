@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.database.dynamodb import Item, client, from_item
+from annals.database.keys import item_key
 from annals.database.transactions import Cancellation
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, MessageNotFound
 from annals.json_text import dump
@@ -188,4 +189,4 @@ def _find_item(pk: str, seq: int) -> tuple[Item, int]:
 
 
 def _address(pk: str, sk: str) -> dict[str, Any]:
-    return {"TableName": settings().ledger_table, "Key": {"pk": {"S": pk}, "sk": {"S": sk}}}
+    return {"TableName": settings().ledger_table, "Key": item_key(pk, sk)}

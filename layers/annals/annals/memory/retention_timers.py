@@ -12,8 +12,8 @@ from functools import lru_cache
 from annals.conversations.heads import Head, project_head, store_unless_erased
 from annals.database.damage import report_damage
 from annals.database.dynamodb import Item, client
+from annals.database.keys import item_key, partition_key
 from annals.errors import DamagedItem
-from annals.ledger.keys import escape
 from annals.settings import settings
 
 TIMER = "RETENTION"
@@ -30,7 +30,7 @@ KNOWN_FOR_S = 60
 
 def space_key(tenant: str, memory_space_id: str) -> Item:
     """The key of a space's description."""
-    return {"pk": {"S": f"T#{escape(tenant)}#SP#{escape(memory_space_id)}"}, "sk": {"S": SPACE}}
+    return item_key(partition_key(tenant, "SP", memory_space_id), SPACE)
 
 
 def read_retention_days(tenant: str, memory_space_id: str | None) -> int | None:
@@ -81,7 +81,7 @@ def set_timer(pk: str, spoken_at: int, days: int) -> None:
     spoken_at : when something was last said, in Unix milliseconds
     """
     due_s = (spoken_at // DAY_MS + 1 + days) * DAY_MS // 1000
-    key = {"pk": {"S": pk}, "sk": {"S": TIMER}}
+    key = item_key(pk, TIMER)
     timer = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item", {})
     if timer.get("expiresAt") != {"N": str(due_s)}:
         put = {"TableName": settings().state_table, "Item": {**key, "expiresAt": {"N": str(due_s)}}}

@@ -19,6 +19,7 @@ from annals.conversations.redaction_version import (
     redaction_version_key,
 )
 from annals.database.dynamodb import Item
+from annals.database.keys import item_key
 from annals.database.state import read_items
 from annals.errors import ConversationErased, MessageRedacted
 from annals.ledger.keys import conversation_pk
@@ -121,6 +122,6 @@ def _place(key: Item) -> tuple[str, str]:
 
 def _there(places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Item]:
     """The items in these places."""
-    keys = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk, sk in places]
+    keys = [item_key(pk, sk) for pk, sk in places]
     names = {"ProjectionExpression": f"pk, sk, {REDACTED}"}
     return {_place(item): item for item in read_items(keys, consistent=True, **names)}

@@ -18,13 +18,13 @@ from annals.access.caller import Caller
 from annals.api.fields import Id, Json, Model, Name, Word, field_error
 from annals.database.damage import AttributeTypes, decode_item, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import split_partition_key
 from annals.database.retries import tries
 from annals.database.state import put_if
 from annals.database.transactions import try_transaction
 from annals.errors import DamagedItem, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound, WriteConflict
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
-from annals.ledger.keys import unescape
 from annals.memory.retention_timers import read_retention_days, space_key
 from annals.memory.user_traces import SPACE, put_trace
 from annals.settings import settings
@@ -245,7 +245,7 @@ def _from_item(item: Mapping[str, Any]) -> Space:
 
 def _read_item(item: Mapping[str, Any]) -> Space:
     values = from_item(item)
-    _, tenant, _, name = map(unescape, values["pk"].split("#"))
+    tenant, _, [name] = split_partition_key(values["pk"])
     described: Any = json.loads(values["described"])
     reason = find_mismatch(values, STORED, {}) or find_mismatch(
         described, DESCRIBED, {"name": str, "retentionDays": int}

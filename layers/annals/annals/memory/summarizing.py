@@ -15,6 +15,7 @@ from typing import Any
 
 from annals.conversations.read import get_tail
 from annals.conversations.summary_store import Summary, find_summary, to_summary_item
+from annals.database.keys import item_key
 from annals.database.retries import tries
 from annals.database.transactions import transact
 from annals.errors import AnnalsError, NothingToSummarize, WriteConflict
@@ -172,7 +173,7 @@ def _still_at(pk: str, tail: Tail) -> Any:
     return {
         "ConditionCheck": {
             "TableName": settings().ledger_table,
-            "Key": {"pk": {"S": pk}, "sk": {"S": entry_sk(tail.seq + 1)}},
+            "Key": item_key(pk, entry_sk(tail.seq + 1)),
             "ConditionExpression": "attribute_not_exists(pk)",
         }
     }

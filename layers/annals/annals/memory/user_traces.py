@@ -15,9 +15,10 @@ from typing import Any
 from annals.conversations.genesis import get_genesis
 from annals.conversations.heads import find_stored_head
 from annals.database.dynamodb import Item, client
+from annals.database.keys import escape, item_key, partition_key, unescape
 from annals.database.state import read_partition
 from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem
-from annals.ledger.keys import conversation_pk, escape, unescape
+from annals.ledger.keys import conversation_pk
 from annals.ledger.read import entry_items
 from annals.ledger.salvage import salvage_bodies
 from annals.settings import settings
@@ -27,7 +28,7 @@ CONVERSATION, SINGLE, SPACE = "C#", "K#", "S#"
 
 def trace_key(tenant: str, user_id: str, kind: str, name: str) -> Item:
     """The key of a trace: its kind, and what it leads to."""
-    return {"pk": {"S": f"T#{escape(tenant)}#PT#{escape(user_id)}"}, "sk": {"S": f"{kind}{escape(name)}"}}
+    return item_key(partition_key(tenant, "PT", user_id), f"{kind}{escape(name)}")
 
 
 def trace_keys(tenant: str, user_id: str | None, name: str, conversation_id: str | None) -> list[Item]:

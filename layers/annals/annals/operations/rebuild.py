@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from annals.conversations.heads import delete_conversation_state, head_key
+from annals.conversations.heads import HEAD, delete_conversation_state, head_key
 from annals.conversations.receipts import RECEIPT
 from annals.database.dynamodb import Item, client
 from annals.errors import DamagedItem
@@ -27,6 +27,7 @@ from annals.memory.facts.store import put_fact_traces
 from annals.memory.indexing.drift import find_drift
 from annals.memory.indexing.indexer import IndexFailures, IndexTarget, index_table_range
 from annals.memory.indexing.table_scan import walk_tables
+from annals.memory.keys import is_memory_sk
 from annals.memory.memories.memory_items import from_memory_item
 from annals.memory.memories.store import put_memory_references
 from annals.memory.retention_timers import SPACE, project_with_timer
@@ -85,9 +86,9 @@ def _lead_to(item: Item) -> None:
         hand_over(pk)
     elif sk == SPACE:
         trace_participants(item)
-    elif sk.startswith("M#") and is_facts_pk(pk):
+    elif is_memory_sk(sk) and is_facts_pk(pk):
         put_fact_traces(from_fact_item(item))
-    elif sk.startswith("M#"):
+    elif is_memory_sk(sk):
         memory = from_memory_item(item)
         put_memory_references(memory)
         delete_if_source_redacted(memory)
@@ -168,7 +169,7 @@ def _every_conversation() -> Iterator[str]:
 
 def _every_head() -> Iterator[tuple[str, int]]:
     """The partition key of each conversation that has a head, and the seq that the head knows."""
-    found = _scan(settings().state_table, "HEAD", "pk, #seq", ExpressionAttributeNames={"#seq": "seq"})
+    found = _scan(settings().state_table, HEAD, "pk, #seq", ExpressionAttributeNames={"#seq": "seq"})
     return ((item["pk"]["S"], int(item["seq"]["N"])) for item in found)
 
 

@@ -15,12 +15,13 @@ from annals.conversations.receipts import RECEIPT
 from annals.database.failures_queue import sqs_client
 from annals.errors import AnnalsError, SearchUnavailable, Unavailable
 from annals.ingest.redriving import IngestFailure
-from annals.ledger.keys import is_conversation_pk, seq_of_sk
+from annals.ledger.keys import is_conversation_pk, is_entry_sk, seq_of_sk
 from annals.memory.erasure.message_redaction import finish_redactions
 from annals.memory.erasure.resuming import finish
 from annals.memory.erasure.user_receipts import REPEAT_SK
 from annals.memory.indexing.indexer import index_item, index_range
 from annals.memory.indexing.stream_indexing import written
+from annals.memory.keys import is_memory_sk
 from annals.memory.retention_timers import TIMER, project_with_timer
 from annals.publishing.notify import notify_entries, notify_item
 from annals.settings import settings
@@ -174,7 +175,7 @@ def _index(pk: str, sk: str) -> None:
     for target in written():
         if is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None:
             reasons = list(index_range(target, pk, seq, seq).values())
-        elif sk.startswith("M#"):
+        elif is_memory_sk(sk):
             reasons = [failure.reason for failure in index_item(target, pk, sk)]
         else:
             return
@@ -183,7 +184,7 @@ def _index(pk: str, sk: str) -> None:
 
 
 def _tell(pk: str, sk: str) -> None:
-    if not sk.startswith("E#"):
+    if not is_entry_sk(sk):
         notify_item(pk, sk)
     elif is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None and notify_entries(pk, [seq]):
         raise Unavailable("The bus did not take an event.")

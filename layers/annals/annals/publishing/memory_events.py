@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from annals.database.keys import item_key
 from annals.errors import Unavailable
 from annals.ledger.keys import is_conversation_pk, split_conversation_pk
 from annals.memory.facts.fact_items import find_dated_fact, is_facts_pk, split_fact_key
+from annals.memory.keys import MEMORY_PREFIX, is_memory_sk
 from annals.memory.memories.memory_items import DELETED, find_memory_item, split_memory_key
 from annals.publishing.bus import Event, event_id, publish
 from annals.search.turns import memory_id
@@ -15,13 +17,13 @@ from annals.times import to_rfc3339
 
 def publish_item(pk: str, sk: str) -> None:
     """Tell of the memory or fact of a key, as it is now; other items are passed over. Raises Unavailable."""
-    if sk.startswith("M#") and publish([_fact(pk, sk) if is_facts_pk(pk) else _memory(pk, sk)]):
+    if is_memory_sk(sk) and publish([_fact(pk, sk) if is_facts_pk(pk) else _memory(pk, sk)]):
         raise Unavailable("The bus did not take an event.")
 
 
 def _memory(pk: str, sk: str) -> Event:
     tenant, name = _named(pk, sk)
-    memory = find_memory_item({"pk": {"S": pk}, "sk": {"S": sk}})
+    memory = find_memory_item(item_key(pk, sk))
     if memory is None or (memory.status == DELETED and not is_conversation_pk(pk)):
         # The mark of another memory than a message's goes at once: both changes are told as one event.
         said = {"eventId": event_id(pk, sk, DELETED), "tenant": tenant, "memoryId": name}
@@ -42,7 +44,7 @@ def _named(pk: str, sk: str) -> tuple[str, str]:
     """The tenant and the memory's id; that of a message that was changed as a memory, too."""
     if is_conversation_pk(pk):
         tenant, conversation_id = split_conversation_pk(pk)
-        return tenant, memory_id(conversation_id, int(sk.removeprefix("M#")))
+        return tenant, memory_id(conversation_id, int(sk.removeprefix(MEMORY_PREFIX)))
     return split_memory_key(pk, sk)
 
 

@@ -14,8 +14,8 @@ from typing import Protocol, TypeVar
 
 from annals import telemetry
 from annals.conversations.receipts import find_receipt, store_receipt
+from annals.database.keys import split_partition_key
 from annals.errors import Unavailable
-from annals.ledger.keys import unescape
 from annals.memory.erasure.conversation_erasure import continue_erasure
 from annals.memory.erasure.expiry import expire
 from annals.memory.erasure.user_erasure import continue_user_erasure, repeat_user_erasure
@@ -54,7 +54,7 @@ def finish(pk: str, sk: str) -> None:
     if sk == TIMER:
         expire(pk, budget_s)
         return
-    _, tenant, kind, name = map(unescape, pk.split("#"))
+    tenant, kind, [name] = split_partition_key(pk)
     if kind != "R":
         return
     if person := _left(lambda: find_user_receipt(tenant, name)):
@@ -67,7 +67,7 @@ def finish(pk: str, sk: str) -> None:
 
 def hand_over(pk: str) -> None:
     """Have the stream's function go on with the erasure of a receipt, where that is not done."""
-    _, tenant, _, name = map(unescape, pk.split("#"))
+    tenant, _, [name] = split_partition_key(pk)
     person, receipt = find_user_receipt(tenant, name), find_receipt(tenant, name)
     if person and person.erased_at is None:
         with suppress(Unavailable):  # somebody is at work on it

@@ -56,6 +56,7 @@ from annals.memory.erasure.user_receipts import (
 )
 from annals.memory.facts.fact_items import DatedFact
 from annals.memory.facts.store import delete_damaged_fact_by_id, delete_fact, is_fact_id
+from annals.memory.keys import MEMORY_PREFIX
 from annals.memory.memories.memory_items import from_memory_item, split_raw_id, split_user_memory_id, user_memories_pk
 from annals.memory.memories.store import delete_damaged_memory, delete_memory, find_damaged_memory
 from annals.memory.spaces import delete_participant, find_participant
@@ -189,7 +190,7 @@ class Erasure:
         if found := tuple(islice(names, BATCH)):
             counted = receipt.conversations + len(found)
             return replace(receipt, stage=CONVERSATIONS, pending=found, conversations=counted)
-        own = list(map(_is_readable, read_partition(self._own_pk, "M#")))
+        own = list(map(_is_readable, read_partition(self._own_pk, MEMORY_PREFIX)))
         return replace(
             receipt,
             stage=OWN_MEMORIES,

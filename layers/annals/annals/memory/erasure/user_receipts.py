@@ -13,9 +13,9 @@ from typing_extensions import TypedDict
 
 from annals.conversations.receipts import Receipt, find_receipt_item, receipt_key
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import escape
 from annals.database.state import delete_if, put_if, read_partition
 from annals.errors import Unavailable
-from annals.ledger.keys import escape
 from annals.settings import settings
 from annals.times import to_rfc3339
 

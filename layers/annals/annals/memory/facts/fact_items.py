@@ -16,10 +16,11 @@ from typing import Any
 
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import escape, item_key, partition_key, split_partition_key, unescape
 from annals.database.state import state_item
 from annals.errors import DamagedItem
 from annals.json_text import dump
-from annals.ledger.keys import escape, unescape
+from annals.memory.keys import MEMORY_PREFIX, is_memory_sk
 from annals.settings import settings
 
 ACTIVE, SUPERSEDED = "active", "superseded"
@@ -67,16 +68,16 @@ class StoredFact:
     def pk(self) -> str:
         """The partition of its lineage: a digest, so that no stream of keys carries words."""
         about = [self.memory_space_id, self.user_id, normalised(self.subject), normalised(self.predicate)]
-        return f"T#{escape(self.tenant)}#F#{sha256(dump(about).encode()).hexdigest()}"
+        return partition_key(self.tenant, "F", sha256(dump(about).encode()).hexdigest())
 
     @property
     def sk(self) -> str:
         """Its place there: by when it began to hold, then by when it was stored."""
-        return f"M#{self.valid_from + _YEAR_1_MS:015d}#{self.created_at:015d}#{escape(self.fact_id)}"
+        return f"{MEMORY_PREFIX}{self.valid_from + _YEAR_1_MS:015d}#{self.created_at:015d}#{escape(self.fact_id)}"
 
     @property
     def key(self) -> Item:
-        return {"pk": {"S": self.pk}, "sk": {"S": self.sk}}
+        return item_key(self.pk, self.sk)
 
 
 @dataclass(frozen=True)
@@ -106,32 +107,32 @@ def normalised(text: str) -> str:
 
 def is_facts_pk(pk: str) -> bool:
     """Whether a key is a lineage's."""
-    return pk.split("#")[2] == "F"
+    return split_partition_key(pk)[1] == "F"
 
 
 def split_fact_key(pk: str, sk: str) -> tuple[str, str]:
     """The tenant and the id of the fact that a key names."""
-    return unescape(pk.split("#")[1]), unescape(sk.rsplit("#", 1)[1])
+    return split_partition_key(pk)[0], unescape(sk.rsplit("#", 1)[1])
 
 
 def pointer_key(tenant: str, fact_id: str) -> Item:
     """The key of what leads from a fact's id to its place."""
-    return {"pk": {"S": f"T#{escape(tenant)}#FI#{escape(fact_id)}"}, "sk": {"S": "FACT"}}
+    return item_key(partition_key(tenant, "FI", fact_id), "FACT")
 
 
 def sources_pk(tenant: str, conversation_id: str) -> str:
     """The partition of what leads from a conversation to the facts that come from it."""
-    return f"T#{escape(tenant)}#FS#{escape(conversation_id)}"
+    return partition_key(tenant, "FS", conversation_id)
 
 
 def source_key(tenant: str, conversation_id: str, fact_id: str) -> Item:
     """The key of what leads from a conversation to one fact."""
-    return {"pk": {"S": sources_pk(tenant, conversation_id)}, "sk": {"S": f"F#{escape(fact_id)}"}}
+    return item_key(sources_pk(tenant, conversation_id), f"F#{escape(fact_id)}")
 
 
 def batch_key(tenant: str, conversation_id: str, batch: str) -> Item:
     """The key of the mark that a turn's facts are stored."""
-    return {"pk": {"S": sources_pk(tenant, conversation_id)}, "sk": {"S": f"B#{batch}"}}
+    return item_key(sources_pk(tenant, conversation_id), f"B#{batch}")
 
 
 def keys_of(fact: StoredFact) -> list[Item]:
@@ -191,7 +192,7 @@ def get_fact_key(item: Mapping[str, Any]) -> tuple[str, str]:
 
     def read(item: Mapping[str, Any]) -> tuple[str, str]:
         pk, sk = from_item(item)["place"]
-        if not isinstance(pk, str) or not isinstance(sk, str) or not pk.startswith("T#") or not sk.startswith("M#"):
+        if not isinstance(pk, str) or not isinstance(sk, str) or not pk.startswith("T#") or not is_memory_sk(sk):
             raise TypeError
         return pk, sk
 

@@ -13,13 +13,13 @@ from typing import Any
 from annals.access.caller import Caller
 from annals.database.damage import salvage_strings
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import item_key, unescape
 from annals.database.retries import tries
 from annals.database.state import delete_partition, read_partition
 from annals.database.transactions import run_transaction, transact
 from annals.errors import DamagedItem, FactNotFound, WriteConflict
 from annals.ledger.entry import SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, marker_put
-from annals.ledger.keys import unescape
 from annals.memory.facts.fact_items import (
     FACT_PREFIX,
     DatedFact,
@@ -161,9 +161,7 @@ def delete_seen_fact(caller: Caller, fact_id: str) -> bool:
         return delete_fact(find_fact(caller, fact_id).fact)
     except DamagedItem:
         place = find_fact_key(caller.tenant, fact_id)
-        said = (
-            salvage_strings(read_stored({"pk": {"S": place[0]}, "sk": {"S": place[1]}}) or {}, "fact") if place else {}
-        )
+        said = salvage_strings(read_stored(item_key(place[0], place[1])) or {}, "fact") if place else {}
         if place is None or not caller.may_see(said.get("memory_space_id", "")):
             raise
         return delete_damaged_fact(caller.tenant, place, said.get("conversation_id"))
@@ -246,7 +244,7 @@ def delete_damaged_fact(tenant: str, place: tuple[str, str], conversation_id: st
     """Delete a fact that cannot be read, by its key, and say whether nobody else had."""
     pk, sk = place
     fact_id = split_fact_key(pk, sk)[1]
-    keys = [{"pk": {"S": pk}, "sk": {"S": sk}}, pointer_key(tenant, fact_id)]
+    keys = [item_key(pk, sk), pointer_key(tenant, fact_id)]
     return _delete([*keys, *([source_key(tenant, conversation_id, fact_id)] if conversation_id else [])])
 
 

@@ -20,6 +20,7 @@ from annals.memory.facts.fact_items import (
     is_facts_pk,
     split_fact_key,
 )
+from annals.memory.keys import MEMORY_PREFIX
 from annals.memory.memories.memory_items import (
     DELETED,
     Address,
@@ -116,7 +117,7 @@ def project_item(pk: str, sk: str) -> IndexProjection:
     if is_facts_pk(pk):
         return _of_lineage(pk, sk)
     if is_conversation_pk(pk):
-        seq = int(sk.removeprefix("M#"))
+        seq = int(sk.removeprefix(MEMORY_PREFIX))
         return project_entries(pk, seq, seq)
     return project_memory(*split_memory_key(pk, sk))
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from itertools import chain
 
+from annals.database.keys import item_key
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.memory.indexing.table_scan import LEDGER, TableRange, walk_tables
 
@@ -17,7 +18,7 @@ def sample_tables(items: int) -> Iterator[TableRange]:
     A table's order is that of its keys' hashes, so a key of chance is a place of chance.
     """
     seen: set[TableRange] = set()
-    key = {"pk": {"S": conversation_pk(secrets.token_hex(8), secrets.token_hex(8))}, "sk": {"S": entry_sk(0)}}
+    key = item_key(conversation_pk(secrets.token_hex(8), secrets.token_hex(8)), entry_sk(0))
     for page in chain(walk_tables(json.dumps([LEDGER, key])), walk_tables()):
         for span in page.spans:
             if items <= 0:

@@ -13,6 +13,7 @@ from annals.errors import OutOfTime, SearchUnavailable
 from annals.ledger.keys import entry_sk
 from annals.memory import adapters
 from annals.memory.indexing.indexer import IndexTarget, index_item, index_range
+from annals.memory.keys import is_memory_sk
 from annals.search.generations import form
 from annals.search.pipeline import always
 from annals.settings import settings
@@ -69,7 +70,7 @@ class StreamIndexing:
     def item(self, keys: Mapping[str, Any]) -> None:
         """Index a memory or a fact. Raises SearchUnavailable, or OutOfTime, where it is to be sent again."""
         pk, sk = keys["pk"]["S"], keys["sk"]["S"]
-        if not sk.startswith("M#"):
+        if not is_memory_sk(sk):
             return
         if not self._has_time():
             raise OutOfTime

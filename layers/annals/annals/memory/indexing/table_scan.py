@@ -9,8 +9,9 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from annals.database.dynamodb import client
+from annals.database.keys import split_partition_key
 from annals.errors import DamagedItem
-from annals.ledger.keys import conversation_pk, is_conversation_pk, seq_of_sk, unescape
+from annals.ledger.keys import conversation_pk, is_conversation_pk, is_entry_sk, seq_of_sk
 from annals.memory.facts.fact_items import FACT_PREFIX
 from annals.memory.indexing.projection import (
     IndexProjection,
@@ -19,6 +20,7 @@ from annals.memory.indexing.projection import (
     project_item,
     project_memory,
 )
+from annals.memory.keys import is_memory_sk
 from annals.memory.memories.memory_items import split_raw_id
 from annals.search.generations import Place, RebuildableIndex
 from annals.settings import settings
@@ -74,7 +76,7 @@ class ItemRange:
     def project(self) -> IndexProjection:
         found = [found for pk, sk in self.keys if (found := _readable(pk, sk))]
         return IndexProjection(
-            tenant=unescape(self.keys[0][0].split("#")[1]),
+            tenant=split_partition_key(self.keys[0][0])[0],
             documents=tuple(document for each in found for document in each.documents),
             gone=frozenset().union(*(each.gone for each in found)),
         )
@@ -164,11 +166,11 @@ def _scan(table: str, start: Any) -> Any:
 
 def _spans_of(keys: Sequence[tuple[str, str]]) -> Iterator[TableRange]:
     """The spans of a page's keys. Messages that were changed as memories go with their conversation."""
-    for pk, group in groupby((key for key in keys if key[1].startswith("E#")), key=lambda key: key[0]):
+    for pk, group in groupby((key for key in keys if is_entry_sk(key[1])), key=lambda key: key[0]):
         seqs = [seq for _, sk in group if (seq := seq_of_sk(sk))]
         yield from (EntryRange(pk, tuple(part)) for part in _parts(seqs))
-    memories = (key for key in keys if key[1].startswith("M#") and not is_conversation_pk(key[0]))
-    for _, group in groupby(memories, key=lambda key: key[0].split("#")[1]):
+    memories = (key for key in keys if is_memory_sk(key[1]) and not is_conversation_pk(key[0]))
+    for _, group in groupby(memories, key=lambda key: split_partition_key(key[0])[0]):
         yield from (ItemRange(tuple(part)) for part in _parts(list(group)))
 
 

@@ -13,10 +13,12 @@ from typing import Any
 
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch, salvage_strings
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import item_key, partition_key, split_partition_key
 from annals.database.state import read_partition, state_item
 from annals.errors import DamagedItem
 from annals.json_text import dump
-from annals.ledger.keys import conversation_pk, escape, unescape
+from annals.ledger.keys import conversation_pk
+from annals.memory.keys import MEMORY_PREFIX
 from annals.settings import settings
 from annals.times import now_ms
 
@@ -79,14 +81,19 @@ class Address:
             return Address(conversation_pk(tenant, raw[0]), f"{raw[1]:012d}")
         if user := split_user_memory_id(memory_id):
             return Address(user_memories_pk(tenant, user[0]), user[1])
-        return Address(f"T#{escape(tenant)}#M#{escape(memory_id)}", "")
+        return Address(partition_key(tenant, "M", memory_id), "")
 
     @property
     def current(self) -> Item:
-        return {"pk": {"S": self.pk}, "sk": {"S": f"M#{self.name}"}}
+        return item_key(self.pk, f"{MEMORY_PREFIX}{self.name}")
+
+    @property
+    def version_prefix(self) -> str:
+        """How the sort keys of the previous versions begin."""
+        return f"V#{self.name}#"
 
     def version(self, number: int) -> Item:
-        return {"pk": {"S": self.pk}, "sk": {"S": f"V#{self.name}#{number:06d}"}}
+        return item_key(self.pk, f"{self.version_prefix}{number:06d}")
 
 
 def split_raw_id(memory_id: str) -> tuple[str, int] | None:
@@ -112,13 +119,13 @@ def split_user_memory_id(memory_id: str) -> tuple[str, str] | None:
 
 def user_memories_pk(tenant: str, user_id: str) -> str:
     """The partition of all memories of a user."""
-    return f"T#{escape(tenant)}#UM#{escape(user_id)}"
+    return partition_key(tenant, "UM", user_id)
 
 
 def split_memory_key(pk: str, sk: str) -> tuple[str, str]:
     """The tenant and the memory id of the key of an explicit memory, or of a user's."""
-    _, tenant, kind, name = map(unescape, pk.split("#"))
-    return (tenant, user_memory_id(name, sk.removeprefix("M#"))) if kind == "UM" else (tenant, name)
+    tenant, kind, [name] = split_partition_key(pk)
+    return (tenant, user_memory_id(name, sk.removeprefix(MEMORY_PREFIX))) if kind == "UM" else (tenant, name)
 
 
 def to_memory_item(key: Item, memory: StoredMemory) -> Item:
@@ -222,7 +229,7 @@ def read_stored(key: Item) -> Item | None:
 
 def read_versions(address: Address) -> Iterator[StoredMemory]:
     """The previous versions that are kept, the newest first."""
-    return decode_readable(read_partition(address.pk, f"V#{address.name}#", ScanIndexForward=False), from_memory_item)
+    return decode_readable(read_partition(address.pk, address.version_prefix, ScanIndexForward=False), from_memory_item)
 
 
 def read_changed_memories(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
@@ -240,8 +247,8 @@ def read_changed_items(pk: str, first: int, last: int) -> Iterator[Item]:
             KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
             ExpressionAttributeValues={
                 ":pk": {"S": pk},
-                ":first": {"S": f"M#{first:012d}"},
-                ":last": {"S": f"M#{last:012d}"},
+                ":first": {"S": f"{MEMORY_PREFIX}{first:012d}"},
+                ":last": {"S": f"{MEMORY_PREFIX}{last:012d}"},
             },
             ConsistentRead=True,
         )

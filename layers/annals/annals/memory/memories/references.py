@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import escape, item_key, unescape
 from annals.database.state import read_partition
-from annals.ledger.keys import escape, unescape
 from annals.memory.facts.fact_items import sources_pk
 from annals.memory.memories.memory_items import StoredMemory, split_raw_id
 from annals.settings import settings
@@ -53,4 +53,4 @@ def count_memories_of(tenant: str, conversation_id: str) -> int:
 
 def reference_key(tenant: str, conversation_id: str, memory_id: str) -> Item:
     """The key of what leads from a conversation to one memory."""
-    return {"pk": {"S": sources_pk(tenant, conversation_id)}, "sk": {"S": f"{REFERENCE}{escape(memory_id)}"}}
+    return item_key(sources_pk(tenant, conversation_id), f"{REFERENCE}{escape(memory_id)}")

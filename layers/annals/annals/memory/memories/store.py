@@ -362,7 +362,7 @@ def delete_memory_versions(tenant: str, memory_id: str) -> None:
 
 def _forget_versions(address: Address) -> None:
     """Delete the versions of a memory, and what is kept of the requests that made them."""
-    delete_partition(address.pk, f"V#{address.name}#")
+    delete_partition(address.pk, address.version_prefix)
     delete_partition(address.pk, marker_prefix(address.name))
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from annals.conversations.receipts import not_erased_check
 from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.keys import partition_key
 from annals.database.retries import tries
 from annals.database.state import delete_partition, put_if, read_partition
 from annals.database.transactions import transact
@@ -27,7 +28,7 @@ from annals.errors import ConversationErased, MessageRedacted, StreamNotFound, W
 from annals.json_text import dump, parse
 from annals.ledger.append import find_entry
 from annals.ledger.idempotency import IdempotentRequest
-from annals.ledger.keys import conversation_pk, escape
+from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import message_id
 from annals.memory.memories.memory_items import not_redacted_check
 from annals.memory.sources import SourceRef, read_removed_sources
@@ -209,7 +210,7 @@ def _signpost(draft: Draft) -> Item:
 
 
 def _draft_pk(tenant: str, stream_id: str) -> str:
-    return f"T#{escape(tenant)}#D#{escape(stream_id)}"
+    return partition_key(tenant, "D", stream_id)
 
 
 def _batch_sk(number: int) -> str:

@@ -18,6 +18,7 @@ from anyio.to_thread import run_sync
 from annals import telemetry
 from annals.access.caller import Caller
 from annals.api import problems
+from annals.database.item_size import MAX_ENTRY_BYTES
 from annals.errors import (
     AnnalsError,
     ChatUnavailable,
@@ -29,7 +30,6 @@ from annals.errors import (
     StreamFailed,
     StreamNotFound,
 )
-from annals.ledger.entry_items import MAX_ENTRY_BYTES
 from annals.memory.streaming import turns
 from annals.memory.streaming.draft_recorder import DraftRecorder, Reply
 from annals.memory.streaming.drafts import STREAM_ID, DraftEnd, Drafts, DraftSnapshot

@@ -21,6 +21,7 @@ from annals.ledger.tail import salvage_tail
 from annals.memory.facts.fact_documents import to_fact_document
 from annals.memory.facts.fact_items import DatedFact
 from annals.memory.facts.store import facts_of
+from annals.memory.keys import MEMORY_PREFIX
 from annals.memory.memories.memory_items import (
     DELETED,
     StoredMemory,
@@ -119,7 +120,7 @@ class _Lines:
 
     def _own_memories(self) -> Iterator[str]:
         pk = user_memories_pk(self.person.tenant, self.person.user_id)
-        for item in read_partition(pk, "M#"):
+        for item in read_partition(pk, MEMORY_PREFIX):
             named = {"memoryId": split_memory_key(pk, item["sk"]["S"])[1]}
             yield from _naming(named, self._own_memory(item))
 

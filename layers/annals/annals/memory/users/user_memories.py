@@ -20,9 +20,11 @@ from annals.answers import Room, fitting_counted
 from annals.conversations.metadata import merge_patch
 from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item
+from annals.database.keys import item_key
 from annals.database.state import read_partition
 from annals.errors import DamagedItem, InvalidInput, MemoryNotFound
 from annals.memory import adapters
+from annals.memory.keys import MEMORY_PREFIX
 from annals.memory.memories.memory_items import (
     ACTIVE,
     Address,
@@ -129,10 +131,10 @@ def walk_user_memories(
 ) -> Iterator[StoredMemory]:
     """A user's memories that the caller may see, by time, those behind the one of a name. Strongly consistent."""
     pk = user_memories_pk(caller.tenant, user_id)
-    start = {"ExclusiveStartKey": {"pk": {"S": pk}, "sk": {"S": f"M#{behind[:NAME_CHARS]}"}}} if behind else {}
+    start = {"ExclusiveStartKey": item_key(pk, f"{MEMORY_PREFIX}{behind[:NAME_CHARS]}")} if behind else {}
     chosen = wanted or Wanted()
     for memory in decode_readable(
-        read_partition(pk, "M#", ScanIndexForward=not newest_first, **start), from_memory_item
+        read_partition(pk, MEMORY_PREFIX, ScanIndexForward=not newest_first, **start), from_memory_item
     ):
         if memory.status == ACTIVE and caller.may_see(memory.memory_space_id) and chosen.keeps(memory):
             yield memory
@@ -208,7 +210,7 @@ def topics_of(caller: Caller, user_id: str) -> TopicList:
 
 def clear_user_memories(caller: Caller, user_id: str) -> int:
     """Delete all memories of one user that the caller may see, archived ones too; how many this request deleted."""
-    items = read_partition(user_memories_pk(caller.tenant, user_id), "M#")
+    items = read_partition(user_memories_pk(caller.tenant, user_id), MEMORY_PREFIX)
     with ThreadPoolExecutor(WRITERS) as writers:
         return sum(writers.map(lambda item: _clear(caller, item), items))
 
