@@ -22,10 +22,10 @@ from rich.console import Console
 
 from annals import providers, search
 from annals.providers.embedding import Embedder
-from annals.search import SearchRequest, questions
+from annals.search import SearchRequest, queries
 from annals.search.documents import Document
+from annals.search.message_documents import SourceConversation, SourceMessage, to_message_documents
 from annals.search.protocol import SearchIndex
-from annals.search.turns import Conversation, Turn, documents_of
 from annals.settings import Settings
 from bench import scores
 from bench.served import minilm_served
@@ -43,16 +43,16 @@ def documents(chosen: Sequence[Dialogue]) -> list[Document]:
     return [
         document
         for each in chosen
-        for document in documents_of(
-            Conversation(tenant=TENANT, conversation_id=each.name, memory_space_id=each.name), turns(each)
+        for document in to_message_documents(
+            SourceConversation(tenant=TENANT, conversation_id=each.name, memory_space_id=each.name), turns(each)
         )
     ]
 
 
-def turns(dialogue: Dialogue) -> list[Turn]:
+def turns(dialogue: Dialogue) -> list[SourceMessage]:
     """A dialogue's turns as the index takes them."""
     return [
-        Turn(
+        SourceMessage(
             seq=seq,
             message_id=turn["id"],
             text=dialogues.text_of(turn),
@@ -68,10 +68,10 @@ def by_list(name: str) -> Method:
     """Ranks by one of the index' lists alone, asked for as the product asks for it."""
 
     def found(index: SearchIndex, embedder: Embedder, request: SearchRequest) -> list[Document]:
-        question = questions.analyse(request.query, index.speakers(request.scope))
+        question = queries.parse_query(request.query, index.list_speakers(request.scope))
         vector = embedder.embed([question.text])[0] if name in ("own", "window") else None
-        candidates = index.candidates(
-            request.scope, terms=question.terms, vector=vector, period=None, depth=request.limit
+        candidates = index.find_candidates(
+            request.scope, terms=question.terms, vector=vector, dates=None, depth=request.limit
         )
         scores: dict[str, float] = getattr(candidates, name)
         return [candidates.documents[memory_id] for memory_id in sorted(scores, key=lambda each: -scores[each])]

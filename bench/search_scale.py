@@ -138,7 +138,7 @@ def recall(
     rows = np.array([place for place, name in enumerate(spaces) if space in (None, name)])
     scope, shares = Scope(tenant=TENANT, spaces=frozenset({space}) if space else None), []
     for _, vector in asked:
-        found = index.candidates(scope, terms=[], vector=vector, period=None, depth=150)
+        found = index.find_candidates(scope, terms=[], vector=vector, dates=None, depth=150)
         for matrix, cosines in ((corpus.vectors, found.own), (corpus.window_vectors, found.window)):
             best = rows[np.argsort(-(matrix[rows] @ np.array(vector, np.float32)))[:RECALL_OF]]
             wanted = {f"mem:c{place // 50}:{place % 50 + 1}" for place in best}
@@ -154,8 +154,8 @@ def found_of_few(index: SearchIndex, corpus: Corpus, vector: Vector) -> str:
             word for place in range(7, corpus.size, corpus.size // 20) for word in corpus.texts[place].split()
         )
     )
-    worded = index.candidates(scope, terms=words[:200], vector=None, period=None, depth=150).lexical
-    near = index.candidates(scope, terms=[], vector=vector, period=None, depth=150).own
+    worded = index.find_candidates(scope, terms=words[:200], vector=None, dates=None, depth=150).lexical
+    near = index.find_candidates(scope, terms=[], vector=vector, dates=None, depth=150).own
     return (
         f"Of {index.count(scope)} documents among {corpus.size:,}: {len(worded)} found by words, {len(near)} by vector"
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annals.search.documents import Document, Vector
-from annals.search.questions import QUESTION_WORDS
+from annals.search.queries import QUESTION_WORDS
 
 VOCABULARY = 30_000
 ZIPF = 1.05

@@ -272,8 +272,13 @@ def test_no_more_is_read_than_is_sent(api: Api, stream: Stream, monkeypatch: pyt
     deliver(stream)
     monkeypatch.setattr(memory_export, "PAGE", 2)
     pages: list[Any] = []
-    page = adapters.index().page
-    monkeypatch.setattr(adapters.index(), "page", lambda *said, **named: pages.append(named) or page(*said, **named))
+    list_documents = adapters.index().list_documents
+
+    def count_pages(*args: Any, **options: Any) -> Any:
+        pages.append(options)
+        return list_documents(*args, **options)
+
+    monkeypatch.setattr(adapters.index(), "list_documents", count_pages)
 
     pieces = read_export(api.caller, {"format": "jsonl"}).pieces()
 

@@ -181,7 +181,7 @@ def test_without_the_index_an_erasure_goes_as_far_as_it_can_and_a_repeat_finishe
     live(api, stream)
 
     class Down:
-        def page(self, *_: Any, **__: Any) -> None:
+        def list_documents(self, *_: Any, **__: Any) -> None:
             raise SearchUnavailable("The index does not answer.")
 
     with monkeypatch.context() as patch:

@@ -131,14 +131,14 @@ def test_a_question_is_embedded_once(told: Api, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_the_index_does_not_say_of_facts_is_not_passed_over(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    candidates = adapters.index().candidates
+    find_candidates = adapters.index().find_candidates
 
     def without_facts(scope: Any, **asked: Any) -> Any:
         if scope.filters.content_type == "fact":
             raise SearchUnavailable("The index is silent.")
-        return candidates(scope, **asked)
+        return find_candidates(scope, **asked)
 
-    monkeypatch.setattr(adapters.index(), "candidates", without_facts)
+    monkeypatch.setattr(adapters.index(), "find_candidates", without_facts)
     assert told.post(RECALL, ASKED).problem[:2] == (503, "SEARCH_UNAVAILABLE")
 
 

@@ -13,7 +13,7 @@ import pytest
 from annals.memory import adapters
 from annals.operations.rebuild import rebuild_index
 from annals.providers.chat import ChatMessage, Finished, Pieces
-from annals.search import generations
+from annals.search import profiles
 from annals.search.documents import OWNED_SINCE
 from tests.support.api import Api, Reply
 from tests.support.indexing import Stream, embedded_index
@@ -402,7 +402,7 @@ def test_an_older_index_is_refused_for_a_user_and_rebuilt_without_embedding_anew
     api: Api, stream: Stream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
-        before.setattr(generations, "INDEX_VERSION", OWNED_SINCE - 1)
+        before.setattr(profiles, "INDEX_VERSION", OWNED_SINCE - 1)
         say(api, TWOS, f"My PIN is {SECRET}")
         index(stream)
     with apsw.Connection(str(tmp_path / "index.sqlite3")) as database:

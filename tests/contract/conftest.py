@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from annals.search.embedded.index import EmbeddedIndex
-from annals.search.generations import RebuildableIndex
 from annals.search.opensearch.index import OpenSearchIndex
+from annals.search.protocol import RebuildableIndex
 from tests.fakes.search import FakeEmbedder
 
 Make = Callable[[str], RebuildableIndex]

@@ -11,8 +11,8 @@ from opensearchpy import OpenSearch
 from annals.errors import ConfigurationError, SearchUnavailable
 from annals.search import Scope, SearchRequest, index_documents, search
 from annals.search.embedded.index import EmbeddedIndex
-from annals.search.generations import RebuildableIndex
 from annals.search.opensearch.index import OpenSearchIndex
+from annals.search.protocol import RebuildableIndex
 from tests.contract.conftest import Make
 from tests.fakes.search import TENANT, FakeEmbedder, memory
 
@@ -32,12 +32,12 @@ def found(index: RebuildableIndex, query: str) -> set[str]:
 
 def test_the_next_index_is_apart_until_it_takes_the_place(index: RebuildableIndex) -> None:
     fill(index, "old dog")
-    new = index.build(**FAKE)
+    new = index.ensure_next(**FAKE)
     fill(new, "new dog")
     assert (found(index, "dog"), found(new, "dog")) == ({"old dog"}, {"new dog"})
-    index.switch(new)
+    index.switch_to(new)
     assert found(index, "dog") == {"new dog"}
-    assert index.next() is None
+    assert index.find_next() is None
     index.drop_former()
     assert found(index, "dog") == {"new dog"}
 
@@ -48,12 +48,12 @@ def test_others_that_have_the_index_open_find_the_next_one_after_the_switch(
     fill(index, "old dog")
     other = make("index")
     assert found(other, "dog") == {"old dog"}
-    assert other.next() is None
-    fill(index.build(**FAKE), "new dog")
-    following = other.next()
+    assert other.find_next() is None
+    fill(index.ensure_next(**FAKE), "new dog")
+    following = other.find_next()
     assert following is not None
     fill(following, "newer dog")
-    index.switch(following)
+    index.switch_to(following)
     index.drop_former()
     fill(other, "newest dog")
     assert found(other, "dog") == {"new dog", "newer dog", "newest dog"}
@@ -75,8 +75,8 @@ def test_a_search_finds_all_or_all_of_the_other_while_indexes_are_switched(make:
     thread.start()
     try:
         for _ in range(3):
-            fill(new := index.build(**FAKE), *names)
-            index.switch(new)
+            fill(new := index.ensure_next(**FAKE), *names)
+            index.switch_to(new)
     finally:
         stopping.set()
         thread.join()
@@ -85,35 +85,35 @@ def test_a_search_finds_all_or_all_of_the_other_while_indexes_are_switched(make:
 
 
 def test_a_building_is_gone_on_with_where_it_was_left(make: Make, index: RebuildableIndex) -> None:
-    new = index.build(**FAKE)
-    assert new.noted() == ""
+    new = index.ensure_next(**FAKE)
+    assert new.get_progress() == ""
     fill(new, "dog")
-    new.note("here")
-    again = make("index").build(**FAKE)
-    assert again.noted() == "here"
+    new.save_progress("here")
+    again = make("index").ensure_next(**FAKE)
+    assert again.get_progress() == "here"
     assert again.count(ALL) == 1
-    assert again.made_with() == index.made_with()
+    assert again.find_profile() == index.find_profile()
     fill(again, "dog 2")
 
 
 def test_an_index_that_somebody_else_has_put_in_service_is_not_replaced_by_one_that_is_not_whole(
     make: Make, index: RebuildableIndex
 ) -> None:
-    fill(new := index.build(**FAKE), "dog")
+    fill(new := index.ensure_next(**FAKE), "dog")
     other = make("index")
-    other.switch(new)
-    other.build(**FAKE)
-    index.switch(new)
+    other.switch_to(new)
+    other.ensure_next(**FAKE)
+    index.switch_to(new)
     assert found(index, "dog") == found(other, "dog") == {"dog"}
-    assert index.next() is not None
+    assert index.find_next() is not None
 
 
 def test_a_building_can_be_given_up(index: RebuildableIndex) -> None:
     fill(index, "dog")
-    fill(index.build(**FAKE), "cat")
+    fill(index.ensure_next(**FAKE), "cat")
     index.drop_next()
-    assert index.next() is None
-    assert found(index.build(**FAKE), "cat") == set()
+    assert index.find_next() is None
+    assert found(index.ensure_next(**FAKE), "cat") == set()
     assert found(index, "dog") == {"dog"}
 
 
@@ -121,12 +121,16 @@ def test_an_index_of_another_name_can_be_the_next_one_too(make: Make, index: Reb
     fill(index, "dog")
     successor = make("successor")
     name = getattr(index, "_path", None) or index._name  # type: ignore[attr-defined]
-    new = successor.build(model="another", dimensions=3, beside=str(name))
-    following = index.next()
+    new = successor.ensure_next(model="another", dimensions=3, beside=str(name))
+    following = index.find_next()
     assert following is not None
-    assert following.made_with() == new.made_with() == {**index.made_with(), "model": "another", "dimensions": "3"}
-    successor.switch(new)
-    assert successor.made_with()["model"] == "another"
+    assert (
+        following.find_profile()
+        == new.find_profile()
+        == {**index.find_profile(), "model": "another", "dimensions": "3"}
+    )
+    successor.switch_to(new)
+    assert successor.find_profile()["model"] == "another"
     assert found(index, "dog") == {"dog"}
 
 
@@ -140,7 +144,7 @@ def test_everything_is_walked_over_once_in_order(index: RebuildableIndex) -> Non
     assert index_documents(index, FakeEmbedder(), documents) == []
     index.refresh()
     walked: list[tuple[str, str]] = []
-    while places := index.walk(limit=5, after=walked[-1] if walked else None):
+    while places := index.list_keys(limit=5, after=walked[-1] if walked else None):
         walked += places
     assert walked == sorted((each.tenant, each.memory_id) for each in documents)
 
@@ -152,8 +156,8 @@ def test_an_index_that_bears_the_plain_name_gives_way_to_an_alias(opensearch_url
     client.indices.create(index="plain", body=next(iter(body.values())) | {"settings": {"index": {"knn": True}}})
     assert found(index, "dog") == set()
     fill(index, "old dog")
-    fill(new := index.build(**FAKE), "new dog")
-    index.switch(new)
+    fill(new := index.ensure_next(**FAKE), "new dog")
+    index.switch_to(new)
     assert found(index, "dog") == {"new dog"}
     assert list(client.indices.get_alias(name="plain")) == ["plain-000002"]
     index.drop()
@@ -171,8 +175,8 @@ def test_the_files_of_former_indexes_are_deleted(tmp_path: Path) -> None:
     fill(index, "dog")
     for name in ("dog 1", "dog 2"):
         assert found(reader, "dog")
-        fill(new := index.build(**FAKE), name)
-        index.switch(new)
+        fill(new := index.ensure_next(**FAKE), name)
+        index.switch_to(new)
         new.close()
         index.drop_former()
     assert found(reader, "dog") == {"dog 2"}
@@ -184,26 +188,26 @@ def test_the_files_of_former_indexes_are_deleted(tmp_path: Path) -> None:
 def test_a_building_that_was_given_up_is_no_more_written_nor_put_in_service(tmp_path: Path) -> None:
     index = EmbeddedIndex(tmp_path / "index.db")
     fill(index, "dog")
-    given_up = index.build(**FAKE)
+    given_up = index.ensure_next(**FAKE)
     index.drop_next()
     with pytest.raises(SearchUnavailable, match="given up"):
-        given_up.note("here")
-    fill(index.build(**FAKE), "cat")
+        given_up.save_progress("here")
+    fill(index.ensure_next(**FAKE), "cat")
     with pytest.raises(SearchUnavailable, match="given up"):
-        given_up.note("here")
+        given_up.save_progress("here")
     with pytest.raises(SearchUnavailable, match="given up"):
-        index.switch(given_up)
+        index.switch_to(given_up)
     assert found(index, "dog") == {"dog"}
 
 
 def test_an_index_that_is_being_built_is_whole_before_anybody_else_finds_it(tmp_path: Path) -> None:
     index, other = EmbeddedIndex(tmp_path / "index.db"), EmbeddedIndex(tmp_path / "index.db")
     (tmp_path / "index.db.next").symlink_to("index.db.000001")
-    assert other.next() is None
-    index.build(**FAKE)
-    following = other.next()
+    assert other.find_next() is None
+    index.ensure_next(**FAKE)
+    following = other.find_next()
     assert following is not None
-    assert following.made_with()
+    assert following.find_profile()
 
 
 def test_a_write_that_could_not_be_stored_leaves_the_index_to_others(tmp_path: Path) -> None:

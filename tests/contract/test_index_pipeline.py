@@ -7,21 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from annals.errors import EmbeddingUnavailable
+from annals.errors import EmbeddingUnavailable, OutOfTime
 from annals.search import SearchRequest, index_documents, search
 from annals.search.documents import Document
-from annals.search.parts import MAX_PARTS, parts_of
-from annals.search.pipeline import LONGEST, Form, OutOfTime
+from annals.search.profiles import MAX_VECTOR_CHARS, EmbeddingProfile
 from annals.search.protocol import SearchIndex
+from annals.search.splitting import MAX_PARTS, split_text
 from tests.fakes.search import TENANT, FakeEmbedder, memory
 
 ENTRY_BYTES = 380_000
 
 
-def asked(index: SearchIndex, *documents: Document, form: Form | None = None) -> list[str]:
+def asked(index: SearchIndex, *documents: Document, form: EmbeddingProfile | None = None) -> list[str]:
     """What the model is asked for when these documents are indexed."""
     embedder = FakeEmbedder()
-    assert index_documents(index, embedder, documents, form=form) == []
+    assert index_documents(index, embedder, documents, profile=form) == []
     return embedder.asked
 
 
@@ -52,7 +52,7 @@ def test_the_vectors_of_another_index_of_the_model_are_used(index: SearchIndex, 
     document = memory("c:2", "a dog", window="before\na dog")
     asked(other, document)
     embedder = FakeEmbedder()
-    assert index_documents(index, embedder, [document], vectors_of=[other]) == []
+    assert index_documents(index, embedder, [document], reuse_from=[other]) == []
     index.refresh()
     assert embedder.asked == []
     assert [hit.document.memory_id for hit in found(index, "puppy")] == ["c:2"]
@@ -68,7 +68,7 @@ def test_a_meaning_that_is_only_in_the_last_part_of_a_long_text_is_found(index: 
     assert len(long) > 40_000
     other = [memory(f"m{number}", f"Nothing of note, number {number}.") for number in range(20)]
     texts = asked(index, memory("long", long), *other)
-    assert max(map(len, texts)) <= LONGEST
+    assert max(map(len, texts)) <= MAX_VECTOR_CHARS
     hits = found(index, "car")
     assert hits[0].document.memory_id == "long"  # type: ignore[attr-defined]
 
@@ -78,7 +78,12 @@ def test_a_text_that_the_model_does_not_take_fails_alone(index: SearchIndex) -> 
     documents = [memory(f"c:{number}", "poison" if number == 3 else f"dog {number}") for number in range(1, 6)]
     (failure,) = index_documents(index, embedder, documents)
     assert (failure.memory_id, failure.reason) == ("c:3", "The model does not answer.")
-    assert index.fingerprints(TENANT, [f"c:{number}" for number in range(1, 6)]).keys() == {"c:1", "c:2", "c:4", "c:5"}
+    assert index.find_fingerprints(TENANT, [f"c:{number}" for number in range(1, 6)]).keys() == {
+        "c:1",
+        "c:2",
+        "c:4",
+        "c:5",
+    }
 
 
 def test_a_text_whose_window_the_model_does_not_take_goes_without_it_until_it_does(index: SearchIndex) -> None:
@@ -103,24 +108,24 @@ def test_what_was_indexed_before_the_time_was_over_is_kept(index: SearchIndex) -
         times = iter([True, False])
         with pytest.raises(OutOfTime):
             index_documents(index, FakeEmbedder(), documents, batch=5, has_time=lambda times=times: next(times))
-        assert len(index.fingerprints(TENANT, ids)) == rounds * 5
+        assert len(index.find_fingerprints(TENANT, ids)) == rounds * 5
     assert asked(index, *documents) == [documents[-1].content]
 
 
 def test_a_long_text_is_cut_behind_sentences_and_nothing_of_it_is_lost() -> None:
     text = "The first is short. " + "A sentence of some length follows here! " * 40
-    parts = parts_of(text, 200)
+    parts = split_text(text, 200)
     assert "".join(parts) == text
     assert all(100 <= len(part) <= 200 for part in parts[:-1])
     assert all(part.endswith(("! ", ". ")) for part in parts[:-1])
 
 
 def test_a_text_without_a_sentence_is_cut_behind_words_and_one_without_words_anywhere() -> None:
-    assert parts_of("abc def ghi jkl", 8) == ["abc def ", "ghi jkl"]
-    assert parts_of("x" * 20, 8) == ["x" * 8, "x" * 8, "x" * 4]
+    assert split_text("abc def ghi jkl", 8) == ["abc def ", "ghi jkl"]
+    assert split_text("x" * 20, 8) == ["x" * 8, "x" * 8, "x" * 4]
 
 
 def test_the_largest_entry_has_a_vector_for_each_of_its_parts() -> None:
-    parts = parts_of("word " * (ENTRY_BYTES // 5), LONGEST)
+    parts = split_text("word " * (ENTRY_BYTES // 5), MAX_VECTOR_CHARS)
     assert sum(map(len, parts)) == ENTRY_BYTES
     assert len(parts) <= MAX_PARTS

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from annals.errors import ConfigurationError, EmbeddingUnavailable, InvalidInput, SearchUnavailable
-from annals.search import Filters, Hit, Scope, SearchRequest, generations, index_documents, search
+from annals.search import Filters, Hit, Scope, SearchRequest, index_documents, profiles, search
 from annals.search.documents import NOBODY, OWNED_SINCE, SOMEBODY, Document, Vector, user_owner, vector_digest
 from annals.search.embedded.index import EmbeddedIndex
 from annals.search.opensearch.index import OpenSearchIndex
-from annals.search.pipeline import Form
+from annals.search.profiles import EmbeddingProfile
 from annals.search.protocol import SearchIndex
 from tests.fakes.search import NOON, SPACE, TENANT, FakeEmbedder, memory
 
@@ -118,7 +118,7 @@ def test_the_speaker_that_a_question_names_is_preferred(index: SearchIndex) -> N
         memory("a", "I painted a sunrise last year.", speaker="Caroline"),
         memory("b", "I painted a sunrise last year.", speaker="Melanie"),
     )
-    assert index.speakers(ALL) == {"Caroline", "Melanie"}
+    assert index.list_speakers(ALL) == {"Caroline", "Melanie"}
     assert _ids(_hits(index, "What did Melanie paint?"))[0] == "b"
     assert _ids(_hits(index, "What did Caroline paint?"))[0] == "a"
 
@@ -145,7 +145,7 @@ def _axis(number: int) -> Vector:
 
 def _own(index: SearchIndex, vector: Sequence[float], scope: Scope = ALL, depth: int = 10) -> dict[str, float]:
     """The cosines of own vectors, by memory id."""
-    return dict(index.candidates(scope, terms=[], vector=vector, period=None, depth=depth).own)
+    return dict(index.find_candidates(scope, terms=[], vector=vector, dates=None, depth=depth).own)
 
 
 def test_a_text_in_parts_is_found_by_any_of_them_and_once(index: SearchIndex) -> None:
@@ -177,7 +177,7 @@ def test_a_document_in_parts_is_one_in_lists_and_counts(index: SearchIndex) -> N
     index.upsert([(document, "") for document in documents])
     index.refresh()
     assert index.count(ALL) == 3
-    assert len(index.page(ALL, limit=10)) == 3
+    assert len(index.list_documents(ALL, limit=10)) == 3
 
 
 def test_parts_go_with_their_document(index: SearchIndex) -> None:
@@ -188,23 +188,23 @@ def test_parts_go_with_their_document(index: SearchIndex) -> None:
     index.delete_conversation(TENANT, "c")
     index.refresh()
     assert _own(index, _axis(1)) == {"a": pytest.approx(0, abs=1e-4)}
-    assert index.vectors(TENANT, ["a", "b", "c"]).keys() == {"a/0"}
+    assert index.find_vectors(TENANT, ["a", "b", "c"]).keys() == {"a/0"}
 
 
 def test_vectors_are_given_back_by_what_they_were_made_of(index: SearchIndex) -> None:
     document = _in_parts("a", _axis(0), (0.6, 0.8, *[0.0] * 6), window_vector=_axis(1), window_digest="w")
     index.upsert([(document, ""), (_in_parts("b", _axis(3)), ""), (memory("c", "x", vectors=(_axis(4),)), "")])
-    found = index.vectors(TENANT, ["a", "c", "never there"])
+    found = index.find_vectors(TENANT, ["a", "c", "never there"])
     assert found.keys() == {"a/0", "a/1", "w"}
     assert found["a/1"] == pytest.approx((0.6, 0.8, *[0.0] * 6))
     assert (found["a/0"], found["w"]) == (_axis(0), _axis(1))
-    assert index.vectors("other", ["a"]) == {}
+    assert index.find_vectors("other", ["a"]) == {}
 
 
 def test_vectors_of_what_the_pipeline_stored_bear_the_digests_of_their_texts(index: SearchIndex) -> None:
     _fill(index, memory("c:2", "dog", speaker="Ann", window="Who?\ndog"))
     digests = {vector_digest(FakeEmbedder.model, text) for text in ("Ann: dog", "Who?\ndog")}
-    assert index.vectors(TENANT, ["c:2"]).keys() == digests
+    assert index.find_vectors(TENANT, ["c:2"]).keys() == digests
 
 
 # Filters
@@ -264,7 +264,7 @@ def test_a_filter_that_leaves_twenty_of_thousands_finds_these_twenty(index: Sear
     scope = Scope(tenant=TENANT, filters=Filters(tags_any=("rare",)))
     wanted = {document.memory_id for document in documents if document.tags}
     assert len(wanted) == 20
-    assert index.candidates(scope, terms=["dog"], vector=None, period=None, depth=150).lexical.keys() == wanted
+    assert index.find_candidates(scope, terms=["dog"], vector=None, dates=None, depth=150).lexical.keys() == wanted
     assert _own(index, _axis(0), scope, depth=150).keys() == wanted
 
 
@@ -376,7 +376,7 @@ def test_filters_narrow_what_a_user_finds(index: SearchIndex) -> None:
 def test_an_index_that_does_not_know_its_owners_finds_nothing_for_a_user(
     index: SearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generations, "INDEX_VERSION", OWNED_SINCE - 1)
+    monkeypatch.setattr(profiles, "INDEX_VERSION", OWNED_SINCE - 1)
     index.drop()
     _fill(index, memory("a", "dog"))
     assert _ids(_hits(index, "dog")) == ["a"]
@@ -406,8 +406,8 @@ def test_another_space_is_never_searched(index: SearchIndex) -> None:
 
 def test_speakers_of_another_space_are_not_known(index: SearchIndex) -> None:
     _fill(index, memory("a", "x", speaker="Ann", memory_space_id="s1"), memory("b", "x", speaker="Bob"))
-    assert index.speakers(Scope(tenant=TENANT, spaces=frozenset({"s1"}))) == {"Ann"}
-    assert index.speakers(Scope(tenant="other")) == frozenset()
+    assert index.list_speakers(Scope(tenant=TENANT, spaces=frozenset({"s1"}))) == {"Ann"}
+    assert index.list_speakers(Scope(tenant="other")) == frozenset()
 
 
 def test_hostile_names_of_tenants_and_spaces_stay_what_they_are(index: SearchIndex) -> None:
@@ -506,7 +506,7 @@ def test_a_window_that_has_lost_a_word_is_not_found_by_it(index: SearchIndex) ->
 def test_windows_can_be_left_without_vectors(index: SearchIndex) -> None:
     embedder = FakeEmbedder()
     puppy = memory("a", "puppy", window="x\npuppy", speaker="Ann")
-    assert index_documents(index, embedder, [puppy], form=Form("fake", windows=False)) == []
+    assert index_documents(index, embedder, [puppy], profile=EmbeddingProfile("fake", windows=False)) == []
     index.refresh()
     assert embedder.asked == ["Ann: puppy"]
     assert _ids(_hits(index, "dog")) == ["a"]
@@ -521,7 +521,7 @@ def test_text_without_words_is_stored_without_a_vector(index: SearchIndex) -> No
 
 def test_of_two_documents_with_one_id_the_later_counts(index: SearchIndex) -> None:
     _fill(index, memory("a", "a dog"), memory("a", "a cat"))
-    assert [document.content for document in index.page(ALL, limit=10)] == ["a cat"]
+    assert [document.content for document in index.list_documents(ALL, limit=10)] == ["a cat"]
 
 
 def test_a_document_that_the_model_refuses_does_not_hold_up_the_others(index: SearchIndex) -> None:
@@ -529,7 +529,7 @@ def test_a_document_that_the_model_refuses_does_not_hold_up_the_others(index: Se
     (failure,) = index_documents(index, FakeEmbedder(refuses="poison"), documents)
     index.refresh()
     assert failure.memory_id == "b"
-    assert {document.memory_id for document in index.page(ALL, limit=10)} == {"a", "c"}
+    assert {document.memory_id for document in index.list_documents(ALL, limit=10)} == {"a", "c"}
 
 
 def test_a_document_that_the_index_refuses_does_not_hold_up_the_others(index: SearchIndex) -> None:
@@ -538,7 +538,7 @@ def test_a_document_that_the_index_refuses_does_not_hold_up_the_others(index: Se
     index.refresh()
     assert failure.memory_id == "bad"
     assert "dimension" in failure.reason
-    assert {document.memory_id for document in index.page(ALL, limit=10)} == {"a", "c"}
+    assert {document.memory_id for document in index.list_documents(ALL, limit=10)} == {"a", "c"}
 
 
 def test_a_model_that_is_down_is_an_error_of_the_whole_batch(index: SearchIndex) -> None:
@@ -553,7 +553,7 @@ def test_deleted_documents_are_gone(index: SearchIndex) -> None:
     index.delete(TENANT, ["a", "never there"])
     index.refresh()
     assert _ids(_hits(index, "dog")) == ["b"]
-    assert index.fingerprints(TENANT, ["a", "b"]).keys() == {"b"}
+    assert index.find_fingerprints(TENANT, ["a", "b"]).keys() == {"b"}
     assert index.count(Scope(tenant="other")) == 1
 
 
@@ -586,7 +586,7 @@ def test_a_redrive_in_another_order_ends_the_same(index: SearchIndex) -> None:
 def test_lists_are_newest_first_and_a_place_in_them_goes_on(index: SearchIndex) -> None:
     _fill(index, *(memory(f"m{number:02}", "dog", at=NOON + number // 3) for number in range(20)))
     walked: list[Document] = []
-    while page := index.page(ALL, limit=7, after=(walked[-1].at, walked[-1].memory_id) if walked else None):
+    while page := index.list_documents(ALL, limit=7, after=(walked[-1].at, walked[-1].memory_id) if walked else None):
         walked += page
     assert [document.memory_id for document in walked] == [f"m{number:02}" for number in reversed(range(20))]
 
@@ -600,7 +600,7 @@ def test_lists_and_counts_heed_the_scope(index: SearchIndex) -> None:
         memory("d", "dog", user_id="u1", tenant="other"),
     )
     scope = Scope(tenant=TENANT, spaces=frozenset({SPACE}), filters=Filters(user_id="u1"))
-    assert [document.memory_id for document in index.page(scope, limit=10)] == ["a"]
+    assert [document.memory_id for document in index.list_documents(scope, limit=10)] == ["a"]
     assert index.count(scope) == 1
     assert index.count(Scope(tenant=TENANT, filters=Filters(user_id="u1"))) == 2
 
@@ -619,7 +619,7 @@ def test_an_index_of_another_model_is_refused(index: SearchIndex) -> None:
 def test_a_question_of_other_dimensions_is_refused(index: SearchIndex) -> None:
     _fill(index, memory("a", "dog"))
     with pytest.raises(ConfigurationError, match="EMBEDDINGS_MODEL"):
-        index.candidates(ALL, terms=["dog"], vector=[1.0, 0.0], period=None, depth=10)
+        index.find_candidates(ALL, terms=["dog"], vector=[1.0, 0.0], dates=None, depth=10)
 
 
 def test_a_dropped_index_is_empty_until_it_is_built_again(index: SearchIndex) -> None:
@@ -628,9 +628,9 @@ def test_a_dropped_index_is_empty_until_it_is_built_again(index: SearchIndex) ->
     before = _ids(_hits(index, "dog 2"))
     index.drop()
     assert _hits(index, "dog 2") == []
-    assert index.page(ALL, limit=10) == []
+    assert index.list_documents(ALL, limit=10) == []
     assert index.count(ALL) == 0
-    assert index.fingerprints(TENANT, ["c:1"]) == {}
+    assert index.find_fingerprints(TENANT, ["c:1"]) == {}
     index.delete(TENANT, ["c:1"])
     index.delete_conversation(TENANT, "c")
     index.refresh()
@@ -699,7 +699,7 @@ def test_an_unreachable_opensearch_is_an_unavailable_search() -> None:
     with pytest.raises(SearchUnavailable):
         index_documents(index, FakeEmbedder(), [memory("a", "dog")])
     with pytest.raises(SearchUnavailable):
-        index.page(ALL, limit=1)
+        index.list_documents(ALL, limit=1)
 
 
 def test_another_process_index_is_seen_at_once(tmp_path: Path) -> None:
@@ -743,7 +743,7 @@ def test_the_first_look_at_vectors_goes_on_until_filters_leave_enough(
 
 
 def test_in_a_large_space_the_rare_words_choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("annals.search.embedded.words.SCORED", 150)
+    monkeypatch.setattr("annals.search.embedded.bm25.SCORED", 150)
     index = EmbeddedIndex(tmp_path / "index.db")
     index.ensure(model="fake", dimensions=8)
     rare = [memory(f"rare{number}", "the dog met an aardvark") for number in range(120)]

@@ -74,7 +74,7 @@ def test_who_waits_to_write_while_another_index_takes_the_place_writes_that_one(
     path = tmp_path / "index.sqlite3"
     index, writer = EmbeddedIndex(path), EmbeddedIndex(path)
     index.ensure(**FAKE)
-    index.build(**FAKE)
+    index.ensure_next(**FAKE)
     waiting = Thread(target=lambda: writer.upsert([(memory("late", "dog"), "1")]))
     with apsw.Connection(str(path)) as somebody:
         somebody.execute("INSERT OR REPLACE INTO setting VALUES ('held', '1')")

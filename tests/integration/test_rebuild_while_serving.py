@@ -160,9 +160,9 @@ def test_an_interrupted_rebuild_goes_on_where_it_was(service: Api, monkeypatch: 
     forget()
     rebuild.build_index(adapters.index(), adapters.embedder(), lambda items: second.append(items))
     assert sum(whole) <= sum(first) + sum(second) <= sum(whole) + table_scan.PAGE
-    new = adapters.index().next()
+    new = adapters.index().find_next()
     assert new is not None
-    adapters.index().switch(new)
+    adapters.index().switch_to(new)
     assert off() == NOTHING
 
 
@@ -225,10 +225,10 @@ def test_another_model_gets_an_index_of_another_name_and_words_are_withdrawn_fro
     assert another.asked
 
     assert service.post("/v1/conversations/talk-0/messages/msg-001/redact", {"reason": "r"}).status == 200
-    new = successor.next()
+    new = successor.find_next()
     assert new is not None
-    wait_for(lambda: "mem:talk-0:1" not in new.fingerprints(service.caller.tenant, ["mem:talk-0:1"]))
+    wait_for(lambda: "mem:talk-0:1" not in new.find_fingerprints(service.caller.tenant, ["mem:talk-0:1"]))
     assert len(found(service, "common")) == 29
-    successor.switch(new)
+    successor.switch_to(new)
     assert find_drift(successor, another, nothing, lag_s=0).counts["orphaned"] == 0
     successor.drop()

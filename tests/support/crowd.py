@@ -142,9 +142,9 @@ def start(api: Api, _: int) -> None:
 
 def _start(doing: str, path: Path, tenant: str) -> None:
     index = EmbeddedIndex(path)
-    assert set(index.fingerprints(tenant, BASE)) == BASE
+    assert set(index.find_fingerprints(tenant, BASE)) == BASE
     if doing == VICTIM:
-        dimensions = int(index.made_with()["dimensions"])
+        dimensions = int(index.find_profile()["dimensions"])
         for number in range(10_000):
             name = f"{os.getpid()}-{number % 5}"
             vector = ((1.0,) + (0.0,) * (dimensions - 1),)
@@ -186,9 +186,9 @@ def open_fresh(folder: Path, barrier: Barrier, rounds: int, told: Any) -> None:
         for number in range(rounds):
             index = EmbeddedIndex(folder / f"{number}.sqlite3")
             barrier.wait(PATIENCE_S)
-            assert index.fingerprints("acme", ["none"]) == {}
+            assert index.find_fingerprints("acme", ["none"]) == {}
             index.ensure(model="any", dimensions=8)
-            assert index.made_with()["model"] == "any"
+            assert index.find_profile()["model"] == "any"
             index.close()
     except BaseException:  # noqa: BLE001 - told to the test's own process
         barrier.abort()

@@ -20,20 +20,28 @@ from annals.search.documents import (
     metadata_facet,
     user_owner,
 )
+from annals.search.message_documents import (
+    MAX_ANSWER_DISTANCE,
+    SESSION_GAP_MS,
+    WINDOW_WORDS,
+    SourceConversation,
+    SourceMessage,
+    message_owners,
+    to_message_documents,
+)
 from annals.search.opensearch.query import MAX_ID_BYTES, document_id
-from annals.search.turns import ANSWERS, SESSION_GAP_MS, WINDOW_WORDS, Conversation, Turn, documents_of, owners
 from annals.settings import Settings
 from tests.fakes.search import NOON, memory
 
-TALK = Conversation(tenant="acme", conversation_id="c1", memory_space_id="team", user_id="u1")
+TALK = SourceConversation(tenant="acme", conversation_id="c1", memory_space_id="team", user_id="u1")
 
 
-def _turn(seq: int, text: str, **more: object) -> Turn:
-    return Turn(**{"seq": seq, "message_id": f"msg-{seq:03}", "text": text, "at": NOON + 1000 * seq, **more})  # type: ignore[arg-type]
+def _turn(seq: int, text: str, **more: object) -> SourceMessage:
+    return SourceMessage(**{"seq": seq, "message_id": f"msg-{seq:03}", "text": text, "at": NOON + 1000 * seq, **more})  # type: ignore[arg-type]
 
 
-def _windows(*turns: Turn) -> list[str]:
-    return [document.window for document in documents_of(TALK, turns)]
+def _windows(*turns: SourceMessage) -> list[str]:
+    return [document.window for document in to_message_documents(TALK, turns)]
 
 
 def test_a_window_holds_the_two_turns_before_and_the_turn() -> None:
@@ -58,7 +66,7 @@ def test_a_run_goes_on_over_a_long_silence() -> None:
 
 
 def test_a_redacted_turn_makes_no_document_and_is_in_no_window() -> None:
-    documents = documents_of(TALK, [_turn(1, "a"), _turn(2, "", redacted=True), _turn(3, "c")])
+    documents = to_message_documents(TALK, [_turn(1, "a"), _turn(2, "", redacted=True), _turn(3, "c")])
     assert [(document.seq, document.window) for document in documents] == [(1, "a"), (3, "a\nc")]
 
 
@@ -70,12 +78,12 @@ def test_only_the_end_of_a_long_turn_is_in_the_window_behind_it() -> None:
 
 
 def test_earlier_turns_can_be_given_for_the_windows_only() -> None:
-    (document,) = documents_of(TALK, [_turn(1, "a"), _turn(2, "b"), _turn(3, "c")], first_seq=3)
+    (document,) = to_message_documents(TALK, [_turn(1, "a"), _turn(2, "b"), _turn(3, "c")], first_seq=3)
     assert (document.memory_id, document.message_ids, document.window) == ("mem:c1:3", ("msg-003",), "a\nb\nc")
 
 
 def test_a_turn_has_its_participants_before_the_conversations() -> None:
-    own, common = documents_of(TALK, [_turn(1, "a", user_id="u2"), _turn(2, "b")])
+    own, common = to_message_documents(TALK, [_turn(1, "a", user_id="u2"), _turn(2, "b")])
     assert (own.user_id, common.user_id) == ("u2", "u1")
 
 
@@ -146,8 +154,8 @@ def test_without_an_index_in_the_settings_the_missing_one_is_named() -> None:
 # Owners
 
 
-def owner_by_seq(*turns: Turn, user_id: str | None = None) -> list[str]:
-    return list(owners(user_id, turns).values())
+def owner_by_seq(*turns: SourceMessage, user_id: str | None = None) -> list[str]:
+    return list(message_owners(user_id, turns).values())
 
 
 U1, U2 = user_owner("u1"), user_owner("u2")
@@ -178,11 +186,14 @@ def test_nobody_knows_whom_a_turn_behind_a_redacted_one_answers():
 
 
 def test_what_is_far_behind_a_user_s_turn_answers_it_no_more():
-    said = [_turn(1, "a", user_id="u1"), *(_turn(seq, "b") for seq in range(2, ANSWERS + 4))]
-    assert owner_by_seq(*said) == [U1] * (ANSWERS + 1) + [NOBODY] * 2
+    said = [_turn(1, "a", user_id="u1"), *(_turn(seq, "b") for seq in range(2, MAX_ANSWER_DISTANCE + 4))]
+    assert owner_by_seq(*said) == [U1] * (MAX_ANSWER_DISTANCE + 1) + [NOBODY] * 2
 
 
-@given(st.lists(st.sampled_from(["u1", "u2", "said", "gone", "answer"]), min_size=1, max_size=ANSWERS * 3), st.data())
+@given(
+    st.lists(st.sampled_from(["u1", "u2", "said", "gone", "answer"]), min_size=1, max_size=MAX_ANSWER_DISTANCE * 3),
+    st.data(),
+)
 def test_the_records_before_a_turn_that_are_read_tell_its_owner(kinds: list[str], data: st.DataObject):
     said = []
     for seq, kind in enumerate(kinds, 1):
@@ -191,4 +202,4 @@ def test_the_records_before_a_turn_that_are_read_tell_its_owner(kinds: list[str]
         gone = {"redacted": True} if kind == "gone" else {"role": "user"}
         said.append(_turn(seq, "x", user_id=user_id, answers=answers, **gone))
     seq = data.draw(st.integers(1, len(said)))
-    assert owners(None, said[max(0, seq - 1 - ANSWERS) :])[seq] == owners(None, said)[seq]
+    assert message_owners(None, said[max(0, seq - 1 - MAX_ANSWER_DISTANCE) :])[seq] == message_owners(None, said)[seq]

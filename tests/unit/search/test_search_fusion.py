@@ -7,32 +7,32 @@ from dataclasses import replace
 import pytest
 
 from annals.search.dates import NamedDate
-from annals.search.fusion import HYBRID, LEXICAL, NEAREST, rank, scaled
+from annals.search.fusion import HYBRID, LEXICAL, NEAREST, rank, scale_scores
 from annals.search.protocol import Candidates
-from annals.search.questions import Question
+from annals.search.queries import ParsedQuery
 from tests.fakes.search import NOON, memory
 
-ASKED = Question(terms=("dog",), text="dog")
+ASKED = ParsedQuery(terms=("dog",), text="dog")
 
 
 def _found(*names: str, **lists: dict[str, float]) -> Candidates:
     return Candidates(documents={name: memory(name, "a dog barks") for name in names}, **lists)
 
 
-def _order(found: Candidates, question: Question = ASKED) -> list[str]:
+def _order(found: Candidates, question: ParsedQuery = ASKED) -> list[str]:
     return [each.document.memory_id for each in rank(found, question, HYBRID)]
 
 
 def test_a_list_is_scaled_over_itself() -> None:
-    assert scaled({"a": 4.0, "b": 2.0, "c": 3.0}) == {"a": 1.0, "b": 0.0, "c": 0.5}
-    assert scaled({"a": 4.0, "b": 2.0}, floor=0.0) == {"a": 1.0, "b": 0.5}
-    assert scaled({"a": 4.0}) == {"a": 1.0}
-    assert scaled({}) == {}
+    assert scale_scores({"a": 4.0, "b": 2.0, "c": 3.0}) == {"a": 1.0, "b": 0.0, "c": 0.5}
+    assert scale_scores({"a": 4.0, "b": 2.0}, floor=0.0) == {"a": 1.0, "b": 0.5}
+    assert scale_scores({"a": 4.0}) == {"a": 1.0}
+    assert scale_scores({}) == {}
 
 
 def test_a_list_longer_than_a_hundred_is_scaled_as_its_best_hundred_are() -> None:
     scores = {str(number): float(number) for number in range(300)}
-    long, short = scaled(scores), scaled({str(number): float(number) for number in range(200, 300)})
+    long, short = scale_scores(scores), scale_scores({str(number): float(number) for number in range(200, 300)})
     assert {name: long[name] for name in short} == short
     assert long["0"] == 0
 
@@ -67,7 +67,7 @@ def test_a_named_date_decides_between_equals() -> None:
 def test_when_is_answered_by_turns_that_tell_a_time() -> None:
     documents = {"a": memory("a", "The dog ran two weeks ago."), "b": memory("b", "The dog ran in the green park.")}
     found = Candidates(documents=documents, lexical={"a": 1.0, "b": 1.0})
-    assert _order(found, replace(ASKED, asks_when=True)) == ["a", "b"]
+    assert _order(found, replace(ASKED, is_when_question=True)) == ["a", "b"]
 
 
 def test_long_answers_come_before_short_ones_and_questions() -> None:

@@ -9,7 +9,7 @@ from annals import providers, search
 from annals.providers.chat import ChatModel
 from annals.providers.embedding import Embedder
 from annals.providers.reranking import Reranker
-from annals.search.generations import RebuildableIndex
+from annals.search.protocol import RebuildableIndex
 from annals.settings import settings
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import seq_of
 from annals.memory.memories.memory_items import REDACTED, Address
 from annals.search.documents import Document
-from annals.search.turns import memory_id
+from annals.search.message_documents import memory_id
 
 T = TypeVar("T")
 

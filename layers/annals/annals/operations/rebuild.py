@@ -33,7 +33,8 @@ from annals.memory.memories.store import put_memory_references
 from annals.memory.retention_timers import SPACE, project_with_timer
 from annals.memory.spaces import trace_participants
 from annals.providers.embedding import Embedder
-from annals.search.generations import RebuildableIndex, form, require_form
+from annals.search.profiles import index_profile, require_profile
+from annals.search.protocol import RebuildableIndex
 from annals.settings import settings
 
 Progress = Callable[[int], object]
@@ -112,7 +113,7 @@ def drop_heads_ahead(progress: Progress) -> int:
 
 
 def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> RebuildResult:
-    """Build the index that is to take the place of the one in service, or go on with it; ``live.switch`` then does.
+    """Build the index that is to take the place of the one in service, or go on with it; ``live.switch_to`` then does.
 
     Parameters
     ----------
@@ -124,14 +125,14 @@ def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, 
     SearchUnavailable : the index or the model does not answer; what was done is kept
     """
     new = _begin(live, embedder, beside)
-    target = IndexTarget(new, embedder, vectors_of=(live,) if _has_same_vectors(live, new) else ())
+    target = IndexTarget(new, embedder, reuse_from=(live,) if _has_same_vectors(live, new) else ())
     rebuilt = RebuildResult()
-    for page in walk_tables(new.noted()):
+    for page in walk_tables(new.get_progress()):
         for span in page.spans:
             rebuilt.failed.add(index_table_range(target, span))
             rebuilt.items += span.size
             progress(span.size)
-        new.note(page.behind)
+        new.save_progress(page.behind)
     return rebuilt
 
 
@@ -139,27 +140,27 @@ def rebuild_index(live: RebuildableIndex, embedder: Embedder, progress: Progress
     """Build the index anew and put it in service, unless somebody who did the same has; see ``build_index``."""
     rebuilt = build_index(live, embedder, progress, beside=beside)
     # An index function of an older version, or of another model, did not write what came meanwhile.
-    if new := live.next():
+    if new := live.find_next():
         find_drift(new, embedder, progress, repair=True, lag_s=0)
-        live.switch(new)
+        live.switch_to(new)
     live.drop_former()
     return rebuilt
 
 
 def _begin(live: RebuildableIndex, embedder: Embedder, beside: str) -> RebuildableIndex:
-    wanted = form(embedder.model, embedder.dimensions)
-    if served := live.made_with():
+    wanted = index_profile(embedder.model, embedder.dimensions)
+    if served := live.find_profile():
         # Documents of another version are what a rebuild is for; a new model takes an index of another name.
-        require_form("in service", served, {**wanted, "version": served.get("version", "")})
-    new = live.build(model=embedder.model, dimensions=embedder.dimensions, beside=beside)
-    require_form("that was begun", new.made_with(), wanted)
+        require_profile("in service", served, {**wanted, "version": served.get("version", "")})
+    new = live.ensure_next(model=embedder.model, dimensions=embedder.dimensions, beside=beside)
+    require_profile("that was begun", new.find_profile(), wanted)
     return new
 
 
 def _has_same_vectors(live: RebuildableIndex, new: RebuildableIndex) -> bool:
     """Whether two indexes are of one model, whatever the form of their documents."""
-    served = live.made_with()
-    return bool(served) and {**new.made_with(), "version": served["version"]} == served
+    served = live.find_profile()
+    return bool(served) and {**new.find_profile(), "version": served["version"]} == served
 
 
 def _every_conversation() -> Iterator[str]:

@@ -11,7 +11,7 @@ from annals.memory.facts.fact_items import find_dated_fact, is_facts_pk, split_f
 from annals.memory.keys import MEMORY_PREFIX, is_memory_sk
 from annals.memory.memories.memory_items import DELETED, find_memory_item, split_memory_key
 from annals.publishing.bus import Event, event_id, publish
-from annals.search.turns import memory_id
+from annals.search.message_documents import memory_id
 from annals.times import to_rfc3339
 
 

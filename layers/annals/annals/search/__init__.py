@@ -8,9 +8,8 @@ from __future__ import annotations
 from annals.errors import ConfigurationError
 from annals.search.documents import Document
 from annals.search.engine import Hit, SearchRequest, search
-from annals.search.generations import RebuildableIndex
 from annals.search.pipeline import index_documents
-from annals.search.protocol import Candidates, Failure, Filters, Scope, SearchIndex
+from annals.search.protocol import Candidates, Failure, Filters, RebuildableIndex, Scope, SearchIndex
 from annals.settings import Settings
 
 __all__ = [

@@ -46,7 +46,7 @@ _BEFORE_MONTH = frozenset(
 
 
 @dataclass(frozen=True)
-class Period:
+class DateRange:
     """What to look through for a date: ``start`` to ``end`` in Unix ms (end excluded), or months of any year."""
 
     start: int | None = None
@@ -70,15 +70,15 @@ class NamedDate:
         away = min(abs((moment.date() - self._day_in(year)).days) for year in years if 1 <= year <= 9999)
         return max(0.0, 1 - away / REACH_DAYS)
 
-    def period(self) -> Period:
+    def date_range(self) -> DateRange:
         """The time in which ``closeness`` is more than 0, and at most a month beside it."""
         if self.year is None:
-            return Period(months=self._months())
+            return DateRange(months=self._months())
         if self.day is None:
             start, days = date(self.year, self.month, 1), monthrange(self.year, self.month)[1]
-            return Period(_ms(start), _ms(start) + days * 86_400_000)
+            return DateRange(_ms(start), _ms(start) + days * 86_400_000)
         day = self._day_in(self.year)
-        return Period(_ms(day - timedelta(REACH_DAYS)), _ms(day + timedelta(REACH_DAYS + 1)))
+        return DateRange(_ms(day - timedelta(REACH_DAYS)), _ms(day + timedelta(REACH_DAYS + 1)))
 
     def _months(self) -> tuple[int, ...]:
         if self.day is None:
@@ -92,18 +92,18 @@ class NamedDate:
         return date(year, self.month, min(self.day or 1, monthrange(year, self.month)[1]))
 
 
-def named_date(text: str) -> NamedDate | None:
+def find_date(text: str) -> NamedDate | None:
     """The first day that a text names, else the first month. A year alone is none."""
     found = [date for date in _found(text) if date is not None]
     return next((date for date in found if date.day), found[0] if found else None)
 
 
-def tells_time(text: str) -> bool:
+def has_time_expression(text: str) -> bool:
     """Whether a text says when: "yesterday", "two weeks ago", "in June", "since 2019"."""
     return _TIME.search(text) is not None
 
 
-def asks_when(text: str) -> bool:
+def is_when_question(text: str) -> bool:
     """Whether a question wants a time for an answer."""
     return _ASKS_WHEN.match(text) is not None
 

@@ -132,7 +132,9 @@ class Document:
     def source(self) -> dict[str, Any]:
         """The document as JSON that any index can store: all but window and vectors, which are only searched."""
         found = {name: value for name, value in asdict(self).items() if name not in _NOT_STORED}
-        stored: dict[str, Any] = storable({**found, "tags": list(self.tags), "message_ids": list(self.message_ids)})
+        stored: dict[str, Any] = encodable_json(
+            {**found, "tags": list(self.tags), "message_ids": list(self.message_ids)}
+        )
         return stored
 
     def fingerprint(self, model: str) -> str:
@@ -168,13 +170,13 @@ def metadata_facet(path: str, value: Any) -> str:
     return _bounded(f"metadata.{path}={json.dumps(value, sort_keys=True)}")
 
 
-def storable(value: Any) -> Any:
+def encodable_json(value: Any) -> Any:
     """The same JSON without lone surrogates, which no index can encode."""
     text = json.dumps(value, ensure_ascii=False)
     return json.loads(text.encode("utf-8", "replace"))
 
 
-def printable(text: str) -> str:
+def encodable(text: str) -> str:
     """The same text without lone surrogates."""
     return text.encode("utf-8", "replace").decode()
 
@@ -192,7 +194,7 @@ def _leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, A
 
 
 def _bounded(term: str) -> str:
-    term = printable(term)
+    term = encodable(term)
     if len(term) <= MAX_FACET_LENGTH:
         return term
     return f"sha256={hashlib.sha256(term.encode()).hexdigest()}"

@@ -10,11 +10,11 @@ from annals import telemetry
 from annals.errors import InvalidInput
 from annals.providers.embedding import Embedder, unit_vector
 from annals.providers.reranking import Reranker
-from annals.search import fusion, questions, reranking
+from annals.search import fusion, queries, reranking
 from annals.search.documents import Document
 from annals.search.fusion import Ranked, Weights
 from annals.search.protocol import Filters, Scope, SearchIndex
-from annals.search.questions import Question
+from annals.search.queries import ParsedQuery
 from annals.search.snippets import snippet
 
 DEPTH = 150
@@ -64,7 +64,7 @@ class SearchRequest:
             spaces=spaces,
             filters=self.filters,
             for_user=self.for_user,
-            with_placeless=self.memory_spaces is None,
+            with_spaceless=self.memory_spaces is None,
         )
 
 
@@ -102,22 +102,22 @@ def search(
     scope = request.scope
     if scope.spaces is not None and not scope.spaces:
         return []
-    question = questions.analyse(request.query, index.speakers(scope))
+    question = queries.parse_query(request.query, index.list_speakers(scope))
     weights, vector = _way(question, given, embedder)
     if not question.terms and vector is None:
         return []
-    found = index.candidates(
+    found = index.find_candidates(
         scope,
         terms=question.terms,
         vector=vector,
-        period=question.date.period() if question.date else None,
+        dates=question.date.date_range() if question.date else None,
         depth=max(DEPTH, request.limit),
         model=embedder.model,
     )
     ranked = fusion.rank(found, question, weights)
     if reranker and question.terms:
         best = fusion.attainable(question, weights)
-        ranked = reranking.reranked(ranked, request.query, reranker, attainable=best)
+        ranked = reranking.rerank_hits(ranked, request.query, reranker, attainable=best)
     return list(_hits(ranked, question, request))
 
 
@@ -132,7 +132,7 @@ def _given_vector(request: SearchRequest, embedder: Embedder) -> list[float] | N
     raise InvalidInput("INVALID_EMBEDDING", detail, field="embedding")
 
 
-def _way(question: Question, given: list[float] | None, embedder: Embedder) -> tuple[Weights, list[float] | None]:
+def _way(question: ParsedQuery, given: list[float] | None, embedder: Embedder) -> tuple[Weights, list[float] | None]:
     """How to search: by words and vector; by words alone, where vectors only know spelling; by vector alone."""
     if given is None and not embedder.semantic and question.terms:
         return fusion.LEXICAL, None
@@ -142,7 +142,7 @@ def _way(question: Question, given: list[float] | None, embedder: Embedder) -> t
     return (fusion.HYBRID if question.terms else fusion.NEAREST), vector
 
 
-def _hits(ranked: Sequence[Ranked], question: Question, request: SearchRequest) -> Iterator[Hit]:
+def _hits(ranked: Sequence[Ranked], question: ParsedQuery, request: SearchRequest) -> Iterator[Hit]:
     for each in ranked[: request.limit]:
         if each.score < request.min_score:
             return

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from math import log1p
 
 from annals.search import words
-from annals.search.dates import tells_time
+from annals.search.dates import has_time_expression
 from annals.search.documents import Document
 from annals.search.protocol import Candidates
-from annals.search.questions import Question
+from annals.search.queries import ParsedQuery
 
 SCALED_OVER = 100
 LONG_WORDS = 100
@@ -50,7 +50,7 @@ class Ranked:
     parts: Mapping[str, float]
 
 
-def rank(found: Candidates, question: Question, weights: Weights) -> list[Ranked]:
+def rank(found: Candidates, question: ParsedQuery, weights: Weights) -> list[Ranked]:
     """The candidates, best first; of equals the newer comes first.
 
     Parameters
@@ -63,10 +63,10 @@ def rank(found: Candidates, question: Question, weights: Weights) -> list[Ranked
     _add_next_turns(parts, found, weights)
     for memory_id, document in found.documents.items():
         parts[memory_id] |= _known(document, question, weights)
-    return in_order(found.documents, parts, attainable(question, weights))
+    return order_by_parts(found.documents, parts, attainable(question, weights))
 
 
-def in_order(
+def order_by_parts(
     documents: Mapping[str, Document], parts: Mapping[str, Mapping[str, float]], attainable: float
 ) -> list[Ranked]:
     """Documents by the sums of their parts, best first; of equals the newer comes first.
@@ -86,7 +86,7 @@ def in_order(
     )
 
 
-def scaled(scores: Mapping[str, float], floor: float | None = None) -> dict[str, float]:
+def scale_scores(scores: Mapping[str, float], floor: float | None = None) -> dict[str, float]:
     """Scores as 0..1 over the best hundred; what is worse has 0.
 
     ``floor`` is the score of what is not in the list, where the list is so short that it holds all that has any.
@@ -101,9 +101,9 @@ def scaled(scores: Mapping[str, float], floor: float | None = None) -> dict[str,
 
 def _joined(found: Candidates, weights: Weights) -> dict[str, dict[str, float]]:
     lists = (
-        ("lexical", weights.lexical, scaled(found.lexical, floor=0.0)),
-        ("own", weights.own, scaled(found.own)),
-        ("window", weights.window, scaled(found.window)),
+        ("lexical", weights.lexical, scale_scores(found.lexical, floor=0.0)),
+        ("own", weights.own, scale_scores(found.own)),
+        ("window", weights.window, scale_scores(found.window)),
     )
     return {
         memory_id: {name: weight * scores.get(memory_id, 0.0) for name, weight, scores in lists if weight}
@@ -123,22 +123,22 @@ def _add_next_turns(parts: dict[str, dict[str, float]], found: Candidates, weigh
         parts[memory_id]["next"] = weights.next_turn * joined[following] if following else 0.0
 
 
-def _known(document: Document, question: Question, weights: Weights) -> dict[str, float]:
+def _known(document: Document, question: ParsedQuery, weights: Weights) -> dict[str, float]:
     """What is known of a document by itself; of its text, the beginning is looked through."""
     text = document.content[:LOOKED_THROUGH]
     return {
         "speaker": weights.speaker * (question.speaker is not None and document.speaker == question.speaker),
-        "length": weights.length * log1p(min(words.count(text), LONG_WORDS)),
+        "length": weights.length * log1p(min(words.count_words(text), LONG_WORDS)),
         "question": weights.question * document.is_question,
         "date": weights.date * question.date.closeness(document.moment) if question.date else 0.0,
-        "time": weights.time * (question.asks_when and tells_time(text)),
+        "time": weights.time * (question.is_when_question and has_time_expression(text)),
     }
 
 
-def attainable(question: Question, weights: Weights) -> float:
+def attainable(question: ParsedQuery, weights: Weights) -> float:
     """The sum that a turn would have that is first everywhere, with an equal behind it."""
     lists = (weights.lexical + weights.own + weights.window) * (1 + weights.next_turn)
     speaker = weights.speaker if question.speaker else 0.0
     date = weights.date if question.date else 0.0
-    time = weights.time if question.asks_when else 0.0
+    time = weights.time if question.is_when_question else 0.0
     return lists + speaker + date + time + weights.length * log1p(LONG_WORDS)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from annals.search.dates import Period
+from annals.search.dates import DateRange
 from annals.search.documents import NOBODY, Document, Vector, user_owner
 
 SERVERLESS = "aoss"
 """The service of a Serverless collection, as requests to it are signed; it sleeps when it is idle."""
+
+DocumentKey = tuple[str, str]
+"""The tenant and the memory id of a document."""
 
 OneOf = str | tuple[str, ...] | None
 """A filter on a name: this one, one of these, or (None) whatever."""
@@ -65,14 +68,14 @@ class Scope:
     Parameters
     ----------
     for_user : a user, and then only what belongs to that user or to nobody; None for whomever's
-    with_placeless : whether the user's own user memories that are in no space are seen beside the spaces
+    with_spaceless : whether the user's own user memories that are in no space are seen beside the spaces
     """
 
     tenant: str
     spaces: frozenset[str] | None = None
     filters: Filters = field(default_factory=Filters)
     for_user: str | None = None
-    with_placeless: bool = False
+    with_spaceless: bool = False
 
     @property
     def owners(self) -> tuple[str, str] | None:
@@ -80,10 +83,10 @@ class Scope:
         return None if self.for_user is None else (user_owner(self.for_user), NOBODY)
 
     @property
-    def adds_placeless(self) -> bool:
+    def adds_spaceless(self) -> bool:
         """Whether user memories of no space come to the spaces that are named."""
         named = self.spaces is not None and NO_SPACE not in self.spaces
-        return named and self.with_placeless and self.for_user is not None
+        return named and self.with_spaceless and self.for_user is not None
 
 
 @dataclass(frozen=True)
@@ -139,24 +142,24 @@ class SearchIndex(Protocol):
         """Remove every document of a conversation."""
         ...
 
-    def fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
+    def find_fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
         """The fingerprints under which documents were stored, by memory id, of those that are there."""
         ...
 
-    def vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
+    def find_vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
         """The vectors that documents were stored with, by the digest of what each was made of.
 
         Those of texts and of windows, in single precision; those that have no digest are left out.
         """
         ...
 
-    def candidates(
+    def find_candidates(
         self,
         scope: Scope,
         *,
         terms: Sequence[str],
         vector: Sequence[float] | None,
-        period: Period | None,
+        dates: DateRange | None,
         depth: int,
         model: str = "",
     ) -> Candidates:
@@ -168,11 +171,11 @@ class SearchIndex(Protocol):
         """
         ...
 
-    def speakers(self, scope: Scope) -> frozenset[str]:
+    def list_speakers(self, scope: Scope) -> frozenset[str]:
         """The names of those who spoke in the scope's spaces, at most 1,000; possibly a minute old."""
         ...
 
-    def page(self, scope: Scope, *, limit: int, after: tuple[int, str] | None = None) -> list[Document]:
+    def list_documents(self, scope: Scope, *, limit: int, after: tuple[int, str] | None = None) -> list[Document]:
         """Documents by time, newest first; those behind the place ``(at, memory_id)``."""
         ...
 
@@ -186,4 +189,57 @@ class SearchIndex(Protocol):
 
     def drop(self) -> None:
         """Remove the index with everything in it; ``ensure`` makes it anew."""
+        ...
+
+
+class RebuildableIndex(SearchIndex, Protocol):
+    """A search index of which there may be two: the one in service, and the next, which is being built.
+
+    Whoever writes the one in service writes the next one, too. Every method raises SearchUnavailable where the index
+    does not answer.
+    """
+
+    def find_profile(self) -> Mapping[str, str]:
+        """What the index was made with, as ``form`` says it; empty where there is none."""
+        ...
+
+    def find_next(self) -> Self | None:
+        """The index that is being built to take this one's place, if there is one."""
+        ...
+
+    def ensure_next(self, *, model: str, dimensions: int, beside: str = "") -> Self:
+        """The next index: made, or the one that was begun before.
+
+        Parameters
+        ----------
+        beside : the name of another index in service, whose next one it is as well
+        """
+        ...
+
+    def switch_to(self, new: Self) -> None:
+        """Have the next index take this one's place, in one step; who reads or writes finds the one or the other.
+
+        Where somebody else has put it in service already, nothing is to do. Raises SearchUnavailable where it was
+        given up meanwhile; another that was begun since does not take the place.
+        """
+        ...
+
+    def drop_former(self) -> None:
+        """Remove the indexes that were in service before this one."""
+        ...
+
+    def drop_next(self) -> None:
+        """Remove the index that is being built."""
+        ...
+
+    def save_progress(self, position: str) -> None:
+        """Keep with the index how far its building has come."""
+        ...
+
+    def get_progress(self) -> str:
+        """What was noted last; empty at first."""
+        ...
+
+    def list_keys(self, *, limit: int, after: DocumentKey | None = None) -> list[DocumentKey]:
+        """The next documents of all tenants behind a place, in the order of places."""
         ...

@@ -9,18 +9,18 @@ from annals import telemetry
 from annals.errors import RerankUnavailable
 from annals.providers.reranking import Reranker
 from annals.search import words
-from annals.search.fusion import Ranked, in_order, scaled
+from annals.search.fusion import Ranked, order_by_parts, scale_scores
 
 logger = logging.getLogger("annals")
 
-RERANKED = 30
+MAX_RERANKED = 30
 """So many hits are looked at; those behind them keep their places."""
 
 WEIGHT = 4.0
 """As much as the lists of a hybrid search have together."""
 
 
-def reranked(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, attainable: float) -> list[Ranked]:
+def rerank_hits(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, attainable: float) -> list[Ranked]:
     """The hits with the part ``rerank``, best first; without it, and as they were, where the model doesn't answer.
 
     Parameters
@@ -30,7 +30,7 @@ def reranked(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, attain
     reranker : who looks at the first 30
     attainable : the sum of a perfect hit's parts
     """
-    best = {each.document.memory_id: each for each in ranked[:RERANKED] if words.has_words(each.document.content)}
+    best = {each.document.memory_id: each for each in ranked[:MAX_RERANKED] if words.has_words(each.document.content)}
     if not best:
         return list(ranked)
     try:
@@ -39,8 +39,8 @@ def reranked(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, attain
         telemetry.count("RerankUnavailable")
         logger.warning("Hits were not reranked", exc_info=True)
         return list(ranked)
-    shares = scaled(dict(zip(best, scores, strict=True)))
-    return in_order(
+    shares = scale_scores(dict(zip(best, scores, strict=True)))
+    return order_by_parts(
         {each.document.memory_id: each.document for each in ranked},
         {each.document.memory_id: _with_share(each, shares) for each in ranked},
         attainable + WEIGHT,

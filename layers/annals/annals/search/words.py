@@ -37,11 +37,11 @@ def has_words(text: str) -> bool:
     return _word_of(text).search(text) is not None
 
 
-def count(text: str) -> int:
+def count_words(text: str) -> int:
     """How many words a text has."""
     return len(_word_of(text).findall(text))
 
 
-def separated(text: str) -> str:
+def separate_ideographs(text: str) -> str:
     """A text whose ideographs stand apart, for an index that breaks words at spaces only."""
     return _IDEOGRAPH.sub(r" \1 ", text)

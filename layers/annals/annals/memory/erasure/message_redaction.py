@@ -22,7 +22,7 @@ from annals.memory.facts.store import delete_facts_of
 from annals.memory.memories.memory_items import StoredMemory, redaction_put, split_raw_id
 from annals.memory.memories.store import delete_memories_of, delete_memory_versions
 from annals.memory.streaming.draft_table import delete_drafts
-from annals.search.turns import memory_id
+from annals.search.message_documents import memory_id
 
 
 def redact_with_derived(tenant: str, conversation_id: str, message_id: str, reason: str, by: str) -> None:

@@ -63,7 +63,7 @@ from annals.memory.spaces import delete_participant, find_participant
 from annals.memory.user_traces import CONVERSATION, SINGLE, SPACE, delete_trace, is_conversation_user, put_trace
 from annals.memory.users.user_data import MemoryOrFact, UserData, memory_id_of
 from annals.search.documents import Document
-from annals.search.turns import memory_id
+from annals.search.message_documents import memory_id
 from annals.times import now_ms
 
 CONVERSATIONS, OWN_MEMORIES, MESSAGES, SINGLES, INDEX = "conversations", "own memories", "messages", "singles", "index"

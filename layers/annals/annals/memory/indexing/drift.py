@@ -14,8 +14,8 @@ from annals.memory.indexing.indexer import IndexFailures, IndexTarget, embedding
 from annals.memory.indexing.sampling import sample_tables
 from annals.memory.indexing.table_scan import TableRange, walk_index, walk_tables
 from annals.providers.embedding import Embedder
-from annals.search.generations import RebuildableIndex
-from annals.search.pipeline import Form
+from annals.search.profiles import EmbeddingProfile
+from annals.search.protocol import RebuildableIndex
 
 MISSING, STALE, ORPHANED = "missing", "stale", "orphaned"
 
@@ -108,13 +108,13 @@ class _Look:
     """Looks at spans for what is off in some ways."""
 
     index: RebuildableIndex
-    form: Form
+    profile: EmbeddingProfile
     kinds: Collection[str]
 
     def at(self, span: TableRange) -> Off:
         found = span.project()
-        wanted = {document.memory_id: document.fingerprint(self.form.name) for document in found.documents}
-        known = self.index.fingerprints(found.tenant, [*wanted, *found.gone])
+        wanted = {document.memory_id: document.fingerprint(self.profile.name) for document in found.documents}
+        known = self.index.find_fingerprints(found.tenant, [*wanted, *found.gone])
         off = {memory_id: ORPHANED for memory_id in found.gone if memory_id in known}
         for memory_id, fingerprint in wanted.items():
             if known.get(memory_id) != fingerprint:

@@ -13,9 +13,10 @@ from annals.memory.indexing.projection import IndexProjection, project_entries, 
 from annals.memory.indexing.table_scan import TableRange
 from annals.memory.memories.memory_items import split_raw_id
 from annals.providers.embedding import Embedder
-from annals.search.pipeline import BATCH, Form, always, index_documents
+from annals.search.message_documents import memory_id
+from annals.search.pipeline import BATCH, always, index_documents
+from annals.search.profiles import EmbeddingProfile
 from annals.search.protocol import Failure, SearchIndex
-from annals.search.turns import memory_id
 from annals.settings import settings
 
 LOOKED_FOR = 200
@@ -35,14 +36,14 @@ class IndexTarget:
     Parameters
     ----------
     embedder : the model that it was made with; None for another one, and then only what is withdrawn reaches it
-    vectors_of : indexes of the same model, whose vectors need no second embedding
+    reuse_from : indexes of the same model, whose vectors need no second embedding
     batch : about how many texts are embedded and stored together
     has_time : whether there is time for another batch
     """
 
     index: SearchIndex
     embedder: Embedder | None
-    vectors_of: Sequence[SearchIndex] = ()
+    reuse_from: Sequence[SearchIndex] = ()
     batch: int = BATCH
     has_time: Callable[[], bool] = field(default=always)
 
@@ -93,9 +94,9 @@ def index_table_range(target: IndexTarget, span: TableRange) -> list[Failure]:
     return _settle(target, span.project)
 
 
-def embedding_profile_of(embedder: Embedder) -> Form:
+def embedding_profile_of(embedder: Embedder) -> EmbeddingProfile:
     """How this process embeds documents."""
-    return Form(embedder.model, settings().embed_windows, settings().embeddings_max_characters)
+    return EmbeddingProfile(embedder.model, settings().embed_windows, settings().embeddings_max_characters)
 
 
 def catch_up(index: SearchIndex, embedder: Embedder, pk: str) -> None:
@@ -108,7 +109,7 @@ def catch_up(index: SearchIndex, embedder: Embedder, pk: str) -> None:
     while first > 1:
         start = max(1, first - LOOKED_FOR)
         asked = [memory_id(conversation_id, seq) for seq in range(start, first)]
-        known = index.fingerprints(tenant, asked)
+        known = index.find_fingerprints(tenant, asked)
         if asked[0] in known:
             first = next((seq for seq in range(start, first) if memory_id(conversation_id, seq) not in known), first)
             break
@@ -145,8 +146,8 @@ def _write(target: IndexTarget, found: IndexProjection) -> list[Failure]:
         target.index,
         target.embedder,
         found.documents,
-        form=embedding_profile_of(target.embedder),
-        vectors_of=target.vectors_of,
+        profile=embedding_profile_of(target.embedder),
+        reuse_from=target.reuse_from,
         batch=target.batch,
         has_time=target.has_time,
     )

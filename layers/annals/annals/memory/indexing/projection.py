@@ -30,11 +30,17 @@ from annals.memory.memories.memory_items import (
     split_memory_key,
 )
 from annals.memory.memories.owners import owner_of
-from annals.memory.memories.raw_memories import to_search_conversation, to_search_turns
+from annals.memory.memories.raw_memories import to_source_conversation, to_source_messages
 from annals.search.documents import Document
-from annals.search.turns import ANSWERS, WINDOW_TURNS, Turn, documents_of, memory_id
+from annals.search.message_documents import (
+    MAX_ANSWER_DISTANCE,
+    WINDOW_MESSAGES,
+    SourceMessage,
+    memory_id,
+    to_message_documents,
+)
 
-LOOK_BACK = 4 * WINDOW_TURNS
+LOOK_BACK = 4 * WINDOW_MESSAGES
 """How many records around a message are read for windows: some of them may be no messages.
 
 In a conversation without a user there are more of them, for telling whom a message answers.
@@ -96,7 +102,7 @@ def _reach(tenant: str, conversation_id: str) -> int:
         has_user = get_genesis(tenant, conversation_id).user_id is not None
     except ConversationNotFound:
         has_user = True
-    return LOOK_BACK if has_user else ANSWERS
+    return LOOK_BACK if has_user else MAX_ANSWER_DISTANCE
 
 
 def _read(pk: str, first: int, last: int) -> tuple[list[Entry], dict[int, StoredMemory]]:
@@ -146,27 +152,27 @@ def _of_lineage(pk: str, sk: str) -> IndexProjection:
 
 
 def _of_turns(
-    tenant: str, conversation_id: str, turns: list[Turn], changed: Mapping[int, StoredMemory], first: int
+    tenant: str, conversation_id: str, turns: list[SourceMessage], changed: Mapping[int, StoredMemory], first: int
 ) -> IndexProjection:
     """What was said from seq ``first`` on, without what was withdrawn."""
     try:
-        conversation = to_search_conversation(get_genesis(tenant, conversation_id))
+        conversation = to_source_conversation(get_genesis(tenant, conversation_id))
     except ConversationNotFound:
         return IndexProjection(tenant=tenant)
     return IndexProjection(
         tenant=tenant,
         documents=tuple(
             _as_changed(document, changed.get(document.seq or 0))
-            for document in documents_of(conversation, turns, first_seq=first)
+            for document in to_message_documents(conversation, turns, first_seq=first)
         ),
         gone=frozenset(memory_id(conversation_id, turn.seq) for turn in turns if turn.redacted),
     )
 
 
-def _turns(entries: Iterable[Entry], changed: Mapping[int, StoredMemory]) -> list[Turn]:
+def _turns(entries: Iterable[Entry], changed: Mapping[int, StoredMemory]) -> list[SourceMessage]:
     """The turns of some entries; what was deleted as a memory is no more searched than what was redacted."""
     deleted = {seq for seq, memory in changed.items() if memory.status == DELETED}
-    turns = (turn for entry in entries for turn in to_search_turns(entry))
+    turns = (turn for entry in entries for turn in to_source_messages(entry))
     return [replace(turn, redacted=True) if turn.seq in deleted else turn for turn in turns]
 
 

@@ -14,8 +14,8 @@ from annals.ledger.keys import entry_sk
 from annals.memory import adapters
 from annals.memory.indexing.indexer import IndexTarget, index_item, index_range
 from annals.memory.keys import is_memory_sk
-from annals.search.generations import form
 from annals.search.pipeline import always
+from annals.search.profiles import index_profile
 from annals.settings import settings
 
 BATCH = 16
@@ -36,10 +36,10 @@ def written(has_time: Callable[[], bool] = always) -> list[IndexTarget]:
     """The indexes that are written: the one in service, and the one that is being built, if there is one."""
     live, embedder = adapters.index(), adapters.embedder()
     targets = [IndexTarget(live, embedder, batch=BATCH, has_time=has_time)]
-    if new := live.next():
-        is_alike = new.made_with() == form(embedder.model, embedder.dimensions)
+    if new := live.find_next():
+        is_alike = new.find_profile() == index_profile(embedder.model, embedder.dimensions)
         model, known = (embedder, (live,)) if is_alike else (None, ())
-        targets.append(IndexTarget(new, model, vectors_of=known, batch=BATCH, has_time=has_time))
+        targets.append(IndexTarget(new, model, reuse_from=known, batch=BATCH, has_time=has_time))
     return targets
 
 

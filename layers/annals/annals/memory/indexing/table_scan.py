@@ -22,7 +22,7 @@ from annals.memory.indexing.projection import (
 )
 from annals.memory.keys import is_memory_sk
 from annals.memory.memories.memory_items import split_raw_id
-from annals.search.generations import Place, RebuildableIndex
+from annals.search.protocol import DocumentKey, RebuildableIndex
 from annals.settings import settings
 
 SPAN = 100
@@ -145,11 +145,11 @@ def walk_tables(place: str = "") -> Iterator[ScanPage]:
 
 def walk_index(index: RebuildableIndex) -> Iterator[TableRange]:
     """Everything that the index holds."""
-    after: Place | None = None
-    while places := index.walk(limit=SPAN, after=after):
-        for tenant, group in groupby(places, key=lambda place: place[0]):
+    after: DocumentKey | None = None
+    while keys := index.list_keys(limit=SPAN, after=after):
+        for tenant, group in groupby(keys, key=lambda key: key[0]):
             yield IndexRange(tenant, tuple(memory_id for _, memory_id in group))
-        after = places[-1]
+        after = keys[-1]
 
 
 def count_table_items() -> int:

@@ -131,7 +131,7 @@ def _with_sources(scope: Scope, size: int, after: Place | None) -> Iterator[tupl
 
 def pages_of(scope: Scope, size: int, after: Place | None = None) -> Iterator[list[Document]]:
     """All memories of a scope behind a place, the newest first, in pages that are read as they are asked for."""
-    while page := adapters.index().page(scope, limit=size, after=after):
+    while page := adapters.index().list_documents(scope, limit=size, after=after):
         yield page
         if len(page) < size:
             return

@@ -1,7 +1,8 @@
 """To whom belongs what is remembered: a user, or nobody.
 
-A message belongs to the user of its conversation, whoever spoke it (``search.turns.owners``). A memory or a fact
-belongs to the user whom it names, and one that names none to whom the messages belong that it comes from.
+A message belongs to the user of its conversation, whoever spoke it (``search.message_documents.message_owners``). A
+memory or a fact belongs to the user whom it names, and one that names none to whom the messages belong that it comes
+from.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from annals.ledger.history import MessageRange, read_page
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, seq_of
 from annals.ledger.read import read_readable_records
-from annals.memory.memories.raw_memories import to_search_turns
+from annals.memory.memories.raw_memories import to_source_messages
 from annals.search.documents import NOBODY, SOMEBODY, user_owner
-from annals.search.turns import ANSWERS, owners
+from annals.search.message_documents import MAX_ANSWER_DISTANCE, message_owners
 
 LOOKED_THROUGH = 100
 """Among so many of the newest messages of a conversation without a user those are looked for that are somebody's."""
@@ -49,8 +50,8 @@ def owners_of(genesis: Genesis, seqs: Collection[int]) -> dict[int, str]:
     pk = conversation_pk(genesis.tenant, genesis.conversation_id)
     found: dict[int, str] = {}
     for first, last in _near(sorted(seqs)):
-        entries = read_readable_records(pk, max(1, first - ANSWERS), last)
-        found |= owners(None, [turn for entry in entries for turn in to_search_turns(entry)])
+        entries = read_readable_records(pk, max(1, first - MAX_ANSWER_DISTANCE), last)
+        found |= message_owners(None, [turn for entry in entries for turn in to_source_messages(entry)])
     return {seq: owner for seq, owner in found.items() if seq in seqs}
 
 
@@ -78,6 +79,6 @@ def _near(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
     """The first and the last of seqs that are read together."""
     start = 0
     for place, seq in enumerate(seqs):
-        if place + 1 == len(seqs) or seqs[place + 1] - seq > ANSWERS:
+        if place + 1 == len(seqs) or seqs[place + 1] - seq > MAX_ANSWER_DISTANCE:
             yield seqs[start], seq
             start = place + 1

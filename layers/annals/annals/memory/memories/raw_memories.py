@@ -9,7 +9,7 @@ from annals.conversations.genesis import AGENT_AGENT, Genesis
 from annals.ledger.entry import MESSAGE, Entry, Record
 from annals.ledger.messages import ANSWERED, MEMORY_FIELD, message_id
 from annals.memory.memories.memory_items import StoredMemory
-from annals.search.turns import Conversation, Turn, memory_id
+from annals.search.message_documents import SourceConversation, SourceMessage, memory_id
 from annals.times import from_rfc3339
 
 DEFAULT_IMPORTANCE = 50
@@ -57,10 +57,10 @@ def source_type(genesis: Genesis) -> str:
     return "a2a" if genesis.type == AGENT_AGENT else "conversation"
 
 
-def to_search_conversation(genesis: Genesis) -> Conversation:
+def to_source_conversation(genesis: Genesis) -> SourceConversation:
     """What the search index has to know of a conversation."""
     said = genesis.participants
-    return Conversation(
+    return SourceConversation(
         tenant=genesis.tenant,
         conversation_id=genesis.conversation_id,
         memory_space_id=genesis.memory_space_id or "",
@@ -71,17 +71,17 @@ def to_search_conversation(genesis: Genesis) -> Conversation:
     )
 
 
-def to_search_turns(entry: Entry) -> Iterator[Turn]:
+def to_source_messages(entry: Entry) -> Iterator[SourceMessage]:
     """The messages of an entry as the search index takes them."""
     for record in entry.records:
         if record.kind == MESSAGE:
             yield _turn(record, entry)
 
 
-def _turn(record: Record, entry: Entry) -> Turn:
+def _turn(record: Record, entry: Entry) -> SourceMessage:
     said = said_in(record)
     marks = said.get(MEMORY_FIELD, {})
-    return Turn(
+    return SourceMessage(
         seq=record.seq,
         message_id=message_id(record.seq),
         text=said.get("content", ""),

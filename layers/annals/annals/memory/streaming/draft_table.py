@@ -33,7 +33,7 @@ from annals.ledger.messages import message_id
 from annals.memory.memories.memory_items import not_redacted_check
 from annals.memory.sources import SourceRef, read_removed_sources
 from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, DraftSnapshot
-from annals.search.turns import memory_id
+from annals.search.message_documents import memory_id
 from annals.settings import settings
 from annals.times import now_ms
 

@@ -34,7 +34,7 @@ from annals.memory.remember import StoredTurn, message_fields, store_turn, user_
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
 from annals.memory.streaming.prompt import RecalledContext, tokens_of
 from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest
-from annals.search.turns import memory_id
+from annals.search.message_documents import memory_id
 from annals.tokens import estimate
 
 logger = logging.getLogger("annals")

@@ -120,7 +120,7 @@ class UserData:
         """What the search index holds of them, archived and superseded too. Raises SearchUnavailable."""
         filters = Filters(user_id=self.user_id, status=None)
         scope = Scope(tenant=self.tenant, spaces=self.caller.spaces, filters=filters)
-        while page := adapters.index().page(scope, limit=PAGE, after=after):
+        while page := adapters.index().list_documents(scope, limit=PAGE, after=after):
             yield from page
             after = (page[-1].at, page[-1].memory_id)
 

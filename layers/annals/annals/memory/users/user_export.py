@@ -39,7 +39,7 @@ from annals.memory.spaces import find_participant
 from annals.memory.users.user_data import MemoryOrFact, UserData
 from annals.memory.users.user_memories import present_user_memory
 from annals.search.documents import Document
-from annals.search.turns import memory_id
+from annals.search.message_documents import memory_id
 
 
 def export_person(caller: Caller, user_id: str) -> Iterator[str]:

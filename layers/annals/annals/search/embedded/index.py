@@ -19,13 +19,13 @@ from typing import Any
 import apsw
 
 from annals.errors import ConfigurationError, SearchUnavailable
-from annals.search.dates import Period
-from annals.search.documents import Document, Embedding, Vector, from_source, printable
-from annals.search.embedded import generations, sql, vectors, words
-from annals.search.embedded.generations import Identity
-from annals.search.generations import Place, form, require_form, require_owners
-from annals.search.protocol import NAMED_FILTERS, NO_SPACE, Candidates, Failure, Filters, Scope
-from annals.search.words import separated
+from annals.search.dates import DateRange
+from annals.search.documents import Document, Embedding, Vector, encodable, from_source
+from annals.search.embedded import bm25, files, sql, vectors
+from annals.search.embedded.files import Identity
+from annals.search.profiles import index_profile, require_owners, require_profile
+from annals.search.protocol import NAMED_FILTERS, NO_SPACE, Candidates, DocumentKey, Failure, Filters, Scope
+from annals.search.words import separate_ideographs
 
 BUSY_MS = 60_000
 """How long a writer waits for the others, of which each takes milliseconds and none is ever next."""
@@ -60,13 +60,13 @@ class EmbeddedIndex:
 
     def ensure(self, *, model: str, dimensions: int) -> None:
         """Create the tables; see SearchIndex.ensure."""
-        wanted = form(model, dimensions)
-        if self.made_with() == wanted:
+        wanted = index_profile(model, dimensions)
+        if self.find_profile() == wanted:
             return
         with self._writing() as database:
             if not _settings(database):
                 _create(database, wanted)
-        require_form(str(self._path), self.made_with(), wanted)
+        require_profile(str(self._path), self.find_profile(), wanted)
 
     def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
         """Store documents in one transaction; see SearchIndex.upsert."""
@@ -91,15 +91,15 @@ class EmbeddedIndex:
         """Remove a conversation's documents; see SearchIndex.delete_conversation."""
         self._delete(sql.Condition("tenant = ? AND conversation_id = ?", (tenant, conversation_id)))
 
-    def fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
-        """The stored fingerprints; see SearchIndex.fingerprints."""
+    def find_fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
+        """The stored fingerprints; see SearchIndex.find_fingerprints."""
         condition = sql.Condition("tenant = ?", (tenant,)) & sql.one_of("memory_id", memory_ids)
         query = f"SELECT memory_id, fingerprint FROM memory WHERE {condition.sql}"  # noqa: S608
         with self._reading() as database:
             return dict(database.execute(query, condition.values)) if _settings(database) else {}
 
-    def vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
-        """The stored vectors by digest; see SearchIndex.vectors."""
+    def find_vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
+        """The stored vectors by digest; see SearchIndex.find_vectors."""
         condition = sql.Condition("tenant = ?", (tenant,)) & sql.one_of("memory_id", memory_ids)
         query = f"SELECT own, win, digests FROM memory JOIN vectors USING (id) WHERE {condition.sql}"  # noqa: S608
         with self._reading() as database:
@@ -109,17 +109,17 @@ class EmbeddedIndex:
         dimensions = int(made_with["dimensions"])
         return {digest: vector for packed in found for digest, vector in _unpacked(dimensions, *packed) if digest}
 
-    def candidates(
+    def find_candidates(
         self,
         scope: Scope,
         *,
         terms: Sequence[str],
         vector: Sequence[float] | None,
-        period: Period | None,
+        dates: DateRange | None,
         depth: int,
         model: str = "",
     ) -> Candidates:
-        """Search words, vectors and time; see SearchIndex.candidates."""
+        """Search words, vectors and time; see SearchIndex.find_candidates."""
         with self._reading() as database:
             spaces = _spaces(database, scope)
             if not spaces:
@@ -129,10 +129,10 @@ class EmbeddedIndex:
             if scope.for_user is not None:
                 require_owners(str(self._path), _settings(database))
             chosen = _chosen(database, scope, spaces)
-            lexical = words.best(database, chosen, terms, depth)
+            lexical = bm25.best(database, chosen, terms, depth)
             near = vectors.nearest(database, self._local.blocks, chosen, vector, depth) if vector is not None else {}
             own, window = near.get("own", {}), near.get("window", {})
-            dated = _dated(database, chosen, terms, period, depth) if period else []
+            dated = _dated(database, chosen, terms, dates, depth) if dates else []
             documents = _documents(database, {*lexical, *own, *window, *dated})
         return Candidates(
             documents={document.memory_id: document for document in documents.values()},
@@ -141,8 +141,8 @@ class EmbeddedIndex:
             window={documents[row].memory_id: score for row, score in window.items()},
         )
 
-    def speakers(self, scope: Scope) -> frozenset[str]:
-        """Who spoke; see SearchIndex.speakers."""
+    def list_speakers(self, scope: Scope) -> frozenset[str]:
+        """Who spoke; see SearchIndex.list_speakers."""
         found: set[str] = set()
         with self._reading() as database:
             for space in _spaces(database, scope):
@@ -151,8 +151,8 @@ class EmbeddedIndex:
                     break
         return frozenset(sorted(found)[:MAX_SPEAKERS])
 
-    def page(self, scope: Scope, *, limit: int, after: tuple[int, str] | None = None) -> list[Document]:
-        """Documents, newest first; see SearchIndex.page."""
+    def list_documents(self, scope: Scope, *, limit: int, after: tuple[int, str] | None = None) -> list[Document]:
+        """Documents, newest first; see SearchIndex.list_documents."""
         with self._reading() as database:
             spaces = _spaces(database, scope)
             condition = sql.within_scope(scope, spaces)
@@ -182,59 +182,59 @@ class EmbeddedIndex:
             for table in sql.TABLES:
                 database.execute(f"DROP TABLE IF EXISTS {table}")
 
-    def made_with(self) -> dict[str, str]:
-        """What the index was made with; see RebuildableIndex.made_with."""
+    def find_profile(self) -> dict[str, str]:
+        """What the index was made with; see RebuildableIndex.find_profile."""
         return {name: value for name, value in self._settings().items() if name != NOTED}
 
-    def next(self) -> EmbeddedIndex | None:
-        """The index that is being built; see RebuildableIndex.next."""
+    def find_next(self) -> EmbeddedIndex | None:
+        """The index that is being built; see RebuildableIndex.find_next."""
         with _answering(self._path):
-            found = generations.following(self._path)
+            found = files.following(self._path)
         return EmbeddedIndex(found, is_there=True) if found else None
 
-    def build(self, *, model: str, dimensions: int, beside: str = "") -> EmbeddedIndex:
-        """Make the next index; see RebuildableIndex.build."""
+    def ensure_next(self, *, model: str, dimensions: int, beside: str = "") -> EmbeddedIndex:
+        """Make the next index; see RebuildableIndex.ensure_next."""
         with _answering(self._path), self._locked():
-            found = generations.following(self._path)
+            found = files.following(self._path)
             if found is None:
-                found = generations.new_file(self._path)
-                _make(found, form(model, dimensions))  # whole before it has a name, and others write it, too
+                found = files.new_file(self._path)
+                _make(found, index_profile(model, dimensions))  # whole before it has a name, and others write it, too
                 for served in (self._path, Path(beside)) if beside else (self._path,):
-                    generations.name_next(served, found)
+                    files.name_next(served, found)
         made = EmbeddedIndex(found, is_there=True)
         made.ensure(model=model, dimensions=dimensions)
         return made
 
-    def switch(self, new: EmbeddedIndex) -> None:
-        """Put the next file in service; see RebuildableIndex.switch. Whoever has the former one open notices."""
+    def switch_to(self, new: EmbeddedIndex) -> None:
+        """Put the next file in service; see RebuildableIndex.switch_to. Whoever has the former one open notices."""
         # Nobody writes the former one meanwhile, and whoever waits to do so then writes the new one.
         with self._writing(), self._locked():
-            is_done = generations.switch(self._path, new._path)
+            is_done = files.switch(self._path, new._path)
         if not is_done:
             raise SearchUnavailable(f"The search index {new._path} was given up while it was built.")
 
     def drop_former(self) -> None:
         """Delete former files; see RebuildableIndex.drop_former."""
         with _answering(self._path), self._locked():
-            generations.drop_former(self._path)
+            files.drop_former(self._path)
 
     def drop_next(self) -> None:
         """Delete the file that is being built; see RebuildableIndex.drop_next."""
         with _answering(self._path), self._locked():
-            generations.drop_next(self._path)
+            files.drop_next(self._path)
 
-    def note(self, place: str) -> None:
-        """Keep a note beside the settings; see RebuildableIndex.note."""
+    def save_progress(self, position: str) -> None:
+        """Keep a note beside the settings; see RebuildableIndex.save_progress."""
         with self._writing() as database:
             self._demand_made(database)
-            database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (NOTED, place))
+            database.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (NOTED, position))
 
-    def noted(self) -> str:
-        """The note beside the settings; see RebuildableIndex.noted."""
+    def get_progress(self) -> str:
+        """The note beside the settings; see RebuildableIndex.get_progress."""
         return self._settings().get(NOTED, "")
 
-    def walk(self, *, limit: int, after: Place | None = None) -> list[Place]:
-        """Places in order; see RebuildableIndex.walk."""
+    def list_keys(self, *, limit: int, after: DocumentKey | None = None) -> list[DocumentKey]:
+        """Places in order; see RebuildableIndex.list_keys."""
         query = "SELECT tenant, memory_id FROM memory WHERE (tenant, memory_id) > (?, ?) ORDER BY 1, 2 LIMIT ?"
         with self._reading() as database:
             rows = database.execute(query, (*(after or ("", "")), limit)) if _settings(database) else ()
@@ -324,7 +324,7 @@ class EmbeddedIndex:
                 if self._is_there and not self._path.exists():
                     raise SearchUnavailable(f"The search index {self._path} {GONE}.")
                 database = _open(self._path)
-                self._local.opened = (generations.identity(self._path), database)
+                self._local.opened = (files.identity(self._path), database)
             self._local.blocks = vectors.Blocks()
         opened: tuple[Identity, apsw.Connection] = self._local.opened
         return opened[1]
@@ -332,12 +332,12 @@ class EmbeddedIndex:
     def _is_open(self) -> bool:
         """Whether this thread has opened the file that is in service now."""
         opened = getattr(self._local, "opened", None)
-        return opened is not None and opened[0] == generations.identity(self._path)
+        return opened is not None and opened[0] == files.identity(self._path)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with generations.locked(self._path):
+        with files.locked(self._path):
             yield
 
 
@@ -459,9 +459,9 @@ def _insert(database: apsw.Connection, row: int, document: Document, fingerprint
     database.execute(query, tuple(columns.values()))
     database.execute("INSERT INTO document VALUES (?, ?)", (row, json.dumps(source)))
     database.executemany("INSERT INTO facet VALUES (?, ?)", ((term, row) for term in document.facets()))
-    texts = [separated(printable(text)) for text in (document.content, document.window)]
+    texts = [separate_ideographs(encodable(text)) for text in (document.content, document.window)]
     database.execute("INSERT INTO words (rowid, own, win) VALUES (?, ?, ?)", (row, *texts))
-    own, window = (words.stems(database, text) for text in texts)
+    own, window = (bm25.stems(database, text) for text in texts)
     database.execute("INSERT INTO stems VALUES (?, ?, ?)", (row, own.tobytes(), window.tobytes()))
     change = "UPDATE space SET documents = documents + 1, stems = stems + ? WHERE id = ?"
     database.execute(change, (len(own) + len(window), space))
@@ -488,7 +488,7 @@ def _spaces(database: apsw.Connection, scope: Scope) -> list[sql.Space]:
         return []
     condition = sql.Condition("tenant = ?", (scope.tenant,))
     if scope.spaces is not None:
-        names = scope.spaces | {NO_SPACE} if scope.adds_placeless else scope.spaces
+        names = scope.spaces | {NO_SPACE} if scope.adds_spaceless else scope.spaces
         condition &= sql.one_of("name", sorted(names))
     query = f"SELECT id, documents, stems, version FROM space WHERE {condition.sql} ORDER BY id"  # noqa: S608
     return [sql.Space(*found) for found in database.execute(query, condition.values)]
@@ -506,11 +506,11 @@ def _chosen(database: apsw.Connection, scope: Scope, spaces: Sequence[sql.Space]
 
 
 def _dated(
-    database: apsw.Connection, chosen: sql.Chosen, terms: Sequence[str], period: Period, depth: int
+    database: apsw.Connection, chosen: sql.Chosen, terms: Sequence[str], dates: DateRange, depth: int
 ) -> list[int]:
     """Turns of a time: those that share a word with the question, then the latest."""
-    condition = chosen.condition & sql.within(period)
-    worded = words.best(database, sql.Chosen(chosen.spaces, condition), terms, depth)
+    condition = chosen.condition & sql.within(dates)
+    worded = bm25.best(database, sql.Chosen(chosen.spaces, condition), terms, depth)
     query = f"SELECT id FROM memory WHERE {condition.sql} ORDER BY at DESC LIMIT ?"  # noqa: S608
     return [*worded, *(int(row) for (row,) in database.execute(query, (*condition.values, depth)))]
 

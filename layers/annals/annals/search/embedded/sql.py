@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from annals.search.dates import Period
-from annals.search.documents import metadata_facet, printable, tag_facet
+from annals.search.dates import DateRange
+from annals.search.documents import encodable, metadata_facet, tag_facet
 from annals.search.protocol import NAMED_FILTERS, NO_SPACE, USER_MEMORY, Filters, Scope
 
 SCHEMA = """
@@ -123,7 +123,7 @@ def place_in_space(row: int) -> int:
 
 def one_of(column: str, values: Iterable[str | int]) -> Condition:
     """A row whose column has one of these values."""
-    wanted = [printable(value) if isinstance(value, str) else value for value in values]
+    wanted = [encodable(value) if isinstance(value, str) else value for value in values]
     return Condition(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(wanted),))  # noqa: S608
 
 
@@ -144,7 +144,7 @@ def _owned(scope: Scope) -> Condition:
     if scope.owners is None:
         return Condition("1")
     condition = one_of("memory.owner", scope.owners)
-    if not scope.adds_placeless:
+    if not scope.adds_spaceless:
         return condition
     placeless = "memory.space IN (SELECT id FROM space WHERE tenant = ? AND name = ?)"
     own = Condition(
@@ -172,18 +172,18 @@ def faceted(filters: Filters, spaces: Sequence[Space]) -> Condition:
     return Condition(query, (*wanted, spaces[0].first, spaces[-1].last))
 
 
-def within(period: Period) -> Condition:
+def within(dates: DateRange) -> Condition:
     """A memory of this time."""
-    if period.start is not None and period.end is not None:
-        return Condition("memory.at >= ? AND memory.at < ?", (period.start, period.end))
-    return one_of("memory.month", period.months)
+    if dates.start is not None and dates.end is not None:
+        return Condition("memory.at >= ? AND memory.at < ?", (dates.start, dates.end))
+    return one_of("memory.month", dates.months)
 
 
 def _named(filters: Filters) -> Iterator[Condition]:
     for name in NAMED_FILTERS:
         wanted = getattr(filters, name)
         if isinstance(wanted, str):
-            yield Condition(f"memory.{name} = ?", (printable(wanted),))
+            yield Condition(f"memory.{name} = ?", (encodable(wanted),))
         elif wanted is not None:
             yield one_of(f"memory.{name}", wanted)
 

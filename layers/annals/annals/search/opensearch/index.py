@@ -13,14 +13,13 @@ from opensearchpy import OpenSearch, Urllib3AWSV4SignerAuth, Urllib3HttpConnecti
 from opensearchpy.exceptions import NotFoundError, OpenSearchException
 
 from annals.errors import ConfigurationError, SearchAsleep, SearchUnavailable
-from annals.search.dates import Period
+from annals.search.dates import DateRange
 from annals.search.documents import Document, Vector
-from annals.search.generations import Place, form, require_form, require_owners
-from annals.search.opensearch import generations as generations
-from annals.search.opensearch import query as query
+from annals.search.opensearch import aliases, query
 from annals.search.opensearch.query import Clause
 from annals.search.opensearch.waking import WakingTransport, is_asleep
-from annals.search.protocol import SERVERLESS, Candidates, Failure, Scope
+from annals.search.profiles import index_profile, require_owners, require_profile
+from annals.search.protocol import SERVERLESS, Candidates, DocumentKey, Failure, Scope
 
 TIMEOUT_S = 10.0
 RETRIES = 2
@@ -64,13 +63,13 @@ class OpenSearchIndex:
 
     def ensure(self, *, model: str, dimensions: int) -> None:
         """Create the index; see SearchIndex.ensure."""
-        wanted = form(model, dimensions)
-        found = self.made_with()
+        wanted = index_profile(model, dimensions)
+        found = self.find_profile()
         if not found:
             with self._answering():
-                generations.create_first(self._client, self._name, self._mapping(wanted))
-            found = self.made_with()
-        require_form(self._name, found, wanted)
+                aliases.create_first(self._client, self._name, self._mapping(wanted))
+            found = self.find_profile()
+        require_profile(self._name, found, wanted)
 
     def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
         """Store documents in bulk; see SearchIndex.upsert."""
@@ -99,27 +98,27 @@ class OpenSearchIndex:
             self._delete(hit["_id"] for hit in hits)
             after = hits[-1]["sort"]
 
-    def fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
-        """The stored fingerprints, also of what no search finds yet; see SearchIndex.fingerprints."""
+    def find_fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
+        """The stored fingerprints, also of what no search finds yet; see SearchIndex.find_fingerprints."""
         found = self._stored(tenant, memory_ids, ("memory_id", "fingerprint"))
         return {source["memory_id"]: source["fingerprint"] for source in found}
 
-    def vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
-        """The stored vectors by digest, also of what no search finds yet; see SearchIndex.vectors."""
+    def find_vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
+        """The stored vectors by digest, also of what no search finds yet; see SearchIndex.find_vectors."""
         found = self._stored(tenant, memory_ids, query.VECTORS)
         return {digest: vector for source in found for digest, vector in query.vectors(source)}
 
-    def candidates(
+    def find_candidates(
         self,
         scope: Scope,
         *,
         terms: Sequence[str],
         vector: Sequence[float] | None,
-        period: Period | None,
+        dates: DateRange | None,
         depth: int,
         model: str = "",
     ) -> Candidates:
-        """Search words, vectors and time in one ``_msearch``; see SearchIndex.candidates."""
+        """Search words, vectors and time in one ``_msearch``; see SearchIndex.find_candidates."""
         clauses = query.restriction(scope)
         asked: dict[str, Clause] = {}
         if terms:
@@ -127,12 +126,12 @@ class OpenSearchIndex:
         if vector is not None:
             asked["own"] = query.nearest_own(vector, clauses, depth)
             asked["window"] = query.nearest_window(vector, clauses, depth)
-        if period is not None:
-            asked["dated"] = query.of_period(period, terms, clauses)
+        if dates is not None:
+            asked["dated"] = query.of_period(dates, terms, clauses)
         found = self._msearch(asked, depth)
         hits = {hit["_id"]: hit for each in found.values() for hit in each}
         if scope.for_user is not None and not hits:
-            require_owners(self._name, self.made_with())  # one without owners finds nothing for a user
+            require_owners(self._name, self.find_profile())  # one without owners finds nothing for a user
         if model and vector is not None:
             self._require_model(model, {hit["_index"] for hit in hits.values()})
         documents = {document_id: query.seen(hit) for document_id, hit in hits.items()}
@@ -143,8 +142,8 @@ class OpenSearchIndex:
             window=_scores(found, "window", documents, self._cosine),
         )
 
-    def speakers(self, scope: Scope) -> frozenset[str]:
-        """Who spoke, as known a minute ago; see SearchIndex.speakers."""
+    def list_speakers(self, scope: Scope) -> frozenset[str]:
+        """Who spoke, as known a minute ago; see SearchIndex.list_speakers."""
         place = (scope.tenant, scope.spaces)
         known = self._speakers.get(place)
         if known is not None and known[0] > time.monotonic():
@@ -155,8 +154,8 @@ class OpenSearchIndex:
         self._speakers[place] = (time.monotonic() + SPEAKERS_KEPT_S, names)
         return names
 
-    def page(self, scope: Scope, *, limit: int, after: tuple[int, str] | None = None) -> list[Document]:
-        """Documents, newest first; see SearchIndex.page."""
+    def list_documents(self, scope: Scope, *, limit: int, after: tuple[int, str] | None = None) -> list[Document]:
+        """Documents, newest first; see SearchIndex.list_documents."""
         order = [{"at": "desc"}, {"memory_id": "desc"}]
         hits = self._sorted(query.filtered(query.restriction(scope)), order, limit, list(after) if after else None)
         return [query.seen(hit) for hit in hits]
@@ -185,57 +184,57 @@ class OpenSearchIndex:
         """Remove the index; see SearchIndex.drop."""
         self._speakers.clear()
         with self._answering():
-            generations.drop(self._client, generations.current(self._client, self._name))
+            aliases.drop(self._client, aliases.current(self._client, self._name))
 
-    def made_with(self) -> dict[str, str]:
-        """What the index was made with; see RebuildableIndex.made_with."""
+    def find_profile(self) -> dict[str, str]:
+        """What the index was made with; see RebuildableIndex.find_profile."""
         with self._answering():
             return {name: value for name, value in (self._meta() or {}).items() if name != NOTED}
 
-    def next(self) -> OpenSearchIndex | None:
-        """The index that is being built; see RebuildableIndex.next."""
+    def find_next(self) -> OpenSearchIndex | None:
+        """The index that is being built; see RebuildableIndex.find_next."""
         with self._answering():
-            found = generations.following(self._client, self._name)
+            found = aliases.following(self._client, self._name)
         return self._named(found) if found else None
 
-    def build(self, *, model: str, dimensions: int, beside: str = "") -> OpenSearchIndex:
-        """Make the next index; see RebuildableIndex.build."""
+    def ensure_next(self, *, model: str, dimensions: int, beside: str = "") -> OpenSearchIndex:
+        """Make the next index; see RebuildableIndex.ensure_next."""
         with self._answering():
-            found = generations.following(self._client, self._name)
-            body = self._mapping(form(model, dimensions))
-            return self._named(found or generations.create_next(self._client, self._name, body, beside))
+            found = aliases.following(self._client, self._name)
+            body = self._mapping(index_profile(model, dimensions))
+            return self._named(found or aliases.create_next(self._client, self._name, body, beside))
 
-    def switch(self, new: OpenSearchIndex) -> None:
-        """Let the alias name the next index; see RebuildableIndex.switch."""
+    def switch_to(self, new: OpenSearchIndex) -> None:
+        """Let the alias name the next index; see RebuildableIndex.switch_to."""
         self._speakers.clear()
         with self._answering():
-            is_done = generations.switch(self._client, self._name, new._name)
+            is_done = aliases.switch(self._client, self._name, new._name)
         if not is_done:
             raise SearchUnavailable(f"The search index {new._name} was given up while it was built.")
 
     def drop_former(self) -> None:
         """Remove former indexes; see RebuildableIndex.drop_former."""
         with self._answering():
-            generations.drop_former(self._client, self._name)
+            aliases.drop_former(self._client, self._name)
 
     def drop_next(self) -> None:
         """Remove the index that is being built; see RebuildableIndex.drop_next."""
         with self._answering():
-            generations.drop(self._client, generations.following(self._client, self._name))
+            aliases.drop(self._client, aliases.following(self._client, self._name))
 
-    def note(self, place: str) -> None:
-        """Keep a note in the mapping; see RebuildableIndex.note."""
+    def save_progress(self, position: str) -> None:
+        """Keep a note in the mapping; see RebuildableIndex.save_progress."""
         with self._answering():
-            meta = {**(self._meta() or {}), NOTED: place}
+            meta = {**(self._meta() or {}), NOTED: position}
             self._client.indices.put_mapping(index=self._name, body={"_meta": meta})
 
-    def noted(self) -> str:
-        """The note in the mapping; see RebuildableIndex.noted."""
+    def get_progress(self) -> str:
+        """The note in the mapping; see RebuildableIndex.get_progress."""
         with self._answering():
             return (self._meta() or {}).get(NOTED, "")
 
-    def walk(self, *, limit: int, after: Place | None = None) -> list[Place]:
-        """Places in order; see RebuildableIndex.walk."""
+    def list_keys(self, *, limit: int, after: DocumentKey | None = None) -> list[DocumentKey]:
+        """Places in order; see RebuildableIndex.list_keys."""
         order = [{"tenant": "asc"}, {"memory_id": "asc"}]
         hits = self._sorted({"match_all": {}}, order, limit, list(after) if after else None, source=False)
         return [(tenant, memory_id) for tenant, memory_id in (hit["sort"] for hit in hits)]
@@ -244,7 +243,7 @@ class OpenSearchIndex:
         """Refuse hits of another model's vectors. What an index was made with never changes: it is asked once."""
         for name in indexes:
             if name not in self._models:
-                self._models[name] = self._named(name).made_with().get("model", "")
+                self._models[name] = self._named(name).find_profile().get("model", "")
             if self._models[name] != model:
                 raise ConfigurationError(
                     f"The index {name} was made with {self._models[name]}, the question's vector with {model}: "

@@ -7,8 +7,8 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from annals.search.dates import Period
-from annals.search.documents import Document, Vector, from_source, metadata_facet, printable, tag_facet
+from annals.search.dates import DateRange
+from annals.search.documents import Document, Vector, encodable, from_source, metadata_facet, tag_facet
 from annals.search.protocol import NAMED_FILTERS, NO_SPACE, USER_MEMORY, Filters, Scope
 
 Clause = dict[str, Any]
@@ -64,7 +64,7 @@ def stored(document: Document, fingerprint: str) -> dict[str, Any]:
     found = {
         **source,
         "document": json.dumps(source),
-        "window": printable(document.window),
+        "window": encodable(document.window),
         "facets": document.facets(),
         "month": document.moment.month,
         "fingerprint": fingerprint,
@@ -88,7 +88,7 @@ def restriction(scope: Scope) -> list[Clause]:
 def _placed(scope: Scope, spaces: Collection[str]) -> Clause:
     """A clause for what is in some spaces, and for the user's own user memories of none where the scope adds them."""
     placed: Clause = {"terms": {"memory_space_id": sorted(spaces)}}
-    if scope.owners is None or not scope.adds_placeless:
+    if scope.owners is None or not scope.adds_spaceless:
         return placed
     own = {"memory_space_id": NO_SPACE, "owner": scope.owners[0], "source_type": USER_MEMORY}
     placeless = filtered([{"term": {name: value}} for name, value in own.items()])
@@ -116,11 +116,11 @@ def nearest_window(vector: Sequence[float], clauses: Sequence[Clause], depth: in
     return _nearest("window_vector", vector, clauses, depth)
 
 
-def of_period(period: Period, terms: Sequence[str], clauses: Sequence[Clause]) -> Clause:
+def of_period(dates: DateRange, terms: Sequence[str], clauses: Sequence[Clause]) -> Clause:
     """A query for what was said at a time, what shares a word with the question first."""
-    within: Clause = {"terms": {"month": list(period.months)}}
-    if period.start is not None:
-        within = {"range": {"at": {"gte": period.start, "lt": period.end}}}
+    within: Clause = {"terms": {"month": list(dates.months)}}
+    if dates.start is not None:
+        within = {"range": {"at": {"gte": dates.start, "lt": dates.end}}}
     should = {"should": [_any_word(terms)], "minimum_should_match": 0} if terms else {}
     return {"bool": {"filter": [*clauses, within], **should}}
 
@@ -152,7 +152,7 @@ def _named(filters: Filters) -> Iterator[Clause]:
         wanted = getattr(filters, name)
         if wanted is not None:
             alternatives = (wanted,) if isinstance(wanted, str) else wanted
-            yield {"terms": {name: [printable(each) for each in alternatives]}}
+            yield {"terms": {name: [encodable(each) for each in alternatives]}}
 
 
 def _faceted(filters: Filters) -> Iterator[Clause]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annals.search import words
-from annals.search.documents import printable
+from annals.search.documents import encodable
 from annals.search.embedded.sql import Chosen, Space, place_in_space, space_of
 
 SCORED = 3_000
@@ -59,7 +59,7 @@ def best(database: apsw.Connection, chosen: Chosen, terms: Sequence[str], depth:
 
 def _tokens(database: apsw.Connection, tokenizer: tuple[str, list[str]], text: str) -> list[str]:
     tokenize = database.fts5_tokenizer(*tokenizer)
-    encoded = printable(words.separated(text)).encode()
+    encoded = encodable(words.separate_ideographs(text)).encode()
     found = tokenize(encoded, apsw.FTS5_TOKENIZE_DOCUMENT, None, include_offsets=False, include_colocated=False)
     return cast("list[str]", found)
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annals.search.dates import NamedDate, named_date, tells_time
-from annals.search.questions import MAX_TERMS, analyse
+from annals.search.dates import NamedDate, find_date, has_time_expression
+from annals.search.queries import MAX_TERMS, parse_query
 
 SPEAKERS = ["Caroline", "Melanie", "John Smith", "Will"]
 
 
 def test_question_words_and_names_are_not_looked_for() -> None:
-    question = analyse("What did Caroline research in Paris?", SPEAKERS)
+    question = parse_query("What did Caroline research in Paris?", SPEAKERS)
     assert question.terms == ("research", "paris")
     assert question.speaker == "Caroline"
 
@@ -30,7 +30,7 @@ def test_question_words_and_names_are_not_looked_for() -> None:
     ],
 )
 def test_the_text_to_embed_is_in_the_first_person(asked: str, text: str) -> None:
-    assert analyse(asked, SPEAKERS).text == text
+    assert parse_query(asked, SPEAKERS).text == text
 
 
 @pytest.mark.parametrize(
@@ -48,47 +48,47 @@ def test_the_text_to_embed_is_in_the_first_person(asked: str, text: str) -> None
     ],
 )
 def test_a_question_is_about_the_only_speaker_that_it_names_or_the_one_who_acts(text: str, speaker: str | None) -> None:
-    assert analyse(text, SPEAKERS).speaker == speaker
+    assert parse_query(text, SPEAKERS).speaker == speaker
 
 
 def test_the_speaker_whose_whole_name_is_said_is_meant() -> None:
-    assert analyse("Where does John Smith live?", ["John Smith", "John Doe"]).speaker == "John Smith"
+    assert parse_query("Where does John Smith live?", ["John Smith", "John Doe"]).speaker == "John Smith"
 
 
 def test_a_name_that_is_a_word_needs_a_capital_inside_the_sentence() -> None:
-    assert analyse("will it rain tomorrow?", SPEAKERS).speaker is None
-    assert analyse("Will it rain tomorrow?", SPEAKERS).speaker is None
-    assert analyse("What did Will say?", SPEAKERS).speaker == "Will"
+    assert parse_query("will it rain tomorrow?", SPEAKERS).speaker is None
+    assert parse_query("Will it rain tomorrow?", SPEAKERS).speaker is None
+    assert parse_query("What did Will say?", SPEAKERS).speaker == "Will"
 
 
 def test_a_question_of_nothing_but_a_name_looks_for_the_name() -> None:
-    question = analyse("Caroline?", SPEAKERS)
+    question = parse_query("Caroline?", SPEAKERS)
     assert question.terms == ("caroline",)
     assert question.text == "Caroline?"
 
 
 def test_a_question_of_question_words_has_no_terms_but_a_text() -> None:
-    question = analyse("What is it?", SPEAKERS)
+    question = parse_query("What is it?", SPEAKERS)
     assert question.terms == ()
     assert question.text == "What is it?"
 
 
 @pytest.mark.parametrize("text", ["", "  ", "🙂", "\"'*()^:-+", "\0"])
 def test_a_question_without_words_asks_for_nothing(text: str) -> None:
-    question = analyse(text, SPEAKERS)
+    question = parse_query(text, SPEAKERS)
     assert question.terms == ()
     assert question.text == ""
 
 
 def test_a_very_long_question_is_cut() -> None:
-    question = analyse(" ".join(f"word{number}" for number in range(100_000)), SPEAKERS)
+    question = parse_query(" ".join(f"word{number}" for number in range(100_000)), SPEAKERS)
     assert len(question.terms) == MAX_TERMS
     assert len(question.text) < 5_000
 
 
 @given(st.text())
 def test_any_text_can_be_asked(text: str) -> None:
-    analyse(text, SPEAKERS)
+    parse_query(text, SPEAKERS)
 
 
 @pytest.mark.parametrize(
@@ -113,23 +113,23 @@ def test_any_text_can_be_asked(text: str) -> None:
     ],
 )
 def test_days_and_months_are_understood(text: str, date: NamedDate | None) -> None:
-    assert named_date(text) == date
+    assert find_date(text) == date
 
 
 @pytest.mark.parametrize("text", ["When did it rain?", "how long have you known?", "What year was it?"])
 def test_a_question_can_ask_for_a_time(text: str) -> None:
-    assert analyse(text, SPEAKERS).asks_when
+    assert parse_query(text, SPEAKERS).is_when_question
 
 
 @pytest.mark.parametrize("text", ["What did you say when it rained?", "Whenever", "who"])
 def test_other_questions_ask_for_no_time(text: str) -> None:
-    assert not analyse(text, SPEAKERS).asks_when
+    assert not parse_query(text, SPEAKERS).is_when_question
 
 
 @pytest.mark.parametrize("text", ["two days ago", "Last week!", "on Tuesday", "since 2019", "in June"])
 def test_a_text_can_tell_a_time(text: str) -> None:
-    assert tells_time(text)
-    assert not tells_time("It may rain on my 3 daylilies.")
+    assert has_time_expression(text)
+    assert not has_time_expression("It may rain on my 3 daylilies.")
 
 
 def test_a_day_is_close_within_a_fortnight() -> None:
@@ -154,7 +154,7 @@ def test_a_month_fits_or_does_not_and_a_stated_year_must() -> None:
 )
 def test_whatever_is_close_lies_in_the_period(month: int, day: int | None, year: int | None, at: int) -> None:
     date, moment = NamedDate(month, day, year), datetime.fromtimestamp(at / 1000, UTC)
-    period = date.period()
+    period = date.date_range()
     if date.closeness(moment) > 0:
         inside = period.start is not None and period.end is not None and period.start <= at < period.end
         assert inside or moment.month in period.months

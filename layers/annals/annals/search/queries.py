@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from annals.search import words
-from annals.search.dates import MONTHS, NamedDate, asks_when, named_date
+from annals.search.dates import MONTHS, NamedDate, find_date, is_when_question
 from annals.search.documents import MAX_SPEAKER_CHARS
 
 MAX_TERMS = 64
@@ -30,7 +30,7 @@ AUXILIARIES = frozenset(
 
 
 @dataclass(frozen=True)
-class Question:
+class ParsedQuery:
     """A question, taken apart.
 
     Parameters
@@ -38,7 +38,7 @@ class Question:
     terms : the words to look for, at most 64; empty where it holds none but question words
     text : the text to embed, as the speakers that it names would say it; empty where it holds no word at all
     speaker : the speaker whom it is about
-    asks_when : whether it wants a time for an answer
+    is_when_question : whether it wants a time for an answer
     date : the day or month that it names
     """
 
@@ -46,22 +46,22 @@ class Question:
     text: str
     speaker: str | None = None
     date: NamedDate | None = None
-    asks_when: bool = False
+    is_when_question: bool = False
 
 
-def analyse(text: str, speakers: Collection[str]) -> Question:
+def parse_query(text: str, speakers: Collection[str]) -> ParsedQuery:
     """Take a question apart, given the names of those who spoke where it is asked."""
     text = text[:MAX_LENGTH]
     named = _named_speakers(text, speakers)
     names = {name for found in named.values() for name in found}
     asked = [word for word in dict.fromkeys(words.words(text)) if word not in QUESTION_WORDS or word in names]
     terms = [word for word in asked if word not in names] or asked
-    return Question(
+    return ParsedQuery(
         terms=tuple(terms[:MAX_TERMS]),
         text=_in_first_person(text, names) if words.has_words(text) else "",
         speaker=_asked_about(text, named),
-        date=named_date(text),
-        asks_when=asks_when(text),
+        date=find_date(text),
+        is_when_question=is_when_question(text),
     )
 
 
