@@ -20,7 +20,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from annals.http import sse
-from annals.memory.streaming.draft_recorder import Reply
+from annals.memory.streaming.draft_recorder import GrowingReply
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
 from tests.fakes.turns import MemoryDrafts, MemoryTurnStore, request
@@ -60,19 +60,18 @@ def pieces_of(characters: int) -> list[str]:
 
 def join(pieces: Sequence[str]) -> int:
     """Append every piece to a list and join it."""
-    said: list[str] = []
+    joined: list[str] = []
     for piece in pieces:
-        said.append(piece)
-    return len("".join(said))
+        joined.append(piece)
+    return len("".join(joined))
 
 
 def buffer(pieces: Sequence[str]) -> int:
     """Take in every piece, cut batches as often as a turn does, and give the whole text."""
-    reply, batches = Reply(), []
-    said = reply.pieces
+    reply, batches = GrowingReply(), []
     for start in range(0, len(pieces), TICK):
         for piece in pieces[start : start + TICK]:
-            said.append(piece)
+            reply.pieces.append(piece)
         batches.extend(reply.drain())
     return len(reply.text)
 

@@ -1,4 +1,4 @@
-"""Give a prompt what it needs of a conversation, and a person the figures of it."""
+"""What of a conversation fits into a prompt, and its figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from annals.conversations.analytics import analyse
 from annals.conversations.models import Analytics
 from annals.conversations.read import open_conversation
 from annals.http.app import Api
-from annals.memory.recall.context_window import context_window, opening
+from annals.memory.recall.context_window import context_window, read_opening
 from annals.memory.recall.models import ContextWindow
 
 app = Api()
@@ -30,8 +30,9 @@ def get_context(
     app.require_known_query("maxTokens", "includeSummary")
     conversation = open_conversation(caller, conversation_id)
     pk, tail = conversation.pk, conversation.tail
-    opens = read_flag({"includeSummary": include_summary}, "includeSummary")
-    window = context_window(pk, tail, max_tokens, opening=opening(pk, tail) if opens else ())
+    has_opening = read_flag({"includeSummary": include_summary}, "includeSummary")
+    opening = read_opening(pk, tail) if has_opening else ()
+    window = context_window(pk, tail, max_tokens, opening=opening)
     omitted = {"count": tail.count - len(window.messages), "tooLarge": window.too_large}
     return {"messages": [*window.opening, *window.messages], "tokens": window.tokens, "omitted": omitted}
 

@@ -20,8 +20,9 @@ from annals.http import asgi, requests, sse
 from annals.memory import adapters
 from annals.memory.models import RememberStream
 from annals.memory.streaming.draft_table import DraftTable
-from annals.memory.streaming.reply_streams import ReplyStream
-from annals.memory.streaming.streamed_turns import ModelLimits, StreamedTurns
+from annals.memory.streaming.events import ReplyStream
+from annals.memory.streaming.live_turn import ModelLimits
+from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.memory.streaming.turn_store import LedgerTurnStore
 from annals.memory.streaming.turns import StreamRequest
 from annals.settings import settings
@@ -36,43 +37,43 @@ async def remember_stream(request: Request) -> Response:
     caller = asgi.get_caller(request).require_scope("write")
     requests.require_json(request.headers.get("content-type"))
     body = await request.body()
-    said = json_text.parse(body)
-    asked = StreamRequest(
+    payload = json_text.parse(body)
+    stream_request = StreamRequest(
         caller=caller,
-        turn=await run_sync(_turn, said),
-        question=said["userMessage"],
+        turn=await run_sync(_read_turn, payload),
+        unmasked_message=payload["userMessage"],
         idempotent=requests.idempotent_request(
             caller, "remember-stream", request.headers.get("idempotency-key"), request.url.path, body
         ),
         request_id=asgi.request_id(request),
     )
-    told = await request.app.state.turns.begin(asked)
-    replayed = {"Idempotent-Replayed": "true"} if told.is_repeated else {}
-    return sse.UnbrokenStream(_frames(told), headers={**sse.HEADERS, **replayed})
+    stream = await request.app.state.turns.begin(stream_request)
+    replayed = {"Idempotent-Replayed": "true"} if stream.is_repeated else {}
+    return sse.UnbrokenStream(_frames(stream), headers={**sse.HEADERS, **replayed})
 
 
 async def follow_stream(request: Request) -> Response:
-    """Stream the rest of a reply, from the delta behind Last-Event-ID on."""
+    """Stream the rest of a reply, from the delta after Last-Event-ID on."""
     caller = asgi.get_caller(request).require_scope("read")
-    after = _after(request.headers.get("last-event-id"))
+    after = _read_last_event_id(request.headers.get("last-event-id"))
     stream_id = str(request.path_params["streamId"])
-    told = await request.app.state.turns.follow(caller, stream_id, after, asgi.request_id(request))
-    return StreamingResponse(_frames(told), media_type=sse.CONTENT_TYPE, headers=sse.HEADERS)
+    stream = await request.app.state.turns.follow(caller, stream_id, after, asgi.request_id(request))
+    return StreamingResponse(_frames(stream), media_type=sse.CONTENT_TYPE, headers=sse.HEADERS)
 
 
-async def _frames(told: ReplyStream) -> AsyncIterator[bytes]:
-    async for event in told.events(idle_s=KEEP_ALIVE_S):
+async def _frames(stream: ReplyStream) -> AsyncIterator[bytes]:
+    async for event in stream.events(idle_s=KEEP_ALIVE_S):
         yield sse.frame(event.name, event.data, event.number) if event else sse.KEEP_ALIVE
 
 
-def _turn(said: Any) -> RememberStream:
+def _read_turn(payload: Any) -> RememberStream:
     try:
-        return RememberStream.model_validate(said)
+        return RememberStream.model_validate(payload)
     except ValidationError as error:
         raise problems.from_validation(error.errors()) from None
 
 
-def _after(last_event_id: str | None) -> int | None:
+def _read_last_event_id(last_event_id: str | None) -> int | None:
     """The number of the last delta that a client has; None for one that has nothing."""
     if not last_event_id:
         return None

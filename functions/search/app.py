@@ -1,4 +1,4 @@
-"""Search the memories, and the conversations by what was said in them."""
+"""Search memories, recall for a prompt, and search conversations by their messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ handler = app.handler
 
 @app.post("/v1/memory/search", tags=["Memory"])
 def search(body: Search) -> Hits:
-    """Find memories by meaning and by word. ``omitted`` is how many hits the answer has no room for, the last ones."""
+    """Find memories by meaning and by word. ``omitted`` is how many hits, the last ones, the answer has no room for."""
     caller = app.caller.require_scope("read")
     items, left_out = fitting_counted(search_memories(caller, body))
     return {"items": items, **left_out}  # type: ignore[typeddict-item]

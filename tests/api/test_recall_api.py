@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from annals.errors import SearchUnavailable
 from annals.memory import adapters
-from annals.memory.recall.recalling import fit_to_budget
+from annals.memory.recall.recall_text import fit_to_budget
 from annals.quoting import to_one_line
 from annals.tokens import estimate
 from tests.support.api import Api

@@ -1,4 +1,4 @@
-"""Turns and drafts in memory, and a chat model that says what it is told to, for tests of the streaming core."""
+"""Turns and drafts in memory, and a chat model that follows a script, for tests of the streaming core."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ CALLER = Caller("t", "key", frozenset({"read", "write"}))
 
 def request(message: str = "Where is my cat?", key: str | None = None, **more: object) -> StreamRequest:
     """A turn to be streamed, with an Idempotency-Key or without."""
-    said = {"memorySpaceId": "s", "conversationId": "c", "userId": "u", "userMessage": message, **more}
+    payload = {"memorySpaceId": "s", "conversationId": "c", "userId": "u", "userMessage": message, **more}
     idempotent = IdempotentRequest.of("t", "remember-stream", key, message.encode()) if key else None
-    return StreamRequest(CALLER, RememberStream.model_validate(said), idempotent, request_id="req-1")
+    return StreamRequest(CALLER, RememberStream.model_validate(payload), idempotent, request_id="req-1")
 
 
 @dataclass
@@ -37,57 +37,58 @@ class MemoryTurnStore:
     recalled: RecalledContext = field(default_factory=RecalledContext)
     refuse: dict[str, Exception] = field(default_factory=dict)
     conversations: dict[str, list[dict]] = field(default_factory=dict)
-    begun: dict[str, StartedTurn] = field(default_factory=dict)
+    started: dict[str, StartedTurn] = field(default_factory=dict)
     replies: dict[IdempotentRequest, StoredReply] = field(default_factory=dict)
-    kept: list[Mapping[str, Any] | None] = field(default_factory=list)
+    fact_inputs: list[Mapping[str, Any] | None] = field(default_factory=list)
     lock: Any = field(default_factory=Lock)
 
     def begin(self, request: StreamRequest) -> StartedTurn:
         self._maybe_refuse("begin")
         with self.lock:
             key = request.idempotent.key if request.idempotent else None
-            if key in self.begun:
-                earlier = self.begun[key]
+            if key in self.started:
+                earlier = self.started[key]
                 return replace(earlier, draft=replace(earlier.draft, owner=new_owner()), is_repeated=True)
-            begun = self._begin(request)
-            return self.begun.setdefault(key, begun) if key else begun
+            started = self._begin(request)
+            return self.started.setdefault(key, started) if key else started
 
     def _begin(self, request: StreamRequest) -> StartedTurn:
         conversation_id = request.turn.conversation_id or "conv-new"
         message = self._append(conversation_id, "user", request.turn.user_message)
         stream_id = f"stream-{secrets.token_hex(12)}"
-        once = IdempotentRequest.of("t", "reply", stream_id)
+        reply_request = IdempotentRequest.of("t", "reply", stream_id)
         on_failure = request.turn.on_failure
         return StartedTurn(
-            Draft("t", stream_id, conversation_id, "s", message["seq"], on_failure, {}, once, new_owner()), message
+            Draft("t", stream_id, conversation_id, "s", message["seq"], on_failure, {}, reply_request, new_owner()),
+            message,
         )
 
-    def message(self, draft: Draft) -> Mapping[str, Any]:
-        self._maybe_refuse("message")
+    def get_user_message(self, draft: Draft) -> Mapping[str, Any]:
+        self._maybe_refuse("get_user_message")
         return self.conversations[draft.conversation_id][draft.seq - 1]
 
-    def recall(self, request: StreamRequest, begun: StartedTurn) -> RecalledContext:
+    def recall(self, request: StreamRequest, started: StartedTurn) -> RecalledContext:
         self._maybe_refuse("recall")
         return self.recalled
 
     def commit(self, draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
         self._maybe_refuse("commit")
         with self.lock:
-            if draft.once not in self.replies:
+            if draft.reply_request not in self.replies:
                 status = {"status": "incomplete"} if incomplete else {}
                 message = self._append(draft.conversation_id, "assistant", text, **status)
                 turn = remembered(draft.conversation_id, [f"msg-{draft.seq:03d}", message["messageId"]])
-                self.replies[draft.once] = StoredReply(text, incomplete, turn)
-            return self.replies[draft.once]
+                self.replies[draft.reply_request] = StoredReply(text, incomplete, turn)
+            return self.replies[draft.reply_request]
 
     def store_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
         self._maybe_refuse("store_facts")
-        self.kept.append(draft.turn)
+        self.fact_inputs.append(draft.fact_input)
         return reply
 
     def find_reply(self, draft: Draft) -> StoredReply | None:
         self._maybe_refuse("find_reply")
-        return self.replies.get(draft.once)
+        return self.replies.get(draft.reply_request)
 
     def _append(self, conversation_id: str, role: str, content: str, **more: str) -> dict:
         messages = self.conversations.setdefault(conversation_id, [])
@@ -99,17 +100,17 @@ class MemoryTurnStore:
         if method in self.refuse:
             raise self.refuse[method]
 
-    def said(self, conversation_id: str = "c") -> list[tuple[str, str]]:
+    def contents(self, conversation_id: str = "c") -> list[tuple[str, str]]:
         """Role and content of all messages."""
         return [(message["role"], message["content"]) for message in self.conversations.get(conversation_id, [])]
 
 
 @dataclass
-class TurnFacts:
+class StoredDraft:
     """One draft in memory."""
 
     draft: Draft
-    until: int
+    alive_until: int
     context: Mapping[str, Any] | None = None
     batches: list[DeltaBatch] = field(default_factory=list)
     end: DraftEnd | None = None
@@ -121,73 +122,73 @@ class MemoryDrafts:
 
     lease_s: float = 20.0
     fails: bool = False
-    kept: dict[str, TurnFacts] = field(default_factory=dict)
+    stored: dict[str, StoredDraft] = field(default_factory=dict)
     written: Any = field(default_factory=lambda: count(1))
     lock: Any = field(default_factory=Lock)
 
     def claim(self, draft: Draft, instead_of: str | None = None) -> bool:
         with self.lock:
-            kept = self.kept.get(draft.stream_id)
-            if kept and kept.draft.owner != instead_of:
+            stored = self.stored.get(draft.stream_id)
+            if stored and stored.draft.owner != instead_of:
                 return False
-            self.kept[draft.stream_id] = TurnFacts(draft, self._until())
+            self.stored[draft.stream_id] = StoredDraft(draft, self._lease_end())
             return True
 
-    def pulse(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
-        if kept := self._own(draft):
-            kept.context, kept.until = context, self._until()
+    def heartbeat(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
+        if stored := self._find_own(draft):
+            stored.context, stored.alive_until = context, self._lease_end()
 
     def add(self, draft: Draft, batch: DeltaBatch) -> None:
         if self.fails:
             raise OSError("no drafts today")
-        if kept := self._own(draft):
+        if stored := self._find_own(draft):
             next(self.written)
-            kept.batches.append(batch)
-            kept.until = self._until()
+            stored.batches.append(batch)
+            stored.alive_until = self._lease_end()
 
     def end(self, draft: Draft, end: DraftEnd) -> None:
-        if kept := self._own(draft):
-            kept.end = kept.end or end
+        if stored := self._find_own(draft):
+            stored.end = stored.end or end
 
-    def read(self, tenant: str, stream_id: str, first: int = 1) -> DraftSnapshot | None:
-        kept = self.kept.get(stream_id)
-        if kept is None or tenant != kept.draft.tenant:
+    def find(self, tenant: str, stream_id: str, first: int = 1) -> DraftSnapshot | None:
+        stored = self.stored.get(stream_id)
+        if stored is None or tenant != stored.draft.tenant:
             return None
-        batches = [batch for batch in kept.batches if batch.number >= first]
-        return DraftSnapshot(kept.draft, kept.context, batches, kept.end, kept.until)
+        batches = [batch for batch in stored.batches if batch.number >= first]
+        return DraftSnapshot(stored.draft, stored.context, batches, stored.end, stored.alive_until)
 
-    def with_turn(self, draft: Draft) -> Draft:
-        kept = self.kept.get(draft.stream_id)
-        return kept.draft if kept else draft
+    def with_fact_input(self, draft: Draft) -> Draft:
+        stored = self.stored.get(draft.stream_id)
+        return stored.draft if stored else draft
 
-    def _own(self, draft: Draft) -> TurnFacts | None:
-        kept = self.kept.get(draft.stream_id)
-        return kept if kept and kept.draft.owner == draft.owner else None
+    def _find_own(self, draft: Draft) -> StoredDraft | None:
+        stored = self.stored.get(draft.stream_id)
+        return stored if stored and stored.draft.owner == draft.owner else None
 
-    def _until(self) -> int:
+    def _lease_end(self) -> int:
         return now_ms() + round(self.lease_s * 1000)
 
 
 def remembered(conversation_id: str, message_ids: list[str]) -> Remembered:
-    """What a store says of a turn."""
+    """What a store answers of a turn."""
     conversation = {"conversationId": conversation_id, "messageIds": message_ids, "messageCount": len(message_ids)}
     return {"conversation": conversation, "memories": [], "facts": []}
 
 
 class ScriptedModel:
-    """Says its script: texts, pauses in seconds, asyncio events to wait for, an exception to raise, an end."""
+    """Streams its script: texts, pauses in seconds, asyncio events to wait for, an exception to raise, an end."""
 
     model = "scripted"
 
     def __init__(self, *script: str | float | asyncio.Event | Exception | Finished) -> None:
         self.script = script
-        self.asked: list[tuple[list[ChatMessage], str | None, str | None]] = []
-        self.said: list[str] = []
+        self.requests: list[tuple[list[ChatMessage], str | None, str | None]] = []
+        self.sent: list[str] = []
 
     async def stream(
         self, messages: Sequence[ChatMessage], *, instructions: str | None = None, model: str | None = None
     ) -> Pieces:
-        self.asked.append((list(messages), instructions, model))
+        self.requests.append((list(messages), instructions, model))
         for part in self.script:
             if isinstance(part, float):
                 await asyncio.sleep(part)
@@ -197,7 +198,7 @@ class ScriptedModel:
                 raise part
             else:
                 if isinstance(part, str):
-                    self.said.append(part)
+                    self.sent.append(part)
                 yield part
 
 

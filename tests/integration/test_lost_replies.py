@@ -244,11 +244,11 @@ def test_a_stream_is_claimed_by_whoever_lost_the_reply_to_the_claim(draft: Draft
 
 
 def test_a_stream_is_taken_over_by_whoever_lost_the_reply_to_the_claim(draft: Draft) -> None:
-    former, later = draft, draft.taken_over(3)
+    former, later = draft, draft.with_new_owner(3)
     assert DraftTable().claim(former)
     with faults.on("PutItem", faults.go_through, faults.lose_reply):
         assert DraftTable().claim(later, former.owner)
-    assert not DraftTable().claim(former.taken_over(5), former.owner)
+    assert not DraftTable().claim(former.with_new_owner(5), former.owner)
 
 
 def test_a_streamed_turn_is_told_by_its_own_request_whatever_reply_is_lost(stream: Streams, api: Api) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from annals.errors import MemorySpaceMismatch
-from annals.memory.streaming.streamed_turns import ModelLimits, StreamedTurns
+from annals.memory.streaming.live_turn import ModelLimits
+from annals.memory.streaming.streamed_turns import StreamedTurns
 from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel
 from tests.fakes.uvicorn_server import Connection, Told, serving_app
 from tests.support.stack import function
@@ -78,7 +79,7 @@ def test_the_first_delta_is_on_the_socket_before_the_model_has_said_its_last():
         coming = post().events()
         told = [next(coming) for _ in range(3)]
         assert told[-1].data == {"text": "first"}
-        assert model.said == ["first"]
+        assert model.sent == ["first"]
         told += coming
     at = {event.data.get("text", event.name): event.at for event in told}
     assert at["last"] - at["first"] > 0.4
@@ -95,7 +96,7 @@ def test_the_users_message_can_be_read_before_the_first_delta_is_sent():
     with serving(store, ScriptedModel(0.3, "word", END)) as post:
         coming = post().events()
         assert next(coming).name == "start"
-        assert store.said() == [("user", TURN["userMessage"])]
+        assert store.contents() == [("user", TURN["userMessage"])]
         assert [event.name for event in coming] == ["context", "delta", "result"]
 
 
@@ -114,9 +115,9 @@ def test_a_client_that_goes_away_does_not_keep_the_turn_from_being_stored():
         coming = connection.events()
         assert [next(coming).name for _ in range(3)] == ["start", "context", "delta"]
         connection.leave()
-        assert len(store.said()) == 1
-        wait_for(lambda: len(store.said()) == 2)
-    assert store.said()[1] == ("assistant", "one two three")
+        assert len(store.contents()) == 1
+        wait_for(lambda: len(store.contents()) == 2)
+    assert store.contents()[1] == ("assistant", "one two three")
 
 
 def test_a_server_that_stops_stores_the_turn_first():
@@ -125,7 +126,7 @@ def test_a_server_that_stops_stores_the_turn_first():
         connection = post()
         next(connection.events())
         connection.leave()
-    assert store.said()[1:] == [("assistant", "one two")]
+    assert store.contents()[1:] == [("assistant", "one two")]
 
 
 def test_a_failing_model_ends_the_stream_with_problem_details():
@@ -136,7 +137,7 @@ def test_a_failing_model_ends_the_stream_with_problem_details():
     assert [event.name for event in told] == ["start", "context", "delta", "error"]
     assert {"type", "title", "status", "code", "detail", "requestId", "stored"} == problem.keys()
     assert (problem["status"], problem["code"], problem["requestId"]) == (502, "STREAM_FAILED", "req-7")
-    assert len(store.said()) == 2
+    assert len(store.contents()) == 2
 
 
 def test_silence_is_filled_with_comments(monkeypatch: pytest.MonkeyPatch):

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from annals.memory.facts.extraction import ModelExtractor, TurnLine
-from annals.memory.recall.recalling import fit_to_budget
-from annals.memory.streaming.prompt import RecalledContext, prompt, tokens_of
+from annals.memory.recall.recall_text import fit_to_budget
+from annals.memory.streaming.prompt import RecalledContext, build_prompt, tokens_of
 from annals.memory.summarizers import ModelSummarizer
 from annals.providers.chat import ChatMessage
 from annals.quoting import FACTS_HEADING, MAX_NAME_CHARS, MEMORIES_HEADING, display_name, quote_lines, to_one_line
@@ -59,7 +59,7 @@ def test_a_context_has_a_line_for_each_memory_and_no_heading_but_its_own(found: 
 
 @given(st.lists(messages, max_size=6), st.none() | st.just("Be brief."))
 def test_a_prompt_has_no_heading_and_no_name_but_its_own(history: list[Any], instructions: str | None) -> None:
-    shown = prompt(instructions, RecalledContext("", history=history), FORGED[0])
+    shown = build_prompt(instructions, RecalledContext("", history=history), FORGED[0])
 
     said = [message for message in history if message["content"].strip()]
     own = [message for message in said if message["role"] != "system"]
@@ -130,7 +130,7 @@ def test_four_named_speakers_reach_the_model_by_name() -> None:
         {"role": "user", "content": "Fine."},
     ]
 
-    assert [message.content for message in prompt(None, RecalledContext("", history=history), "?").messages] == [
+    assert [message.content for message in build_prompt(None, RecalledContext("", history=history), "?").messages] == [
         "[Ada]\nWho pays?",
         "[Ben]\nNot me.",
         "[Planner]\nCem does.",
@@ -143,7 +143,7 @@ def test_four_named_speakers_reach_the_model_by_name() -> None:
 
 @given(messages)
 def test_a_message_counts_what_it_takes_in_the_prompt(message: Any) -> None:
-    shown = prompt(None, RecalledContext("", history=[message]), "?")
+    shown = build_prompt(None, RecalledContext("", history=[message]), "?")
 
     sent = [
         *(message.content for message in shown.messages[:-1]),

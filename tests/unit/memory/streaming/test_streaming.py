@@ -8,24 +8,28 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from annals.errors import ConversationErased, ConversationSealed, EntryTooLarge, MemorySpaceMismatch
-from annals.memory.streaming.prompt import RecalledContext, prompt
-from annals.memory.streaming.streamed_turns import ModelLimits, StreamedTurns
-from annals.memory.streaming.turns import Event, StreamRequest
+from annals.memory.streaming.events import ReplyEvent
+from annals.memory.streaming.live_turn import ModelLimits
+from annals.memory.streaming.prompt import RecalledContext, build_prompt
+from annals.memory.streaming.streamed_turns import StreamedTurns
+from annals.memory.streaming.turns import StreamRequest
 from annals.providers.chat import ChatMessage, Finished
 from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
 
 
-def follow(store: MemoryTurnStore, model: ScriptedModel, asked: StreamRequest, **limits: float) -> list[Event]:
+def follow(
+    store: MemoryTurnStore, model: ScriptedModel, stream_request: StreamRequest, **limits: float
+) -> list[ReplyEvent]:
     """All events of a turn."""
 
-    async def following() -> list[Event]:
-        turn = await StreamedTurns(store, MemoryDrafts(), model, ModelLimits(**limits)).begin(asked)
+    async def following() -> list[ReplyEvent]:
+        turn = await StreamedTurns(store, MemoryDrafts(), model, ModelLimits(**limits)).begin(stream_request)
         return [event async for event in turn.events(idle_s=9) if event]
 
     return asyncio.run(following())
 
 
-def names(events: list[Event]) -> str:
+def names(events: list[ReplyEvent]) -> str:
     return " ".join(event.name for event in events)
 
 
@@ -47,7 +51,7 @@ def test_a_turn_is_told_in_order_and_stored_whole():
     assert result["conversation"]["messageIds"] == ["msg-001", "msg-002"]
     assert result["usage"] == {"inputTokens": 5, "outputTokens": 2}
     assert result["finishReason"] == "stop"
-    assert store.said() == [("user", "Where is my cat?"), ("assistant", "On the roof 👩‍🚀")]
+    assert store.contents() == [("user", "Where is my cat?"), ("assistant", "On the roof 👩‍🚀")]
 
 
 def test_the_users_message_is_stored_before_the_model_is_asked_and_the_reply_after_its_end():
@@ -55,15 +59,15 @@ def test_the_users_message_is_stored_before_the_model_is_asked_and_the_reply_aft
         store, may_end = MemoryTurnStore(), asyncio.Event()
         model = ScriptedModel("word", may_end, END)
         turn = await StreamedTurns(store, MemoryDrafts(), model).begin(request())
-        assert store.said() == [("user", "Where is my cat?")]
-        assert model.asked == []
+        assert store.contents() == [("user", "Where is my cat?")]
+        assert model.requests == []
         events = turn.events(idle_s=9)
-        told = [await anext(events) for _ in range(3)]
-        assert names(told) == "start context delta"
-        assert len(store.said()) == 1
+        received = [await anext(events) for _ in range(3)]
+        assert names(received) == "start context delta"
+        assert len(store.contents()) == 1
         may_end.set()
         assert names([event async for event in events]) == "result"
-        assert len(store.said()) == 2
+        assert len(store.contents()) == 2
 
     run(test)
 
@@ -72,7 +76,7 @@ def test_what_begin_refuses_reaches_the_caller_and_no_model_is_asked():
     model = ScriptedModel("word", END)
     with pytest.raises(MemorySpaceMismatch):
         follow(MemoryTurnStore(refuse={"begin": MemorySpaceMismatch("c")}), model, request())
-    assert model.asked == []
+    assert model.requests == []
 
 
 def test_the_model_gets_instructions_then_context_then_history_and_last_the_users_message_unchanged():
@@ -87,7 +91,7 @@ def test_the_model_gets_instructions_then_context_then_history_and_last_the_user
     model = ScriptedModel("x", END)
     store = MemoryTurnStore(recalled=RecalledContext("- Momo is a cat", history=history))
     follow(store, model, request(" Where?\n", instructions="Be brief.", model="big"))
-    messages, instructions, name = model.asked[0]
+    messages, instructions, name = model.requests[0]
     assert instructions == "Be brief.\n\n- Momo is a cat\n\nSummary: they met."
     assert [(message.role, message.content) for message in messages] == [
         ("user", "Hi"),
@@ -99,8 +103,8 @@ def test_the_model_gets_instructions_then_context_then_history_and_last_the_user
 
 
 def test_without_anything_to_say_first_there_are_no_instructions():
-    assert prompt(" ", RecalledContext(), "hi").instructions is None
-    assert prompt(None, RecalledContext(), "hi").messages == [ChatMessage("user", "hi")]
+    assert build_prompt(" ", RecalledContext(), "hi").instructions is None
+    assert build_prompt(None, RecalledContext(), "hi").messages == [ChatMessage("user", "hi")]
 
 
 @pytest.mark.parametrize("script", [[END], ["", END], ["  ", "\n", END], [Finished("content_filter")], []])
@@ -111,7 +115,7 @@ def test_an_empty_reply_is_an_error_and_the_users_message_is_kept(script: list):
     assert (events[-1].name, problem["status"], problem["code"]) == ("error", 502, "STREAM_EMPTY")
     assert problem["stored"] == {"conversationId": "c", "messageIds": ["msg-001"]}
     assert problem["requestId"] == "req-1"
-    assert store.said() == [("user", "Where is my cat?")]
+    assert store.contents() == [("user", "Where is my cat?")]
 
 
 def test_a_reply_that_breaks_off_is_kept_as_incomplete():
@@ -134,7 +138,7 @@ def test_a_reply_that_breaks_off_is_not_kept_where_nobody_wants_it_or_there_is_n
     events = follow(store, ScriptedModel(*script), request(onFailure=on_failure))
     assert events[-1].data["code"] == "STREAM_FAILED"
     assert events[-1].data["stored"]["messageIds"] == ["msg-001"]
-    assert store.said() == [("user", "Where is my cat?")]
+    assert store.contents() == [("user", "Where is my cat?")]
 
 
 @pytest.mark.parametrize("reason", ["content_filter", "content_filtered"])
@@ -158,7 +162,7 @@ def test_a_model_that_never_ends_is_cut_off_at_what_an_entry_holds():
     assert (problem["status"], problem["code"]) == (413, "ENTRY_TOO_LARGE")
     assert problem["stored"]["messageIds"] == ["msg-001", "msg-002"]
     assert store.conversations["c"][1]["status"] == "incomplete"
-    assert len(model.said) == 8
+    assert len(model.sent) == 8
 
 
 def test_a_whole_reply_that_no_entry_holds_is_kept_as_incomplete():
@@ -171,7 +175,7 @@ def test_a_whole_reply_that_no_entry_holds_is_kept_as_incomplete():
     store = SmallStore()
     problem = follow(store, ScriptedModel("On the roof", END), request())[-1].data
     assert (problem["code"], problem["stored"]["messageIds"]) == ("ENTRY_TOO_LARGE", ["msg-001", "msg-002"])
-    assert store.said()[1] == ("assistant", "On ")
+    assert store.contents()[1] == ("assistant", "On ")
 
 
 def test_a_piece_of_any_length_is_told_in_deltas_that_a_draft_can_hold():
@@ -217,7 +221,7 @@ def test_nobody_following_does_not_keep_a_turn_from_being_stored():
         await anext(events)
         await events.aclose()
         await turns.finish(patience_s=5)
-        assert store.said()[-1] == ("assistant", "one two")
+        assert store.contents()[-1] == ("assistant", "one two")
 
     run(test)
 
@@ -231,7 +235,7 @@ def test_at_shutdown_a_model_that_takes_too_long_is_cut_short(on_failure: str, k
         await turns.finish(patience_s=0.05)
         events = [event async for event in turn.events(idle_s=9)]
         assert "stopped" in events[-1].data["detail"]
-        assert len(store.said()) == kept
+        assert len(store.contents()) == kept
 
     run(test)
 
@@ -262,11 +266,11 @@ def test_many_may_follow_a_turn_and_each_is_told_everything():
             MemoryTurnStore(), MemoryDrafts(), ScriptedModel("a", 0.01, "b", 0.01, "c", END)
         ).begin(request())
 
-        async def told() -> list[Event | None]:
+        async def received() -> list[ReplyEvent | None]:
             return [event async for event in turn.events(idle_s=9)]
 
-        first, second = await asyncio.gather(told(), told())
-        assert first == second == await told()
+        first, second = await asyncio.gather(received(), received())
+        assert first == second == await received()
         assert len(first) == 6
 
     run(test)
@@ -278,6 +282,6 @@ def test_two_turns_into_one_conversation_leave_four_messages():
         turns = StreamedTurns(store, MemoryDrafts(), ScriptedModel("a", 0.01, "b", END))
         await asyncio.gather(turns.begin(request("one")), turns.begin(request("two")))
         await turns.finish(patience_s=5)
-        assert sorted(content for _, content in store.said()) == ["ab", "ab", "one", "two"]
+        assert sorted(content for _, content in store.contents()) == ["ab", "ab", "one", "two"]
 
     run(test)

@@ -11,8 +11,8 @@ import pytest
 from annals.errors import ConversationErased, ConversationSealed, StreamNotFound
 from annals.memory.streaming import reply_streams
 from annals.memory.streaming.drafts import DeltaBatch, DraftEnd
+from annals.memory.streaming.events import ReplyEvent, ReplyStream
 from annals.memory.streaming.streamed_turns import StreamedTurns
-from annals.memory.streaming.turns import Event
 from annals.providers.chat import Finished
 from tests.fakes.turns import BROKEN, CALLER, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
 
@@ -28,38 +28,38 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(test())
 
 
-async def events(told: reply_streams.ReplyStream) -> list[Event]:
-    return [event async for event in told.events(idle_s=9) if event]
+async def events(stream: ReplyStream) -> list[ReplyEvent]:
+    return [event async for event in stream.events(idle_s=9) if event]
 
 
-def names(told: list[Event]) -> str:
-    return " ".join(event.name for event in told)
+def names(received: list[ReplyEvent]) -> str:
+    return " ".join(event.name for event in received)
 
 
-def text_of(told: list[Event]) -> str:
-    return "".join(event.data["text"] for event in told if event.name == "delta")
+def text_of(received: list[ReplyEvent]) -> str:
+    return "".join(event.data["text"] for event in received if event.name == "delta")
 
 
 def dead(store: MemoryTurnStore, drafts: MemoryDrafts, *texts: str, **more: object) -> str:
     """A stream with key ``k`` whose process died after these deltas; its id."""
-    begun = store.begin(request(key="k", **more))
-    drafts.claim(begun.draft)
-    drafts.pulse(begun.draft, {"memoryIds": ["mem:1"]})
+    started = store.begin(request(key="k", **more))
+    drafts.claim(started.draft)
+    drafts.heartbeat(started.draft, {"memoryIds": ["mem:1"]})
     for number, text in enumerate(texts, 1):
-        drafts.add(begun.draft, DeltaBatch(number, [text]))
-    drafts.kept[begun.draft.stream_id].until = 0
-    return begun.draft.stream_id
+        drafts.add(started.draft, DeltaBatch(number, [text]))
+    drafts.stored[started.draft.stream_id].alive_until = 0
+    return started.draft.stream_id
 
 
 def test_of_ten_at_once_one_asks_the_model_and_all_are_told_the_same():
     async def test() -> None:
         store, model = MemoryTurnStore(), ScriptedModel("On ", 0.3, "the ", 0.3, "roof", END)
         turns = StreamedTurns(store, MemoryDrafts(), model)
-        told = await asyncio.gather(*(turns.begin(request(key="k")) for _ in range(10)))
-        heard = await asyncio.gather(*map(events, told))
-        assert all(each == heard[0] for each in heard)
-        assert (len(model.asked), len(store.said())) == (1, 2)
-        assert sum(not each.is_repeated for each in told) == 1
+        streams = await asyncio.gather(*(turns.begin(request(key="k")) for _ in range(10)))
+        received = await asyncio.gather(*map(events, streams))
+        assert all(each == received[0] for each in received)
+        assert (len(model.requests), len(store.contents())) == (1, 2)
+        assert sum(not each.is_repeated for each in streams) == 1
 
     run(test)
 
@@ -68,10 +68,10 @@ def test_ten_at_once_whose_model_fails_are_all_told_so_and_nobody_asks_again():
     async def test() -> None:
         model = ScriptedModel(0.3, BROKEN)
         turns = StreamedTurns(MemoryTurnStore(), MemoryDrafts(), model)
-        told = await asyncio.gather(*(turns.begin(request(key="k")) for _ in range(10)))
-        heard = await asyncio.gather(*map(events, told))
-        assert {names(each) for each in heard} == {"start context error"}
-        assert len(model.asked) == 1
+        streams = await asyncio.gather(*(turns.begin(request(key="k")) for _ in range(10)))
+        received = await asyncio.gather(*map(events, streams))
+        assert {names(each) for each in received} == {"start context error"}
+        assert len(model.requests) == 1
 
     run(test)
 
@@ -86,9 +86,9 @@ def test_a_request_sent_again_asks_the_model_again_only_where_no_reply_is_stored
         turns = StreamedTurns(store, MemoryDrafts(), model)
         first = await events(await turns.begin(request(key="k")))
         second = await events(await turns.begin(request(key="k")))
-        assert len(model.asked) == again
+        assert len(model.requests) == again
         assert names(second) == names(first)
-        assert [content for role, content in store.said() if role == "user"] == ["Where is my cat?"]
+        assert [content for role, content in store.contents() if role == "user"] == ["Where is my cat?"]
 
     run(test)
 
@@ -98,11 +98,15 @@ def test_a_request_sent_again_later_is_told_the_reply_in_one_piece():
         drafts, model = MemoryDrafts(), ScriptedModel("On ", "the roof", END)
         turns = StreamedTurns(MemoryTurnStore(), drafts, model)
         await events(await turns.begin(request(key="k")))
-        drafts.kept.clear()
-        told = await turns.begin(request(key="k"))
-        heard = await events(told)
-        assert (names(heard), text_of(heard), told.is_repeated) == ("start context delta result", "On the roof", True)
-        assert len(model.asked) == 1
+        drafts.stored.clear()
+        stream = await turns.begin(request(key="k"))
+        received = await events(stream)
+        assert (names(received), text_of(received), stream.is_repeated) == (
+            "start context delta result",
+            "On the roof",
+            True,
+        )
+        assert len(model.requests) == 1
 
     run(test)
 
@@ -112,10 +116,10 @@ def test_a_request_sent_again_later_whose_reply_broke_off_is_told_so():
         drafts, model = MemoryDrafts(), ScriptedModel("On ", BROKEN)
         turns = StreamedTurns(MemoryTurnStore(), drafts, model)
         await events(await turns.begin(request(key="k")))
-        drafts.kept.clear()
-        heard = await events(await turns.begin(request(key="k")))
-        assert names(heard) == "start context delta error"
-        assert heard[-1].data["stored"]["messageIds"] == ["msg-001", "msg-002"]
+        drafts.stored.clear()
+        received = await events(await turns.begin(request(key="k")))
+        assert names(received) == "start context delta error"
+        assert received[-1].data["stored"]["messageIds"] == ["msg-001", "msg-002"]
 
     run(test)
 
@@ -137,9 +141,9 @@ def test_a_follower_is_told_what_it_does_not_have():
 def test_a_stranger_finds_no_stream(other):
     async def test() -> None:
         turns = StreamedTurns(MemoryTurnStore(), MemoryDrafts(), ScriptedModel("a", END))
-        told = await events(await turns.begin(request(key="k")))
+        received = await events(await turns.begin(request(key="k")))
         with pytest.raises(StreamNotFound):
-            await turns.follow(other, told[0].data["streamId"], None, "r")
+            await turns.follow(other, received[0].data["streamId"], None, "r")
 
     run(test)
 
@@ -147,11 +151,11 @@ def test_a_stranger_finds_no_stream(other):
 def test_a_follower_that_waits_is_told_none():
     async def test() -> None:
         turns = StreamedTurns(MemoryTurnStore(), MemoryDrafts(), ScriptedModel(0.3, "a", END))
-        told = await turns.begin(request(key="k"))
+        stream = await turns.begin(request(key="k"))
         again = await turns.begin(request(key="k"))
-        heard = [event async for event in again.events(idle_s=0.05)]
-        assert heard.count(None) >= 3
-        await events(told)
+        received = [event async for event in again.events(idle_s=0.05)]
+        assert received.count(None) >= 3
+        await events(stream)
 
     run(test)
 
@@ -161,15 +165,15 @@ def test_what_the_dead_said_is_kept_as_incomplete_or_said_anew(on_failure: str, 
     async def test() -> None:
         store, drafts, model = MemoryTurnStore(), MemoryDrafts(), ScriptedModel("On the roof", END)
         dead(store, drafts, "On ", onFailure=on_failure)
-        heard = await events(await StreamedTurns(store, drafts, model).begin(request(key="k", onFailure=on_failure)))
-        assert len(model.asked) == asked
+        received = await events(await StreamedTurns(store, drafts, model).begin(request(key="k", onFailure=on_failure)))
+        assert len(model.requests) == asked
         if asked:
-            assert names(heard) == "start context delta start context delta result"
-            assert [event.number for event in heard if event.number] == [1, 2]
-            assert store.said()[1] == ("assistant", "On the roof")
+            assert names(received) == "start context delta start context delta result"
+            assert [event.number for event in received if event.number] == [1, 2]
+            assert store.contents()[1] == ("assistant", "On the roof")
         else:
-            assert names(heard) == "start context delta error"
-            assert heard[-1].data["stored"]["messageIds"] == ["msg-001", "msg-002"]
+            assert names(received) == "start context delta error"
+            assert received[-1].data["stored"]["messageIds"] == ["msg-001", "msg-002"]
             assert store.conversations["c"][1]["status"] == "incomplete"
 
     run(test)
@@ -180,10 +184,12 @@ def test_where_the_dead_said_nothing_the_model_is_asked_once_however_many_come()
         store, drafts, model = MemoryTurnStore(), MemoryDrafts(), ScriptedModel("On ", 0.3, "the roof", END)
         dead(store, drafts)
         turns = StreamedTurns(store, drafts, model)
-        told = await asyncio.gather(*(turns.begin(request(key="k")) for _ in range(5)))
-        heard = await asyncio.gather(*map(events, told))
-        assert len(model.asked) == 1
-        assert {(each[0].name, text_of(each), each[-1].name) for each in heard} == {("start", "On the roof", "result")}
+        streams = await asyncio.gather(*(turns.begin(request(key="k")) for _ in range(5)))
+        received = await asyncio.gather(*map(events, streams))
+        assert len(model.requests) == 1
+        assert {(each[0].name, text_of(each), each[-1].name) for each in received} == {
+            ("start", "On the roof", "result")
+        }
 
     run(test)
 
@@ -192,10 +198,10 @@ def test_a_reply_that_the_dead_stored_with_their_last_breath_is_told_whole():
     async def test() -> None:
         store, drafts, model = MemoryTurnStore(), MemoryDrafts(), ScriptedModel()
         stream_id = dead(store, drafts, "On ")
-        store.commit(drafts.kept[stream_id].draft, "On the roof", incomplete=False)
-        heard = await events(await StreamedTurns(store, drafts, model).follow(CALLER, stream_id, None, "r"))
-        assert (names(heard), text_of(heard)) == ("start context delta delta result", "On the roof")
-        assert heard[-1].data["fullResponse"] == "On the roof"
+        store.commit(drafts.stored[stream_id].draft, "On the roof", incomplete=False)
+        received = await events(await StreamedTurns(store, drafts, model).follow(CALLER, stream_id, None, "r"))
+        assert (names(received), text_of(received)) == ("start context delta delta result", "On the roof")
+        assert received[-1].data["fullResponse"] == "On the roof"
 
     run(test)
 
@@ -204,10 +210,12 @@ def test_who_follows_a_dead_stream_of_which_nothing_came_is_told_so():
     async def test() -> None:
         store, drafts = MemoryTurnStore(), MemoryDrafts()
         stream_id = dead(store, drafts, " ")
-        heard = await events(await StreamedTurns(store, drafts, ScriptedModel()).follow(CALLER, stream_id, None, "r"))
-        assert (names(heard), heard[-1].data["code"]) == ("start context delta error", "STREAM_FAILED")
-        assert heard[-1].data["stored"]["messageIds"] == ["msg-001"]
-        assert len(store.said()) == 1
+        received = await events(
+            await StreamedTurns(store, drafts, ScriptedModel()).follow(CALLER, stream_id, None, "r")
+        )
+        assert (names(received), received[-1].data["code"]) == ("start context delta error", "STREAM_FAILED")
+        assert received[-1].data["stored"]["messageIds"] == ["msg-001"]
+        assert len(store.contents()) == 1
 
     run(test)
 
@@ -217,8 +225,10 @@ def test_what_the_dead_said_of_a_conversation_that_takes_no_more_is_not_kept(ref
     async def test() -> None:
         store, drafts = MemoryTurnStore(refuse={"commit": refusal}), MemoryDrafts()
         stream_id = dead(store, drafts, "On ")
-        heard = await events(await StreamedTurns(store, drafts, ScriptedModel()).follow(CALLER, stream_id, None, "r"))
-        assert (heard[-1].data["status"], heard[-1].data["stored"]["messageIds"]) == (refusal.status, ids)
+        received = await events(
+            await StreamedTurns(store, drafts, ScriptedModel()).follow(CALLER, stream_id, None, "r")
+        )
+        assert (received[-1].data["status"], received[-1].data["stored"]["messageIds"]) == (refusal.status, ids)
 
     run(test)
 
@@ -227,16 +237,16 @@ def test_who_was_held_for_dead_stores_no_second_reply():
     async def test() -> None:
         store, drafts, may_end = MemoryTurnStore(), MemoryDrafts(), asyncio.Event()
         turns = StreamedTurns(store, drafts, ScriptedModel("On ", may_end, "the roof", END))
-        told = await turns.begin(request(key="k"))
-        start = await anext(told.events(idle_s=9))
+        stream = await turns.begin(request(key="k"))
+        start = await anext(stream.events(idle_s=9))
         await asyncio.sleep(0.4)
-        drafts.kept[start.data["streamId"]].until = 0
+        drafts.stored[start.data["streamId"]].alive_until = 0
         other = StreamedTurns(store, drafts, ScriptedModel("never said", END))
         assert names(await events(await other.begin(request(key="k")))) == "start context delta error"
         may_end.set()
-        heard = await events(told)
-        assert (heard[-1].name, "another request ended it" in heard[-1].data["detail"]) == ("error", True)
-        assert store.said() == [("user", "Where is my cat?"), ("assistant", "On ")]
+        received = await events(stream)
+        assert (received[-1].name, "another request ended it" in received[-1].data["detail"]) == ("error", True)
+        assert store.contents() == [("user", "Where is my cat?"), ("assistant", "On ")]
 
     run(test)
 
@@ -245,10 +255,10 @@ def test_a_long_silence_is_no_death():
     async def test() -> None:
         drafts, model = MemoryDrafts(lease_s=0.6), ScriptedModel("On ", 1.5, "the roof", END)
         turns = StreamedTurns(MemoryTurnStore(), drafts, model)
-        told = await turns.begin(request(key="k"))
+        stream = await turns.begin(request(key="k"))
         again = await events(await turns.begin(request(key="k")))
         assert (text_of(again), again[-1].name) == ("On the roof", "result")
-        assert again == await events(told)
+        assert again == await events(stream)
 
     run(test)
 
@@ -257,9 +267,9 @@ def test_a_draft_that_cannot_be_written_does_not_harm_the_turn(caplog: pytest.Lo
     async def test() -> None:
         store = MemoryTurnStore()
         turns = StreamedTurns(store, MemoryDrafts(fails=True), ScriptedModel("On ", 0.6, "the roof", END))
-        heard = await events(await turns.begin(request(key="k")))
-        assert (text_of(heard), heard[-1].name) == ("On the roof", "result")
-        assert store.said()[1] == ("assistant", "On the roof")
+        received = await events(await turns.begin(request(key="k")))
+        assert (text_of(received), received[-1].name) == ("On the roof", "result")
+        assert store.contents()[1] == ("assistant", "On the roof")
 
     run(test)
     assert "is behind" in caplog.text
@@ -269,8 +279,8 @@ def test_many_deltas_of_a_moment_are_written_together():
     async def test() -> None:
         drafts = MemoryDrafts()
         turns = StreamedTurns(MemoryTurnStore(), drafts, ScriptedModel(*["abcd"] * 25_000, END))
-        told = await events(await turns.begin(request(key="k")))
-        kept = drafts.kept[told[0].data["streamId"]]
+        received = await events(await turns.begin(request(key="k")))
+        kept = drafts.stored[received[0].data["streamId"]]
         assert "".join(text for batch in kept.batches for text in batch.texts) == "abcd" * 25_000
         assert len(kept.batches) < 60
         assert kept.end == DraftEnd(25_000, usage={"inputTokens": 5, "outputTokens": 2}, reason="stop")

@@ -19,7 +19,7 @@ from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search import engine
 from annals.search.protocol import Filters
 
-MATCHES = 3
+MAX_MATCHES = 3
 """How many messages of a conversation are shown."""
 
 MAX_FILTERED = 1_000
@@ -29,52 +29,52 @@ MAX_CONSISTENT = 50
 """How many conversations a consistent search may have to catch up with."""
 
 
-def search_conversations(caller: Caller, asked: SearchConversations) -> list[ConversationHit]:
+def search_conversations(caller: Caller, search: SearchConversations) -> list[ConversationHit]:
     """The conversations whose messages answer a question.
 
     Raises
     ------
-    InvalidInput : a filter that is none, or one that leaves too many conversations
+    InvalidInput : the filter is wrong, or leaves too many conversations
     SearchUnavailable : the index or the embedding model does not answer
     """
-    heads = _filtered(caller, asked)
+    heads = _find_searchable(caller, search)
     if heads is not None and not heads:
         return []
     request = engine.SearchRequest(
         tenant=caller.tenant,
-        query=asked.query,
+        query=search.query,
         memory_spaces=caller.spaces,
-        limit=min(1000, asked.limit * 20),
+        limit=min(1000, search.limit * 20),
         filters=Filters(conversation_id=tuple(head.genesis.conversation_id for head in heads) if heads else None),
     )
     hits = engine.search(adapters.index(), adapters.embedder(), request)
-    said = with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))
-    by_conversation = _grouped(said, asked.limit)
-    found = find_stored_heads(conversation_pk(caller.tenant, each) for each in by_conversation)
+    existing = with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))
+    by_conversation = _group(existing, search.limit)
+    stored_heads = find_stored_heads(conversation_pk(caller.tenant, each) for each in by_conversation)
     return [
-        _show(head, hits)
+        _present(head, hits)
         for each, hits in by_conversation.items()
-        if (head := found.get(conversation_pk(caller.tenant, each))) and head.state != ERASED
+        if (head := stored_heads.get(conversation_pk(caller.tenant, each))) and head.state != ERASED
     ]
 
 
-def _filtered(caller: Caller, asked: SearchConversations) -> list[Head] | None:
-    """The conversations that a filter leaves, caught up with where the search is to be consistent; None for all."""
-    if not asked.filter and not asked.consistent:
+def _find_searchable(caller: Caller, search: SearchConversations) -> list[Head] | None:
+    """The conversations that the filter leaves, None for all; a consistent search has the index catch up with them."""
+    if not search.filter and not search.consistent:
         return None
-    most = MAX_CONSISTENT if asked.consistent else MAX_FILTERED
-    selection = Selection(caller.tenant, caller.spaces, filter_from_json(asked.filter))
-    heads = list(islice(walk_matches(selection), most + 1))
-    if len(heads) > most:
-        detail = f"The filter leaves more than {most} conversations to be searched; narrow it."
+    max_heads = MAX_CONSISTENT if search.consistent else MAX_FILTERED
+    selection = Selection(caller.tenant, caller.spaces, filter_from_json(search.filter))
+    heads = list(islice(walk_matches(selection), max_heads + 1))
+    if len(heads) > max_heads:
+        detail = f"The filter leaves more than {max_heads} conversations to be searched; narrow it."
         raise InvalidInput("TOO_MANY_MATCHES", detail, field="filter")
-    if asked.consistent:
+    if search.consistent:
         for head in heads:
             catch_up(adapters.index(), adapters.embedder(), head.pk)
     return heads
 
 
-def _grouped(hits: list[engine.Hit], limit: int) -> dict[str, list[engine.Hit]]:
+def _group(hits: list[engine.Hit], limit: int) -> dict[str, list[engine.Hit]]:
     """The hits of each of the best conversations, best first."""
     groups: dict[str, list[engine.Hit]] = {}
     for hit in hits:
@@ -84,12 +84,12 @@ def _grouped(hits: list[engine.Hit], limit: int) -> dict[str, list[engine.Hit]]:
     return groups
 
 
-def _show(head: Head, hits: list[engine.Hit]) -> ConversationHit:
+def _present(head: Head, hits: list[engine.Hit]) -> ConversationHit:
     return {
         "conversation": present_conversation(head),  # type: ignore[typeddict-item]
         "score": hits[0].score,
         "matches": [
             {"messageId": hit.document.message_ids[0], "snippet": hit.snippet, "score": hit.score}
-            for hit in hits[:MATCHES]
+            for hit in hits[:MAX_MATCHES]
         ],
     }

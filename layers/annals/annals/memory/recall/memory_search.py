@@ -1,4 +1,4 @@
-"""Searching the memories: the API's question to the search layer, and its hits as the API shows them."""
+"""Searching memories: the API's request to the search layer, and its hits as the API shows them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from annals.search.protocol import OneOf
 
 def search_memories(
     caller: Caller,
-    asked: Search,
+    search: Search,
     content_type: OneOf = None,
     embedder: Embedder | None = None,
     for_user: str | None = None,
@@ -32,39 +32,38 @@ def search_memories(
 
     Parameters
     ----------
-    content_type : what they may be where the question's own filter does not say it
-    embedder : who embeds the question, if not this process' own
-    for_user : whose they are, if not nobody's; None for whomever's
+    content_type : the content types that are searched where the request's own filter names none
+    embedder : the model that embeds the question, if not this process' own
+    for_user : only what belongs to this user or to nobody is found; None finds whomever's
 
     Raises
     ------
-    InvalidInput : the question says too little, or an embedding that does not fit the index
+    InvalidInput : there is nothing to search by, or an embedding that does not fit the index
     SearchUnavailable : the index or the embedding model does not answer
     """
-    asked.require_question()
-    if asked.consistent:
-        _make_consistent(caller, asked)
+    search.require_question()
+    if search.consistent:
+        _index_conversation(caller, search)
     request = engine.SearchRequest(
         tenant=caller.tenant,
-        query=asked.query or "",
-        embedding=asked.embedding,
+        query=search.query or "",
+        embedding=search.embedding,
         memory_spaces=caller.spaces,
-        memory_space_id=asked.memory_space_id,
+        memory_space_id=search.memory_space_id,
         for_user=for_user,
-        limit=asked.limit,
-        min_score=asked.min_score,
-        filters=replace(to_filters(asked.filter), content_type=asked.filter.content_type or content_type),
-        explain=asked.explain,
+        limit=search.limit,
+        min_score=search.min_score,
+        filters=replace(to_filters(search.filter), content_type=search.filter.content_type or content_type),
+        explain=search.explain,
     )
     hits = engine.search(adapters.index(), embedder or adapters.embedder(), request, adapters.reranker())
-    return [
-        present_hit(hit) for hit in with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))
-    ]
+    existing = with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))
+    return [present_hit(hit) for hit in existing]
 
 
-def _make_consistent(caller: Caller, asked: Search) -> None:
-    """Have the index hold all that the ledger holds of the one conversation that is searched."""
-    conversation_id = asked.filter.conversation_id
+def _index_conversation(caller: Caller, search: Search) -> None:
+    """Have the index hold all that the ledger holds of the one conversation that is searched consistently."""
+    conversation_id = search.filter.conversation_id
     if conversation_id is None:
         detail = "A consistent search needs filter.conversationId."
         raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="filter.conversationId")
@@ -73,12 +72,12 @@ def _make_consistent(caller: Caller, asked: Search) -> None:
 
 def present_hit(hit: engine.Hit) -> Hit:
     """A hit as the API shows it."""
-    found = hit.document
-    shown: dict[str, object] = {**present_document(found), "score": hit.score, "snippet": hit.snippet}
-    if found.role is not None:
-        shown["role"] = found.role
-    if name := found.speaker or found.sender:
-        shown["name"] = name
+    document = hit.document
+    presented: dict[str, object] = {**present_document(document), "score": hit.score, "snippet": hit.snippet}
+    if document.role is not None:
+        presented["role"] = document.role
+    if name := document.speaker or document.sender:
+        presented["name"] = name
     if hit.parts is not None:
-        shown["explanation"] = dict(hit.parts)
-    return cast("Hit", shown)
+        presented["explanation"] = dict(hit.parts)
+    return cast("Hit", presented)

@@ -20,7 +20,7 @@ MAX_DIMENSIONS = 16_000
 
 
 class ForUser(Model):
-    """For whom something is recalled.
+    """The part of a request that says for whom is recalled.
 
     ``recallScope`` is ``user`` for what belongs to the user of ``userId`` or to nobody, as it is where a user is named;
     or ``space`` for what the spaces hold, whosever it is.
@@ -30,9 +30,9 @@ class ForUser(Model):
     recall_scope: Omittable[Literal["user", "space"]] = None
 
     def for_user(self) -> str | None:
-        """The user for whom it is recalled; None for whomever's.
+        """The user for whom is recalled; None to recall whomever's.
 
-        Raises InvalidInput MISSING_REQUIRED_FIELD where it is to be a user's, and no one is named.
+        Raises InvalidInput MISSING_REQUIRED_FIELD where it is to be a user's, and none is named.
         """
         if self.recall_scope == "space":
             return None
@@ -49,12 +49,12 @@ def _check_share(value: float) -> float:
 
 
 def _check_embedding(value: Any) -> Any:
-    if not isinstance(value, list) or not value or len(value) > MAX_DIMENSIONS or not all(map(_is_measure, value)):
+    if not isinstance(value, list) or not value or len(value) > MAX_DIMENSIONS or not all(map(_is_finite, value)):
         raise field_error("INVALID_EMBEDDING", f"must be a list of 1 to {MAX_DIMENSIONS} finite numbers")
     return [float(part) for part in value]
 
 
-def _is_measure(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     """Whether something is a number that a double can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
@@ -106,7 +106,7 @@ class Recall(Search, ForUser):
 
     @property
     def history_conversation_id(self) -> str | None:
-        """The conversation whose recent messages come with the answer."""
+        """The conversation whose recent messages come with the answer; None for none."""
         return self.conversation_id or self.filter.conversation_id
 
 

@@ -1,21 +1,10 @@
-"""Recalling: what the memories hold of a question as text for a prompt, within a budget of tokens.
-
-The text is laid out so; a part without lines is left out, and lines are in the order in which they were said::
-
-    What is known:
-    - [2025-06-15] Ada lives in Paris.
-
-    What is remembered from earlier, oldest first:
-    - [2025-06-14] user (Ada): I have found a flat in Paris.
-
-What was said stands on its one line, whatever it holds; see ``annals.quoting``.
-"""
+"""Recall: the facts and memories that answer a question, with a conversation's recent messages, and as text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from annals.access.caller import Caller
 from annals.answers import Room, fitting, fitting_counted
@@ -27,24 +16,21 @@ from annals.memory.memories.models import Memory
 from annals.memory.memories.owners import list_recent_messages
 from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hit, Recall, Recollection, Search
-from annals.memory.streaming.prompt import Section, context_text
+from annals.memory.recall.recall_text import fit_to_budget, memory_line
 from annals.providers.caching_embedder import CachingEmbedder
-from annals.quoting import FACTS_HEADING, MEMORIES_HEADING, speaker_name, to_one_line
-from annals.tokens import BYTES_PER_TOKEN, estimate
+from annals.tokens import estimate
 
-FACTS = 20
+MAX_FACTS = 20
 """How many facts are recalled at most."""
 
 CONTEXT_SHARE = 0.5
 """How much of an answer's room the text for a prompt may take; it is made of the best memories first."""
 
-BESIDE_FACTS = ("raw", "summarized", "custom")
-"""What a memory can be that takes no fact's place among the hits."""
-
-M = TypeVar("M", bound=Memory)
+TYPES_BESIDE_FACTS = ("raw", "summarized", "custom")
+"""The content types of the memories that are searched beside the facts, so that neither takes the other's places."""
 
 
-def recall(caller: Caller, asked: Recall) -> Recollection:
+def recall(caller: Caller, request: Recall) -> Recollection:
     """What answers a question: facts, other memories, and what was said last in a conversation.
 
     For a user that is what belongs to the user, or to nobody.
@@ -52,23 +38,21 @@ def recall(caller: Caller, asked: Recall) -> Recollection:
     Raises
     ------
     InvalidInput : it is to be recalled for a user, and none is named
-    ConversationNotFound, ConversationErased, ParticipantMismatch : the conversation whose recent messages are asked for
+    ConversationNotFound, ConversationErased, ParticipantMismatch : the conversation whose recent messages are requested
     and what ``search_memories`` raises
     """
-    for_user = asked.for_user()
-    history = _history(caller, asked, for_user)
-    found, known = _search(caller, asked, for_user)
-    found = [hit for hit in found if "fact" not in hit]
-    facts = [hit for hit in known if "fact" in hit]
-    others = [hit for hit in known if "fact" not in hit and asked.filter.content_type is None]
-    hits = sorted([*found, *others], key=lambda hit: -hit["score"])[: asked.limit]
-    shown = {message["messageId"] for message in history}
-    fresh = [hit for hit in hits if not is_in_messages(hit, asked.history_conversation_id, shown)]
-    fitting_alone = [hit for hit in (*facts, *fresh) if estimate(_line(hit)) <= asked.max_tokens]
-    _, context = fit_to_budget(fitting(fitting_alone, Room(CONTEXT_SHARE), of=_line), asked.max_tokens)
-    whole: dict[str, list[Any]]
-    whole = {"items": hits, "facts": [hit["fact"] for hit in facts], "history": history[::-1]}
-    parts, omitted = _bounded(whole, context)
+    for_user = request.for_user()
+    history = _recent_messages(caller, request, for_user)
+    memories, facts = _search_memories_and_facts(caller, request, for_user)
+    hits = sorted(memories, key=lambda hit: -hit["score"])[: request.limit]
+    history_ids = {message["messageId"] for message in history}
+    beyond_history = [hit for hit in hits if not is_in_messages(hit, request.history_conversation_id, history_ids)]
+    candidates = [hit for hit in (*facts, *beyond_history) if estimate(memory_line(hit)) <= request.max_tokens]
+    _, context = fit_to_budget(fitting(candidates, Room(CONTEXT_SHARE), of=memory_line), request.max_tokens)
+    # Of the history, the newest messages are what an answer has room for first.
+    parts, omitted = _fit_to_answer(
+        {"items": hits, "facts": [hit["fact"] for hit in facts], "history": history[::-1]}, context
+    )
     return {
         "items": parts["items"],
         "facts": parts["facts"],
@@ -79,51 +63,6 @@ def recall(caller: Caller, asked: Recall) -> Recollection:
     }
 
 
-def _bounded(parts: Mapping[str, Sequence[Any]], context: str) -> tuple[dict[str, list[Any]], dict[str, int]]:
-    """The first of each part, as far as an answer has room for them beside a text, and how many others there are."""
-    room = Room()
-    room.takes(context)
-    shown: dict[str, list[Any]] = {}
-    omitted: dict[str, int] = {}
-    for name, found in parts.items():
-        room.is_full = False
-        shown[name], left_out = fitting_counted(found, room)
-        if left_out:
-            omitted[name] = left_out["omitted"]
-    return shown, omitted
-
-
-def _search(caller: Caller, asked: Recall, for_user: str | None) -> tuple[list[Hit], list[Hit]]:
-    """The memories that are no facts, and the facts.
-
-    The index is asked for each on its own: among the best of all, many messages of a subject would leave no place to
-    the one fact of it. Both questions go at the same time, and are embedded once.
-    """
-    embedder = CachingEmbedder(adapters.embedder())
-    with ThreadPoolExecutor(1) as beside:
-        known = beside.submit(search_memories, caller, _for_facts(asked), embedder=embedder, for_user=for_user)
-        return search_memories(caller, asked, BESIDE_FACTS, embedder, for_user), known.result()
-
-
-def fit_to_budget(memories: Sequence[M], max_tokens: int) -> tuple[list[M], str]:
-    """The memories whose lines fit a budget, and those lines as a text that never takes more.
-
-    Facts come first, then the others, each in the order given; one that does not fit is passed over.
-    """
-    left = max_tokens * BYTES_PER_TOKEN
-    chosen: list[M] = []
-    headings: set[str] = set()
-    for memory in sorted(memories, key=lambda memory: _heading(memory) != FACTS_HEADING):
-        heading = _heading(memory)
-        begun = "" if heading in headings else heading + ("\n\n" if headings else "")
-        taken = len(f"{begun}\n- {_line(memory)}".encode())
-        if taken <= left:
-            left -= taken
-            headings.add(heading)
-            chosen.append(memory)
-    return chosen, _text(chosen)
-
-
 def is_in_messages(memory: Memory, conversation_id: str | None, message_ids: set[str]) -> bool:
     """Whether a memory says what some messages of a conversation say anyway."""
     ref = memory.get("conversationRef")
@@ -132,38 +71,48 @@ def is_in_messages(memory: Memory, conversation_id: str | None, message_ids: set
     )
 
 
-def _for_facts(question: Search) -> Search:
-    wanted = question.filter.model_copy(update={"content_type": "fact"})
-    change = {"filter": wanted, "limit": FACTS, "consistent": False}
-    return question.model_copy(update=change)
-
-
-def _history(caller: Caller, asked: Recall, for_user: str | None) -> list[Message]:
+def _recent_messages(caller: Caller, request: Recall, for_user: str | None) -> list[Message]:
     """The newest messages of the conversation that is named, oldest first."""
-    conversation_id = asked.history_conversation_id
-    if conversation_id is None or not asked.history:
+    conversation_id = request.history_conversation_id
+    if conversation_id is None or not request.history:
         return []
     tail = open_conversation(caller, conversation_id).tail
-    return list_recent_messages(get_genesis(caller.tenant, conversation_id), tail, asked.history, for_user=for_user)
+    return list_recent_messages(get_genesis(caller.tenant, conversation_id), tail, request.history, for_user=for_user)
 
 
-def _text(memories: Sequence[Memory]) -> str:
-    ordered = sorted(memories, key=lambda memory: memory["createdAt"])
-    lines = {
-        heading: [_line(memory) for memory in ordered if _heading(memory) == heading]
-        for heading in (FACTS_HEADING, MEMORIES_HEADING)
-    }
-    return context_text([Section(heading, found) for heading, found in lines.items()])
+def _search_memories_and_facts(caller: Caller, request: Recall, for_user: str | None) -> tuple[list[Hit], list[Hit]]:
+    """The memories that are no facts, and the facts.
+
+    The index is asked for each on its own: among the best of all, many messages of a subject would leave no place to
+    the one fact of it. Both searches run at the same time, and the question is embedded once.
+    """
+    embedder = CachingEmbedder(adapters.embedder())
+    with ThreadPoolExecutor(1) as pool:
+        fact_search = pool.submit(search_memories, caller, _fact_search(request), embedder=embedder, for_user=for_user)
+        memory_hits = search_memories(caller, request, TYPES_BESIDE_FACTS, embedder, for_user)
+        fact_hits = fact_search.result()
+    memories = [hit for hit in memory_hits if "fact" not in hit]
+    facts = [hit for hit in fact_hits if "fact" in hit]
+    if request.filter.content_type is None:
+        # An explicit memory may have the content type of a fact and be none.
+        memories += [hit for hit in fact_hits if "fact" not in hit]
+    return memories, facts
 
 
-def _heading(memory: Memory) -> str:
-    return FACTS_HEADING if memory["contentType"] == "fact" else MEMORIES_HEADING
+def _fact_search(request: Search) -> Search:
+    fact_filter = request.filter.model_copy(update={"content_type": "fact"})
+    return request.model_copy(update={"filter": fact_filter, "limit": MAX_FACTS, "consistent": False})
 
 
-def _line(memory: Memory) -> str:
-    """A memory's line: when it was said, and, but for facts, who said it."""
-    said = to_one_line(memory["content"])
-    if _heading(memory) != FACTS_HEADING:
-        who, name = memory.get("role") or "memory", speaker_name(memory)
-        said = f"{who} ({name}): {said}" if name else f"{who}: {said}"
-    return f"[{memory['createdAt'][:10]}] {said}"
+def _fit_to_answer(parts: Mapping[str, Sequence[Any]], context: str) -> tuple[dict[str, list[Any]], dict[str, int]]:
+    """The first of each part, as far as an answer has room for them beside a text, and how many others there are."""
+    room = Room()
+    room.takes(context)
+    fitted: dict[str, list[Any]] = {}
+    omitted: dict[str, int] = {}
+    for name, items in parts.items():
+        room.is_full = False
+        fitted[name], left_out = fitting_counted(items, room)
+        if left_out:
+            omitted[name] = left_out["omitted"]
+    return fitted, omitted

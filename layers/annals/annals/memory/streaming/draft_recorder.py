@@ -1,4 +1,4 @@
-"""Recording: a reply while it grows, and the task that writes it into its draft, batch by batch."""
+"""A reply while it grows, and the task that writes it into its draft, batch by batch."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BATCH_CHARS = 4096
 """How much one item of a draft holds."""
 
 
-class Reply:
-    """What came of a reply. To take in a piece is to append it to ``pieces``; all else is done batch by batch.
+class GrowingReply:
+    """The reply so far. A piece is taken in by appending it to ``pieces``; all else is done batch by batch.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Reply:
 
     Attributes
     ----------
-    pieces : what came, one piece for each delta; none is longer than 65,535 characters
+    pieces : one for each delta; none is longer than 65,535 characters, as the draft stores lengths in two bytes
     """
 
     def __init__(self, first: int = 1) -> None:
@@ -51,18 +51,18 @@ class Reply:
         return self.first + len(self.pieces) - 1
 
     @property
-    def says_something(self) -> bool:
+    def has_text(self) -> bool:
         """Whether there is more to it than whitespace."""
         return any(not piece.isspace() for piece in self.pieces)
 
     def drain(self) -> Iterator[DeltaBatch]:
-        """What came since this was last asked for, in batches."""
+        """What came since the last call, in batches."""
         begin, self._drained = self._drained, len(self.pieces)
         return _batches(self.first + begin, self.pieces[begin:])
 
 
 def _batches(number: int, texts: list[str]) -> Iterator[DeltaBatch]:
-    """Texts in batches that an item holds, found by halves: looking at each text alone would take longer."""
+    """Texts in batches that fit an item, found by halving: adding up text by text would take longer."""
     if len(texts) > 1 and len("".join(texts)) > BATCH_CHARS:
         half = len(texts) // 2
         yield from _batches(number, texts[:half])
@@ -74,27 +74,27 @@ def _batches(number: int, texts: list[str]) -> Iterator[DeltaBatch]:
 class DraftRecorder:
     """Writes a reply into its draft while it comes, so that others can follow it.
 
-    A draft is a help, not the ledger: one that cannot be written delays and fails nothing. One that is withdrawn with
-    its turn is written no more.
+    A draft is a help, not the ledger: one that cannot be written delays and fails nothing. One that is gone
+    with its turn is written no more.
     """
 
-    def __init__(self, drafts: Drafts, draft: Draft, reply: Reply) -> None:
+    def __init__(self, drafts: Drafts, draft: Draft, reply: GrowingReply) -> None:
         self._drafts = drafts
         self._draft = draft
         self._reply = reply
-        self._waiting: deque[DeltaBatch] = deque()
+        self._unwritten: deque[DeltaBatch] = deque()
         self._context: Mapping[str, Any] | None = None
         self._is_context_new = False
-        self._pulse_at = self._next_pulse()
+        self._heartbeat_at = self._next_heartbeat()
         self._ended = asyncio.Event()
         self._is_gone = False
 
-    def note_context(self, context: Mapping[str, Any]) -> None:
-        """Take in the data of the context event."""
+    def set_context(self, context: Mapping[str, Any]) -> None:
+        """Set the data of the context event, to be written with the next sign of life."""
         self._context, self._is_context_new = context, True
 
     async def run(self) -> None:
-        """Write every quarter of a second what came, until ``finish`` is called."""
+        """Write what came, every quarter of a second, until ``finish`` is called."""
         while not self._ended.is_set():
             try:
                 async with asyncio.timeout(BATCH_S):
@@ -102,10 +102,10 @@ class DraftRecorder:
             except TimeoutError:
                 await self._catch_up()
 
-    async def finish(self, task: asyncio.Task[None], end: DraftEnd) -> None:
-        """End ``run``, which is this task, and then the draft."""
+    async def finish(self, run_task: asyncio.Task[None], end: DraftEnd) -> None:
+        """End ``run``, whose task is given, and then the draft."""
         self._ended.set()
-        await task
+        await run_task
         await self._catch_up(end)
 
     async def _catch_up(self, end: DraftEnd | None = None) -> None:
@@ -121,16 +121,18 @@ class DraftRecorder:
             logger.exception("The draft of %s is behind", self._draft.stream_id)
 
     async def _write(self) -> None:
-        if not masking.is_enabled():  # a draft is stored, so that its followers get the reply at the end, and redacted
-            self._waiting.extend(self._reply.drain())
-        if self._is_context_new or (not self._waiting and asyncio.get_running_loop().time() > self._pulse_at):
-            await run_sync(self._drafts.pulse, self._draft, self._context)
+        # Personal data can be masked in a whole reply only. Where it is, no delta is stored: followers get the reply at
+        # its end, masked.
+        if not masking.is_enabled():
+            self._unwritten.extend(self._reply.drain())
+        if self._is_context_new or (not self._unwritten and asyncio.get_running_loop().time() > self._heartbeat_at):
+            await run_sync(self._drafts.heartbeat, self._draft, self._context)
             self._is_context_new = False
-            self._pulse_at = self._next_pulse()
-        while self._waiting:
-            await run_sync(self._drafts.add, self._draft, self._waiting[0])
-            self._waiting.popleft()
-            self._pulse_at = self._next_pulse()
+            self._heartbeat_at = self._next_heartbeat()
+        while self._unwritten:
+            await run_sync(self._drafts.add, self._draft, self._unwritten[0])
+            self._unwritten.popleft()
+            self._heartbeat_at = self._next_heartbeat()
 
-    def _next_pulse(self) -> float:
+    def _next_heartbeat(self) -> float:
         return asyncio.get_running_loop().time() + self._drafts.lease_s / 3

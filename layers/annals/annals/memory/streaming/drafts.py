@@ -1,7 +1,7 @@
-"""Drafts: what a stream has told so far, kept so that anybody can follow it, or end it if its process dies.
+"""Drafts: what has been streamed so far, kept so that anybody can follow it, or end it if its process dies.
 
-A stream is told by one owner at a time. Another may take it over where nothing of it was stored; it numbers its deltas
-on, so that a number never stands for two texts.
+A draft has one owner at a time, who streams into it. Another may take it over where nothing of the reply was stored; it
+numbers its deltas on, so that a number never stands for two texts.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from annals.ledger.idempotency import IdempotentRequest
 STREAM_ID = re.compile(r"stream-[0-9a-f]{24}")
 
 
-def stream_id_of(asked: Entry) -> str:
+def stream_id_of(question: Entry) -> str:
     """The id of the stream that answers an entry: the same one for whoever finds that entry again, and no other's."""
-    return f"stream-{sha256(f'{asked.pk}#{asked.seq}#{asked.entry_id}'.encode()).hexdigest()[:24]}"
+    return f"stream-{sha256(f'{question.pk}#{question.seq}#{question.entry_id}'.encode()).hexdigest()[:24]}"
 
 
 def new_owner() -> str:
-    """A name for somebody who tells a stream."""
+    """A name for a new owner of a draft."""
     return secrets.token_hex(4)
 
 
@@ -35,14 +35,14 @@ class Draft:
 
     Parameters
     ----------
-    seq : the place of the user's message in its conversation
+    seq : the seq of the user's message in its conversation
     on_failure : ``keep`` or ``discard``, what is to be done with a part of a reply
-    said : what the reply says beside its text, as a message's body has it
-    once : the idempotency of storing the reply: there is at most one, whoever stores it
-    owner : who tells it
+    reply_fields : what the reply holds beside its text, as a message's body has it
+    reply_request : the idempotency of storing the reply: there is at most one, whoever stores it
+    owner : who streams into it
     first : the number of the owner's first delta
-    with_facts : whether facts belong to the turn: some that it brings, or some that it states
-    turn : what the turn says of its facts, as the API has it; see ``Drafts.with_turn``
+    has_facts : whether facts belong to the turn: some that it brings, or some that are to be extracted
+    fact_input : the part of the request that is about facts, as the API has it; see ``Drafts.with_fact_input``
     """
 
     tenant: str
@@ -51,15 +51,15 @@ class Draft:
     memory_space_id: str
     seq: int
     on_failure: str
-    said: Mapping[str, Any]
-    once: IdempotentRequest
+    reply_fields: Mapping[str, Any]
+    reply_request: IdempotentRequest
     owner: str
     first: int = 1
-    with_facts: bool = False
-    turn: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    has_facts: bool = False
+    fact_input: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
-    def taken_over(self, after: int) -> Draft:
-        """The same stream told by somebody else, whose deltas are numbered on after ``after``."""
+    def with_new_owner(self, after: int) -> Draft:
+        """The same stream with another owner, whose deltas are numbered on after ``after``."""
         return replace(self, owner=new_owner(), first=after + 1)
 
 
@@ -78,7 +78,7 @@ class DeltaBatch:
 
 @dataclass(frozen=True)
 class DraftEnd:
-    """How a stream ended.
+    """How a stream ended. The fields are stored under these names.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class DraftEnd:
     error : the data of the error event; None where the reply is stored whole
     stored : whether all is stored that is to be: a reply, whole or incomplete, and the turn's facts
     died : whether the owner fell silent, and somebody else ended the stream
-    usage, reason : what the model said of its reply's end
+    usage, reason : what the model reported at its reply's end
     facts_problem : why no facts were extracted, where they were to be
     """
 
@@ -101,13 +101,16 @@ class DraftEnd:
 
 @dataclass(frozen=True)
 class DraftSnapshot:
-    """A draft from some delta on. ``until`` is when it counts as dead unless it gives another sign, in Unix ms."""
+    """A draft as it was read, from some delta on. Unless it gives another sign of life, it lives until ``alive_until``.
+
+    ``alive_until`` is in Unix milliseconds.
+    """
 
     draft: Draft
     context: Mapping[str, Any] | None
     batches: Sequence[DeltaBatch]
     end: DraftEnd | None
-    until: int
+    alive_until: int
 
     @property
     def text(self) -> str:
@@ -121,7 +124,11 @@ class DraftSnapshot:
 
 
 class Drafts(Protocol):
-    """Where drafts are kept. The methods block; those of one owner are called one after another."""
+    """Where drafts are kept. The methods block; those of one owner are called one after another.
+
+    ``DraftTable`` is the product's. The protocol stands apart from it so that tests of the streaming core keep drafts
+    in memory, without a database.
+    """
 
     @property
     def lease_s(self) -> float:
@@ -129,13 +136,13 @@ class Drafts(Protocol):
         ...
 
     def claim(self, draft: Draft, instead_of: str | None = None) -> bool:
-        """Make the draft's owner the one who tells the stream, if nobody does, or if ``instead_of`` did.
+        """Make the draft's owner the stream's, if it has none, or if ``instead_of`` was; whether that succeeded.
 
-        Raises ConversationErased or MessageRedacted where the user's message is withdrawn.
+        Raises ConversationErased or MessageRedacted where the user's message is gone.
         """
         ...
 
-    def pulse(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
+    def heartbeat(self, draft: Draft, context: Mapping[str, Any] | None) -> None:
         """Give a sign of life, with the data of the context event as soon as there are any.
 
         Raises StreamNotFound where the draft is gone.
@@ -147,16 +154,16 @@ class Drafts(Protocol):
         ...
 
     def end(self, draft: Draft, end: DraftEnd) -> None:
-        """Say how the stream ended; the first who says it of an owner's deltas is right.
+        """Store how the stream ended; the first end that is stored of an owner's deltas counts.
 
         Raises StreamNotFound where the draft is gone.
         """
         ...
 
-    def read(self, tenant: str, stream_id: str, first: int = 1) -> DraftSnapshot | None:
-        """The stream's draft from delta ``first`` on, as it is now; None where there is none, or it is withdrawn."""
+    def find(self, tenant: str, stream_id: str, first: int = 1) -> DraftSnapshot | None:
+        """The stream's draft from delta ``first`` on, as it is now; None where there is none, or its turn is gone."""
         ...
 
-    def with_turn(self, draft: Draft) -> Draft:
-        """The draft with what its turn says of facts, which ``read`` leaves out: it is large, and needed once."""
+    def with_fact_input(self, draft: Draft) -> Draft:
+        """The draft with its ``fact_input``, which ``find`` leaves out: it is large, and needed once."""
         ...

@@ -16,11 +16,11 @@ from annals.tokens import TOKENS_AROUND_MESSAGE, estimate
 
 @dataclass(frozen=True)
 class RecalledContext:
-    """What was found for a turn.
+    """What was recalled for a turn.
 
     Parameters
     ----------
-    context : text for the prompt; empty if nothing was found
+    context : text for the prompt; empty if nothing was recalled
     memory_ids : the memories that it comes from, best first
     history : the conversation's recent messages as the API shows them, oldest first, without the turn's own
     tokens : an estimate of what context and history take, in tokens
@@ -34,48 +34,32 @@ class RecalledContext:
 
 @dataclass(frozen=True)
 class Prompt:
-    """The messages, the last one the user's; and what comes before all of them, or None."""
+    """The messages, the last of them the user's, and the instructions that come before all of them, or None."""
 
     messages: list[ChatMessage]
     instructions: str | None
 
 
-@dataclass(frozen=True)
-class Section:
-    """One kind of what was recalled: a heading, and a line for each find."""
-
-    heading: str
-    lines: Sequence[str]
-
-
-def context_text(sections: Sequence[Section]) -> str:
-    """What was recalled as text for a prompt; sections without lines are left out, and lines hold no line breaks."""
-    shown = [
-        "\n".join([section.heading, *(f"- {line}" for line in section.lines)]) for section in sections if section.lines
-    ]
-    return "\n\n".join(shown)
-
-
-def prompt(instructions: str | None, recalled: RecalledContext, user_message: str) -> Prompt:
+def build_prompt(instructions: str | None, recalled: RecalledContext, user_message: str) -> Prompt:
     """Put together what the model gets.
 
     Messages without words (redacted ones, or those of parts only) are left out. System messages join the instructions,
-    after what was recalled: not every model takes them in the middle. Above what somebody said whose name is known
-    stands the name; results of tools are shown as the user's, named.
+    after what was recalled: not every model takes them in the middle. A speaker whose name is known is named above
+    the message; results of tools are shown as the user's, named.
     """
-    worded = [message for message in recalled.history if _is_worded(message)]
-    system = [_text(message) for message in worded if message["role"] == "system"]
-    before = [part for part in (instructions, recalled.context, *system) if part and part.strip()]
-    said = [ChatMessage(_role(message), _text(message)) for message in worded if message["role"] != "system"]
-    return Prompt([*said, ChatMessage("user", user_message)], "\n\n".join(before) or None)
+    messages = [message for message in recalled.history if _has_words(message)]
+    system = [_text(message) for message in messages if message["role"] == "system"]
+    parts = [part for part in (instructions, recalled.context, *system) if part and part.strip()]
+    history = [ChatMessage(_role(message), _text(message)) for message in messages if message["role"] != "system"]
+    return Prompt([*history, ChatMessage("user", user_message)], "\n\n".join(parts) or None)
 
 
 def tokens_of(message: Mapping[str, Any]) -> int:
     """An estimate of what a message of the history takes in a prompt, as it is shown there."""
-    return estimate(_text(message)) + TOKENS_AROUND_MESSAGE if _is_worded(message) else 0
+    return estimate(_text(message)) + TOKENS_AROUND_MESSAGE if _has_words(message) else 0
 
 
-def _is_worded(message: Mapping[str, Any]) -> bool:
+def _has_words(message: Mapping[str, Any]) -> bool:
     return bool(str(message.get("content") or "").strip())
 
 
@@ -87,7 +71,7 @@ def _text(message: Mapping[str, Any]) -> str:
     name = speaker_name(message)
     if message["role"] == "system":
         return quote_lines(to_one_line(message["content"]))
-    said = quote_lines(message["content"])
+    text = quote_lines(message["content"])
     if message["role"] == "tool":
-        return f"[Result of {name or 'a tool'}]\n{said}"
-    return f"[{name}]\n{said}" if name else said
+        return f"[Result of {name or 'a tool'}]\n{text}"
+    return f"[{name}]\n{text}" if name else text

@@ -1,4 +1,4 @@
-"""Following a stream that this request does not tell: from its draft while it grows, or from the ledger."""
+"""Streams of replies that another task makes, or has made: from its draft while it grows, or from the ledger."""
 
 from __future__ import annotations
 
@@ -6,39 +6,34 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from anyio.to_thread import run_sync
 
 from annals.errors import AnnalsError, ConversationErased, StreamFailed, StreamNotFound
 from annals.ledger.messages import message_id
-from annals.memory.streaming import turns
 from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, Drafts, DraftSnapshot
+from annals.memory.streaming.events import (
+    ReplyEvent,
+    ReplyStream,
+    context_event,
+    delta_event,
+    error_event,
+    result_event,
+    split_into_deltas,
+    start_event,
+)
 from annals.memory.streaming.prompt import RecalledContext
-from annals.memory.streaming.turns import Event, StoredReply, TurnStore
+from annals.memory.streaming.turns import StoredReply, TurnStore
 from annals.privacy.masking import mask
 from annals.times import now_ms
 
 POLL_S = 0.3
-"""How often a draft is asked for news."""
+"""How often a draft is read anew."""
 
-MAX_DELTA_CHARS = 16_384
-"""How long one delta may be; a longer piece of a model's is told in several."""
-
-BROKEN_OFF = "The first request with this Idempotency-Key failed. What came of the reply is kept, marked incomplete."
-
-
-class ReplyStream(Protocol):
-    """A stream as its followers see it."""
-
-    @property
-    def is_repeated(self) -> bool:
-        """Whether an earlier request tells it, or told it."""
-        ...
-
-    def events(self, idle_s: float) -> AsyncIterator[Event | None]:
-        """The events, from first to last, as they happen; None after ``idle_s`` seconds without one."""
-        ...
+INCOMPLETE_REPLY = (
+    "The first request with this Idempotency-Key failed. What came of the reply is kept, marked incomplete."
+)
 
 
 class StoredReplyStream:
@@ -52,19 +47,32 @@ class StoredReplyStream:
         self._reply = reply
         self._request_id = request_id
 
-    async def events(self, idle_s: float) -> AsyncIterator[Event | None]:
-        """The events; see ``Told.events``."""
+    async def events(self, idle_s: float) -> AsyncIterator[ReplyEvent | None]:
+        """The events; see ``ReplyStream.events``."""
         reply = self._reply
-        yield turns.start(self._draft, self._message)
-        yield turns.context(RecalledContext())
+        yield start_event(self._draft, self._message)
+        yield context_event(RecalledContext())
         if reply.text:
-            yield turns.delta(reply.text, 1)
-        yield self._error() if reply.incomplete else turns.result(reply, None, "unknown")
+            yield delta_event(reply.text, 1)
+        yield self._error() if reply.incomplete else result_event(reply, None, "unknown")
 
-    def _error(self) -> Event:
+    def _error(self) -> ReplyEvent:
         conversation = self._reply.remembered["conversation"]
-        refusal = StreamFailed(BROKEN_OFF)
-        return turns.error(refusal, self._request_id, conversation["conversationId"], conversation["messageIds"])
+        refusal = StreamFailed(INCOMPLETE_REPLY)
+        return error_event(refusal, self._request_id, conversation["conversationId"], conversation["messageIds"])
+
+
+class EndedStream:
+    """A stream of which only the last event is left."""
+
+    is_repeated = True
+
+    def __init__(self, event: ReplyEvent) -> None:
+        self._event = event
+
+    async def events(self, idle_s: float) -> AsyncIterator[ReplyEvent | None]:
+        """The event."""
+        yield self._event
 
 
 @dataclass(frozen=True)
@@ -77,19 +85,19 @@ class StreamSource:
 
 
 TakeOver = Callable[[DraftSnapshot], Awaitable[ReplyStream | None]]
-"""Tells the stream anew where its owner died without a word stored; None where somebody else does already."""
+"""Has the model asked anew where the owner died and nothing is stored; None where somebody else does already."""
 
 
 class DraftStream:
-    """A stream that is told from its draft, whoever writes that, in this process or another.
+    """A stream that is read from its draft, whoever writes that, in this process or another.
 
     Parameters
     ----------
     source : where the draft is
-    news : the draft as it was found
+    snapshot : the draft as it was found
     message : the user's message
-    after : the number of the last delta that the follower has; without it, everything is told
-    take_over : what to do if the owner died without a word stored; without it, that is told as an error
+    after : the number of the last delta that the follower has; without it, all events are yielded
+    take_over : what to do if the owner died and nothing is stored; without it, the stream ends with an error
     """
 
     is_repeated = True
@@ -97,33 +105,34 @@ class DraftStream:
     def __init__(
         self,
         source: StreamSource,
-        news: DraftSnapshot,
+        snapshot: DraftSnapshot,
         message: Mapping[str, Any],
         *,
         after: int | None = None,
         take_over: TakeOver | None = None,
     ) -> None:
         self._source = source
-        self._news = news
+        self._snapshot = snapshot
         self._message = message
         self._take_over = take_over
-        self._owner = news.draft.owner
+        self._owner = snapshot.draft.owner
         self._next = 1 if after is None else after + 1
         self._unread = 1
         # Who has deltas of a former owner begins anew.
-        self._opens = after is None or 1 < self._next <= news.draft.first
-        self._tells_context = self._opens
+        self._needs_start = after is None or 1 < self._next <= snapshot.draft.first
+        self._needs_context = self._needs_start
 
-    async def events(self, idle_s: float) -> AsyncIterator[Event | None]:
-        """The events; see ``Told.events``."""
+    async def events(self, idle_s: float) -> AsyncIterator[ReplyEvent | None]:
+        """The events; see ``ReplyStream.events``."""
         clock = asyncio.get_running_loop().time
         quiet_since = clock()
         while True:
-            for event in self._events_of(self._news):
+            for event in self._new_events(self._snapshot):
                 quiet_since = clock()
                 yield event
-            if told := await self._ending():
-                async for last in told.events(idle_s):
+            if rest := await self._next_stream():
+                async for last in rest.events(idle_s):
+                    # A second start says that the reply begins anew: not to somebody who has nothing of it.
                     if last is None or last.name != "start" or self._next > 1:
                         yield last
                 return
@@ -131,129 +140,120 @@ class DraftStream:
                 quiet_since = clock()
                 yield None
 
-    def _events_of(self, news: DraftSnapshot) -> Iterator[Event]:
-        """What is told of news, and has not been told before."""
-        if news.draft.owner != self._owner:
-            self._owner = news.draft.owner
-            self._opens = self._tells_context = self._next > 1
-        if self._opens:
-            self._opens = False
-            yield turns.start(news.draft, self._message)
-        if self._tells_context and news.context is not None:
-            self._tells_context = False
-            yield Event("context", news.context)
-        for batch in news.batches:
+    def _new_events(self, snapshot: DraftSnapshot) -> Iterator[ReplyEvent]:
+        """The events that follow from a snapshot, and were not yielded before."""
+        if snapshot.draft.owner != self._owner:
+            self._owner = snapshot.draft.owner
+            self._needs_start = self._needs_context = self._next > 1
+        if self._needs_start:
+            self._needs_start = False
+            yield start_event(snapshot.draft, self._message)
+        if self._needs_context and snapshot.context is not None:
+            self._needs_context = False
+            yield ReplyEvent("context", snapshot.context)
+        for batch in snapshot.batches:
             for number, text in enumerate(batch.texts, batch.number):
-                if self._next <= number and not (news.end and number > news.end.last):
+                # Deltas beyond the end: their owner was taken for dead when the draft was ended, and still writes.
+                if self._next <= number and not (snapshot.end and number > snapshot.end.last):
                     self._next = number + 1
-                    yield turns.delta(text, number)
+                    yield delta_event(text, number)
 
-    async def _ending(self) -> ReplyStream | None:
-        """What is told at last, if the stream is over; else the news are read, in a while."""
-        news = self._news
-        if news.end is None and news.until >= now_ms():
+    async def _next_stream(self) -> ReplyStream | None:
+        """The stream that goes on behind this one's draft; None while that is to be read on, after a while.
+
+        An owner that gave no sign of life for its lease counts as dead. Then the draft is ended here, with what it
+        holds of the reply; and where nothing of that was stored, the model is asked anew.
+        """
+        snapshot = self._snapshot
+        if snapshot.end is None and snapshot.alive_until >= now_ms():
             await asyncio.sleep(POLL_S)
-        elif news.end is None:
-            with suppress(StreamNotFound):  # withdrawn meanwhile, as the next look finds
-                await run_sync(settle, self._source, news.draft)
-        elif not news.end.died or news.end.stored or self._take_over is None:
-            return _Ended(await run_sync(closing, self._source, news.draft, news.end))
-        elif told := await self._taken_over(self._take_over):
-            return told
+        elif snapshot.end is None:
+            with suppress(StreamNotFound):  # its turn was redacted or erased meanwhile, as the next read finds
+                await run_sync(end_abandoned_stream, self._source, snapshot.draft)
+        elif not snapshot.end.died or snapshot.end.stored or self._take_over is None:
+            return EndedStream(await run_sync(closing_event, self._source, snapshot.draft, snapshot.end))
+        elif stream := await self._taken_over(self._take_over):
+            return stream
         return await self._read()
 
     async def _taken_over(self, take_over: TakeOver) -> ReplyStream | None:
         try:
-            return await take_over(self._news)
+            return await take_over(self._snapshot)
         except AnnalsError as refusal:
-            return _Ended(_failed(self._source, self._news.draft, refusal))
+            return EndedStream(_error_event(self._source, self._snapshot.draft, refusal))
 
     async def _read(self) -> ReplyStream | None:
-        draft = self._news.draft
-        self._unread = max(self._unread, self._news.last + 1)
-        news = await run_sync(self._source.drafts.read, draft.tenant, draft.stream_id, self._unread)
-        if news is None:
-            return _Ended(_failed(self._source, draft, StreamNotFound(draft.stream_id)))
-        self._news = news
+        """Read the draft on, from the first delta that was not read; the stream that ends this one if it is gone."""
+        draft = self._snapshot.draft
+        self._unread = max(self._unread, self._snapshot.last + 1)
+        snapshot = await run_sync(self._source.drafts.find, draft.tenant, draft.stream_id, self._unread)
+        if snapshot is None:
+            return EndedStream(_error_event(self._source, draft, StreamNotFound(draft.stream_id)))
+        self._snapshot = snapshot
         return None
 
 
-class _Ended:
-    """A stream of which only the last event is left to tell."""
-
-    is_repeated = True
-
-    def __init__(self, event: Event) -> None:
-        self._event = event
-
-    async def events(self, idle_s: float) -> AsyncIterator[Event | None]:
-        """The event."""
-        yield self._event
-
-
-def closing(source: StreamSource, draft: Draft, end: DraftEnd) -> Event:
-    """The last event of a stream that is over."""
+def closing_event(source: StreamSource, draft: Draft, end: DraftEnd) -> ReplyEvent:
+    """The last event of a stream that has ended."""
     if end.error is not None:
-        return Event("error", end.error)
+        return ReplyEvent("error", end.error)
     try:
         reply = source.store.find_reply(draft)
     except AnnalsError as refusal:
-        return _failed(source, draft, refusal)
+        return _error_event(source, draft, refusal)
     if reply is None:
-        return _failed(source, draft, StreamNotFound(draft.stream_id))
-    told = turns.result(reply, end.usage, end.reason)
+        return _error_event(source, draft, StreamNotFound(draft.stream_id))
+    result = result_event(reply, end.usage, end.reason)
     problem = {"factsExtracted": False, "factsProblem": end.facts_problem} if end.facts_problem else {}
-    return replace(told, data={**told.data, **problem})
+    return replace(result, data={**result.data, **problem})
 
 
-def settle(source: StreamSource, draft: Draft) -> None:
-    """End a stream whose owner died: what its draft holds is kept as incomplete, where the caller wants that.
+def end_abandoned_stream(source: StreamSource, draft: Draft) -> None:
+    """End a stream whose owner died: what its draft holds is stored as incomplete, where the caller wants that.
 
-    With a reply that is stored, the turn's facts are.
-
-    The owner may have stored the reply with its last breath: then that is the reply, and the draft gets the rest of it.
-    Nothing is done where there was a sign of life meanwhile, or an end.
+    The owner may have stored the reply just before it died: then that is the reply, and the draft gets the rest of it.
+    With a reply that is stored, the turn's facts are stored, too. Nothing is done where there was a sign of life
+    meanwhile, or an end.
     """
-    news = source.drafts.read(draft.tenant, draft.stream_id)
-    if news is None or news.end or news.draft.owner != draft.owner or news.until >= now_ms():
+    snapshot = source.drafts.find(draft.tenant, draft.stream_id)
+    if snapshot is None or snapshot.end or snapshot.draft.owner != draft.owner or snapshot.alive_until >= now_ms():
         return
     try:
         reply = source.store.find_reply(draft)
-        if reply is None and draft.on_failure == "keep" and news.text.strip():
-            reply = source.store.commit(draft, mask(news.text), incomplete=True)
+        if reply is None and draft.on_failure == "keep" and snapshot.text.strip():
+            reply = source.store.commit(draft, mask(snapshot.text), incomplete=True)
         if reply:
-            reply = source.store.store_facts(source.drafts.with_turn(draft), reply)
+            reply = source.store.store_facts(source.drafts.with_fact_input(draft), reply)
     except AnnalsError as refusal:
-        failed = _failed(source, draft, refusal)
-        source.drafts.end(draft, DraftEnd(news.last, failed.data, stored=False, died=True))
+        error = _error_event(source, draft, refusal)
+        source.drafts.end(draft, DraftEnd(snapshot.last, error.data, stored=False, died=True))
         return
-    last = _complete(source.drafts, news, reply)
-    failure = None if reply and not reply.incomplete else _failed(source, draft, _died(reply), reply).data
+    last = _add_rest(source.drafts, snapshot, reply)
+    error_data = None if reply and not reply.incomplete else _error_event(source, draft, _owner_died(reply), reply).data
     problem = reply.remembered.get("factsProblem") if reply else None
-    source.drafts.end(draft, DraftEnd(last, failure, stored=reply is not None, died=True, facts_problem=problem))
+    end = DraftEnd(last, error_data, stored=reply is not None, died=True, facts_problem=problem)
+    source.drafts.end(draft, end)
 
 
-def _complete(drafts: Drafts, news: DraftSnapshot, reply: StoredReply | None) -> int:
+def _add_rest(drafts: Drafts, snapshot: DraftSnapshot, reply: StoredReply | None) -> int:
     """Add to a draft what its reply has beyond it; the number of its last delta."""
-    rest = reply.text[len(news.text) :] if reply and reply.text and reply.text.startswith(news.text) else ""
-    last = news.last
-    for text in cut(rest):
+    rest = reply.text[len(snapshot.text) :] if reply and reply.text and reply.text.startswith(snapshot.text) else ""
+    last = snapshot.last
+    for text in split_into_deltas(rest):
         last += 1
-        drafts.add(news.draft, DeltaBatch(last, [text]))
+        drafts.add(snapshot.draft, DeltaBatch(last, [text]))
     return last
 
 
-def cut(text: str) -> Iterator[str]:
-    """A text in pieces that are short enough for one delta each."""
-    return (text[start : start + MAX_DELTA_CHARS] for start in range(0, len(text), MAX_DELTA_CHARS))
+def _owner_died(reply: StoredReply | None) -> StreamFailed:
+    kept_reply = "What came of the reply is kept, marked incomplete."
+    outcome = kept_reply if reply else "The user's message is kept, no reply is."
+    return StreamFailed(f"The process that streamed the reply died. {outcome}")
 
 
-def _died(reply: StoredReply | None) -> StreamFailed:
-    kept = "What came of the reply is kept, marked incomplete." if reply else "The user's message is kept, no reply is."
-    return StreamFailed(f"The process that streamed the reply died. {kept}")
-
-
-def _failed(source: StreamSource, draft: Draft, refusal: AnnalsError, reply: StoredReply | None = None) -> Event:
+def _error_event(
+    source: StreamSource, draft: Draft, refusal: AnnalsError, reply: StoredReply | None = None
+) -> ReplyEvent:
     stored = reply.remembered["conversation"]["messageIds"] if reply else [message_id(draft.seq)]
-    ids = [] if isinstance(refusal, ConversationErased) else stored
-    return turns.error(refusal, source.request_id, draft.conversation_id, ids)
+    message_ids = [] if isinstance(refusal, ConversationErased) else stored
+    return error_event(refusal, source.request_id, draft.conversation_id, message_ids)

@@ -29,7 +29,8 @@ from annals.memory.memories.owners import list_recent_messages
 from annals.memory.models import Remembered, RememberStream
 from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hit
-from annals.memory.recall.recalling import fit_to_budget, is_in_messages
+from annals.memory.recall.recall_text import fit_to_budget
+from annals.memory.recall.recalling import is_in_messages
 from annals.memory.remember import StoredTurn, message_fields, store_turn, user_message
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
 from annals.memory.streaming.prompt import RecalledContext, tokens_of
@@ -40,8 +41,13 @@ from annals.tokens import estimate
 logger = logging.getLogger("annals")
 
 RECALLED_HITS = 20
+"""How many memories are searched for at most."""
+
 CONTEXT_TOKENS = 2_000
+"""How many tokens of the prompt the memories may take."""
+
 HISTORY_TOKENS = 6_000
+"""How many tokens of the prompt the conversation's recent messages may take."""
 
 
 class LedgerTurnStore:
@@ -50,33 +56,34 @@ class LedgerTurnStore:
     def begin(self, request: StreamRequest) -> StartedTurn:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         turn = request.turn
+        # All that can be wrong with the request is refused before anything is stored.
         require_facts_fit(turn.facts)
         turn.require_owner()
         turn.for_user()
         turn.question(RECALLED_HITS)
         stored = store_turn(request.caller, turn, [user_message(turn)], request.idempotent)
         (message,) = messages_of(stored.appended.entry)
-        draft = _draft(request, stored)
+        draft = _new_draft(request, stored)
         return StartedTurn(draft, message, is_repeated=stored.appended.replayed)
 
-    def message(self, draft: Draft) -> Mapping[str, Any]:
+    def get_user_message(self, draft: Draft) -> Mapping[str, Any]:
         """The user's message of a turn, as the API shows it. Raises ConversationErased."""
         get_tail(draft.tenant, draft.conversation_id)
         (message,) = messages_of(read_entry(conversation_pk(draft.tenant, draft.conversation_id), draft.seq))
         return message
 
-    def recall(self, request: StreamRequest, begun: StartedTurn) -> RecalledContext:
+    def recall(self, request: StreamRequest, started: StartedTurn) -> RecalledContext:
         """What the conversation said last, and what the memory holds about the user's message beyond that.
 
-        For a user that is what belongs to the user or to nobody; where the request names none, its conversation may.
+        For a user that is what belongs to the user or to nobody; where the request names no user, the conversation may.
         """
-        genesis = get_genesis(begun.draft.tenant, begun.draft.conversation_id)
+        genesis = get_genesis(started.draft.tenant, started.draft.conversation_id)
         for_user = request.turn.for_user()
         if request.turn.recall_scope is None:
             for_user = for_user or genesis.user_id
-        history = _history(request, begun, genesis, for_user)
-        known = {begun.message["messageId"]} | {message["messageId"] for message in history}
-        hits, context = fit_to_budget(_memories(request, begun, known, for_user), CONTEXT_TOKENS)
+        history = _history(request, started, genesis, for_user)
+        shown_ids = {started.message["messageId"]} | {message["messageId"] for message in history}
+        hits, context = fit_to_budget(_memories(request, started, shown_ids, for_user), CONTEXT_TOKENS)
         return RecalledContext(
             context=context,
             memory_ids=[hit["memoryId"] for hit in hits],
@@ -89,18 +96,18 @@ class LedgerTurnStore:
         try:
             return _append_reply(draft, text, incomplete=incomplete)
         except EntryTooLarge as refusal:
-            fitting = _shortened(text, refusal.excess)
-            if not incomplete or not fitting.strip():
+            shortened = _shorten(text, refusal.excess)
+            if not incomplete or not shortened.strip():
                 raise
-        return _append_reply(draft, fitting, incomplete=True)
+        return _append_reply(draft, shortened, incomplete=True)
 
     def store_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
         """Store the facts of a turn whose reply is stored; see ``TurnStore.store_facts``. Raises AnnalsError."""
-        question = self.message(draft).get("content") if draft.turn else None
-        if draft.turn is None or question is None or reply.text is None:
-            # What was withdrawn states nothing any more.
+        question = self.get_user_message(draft).get("content") if draft.fact_input else None
+        if draft.fact_input is None or question is None or reply.text is None:
+            # A message that was redacted states nothing any more.
             return reply
-        turn = NewTurnFacts.model_validate(draft.turn)
+        turn = NewTurnFacts.model_validate(draft.fact_input)
         if reply.incomplete:
             turn = turn.model_copy(update={"extract_facts": False})
         lines = [TurnLine(turn.user_id or "user", question), TurnLine(turn.agent_id or "agent", reply.text)]
@@ -108,55 +115,57 @@ class LedgerTurnStore:
 
     def find_reply(self, draft: Draft) -> StoredReply | None:
         """The turn's reply, if one is stored, with the facts that are. Raises ConversationErased."""
-        entry = find_entry(draft.once)
+        entry = find_entry(draft.reply_request)
         if entry is None:
             return None
         get_tail(draft.tenant, draft.conversation_id)
         reply = _stored_reply(draft, AppendResult(entry, replayed=True))
-        return _with_facts(reply, find_turn_facts(_source(draft, reply))) if draft.with_facts else reply
+        return _with_facts(reply, find_turn_facts(_source(draft, reply))) if draft.has_facts else reply
 
 
-def _draft(request: StreamRequest, stored: StoredTurn) -> Draft:
-    asked = stored.appended.entry
-    stream_id, turn = stream_id_of(asked), _said_of_facts(request.turn)
+def _new_draft(request: StreamRequest, stored: StoredTurn) -> Draft:
+    question = stored.appended.entry
+    stream_id, fact_input = stream_id_of(question), _fact_input(request.turn)
     return Draft(
         tenant=request.caller.tenant,
         stream_id=stream_id,
         conversation_id=stored.genesis.conversation_id,
         memory_space_id=request.turn.memory_space_id,
-        seq=asked.seq,
+        seq=question.seq,
         on_failure=request.turn.on_failure,
-        said=message_fields(request.turn, asked.seq if stored.genesis.user_id is None else None),
-        once=IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id),
+        reply_fields=message_fields(request.turn, question.seq if stored.genesis.user_id is None else None),
+        reply_request=IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id),
         owner=new_owner(),
-        with_facts=turn is not None,
-        turn=turn,
+        has_facts=fact_input is not None,
+        fact_input=fact_input,
     )
 
 
-def _said_of_facts(turn: RememberStream) -> Mapping[str, Any] | None:
-    """What a turn says of its facts. Its words are not among it: the ledger has them."""
+def _fact_input(turn: RememberStream) -> Mapping[str, Any] | None:
+    """The part of a request that is about facts. The messages are not among it: the ledger has them."""
     if not turn.facts and not turn.extract_facts:
         return None
     return turn.model_dump(by_alias=True, exclude_none=True, include=set(NewTurnFacts.model_fields))
 
 
 def _source(draft: Draft, reply: StoredReply) -> Source:
-    """Where a turn's facts come from. An earlier try, of whomever, may have stored them."""
+    """Where a turn's facts come from. An earlier try, of any owner, may have stored them: so it counts as repeated."""
     ids = tuple(reply.remembered["conversation"]["messageIds"])
     return Source(get_genesis(draft.tenant, draft.conversation_id), ids, reply.at, replayed=True)
 
 
-def _with_facts(reply: StoredReply, kept: TurnFacts) -> StoredReply:
-    return replace(reply, remembered={**reply.remembered, **kept.show()})
+def _with_facts(reply: StoredReply, facts: TurnFacts) -> StoredReply:
+    return replace(reply, remembered={**reply.remembered, **facts.show()})
 
 
 def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
     status = {"status": "incomplete"} if incomplete else {}
-    said = new_message({"role": "assistant", "content": text, **draft.said, **status})
-    still_asked = not_redacted_check(draft.tenant, memory_id(draft.conversation_id, draft.seq))
+    message = new_message({"role": "assistant", "content": text, **draft.reply_fields, **status})
+    question_check = not_redacted_check(draft.tenant, memory_id(draft.conversation_id, draft.seq))
     try:
-        stored = append(draft.tenant, draft.conversation_id, [said], request=draft.once, also=[still_asked])
+        stored = append(
+            draft.tenant, draft.conversation_id, [message], request=draft.reply_request, also=[question_check]
+        )
     except ClientError as error:
         if not Cancellation.of(error).failed(-1):
             raise
@@ -164,11 +173,11 @@ def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
     return _stored_reply(draft, stored)
 
 
-def _shortened(text: str, excess: int) -> str:
+def _shorten(text: str, excess: int) -> str:
     """The longest beginning of a text whose JSON takes ``excess`` bytes less than that of the whole text."""
-    room = _json_bytes(text) - excess
-    fitting = bisect_right(range(len(text) + 1), room, key=lambda length: _json_bytes(text[:length]))
-    return text[: max(0, fitting - 1)]
+    max_bytes = _json_bytes(text) - excess
+    lengths_that_fit = bisect_right(range(len(text) + 1), max_bytes, key=lambda length: _json_bytes(text[:length]))
+    return text[: max(0, lengths_that_fit - 1)]
 
 
 def _json_bytes(text: str) -> int:
@@ -181,44 +190,44 @@ def _stored_reply(draft: Draft, appended: AppendResult) -> StoredReply:
     return StoredReply(message.get("content"), message.get("status") == "incomplete", turn, at)
 
 
-def _whole_turn(draft: Draft, answer: AppendResult) -> Remembered:
+def _whole_turn(draft: Draft, reply: AppendResult) -> Remembered:
     """What is stored of the turn, both messages."""
     genesis = get_genesis(draft.tenant, draft.conversation_id)
-    asked = read_entry(conversation_pk(draft.tenant, draft.conversation_id), draft.seq)
-    question = StoredTurn(genesis, replace(answer, entry=asked)).show()
-    answered = StoredTurn(genesis, answer).show()
-    message_ids = question["conversation"]["messageIds"] + answered["conversation"]["messageIds"]
+    question_entry = read_entry(conversation_pk(draft.tenant, draft.conversation_id), draft.seq)
+    question = StoredTurn(genesis, replace(reply, entry=question_entry)).show()
+    answer = StoredTurn(genesis, reply).show()
+    message_ids = question["conversation"]["messageIds"] + answer["conversation"]["messageIds"]
     return {
-        "conversation": {**answered["conversation"], "messageIds": message_ids},
-        "memories": question["memories"] + answered["memories"],
+        "conversation": {**answer["conversation"], "messageIds": message_ids},
+        "memories": question["memories"] + answer["memories"],
         "facts": [],
     }
 
 
-def _history(request: StreamRequest, begun: StartedTurn, genesis: Genesis, for_user: str | None) -> list[Message]:
-    """The conversation's newest messages before the turn, as many as were asked for and fit the budget."""
-    seq = begun.draft.seq
+def _history(request: StreamRequest, started: StartedTurn, genesis: Genesis, for_user: str | None) -> list[Message]:
+    """The conversation's newest messages before the turn, as many as were requested and fit the budget."""
+    seq = started.draft.seq
     if not request.turn.history or seq == 1:
         return []
-    tail = get_tail(begun.draft.tenant, begun.draft.conversation_id)
-    found = list_recent_messages(genesis, tail, request.turn.history, for_user=for_user, before=seq)
-    return list(_newest_within(reversed(found), HISTORY_TOKENS))[::-1]
+    tail = get_tail(started.draft.tenant, started.draft.conversation_id)
+    messages = list_recent_messages(genesis, tail, request.turn.history, for_user=for_user, before=seq)
+    return list(_newest_within(reversed(messages), HISTORY_TOKENS))[::-1]
 
 
-def _memories(request: StreamRequest, begun: StartedTurn, known: set[str], for_user: str | None) -> list[Hit]:
+def _memories(request: StreamRequest, started: StartedTurn, shown_ids: set[str], for_user: str | None) -> list[Hit]:
     """The memories that the user's message brings up, without those that the history shows anyway."""
-    asked = request.turn.question(RECALLED_HITS)
+    search = request.turn.question(RECALLED_HITS)
     try:
-        hits = search_memories(request.caller, asked, for_user=for_user)
+        hits = search_memories(request.caller, search, for_user=for_user)
     except SearchUnavailable:
         telemetry.count("SearchUnavailable")
         logger.warning("Nothing was recalled: the search is unavailable", exc_info=True)
         return []
-    return [hit for hit in hits if not is_in_messages(hit, begun.draft.conversation_id, known)]
+    return [hit for hit in hits if not is_in_messages(hit, started.draft.conversation_id, shown_ids)]
 
 
 def _newest_within(messages: Iterable[Message], budget: int) -> Iterator[Message]:
-    """The first ones that together stay within a budget of tokens in the prompt; none behind one that does not fit."""
+    """The first ones that together stay within a budget of tokens in the prompt, up to one that does not fit."""
     for message in messages:
         budget -= tokens_of(message)
         if budget < 0:

@@ -1,14 +1,12 @@
-"""A streamed turn: what is asked for, where it is kept, and what its followers are told."""
+"""A streamed turn: what is requested, what is stored of it, and the protocol of the store that keeps it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from annals.access.caller import Caller
-from annals.api import problems
-from annals.errors import AnnalsError
 from annals.ledger.idempotency import IdempotentRequest
 from annals.memory.models import Remembered, RememberStream
 from annals.memory.streaming.drafts import Draft
@@ -17,21 +15,24 @@ from annals.memory.streaming.prompt import RecalledContext
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """A turn to be streamed, and for whom. ``request_id`` is what problem details name.
+    """A turn to be streamed, and for whom.
 
-    ``question`` is the user's message as the model is to get it, where that is not as it is stored.
+    Parameters
+    ----------
+    request_id : what problem details name
+    unmasked_message : the user's message as the model is to get it, where that is not as it is stored
     """
 
     caller: Caller
     turn: RememberStream
     idempotent: IdempotentRequest | None = None
     request_id: str = ""
-    question: str | None = None
+    unmasked_message: str | None = None
 
     @property
-    def asked(self) -> str:
-        """What the model is asked."""
-        return self.turn.user_message if self.question is None else self.question
+    def message_for_model(self) -> str:
+        """The user's message as the model gets it."""
+        return self.turn.user_message if self.unmasked_message is None else self.unmasked_message
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class StartedTurn:
 
     Parameters
     ----------
-    draft : what its stream is, told by a new owner
+    draft : what its stream is, with a new owner
     message : the user's message as the API shows it
     is_repeated : whether an earlier request with the same Idempotency-Key stored it
     """
@@ -64,71 +65,39 @@ class StoredReply:
 
 
 class TurnStore(Protocol):
-    """Where turns are kept. Its methods block; they are called in threads, one after another for one turn."""
+    """Where turns are kept. Its methods block; they are called in threads, one after another for one turn.
+
+    ``LedgerTurnStore`` is the product's. The protocol stands apart from it so that tests of the streaming core keep
+    turns in memory, without a database.
+    """
 
     def begin(self, request: StreamRequest) -> StartedTurn:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         ...
 
-    def message(self, draft: Draft) -> Mapping[str, Any]:
+    def get_user_message(self, draft: Draft) -> Mapping[str, Any]:
         """The user's message of a turn, as the API shows it. Raises ConversationErased."""
         ...
 
-    def recall(self, request: StreamRequest, begun: StartedTurn) -> RecalledContext:
+    def recall(self, request: StreamRequest, started: StartedTurn) -> RecalledContext:
         """Find what the model should know. A search that is out of order is no reason to fail."""
         ...
 
     def commit(self, draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
-        """Store the reply, once: where the turn has one already, that is the answer.
+        """Store the reply, once: where the turn has one already, that one is returned.
 
         Of an incomplete one that is longer than an entry can be, as much is stored as fits. Raises AnnalsError.
         """
         ...
 
     def store_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
-        """Store the facts of a turn whose reply is stored, once, and tell them with it. Raises AnnalsError.
+        """Store the facts of a turn whose reply is stored, once, and return the reply with them. Raises AnnalsError.
 
-        They are extracted from a whole reply only, and from a draft that has its turn; see ``Drafts.with_turn``.
+        They are extracted from a whole reply only, and from a draft that has its input; see
+        ``Drafts.with_fact_input``.
         """
         ...
 
     def find_reply(self, draft: Draft) -> StoredReply | None:
         """The turn's reply, if one is stored, with the facts that are. Raises ConversationErased."""
         ...
-
-
-@dataclass(frozen=True)
-class Event:
-    """What the followers of a turn are told. Deltas have numbers, from 1."""
-
-    name: Literal["start", "context", "delta", "result", "error"]
-    data: Mapping[str, Any]
-    number: int | None = None
-
-
-def start(draft: Draft, message: Mapping[str, Any]) -> Event:
-    """The beginning of a reply. Told once more, it says that the reply begins anew."""
-    return Event("start", {"streamId": draft.stream_id, "conversationId": draft.conversation_id, "message": message})
-
-
-def context(recalled: RecalledContext) -> Event:
-    """What the model was shown."""
-    ids = list(recalled.memory_ids)
-    return Event("context", {"memoryIds": ids, "historyCount": len(recalled.history), "tokenEstimate": recalled.tokens})
-
-
-def delta(text: str, number: int) -> Event:
-    """A piece of the reply."""
-    return Event("delta", {"text": text}, number)
-
-
-def result(reply: StoredReply, usage: Mapping[str, int] | None, reason: str) -> Event:
-    """The end of a turn that is stored whole."""
-    told = {"fullResponse": reply.text or "", "usage": usage, "finishReason": reason}
-    return Event("result", {**reply.remembered, **told})
-
-
-def error(refusal: AnnalsError, request_id: str, conversation_id: str, message_ids: Sequence[str]) -> Event:
-    """The end of a turn that failed, and which of its messages are stored."""
-    stored = {"conversationId": conversation_id, "messageIds": list(message_ids)}
-    return Event("error", {**problems.problem_details(refusal, request_id), "stored": stored})
