@@ -19,9 +19,9 @@ from annals.api.fields import MAX_ID_CHARS
 from annals.conversations.formats import FORMATS, Format
 from annals.conversations.import_lines import OWNER_PARAMS
 from annals.http.requests import JSON_LINES
-from annals.memory.memories.memory_export import OPTIONS as MEMORY_OPTIONS
 from annals.memory.memories.memory_export_formats import FORMATS as MEMORY_FORMATS
 from annals.memory.memories.memory_export_formats import Format as MemoryFormat
+from annals.memory.memories.memory_query import EXPORT_PARAMS
 from annals.memory.models import RememberStream
 from local import template
 from local.template import ROOT
@@ -201,7 +201,7 @@ def _of_exports() -> dict[str, Any]:
 
 def _memory_options() -> list[dict[str, Any]]:
     kinds = {"type": "string", "enum": list(MEMORY_FORMATS), "default": "json"}
-    flags = [name for name in MEMORY_OPTIONS if name.startswith("include")]
+    flags = [name for name in EXPORT_PARAMS if name.startswith("include")]
     return [
         {"name": "format", "in": "query", "schema": kinds},
         {"name": "memorySpaceId", "in": "query", "schema": ID},

@@ -14,7 +14,8 @@ from annals.conversations.formats import NDJSON
 from annals.conversations.lists import Selection
 from annals.http import asgi
 from annals.http.download import download
-from annals.memory.memories.memory_export import read_export
+from annals.memory.memories.memory_export import export_memories
+from annals.memory.memories.memory_query import read_export_options
 from annals.memory.users.user_export import export_person
 
 
@@ -37,11 +38,12 @@ async def export_conversations(request: Request) -> Response:
     return await download(pieces, options.format.content_type, f"conversations{options.format.suffix}")
 
 
-async def export_memories(request: Request) -> Response:
+async def export_filtered_memories(request: Request) -> Response:
     """All memories that a filter matches as one file."""
     caller = asgi.get_caller(request).require_scope("read")
-    export = read_export(caller, asgi.read_query_params(request))
-    return await download(export.pieces(), export.format.content_type, f"memories{export.format.suffix}")
+    options = read_export_options(asgi.read_query_params(request))
+    pieces = export_memories(caller, options)
+    return await download(pieces, options.format.content_type, f"memories{options.format.suffix}")
 
 
 async def export_user(request: Request) -> Response:
@@ -54,7 +56,7 @@ async def export_user(request: Request) -> Response:
 
 app = asgi.create_app(
     [
-        Route("/v1/memories/export", export_memories, methods=["GET"]),
+        Route("/v1/memories/export", export_filtered_memories, methods=["GET"]),
         Route("/v1/users/{userId}/export", export_user, methods=["GET"]),
         Route("/v1/conversations/export", export_conversations, methods=["GET"]),
         Route("/v1/conversations/{conversationId}/export", export_conversation, methods=["GET"]),

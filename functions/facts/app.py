@@ -13,10 +13,10 @@ from annals.errors import FactNotFound
 from annals.http.app import Api, respond
 from annals.memory.facts import store as facts
 from annals.memory.facts.fact_lists import FactFilter, list_facts
+from annals.memory.facts.fact_presenters import present_fact
 from annals.memory.facts.making import new_fact
 from annals.memory.facts.models import CreateFact, Fact, FactList, FactPart
-from annals.memory.memories.pages import read_place
-from annals.memory.memories.presenters import present_fact
+from annals.memory.index_pages import read_position
 
 app = Api()
 handler = app.handler
@@ -28,8 +28,8 @@ Part = Annotated[FactPart | None, Query()]
 def create_fact(body: CreateFact) -> Response[Fact]:
     """Store a fact; the one of its subject and predicate that held before holds until then."""
     caller = app.caller.require_scope("write")
-    known, replayed = facts.create_fact(new_fact(caller, body), app.idempotent_request("facts"))
-    return respond(present_fact(known), 201, replayed=replayed)
+    fact, replayed = facts.create_fact(new_fact(caller, body), app.idempotent_request("facts"))
+    return respond(present_fact(fact), 201, replayed=replayed)
 
 
 @app.get("/v1/facts", tags=["Facts"])
@@ -53,17 +53,17 @@ def list_them(
     """
     caller = app.caller.require_scope("read")
     app.require_known_query(*LISTED)
-    asked = FactFilter(
+    fact_filter = FactFilter(
         memory_space_id=memory_space_id,
         user_id=user_id,
         participant_id=participant_id,
-        named={"subject": subject, "predicate": predicate, "object": object_, "fact_type": fact_type},
+        terms={"subject": subject, "predicate": predicate, "object": object_, "fact_type": fact_type},
         at=read_time(app.query_params, "at"),
         include_superseded=read_flag(app.query_params, "includeSuperseded"),
     )
     cursors = app.cursors("facts")
-    items, place = list_facts(caller, asked, limit, read_place(cursor, cursors))
-    return {"items": items, **(cursors.next(*place) if place else {})}
+    items, position = list_facts(caller, fact_filter, limit, read_position(cursor, cursors))
+    return {"items": items, **(cursors.next(*position) if position else {})}
 
 
 LISTED = (
@@ -82,7 +82,7 @@ def get_fact(fact_id: PathId) -> Fact:
 
 @app.delete("/v1/facts/<fact_id>", status_code=204, tags=["Facts"])
 def delete_fact(fact_id: PathId) -> Response[None]:
-    """Delete a fact. The one in front of it holds on, then."""
+    """Delete a fact. The one before it holds for longer then."""
     caller = app.caller.require_scope("erase")
     app.require_known_query()
     if not facts.delete_seen_fact(caller, fact_id):

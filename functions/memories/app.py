@@ -15,16 +15,17 @@ from annals.http.app import Api, respond
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import MAX_SEQ
 from annals.memory import adapters
+from annals.memory.index_pages import read_position
 from annals.memory.memories import store
 from annals.memory.memories.changes import new_memory, to_change
 from annals.memory.memories.memory_items import ACTIVE, ARCHIVED, StoredMemory
 from annals.memory.memories.memory_lists import (
     delete_memories,
-    list_kept_versions,
     list_memories,
-    read_filter,
-    scope_of,
+    list_memory_versions,
 )
+from annals.memory.memories.memory_presenters import present_memory
+from annals.memory.memories.memory_query import read_memory_filter
 from annals.memory.memories.models import (
     CreateMemory,
     DeletedMemories,
@@ -36,8 +37,7 @@ from annals.memory.memories.models import (
     MemoryWithVersions,
     PatchMemory,
 )
-from annals.memory.memories.pages import read_place
-from annals.memory.memories.presenters import present_memory
+from annals.memory.memories.search_filters import memory_scope
 
 app = Api()
 handler = app.handler
@@ -61,16 +61,16 @@ def list_them(
     """List memories, the newest first. Every other query parameter is a filter, as the search takes them."""
     caller = app.caller.require_scope("read")
     cursors = app.cursors("memories")
-    scope = scope_of(caller, memory_space_id, read_filter(app.query_params))
-    items, place = list_memories(scope, limit, read_place(cursor, cursors))
-    return {"items": items, **(cursors.next(*place) if place else {})}
+    scope = memory_scope(caller, memory_space_id, read_memory_filter(app.query_params))
+    items, position = list_memories(scope, limit, read_position(cursor, cursors))
+    return {"items": items, **(cursors.next(*position) if position else {})}
 
 
 @app.get("/v1/memories/count", tags=["Memories"])
 def count_them(memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None) -> MemoryCount:
     """How many memories a list with the same filter would have."""
     caller = app.caller.require_scope("read")
-    scope = scope_of(caller, memory_space_id, read_filter(app.query_params))
+    scope = memory_scope(caller, memory_space_id, read_memory_filter(app.query_params))
     return {"count": adapters.index().count(scope)}
 
 
@@ -79,7 +79,7 @@ def delete_them(body: DeleteMemories) -> DeletedMemories:
     """Delete all memories that a filter matches, or of a memory space; more than ten only where that is confirmed."""
     caller = app.caller.require_scope("erase")
     body.require_scope()
-    scope = scope_of(caller, body.memory_space_id, body.filter)
+    scope = memory_scope(caller, body.memory_space_id, body.filter)
     ids = delete_memories(caller, scope, dry_run=body.dry_run, confirmed=body.confirm)
     return {"count": len(ids), "memoryIds": ids, "dryRun": body.dry_run}
 
@@ -125,7 +125,7 @@ def list_versions(
     app.require_known_query("limit", "cursor")
     cursors = app.cursors("versions of a memory", memory_id)
     before = cursors.read(cursor)[0] if cursor else None
-    items, last = list_kept_versions(store.find_memory(caller, memory_id), limit, before)
+    items, last = list_memory_versions(store.find_memory(caller, memory_id), limit, before)
     return {"items": items, **(cursors.next(last) if last else {})}
 
 
@@ -152,8 +152,7 @@ def _with_versions(memory: StoredMemory) -> dict[str, Any]:
     """A memory with as many of the versions before it as the answer has room for."""
     shown, room = present_memory(memory), Room()
     room.takes(shown)
-    before = (present_memory(each) for each in store.previous_versions(memory) if each.version < memory.version)
-    previous, left_out = fitting_counted(before, room)
+    previous, left_out = fitting_counted(map(present_memory, store.previous_versions(memory)), room)
     return {**shown, "previousVersions": previous, **left_out}
 
 

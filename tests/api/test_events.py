@@ -14,6 +14,7 @@ from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
 from annals.memory.models import Remember, RememberStream
 from annals.memory.remember import remember
+from annals.memory.summarizers import get_summarizer
 from local.workers import Context
 from scripts.events import CALLER, FOLDER, TRANSCRIPT, TRANSCRIPT_KEY, samples
 from tests.support import stack
@@ -69,7 +70,7 @@ def conversation(tmp_path: Path) -> Iterator[None]:
         )
         remember(Caller.from_authorizer(CALLER), turn)
         yield
-        for port in (adapters.index, adapters.embedder, adapters.summarizer):
+        for port in (adapters.index, adapters.embedder, get_summarizer):
             port.cache_clear()
 
 

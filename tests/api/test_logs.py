@@ -23,6 +23,7 @@ from annals.errors import ConfigurationError
 from annals.memory import adapters
 from annals.memory.models import Remember
 from annals.memory.remember import remember
+from annals.memory.summarizers import get_summarizer
 from local.template import ROOT
 from local.workers import Context
 from scripts.events import CALLER, samples
@@ -53,7 +54,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("EMBEDDED_INDEX", str(tmp_path_factory.mktemp("index") / "index.sqlite3"))
         stack.forget()
         yield
-    for port in (adapters.index, adapters.embedder, adapters.chat, adapters.summarizer):
+    for port in (adapters.index, adapters.embedder, adapters.chat, get_summarizer):
         port.cache_clear()
 
 

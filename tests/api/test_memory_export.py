@@ -16,7 +16,8 @@ from annals.errors import SearchUnavailable
 from annals.ledger.redact import redact
 from annals.memory import adapters
 from annals.memory.memories import memory_export
-from annals.memory.memories.memory_export import read_export
+from annals.memory.memories.memory_export import export_memories
+from annals.memory.memories.memory_query import read_export_options
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
 from tests.support.talk import HARD
@@ -252,7 +253,7 @@ def test_many_pages_hold_each_memory_once_in_the_order_of_the_list(
     api: Api, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_export, "PAGE", 3)
-    monkeypatch.setattr(memory_export, "NEAR", 2)
+    monkeypatch.setattr(memory_export, "MAX_GAP", 2)
     for number in range(4):
         for talk in ("one", "two"):
             remember(api, talk, f"Sentence {number}.")
@@ -280,7 +281,7 @@ def test_no_more_is_read_than_is_sent(api: Api, stream: Stream, monkeypatch: pyt
 
     monkeypatch.setattr(adapters.index(), "list_documents", count_pages)
 
-    pieces = read_export(api.caller, {"format": "jsonl"}).pieces()
+    pieces = export_memories(api.caller, read_export_options({"format": "jsonl"}))
 
     assert len(list(islice(pieces, 3))) == 3
     assert len(pages) == 2

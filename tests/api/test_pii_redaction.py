@@ -22,11 +22,13 @@ from annals.ingest.storing import store_envelope
 from annals.ledger.entry_items import from_ledger_item
 from annals.ledger.idempotency import IdempotentRequest
 from annals.memory import adapters
+from annals.memory.facts.extraction import get_extractor
 from annals.memory.models import Remember
 from annals.memory.remember import remember
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.memory.streaming.turn_store import LedgerTurnStore
+from annals.memory.summarizers import get_summarizer
 from annals.privacy import masking
 from annals.privacy.detection import PiiMatch
 from annals.privacy.patterns import PatternDetector
@@ -73,7 +75,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         masking.get_detector.cache_clear()
         yield
     masking.get_detector.cache_clear()
-    for port in (adapters.index, adapters.embedder, adapters.chat, adapters.summarizer, adapters.extractor):
+    for port in (adapters.index, adapters.embedder, adapters.chat, get_summarizer, get_extractor):
         port.cache_clear()
 
 

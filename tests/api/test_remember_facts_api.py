@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from annals.database.dynamodb import client
-from annals.memory import adapters
-from annals.memory.facts.extraction import ModelExtractor
+from annals.memory.facts import turn_facts
+from annals.memory.facts.extraction import ModelExtractor, get_extractor
 from annals.memory.facts.models import MAX_FACTS
-from annals.memory.facts.turn_facts import MAX_SAID_BYTES
+from annals.memory.facts.turn_facts import MAX_STATED_BYTES
 from annals.providers.structured import StructuredChat
 from annals.settings import settings
 from tests.conftest import Setting
@@ -51,7 +51,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Write:
 
     def begin(*replies: str | None) -> Writer:
         writer = Writer(*replies)
-        monkeypatch.setattr(adapters, "extractor", lambda: ModelExtractor(StructuredChat(writer, 5)))
+        monkeypatch.setattr(turn_facts, "get_extractor", lambda: ModelExtractor(StructuredChat(writer, 5)))
         return writer
 
     return begin
@@ -129,7 +129,7 @@ def test_a_fact_that_cannot_be_leaves_nothing_of_the_turn(api: Api, fact: Any, c
 
 def test_too_many_facts_or_too_large_ones_leave_nothing_of_the_turn(api: Api) -> None:
     assert api.post(REMEMBER, {**TURN, "facts": [LIVES] * (MAX_FACTS + 1)}).problem[2] == "facts"
-    large = {**LIVES, "metadata": {"x": "y" * MAX_SAID_BYTES}}
+    large = {**LIVES, "metadata": {"x": "y" * MAX_STATED_BYTES}}
     assert api.post(REMEMBER, {**TURN, "facts": [large]}).problem[:2] == (413, "REQUEST_TOO_LARGE")
     assert api.get("/v1/conversations/chat").status == 404
 
@@ -225,9 +225,9 @@ def test_that_a_turn_states_no_fact_is_an_answer_to_keep(api: Api, write: Write)
 
 def test_without_a_chat_model_nothing_is_extracted_and_the_answer_says_so(api: Api, setting: Setting) -> None:
     setting("CHAT_URL", "offline")
-    adapters.extractor.cache_clear()
+    get_extractor.cache_clear()
     answer = remembered(api, EXTRACTED)
-    adapters.extractor.cache_clear()
+    get_extractor.cache_clear()
 
     assert (answer["facts"], answer["factsExtracted"]) == ([], False)
     assert "CHAT_URL" in answer["factsProblem"]

@@ -11,8 +11,8 @@ import pytest
 
 from annals.errors import ChatUnavailable, ConversationErased
 from annals.ledger.keys import conversation_pk
-from annals.memory import adapters, summarizing
-from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer, Written
+from annals.memory import summarizing
+from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer, WrittenSummary, get_summarizer
 from annals.providers.chat import ChatMessage, Pieces
 from annals.providers.structured import StructuredChat
 from tests.conftest import Setting
@@ -32,7 +32,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Write:
 
     def begin(*replies: str | None) -> Writer:
         writer = Writer(*replies)
-        monkeypatch.setattr(adapters, "summarizer", lambda: ModelSummarizer(StructuredChat(writer, 5)))
+        monkeypatch.setattr(summarizing, "get_summarizer", lambda: ModelSummarizer(StructuredChat(writer, 5)))
         return writer
 
     return begin
@@ -194,11 +194,11 @@ def test_what_is_redacted_while_a_model_writes_is_in_no_summary(
     api: Api, chat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Meanwhile(OfflineSummarizer):
-        def write(self, *said: Any, **how: Any) -> Written:
+        def write(self, *said: Any, **how: Any) -> WrittenSummary:
             api.post(f"{chat}/messages/msg-001/redact", {"reason": "a secret"})
             return super().write(*said, **how)
 
-    monkeypatch.setattr(adapters, "summarizer", Meanwhile)
+    monkeypatch.setattr(summarizing, "get_summarizer", Meanwhile)
     say(api, "My password is xylophone.")
 
     assert api.post(f"{chat}/summarize", {}).problem[:2] == (409, "APPEND_CONFLICT")
@@ -209,11 +209,11 @@ def test_what_is_erased_while_a_model_writes_leaves_no_summary(
     api: Api, chat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Meanwhile(OfflineSummarizer):
-        def write(self, *said: Any, **how: Any) -> Written:
+        def write(self, *said: Any, **how: Any) -> WrittenSummary:
             assert api.delete(chat).status == 200
             return super().write(*said, **how)
 
-    monkeypatch.setattr(adapters, "summarizer", Meanwhile)
+    monkeypatch.setattr(summarizing, "get_summarizer", Meanwhile)
     say(api, "My password is xylophone.")
 
     with pytest.raises(ConversationErased):
@@ -225,11 +225,11 @@ def test_messages_that_come_while_a_model_writes_are_left_to_the_next_summary(
     api: Api, chat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Meanwhile(OfflineSummarizer):
-        def write(self, *said: Any, **how: Any) -> Written:
+        def write(self, *said: Any, **how: Any) -> WrittenSummary:
             say(api, "And another thing.")
             return super().write(*said, **how)
 
-    monkeypatch.setattr(adapters, "summarizer", Meanwhile)
+    monkeypatch.setattr(summarizing, "get_summarizer", Meanwhile)
     say(api, "One thing.")
 
     assert api.post(f"{chat}/summarize", {}).json["toSeq"] == 1
@@ -249,13 +249,13 @@ def test_a_long_conversation_is_read_in_batches_each_only_once(api: Api, chat: s
 
 def test_without_a_model_a_summary_is_a_choice_of_what_was_said(api: Api, chat: str, setting: Setting) -> None:
     setting("CHAT_URL", "offline")
-    adapters.summarizer.cache_clear()
+    get_summarizer.cache_clear()
     said = [f"Sentence {number} speaks of Lisbon harbour." for number in range(10)]
     say(api, *said, "Oh.")
 
     made = api.post(f"{chat}/summarize", {}).json
 
-    adapters.summarizer.cache_clear()
+    get_summarizer.cache_clear()
     assert made["model"] == "offline"
     assert made["summary"] in " ".join(said)
     assert {"lisbon", "harbour"} <= set(made["topics"])

@@ -27,6 +27,7 @@ RENAMED = {
     "SentBetweenAgents": models.AgentMessage,
     "ImportedConversation": models.Imported,
     "KeyResponse": models.Key,
+    "TurnFactsResponse": models.KeptFacts,
     "ShownParticipant": models.Participant,
     "UserReceiptResponse": models.Receipt,
     "ReceiptResponse": models.Receipt,

@@ -12,8 +12,9 @@ from annals.memory import adapters
 from annals.memory.facts.fact_documents import filter_terms, to_fact_document
 from annals.memory.facts.fact_items import DatedFact, StoredFact
 from annals.memory.facts.fact_lists import FactFilter, list_facts
-from annals.memory.memories.memory_lists import pages_of, scope_of
+from annals.memory.index_pages import walk_pages
 from annals.memory.memories.models import SearchFilter
+from annals.memory.memories.search_filters import memory_scope
 from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Recall, Search
 from annals.memory.recall.recalling import recall
@@ -87,7 +88,7 @@ def test_a_search_is_narrowed_by_what_facts_name(index: SearchIndex, named: dict
 def test_a_list_shows_the_facts_that_nothing_has_superseded_the_latest_first() -> None:
     assert _listed() == [LATER, NEW]
     assert _listed(include_superseded=True) == [LATER, NEW, OLD]
-    assert _listed(named={"fact_type": "Animal"}) == _listed(user_id="bob") == [LATER]
+    assert _listed(terms={"fact_type": "Animal"}) == _listed(user_id="bob") == [LATER]
 
 
 @pytest.mark.parametrize(
@@ -119,12 +120,12 @@ def test_a_fact_that_holds_again_is_found_again(index: SearchIndex) -> None:
     index.delete(TENANT, ["fact-new"])
     index.refresh()
     assert _found("car")[0] == OLD
-    assert _listed(named={"subject": "ada l."}) == [OLD]
+    assert _listed(terms={"subject": "ada l."}) == [OLD]
 
 
 def test_pages_of_memories_hold_each_once_facts_among_them() -> None:
-    scope = scope_of(CALLER, SPACE, SearchFilter())
+    scope = memory_scope(CALLER, SPACE, SearchFilter())
     everything = replace(scope, filters=replace(scope.filters, status=("active", "superseded")))
-    ids = [document.memory_id for page in pages_of(everything, 7) for document in page]
+    ids = [document.memory_id for page in walk_pages(everything, 7) for document in page]
     assert (len(ids), len(set(ids))) == (33, 33)
     assert {"fact-old", "fact-new", "fact-pet"} < set(ids)

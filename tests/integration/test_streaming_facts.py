@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from annals.errors import ChatUnavailable
-from annals.memory import adapters
+from annals.memory.facts import turn_facts
 from annals.memory.facts.extraction import TurnLine
 from annals.memory.facts.models import FactStatement
-from annals.memory.facts.turn_facts import MAX_SAID_BYTES
+from annals.memory.facts.turn_facts import MAX_STATED_BYTES
 from annals.memory.models import RememberStream
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.drafts import DeltaBatch, Draft
@@ -50,7 +50,7 @@ class Extractor:
 def extract(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Extractor]:
     def begin(*failures: ChatUnavailable) -> Extractor:
         extractor = Extractor(*failures)
-        monkeypatch.setattr(adapters, "extractor", lambda: extractor)
+        monkeypatch.setattr(turn_facts, "get_extractor", lambda: extractor)
         return extractor
 
     return begin
@@ -146,7 +146,7 @@ def test_a_reply_that_is_kept_incomplete_has_the_facts_that_were_brought(
 
 
 def test_facts_that_could_not_be_stored_are_refused_before_any_stream(stream: Streams, api: Api) -> None:
-    refused = stream(facts=[{**FACT, "metadata": {"large": "x" * MAX_SAID_BYTES}}])
+    refused = stream(facts=[{**FACT, "metadata": {"large": "x" * MAX_STATED_BYTES}}])
     assert (refused.status, refused.json()["code"]) == (413, "REQUEST_TOO_LARGE")
     refused = stream(facts=[{**FACT, "confidence": 101}])
     assert (refused.status, refused.json()["field"]) == (422, "facts[0].confidence")

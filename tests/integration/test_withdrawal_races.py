@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from annals.ledger.keys import conversation_pk
-from annals.memory import adapters
+from annals.memory import summarizing
 from annals.memory.retention_timers import project_with_timer
-from annals.memory.summarizers import Written
+from annals.memory.summarizers import WrittenSummary
 from tests.support.api import Api, Reply
 from tests.support.holding import TenantIndex, held, places_of
 from tests.support.indexing import embedded_index
@@ -43,16 +43,16 @@ Request = Callable[[Api], Reply]
 class Summarizer:
     """Says what it read."""
 
-    def write(self, earlier: str | None, messages: list[dict[str, str]], **_: object) -> Written:
-        return Written(summary=" ".join([earlier or "", *(each["content"] for each in messages)]), topics=[])
+    def write(self, earlier: str | None, messages: list[dict[str, str]], **_: object) -> WrittenSummary:
+        return WrittenSummary(summary=" ".join([earlier or "", *(each["content"] for each in messages)]), topics=[])
 
-    def writer(self, model: str | None) -> str:
+    def model_name(self, model: str | None) -> str:
         return "test"
 
 
 @pytest.fixture
 def summarizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapters, "summarizer", Summarizer)
+    monkeypatch.setattr(summarizing, "get_summarizer", Summarizer)
 
 
 @pytest.fixture

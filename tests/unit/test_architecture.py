@@ -20,7 +20,7 @@ LAYER = ROOT / "layers/annals"
 BASE = "annals"
 
 DOMAIN = ("access", "api", "conversations", "database", "ledger", "privacy", "providers", "search")
-MEMORY_BASE = ("memory.adapters", "memory.keys", "memory.sources", "memory.user_traces")
+MEMORY_BASE = ("memory.adapters", "memory.index_pages", "memory.keys", "memory.sources", "memory.user_traces")
 SPACES = ("memory.retention_timers", "memory.spaces")
 
 MAY_KNOW: dict[str, tuple[str, ...]] = {
@@ -37,14 +37,15 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "search.opensearch": ("providers", "search"),
     "memory": (),
     "memory.keys": (),
-    "memory.summarizers": ("api", "providers"),
-    "memory.adapters": ("memory.summarizers", "providers", "search"),
-    "memory.sources": DOMAIN,
+    "memory.adapters": ("providers", "search"),
+    "memory.summarizers": ("api", "memory.adapters", "providers"),
+    "memory.sources": (*DOMAIN, "memory.keys"),
+    "memory.index_pages": (*DOMAIN, "memory.adapters", "memory.sources"),
     "memory.user_traces": DOMAIN,
     "memory.retention_timers": DOMAIN,
     "memory.spaces": (*DOMAIN, "memory.retention_timers", "memory.user_traces"),
-    "memory.memories": (*DOMAIN, *MEMORY_BASE),
-    "memory.facts": (*DOMAIN, *MEMORY_BASE, "memory.memories"),
+    "memory.facts": (*DOMAIN, *MEMORY_BASE),
+    "memory.memories": (*DOMAIN, *MEMORY_BASE, "memory.facts"),
     "memory.users": (*DOMAIN, *MEMORY_BASE, *SPACES, "memory.facts", "memory.memories"),
     "memory.recall": (*DOMAIN, *MEMORY_BASE, "memory.facts", "memory.memories", "memory.users"),
     "memory.indexing": (*DOMAIN, *MEMORY_BASE, "memory.facts", "memory.memories"),
@@ -88,20 +89,8 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
 """Of each room, the rooms that it may know."""
 
 KNOWN_OFFENDERS = {
-    "annals.memory.adapters -> annals.memory.facts.extraction",
-    "annals.memory.memories.memory_export -> annals.memory.facts.fact_documents",
-    "annals.memory.memories.memory_export -> annals.memory.facts.fact_items",
-    "annals.memory.memories.memory_lists -> annals.memory.facts.store",
-    "annals.memory.memories.memory_lists -> annals.memory.recall.memory_search",
-    "annals.memory.memories.models -> annals.memory.facts.models",
-    "annals.memory.memories.presenters -> annals.memory.facts.fact_documents",
-    "annals.memory.memories.presenters -> annals.memory.facts.fact_items",
-    "annals.memory.memories.presenters -> annals.memory.facts.models",
-    "annals.memory.memories.references -> annals.memory.facts.fact_items",
     "annals.memory.recall.conversation_search -> annals.memory.indexing.indexer",
     "annals.memory.recall.memory_search -> annals.memory.indexing.indexer",
-    "annals.memory.recall.recalling -> annals.memory.streaming.prompt",
-    "annals.memory.sources -> annals.memory.memories.memory_items",
 }
 """What is still to be put right; whoever puts it right takes its line away."""
 

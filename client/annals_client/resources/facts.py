@@ -138,5 +138,5 @@ class Facts(Resource[S]):
 
     @call("DELETE /v1/facts/{factId}", NoneType)
     def delete(self, fact_id: str) -> RequestSpec:
-        """Delete a fact. The one in front of it holds on, then."""
+        """Delete a fact. The one before it holds for longer then."""
         return RequestSpec({"fact_id": fact_id})

@@ -53,6 +53,11 @@ def read_partition(pk: str, prefix: str = "", **more: Any) -> Iterator[Item]:
     return (item for page in pages for item in page["Items"])
 
 
+def find_item(key: Item) -> Item | None:
+    """The item of a key, or None. Strongly consistent."""
+    return client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+
+
 def read_items(keys: Sequence[Item], *, consistent: bool = False, table: str = "", **more: Any) -> Iterator[Item]:
     """The items of these keys that are there, in no order; of the state table, or of another.
 

@@ -1,9 +1,8 @@
-"""The adapters that this process works with, each made once and when it is first needed."""
+"""The search index and the models that this process works with, each made once and when it is first needed."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 from annals import providers, search
 from annals.providers.chat import ChatModel
@@ -11,10 +10,6 @@ from annals.providers.embedding import Embedder
 from annals.providers.reranking import Reranker
 from annals.search.protocol import RebuildableIndex
 from annals.settings import settings
-
-if TYPE_CHECKING:
-    from annals.memory.facts.extraction import Extractor
-    from annals.memory.summarizers import Summarizer
 
 
 @cache
@@ -33,28 +28,6 @@ def embedder() -> Embedder:
 def reranker() -> Reranker | None:
     """The reranking model of the settings, if they name one."""
     return providers.reranker_from_settings(settings())
-
-
-@cache
-def summarizer() -> Summarizer:
-    """Who makes summaries: the chat model of the settings, or nobody's model where that is the offline one."""
-    from annals.memory.summarizers import ModelSummarizer, OfflineSummarizer
-    from annals.providers.structured import StructuredChat
-
-    if settings().chat_url == providers.OFFLINE:
-        return OfflineSummarizer()
-    return ModelSummarizer(StructuredChat(chat(), settings().chat_stall_s))
-
-
-@cache
-def extractor() -> Extractor | None:
-    """Who extracts facts: the chat model of the settings; nobody where that is the offline one."""
-    from annals.memory.facts.extraction import ModelExtractor
-    from annals.providers.structured import StructuredChat
-
-    if settings().chat_url == providers.OFFLINE:
-        return None
-    return ModelExtractor(StructuredChat(chat(), settings().chat_stall_s))
 
 
 @cache

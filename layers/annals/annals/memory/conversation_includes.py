@@ -11,8 +11,8 @@ from annals.conversations.read import get_tail, present_conversation
 from annals.conversations.summary_store import find_summary, present_summary
 from annals.errors import InvalidInput
 from annals.ledger.history import MessageRange, read_page
+from annals.memory.facts.fact_presenters import present_fact
 from annals.memory.facts.store import facts_of, source_ref_of_fact
-from annals.memory.memories.presenters import present_fact
 from annals.memory.sources import with_existing_sources
 
 NEWEST = 50

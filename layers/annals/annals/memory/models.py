@@ -11,7 +11,7 @@ from annals.api.fields import MAX_TEXT_CHARS, ConversationId, Importance, Masked
 from annals.conversations.models import Conversation, SummaryResponse
 from annals.errors import InvalidInput
 from annals.ledger.messages import Message
-from annals.memory.facts.models import Fact, KeptFacts, NewTurnFacts
+from annals.memory.facts.models import Fact, NewTurnFacts, TurnFactsResponse
 from annals.memory.memories.models import Memory, SearchFilter
 from annals.memory.recall.models import ForUser, Search
 
@@ -65,7 +65,7 @@ class RememberedConversation(TypedDict):
     messageCount: int
 
 
-class Remembered(KeptFacts):
+class Remembered(TurnFactsResponse):
     """What remembering a turn stored."""
 
     conversation: RememberedConversation

@@ -23,9 +23,9 @@ from annals.ledger.messages import HIDDEN_STATUSES, Message, memory_field, messa
 from annals.memory.facts.extraction import TurnLine
 from annals.memory.facts.making import require_source
 from annals.memory.facts.models import RememberFacts
-from annals.memory.facts.turn_facts import Source, TurnFacts, require_facts_fit, store_facts
-from annals.memory.memories.presenters import present_memory
-from annals.memory.memories.raw_memories import DEFAULT_IMPORTANCE, memories_of
+from annals.memory.facts.turn_facts import TurnFacts, TurnSource, require_facts_fit, store_facts
+from annals.memory.memories.memory_presenters import present_memory
+from annals.memory.memories.raw_memories import DEFAULT_IMPORTANCE, to_raw_memories
 from annals.memory.models import NewTurn, Remember, Remembered
 from annals.times import from_rfc3339, to_rfc3339
 
@@ -36,17 +36,17 @@ class StoredTurn:
 
     genesis: Genesis
     appended: AppendResult
-    kept: TurnFacts = field(default_factory=TurnFacts)
+    facts: TurnFacts = field(default_factory=TurnFacts)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> TurnSource:
         """Where the turn's facts come from."""
         entry = self.appended.entry
         ids = tuple(message_id(record.seq) for record in entry.records)
-        return Source(self.genesis, ids, entry.at, self.appended.replayed)
+        return TurnSource(self.genesis, ids, entry.at, self.appended.replayed)
 
-    def show(self) -> Remembered:
-        """What the API says of it."""
+    def present(self) -> Remembered:
+        """As the API shows it."""
         entry = self.appended.entry
         return {
             "conversation": {
@@ -54,15 +54,15 @@ class StoredTurn:
                 "messageIds": [message_id(record.seq) for record in entry.records],
                 "messageCount": entry.count,
             },
-            "memories": [present_memory(memory) for memory in memories_of(entry, self.genesis)],
-            **self.kept.show(),
+            "memories": [present_memory(memory) for memory in to_raw_memories(entry, self.genesis)],
+            **self.facts.present(),
         }
 
 
 def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None = None) -> StoredTurn:
     """Store a turn, both messages or neither, then its facts.
 
-    Sent again with its Idempotency-Key, it finds what is stored of it, and stores what is missing.
+    Sent again with its Idempotency-Key, it returns what is stored of it, and stores what is missing.
 
     Raises
     ------
@@ -70,15 +70,15 @@ def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None =
     and what ``store`` raises
     """
     require_facts_fit(turn.facts)
-    stored = store_turn(caller, turn, [user_message(turn), reply(turn, turn.agent_response)], request)
+    stored = store_turn(caller, turn, [user_record(turn), reply_record(turn, turn.agent_response)], request)
     if any(record.body is None for record in stored.appended.entry.records):
-        # A retry after a redaction: what was withdrawn states nothing any more.
+        # A retry after a redaction: what was redacted states nothing any more.
         return stored
     lines = [
         TurnLine(turn.user_id or "user", turn.user_message),
         TurnLine(turn.agent_id or "agent", turn.agent_response),
     ]
-    return replace(stored, kept=store_facts(stored.source, turn, lines))
+    return replace(stored, facts=store_facts(stored.source, turn, lines))
 
 
 def remember_facts(caller: Caller, turn: RememberFacts) -> TurnFacts:
@@ -95,18 +95,18 @@ def remember_facts(caller: Caller, turn: RememberFacts) -> TurnFacts:
     require_participants(get_genesis(caller.tenant, turn.conversation_id), turn.user_id, turn.agent_id)
     if any(message.get("status") in HIDDEN_STATUSES for message in messages):
         return TurnFacts()
-    source = Source(
+    source = TurnSource(
         get_genesis(caller.tenant, turn.conversation_id),
         tuple(turn.message_ids),
         from_rfc3339(messages[0]["timestamp"]),
         replayed=True,
-        said=_name_of_facts(caller, turn),
+        stated=_name_of_facts(caller, turn),
     )
     return store_facts(source, turn, [_line(turn, message) for message in messages if message.get("content")])
 
 
 def _name_of_facts(caller: Caller, turn: RememberFacts) -> str:
-    """The same name for the same facts of a turn, from which nobody can tell them once its messages are withdrawn."""
+    """The same name for the same facts of a turn, from which nobody can tell them once its messages are redacted."""
     salts = salts_of(conversation_pk(caller.tenant, turn.conversation_id), turn.message_ids)
     return sha256(salts + dump([fact.model_dump() for fact in turn.facts]).encode()).hexdigest()
 
@@ -117,7 +117,7 @@ def _line(turn: RememberFacts, message: Message) -> TurnLine:
 
 
 def store_turn(
-    caller: Caller, turn: NewTurn, said: Sequence[NewRecord], request: IdempotentRequest | None
+    caller: Caller, turn: NewTurn, records: Sequence[NewRecord], request: IdempotentRequest | None
 ) -> StoredTurn:
     """Append messages of a turn to its conversation; one that is missing is made with them, or not at all.
 
@@ -130,42 +130,42 @@ def store_turn(
     """
     turn.require_owner()
     caller.require_space(turn.memory_space_id)
-    created = create_with_messages_if_missing(caller.tenant, _new(turn), caller.key_id, said, request)
+    created = create_with_messages_if_missing(caller.tenant, _new_conversation(turn), caller.key_id, records, request)
     if created:
         return StoredTurn(*created)
     genesis = get_genesis(caller.tenant, str(turn.conversation_id))
-    _require_fitting(caller, turn, genesis)
-    return StoredTurn(genesis, append(caller.tenant, genesis.conversation_id, said, request=request))
+    _require_same_owners(caller, turn, genesis)
+    return StoredTurn(genesis, append(caller.tenant, genesis.conversation_id, records, request=request))
 
 
-def user_message(turn: NewTurn) -> NewRecord:
+def user_record(turn: NewTurn) -> NewRecord:
     """The record of what the user said."""
-    return _message(turn, "user", turn.user_message, userId=turn.user_id)
+    return _new_record(turn, "user", turn.user_message, userId=turn.user_id)
 
 
-def reply(turn: NewTurn, text: str) -> NewRecord:
+def reply_record(turn: NewTurn, text: str) -> NewRecord:
     """The record of what the agent answered."""
-    return _message(turn, "assistant", text)
+    return _new_record(turn, "assistant", text)
 
 
 def message_fields(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
-    """What both messages of a turn say beside their role and text; of a reply also the seq that it answers."""
-    said: dict[str, Any] = {
+    """The fields of both messages of a turn, beside role and text; of a reply also the seq that it answers."""
+    fields: dict[str, Any] = {
         "participantId": turn.participant_id,
         "metadata": turn.metadata,
         "timestamp": to_rfc3339(turn.timestamp) if turn.timestamp is not None else None,
     }
     importance = turn.importance if turn.importance != DEFAULT_IMPORTANCE else None
-    named = {name: value for name, value in said.items() if value is not None}
-    return {**named, **memory_field(importance, turn.tags, answers)}
+    given = {name: value for name, value in fields.items() if value is not None}
+    return {**given, **memory_field(importance, turn.tags, answers)}
 
 
-def _message(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
-    named = {name: value for name, value in more.items() if value is not None}
-    return new_message({"role": role, "content": content, **message_fields(turn), **named})
+def _new_record(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
+    given = {name: value for name, value in more.items() if value is not None}
+    return new_message({"role": role, "content": content, **message_fields(turn), **given})
 
 
-def _require_fitting(caller: Caller, turn: NewTurn, genesis: Genesis) -> None:
+def _require_same_owners(caller: Caller, turn: NewTurn, genesis: Genesis) -> None:
     """Refuse a turn of another space, user or agent than its conversation's."""
     if not caller.may_see(genesis.memory_space_id):
         raise ConversationNotFound(genesis.conversation_id)
@@ -175,19 +175,19 @@ def _require_fitting(caller: Caller, turn: NewTurn, genesis: Genesis) -> None:
 
 
 def require_participants(genesis: Genesis, user_id: str | None, agent_id: str | None) -> None:
-    """Raise ParticipantMismatch where a conversation has another user or agent than is said; who isn't said fits."""
-    for name, said in (("userId", user_id), ("agentId", agent_id)):
-        if said is not None and genesis.participants.get(name, said) != said:
+    """Raise ParticipantMismatch where a conversation has another user or agent than these; None fits any."""
+    for name, expected in (("userId", user_id), ("agentId", agent_id)):
+        if expected is not None and genesis.participants.get(name, expected) != expected:
             raise ParticipantMismatch(genesis.conversation_id, name)
 
 
-def _new(turn: NewTurn) -> NewConversation:
+def _new_conversation(turn: NewTurn) -> NewConversation:
     """The conversation that a turn begins."""
-    said = {
+    fields = {
         "userId": turn.user_id,
         "agentId": turn.agent_id,
         "participantId": turn.participant_id,
         "memorySpaceId": turn.memory_space_id,
     }
-    participants = {name: value for name, value in said.items() if value is not None}
+    participants = {name: value for name, value in fields.items() if value is not None}
     return NewConversation(USER_AGENT, participants, {}, turn.conversation_id)

@@ -2,12 +2,12 @@
 
 What is made of words may not outlive them. So it is stored on conditions that are part of its own transaction: no
 erasure of the conversation has begun, and nothing that it is made of was redacted. Who shows what the search index
-still holds asks the same.
+still holds checks the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,14 +24,20 @@ from annals.database.state import read_items
 from annals.errors import ConversationErased, MessageRedacted
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import seq_of
-from annals.memory.memories.memory_items import REDACTED, Address
+from annals.memory.keys import MEMORY_PREFIX
 from annals.search.documents import Document
-from annals.search.message_documents import memory_id
+from annals.settings import settings
 
 T = TypeVar("T")
 
 SourceRef = tuple[str | None, Sequence[str]]
 """A conversation's id, if there is one, and the ids of messages in it."""
+
+REDACTED = "redacted"
+"""The attribute that a raw memory's mark has where its message itself was redacted."""
+
+Key = tuple[str, str]
+"""The partition key and the sort key of an item."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +48,32 @@ class Source:
     conversation_id: str
     message_ids: tuple[str, ...] = ()
 
-    def checks(self, mark: str | None = None) -> list[dict[str, Any]]:
-        """The parts of a transaction that demand that they are still there.
+    def checks(self, redaction_version: str | None = None) -> list[dict[str, Any]]:
+        """The parts of a transaction that require that they are still there.
 
-        ``mark`` is what ``demand`` gave; without it, they demand that nothing of the conversation was ever redacted.
+        ``redaction_version`` is what ``require`` gave; without it, nothing of the conversation may ever have been
+        redacted.
         """
         pk = conversation_pk(self.tenant, self.conversation_id)
-        return [not_erased_check(self.tenant, self.conversation_id), not_redacted_since_check(pk, mark)]
+        return [
+            not_erased_check(self.tenant, self.conversation_id),
+            not_redacted_since_check(pk, redaction_version),
+        ]
 
     def require(self) -> str | None:
-        """The mark behind which they are known to be there. Raises ConversationErased or MessageRedacted."""
-        # The mark first: what is redacted after it was read, the check with it finds.
-        mark = find_redaction_version(conversation_pk(self.tenant, self.conversation_id))
-        found = read_removed_sources(self.tenant, [(self.conversation_id, self.message_ids)])
-        if self.conversation_id in found.erased:
+        """The version of the conversation's redactions at which they are there.
+
+        Raises ConversationErased or MessageRedacted.
+        """
+        # The version first: what is redacted after it was read, the check with it finds.
+        redaction_version = find_redaction_version(conversation_pk(self.tenant, self.conversation_id))
+        removed = read_removed_sources(self.tenant, [(self.conversation_id, self.message_ids)])
+        if self.conversation_id in removed.erased:
             raise ConversationErased(self.conversation_id)
         for message_id in self.message_ids:
-            if (self.conversation_id, message_id) in found.redacted:
+            if (self.conversation_id, message_id) in removed.redacted:
                 raise MessageRedacted(message_id)
-        return mark
+        return redaction_version
 
 
 @dataclass(frozen=True)
@@ -70,12 +83,28 @@ class RemovedSources:
     erased: frozenset[str]
     redacted: frozenset[tuple[str, str]]
 
-    def takes(self, ref: SourceRef) -> bool:
-        """Whether what refers to these messages goes with them."""
+    def include(self, ref: SourceRef) -> bool:
+        """Whether something of what a reference names is among them: then what was made of it goes, too."""
         conversation_id, message_ids = ref
         if conversation_id is None:
             return False
         return conversation_id in self.erased or any((conversation_id, each) in self.redacted for each in message_ids)
+
+
+def raw_memory_key(tenant: str, conversation_id: str, seq: int) -> Item:
+    """The key of the item that speaks for a message as a memory, once it was changed, deleted or redacted."""
+    return item_key(conversation_pk(tenant, conversation_id), f"{MEMORY_PREFIX}{seq:012d}")
+
+
+def not_redacted_check(tenant: str, conversation_id: str, seq: int) -> dict[str, Any]:
+    """The part of a transaction that requires that a message is not redacted."""
+    return {
+        "ConditionCheck": {
+            "TableName": settings().state_table,
+            "Key": raw_memory_key(tenant, conversation_id, seq),
+            "ConditionExpression": f"attribute_not_exists({REDACTED})",
+        }
+    }
 
 
 def source_ref_of(document: Document) -> SourceRef:
@@ -83,45 +112,52 @@ def source_ref_of(document: Document) -> SourceRef:
     return document.conversation_id, document.message_ids
 
 
-def with_existing_sources(tenant: str, found: Sequence[T], ref: Callable[[T], SourceRef]) -> list[T]:
-    """What comes from words that are still there. The search index may know of a withdrawal a moment later only."""
-    withdrawn = read_removed_sources(tenant, map(ref, found))
-    return [each for each in found if not withdrawn.takes(ref(each))]
+def present_source_ref(ref: SourceRef) -> dict[str, object] | None:
+    """Where in the ledger something comes from, as the API shows it."""
+    conversation_id, message_ids = ref
+    if conversation_id is None:
+        return None
+    return {"conversationId": conversation_id, "messageIds": list(message_ids)}
+
+
+def with_existing_sources(tenant: str, items: Sequence[T], ref_of: Callable[[T], SourceRef]) -> list[T]:
+    """What comes from words that are still there. The search index learns of a removal only a moment later."""
+    removed = read_removed_sources(tenant, map(ref_of, items))
+    return [item for item in items if not removed.include(ref_of(item))]
 
 
 def read_removed_sources(tenant: str, refs: Iterable[SourceRef]) -> RemovedSources:
-    """What is withdrawn of some messages. Strongly consistent.
+    """What is erased or redacted of some messages. Strongly consistent.
 
     Two small items are read for each conversation, and one for each message of those where anything was redacted.
     """
-    wanted = [(conversation_id, ids) for conversation_id, ids in refs if conversation_id is not None]
-    ids = sorted({conversation_id for conversation_id, _ in wanted})
-    receipts = {_place(receipt_key(tenant, receipt_id(conversation_pk(tenant, each)))): each for each in ids}
-    marks = {_place(redaction_version_key(conversation_pk(tenant, each))): each for each in ids}
-    found = _there([*receipts, *marks])
-    touched = {marks[place] for place in found if place[1] == REDACTION_VERSION}
+    named = [(conversation_id, ids) for conversation_id, ids in refs if conversation_id is not None]
+    ids = sorted({conversation_id for conversation_id, _ in named})
+    receipts = {_plain(receipt_key(tenant, receipt_id(conversation_pk(tenant, each)))): each for each in ids}
+    versions = {_plain(redaction_version_key(conversation_pk(tenant, each))): each for each in ids}
+    stored = _read_stored([*receipts, *versions])
+    with_redactions = {versions[key] for key in stored if key[1] == REDACTION_VERSION}
     return RemovedSources(
-        erased=frozenset(receipts[place] for place in found if place in receipts),
-        redacted=_redacted(tenant, [ref for ref in wanted if ref[0] in touched]),
+        erased=frozenset(receipts[key] for key in stored if key in receipts),
+        redacted=_redacted(tenant, [ref for ref in named if ref[0] in with_redactions]),
     )
 
 
 def _redacted(tenant: str, refs: Iterable[tuple[str, Sequence[str]]]) -> frozenset[tuple[str, str]]:
-    messages: dict[tuple[str, str], tuple[str, str]] = {}
+    messages: dict[Key, tuple[str, str]] = {}
     for conversation_id, message_ids in refs:
-        for each in message_ids:
-            if (seq := seq_of(each)) is not None:
-                key = Address.of(tenant, memory_id(conversation_id, seq)).current
-                messages[_place(key)] = (conversation_id, each)
-    return frozenset(messages[place] for place, item in _there(messages).items() if REDACTED in item)
+        for message_id in message_ids:
+            if (seq := seq_of(message_id)) is not None:
+                messages[_plain(raw_memory_key(tenant, conversation_id, seq))] = (conversation_id, message_id)
+    return frozenset(messages[key] for key, item in _read_stored(messages).items() if REDACTED in item)
 
 
-def _place(key: Item) -> tuple[str, str]:
+def _plain(key: Mapping[str, Any]) -> Key:
     return key["pk"]["S"], key["sk"]["S"]
 
 
-def _there(places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Item]:
-    """The items in these places."""
-    keys = [item_key(pk, sk) for pk, sk in places]
+def _read_stored(keys: Iterable[Key]) -> dict[Key, Item]:
+    """The items that there are of these keys."""
+    items = [item_key(pk, sk) for pk, sk in keys]
     names = {"ProjectionExpression": f"pk, sk, {REDACTED}"}
-    return {_place(item): item for item in read_items(keys, consistent=True, **names)}
+    return {_plain(item): item for item in read_items(items, consistent=True, **names)}

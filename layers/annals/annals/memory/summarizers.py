@@ -1,4 +1,8 @@
-"""The summarizer port, and who summarises: a chat model, or, without one, a choice of the sentences that were said."""
+"""Writing the text of a summary: the summarizer protocol, and what implements it.
+
+That is a chat model, or, without one, a choice of the sentences that were said. ``memory.summarizing`` decides what is
+summarised and stores it; ``conversations.summary_store`` is what is stored.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,18 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
+from annals import providers
 from annals.api.fields import Model, Text
+from annals.memory import adapters
 from annals.providers.offline_embedding import STOP_WORDS
 from annals.providers.structured import StructuredChat
 from annals.quoting import display_name, speaker_name, to_one_line
-
-OFFLINE = "offline"
+from annals.settings import settings
 
 INSTRUCTIONS = """\
 You keep the summary of a conversation. You get the summary so far, if there is one, and the messages behind it.
@@ -28,24 +34,24 @@ MAX_CHARACTERS = 20_000
 MAX_TOPICS = 20
 
 
-class Written(Model):
-    """What a summarizer wrote."""
+class WrittenSummary(Model):
+    """The text of a summary, and its topics."""
 
     summary: Annotated[Text, Field(max_length=MAX_CHARACTERS)]
     topics: Annotated[list[Annotated[Text, Field(max_length=200)]], Field(max_length=MAX_TOPICS)]
 
 
 class Summarizer(Protocol):
-    """Who can make a summary of what was said."""
+    """What writes a summary of messages."""
 
-    def writer(self, model: str | None) -> str:
+    def model_name(self, model: str | None) -> str:
         """The name of the model that writes where a call names this one, or none."""
         ...
 
     def write(
         self, earlier: str | None, messages: Sequence[Mapping[str, Any]], *, model: str | None, within_s: float
-    ) -> Written:
-        """Write a summary of an earlier one and the messages behind it.
+    ) -> WrittenSummary:
+        """Write a summary of an earlier one and the messages after it.
 
         Parameters
         ----------
@@ -56,7 +62,7 @@ class Summarizer(Protocol):
 
         Raises
         ------
-        ChatUnavailable : the model did not answer in time, or not in the form that it was asked for
+        ChatUnavailable : the model did not answer in time, or not in the form that the instructions require
         """
         ...
 
@@ -67,16 +73,16 @@ class ModelSummarizer:
 
     structured_chat: StructuredChat
 
-    def writer(self, model: str | None) -> str:
+    def model_name(self, model: str | None) -> str:
         """The model that is named, or else the chat model's own."""
         return model or self.structured_chat.chat.model
 
     def write(
         self, earlier: str | None, messages: Sequence[Mapping[str, Any]], *, model: str | None, within_s: float
-    ) -> Written:
+    ) -> WrittenSummary:
         """Ask the model, once more where its answer is not in the right form; see Summarizer.write."""
         question = _question(earlier, messages)
-        return self.structured_chat.ask(question, INSTRUCTIONS, Written, within_s=within_s, model=model)
+        return self.structured_chat.ask(question, INSTRUCTIONS, WrittenSummary, within_s=within_s, model=model)
 
 
 def _question(earlier: str | None, messages: Sequence[Mapping[str, Any]]) -> str:
@@ -104,21 +110,30 @@ class OfflineSummarizer:
     It understands nothing, and is deterministic: so that everything can be tried without a network or a key.
     """
 
-    def writer(self, model: str | None) -> str:
+    def model_name(self, model: str | None) -> str:
         """``offline``, whichever is named."""
-        return OFFLINE
+        return providers.OFFLINE
 
     def write(
         self, earlier: str | None, messages: Sequence[Mapping[str, Any]], *, model: str | None, within_s: float
-    ) -> Written:
+    ) -> WrittenSummary:
         """Choose sentences; see Summarizer.write. Another ``model`` is this one, too."""
         texts = [*([earlier] if earlier else []), *(str(message["content"]) for message in messages)]
-        sentences = list(dict.fromkeys(found.strip() for text in texts for found in _SENTENCE.findall(text)))
-        said = [sentence[:SENTENCE_CHARACTERS] for sentence in sentences if sentence]
-        counts = Counter(word for sentence in said for word in _words(sentence))
-        best = sorted(range(len(said)), key=lambda place: (-_weight(said[place], counts), place))[:SENTENCES]
+        distinct = list(dict.fromkeys(match.strip() for text in texts for match in _SENTENCE.findall(text)))
+        sentences = [sentence[:SENTENCE_CHARACTERS] for sentence in distinct if sentence]
+        counts = Counter(word for sentence in sentences for word in _words(sentence))
+        best = sorted(range(len(sentences)), key=lambda index: (-_weight(sentences[index], counts), index))
+        summary = " ".join(sentences[index] for index in sorted(best[:SENTENCES]))
         topics = [word for word, _ in counts.most_common(TOPICS)]
-        return Written(summary=" ".join(said[place] for place in sorted(best)) or texts[0], topics=topics)
+        return WrittenSummary(summary=summary or texts[0], topics=topics)
+
+
+@cache
+def get_summarizer() -> Summarizer:
+    """The summarizer of the settings: their chat model, or the offline one."""
+    if settings().chat_url == providers.OFFLINE:
+        return OfflineSummarizer()
+    return ModelSummarizer(StructuredChat(adapters.chat(), settings().chat_stall_s))
 
 
 def _words(sentence: str) -> list[str]:
@@ -127,5 +142,5 @@ def _words(sentence: str) -> list[str]:
 
 def _weight(sentence: str, counts: Counter[str]) -> float:
     """How frequent a sentence's words are, so that neither long nor short ones win for their length."""
-    found = set(_words(sentence))
-    return sum(counts[word] for word in found) / (len(found) + 3)
+    words = set(_words(sentence))
+    return sum(counts[word] for word in words) / (len(words) + 3)

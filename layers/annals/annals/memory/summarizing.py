@@ -24,8 +24,7 @@ from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
 from annals.ledger.messages import Message, messages_of
 from annals.ledger.read import read_records
 from annals.ledger.tail import read_tail
-from annals.memory import adapters
-from annals.memory.summarizers import Summarizer
+from annals.memory.summarizers import Summarizer, get_summarizer
 from annals.settings import settings
 from annals.times import now_ms
 from annals.tokens import estimate_message
@@ -64,7 +63,7 @@ def summarize(tenant: str, conversation_id: str, *, model: str | None = None, bu
     for batch in _batches(pk, found.to_seq if found else 0, tail):
         if found and time.monotonic() > deadline - budget_s / 2:
             break
-        found = _store(pk, tail, _extended(adapters.summarizer(), found, batch, model, deadline))
+        found = _store(pk, tail, _extended(get_summarizer(), found, batch, model, deadline))
         if found.to_seq != batch.to_seq:
             # Somebody else's summary covers more than this one would.
             break
@@ -137,7 +136,7 @@ def _extended(
         to_seq=batch.to_seq,
         count=batch.count,
         updated_at=now_ms(),
-        model=summarizer.writer(model),
+        model=summarizer.model_name(model),
     )
 
 

@@ -15,7 +15,7 @@ from annals.ledger.entry import GENESIS, Entry
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.read import walk
 from annals.memory.erasure.user_receipts import find_user_receipt, put_repeat_request, user_receipt_id
-from annals.memory.memories.raw_memories import said_in
+from annals.memory.memories.raw_memories import message_body
 from annals.memory.user_traces import CONVERSATION, is_conversation_user, put_trace
 
 
@@ -54,7 +54,7 @@ def _people_of(entry: Entry) -> Iterator[str]:
     for record in entry.records:
         if record.body is None or not record.matches_digest():
             continue
-        said = json.loads(record.body)["participants"] if record.kind == GENESIS else said_in(record)
+        said = json.loads(record.body)["participants"] if record.kind == GENESIS else message_body(record)
         if isinstance(said.get("userId"), str):
             yield said["userId"]
 

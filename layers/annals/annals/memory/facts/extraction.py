@@ -1,17 +1,21 @@
-"""The extractor port, and the chat model behind it: what was said in a turn becomes facts."""
+"""Extracting the facts that a turn states: the extractor protocol, and the chat model that implements it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Protocol
 
 from pydantic import Field
 
+from annals import providers
 from annals.api.fields import Model
+from annals.memory import adapters
 from annals.memory.facts.models import MAX_FACTS, FactStatement
 from annals.providers.structured import StructuredChat
 from annals.quoting import display_name, to_one_line
+from annals.settings import settings
 
 INSTRUCTIONS = """\
 You keep the facts of a conversation. You get one turn of it, and when it was said.
@@ -25,21 +29,21 @@ The same kind of thing always gets the same predicate. Without facts, the list i
 
 
 class Extracted(Model):
-    """What an extractor found."""
+    """What a model answers."""
 
     facts: Annotated[list[FactStatement], Field(max_length=MAX_FACTS)]
 
 
 @dataclass(frozen=True)
 class TurnLine:
-    """What one of a turn said."""
+    """One of a turn's messages: who said it, and its text."""
 
     speaker: str
     text: str
 
 
 class Extractor(Protocol):
-    """Who can tell the facts that a turn states."""
+    """What extracts the facts that a turn states."""
 
     def extract(self, turn: Sequence[TurnLine], at: str, *, within_s: float) -> list[FactStatement]:
         """The facts of a turn.
@@ -51,7 +55,7 @@ class Extractor(Protocol):
 
         Raises
         ------
-        ChatUnavailable : the model did not answer in time, or not in the form that it was asked for
+        ChatUnavailable : the model did not answer in time, or not in the form that the instructions require
         """
         ...
 
@@ -67,3 +71,11 @@ class ModelExtractor:
         lines = (f"{display_name(line.speaker)}: {to_one_line(line.text)}" for line in turn)
         question = "\n".join([f"Said at {at}:", *lines])
         return self.structured_chat.ask(question, INSTRUCTIONS, Extracted, within_s=within_s).facts
+
+
+@cache
+def get_extractor() -> Extractor | None:
+    """The extractor of the settings: their chat model; none where that is the offline one."""
+    if settings().chat_url == providers.OFFLINE:
+        return None
+    return ModelExtractor(StructuredChat(adapters.chat(), settings().chat_stall_s))

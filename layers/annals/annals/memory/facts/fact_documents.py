@@ -1,4 +1,4 @@
-"""Facts in the search index: the sentence is what is searched, the rest is found by filters."""
+"""Facts in the search index: the sentence is what is searched, the rest is document by filters."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ FACT = "annals:fact"
 NAMED = ("subject", "predicate", "object", "fact_type")
 
 
-def to_fact_document(known: DatedFact, owner: str = SOMEBODY) -> Document:
+def to_fact_document(dated: DatedFact, owner: str = SOMEBODY) -> Document:
     """What the index holds of a fact that belongs to an owner; one that is superseded has that as its status."""
-    fact = known.fact
+    fact = dated.fact
     about = {
         **{name: getattr(fact, name) for name in NAMED},
         "confidence": fact.confidence,
         "created_at": fact.created_at,
         "named": {name: normalised(getattr(fact, name)) for name in NAMED},
-        "valid_to": known.valid_to,
-        "superseded_by": known.superseded_by,
+        "valid_to": dated.valid_to,
+        "superseded_by": dated.superseded_by,
     }
     return Document(
         tenant=fact.tenant,
@@ -43,48 +43,48 @@ def to_fact_document(known: DatedFact, owner: str = SOMEBODY) -> Document:
         message_ids=fact.message_ids,
         at=fact.valid_from,
         updated_at=fact.created_at,
-        status=known.status,
+        status=dated.status,
     )
 
 
-def is_fact(found: Document) -> bool:
+def is_fact(document: Document) -> bool:
     """Whether a document is a fact's; an explicit memory may call its content one, too."""
-    return FACT in found.metadata
+    return FACT in document.metadata
 
 
-def without_fact(found: Document) -> Document:
+def without_fact(document: Document) -> Document:
     """The document with the caller's own metadata alone."""
-    return replace(found, metadata={name: value for name, value in found.metadata.items() if name != FACT})
+    return replace(document, metadata={name: value for name, value in document.metadata.items() if name != FACT})
 
 
-def valid_to(found: Document) -> int | None:
+def valid_to(document: Document) -> int | None:
     """Until when a fact held, as the index knows it."""
-    until: int | None = found.metadata[FACT]["valid_to"]
+    until: int | None = document.metadata[FACT]["valid_to"]
     return until
 
 
-def from_fact_document(found: Document) -> tuple[StoredFact, int | None, str | None]:
+def from_fact_document(document: Document) -> tuple[StoredFact, int | None, str | None]:
     """A fact as the index holds it, until when it held, and the id of the one that followed it."""
-    about: Mapping[str, Any] = found.metadata[FACT]
+    about: Mapping[str, Any] = document.metadata[FACT]
     fact = StoredFact(
-        tenant=found.tenant,
-        fact_id=found.memory_id,
-        memory_space_id=found.memory_space_id,
-        fact=found.content,
+        tenant=document.tenant,
+        fact_id=document.memory_id,
+        memory_space_id=document.memory_space_id,
+        fact=document.content,
         **{name: about[name] for name in NAMED},
         confidence=about["confidence"],
         created_at=about["created_at"],
-        valid_from=found.at,
-        user_id=found.user_id,
-        participant_id=found.participant_id,
-        tags=found.tags,
-        metadata=without_fact(found).metadata,
-        conversation_id=found.conversation_id,
-        message_ids=found.message_ids,
+        valid_from=document.at,
+        user_id=document.user_id,
+        participant_id=document.participant_id,
+        tags=document.tags,
+        metadata=without_fact(document).metadata,
+        conversation_id=document.conversation_id,
+        message_ids=document.message_ids,
     )
     return fact, about["valid_to"], about["superseded_by"]
 
 
-def filter_terms(said: Mapping[str, str | None]) -> dict[str, str]:
-    """What the index is asked for facts with these names, whatever their case and spaces."""
-    return {f"{FACT}.named.{name}": normalised(value) for name, value in said.items() if value is not None}
+def filter_terms(names: Mapping[str, str | None]) -> dict[str, str]:
+    """The index's filter for facts with these names, whatever their case and spaces."""
+    return {f"{FACT}.named.{name}": normalised(value) for name, value in names.items() if value is not None}

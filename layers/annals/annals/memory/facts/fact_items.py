@@ -1,8 +1,8 @@
 """Facts as items of the state table.
 
 All facts of a lineage (a memory space's, of one subject and predicate, of one user where they are a user's) share a
-partition and are sorted by when they began to hold. So what a fact was followed by stands right behind it, and until
-when it held is never stored: a fact that arrives late finds its own place.
+partition and are sorted by when they began to hold. So a fact's successor stands right after it, and until when a fact
+held is never stored: one that arrives late is sorted in where it belongs.
 """
 
 from __future__ import annotations
@@ -17,25 +17,29 @@ from typing import Any
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.keys import escape, item_key, partition_key, split_partition_key, unescape
-from annals.database.state import state_item
+from annals.database.state import find_item, state_item
 from annals.errors import DamagedItem
 from annals.json_text import dump
 from annals.memory.keys import MEMORY_PREFIX, is_memory_sk
+from annals.memory.sources import SourceRef
 from annals.settings import settings
 
 ACTIVE, SUPERSEDED = "active", "superseded"
 
 FACT_PREFIX = "fact-"
 
-FACT: AttributeTypes = {
+FactKey = tuple[str, str]
+"""The partition key and the sort key of a fact's own item."""
+
+FACT_ATTRIBUTES: AttributeTypes = {
     "tenant": str, "fact_id": str, "memory_space_id": str, "fact": str, "fact_type": str, "confidence": int,
     "subject": str, "predicate": str, "object": str, "valid_from": int, "created_at": int, "tags": list,
     "metadata": dict, "message_ids": list,
 }  # fmt: skip
-"""What is always said of a fact, with its types."""
+"""The attributes that every fact has, with their types."""
 
 _YEAR_1_MS = 62_135_596_800_000
-"""What makes every time that a calendar has a positive number."""
+"""Added to a time, it makes a positive number of every time that a calendar has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +76,13 @@ class StoredFact:
 
     @property
     def sk(self) -> str:
-        """Its place there: by when it began to hold, then by when it was stored."""
+        """Its sort key there: by when it began to hold, then by when it was stored."""
         return f"{MEMORY_PREFIX}{self.valid_from + _YEAR_1_MS:015d}#{self.created_at:015d}#{escape(self.fact_id)}"
+
+    @property
+    def source_ref(self) -> SourceRef:
+        """The words that it comes from."""
+        return self.conversation_id, self.message_ids
 
     @property
     def key(self) -> Item:
@@ -86,6 +95,10 @@ class DatedFact:
 
     fact: StoredFact
     successor: StoredFact | None = None
+
+    @property
+    def source_ref(self) -> SourceRef:
+        return self.fact.source_ref
 
     @property
     def valid_to(self) -> int | None:
@@ -116,7 +129,7 @@ def split_fact_key(pk: str, sk: str) -> tuple[str, str]:
 
 
 def pointer_key(tenant: str, fact_id: str) -> Item:
-    """The key of what leads from a fact's id to its place."""
+    """The key of what leads from a fact's id to its key."""
     return item_key(partition_key(tenant, "FI", fact_id), "FACT")
 
 
@@ -146,14 +159,14 @@ def keys_of(fact: StoredFact) -> list[Item]:
 def items_of(fact: StoredFact) -> list[Item]:
     """All items of a fact: itself, and what leads to it from its id and its conversation. Raises RequestTooLarge."""
     own, *leading = keys_of(fact)
-    place = to_item({"place": [fact.pk, fact.sk], "messageIds": list(fact.message_ids)})
-    said = {"fact": fact.fact, "tags": list(fact.tags), "metadata": fact.metadata, "sourceRef": list(fact.message_ids)}
-    kept = state_item(own, {"fact": dump(asdict(fact))}, of="fact", said=said)
-    return [kept, *({**key, **place} for key in leading)]
+    pointer = to_item({"place": [fact.pk, fact.sk], "messageIds": list(fact.message_ids)})
+    sizes = {"fact": fact.fact, "tags": list(fact.tags), "metadata": fact.metadata, "sourceRef": list(fact.message_ids)}
+    item = state_item(own, {"fact": dump(asdict(fact))}, of="fact", said=sizes)
+    return [item, *({**key, **pointer} for key in leading)]
 
 
 def find_dated_fact(pk: str, sk: str) -> DatedFact | None:
-    """The fact in a place with its successor, or None where there is none."""
+    """The fact of a key with its successor, or None where there is none. Raises Damaged."""
     items = _items(pk, "sk >= :sk", sk, 2)
     if not items or items[0]["sk"]["S"] != sk:
         return None
@@ -161,36 +174,33 @@ def find_dated_fact(pk: str, sk: str) -> DatedFact | None:
 
 
 def find_affected_facts(pk: str, sk: str) -> list[DatedFact]:
-    """What a change in a place concerns: the fact in front of it, and the one in it, where they are and can be read."""
+    """What a change of a fact concerns: the fact before it, and itself, where they are there and can be read."""
     before = _items(pk, "sk < :sk", sk, 1, ScanIndexForward=False)
-    found = _items(pk, "sk >= :sk", before[0]["sk"]["S"] if before else sk, 3)
-    concerned = [
-        (item, behind) for item, behind in zip(found, [*found[1:], None], strict=False) if item["sk"]["S"] <= sk
+    items = _items(pk, "sk >= :sk", before[0]["sk"]["S"] if before else sk, 3)
+    with_next = [(item, after) for item, after in zip(items, [*items[1:], None], strict=False) if item["sk"]["S"] <= sk]
+    return [
+        DatedFact(fact, _in_lineage(after) if after else None)
+        for item, after in with_next
+        for fact in decode_readable([item], from_fact_item)
     ]
-    knowns = []
-    for item, behind in concerned:
-        for fact in decode_readable([item], from_fact_item):
-            knowns.append(DatedFact(fact, _in_lineage(behind) if behind else None))
-    return knowns
 
 
 def has_fact(pk: str, sk: str) -> bool:
-    """Whether there is a fact in a place, be it one that cannot be read."""
-    found = _items(pk, "sk = :sk", sk, 1, ProjectionExpression="pk")
-    return bool(found)
+    """Whether there is a fact of a key, be it one that cannot be read."""
+    return bool(_items(pk, "sk = :sk", sk, 1, ProjectionExpression="pk"))
 
 
-def find_fact_key(tenant: str, fact_id: str) -> tuple[str, str] | None:
-    """Where the fact of an id is, or None."""
+def find_fact_key(tenant: str, fact_id: str) -> FactKey | None:
+    """The key of the fact of an id, or None. Raises Damaged."""
     key = pointer_key(tenant, fact_id)
-    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    item = find_item(key)
     return get_fact_key(item) if item else None
 
 
-def get_fact_key(item: Mapping[str, Any]) -> tuple[str, str]:
-    """Where the fact is to which an item leads. Raises Damaged."""
+def get_fact_key(item: Mapping[str, Any]) -> FactKey:
+    """The key of the fact to which an item leads. Raises Damaged."""
 
-    def read(item: Mapping[str, Any]) -> tuple[str, str]:
+    def read(item: Mapping[str, Any]) -> FactKey:
         pk, sk = from_item(item)["place"]
         if not isinstance(pk, str) or not isinstance(sk, str) or not pk.startswith("T#") or not is_memory_sk(sk):
             raise TypeError
@@ -200,7 +210,7 @@ def get_fact_key(item: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _items(pk: str, condition: str, sk: str, limit: int, **more: Any) -> list[Item]:
-    answer = client().query(
+    response = client().query(
         TableName=settings().state_table,
         KeyConditionExpression=f"pk = :pk AND {condition}",
         ExpressionAttributeValues={":pk": {"S": pk}, ":sk": {"S": sk}},
@@ -208,16 +218,16 @@ def _items(pk: str, condition: str, sk: str, limit: int, **more: Any) -> list[It
         ConsistentRead=True,
         **more,
     )
-    items: list[Item] = answer["Items"]
+    items: list[Item] = response["Items"]
     return items
 
 
 def _in_lineage(item: Item) -> StoredFact:
-    """A fact as far as its neighbour has to know it: of one that cannot be read, its key says since when it holds."""
-    return next(decode_readable([item], from_fact_item), None) or _of_key(item["pk"]["S"], item["sk"]["S"])
+    """A fact as far as the one before it needs it: of one that cannot be read, its key says since when it holds."""
+    return next(decode_readable([item], from_fact_item), None) or _from_key(item["pk"]["S"], item["sk"]["S"])
 
 
-def _of_key(pk: str, sk: str) -> StoredFact:
+def _from_key(pk: str, sk: str) -> StoredFact:
     tenant, fact_id = split_fact_key(pk, sk)
     _, since, stored, _ = sk.split("#", 3)
     return StoredFact(
@@ -242,6 +252,6 @@ def from_fact_item(item: Mapping[str, Any]) -> StoredFact:
 
 def _from_item(item: Mapping[str, Any]) -> StoredFact:
     values = json.loads(from_item(item)["fact"])
-    if reason := find_mismatch(values, FACT, {}):
+    if reason := find_mismatch(values, FACT_ATTRIBUTES, {}):
         raise DamagedItem(item["pk"]["S"], item["sk"]["S"], reason)
     return StoredFact(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from annals.access.caller import Caller
 from annals.memory.facts.fact_documents import filter_terms, is_fact, valid_to
 from annals.memory.facts.fact_items import ACTIVE, SUPERSEDED
+from annals.memory.facts.fact_presenters import present_fact_document
 from annals.memory.facts.models import Fact
-from annals.memory.memories.memory_lists import page_of
-from annals.memory.memories.pages import Place
-from annals.memory.memories.presenters import present_fact_document
+from annals.memory.index_pages import IndexPosition, list_page
 from annals.search.documents import Document
 from annals.search.protocol import Filters, Scope
 
@@ -22,19 +21,19 @@ class FactFilter:
 
     Parameters
     ----------
-    named : subject, predicate, object and fact_type, where they are given
+    terms : subject, predicate, object and fact_type, where they are given
     at : a moment in Unix milliseconds: the facts that held then; without it, those that nothing has superseded
     """
 
     memory_space_id: str | None = None
     user_id: str | None = None
     participant_id: str | None = None
-    named: Mapping[str, str | None] = field(default_factory=dict)
+    terms: Mapping[str, str | None] = field(default_factory=dict)
     at: int | None = None
     include_superseded: bool = False
 
     def scope(self, caller: Caller) -> Scope:
-        """What the index is asked for."""
+        """What of the index the list is made of."""
         return Scope(
             tenant=caller.tenant,
             spaces=caller.visible_spaces(self.memory_space_id),
@@ -44,20 +43,26 @@ class FactFilter:
                 user_id=self.user_id,
                 participant_id=self.participant_id,
                 until=self.at,
-                metadata=filter_terms(self.named),
+                metadata=filter_terms(self.terms),
             ),
         )
 
     def holds_for(self, until: int | None) -> bool:
-        """Whether a fact that began in time, and held until then, is shown."""
+        """Whether a fact that began in time, and held until then, is listed."""
         return self.at is None or until is None or until > self.at
 
 
-def list_facts(caller: Caller, asked: FactFilter, limit: int, after: Place | None) -> tuple[list[Fact], Place | None]:
-    """A page of facts behind a place; it may be short. Also the place of the next page. Raises SearchUnavailable."""
+def list_facts(
+    caller: Caller, fact_filter: FactFilter, limit: int, after: IndexPosition | None
+) -> tuple[list[Fact], IndexPosition | None]:
+    """A page of facts behind a position; it may be short. Also the position of the next page.
 
-    def show(found: Document) -> Fact | None:
-        is_wanted = is_fact(found) and asked.holds_for(valid_to(found))
-        return present_fact_document(found) if is_wanted else None
+    Raises SearchUnavailable.
+    """
 
-    return page_of(asked.scope(caller), limit, after, show)
+    def present(document: Document) -> Fact | None:
+        if is_fact(document) and fact_filter.holds_for(valid_to(document)):
+            return present_fact_document(document)
+        return None
+
+    return list_page(fact_filter.scope(caller), limit, after, present)

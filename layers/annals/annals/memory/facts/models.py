@@ -121,7 +121,7 @@ class FactList(TypedDict):
     nextCursor: NotRequired[str]
 
 
-class KeptFacts(TypedDict):
+class TurnFactsResponse(TypedDict):
     """A turn's facts.
 
     Where facts were to be extracted, ``factsExtracted`` says whether they were, and ``factsProblem`` why not.

@@ -15,7 +15,7 @@ from annals.database.damage import salvage_strings
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.keys import item_key, unescape
 from annals.database.retries import tries
-from annals.database.state import delete_partition, read_partition
+from annals.database.state import delete_partition, find_item, read_partition
 from annals.database.transactions import run_transaction, transact
 from annals.errors import DamagedItem, FactNotFound, WriteConflict
 from annals.ledger.entry import SALT_BYTES
@@ -35,7 +35,6 @@ from annals.memory.facts.fact_items import (
     sources_pk,
     split_fact_key,
 )
-from annals.memory.memories.memory_items import read_stored
 from annals.memory.sources import Source, SourceRef, with_existing_sources
 from annals.memory.user_traces import trace_keys, trace_puts
 from annals.settings import settings
@@ -106,7 +105,7 @@ def keep_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> list[
 def find_batch(tenant: str, conversation_id: str, batch: str) -> list[DatedFact] | None:
     """What is there of facts that were stored together; None where that was not done."""
     key = batch_key(tenant, conversation_id, batch)
-    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+    item = find_item(key)
     return None if item is None else list(_still_there(tenant, from_item(item)["factIds"]))
 
 
@@ -147,7 +146,7 @@ def delete_damaged_fact_by_id(tenant: str, fact_id: str, conversation_id: str | 
         *([source_key(tenant, conversation_id, fact_id)] if conversation_id else []),
     ):
         with suppress(DamagedItem):
-            if (leading := read_stored(key)) and delete_damaged_fact(tenant, get_fact_key(leading), conversation_id):
+            if (leading := find_item(key)) and delete_damaged_fact(tenant, get_fact_key(leading), conversation_id):
                 return
 
 
@@ -161,7 +160,7 @@ def delete_seen_fact(caller: Caller, fact_id: str) -> bool:
         return delete_fact(find_fact(caller, fact_id).fact)
     except DamagedItem:
         place = find_fact_key(caller.tenant, fact_id)
-        said = salvage_strings(read_stored(item_key(place[0], place[1])) or {}, "fact") if place else {}
+        said = salvage_strings(find_item(item_key(place[0], place[1])) or {}, "fact") if place else {}
         if place is None or not caller.may_see(said.get("memory_space_id", "")):
             raise
         return delete_damaged_fact(caller.tenant, place, said.get("conversation_id"))

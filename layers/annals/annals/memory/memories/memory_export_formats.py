@@ -16,8 +16,8 @@ COLUMNS = (
     "agentId", "participantId", "importance", "content", "tags", "metadata", "conversationRef", "fact",
 )  # fmt: skip
 
-Shown = Mapping[str, Any]
-"""A memory as the API shows it; with its versions, in ``previousVersions``, where they are wanted."""
+PresentedMemory = Mapping[str, Any]
+"""A memory as the API shows it; with its versions, in ``previousVersions``, where the export includes them."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,23 @@ class Format:
 
     content_type: str
     suffix: str
-    write: Callable[[Iterable[Shown]], Iterator[str]]
+    write: Callable[[Iterable[PresentedMemory]], Iterator[str]]
 
 
-def _json(memories: Iterable[Shown]) -> Iterator[str]:
+def _json(memories: Iterable[PresentedMemory]) -> Iterator[str]:
     yield '{"memories":['
-    for place, memory in enumerate(memories):
-        yield ("," if place else "") + dump(memory)
+    for index, memory in enumerate(memories):
+        yield ("," if index else "") + dump(memory)
     yield "]}"
 
 
-def _jsonl(memories: Iterable[Shown]) -> Iterator[str]:
+def _jsonl(memories: Iterable[PresentedMemory]) -> Iterator[str]:
     for memory in memories:
         yield dump({"type": "memory", **memory}) + "\n"
 
 
-def _csv(memories: Iterable[Shown], *, guard: bool = True) -> Iterator[str]:
-    """A row for each memory, and one for each of its versions behind it."""
+def _csv(memories: Iterable[PresentedMemory], *, guard: bool = True) -> Iterator[str]:
+    """A row for each memory, and one for each of its previous versions after it."""
     yield csv_text.row(COLUMNS)
     for memory in memories:
         for version in (memory, *memory.get("previousVersions", ())):

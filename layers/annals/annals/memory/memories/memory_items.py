@@ -14,27 +14,25 @@ from typing import Any
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch, salvage_strings
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.keys import item_key, partition_key, split_partition_key
-from annals.database.state import read_partition, state_item
+from annals.database.state import find_item, read_partition, state_item
 from annals.errors import DamagedItem
 from annals.json_text import dump
 from annals.ledger.keys import conversation_pk
 from annals.memory.keys import MEMORY_PREFIX
+from annals.memory.sources import REDACTED, SourceRef
 from annals.settings import settings
 from annals.times import now_ms
 
 RAW_PREFIX = "mem:"
 USER_PREFIX = "um:"
 
-MEMORY: AttributeTypes = {
+MEMORY_ATTRIBUTES: AttributeTypes = {
     "tenant": str, "memory_id": str, "memory_space_id": str, "content": str, "importance": int, "tags": list,
     "metadata": dict, "message_ids": list, "version": int, "created_at": int, "updated_at": int, "status": str,
 }  # fmt: skip
-"""What is always said of a memory, with its types."""
+"""The attributes that every memory has, with their types."""
 
 ACTIVE, ARCHIVED, DELETED = "active", "archived", "deleted"
-
-REDACTED = "redacted"
-"""The attribute that a raw memory's mark has where its message itself was redacted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +64,15 @@ class StoredMemory:
     status: str = ACTIVE
     salt: str | None = None
 
+    @property
+    def source_ref(self) -> SourceRef:
+        """The words that it was made of; of a raw memory, its message."""
+        return self.conversation_id, self.message_ids
+
 
 @dataclass(frozen=True)
 class Address:
-    """Where a memory's items are: the current one, and the previous versions in front of it."""
+    """Where a memory's items are: the current one, and the previous versions beside it."""
 
     pk: str
     name: str
@@ -173,17 +176,6 @@ def redaction_put(tenant: str, memory_id: str, memory_space_id: str) -> dict[str
     return {"Put": {"TableName": settings().state_table, "Item": item}}
 
 
-def not_redacted_check(tenant: str, memory_id: str) -> dict[str, Any]:
-    """The part of a transaction that demands that the message of a raw memory is not redacted."""
-    return {
-        "ConditionCheck": {
-            "TableName": settings().state_table,
-            "Key": Address.of(tenant, memory_id).current,
-            "ConditionExpression": f"attribute_not_exists({REDACTED})",
-        }
-    }
-
-
 def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:
     """The memory of a stored item. Raises Damaged where it cannot be read."""
     return decode_item(item, _from_item)
@@ -191,7 +183,7 @@ def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:
 
 def _from_item(item: Mapping[str, Any]) -> StoredMemory:
     values = json.loads(from_item(item)["memory"])
-    if reason := find_mismatch(values, MEMORY, {}):
+    if reason := find_mismatch(values, MEMORY_ATTRIBUTES, {}):
         raise DamagedItem(item["pk"]["S"], item["sk"]["S"], reason)
     return StoredMemory(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})
 
@@ -218,13 +210,8 @@ def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> Stor
 
 def find_memory_item(key: Item) -> StoredMemory | None:
     """The memory that is stored under a key, deleted ones too, or None."""
-    item = read_stored(key)
+    item = find_item(key)
     return from_memory_item(item) if item else None
-
-
-def read_stored(key: Item) -> Item | None:
-    """What is stored under a key, as it is, or None."""
-    return client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
 
 
 def read_versions(address: Address) -> Iterator[StoredMemory]:

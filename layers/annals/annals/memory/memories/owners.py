@@ -7,7 +7,7 @@ from.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.read import get_tail
@@ -17,12 +17,12 @@ from annals.ledger.history import MessageRange, read_page
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message, seq_of
 from annals.ledger.read import read_readable_records
-from annals.memory.memories.raw_memories import to_source_messages
+from annals.memory.memories.raw_memories import seq_ranges, to_source_messages
 from annals.search.documents import NOBODY, SOMEBODY, user_owner
 from annals.search.message_documents import MAX_ANSWER_DISTANCE, message_owners
 
-LOOKED_THROUGH = 100
-"""Among so many of the newest messages of a conversation without a user those are looked for that are somebody's."""
+MAX_READ = 100
+"""How many of the newest messages of a conversation without a user are read to find those of one user."""
 
 
 def owner_of(tenant: str, user_id: str | None, conversation_id: str | None, message_ids: Sequence[str]) -> str:
@@ -39,8 +39,10 @@ def owner_of(tenant: str, user_id: str | None, conversation_id: str | None, mess
     if genesis.user_id is not None:
         return user_owner(genesis.user_id)
     seqs = {seq for each in message_ids if (seq := seq_of(each)) is not None}
-    found = set(owners_of(genesis, seqs).values()) - {NOBODY}
-    return (found.pop() if len(found) == 1 else SOMEBODY) if found else NOBODY
+    message_owners = set(owners_of(genesis, seqs).values()) - {NOBODY}
+    if not message_owners:
+        return NOBODY
+    return message_owners.pop() if len(message_owners) == 1 else SOMEBODY
 
 
 def owners_of(genesis: Genesis, seqs: Collection[int]) -> dict[int, str]:
@@ -48,11 +50,11 @@ def owners_of(genesis: Genesis, seqs: Collection[int]) -> dict[int, str]:
     if genesis.user_id is not None:
         return dict.fromkeys(seqs, user_owner(genesis.user_id))
     pk = conversation_pk(genesis.tenant, genesis.conversation_id)
-    found: dict[int, str] = {}
-    for first, last in _near(sorted(seqs)):
+    by_seq: dict[int, str] = {}
+    for first, last in seq_ranges(sorted(seqs), MAX_ANSWER_DISTANCE):
         entries = read_readable_records(pk, max(1, first - MAX_ANSWER_DISTANCE), last)
-        found |= message_owners(None, [turn for entry in entries for turn in to_source_messages(entry)])
-    return {seq: owner for seq, owner in found.items() if seq in seqs}
+        by_seq |= message_owners(None, [turn for entry in entries for turn in to_source_messages(entry)])
+    return {seq: owner for seq, owner in by_seq.items() if seq in seqs}
 
 
 def list_recent_messages(
@@ -63,22 +65,13 @@ def list_recent_messages(
     Raises ParticipantMismatch where the conversation is another user's.
     """
     pk = conversation_pk(genesis.tenant, genesis.conversation_id)
-    span = MessageRange(before=before)
+    before_seq = MessageRange(before=before)
     if for_user is None or genesis.user_id == for_user:
-        return read_page(pk, tail, span, limit).messages
+        return read_page(pk, tail, before_seq, limit).messages
     if genesis.user_id is not None:
         raise ParticipantMismatch(genesis.conversation_id, "userId")
-    found = read_page(pk, tail, span, LOOKED_THROUGH).messages
-    owner_by_seq = owners_of(genesis, {message["seq"] for message in found})
-    open_to = {user_owner(for_user), NOBODY}
+    messages = read_page(pk, tail, before_seq, MAX_READ).messages
+    by_seq = owners_of(genesis, {message["seq"] for message in messages})
+    visible = {user_owner(for_user), NOBODY}
     # The preamble, which is no message, stands for all that was said.
-    return [message for message in found if owner_by_seq.get(message["seq"]) in open_to][-limit:]
-
-
-def _near(seqs: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The first and the last of seqs that are read together."""
-    start = 0
-    for place, seq in enumerate(seqs):
-        if place + 1 == len(seqs) or seqs[place + 1] - seq > MAX_ANSWER_DISTANCE:
-            yield seqs[start], seq
-            start = place + 1
+    return [message for message in messages if by_seq.get(message["seq"]) in visible][-limit:]

@@ -1,8 +1,11 @@
-"""Raw memories: every message is one, without a write of its own. Here it is derived from the ledger."""
+"""Raw memories: every message is one, without a write of its own.
+
+Here they are derived from the ledger, as memories and as what the search index takes of a conversation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from annals.conversations.genesis import AGENT_AGENT, Genesis
@@ -15,39 +18,41 @@ from annals.times import from_rfc3339
 DEFAULT_IMPORTANCE = 50
 
 
-def said_in(record: Record) -> dict[str, Any]:
-    """All that a record's body says; nothing where it is redacted, or was when it was imported, or is damaged."""
-    said = record.said() or {}
-    return {} if said.get("status") == "redacted" else said
+def message_body(record: Record) -> dict[str, Any]:
+    """The body of a record; empty where it is redacted, or was when it was imported, or is damaged."""
+    body = record.said() or {}
+    return {} if body.get("status") == "redacted" else body
 
 
-def memories_of(entry: Entry, genesis: Genesis) -> list[StoredMemory]:
+def to_raw_memories(entry: Entry, genesis: Genesis) -> list[StoredMemory]:
     """The raw memories that an entry's messages are; a redacted message is none."""
     return [
-        raw_memory(record, entry, genesis) for record in entry.records if record.kind == MESSAGE and said_in(record)
+        to_raw_memory(record, entry, genesis)
+        for record in entry.records
+        if record.kind == MESSAGE and message_body(record)
     ]
 
 
-def raw_memory(record: Record, entry: Entry, genesis: Genesis) -> StoredMemory:
+def to_raw_memory(record: Record, entry: Entry, genesis: Genesis) -> StoredMemory:
     """The raw memory that a message is."""
-    said = said_in(record)
-    marks = said.get(MEMORY_FIELD, {})
+    body = message_body(record)
+    memory = body.get(MEMORY_FIELD, {})
     participants = genesis.participants
     return StoredMemory(
         tenant=genesis.tenant,
         memory_id=memory_id(genesis.conversation_id, record.seq),
         memory_space_id=genesis.memory_space_id or "",
-        content=said.get("content", ""),
+        content=body.get("content", ""),
         source_type=source_type(genesis),
-        user_id=said.get("userId") or participants.get("userId"),
+        user_id=body.get("userId") or participants.get("userId"),
         agent_id=participants.get("agentId"),
-        participant_id=said.get("participantId") or participants.get("participantId"),
-        importance=marks.get("importance", DEFAULT_IMPORTANCE),
-        tags=tuple(marks.get("tags", ())),
-        metadata=said.get("metadata", {}),
+        participant_id=body.get("participantId") or participants.get("participantId"),
+        importance=memory.get("importance", DEFAULT_IMPORTANCE),
+        tags=tuple(memory.get("tags", ())),
+        metadata=body.get("metadata", {}),
         conversation_id=genesis.conversation_id,
         message_ids=(message_id(record.seq),),
-        created_at=from_rfc3339(said["timestamp"]) if "timestamp" in said else entry.at,
+        created_at=from_rfc3339(body["timestamp"]) if "timestamp" in body else entry.at,
         updated_at=entry.at,
     )
 
@@ -59,14 +64,14 @@ def source_type(genesis: Genesis) -> str:
 
 def to_source_conversation(genesis: Genesis) -> SourceConversation:
     """What the search index has to know of a conversation."""
-    said = genesis.participants
+    participants = genesis.participants
     return SourceConversation(
         tenant=genesis.tenant,
         conversation_id=genesis.conversation_id,
         memory_space_id=genesis.memory_space_id or "",
-        user_id=said.get("userId"),
-        agent_id=said.get("agentId"),
-        participant_id=said.get("participantId"),
+        user_id=participants.get("userId"),
+        agent_id=participants.get("agentId"),
+        participant_id=participants.get("participantId"),
         source_type=source_type(genesis),
     )
 
@@ -75,28 +80,37 @@ def to_source_messages(entry: Entry) -> Iterator[SourceMessage]:
     """The messages of an entry as the search index takes them."""
     for record in entry.records:
         if record.kind == MESSAGE:
-            yield _turn(record, entry)
+            yield _to_source_message(record, entry)
 
 
-def _turn(record: Record, entry: Entry) -> SourceMessage:
-    said = said_in(record)
-    marks = said.get(MEMORY_FIELD, {})
+def _to_source_message(record: Record, entry: Entry) -> SourceMessage:
+    body = message_body(record)
+    memory = body.get(MEMORY_FIELD, {})
     return SourceMessage(
         seq=record.seq,
         message_id=message_id(record.seq),
-        text=said.get("content", ""),
-        at=from_rfc3339(said["timestamp"]) if "timestamp" in said else entry.at,
-        speaker=said.get("name"),
-        sender=said.get("from"),
-        role=said.get("role"),
-        user_id=said.get("userId"),
-        participant_id=said.get("participantId"),
-        answers=marks.get(ANSWERED),
-        thread_id=said.get("threadId"),
-        run_id=said.get("runId"),
-        metadata=said.get("metadata", {}),
-        importance=marks.get("importance", DEFAULT_IMPORTANCE),
-        tags=tuple(marks.get("tags", [])),
+        text=body.get("content", ""),
+        at=from_rfc3339(body["timestamp"]) if "timestamp" in body else entry.at,
+        speaker=body.get("name"),
+        sender=body.get("from"),
+        role=body.get("role"),
+        user_id=body.get("userId"),
+        participant_id=body.get("participantId"),
+        answers=memory.get(ANSWERED),
+        thread_id=body.get("threadId"),
+        run_id=body.get("runId"),
+        metadata=body.get("metadata", {}),
+        importance=memory.get("importance", DEFAULT_IMPORTANCE),
+        tags=tuple(memory.get("tags", [])),
         digest=record.digest.hex(),
-        redacted=not said,
+        redacted=not body,
     )
+
+
+def seq_ranges(seqs: Sequence[int], max_gap: int) -> Iterator[tuple[int, int]]:
+    """The first and the last of seqs, which ascend, that are read together: those without a longer gap between them."""
+    start = 0
+    for index, seq in enumerate(seqs):
+        if index + 1 == len(seqs) or seqs[index + 1] - seq > max_gap:
+            yield seqs[start], seq
+            start = index + 1

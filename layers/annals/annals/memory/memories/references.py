@@ -31,14 +31,14 @@ def reference_puts(memory: StoredMemory) -> list[dict[str, Any]]:
     return [{"Put": {"TableName": settings().state_table, "Item": item}}]
 
 
-def drop_reference(memory: StoredMemory) -> None:
-    """Forget what leads to a memory that is deleted."""
+def delete_reference(memory: StoredMemory) -> None:
+    """Delete what leads to a memory that is deleted."""
     if memory.conversation_id is not None and not split_raw_id(memory.memory_id):
         key = reference_key(memory.tenant, memory.conversation_id, memory.memory_id)
         client().delete_item(TableName=settings().state_table, Key=key)
 
 
-def memories_of(tenant: str, conversation_id: str, message_id: str | None = None) -> Iterator[str]:
+def list_memory_ids_of(tenant: str, conversation_id: str, message_id: str | None = None) -> Iterator[str]:
     """The ids of the memories that were made of a conversation's messages, or of one of them."""
     for item in map(from_item, read_partition(sources_pk(tenant, conversation_id), REFERENCE)):
         # What no longer says of which messages its memory was made may be of any.
@@ -48,7 +48,7 @@ def memories_of(tenant: str, conversation_id: str, message_id: str | None = None
 
 def count_memories_of(tenant: str, conversation_id: str) -> int:
     """How many memories were made of a conversation's messages."""
-    return sum(1 for _ in memories_of(tenant, conversation_id))
+    return sum(1 for _ in list_memory_ids_of(tenant, conversation_id))
 
 
 def reference_key(tenant: str, conversation_id: str, memory_id: str) -> Item:

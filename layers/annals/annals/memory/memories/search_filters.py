@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from annals.access.caller import Caller
 from annals.memory.memories.models import SearchFilter
-from annals.search.protocol import Filters
+from annals.search.protocol import Filters, Scope
+
+
+def memory_scope(caller: Caller, memory_space_id: str | None, search_filter: SearchFilter) -> Scope:
+    """What of the index a list may show: the spaces that the caller may see, or the one that is named among them."""
+    return Scope(
+        tenant=caller.tenant,
+        spaces=caller.visible_spaces(memory_space_id),
+        filters=to_filters(search_filter),
+    )
 
 
 def to_filters(search_filter: SearchFilter) -> Filters:
-    """A filter as the search index takes it; archived memories are left out unless they are asked for."""
+    """A filter as the search index takes it; archived memories are left out unless it names them."""
     return Filters(
         status=search_filter.status,
         user_id=search_filter.user_id,

@@ -19,7 +19,7 @@ from annals.conversations.receipts import not_erased_check
 from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item, client, to_item
 from annals.database.retries import tries
-from annals.database.state import delete_partition
+from annals.database.state import delete_partition, find_item
 from annals.database.transactions import transact, try_transaction
 from annals.errors import (
     ConversationErased,
@@ -40,12 +40,10 @@ from annals.memory.memories.memory_items import (
     ACTIVE,
     ARCHIVED,
     DELETED,
-    REDACTED,
     Address,
     StoredMemory,
     find_memory_item,
     from_memory_item,
-    read_stored,
     read_versions,
     salvage_memory,
     split_raw_id,
@@ -54,9 +52,9 @@ from annals.memory.memories.memory_items import (
     to_memory_item,
     user_memory_id,
 )
-from annals.memory.memories.raw_memories import raw_memory
-from annals.memory.memories.references import drop_reference, memories_of, reference_key, reference_puts
-from annals.memory.sources import Source, SourceRef, with_existing_sources
+from annals.memory.memories.raw_memories import to_raw_memory
+from annals.memory.memories.references import delete_reference, list_memory_ids_of, reference_key, reference_puts
+from annals.memory.sources import REDACTED, Source, SourceRef, with_existing_sources
 from annals.memory.user_traces import trace_keys, trace_puts
 from annals.settings import settings
 from annals.times import now_ms
@@ -261,7 +259,7 @@ def delete_seen(caller: Caller, memory_id: str) -> bool:
 
 def find_damaged_memory(tenant: str, memory_id: str) -> StoredMemory | None:
     """What is known of a memory that cannot be read, be it the item or the message; None where it is gone."""
-    item = read_stored(Address.of(tenant, memory_id).current)
+    item = find_item(Address.of(tenant, memory_id).current)
     if item and any(memory.status == DELETED for memory in decode_readable([item], from_memory_item)):
         return None
     raw = split_raw_id(memory_id)
@@ -343,7 +341,7 @@ def _traces_of(memory: StoredMemory) -> list[Item]:
 
 def _drop_leads(memory: StoredMemory) -> None:
     """Forget what leads to this memory alone, once it is deleted."""
-    drop_reference(memory)
+    delete_reference(memory)
     if memory.conversation_id is None:
         for key in _traces_of(memory):
             client().delete_item(TableName=settings().state_table, Key=key)
@@ -368,14 +366,14 @@ def _forget_versions(address: Address) -> None:
 
 def find_memories_of(tenant: str, conversation_id: str) -> Iterator[StoredMemory]:
     """The memories that were made of a conversation's messages."""
-    for memory_id in memories_of(tenant, conversation_id):
+    for memory_id in list_memory_ids_of(tenant, conversation_id):
         with suppress(MemoryNotFound, DamagedItem):
             yield read_memory(tenant, memory_id)
 
 
 def delete_memories_of(tenant: str, conversation_id: str, message_id: str | None = None) -> None:
     """Delete the memories that were made of a conversation's messages, or of one of them. It can be done again."""
-    for memory_id in list(memories_of(tenant, conversation_id, message_id)):
+    for memory_id in list(list_memory_ids_of(tenant, conversation_id, message_id)):
         with suppress(MemoryNotFound, DamagedItem):
             delete_memory(read_memory(tenant, memory_id))
         # What a deletion left that was broken off.
@@ -404,8 +402,13 @@ def version_at(memory: StoredMemory, moment: int) -> StoredMemory:
 
 
 def previous_versions(memory: StoredMemory) -> list[StoredMemory]:
-    """The versions before the current one that are kept, the newest first."""
-    return list(read_versions(Address.of(memory.tenant, memory.memory_id)))
+    """The versions before this one that are stored, the newest first."""
+    if memory.version == 1:
+        return []
+    # Of what others changed meanwhile, the version itself may be among them, and newer ones.
+    return [
+        each for each in read_versions(Address.of(memory.tenant, memory.memory_id)) if each.version < memory.version
+    ]
 
 
 def _from_ledger(tenant: str, conversation_id: str, seq: int) -> StoredMemory | None:
@@ -418,7 +421,8 @@ def _from_ledger(tenant: str, conversation_id: str, seq: int) -> StoredMemory | 
     entry = next(read_records(conversation_pk(tenant, conversation_id), seq, seq), None)
     records = entry.records if entry else ()
     return next(
-        (raw_memory(record, entry, genesis) for record in records if entry and record.seq == seq and record.body), None
+        (to_raw_memory(record, entry, genesis) for record in records if entry and record.seq == seq and record.body),
+        None,
     )
 
 

@@ -10,7 +10,7 @@ from annals.conversations.read import open_conversation
 from annals.errors import InvalidInput
 from annals.memory import adapters
 from annals.memory.indexing.indexer import catch_up
-from annals.memory.memories.presenters import present_document
+from annals.memory.memories.memory_presenters import present_document
 from annals.memory.memories.search_filters import to_filters
 from annals.memory.recall.models import Hit, Search
 from annals.memory.sources import source_ref_of, with_existing_sources

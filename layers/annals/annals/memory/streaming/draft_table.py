@@ -37,10 +37,8 @@ from annals.ledger.append import find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import message_id
-from annals.memory.memories.memory_items import not_redacted_check
-from annals.memory.sources import SourceRef, read_removed_sources
+from annals.memory.sources import SourceRef, not_redacted_check, read_removed_sources
 from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, DraftSnapshot
-from annals.search.message_documents import memory_id
 from annals.settings import settings
 from annals.times import now_ms
 
@@ -62,7 +60,7 @@ class DraftTable:
         writes: list[Any] = [
             self._claim_put(draft, instead_of),
             not_erased_check(draft.tenant, draft.conversation_id),
-            not_redacted_check(draft.tenant, memory_id(draft.conversation_id, draft.seq)),
+            not_redacted_check(draft.tenant, draft.conversation_id, draft.seq),
             _put_operation(_pointer(draft)),
             *self._fact_input_puts(draft),
         ]
@@ -138,7 +136,7 @@ class DraftTable:
             # None, or a draft of a former version, whose reply has another marker than would be looked for.
             return None
         draft = _from_head(tenant, stream_id, head)
-        if read_removed_sources(tenant, [_source_ref(draft)]).takes(_source_ref(draft)):
+        if read_removed_sources(tenant, [_source_ref(draft)]).include(_source_ref(draft)):
             return None
         own = {item["sk"]: item for item in items if item["owner"] == head["owner"]}
         context = own.get(f"{HEARTBEAT}#{head['owner']}", {}).get("context")

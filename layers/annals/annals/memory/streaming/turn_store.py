@@ -23,19 +23,18 @@ from annals.ledger.messages import Message, message_id, messages_of, new_message
 from annals.ledger.read import read_entry
 from annals.memory.facts.extraction import TurnLine
 from annals.memory.facts.models import NewTurnFacts
-from annals.memory.facts.turn_facts import Source, TurnFacts, find_turn_facts, require_facts_fit, store_facts
-from annals.memory.memories.memory_items import not_redacted_check
+from annals.memory.facts.turn_facts import TurnFacts, TurnSource, find_turn_facts, require_facts_fit, store_facts
 from annals.memory.memories.owners import list_recent_messages
 from annals.memory.models import Remembered, RememberStream
 from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hit
 from annals.memory.recall.recall_text import fit_to_budget
 from annals.memory.recall.recalling import is_in_messages
-from annals.memory.remember import StoredTurn, message_fields, store_turn, user_message
+from annals.memory.remember import StoredTurn, message_fields, store_turn, user_record
+from annals.memory.sources import not_redacted_check
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
 from annals.memory.streaming.prompt import RecalledContext, tokens_of
 from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest
-from annals.search.message_documents import memory_id
 from annals.tokens import estimate
 
 logger = logging.getLogger("annals")
@@ -61,7 +60,7 @@ class LedgerTurnStore:
         turn.require_owner()
         turn.for_user()
         turn.question(RECALLED_HITS)
-        stored = store_turn(request.caller, turn, [user_message(turn)], request.idempotent)
+        stored = store_turn(request.caller, turn, [user_record(turn)], request.idempotent)
         (message,) = messages_of(stored.appended.entry)
         draft = _new_draft(request, stored)
         return StartedTurn(draft, message, is_repeated=stored.appended.replayed)
@@ -148,20 +147,20 @@ def _fact_input(turn: RememberStream) -> Mapping[str, Any] | None:
     return turn.model_dump(by_alias=True, exclude_none=True, include=set(NewTurnFacts.model_fields))
 
 
-def _source(draft: Draft, reply: StoredReply) -> Source:
+def _source(draft: Draft, reply: StoredReply) -> TurnSource:
     """Where a turn's facts come from. An earlier try, of any owner, may have stored them: so it counts as repeated."""
     ids = tuple(reply.remembered["conversation"]["messageIds"])
-    return Source(get_genesis(draft.tenant, draft.conversation_id), ids, reply.at, replayed=True)
+    return TurnSource(get_genesis(draft.tenant, draft.conversation_id), ids, reply.at, replayed=True)
 
 
 def _with_facts(reply: StoredReply, facts: TurnFacts) -> StoredReply:
-    return replace(reply, remembered={**reply.remembered, **facts.show()})
+    return replace(reply, remembered={**reply.remembered, **facts.present()})
 
 
 def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
     status = {"status": "incomplete"} if incomplete else {}
     message = new_message({"role": "assistant", "content": text, **draft.reply_fields, **status})
-    question_check = not_redacted_check(draft.tenant, memory_id(draft.conversation_id, draft.seq))
+    question_check = not_redacted_check(draft.tenant, draft.conversation_id, draft.seq)
     try:
         stored = append(
             draft.tenant, draft.conversation_id, [message], request=draft.reply_request, also=[question_check]
@@ -194,8 +193,8 @@ def _whole_turn(draft: Draft, reply: AppendResult) -> Remembered:
     """What is stored of the turn, both messages."""
     genesis = get_genesis(draft.tenant, draft.conversation_id)
     question_entry = read_entry(conversation_pk(draft.tenant, draft.conversation_id), draft.seq)
-    question = StoredTurn(genesis, replace(reply, entry=question_entry)).show()
-    answer = StoredTurn(genesis, reply).show()
+    question = StoredTurn(genesis, replace(reply, entry=question_entry)).present()
+    answer = StoredTurn(genesis, reply).present()
     message_ids = question["conversation"]["messageIds"] + answer["conversation"]["messageIds"]
     return {
         "conversation": {**answer["conversation"], "messageIds": message_ids},

@@ -26,8 +26,8 @@ from annals.memory import adapters
 from annals.memory.facts.fact_items import DatedFact
 from annals.memory.facts.store import damaged_facts_of, facts_of, is_fact_id, read_fact
 from annals.memory.memories.memory_items import StoredMemory
-from annals.memory.memories.raw_memories import said_in
-from annals.memory.memories.references import memories_of
+from annals.memory.memories.raw_memories import message_body
+from annals.memory.memories.references import list_memory_ids_of
 from annals.memory.memories.store import read_memory
 from annals.memory.user_traces import CONVERSATION, SINGLE, SPACE, is_conversation_user, read_traces
 from annals.search.documents import Document
@@ -78,7 +78,11 @@ class UserData:
     def said_in(self, entry: Entry) -> list[Record]:
         """What of an entry they said, and was not withdrawn since."""
         kinds = (MESSAGE, PREAMBLE)
-        return [each for each in entry.records if each.kind in kinds and said_in(each).get("userId") == self.user_id]
+        return [
+            record
+            for record in entry.records
+            if record.kind in kinds and message_body(record).get("userId") == self.user_id
+        ]
 
     def possible_seqs(self, item: Item) -> list[int]:
         """The seqs of what they said in an item of the ledger, or of what nobody can tell any more who said it."""
@@ -94,7 +98,7 @@ class UserData:
     def memories_made_in(self, conversation_id: str) -> Iterator[MemoryOrFact]:
         """The facts and memories of theirs that were made of another one's conversation, and can be read."""
         yield from (known for known in facts_of(self.tenant, conversation_id) if self._is_theirs(known))
-        for memory_id in memories_of(self.tenant, conversation_id):
+        for memory_id in list_memory_ids_of(self.tenant, conversation_id):
             with suppress(DamagedItem):
                 if found := self.thing(memory_id):
                     yield found
@@ -102,7 +106,7 @@ class UserData:
     def damaged_ids_in(self, conversation_id: str) -> Iterator[str]:
         """The ids of what was made of a conversation and cannot be read, so that nobody can tell whose it is."""
         yield from damaged_facts_of(self.tenant, conversation_id)
-        for memory_id in memories_of(self.tenant, conversation_id):
+        for memory_id in list_memory_ids_of(self.tenant, conversation_id):
             try:
                 self.thing(memory_id)
             except DamagedItem:

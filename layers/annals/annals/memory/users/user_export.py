@@ -32,7 +32,7 @@ from annals.memory.memories.memory_items import (
     split_user_memory_id,
     user_memories_pk,
 )
-from annals.memory.memories.presenters import present_document, present_memory
+from annals.memory.memories.memory_presenters import present_document, present_memory
 from annals.memory.memories.store import find_memories_of, previous_versions
 from annals.memory.sources import SourceRef, with_existing_sources
 from annals.memory.spaces import find_participant
