@@ -5,26 +5,17 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from pydantic import BaseModel
 
-from annals import __version__
+from annals.api.models import Health
 from annals.api.problems import CONTENT_TYPE, problem_details
 from annals.errors import AnnalsError, MethodNotAllowed, NotFound
 from annals.http.app import Api
 
 app = Api()
 handler = app.handler
-
-
-class Health(BaseModel):
-    """That the service answers, and which version it is."""
-
-    status: Literal["ok"] = "ok"
-    version: str = __version__
 
 
 @app.get("/v1/health", tags=["Health"], security=[])
@@ -40,24 +31,24 @@ def refuse(_: NotFoundError) -> Response[str]:
     API Gateway sends a known path with a method that it lacks to the greedy route, like an unknown path.
     """
     path = app.current_event.path
-    allowed = methods_of(path)
+    allowed = allowed_methods(path)
     if not allowed:
-        return answer(NotFound(f"There is no route {path}."), {})
+        return problem_response(NotFound(f"There is no route {path}."), {})
     detail = f"{path} takes {', '.join(allowed)}, not {app.current_event.http_method}."
-    return answer(MethodNotAllowed(detail), {"Allow": ", ".join(allowed)})
+    return problem_response(MethodNotAllowed(detail), {"Allow": ", ".join(allowed)})
 
 
-def answer(error: AnnalsError, headers: dict[str, str]) -> Response[str]:
+def problem_response(error: AnnalsError, headers: dict[str, str]) -> Response[str]:
     """The error as problem details."""
     body = json.dumps(problem_details(error, app.current_event.request_context.request_id))
     return Response(error.status, CONTENT_TYPE, body, headers)
 
 
-def methods_of(path: str) -> list[str]:
-    """The methods of the routes that a path is one of, the most literal path template first."""
+def allowed_methods(path: str) -> list[str]:
+    """The methods of the route that a path belongs to, of the most literal template if of several; empty for none."""
     segments = [part for part in path.split("/") if part]
-    found = [template for template in routes() if fits(template, segments)]
-    return routes()[min(found, key=lambda template: template.count("{"))] if found else []
+    templates = [template for template in routes() if fits(template, segments)]
+    return routes()[min(templates, key=lambda template: template.count("{"))] if templates else []
 
 
 @cache

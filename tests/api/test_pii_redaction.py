@@ -45,11 +45,11 @@ CARD = "4111 1111 1111 1111"
 PRIVATE = f"{ADDRESS}, {CARD}"
 LABELS = "[EMAIL], [CREDIT_DEBIT_NUMBER]"
 
-SAYING = {
+SPOKEN_FIELDS = {
     "agentResponse", "content", "fact", "input", "memory", "metadata", "object", "parts", "query", "reason", "subject",
     "text", "userMessage",
 }  # fmt: skip
-"""The fields in which people say something."""
+"""The fields that hold what people say."""
 
 WRITES = {
     name: event
@@ -59,7 +59,7 @@ WRITES = {
 SPEAKING = [
     name
     for name, event in WRITES.items()
-    if not name.startswith("remember_stream-") and SAYING & set(str(event["body"]).replace('"', " ").split())
+    if not name.startswith("remember_stream-") and SPOKEN_FIELDS & set(str(event["body"]).replace('"', " ").split())
 ]
 """The samples in which something is said; what is streamed has a test of its own."""
 
@@ -89,9 +89,9 @@ def private(functions: None, tenant: str) -> Api:
 
 
 class NoDetector:
-    """A detector that is out of order."""
+    """A detector that is unavailable."""
 
-    def find(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
+    def detect(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
         raise PiiUnavailable
 
 
@@ -101,15 +101,15 @@ def no_detector(private: Api, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def spoken(value: Any, inside: bool = False) -> Any:
-    """The same with personal data in everything that is said."""
+    """The same with personal data in every field that holds what people say."""
     if isinstance(value, dict):
-        return {name: spoken(each, inside or name in SAYING) for name, each in value.items()}
+        return {name: spoken(each, inside or name in SPOKEN_FIELDS) for name, each in value.items()}
     if isinstance(value, list):
         return [spoken(each, inside) for each in value]
     return f"{value} {PRIVATE}" if inside and isinstance(value, str) else value
 
 
-def said_in(name: str) -> Any:
+def spoken_body(name: str) -> Any:
     body = spoken(json.loads(WRITES[name]["body"]))
     more = {"metadata": {"note": PRIVATE, "deep": [{"note": PRIVATE}]}}
     takes_metadata = name.split("-", 1)[1] in ("append", "create", "remember", "remember-stream", "preamble", "send")
@@ -119,7 +119,7 @@ def said_in(name: str) -> Any:
 def send(api: Api, name: str) -> Reply:
     event = WRITES[name]
     query = "&".join(f"{each}={value}" for each, value in (event["queryStringParameters"] or {}).items())
-    return api.send(event["httpMethod"], f"{event['path']}?{query}" if query else event["path"], said_in(name))
+    return api.send(event["httpMethod"], f"{event['path']}?{query}" if query else event["path"], spoken_body(name))
 
 
 def stored() -> str:
@@ -225,16 +225,16 @@ def test_a_reply_that_cannot_be_looked_through_is_not_stored(private: Api, monke
 
 
 class OnceDetector(PatternDetector):
-    """A detector that is out of order once it has looked through a user's message."""
+    """A detector that is unavailable after its first call, which is for the user's message."""
 
     def __init__(self, seen: list[str]) -> None:
         self._seen = seen
 
-    def find(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
+    def detect(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
         if self._seen:
             raise PiiUnavailable
         self._seen.extend(texts)
-        return super().find(texts)
+        return super().detect(texts)
 
 
 class Echo:

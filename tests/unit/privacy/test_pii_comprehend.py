@@ -1,4 +1,4 @@
-"""Amazon Comprehend as a detector: how texts are put into its calls, and its places found again in them."""
+"""Amazon Comprehend as a detector: how texts are put into its calls, and matches assigned to their texts."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ class Comprehend:
         assert 1 <= len(Text.encode()) <= 100_000
         assert LanguageCode == "en"
         self.calls.append(Text)
-        return {"Entities": [self._entity(found) for found in re.finditer(ADA, Text)]}
+        return {"Entities": [self._entity(match) for match in re.finditer(ADA, Text)]}
 
-    def _entity(self, found: re.Match[str]) -> dict[str, Any]:
+    def _entity(self, match: re.Match[str]) -> dict[str, Any]:
         return {
             "Type": "NAME",
             "Score": 0.99,
-            "BeginOffset": found.start(),
-            "EndOffset": found.end(),
+            "BeginOffset": match.start(),
+            "EndOffset": match.end(),
             **self._changed,
         }
 
 
-def redacted(client: Any, *texts: str) -> list[str]:
-    found = ComprehendDetector(client, "en").find(texts)
-    return [mask_matches(text, spans) for text, spans in zip(texts, found, strict=True)]
+def masked(client: Any, *texts: str) -> list[str]:
+    matches = ComprehendDetector(client, "en").detect(texts)
+    return [mask_matches(text, found) for text, found in zip(texts, matches, strict=True)]
 
 
-def test_names_are_replaced_in_several_texts_by_one_call() -> None:
+def test_names_are_masked_in_several_texts_by_one_call() -> None:
     client = Comprehend()
-    assert redacted(client, "Ada flies.", "", "To Ada: 😀 Ada!", "nobody") == [
+    assert masked(client, "Ada flies.", "", "To Ada: 😀 Ada!", "nobody") == [
         "[NAME] flies.",
         "",
         "To [NAME]: 😀 [NAME]!",
@@ -63,24 +63,24 @@ def test_names_are_replaced_in_several_texts_by_one_call() -> None:
 def test_a_text_longer_than_a_call_takes_is_read_to_its_end(letter: str) -> None:
     client = Comprehend()
     text = f"Ada {letter * 120_000} Ada"
-    assert redacted(client, text) == [f"[NAME] {letter * 120_000} [NAME]"]
+    assert masked(client, text) == [f"[NAME] {letter * 120_000} [NAME]"]
     assert len(client.calls) > 1
 
 
 def test_a_name_that_a_cut_goes_through_is_found_all_the_same() -> None:
     for before in range(99_996, 100_003):
         text = "x" * before + ADA + "x" * 1000
-        assert redacted(Comprehend(), text) == [text.replace(ADA, "[NAME]")]
+        assert masked(Comprehend(), text) == [text.replace(ADA, "[NAME]")]
 
 
 @given(st.lists(st.text(alphabet="Ada é😀\n", max_size=30), max_size=8))
-def test_each_place_is_found_in_its_own_text(texts: list[str]) -> None:
-    assert redacted(Comprehend(), *texts) == [text.replace(ADA, "[NAME]") for text in texts]
+def test_each_match_is_masked_in_its_own_text(texts: list[str]) -> None:
+    assert masked(Comprehend(), *texts) == [text.replace(ADA, "[NAME]") for text in texts]
 
 
 def test_what_is_a_guess_and_what_is_a_date_stay() -> None:
-    assert redacted(Comprehend(Score=0.3), "Ada") == ["Ada"]
-    assert redacted(Comprehend(Type="DATE_TIME"), "Ada") == ["Ada"]
+    assert masked(Comprehend(Score=0.3), "Ada") == ["Ada"]
+    assert masked(Comprehend(Type="DATE_TIME"), "Ada") == ["Ada"]
 
 
 def test_a_service_that_refuses_or_does_not_answer_is_unavailable() -> None:
@@ -91,7 +91,7 @@ def test_a_service_that_refuses_or_does_not_answer_is_unavailable() -> None:
         client = Comprehend()
         client.detect_pii_entities = _raising(failure)  # type: ignore[method-assign]
         with pytest.raises(PiiUnavailable):
-            redacted(client, "Ada")
+            masked(client, "Ada")
 
 
 def _raising(failure: Exception) -> Any:
@@ -107,5 +107,5 @@ def test_the_call_is_one_that_comprehend_takes(monkeypatch: pytest.MonkeyPatch) 
     answer = {"Entities": [{"Type": "NAME", "Score": 0.9, "BeginOffset": 3, "EndOffset": 6}]}
     with Stubber(client) as stub:
         stub.add_response("detect_pii_entities", answer, {"Text": "To Ada", "LanguageCode": "es"})
-        assert ComprehendDetector(client, "es").find(["To Ada"]) == [[PiiMatch(3, 6, "NAME")]]
+        assert ComprehendDetector(client, "es").detect(["To Ada"]) == [[PiiMatch(3, 6, "NAME")]]
     assert comprehend.client().meta.service_model.service_name == "comprehend"

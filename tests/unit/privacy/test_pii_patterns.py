@@ -1,4 +1,4 @@
-"""Personal data that is told by its form, and what only looks like it."""
+"""Personal data detected by its form, and what only looks like it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from annals.privacy.detection import PiiMatch, mask_matches
 from annals.privacy.patterns import PatternDetector
 
 
-def redacted(text: str) -> str:
-    (found,) = PatternDetector().find([text])
-    return mask_matches(text, found)
+def masked(text: str) -> str:
+    (matches,) = PatternDetector().detect([text])
+    return mask_matches(text, matches)
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "text"),
     [
         ("EMAIL", "ada@example.org"),
         ("EMAIL", "ada.lovelace+notes@mail.example.co.uk"),
@@ -42,8 +42,8 @@ def redacted(text: str) -> str:
     ],
 )
 @pytest.mark.parametrize("around", ["{}", "It is {}.", "({})", "a: {}, b", "say {}\nand more", "“{}”", "x={};"])
-def test_personal_data_is_replaced_and_what_is_around_it_stays(kind: str, said: str, around: str) -> None:
-    assert redacted(around.format(said)) == around.format(f"[{kind}]")
+def test_personal_data_is_masked_and_what_is_around_it_stays(kind: str, text: str, around: str) -> None:
+    assert masked(around.format(text)) == around.format(f"[{kind}]")
 
 
 @pytest.mark.parametrize(
@@ -62,30 +62,30 @@ def test_personal_data_is_replaced_and_what_is_around_it_stays(kind: str, said: 
     ],
 )
 def test_what_only_looks_like_personal_data_stays(text: str) -> None:
-    assert redacted(text) == text
+    assert masked(text) == text
 
 
 def test_a_number_is_found_among_other_numbers() -> None:
     text = "Order 12345 4111 1111 1111 1111 12/29, then DE89 3704 0044 0532 0130 00 AND MORE"
     expected = "Order 12345 [CREDIT_DEBIT_NUMBER] 12/29, then [INTERNATIONAL_BANK_ACCOUNT_NUMBER] AND MORE"
-    assert redacted(text) == expected
+    assert masked(text) == expected
 
 
 def test_several_are_replaced_each_by_its_own_label() -> None:
-    assert redacted("ada@example.org or 555-010-9999, ada@example.org") == "[EMAIL] or [PHONE], [EMAIL]"
+    assert masked("ada@example.org or 555-010-9999, ada@example.org") == "[EMAIL] or [PHONE], [EMAIL]"
 
 
-def test_of_places_that_overlap_nothing_is_left() -> None:
+def test_of_matches_that_overlap_nothing_is_left() -> None:
     assert mask_matches("0123456789", [PiiMatch(2, 6, "A"), PiiMatch(4, 8, "B"), PiiMatch(3, 4, "C")]) == "01[A]89"
 
 
 @given(st.text())
-def test_redacting_again_changes_nothing(text: str) -> None:
-    once = redacted(text)
-    assert redacted(once) == once
+def test_masking_again_changes_nothing(text: str) -> None:
+    once = masked(text)
+    assert masked(once) == once
 
 
 @pytest.mark.parametrize("piece", ["a", "1", "1 ", "a.", "a@", "0", "::", ":", "AB12 ", "+1", "555-", "9999 ", "é"])
 def test_a_text_that_begins_like_personal_data_again_and_again_comes_to_an_end(piece: str) -> None:
     text = piece * (350_000 // len(piece))
-    assert redacted(text) == text
+    assert masked(text) == text

@@ -29,22 +29,22 @@ MAX_TEXT_CHARS = MAX_ENTRY_BYTES
 """No text is longer that is stored: it would not fit an entry, which is 413 where it is written."""
 
 RESERVED_IDS = frozenset({"by-participants", "count", "delete-many", "export", "import", "search"})
-"""What stands beside a conversation's id in the routes."""
+"""The words that stand where a conversation's id stands in other routes."""
 
 
 class Model(BaseModel):
-    """A request or response: camelCase outside, no field that is not named, no value of another type."""
+    """A request or response: camelCase outside, no unknown field, no value of another type."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
 
 
-def field_error(code: str, text: str, place: Sequence[str | int] = ()) -> PydanticCustomError:
-    """A refusal that a validator raises; its code reaches the caller, and its place within what was validated."""
-    return PydanticCustomError(code, "{text}", {"text": text, "place": place})
+def field_error(code: str, text: str, path: Sequence[str | int] = ()) -> PydanticCustomError:
+    """An error for a validator to raise: its code reaches the caller, and the path within what was validated."""
+    return PydanticCustomError(code, "{text}", {"text": text, "path": path})
 
 
 JOINERS = str.maketrans("", "", "\u200c\u200d")
-"""What joins letters or keeps them apart, in Persian, Sinhala and emoji: all that ids take of what is not printed.
+"""What joins letters or keeps them apart, in Persian, Sinhala and emoji: the only unprinted characters in ids.
 
 Others (control characters, marks of direction, what is unassigned) would make an id look like another one.
 """
@@ -60,7 +60,7 @@ def _check_id(value: str, max_chars: int = MAX_ID_CHARS) -> str:
 
 
 def _decoded(value: Any) -> Any:
-    """A part of a path, percent-decoded; text that is no UTF-8 would else be another id than was meant."""
+    """A part of a path, percent-decoded; text that is no UTF-8 would otherwise become another id."""
     try:
         return unquote(value, errors="strict") if isinstance(value, str) else value
     except UnicodeDecodeError:
@@ -94,7 +94,7 @@ def _check_tag(value: str) -> str:
 UNIX_DIGITS = {10: 1_000_000, 13: 1_000, 16: 1}
 """How many microseconds a Unix time counts by, known by its digits: seconds, milliseconds, microseconds.
 
-So many digits mean a moment between September 2001 and November 2286 in one of them, and none there in another. A
+With so many digits a number is a moment between September 2001 and November 2286 in exactly one of these units. A
 number with more or fewer, such as a year, could be anything.
 """
 
@@ -118,7 +118,7 @@ def to_ms(value: Any) -> int:
 
 
 def _of_unix(digits: str) -> int:
-    """The milliseconds of a Unix time. Raises ValueError where its digits do not tell what it counts."""
+    """The milliseconds of a Unix time. Raises ValueError where the number of its digits names no unit."""
     if len(digits) not in UNIX_DIGITS or digits[0] in "-0":
         raise ValueError("a number of another length")
     return int(digits) * UNIX_DIGITS[len(digits)] // 1_000
@@ -164,19 +164,19 @@ PathMemoryId = Annotated[
 """A memory's id in a path; that of a raw memory holds its conversation's id."""
 
 PathMessageId = Annotated[str, WithJsonSchema({"type": "string", "maxLength": MAX_ID_CHARS})]
-"""A message's id in a path; one that is none names no message."""
+"""A message's id in a path; any other text is taken, and names no message."""
 
 MessageId = Annotated[str, Field(max_length=MAX_ID_CHARS)]
-"""A message's id, which Annals made; one that is none names no message."""
+"""A message's id, which Annals made; any other text is taken, and names no message."""
 
 Text = Annotated[str, AfterValidator(_check_text), Field(json_schema_extra={"minLength": 1})]
-"""A text that says something."""
+"""A text that is not blank."""
 
 Name = Annotated[Text, Field(max_length=MAX_NAME_CHARS)]
-"""What somebody or something is called."""
+"""The name of somebody or something."""
 
 Word = Annotated[Text, Field(max_length=MAX_TAG_CHARS)]
-"""A word that things are told apart by."""
+"""A short text that distinguishes: a kind, a label, a hash."""
 
 QueryText = Annotated[Text, Field(max_length=MAX_TEXT_CHARS)]
 """A text to search by, at most as long as a message can be; what it begins with counts."""
@@ -192,7 +192,7 @@ Importance = Annotated[int, BeforeValidator(_check_importance), Field(json_schem
 """How important a memory is, from 0 to 100."""
 
 Tag = Annotated[str, AfterValidator(_check_tag), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TAG_CHARS})]
-"""A word that memories are found by."""
+"""A tag of a memory."""
 
 Score = Annotated[float, AfterValidator(_finite)]
 """A finite number."""
@@ -202,14 +202,14 @@ Json = dict[str, Any]
 
 
 class _FitsEntry:
-    """Shows in the API's description how long a text can be that is weighed when it is written."""
+    """Describes in the API's document how long a text can be whose size is checked when it is written."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"maxLength": MAX_TEXT_CHARS, **handler(core)}
 
 
 MaskedText = Annotated[Text, AfterValidator(mask), _FitsEntry()]
-"""A text of what people say, which is stored: without personal data, where the settings want that."""
+"""A text of what people say, which is stored: with personal data masked, where the settings ask for that."""
 
 MaskedJson = Annotated[Json, AfterValidator(mask_all)]
 """The same of a JSON object."""

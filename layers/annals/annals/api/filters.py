@@ -1,7 +1,7 @@
-"""Conditions: what filters say of the things that are meant, in bodies and in query strings alike.
+"""Filters and their conditions, in bodies and in query strings alike.
 
-A condition that is left out asks for nothing. One that is there and says nothing (null, "", [] or {}) is refused: it
-would quietly mean everything where little was meant.
+A condition that is left out matches everything. An empty one (null, "", [] or {}) is refused: it would match everything
+too, where its sender meant something.
 """
 
 from __future__ import annotations
@@ -31,82 +31,82 @@ MAX_CHARS = 1_000
 
 T = TypeVar("T")
 
-FieldPath = tuple[str | int, ...]
+EMPTY = "is empty; leave out a condition that is not meant"
+
+Path = tuple[str | int, ...]
+"""Where in a filter a condition is."""
 
 
 class Fault(NamedTuple):
     """What is wrong with a filter, and where in it."""
 
     code: str
-    place: FieldPath
+    path: Path
     text: str
 
 
-def require_conditions(said: Any) -> Any:
-    """A filter as it is. Raises a refusal, which names the condition, where one says nothing or is out of bounds."""
-    if fault := _find_fault(said):
-        raise field_error(fault.code, fault.text, fault.place)
-    return said
+def require_conditions(conditions: Any) -> Any:
+    """The filter, if none of its conditions is empty or out of bounds. Raises a field error, which names it."""
+    if fault := _find_fault(conditions):
+        raise field_error(fault.code, fault.text, fault.path)
+    return conditions
 
 
-def require_query_conditions(said: Mapping[str, str]) -> None:
+def require_query_conditions(query_params: Mapping[str, str]) -> None:
     """The same for the filter that query parameters make. Raises InvalidInput, which names the parameter."""
-    if fault := _find_fault(said):
-        field = field_name(fault.place) or None
+    if fault := _find_fault(query_params):
+        field = field_name(fault.path) or None
         raise InvalidInput(fault.code, f"{field or 'The filter'} {fault.text}.", field=field)
 
 
-def _require_not_null(said: Any) -> Any:
-    if said is None:
-        raise field_error("INVALID_FILTER", NOTHING)
-    return said
+def _require_not_null(value: Any) -> Any:
+    if value is None:
+        raise field_error("INVALID_FILTER", EMPTY)
+    return value
 
 
-NOTHING = "says nothing; a condition that is not meant is left out"
-
-
-def _find_fault(said: Any) -> Fault | None:
-    if not isinstance(said, Mapping):
+def _find_fault(conditions: Any) -> Fault | None:
+    if not isinstance(conditions, Mapping):
         return None
-    for count, (place, value) in enumerate(_conditions(said, ()), start=1):
+    for count, (path, value) in enumerate(_walk_conditions(conditions, ()), start=1):
         if count > MAX_CONDITIONS:
             return Fault("INVALID_RANGE", (), f"must have at most {MAX_CONDITIONS} conditions")
-        if fault := _fault_of(value, place):
+        if fault := _find_value_fault(value, path):
             return fault
     return None
 
 
-def _conditions(said: Mapping[str, Any], place: FieldPath) -> Iterator[tuple[FieldPath, Any]]:
-    """What a filter asks for, each with its place: what is no object, or an empty one. Operators are no places."""
-    for name, value in said.items():
-        inner = place if name.startswith("$") else (*place, name)
-        if isinstance(value, Mapping) and value and len(place) < MAX_DEPTH:
-            yield from _conditions(value, inner)
+def _walk_conditions(conditions: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
+    """The values of a filter, each with its path: what is no object, or an empty one. Operators are not in the path."""
+    for name, value in conditions.items():
+        inner = path if name.startswith("$") else (*path, name)
+        if isinstance(value, Mapping) and value and len(path) < MAX_DEPTH:
+            yield from _walk_conditions(value, inner)
         else:
             yield inner, value
 
 
-def _fault_of(value: Any, place: FieldPath) -> Fault | None:
+def _find_value_fault(value: Any, path: Path) -> Fault | None:
     if _is_empty(value):
-        return Fault("INVALID_FILTER", place, NOTHING)
-    if len(place) > MAX_DEPTH:
-        return Fault("INVALID_RANGE", place, f"must nest at most {MAX_DEPTH} levels deep")
+        return Fault("INVALID_FILTER", path, EMPTY)
+    if len(path) > MAX_DEPTH:
+        return Fault("INVALID_RANGE", path, f"must nest at most {MAX_DEPTH} levels deep")
     if isinstance(value, str) and len(value) > MAX_CHARS:
-        return Fault("INVALID_FILTER", place, f"must have at most {MAX_CHARS} characters")
+        return Fault("INVALID_FILTER", path, f"must have at most {MAX_CHARS} characters")
     if not isinstance(value, list | tuple):
         return None
     if len(value) > MAX_VALUES:
-        return Fault("INVALID_RANGE", place, f"must have at most {MAX_VALUES} values")
-    parts = (_fault_of(part, (*place, number)) for number, part in enumerate(value))
-    return next((fault for fault in parts if fault), None)
+        return Fault("INVALID_RANGE", path, f"must have at most {MAX_VALUES} values")
+    faults = (_find_value_fault(part, (*path, number)) for number, part in enumerate(value))
+    return next((fault for fault in faults if fault), None)
 
 
 def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip()) or value in ([], {}, ())
 
 
-class _Without:
-    """Shows a type in the API's description without null, which it does not take from a caller."""
+class _WithoutNull:
+    """Describes a type in the API's document without null, which it does not take from a caller."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return _without_null(handler(core))
@@ -118,26 +118,26 @@ def _without_null(schema: JsonSchemaValue) -> JsonSchemaValue:
     return {**kinds[0], **rest} if len(kinds) == 1 else {**rest, **({"anyOf": kinds} if kinds else {})}
 
 
-def _show_conditions(schema: JsonSchemaValue) -> None:
+def _describe_conditions(schema: JsonSchemaValue) -> None:
     schema["properties"] = {name: _without_null(field) for name, field in schema["properties"].items()}
 
 
 class Filter(Model):
-    """What something has to be, all of it at once; each condition that is there says something.
+    """Conditions that a match meets, all of them; none of them is empty.
 
     A field's default of None means that it is left out, and is no value of it.
     """
 
-    model_config = ConfigDict(json_schema_extra=_show_conditions)
+    model_config = ConfigDict(json_schema_extra=_describe_conditions)
 
     @model_validator(mode="before")
     @classmethod
-    def _require_conditions(cls, said: Any) -> Any:
-        return require_conditions(said)
+    def _require_conditions(cls, conditions: Any) -> Any:
+        return require_conditions(conditions)
 
 
-Omittable = Annotated[T | None, BeforeValidator(_require_not_null), _Without()]
-"""A field beside a filter that narrows what is meant, unless it is left out; null would look alike, and is refused."""
+Omittable = Annotated[T | None, BeforeValidator(_require_not_null), _WithoutNull()]
+"""A field that narrows a filter unless it is left out; null would look alike, and is refused."""
 
 JsonFilter = Annotated[Json, Field(max_length=MAX_CONDITIONS), AfterValidator(require_conditions)]
 """A filter whose conditions nest."""

@@ -29,7 +29,7 @@ CODES = {
 """The code of each kind of validation error that pydantic itself finds; the rest is INVALID_FORMAT."""
 
 MAX_DETAIL_CHARS, MAX_FIELD_CHARS = 2_000, 500
-"""How much is told of what was wrong: it quotes the request, which may be large."""
+"""How long detail and field may be: they quote the request, which may be large."""
 
 THROTTLED = {
     "InternalServerError",
@@ -77,14 +77,14 @@ def problem_headers(error: AnnalsError) -> dict[str, str]:
 
 
 def from_validation(errors: Sequence[Mapping[str, Any]]) -> AnnalsError:
-    """The refusal for pydantic's validation errors: the first one, by the name that the caller gave the field."""
+    """The error for what pydantic found: its first one, by the name that the caller gave the field."""
     first = errors[0]
-    place = _written((*first["loc"], *first.get("ctx", {}).get("place", ())))
-    if first["type"] == "json_invalid" or (not place and first.get("input", ...) is None):
+    path = _as_written((*first["loc"], *first.get("ctx", {}).get("path", ())))
+    if first["type"] == "json_invalid" or (not path and first.get("input", ...) is None):
         return InvalidJson("The request needs a JSON body.")
     kind: str = first["type"]
     code = kind if kind.isupper() else CODES.get(kind, "INVALID_FORMAT")
-    field = field_name(place)
+    field = field_name(path)
     return InvalidInput(code, f"{field or 'The body'}: {_reason(first)}.", field=field or None)
 
 
@@ -96,8 +96,8 @@ def _reason(error: Mapping[str, Any]) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _written(loc: Sequence[str | int]) -> Sequence[str | int]:
-    """A place as callers write it: they know the document's ``conversationId``, not the handler's parameter."""
+def _as_written(loc: Sequence[str | int]) -> Sequence[str | int]:
+    """A field's path as callers write it: they know the document's ``conversationId``, not the handler's parameter."""
     if not loc or loc[0] not in PARTS_OF_REQUEST:
         return loc
     return [to_camel(str(name)) for name in loc[1:]] if loc[0] == "path" else loc[1:]
@@ -109,16 +109,16 @@ UNION_TAGS = {"<message>", "<messages>"}
 """How models name the branches of their unions; callers never wrote them."""
 
 
-def field_name(place: FieldPath) -> str:
-    """A place in a request as callers know it."""
-    return json_text.field_name([part for part in place if part not in UNION_TAGS])
+def field_name(path: FieldPath) -> str:
+    """The name of a field, by its path in a request, as callers know it."""
+    return json_text.field_name([part for part in path if part not in UNION_TAGS])
 
 
 def from_aws(error: Exception) -> AnnalsError:
-    """The refusal for an AWS service that throttles or does not answer; what is a bug of ours is an internal error."""
+    """The error for an AWS service that throttles or does not answer; a bug here is an internal error."""
     if isinstance(error, ClientError):
-        if refusal := _too_large(error):
-            return refusal
+        if too_large := _find_too_large(error):
+            return too_large
         if is_cancelled(error) or error.response["Error"]["Code"] in THROTTLED:
             return Unavailable("The database is busy. Send the request again.")
         return internal_error()
@@ -127,21 +127,21 @@ def from_aws(error: Exception) -> AnnalsError:
     return internal_error()
 
 
-def _too_large(error: ClientError) -> AnnalsError | None:
-    """The refusal of what DynamoDB has no room for, alone or in a transaction; None for every other error."""
+def _find_too_large(error: ClientError) -> AnnalsError | None:
+    """The error for what DynamoDB has no room for, alone or in a transaction; None for every other failure."""
     reasons = cancellation_reasons(error)
-    said = [
+    messages = [
         error.response["Error"].get("Message", "") if error.response["Error"]["Code"] == "ValidationException" else "",
         *(reason.get("Message", "") for reason in reasons if reason.get("Code") == "ValidationError"),
     ]
-    found = next((text.lower() for text in said if "size" in text and "exceed" in text), None)
-    if found is None:
+    message = next((text.lower() for text in messages if "size" in text and "exceed" in text), None)
+    if message is None:
         return None
-    if "hashkey" in found or "rangekey" in found or "range key" in found:
+    if "hashkey" in message or "rangekey" in message or "range key" in message:
         return InvalidInput("INVALID_ID_FORMAT", "The ids that the request names are together too long for a key.")
     return RequestTooLarge("The request is stored as something that would be larger than the 400 KB of an item.")
 
 
 def internal_error() -> AnnalsError:
-    """The refusal for what should not happen; the log has the traceback under the request's id."""
+    """The error for what should not happen; the log has the traceback under the request's id."""
     return AnnalsError("Something went wrong inside Annals. The log names the cause under this requestId.")

@@ -1,4 +1,4 @@
-"""Query parameters beyond what a type can say."""
+"""Query parameters beyond what a type can say: times, lists, flags, and no unknown or empty ones."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def require_known(query_params: Mapping[str, str], names: Collection[str]) -> No
         raise InvalidInput("UNKNOWN_FIELD", f"There is no query parameter {name!r} here.", field=name)
 
 
-UNFILTERED = frozenset({"cursor", "format", "limit", "lastRuns", "maxTokens", "order", "sortBy", "sortOrder"})
-"""The parameters that no route takes as a condition on what is meant."""
+NO_CONDITIONS = frozenset({"cursor", "format", "limit", "lastRuns", "maxTokens", "order", "sortBy", "sortOrder"})
+"""The parameters that no route takes as a condition of a filter."""
 
 
-def require_not_blank(query: Iterable[tuple[str, str]]) -> None:
-    """Raise InvalidInput for a parameter that says nothing: ``userId=`` would mean everybody."""
-    for name, value in query:
-        if not value.strip() and name not in UNFILTERED:
-            raise InvalidInput("INVALID_FILTER", f"{name} says nothing; leave it out.", field=name)
+def require_not_blank(query_params: Iterable[tuple[str, str]]) -> None:
+    """Raise InvalidInput for a condition that is blank: ``userId=`` would match everybody."""
+    for name, value in query_params:
+        if not value.strip() and name not in NO_CONDITIONS:
+            raise InvalidInput("INVALID_FILTER", f"{name} is empty; leave it out.", field=name)
 
 
-def read_time(query: Mapping[str, str], name: str) -> int | None:
+def read_time(query_params: Mapping[str, str], name: str) -> int | None:
     """A parameter that is a time, in Unix milliseconds. Raises InvalidInput."""
-    return parse_time(query[name], name) if name in query else None
+    return parse_time(query_params[name], name) if name in query_params else None
 
 
 def parse_time(value: Any, field: str) -> int:
@@ -41,24 +41,21 @@ def parse_time(value: Any, field: str) -> int:
         raise InvalidInput("INVALID_FORMAT", f"{field} {error.message()}.", field=field) from None
 
 
-def read_list(query: Mapping[str, str], name: str) -> list[str]:
+def read_list(query_params: Mapping[str, str], name: str) -> list[str]:
     """A parameter that is a comma-separated list. Raises InvalidInput for a blank in it."""
-    if name not in query:
+    if name not in query_params:
         return []
-    words = [part.strip() for part in query[name].split(",")]
-    if not all(words):
+    parts = [part.strip() for part in query_params[name].split(",")]
+    if not all(parts):
         raise InvalidInput("INVALID_FORMAT", f"{name} must have no blanks in its list.", field=name)
-    return words
+    return parts
 
 
-def read_flag(query: Mapping[str, str], name: str, *, default: bool = False) -> bool:
-    """A parameter that is ``true`` or ``false``; false where it is not there, unless said otherwise.
-
-    Raises InvalidInput.
-    """
-    if name not in query:
+def read_flag(query_params: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    """A parameter that is ``true`` or ``false``, or the default where it is left out. Raises InvalidInput."""
+    if name not in query_params:
         return default
-    said = query[name]
-    if said not in ("true", "false"):
+    value = query_params[name]
+    if value not in ("true", "false"):
         raise InvalidInput("INVALID_FORMAT", f"{name} must be true or false.", field=name)
-    return said == "true"
+    return value == "true"

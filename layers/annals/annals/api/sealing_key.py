@@ -1,7 +1,7 @@
-"""The key that seals cursors: one item of StateTable, made by whoever needs it first, kept in the process for a while.
+"""The key that seals cursors: one item of StateTable, made by whoever needs it first and cached for a while.
 
-It protects cursors from those who carry them. Who may read the table sees there what a cursor holds, and more; so the
-table is the right place for it, and no list waits for another service.
+It protects cursors from those who carry them. Whoever may read the table sees there what a cursor holds, and more; so
+the table is the right place for it, and no list waits for another service.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PK = "CURSORS"
 """The one partition key that begins with no tenant; MessagesFunction may put an item under this one alone."""
 
 MAX_AGE_S = 300.0
-"""After this time the key is read again, so that one that was withdrawn is used no longer."""
+"""After this time the key is read again, so that one that was deleted is used no longer."""
 
 REFRESH_EVERY_S = 10.0
 """However many forged cursors come, the key is read no more often for their sake."""
@@ -42,7 +42,7 @@ class SealingKey:
             return hmac.digest(self._key, tenant.encode(errors="surrogatepass"), "sha256")
 
     def renew(self) -> bool:
-        """Read the key again, unless that was done a moment ago; whether it is another one now."""
+        """Read the key again, unless that was done a moment ago. Whether it is another one now."""
         with self._lock:
             before = self._key
             if time.monotonic() - self._read_at >= REFRESH_EVERY_S:
@@ -50,12 +50,12 @@ class SealingKey:
             return self._key != before
 
     def forget(self) -> None:
-        """Know nothing, as a fresh process."""
+        """Forget the key, as a fresh process."""
         with self._lock:
             self._key, self._read_at = b"", -math.inf
 
     def _read(self) -> None:
-        self._key, self._read_at = _find() or _make(), time.monotonic()
+        self._key, self._read_at = _find() or _create(), time.monotonic()
 
 
 sealing_key = SealingKey()
@@ -66,11 +66,11 @@ def _find() -> bytes | None:
     return _key_in(client().get_item(TableName=settings().state_table, Key=address, ConsistentRead=True).get("Item"))
 
 
-def _make() -> bytes:
-    """A new key; where somebody else was faster, theirs."""
+def _create() -> bytes:
+    """A new key; where another process was faster, its key."""
     key = secrets.token_bytes(32)
-    found = put_if(to_item({"pk": PK, "sk": "KEY", "key": key}), "attribute_not_exists(pk)")
-    return _key_in(found) or key
+    existing = put_if(to_item({"pk": PK, "sk": "KEY", "key": key}), "attribute_not_exists(pk)")
+    return _key_in(existing) or key
 
 
 def _key_in(item: Item | None) -> bytes | None:

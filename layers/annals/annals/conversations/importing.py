@@ -16,6 +16,7 @@ from itertools import groupby, islice
 from typing import TypeVar
 
 from annals.access.caller import Caller
+from annals.batches import batches
 from annals.conversations.create import create, create_with_messages
 from annals.conversations.genesis import get_genesis
 from annals.conversations.import_lines import IncomingConversation, IncomingMessage
@@ -167,7 +168,7 @@ class _Import:
     def _make(self, brought: IncomingConversation) -> int | None:
         """Make a conversation with as many of its messages as one entry holds; how many, or None where it is there."""
         tenant, key_id = self._caller.tenant, self._caller.key_id
-        batch = next(_batches(brought.messages), [])
+        batch = next(_entry_batches(brought.messages), [])
         # Where another writer makes it between the look and the try, it is compared like any other.
         with suppress(ConversationAlreadyExists):
             if not batch:
@@ -302,7 +303,7 @@ def _holds_preamble(pk: str, tail: Tail, brought: IncomingConversation) -> bool:
 def _append_rest(caller: Caller, brought: IncomingConversation, place: _Place) -> Iterator[int]:
     """Append what is missing, entry by entry, and tell how many messages each one took. Raises PreconditionFailed."""
     seq = place.tail.seq
-    for batch in _batches(brought.messages[place.held :]):
+    for batch in _entry_batches(brought.messages[place.held :]):
         records = [message.record for message in batch]
         thread_id = batch[0].said.get("threadId")
         stored = append(caller.tenant, brought.conversation_id, records, expected_seq=seq, thread_id=thread_id)
@@ -312,19 +313,10 @@ def _append_rest(caller: Caller, brought: IncomingConversation, place: _Place) -
         append(caller.tenant, brought.conversation_id, [brought.preamble], expected_seq=seq)
 
 
-def _batches(messages: Sequence[IncomingMessage]) -> Iterator[list[IncomingMessage]]:
+def _entry_batches(messages: Sequence[IncomingMessage]) -> Iterator[list[IncomingMessage]]:
     """Messages that go into one entry: of one thread, and no larger than an entry may be."""
     for _, thread in groupby(messages, key=lambda message: message.said.get("threadId")):
-        batch: list[IncomingMessage] = []
-        size = 0
-        for message in thread:
-            weight = len(message.record.body) + RECORD_BYTES
-            if batch and size + weight > MAX_BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-            batch.append(message)
-            size += weight
-        yield batch
+        yield from batches(thread, lambda message: len(message.record.body) + RECORD_BYTES, MAX_BATCH_BYTES)
 
 
 def _set_marks(caller: Caller, brought: IncomingConversation, pk: str) -> None:

@@ -1,4 +1,4 @@
-"""The resolver that every function with routes uses, set up in one place."""
+"""The resolver of the functions whose answers are sent whole: JSON in, JSON or problem details out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from annals.ledger.idempotency import IdempotentRequest
 logger = logging.getLogger("annals")
 
 COST_HEADER = "X-Annals-Cost"
-"""Sent with any value, it asks what the request cost; the answer tells it in the header of this name."""
+"""A request that has it, with any value, gets what it cost in the response's header of this name."""
 
 
 class Api(APIGatewayRestResolver):
@@ -34,7 +34,7 @@ class Api(APIGatewayRestResolver):
 
     Parameters
     ----------
-    content_types : what a body may call itself
+    content_types : the content types that a body may have
     query_params : those that every write takes, beside those that its handler declares; none is a condition
     """
 
@@ -48,28 +48,30 @@ class Api(APIGatewayRestResolver):
         self._query_params = query_params
         self._code = ""
         self.exception_handler(AnnalsError)(self._refuse)
-        self.exception_handler(RequestValidationError)(lambda error: self._refuse(from_request(error)))
+        self.exception_handler(RequestValidationError)(
+            lambda error: self._refuse(problems.from_validation(error.errors()))
+        )
         self.exception_handler(NotFoundError)(lambda _: self._refuse(NotFound("There is no such route.")))
-        self.exception_handler([ClientError, BotoCoreError])(self._fail_of_aws)
-        self.exception_handler(Exception)(self._fail)
+        self.exception_handler([ClientError, BotoCoreError])(self._refuse_aws_error)
+        self.exception_handler(Exception)(self._refuse_exception)
 
     def handler(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        """The function's entry point. Nobody between us and the caller may keep an answer."""
+        """The function's entry point. No proxy before the caller may cache a response."""
         started = time.perf_counter()
         self._code = ""
         with costs.metered() as spent:
-            answer = self.resolve(event, context)
-        if (size := _size_of(answer)) > MAX_RESULT_BYTES:
-            answer = self._replace(answer, AnswerTooLarge(size, MAX_RESULT_BYTES))
-        answer["multiValueHeaders"].setdefault("Cache-Control", ["no-store"])
+            result = self.resolve(event, context)
+        if (size := _sent_bytes(result)) > MAX_RESULT_BYTES:
+            result = self._replace(result, AnswerTooLarge(size, MAX_RESULT_BYTES))
+        result["multiValueHeaders"].setdefault("Cache-Control", ["no-store"])
         if self.header(COST_HEADER):
-            answer["multiValueHeaders"][COST_HEADER] = [str(spent)]
-        telemetry.log_request(event["requestContext"], answer["statusCode"], self._code, started)
-        return answer
+            result["multiValueHeaders"][COST_HEADER] = [str(spent)]
+        telemetry.log_request(event["requestContext"], result["statusCode"], self._code, started)
+        return result
 
     @property
     def caller(self) -> Caller:
-        """Whom this request speaks for."""
+        """Who sent this request."""
         return Caller.from_authorizer(self._event["requestContext"]["authorizer"])
 
     @property
@@ -108,7 +110,7 @@ class Api(APIGatewayRestResolver):
         return requests.idempotent_request(self.caller, route, key, self.current_event.path, body)
 
     def require_json(self) -> None:
-        """Raise UnsupportedMediaType for a body that calls itself something else, InvalidJson if it is no UTF-8."""
+        """Raise UnsupportedMediaType for a body of another content type, InvalidJson for one that is not UTF-8."""
         if self.current_event.body:
             requests.require_json(self.header("content-type"), self._content_types)
         try:
@@ -125,7 +127,7 @@ class Api(APIGatewayRestResolver):
             return super()._call_route(route, route_arguments)
         try:
             self.require_json()
-            require_not_blank(pair for pair in _parameters(self._event) if pair[0] not in self._query_params)
+            require_not_blank(pair for pair in _query_pairs(self._event) if pair[0] not in self._query_params)
             if self.current_event.http_method != "GET":
                 self.require_known_query(*self._query_params, *(each.alias for each in route.dependant.query_params))
         except (UnsupportedMediaType, InvalidJson, InvalidInput) as error:
@@ -142,38 +144,38 @@ class Api(APIGatewayRestResolver):
             headers=problems.problem_headers(error),
         )
 
-    def _replace(self, answer: dict[str, Any], error: AnnalsError) -> dict[str, Any]:
-        """A refusal in the place of a result that Lambda would not send: the caller would get a 502 without a word."""
+    def _replace(self, result: dict[str, Any], error: AnnalsError) -> dict[str, Any]:
+        """A refusal instead of a result that Lambda would not send: the caller would get an empty 502."""
         logger.error("The answer of %s was too large", self.current_event.resource)
         refusal = self._refuse(error)
         headers = {**refusal.headers, "Content-Type": problems.CONTENT_TYPE}
-        named = {name: [value] for name, value in headers.items()}
-        return {**answer, "statusCode": error.status, "multiValueHeaders": named, "body": refusal.body}
+        listed = {name: [value] for name, value in headers.items()}
+        return {**result, "statusCode": error.status, "multiValueHeaders": listed, "body": refusal.body}
 
-    def _fail_of_aws(self, error: Exception) -> Response[str]:
+    def _refuse_aws_error(self, error: Exception) -> Response[str]:
         refusal = problems.from_aws(error)
         logger.error("AWS refused %s", type(error).__name__, exc_info=refusal.status == 500)
         return self._refuse(refusal)
 
-    def _fail(self, error: Exception) -> Response[str]:
+    def _refuse_exception(self, error: Exception) -> Response[str]:
         logger.error("Request %s failed", self._event["requestContext"].get("requestId"), exc_info=error)
         return self._refuse(problems.internal_error())
 
 
-def _parameters(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _query_pairs(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The query parameters of a request, those that are repeated, too."""
     for name, values in (event.get("multiValueQueryStringParameters") or {}).items():
         yield from ((name, value) for value in values)
 
 
-def _size_of(answer: Mapping[str, Any]) -> int:
-    """What a function's result takes as Lambda's runtime writes it; of a small one, what it takes at most."""
-    most = 7 * len(answer["body"] or "")  # of a control character six more; all others take less
-    return most if most < MAX_RESULT_BYTES // 2 else len(json.dumps(answer, ensure_ascii=False).encode())
+def _sent_bytes(result: Mapping[str, Any]) -> int:
+    """The size of a result as Lambda's runtime writes it; of a small one, an upper bound, which costs less."""
+    most = 7 * len(result["body"] or "")  # a control character takes seven bytes; all others take fewer
+    return most if most < MAX_RESULT_BYTES // 2 else len(json.dumps(result, ensure_ascii=False).encode())
 
 
 def _parse_object(text: str) -> dict[str, Any]:
-    """The JSON object that a body is; of a list Powertools would take the last element and drop the others."""
+    """The JSON object of a body; of a list, Powertools would take the last element and drop the others."""
     value = json_text.parse(text)
     if isinstance(value, list):
         raise InvalidInput("INVALID_FORMAT", "The body must be a JSON object, not a list.")
@@ -181,13 +183,8 @@ def _parse_object(text: str) -> dict[str, Any]:
     return body
 
 
-def from_request(error: RequestValidationError) -> AnnalsError:
-    """The refusal for what Powertools' validation found."""
-    return problems.from_validation(error.errors())
-
-
 def respond(body: Any, status: int = 200, *, etag: int | None = None, replayed: bool = False) -> Response[Any]:
-    """An answer with the headers that the API documents."""
+    """A response with the headers that the API documents."""
     headers = {}
     if etag is not None:
         headers["ETag"] = f'"{etag}"'

@@ -1,4 +1,4 @@
-"""What the functions share whose answers are streamed: ASGI apps behind the Lambda Web Adapter."""
+"""What the functions share that stream their responses: ASGI apps behind the Lambda Web Adapter."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _id: TypeAdapter[str] = TypeAdapter(Id)
 
 
 def create_app(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | None = None) -> Starlette:
-    """An app of these routes that refuses with problem details, as long as nothing of its answer was sent.
+    """An app of these routes, which refuses with problem details as long as no part of a response was sent.
 
-    What fails later breaks the connection off, so that half an answer is never taken for a whole one.
+    What fails later breaks the connection off, so that half a response is never taken for a whole one.
     """
     return Starlette(
         routes=[*routes, Route("/health", _ready)],
@@ -50,7 +50,7 @@ def create_app(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | N
 
 
 class RequestLogging:
-    """Logs each request that came through API Gateway, when its whole answer is sent or broken off."""
+    """Logs each request that came through API Gateway, once its response is sent whole or broken off."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -78,7 +78,7 @@ def request_id(request: Request) -> str:
 
 
 def get_caller(request: Request) -> Caller:
-    """Whom a request speaks for. Raises Unauthorized where no authorizer said it."""
+    """Who sent a request. Raises Unauthorized where no authorizer named a caller."""
     authorizer = _context(request).get("authorizer")
     if not authorizer:
         raise Unauthorized("The request came without a caller.")
@@ -86,7 +86,7 @@ def get_caller(request: Request) -> Caller:
 
 
 def read_query_params(request: Request) -> dict[str, str]:
-    """The query parameters, by name; of one that is repeated, the last. Raises InvalidInput where one says nothing."""
+    """The query parameters, by name; of one that is repeated, the last. Raises InvalidInput for a blank one."""
     require_not_blank(request.query_params.multi_items())
     return dict(request.query_params)
 
@@ -100,13 +100,13 @@ def path_id(request: Request, name: str) -> str:
 
 
 def _context(request: Request) -> dict[str, Any]:
-    """API Gateway's request context, which the adapter hands on; it lets no caller's own header through."""
+    """API Gateway's request context, which the adapter passes on; a caller's own header of that name never arrives."""
     context: dict[str, Any] = json.loads(request.headers.get("x-amzn-request-context", "{}"))
     return context
 
 
 async def _ready(_: Request) -> Response:
-    """Tell the Lambda Web Adapter that requests can come."""
+    """The Lambda Web Adapter's readiness check."""
     return PlainTextResponse("ready")
 
 

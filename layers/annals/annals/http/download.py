@@ -1,4 +1,4 @@
-"""Files as streamed answers: in constant memory, and never silently short."""
+"""Files as streamed responses: in constant memory, and never silently short."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CHUNK_CHARS = 64 * 1024
 
 
 async def download(pieces: Iterable[str], content_type: str, file_name: str) -> StreamingResponse:
-    """A file made of pieces. What fails before its first bytes are there is raised here.
+    """A response that is a file. What fails before its first bytes are there is raised here.
 
-    What fails later is raised while it is sent, which breaks the connection off.
+    What fails later is raised while the file is sent, which breaks the connection off.
     """
     chunks = _chunks(pieces)
     first = await run_in_threadpool(next, chunks, b"")
@@ -29,18 +29,18 @@ async def download(pieces: Iterable[str], content_type: str, file_name: str) -> 
 
 
 def safe_file_name(name: str) -> str:
-    """A name that no file system and no header minds."""
+    """A name that is valid in every file system and in a header."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".") or "export"
 
 
 def _chunks(pieces: Iterable[str]) -> Iterator[bytes]:
-    waiting: list[str] = []
+    chunk: list[str] = []
     size = 0
     for piece in pieces:
-        waiting.append(piece)
+        chunk.append(piece)
         size += len(piece)
         if size >= CHUNK_CHARS:
-            yield "".join(waiting).encode()
-            waiting, size = [], 0
-    if waiting:
-        yield "".join(waiting).encode()
+            yield "".join(chunk).encode()
+            chunk, size = [], 0
+    if chunk:
+        yield "".join(chunk).encode()

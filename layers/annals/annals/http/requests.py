@@ -1,4 +1,4 @@
-"""What every route demands of a request's headers, whoever parses them."""
+"""What every route requires of a request's headers, whichever framework parses them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ JSON_LINES = ("application/x-ndjson", "application/jsonl", *JSON)
 
 
 def require_json(content_type: str | None, allowed: Sequence[str] = JSON) -> None:
-    """Raise UnsupportedMediaType for a body that calls itself something else than JSON, or than what is allowed."""
+    """Raise UnsupportedMediaType for a body of a content type that is not allowed."""
     kind = (content_type or "application/json").partition(";")[0].strip()
     if kind not in allowed:
         raise UnsupportedMediaType(f"The body must be {' or '.join(allowed)}, not {kind}.")
 
 
 def idempotent_request(caller: Caller, route: str, key: str | None, path: str, body: bytes) -> IdempotentRequest | None:
-    """The request's idempotency, if it came with an Idempotency-Key. Another caller's key is another one.
+    """The request's idempotency, if it came with an Idempotency-Key; keys of two callers never meet.
 
     Raises
     ------

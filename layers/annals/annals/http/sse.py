@@ -1,4 +1,4 @@
-"""Server-sent events: how the events of a stream are written on the wire."""
+"""Server-sent events: a stream's response, and the format of its events."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 CONTENT_TYPE = "text/event-stream"
 
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-"""Nobody between us and the caller may keep or collect what is streamed."""
+"""No proxy before the caller may cache or buffer what is streamed."""
 
 KEEP_ALIVE = b": keep-alive\n\n"
-"""A comment; it says only that the stream goes on."""
+"""A comment: the stream goes on."""
 
 
 class UnbrokenStream(StreamingResponse):

@@ -1,4 +1,4 @@
-"""Personal data in texts: the port of what finds it, and the labels that take its place."""
+"""Personal data in texts: the protocol of what detects it, and the labels that replace it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, order=True)
 class PiiMatch:
-    """A place in a text, in characters, and the kind of data there, such as ``EMAIL``; ``end`` is behind its last."""
+    """Personal data in a text: from character ``start`` to before ``end``, and its kind, such as ``EMAIL``."""
 
     start: int
     end: int
@@ -17,18 +17,18 @@ class PiiMatch:
 
 
 class PiiDetector(Protocol):
-    """Finds personal data. The kinds have the names that Amazon Comprehend gives them."""
+    """Detects personal data. The kinds have the names that Amazon Comprehend gives them."""
 
-    def find(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
-        """The places of personal data in each of the texts; they may overlap. Raises PiiUnavailable."""
+    def detect(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
+        """The personal data in each of the texts; matches may overlap. Raises PiiUnavailable."""
         ...
 
 
-def mask_matches(text: str, found: Iterable[PiiMatch]) -> str:
-    """A text with a label such as ``[EMAIL]`` in the place of each span; of spans that overlap, one for all."""
-    parts, told = [], 0
-    for span in sorted(found, key=lambda span: (span.start, -span.end)):
-        if span.start >= told:
-            parts += [text[told : span.start], f"[{span.kind}]"]
-        told = max(told, span.end)
-    return "".join([*parts, text[told:]])
+def mask_matches(text: str, matches: Iterable[PiiMatch]) -> str:
+    """A text with a label such as ``[EMAIL]`` instead of each match; matches that overlap get one label."""
+    parts, end = [], 0
+    for match in sorted(matches, key=lambda match: (match.start, -match.end)):
+        if match.start >= end:
+            parts += [text[end : match.start], f"[{match.kind}]"]
+        end = max(end, match.end)
+    return "".join([*parts, text[end:]])

@@ -1,7 +1,7 @@
-"""Personal data is replaced by labels where a request is read, so that whatever is stored of it has none.
+"""Masks personal data when a request is read, so that none of it is stored.
 
-The types of the fields that hold what people say (``api.fields.Said``) call this; nothing behind them sees the words
-that were replaced. Off, it costs a comparison and imports nothing.
+The types of the fields that hold what people say (``api.fields.MaskedText``) call this; nothing after them sees the
+words that were masked. Switched off, it costs a comparison and imports nothing.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ OFF = "off"
 
 
 def is_enabled() -> bool:
-    """Whether personal data is replaced."""
+    """Whether personal data is masked."""
     return settings().pii_redaction != OFF
 
 
 def mask(text: str) -> str:
-    """A text with labels such as ``[EMAIL]`` in the place of personal data. Raises PiiUnavailable."""
-    redacted: str = mask_all(text)
-    return redacted
+    """A text with labels such as ``[EMAIL]`` instead of personal data. Raises PiiUnavailable."""
+    masked: str = mask_all(text)
+    return masked
 
 
 def mask_all(value: Any) -> Any:
@@ -36,8 +36,8 @@ def mask_all(value: Any) -> Any:
     from annals.privacy.detection import mask_matches
 
     texts = list(_texts(value))
-    found = get_detector().find(texts) if texts else []
-    return _with_texts(value, (mask_matches(text, spans) for text, spans in zip(texts, found, strict=True)))
+    matches = get_detector().detect(texts) if texts else []
+    return _with_texts(value, (mask_matches(text, found) for text, found in zip(texts, matches, strict=True)))
 
 
 @cache
@@ -58,7 +58,7 @@ def detector_from_settings(settings: Settings) -> PiiDetector:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in a JSON value, in their order."""
+    """The texts in a JSON value, in order."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -70,7 +70,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _with_texts(value: Any, texts: Iterator[str]) -> Any:
-    """A JSON value with other texts in the places of its own."""
+    """A JSON value with its texts replaced by others, in the same order."""
     if isinstance(value, str):
         return next(texts)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Personal data by its form: what can be told by a pattern and, where there is one, a check digit. Needs no network.
+"""Personal data detected by its form: by a pattern and, where there is one, a check digit. Needs no network.
 
 Each pattern begins where a word does and has bounded repetitions, so that no text takes long to read.
 """
@@ -32,39 +32,39 @@ COLONS = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?![\w:])")
 
 
 class PatternDetector:
-    """Finds e-mail addresses, telephone, card and account numbers, IP addresses and US social security numbers."""
+    """Detects e-mail addresses, telephone, card and account numbers, IP addresses and US social security numbers."""
 
-    def find(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
+    def detect(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
         """See ``PiiDetector``. It is always available."""
-        return [list(_spans(text)) for text in texts]
+        return [list(_matches(text)) for text in texts]
 
 
-def _spans(text: str) -> Iterator[PiiMatch]:
+def _matches(text: str) -> Iterator[PiiMatch]:
     for kind, pattern in PLAIN.items():
-        yield from (PiiMatch(*found.span(), kind) for found in pattern.finditer(text))
-    yield from (PiiMatch(*place, "CREDIT_DEBIT_NUMBER") for place in _checked(NUMBER, 13, _is_card, text))
-    yield from (
-        PiiMatch(*place, "INTERNATIONAL_BANK_ACCOUNT_NUMBER") for place in _checked(ACCOUNT, 15, _is_iban, text)
-    )
-    yield from (PiiMatch(*found.span(), "IP_ADDRESS") for found in COLONS.finditer(text) if _is_ipv6(found[0]))
+        yield from (PiiMatch(*match.span(), kind) for match in pattern.finditer(text))
+    for start, end in _checked_numbers(NUMBER, 13, _is_card, text):
+        yield PiiMatch(start, end, "CREDIT_DEBIT_NUMBER")
+    for start, end in _checked_numbers(ACCOUNT, 15, _is_iban, text):
+        yield PiiMatch(start, end, "INTERNATIONAL_BANK_ACCOUNT_NUMBER")
+    yield from (PiiMatch(*match.span(), "IP_ADDRESS") for match in COLONS.finditer(text) if _is_ipv6(match[0]))
 
 
-def _checked(
-    pattern: re.Pattern[str], shortest: int, fits: Callable[[str], bool], text: str
+def _checked_numbers(
+    pattern: re.Pattern[str], shortest: int, is_valid: Callable[[str], bool], text: str
 ) -> Iterator[tuple[int, int]]:
-    """The places of numbers that pass their check, each as long as it can be: groups behind it may look like more."""
-    at = 0
-    while found := pattern.search(text, at):
-        start, end = found.span()
-        ends = (place for place in range(end, start + shortest - 1, -1) if not text[place : place + 1].isalnum())
-        right = next((place for place in ends if fits(text[start:place])), None)
-        if right is not None:
-            yield start, right
-        at = right or _next_group(text, start, end)
+    """Start and end of each number that passes its check, as long as it can be: groups after it may look like more."""
+    position = 0
+    while match := pattern.search(text, position):
+        start, longest_end = match.span()
+        ends = (end for end in range(longest_end, start + shortest - 1, -1) if not text[end : end + 1].isalnum())
+        valid_end = next((end for end in ends if is_valid(text[start:end])), None)
+        if valid_end is not None:
+            yield start, valid_end
+        position = valid_end or _next_group(text, start, longest_end)
 
 
 def _next_group(text: str, start: int, end: int) -> int:
-    """Where the next group of characters in a place begins, or the place ends."""
+    """Where the next group of characters between two positions begins, or else the second one."""
     gap = re.compile("[ -]").search(text, start, end)
     return gap.end() if gap else end
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from annals.batches import batches
 from annals.json_text import dump
 from annals.settings import settings
 
@@ -53,7 +54,7 @@ def event_id(*named: object) -> str:
 def publish(events: Sequence[Event]) -> list[Event]:
     """Put events on the bus. Returns those that it did not take."""
     failed = []
-    for batch in _batches(events):
+    for batch in batches(events, lambda event: len(event.detail.encode()), MAX_BYTES, MAX_EVENTS):
         entries = [
             {"Source": SOURCE, "DetailType": event.kind, "Detail": event.detail, "EventBusName": settings().events_bus}
             for event in batch
@@ -61,17 +62,3 @@ def publish(events: Sequence[Event]) -> list[Event]:
         answers = events_client().put_events(Entries=entries)["Entries"]
         failed += [event for event, answer in zip(batch, answers, strict=True) if "EventId" not in answer]
     return failed
-
-
-def _batches(events: Sequence[Event]) -> Iterator[list[Event]]:
-    batch: list[Event] = []
-    size = 0
-    for event in events:
-        weight = len(event.detail.encode())
-        if batch and (len(batch) == MAX_EVENTS or size + weight > MAX_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(event)
-        size += weight
-    if batch:
-        yield batch

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from annals import telemetry
+from annals.batches import batches
 from annals.errors import EmbeddingUnavailable, OutOfTime
 from annals.providers.embedding import Embedder
 from annals.search.documents import Document, Vector
@@ -62,7 +63,7 @@ def index_documents(
     index.ensure(model=embedder.model, dimensions=embedder.dimensions)
     profile = profile or EmbeddingProfile(embedder.model)
     failures: list[Failure] = []
-    for part in _batches(fresh(index, profile, documents), profile, batch):
+    for part in batches(fresh(index, profile, documents), lambda each: len(profile.texts(each[0])), batch):
         if not has_time():
             raise OutOfTime
         known = _known(part, [index, *reuse_from])
@@ -83,21 +84,6 @@ def fresh(index: SearchIndex, profile: EmbeddingProfile, documents: Iterable[Doc
         known = index.find_fingerprints(tenant, list(wanted))
         found += (each for memory_id, each in wanted.items() if known.get(memory_id) != each[1])
     return found
-
-
-def _batches(documents: Iterable[Fresh], profile: EmbeddingProfile, size: int) -> Iterator[Sequence[Fresh]]:
-    """The documents in batches of so many texts; one that has more is a batch of its own."""
-    part: list[Fresh] = []
-    texts = 0
-    for each in documents:
-        count = len(profile.texts(each[0]))
-        if part and texts + count > size:
-            yield part
-            part, texts = [], 0
-        part.append(each)
-        texts += count
-    if part:
-        yield part
 
 
 def _known(batch: Sequence[Fresh], indexes: Iterable[SearchIndex]) -> dict[str, Vector]:
