@@ -11,10 +11,10 @@ from annals.api.fields import Id, PathId, Word
 from annals.api.query import read_flag, read_time
 from annals.errors import FactNotFound
 from annals.http.app import Api, respond
-from annals.memory.facts import store as facts
+from annals.memory.facts import fact_creation, fact_reads
+from annals.memory.facts.fact_deletion import delete_visible_fact
 from annals.memory.facts.fact_lists import FactFilter, list_facts
 from annals.memory.facts.fact_presenters import present_fact
-from annals.memory.facts.making import new_fact
 from annals.memory.facts.models import CreateFact, Fact, FactList, FactPart
 from annals.memory.index_pages import read_position
 
@@ -28,7 +28,7 @@ Part = Annotated[FactPart | None, Query()]
 def create_fact(body: CreateFact) -> Response[Fact]:
     """Store a fact; the one of its subject and predicate that held before holds until then."""
     caller = app.caller.require_scope("write")
-    fact, replayed = facts.create_fact(new_fact(caller, body), app.idempotent_request("facts"))
+    fact, replayed = fact_creation.create_fact(fact_creation.new_fact(caller, body), app.idempotent_request("facts"))
     return respond(present_fact(fact), 201, replayed=replayed)
 
 
@@ -77,7 +77,7 @@ def get_fact(fact_id: PathId) -> Fact:
     """A fact, and until when it held if a newer one superseded it."""
     caller = app.caller.require_scope("read")
     app.require_known_query()
-    return present_fact(facts.find_fact(caller, fact_id))
+    return present_fact(fact_reads.get_fact(caller, fact_id))
 
 
 @app.delete("/v1/facts/<fact_id>", status_code=204, tags=["Facts"])
@@ -85,6 +85,6 @@ def delete_fact(fact_id: PathId) -> Response[None]:
     """Delete a fact. The one before it holds for longer then."""
     caller = app.caller.require_scope("erase")
     app.require_known_query()
-    if not facts.delete_seen_fact(caller, fact_id):
+    if not delete_visible_fact(caller, fact_id):
         raise FactNotFound(fact_id)
     return respond(None, 204)

@@ -12,7 +12,7 @@ from annals.conversations.summary_store import find_summary, present_summary
 from annals.errors import InvalidInput
 from annals.ledger.history import MessageRange, read_page
 from annals.memory.facts.fact_presenters import present_fact
-from annals.memory.facts.store import facts_of, source_ref_of_fact
+from annals.memory.facts.fact_reads import list_facts_of, source_ref_of_fact
 from annals.memory.sources import with_existing_sources
 
 NEWEST = 50
@@ -52,7 +52,7 @@ def _messages(head: Head, room: Room) -> Any:
 
 def _facts(head: Head, room: Room) -> Any:
     tenant = head.genesis.tenant
-    known = facts_of(tenant, head.genesis.conversation_id)
+    known = list_facts_of(tenant, head.genesis.conversation_id)
     return fitting(map(present_fact, with_existing_sources(tenant, known, source_ref_of_fact)), room)
 
 

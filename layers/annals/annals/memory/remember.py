@@ -21,7 +21,7 @@ from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import HIDDEN_STATUSES, Message, memory_field, message_id, new_message, salts_of
 from annals.memory.facts.extraction import TurnLine
-from annals.memory.facts.making import require_source
+from annals.memory.facts.fact_creation import get_source_messages
 from annals.memory.facts.models import RememberFacts
 from annals.memory.facts.turn_facts import TurnFacts, TurnSource, require_facts_fit, store_facts
 from annals.memory.memories.memory_presenters import present_memory
@@ -88,10 +88,10 @@ def remember_facts(caller: Caller, turn: RememberFacts) -> TurnFacts:
     ------
     RequestTooLarge : the facts
     ParticipantMismatch : the conversation is another user's or agent's
-    and what ``require_source`` raises
+    and what ``get_source_messages`` raises
     """
     require_facts_fit(turn.facts)
-    messages = require_source(caller, turn.memory_space_id, turn.conversation_id, turn.message_ids)
+    messages = get_source_messages(caller, turn.memory_space_id, turn.conversation_id, turn.message_ids)
     require_participants(get_genesis(caller.tenant, turn.conversation_id), turn.user_id, turn.agent_id)
     if any(message.get("status") in HIDDEN_STATUSES for message in messages):
         return TurnFacts()

@@ -22,8 +22,8 @@ from annals.ledger.tail import read_tail
 from annals.memory.erasure.message_redaction import delete_if_source_redacted
 from annals.memory.erasure.resuming import hand_over
 from annals.memory.erasure.user_tracing import trace_entry
+from annals.memory.facts.fact_creation import put_fact_traces
 from annals.memory.facts.fact_items import from_fact_item, is_facts_pk
-from annals.memory.facts.store import put_fact_traces
 from annals.memory.indexing.drift import find_drift
 from annals.memory.indexing.indexer import IndexFailures, IndexTarget, index_table_range
 from annals.memory.indexing.table_scan import walk_tables

@@ -45,7 +45,8 @@ from annals.ledger.keys import conversation_pk, seq_of_sk
 from annals.ledger.read import entry_items, walk_other_items
 from annals.ledger.redact import scrub_item
 from annals.ledger.tail import salvage_tail
-from annals.memory.facts.store import count_facts_of, delete_facts_of
+from annals.memory.facts.fact_deletion import delete_facts_of
+from annals.memory.facts.fact_reads import count_facts_of
 from annals.memory.memories.references import count_memories_of
 from annals.memory.memories.store import delete_memories_of
 from annals.memory.streaming.draft_table import delete_drafts

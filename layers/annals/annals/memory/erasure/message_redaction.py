@@ -18,7 +18,7 @@ from annals.ledger.messages import message_id, read_messages, seq_of
 from annals.ledger.read import walk
 from annals.ledger.redact import bare_seqs, redact
 from annals.ledger.tail import salvage_tail
-from annals.memory.facts.store import delete_facts_of
+from annals.memory.facts.fact_deletion import delete_facts_of
 from annals.memory.memories.memory_items import StoredMemory, redaction_put, split_raw_id
 from annals.memory.memories.store import delete_memories_of, delete_memory_versions
 from annals.memory.streaming.draft_table import delete_drafts

@@ -54,8 +54,8 @@ from annals.memory.erasure.user_receipts import (
     sum_conversation_notes,
     user_receipt_id,
 )
-from annals.memory.facts.fact_items import DatedFact
-from annals.memory.facts.store import delete_damaged_fact_by_id, delete_fact, is_fact_id
+from annals.memory.facts.fact_deletion import delete_damaged_fact_by_id, delete_fact
+from annals.memory.facts.fact_items import DatedFact, is_fact_id
 from annals.memory.keys import MEMORY_PREFIX
 from annals.memory.memories.memory_items import from_memory_item, split_raw_id, split_user_memory_id, user_memories_pk
 from annals.memory.memories.store import delete_damaged_memory, delete_memory, find_damaged_memory

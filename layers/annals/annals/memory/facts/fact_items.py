@@ -27,6 +27,10 @@ from annals.settings import settings
 ACTIVE, SUPERSEDED = "active", "superseded"
 
 FACT_PREFIX = "fact-"
+"""How the ids of facts begin."""
+
+SOURCE_PREFIX = "F#"
+"""How the sort keys begin of what leads from a conversation to a fact."""
 
 FactKey = tuple[str, str]
 """The partition key and the sort key of a fact's own item."""
@@ -113,6 +117,11 @@ class DatedFact:
         return SUPERSEDED if self.successor else ACTIVE
 
 
+def is_fact_id(memory_id: str) -> bool:
+    """Whether an id in the search index is a fact's."""
+    return memory_id.startswith(FACT_PREFIX)
+
+
 def normalised(text: str) -> str:
     """The same text whatever its case, its spaces and its form of Unicode."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
@@ -140,7 +149,7 @@ def sources_pk(tenant: str, conversation_id: str) -> str:
 
 def source_key(tenant: str, conversation_id: str, fact_id: str) -> Item:
     """The key of what leads from a conversation to one fact."""
-    return item_key(sources_pk(tenant, conversation_id), f"F#{escape(fact_id)}")
+    return item_key(sources_pk(tenant, conversation_id), f"{SOURCE_PREFIX}{escape(fact_id)}")
 
 
 def batch_key(tenant: str, conversation_id: str, batch: str) -> Item:
@@ -192,8 +201,7 @@ def has_fact(pk: str, sk: str) -> bool:
 
 def find_fact_key(tenant: str, fact_id: str) -> FactKey | None:
     """The key of the fact of an id, or None. Raises Damaged."""
-    key = pointer_key(tenant, fact_id)
-    item = find_item(key)
+    item = find_item(pointer_key(tenant, fact_id))
     return get_fact_key(item) if item else None
 
 

@@ -15,10 +15,11 @@ from annals.conversations.genesis import Genesis
 from annals.errors import ChatUnavailable, MessageRedacted, RequestTooLarge
 from annals.ledger.keys import conversation_pk
 from annals.memory.facts.extraction import TurnLine, get_extractor
+from annals.memory.facts.fact_creation import create_batch
 from annals.memory.facts.fact_items import FACT_PREFIX, DatedFact, StoredFact
 from annals.memory.facts.fact_presenters import present_fact
+from annals.memory.facts.fact_reads import find_batch
 from annals.memory.facts.models import FactStatement, NewFact, NewTurnFacts, TurnFactsResponse
-from annals.memory.facts.store import find_batch, keep_batch
 from annals.memory.sources import Source
 from annals.times import to_rfc3339
 
@@ -121,7 +122,7 @@ def _store(source: TurnSource, turn: NewTurnFacts, kind: str, statements: Sequen
         for number, statement in enumerate(statements)
     ]
     try:
-        return keep_batch(Source(tenant, conversation_id, source.message_ids), batch, facts)
+        return create_batch(Source(tenant, conversation_id, source.message_ids), batch, facts)
     except MessageRedacted:
         # What was redacted meanwhile states nothing any more.
         return []

@@ -10,7 +10,8 @@ from itertools import chain, islice
 from annals.access.caller import Caller
 from annals.answers import Room
 from annals.errors import DeleteManyThresholdExceeded, InvalidInput, NotFound
-from annals.memory.facts.store import delete_seen_fact, is_fact_id
+from annals.memory.facts.fact_deletion import delete_visible_fact
+from annals.memory.facts.fact_items import is_fact_id
 from annals.memory.index_pages import READ_AT_ONCE, IndexPosition, list_page, walk_pages
 from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.memories.memory_presenters import present_document, present_memory
@@ -70,7 +71,7 @@ def _delete(caller: Caller, memory_id: str) -> bool:
     """Delete a memory or a fact; False for one that is gone: the index is a moment behind the tables."""
     try:
         if is_fact_id(memory_id):
-            return delete_seen_fact(caller, memory_id)
+            return delete_visible_fact(caller, memory_id)
         return delete_seen(caller, memory_id)
     except NotFound:
         return False

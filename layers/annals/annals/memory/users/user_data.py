@@ -23,8 +23,8 @@ from annals.ledger.keys import seq_of_sk
 from annals.ledger.salvage import salvage_bodies
 from annals.ledger.scrub import is_scrubbed
 from annals.memory import adapters
-from annals.memory.facts.fact_items import DatedFact
-from annals.memory.facts.store import damaged_facts_of, facts_of, is_fact_id, read_fact
+from annals.memory.facts.fact_items import DatedFact, is_fact_id
+from annals.memory.facts.fact_reads import get_dated_fact, list_damaged_facts_of, list_facts_of
 from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.memories.raw_memories import message_body
 from annals.memory.memories.references import list_memory_ids_of
@@ -97,7 +97,7 @@ class UserData:
 
     def memories_made_in(self, conversation_id: str) -> Iterator[MemoryOrFact]:
         """The facts and memories of theirs that were made of another one's conversation, and can be read."""
-        yield from (known for known in facts_of(self.tenant, conversation_id) if self._is_theirs(known))
+        yield from (known for known in list_facts_of(self.tenant, conversation_id) if self._is_theirs(known))
         for memory_id in list_memory_ids_of(self.tenant, conversation_id):
             with suppress(DamagedItem):
                 if found := self.thing(memory_id):
@@ -105,7 +105,7 @@ class UserData:
 
     def damaged_ids_in(self, conversation_id: str) -> Iterator[str]:
         """The ids of what was made of a conversation and cannot be read, so that nobody can tell whose it is."""
-        yield from damaged_facts_of(self.tenant, conversation_id)
+        yield from list_damaged_facts_of(self.tenant, conversation_id)
         for memory_id in list_memory_ids_of(self.tenant, conversation_id):
             try:
                 self.thing(memory_id)
@@ -134,7 +134,9 @@ class UserData:
         Raises Damaged.
         """
         try:
-            found = read_fact(self.tenant, memory_id) if is_fact_id(memory_id) else read_memory(self.tenant, memory_id)
+            found = (
+                get_dated_fact(self.tenant, memory_id) if is_fact_id(memory_id) else read_memory(self.tenant, memory_id)
+            )
         except NotFound:
             return None
         return found if self._is_theirs(found) else None

@@ -20,7 +20,7 @@ from annals.ledger.read import walk_all
 from annals.ledger.tail import salvage_tail
 from annals.memory.facts.fact_documents import to_fact_document
 from annals.memory.facts.fact_items import DatedFact
-from annals.memory.facts.store import facts_of
+from annals.memory.facts.fact_reads import list_facts_of
 from annals.memory.keys import MEMORY_PREFIX
 from annals.memory.memories.memory_items import (
     DELETED,
@@ -101,7 +101,7 @@ class _Lines:
             return
         yield from self._summary(conversation_id)
         yield from self._changed(conversation_id, read_changed_items(pk, 1, MAX_SEQ))
-        yield from self._made(facts_of(tenant, conversation_id))
+        yield from self._made(list_facts_of(tenant, conversation_id))
         yield from self._made(find_memories_of(tenant, conversation_id))
         yield from self._damaged_in(conversation_id)
 
