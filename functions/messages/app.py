@@ -47,15 +47,15 @@ def list_messages(
     app.require_known_query("limit", *NAMES)
     conversation = open_conversation(caller, conversation_id)
     cursors = app.cursors("messages", conversation_id, page_params=FREE)
-    asked, span = read_span(Asked(order, offset, after, before), cursor, cursors, app.query_params)
+    asked, message_range = read_span(Asked(order, offset, after, before), cursor, cursors, app.query_params)
     pk, tail = conversation.pk, conversation.tail
     if last_runs_count is not None:
-        runs, is_all = last_runs(pk, tail, last_runs_count, archived=span.archived)
-        items = [message for message in runs if span.keep is None or span.keep(message)]
+        runs, is_all = last_runs(pk, tail, last_runs_count, archived=message_range.archived)
+        items = [message for message in runs if message_range.matches is None or message_range.matches(message)]
         omitted = {} if is_all else {"omitted": True}
         return respond({"items": items, **omitted, "total": tail.count}, etag=tail.seq)
-    page = read_page(pk, tail, span, limit)
-    more = next_cursor(page, asked, span, cursors)
+    page = read_page(pk, tail, message_range, limit)
+    more = next_cursor(page, asked, message_range, cursors)
     return respond({"items": page.messages, **more, "total": tail.count}, etag=tail.seq)
 
 

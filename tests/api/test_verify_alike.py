@@ -101,7 +101,7 @@ def offline(api: Api) -> tuple[bool, int | None]:
     answer = api.get(f"{PATH}/export?format=ledger")
     assert answer.status == 200, answer.body
     (checked,) = verify_lines(answer.body.splitlines())
-    return checked.found.valid, checked.found.first_bad_seq
+    return checked.verification.valid, checked.verification.first_bad_seq
 
 
 def test_what_was_appended_is_valid_for_both(module_api: Api, stored: list[Stored]) -> None:

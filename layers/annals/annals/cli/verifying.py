@@ -17,7 +17,7 @@ def run(path: Path, head: str | None) -> int:
         try:
             for checked in verify_lines(file.lines(), _noted(head)):
                 sys.stdout.write(_report(checked))
-                bad += not checked.found.valid
+                bad += not checked.verification.valid
         except DamagedLine as error:
             raise CommandFailed(f"{path} is not valid: {error}") from None
     return 1 if bad else 0
@@ -31,7 +31,7 @@ def _noted(head: str | None) -> bytes | None:
 
 
 def _report(checked: VerifiedConversation) -> str:
-    found, name = checked.found, checked.header.conversation_id
+    found, name = checked.verification, checked.header.conversation_id
     if not found.valid:
         return f"{name}: NOT VALID at seq {found.first_bad_seq}: {found.reason}\n"
     withdrawn = f", {found.redacted} redacted" if found.redacted else ""

@@ -232,7 +232,7 @@ def _new_genesis(
         created_at=now_ms(),
     )
     entry = genesis_entry(genesis, secrets.token_hex(8))
-    return genesis, request.marked(entry) if request else entry
+    return genesis, request.sign(entry) if request else entry
 
 
 def _first_entries(
@@ -246,7 +246,7 @@ def _first_entries(
     """A new conversation's genesis, and its first two entries."""
     genesis, entry = _new_genesis(tenant, new, created_by)
     first = next_entry(entry.pk, Tail.of(entry), secrets.token_hex(8), records, thread_id=thread_id)
-    return genesis, [entry, request.marked(first) if request else first]
+    return genesis, [entry, request.sign(first) if request else first]
 
 
 def _marker_guard(request: IdempotentRequest | None, entry: Entry) -> dict[str, Mapping[str, Any]]:

@@ -93,7 +93,7 @@ def get_genesis_entry(pk: str) -> tuple[Genesis, Entry]:
     entry = next(walk(pk, last=0), None)
     if entry is None or entry.records[0].body is None:
         raise ConversationNotFound(conversation_id)
-    body = entry.records[0].said()
+    body = entry.records[0].json_body()
     if entry.records[0].kind != GENESIS or body is None:
         raise report_damage(DamagedEntry(pk, entry_sk(0), "it is not the genesis that was written"))
     genesis = Genesis(

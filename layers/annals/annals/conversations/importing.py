@@ -246,7 +246,7 @@ class _Place:
 def _holds_all(entries: Sequence[Entry], brought: IncomingConversation) -> bool:
     """Whether a conversation's genesis and first entry are the one that is brought, and all of its messages."""
     genesis, first = sorted(entries, key=lambda entry: entry.seq) if len(entries) == 2 else (None, None)
-    said = genesis.records[0].said() if genesis else None
+    said = genesis.records[0].json_body() if genesis else None
     if said is None or first is None or first.records[0].kind != MESSAGE or len(first.records) < len(brought.messages):
         return False
     made = (said.get("type"), said.get("participants"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from annals.database.dynamodb import Item
+if TYPE_CHECKING:
+    from annals.database.dynamodb import Item  # not at runtime: an exported ledger is verified without AWS's library
 
 
 def escape(part: str) -> str:

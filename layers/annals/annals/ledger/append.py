@@ -1,4 +1,9 @@
-"""Append: a compare-and-swap on the place after the tail."""
+"""Append: a compare-and-swap on the seq after the tail.
+
+The conditional put decides every race, so that a tail from this process' memory will do. Who loses one reads the tail
+again and tries the next seq. A single put costs one write unit per KB; it becomes a transaction only where something
+has to be written with it, such as the marker of an Idempotency-Key.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +37,7 @@ from annals.times import now_ms
 
 @dataclass(frozen=True)
 class NewRecord:
-    """A record before it has a place: its kind and the JSON text of its body."""
+    """A record before it has a seq: its kind and the JSON text of its body."""
 
     kind: str
     body: bytes
@@ -40,15 +45,15 @@ class NewRecord:
 
 @dataclass(frozen=True)
 class AppendResult:
-    """The entry that holds what was appended; ``replayed`` if an earlier request had stored it already."""
+    """The entry that holds what was appended; ``replayed`` if an earlier try of the request had stored it."""
 
     entry: Entry
     replayed: bool = False
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """Another writer was faster, or may have been."""
+class _LostRace:
+    """Another writer was faster, or may have been; ``winner`` is that one's entry, where it is known."""
 
     winner: Entry | None = None
 
@@ -74,15 +79,15 @@ def append(
     conversation_id : the conversation, which must exist
     records : at least one; they get consecutive seqs
     expected_seq : append only directly after this seq
-    request : the request's idempotency; sent again, it finds the first one's entry: where the request comes alone, by
-        its marker; where it expects a seq, which takes no marker, in the place behind that; in any case if that is
-        one of the last RECENT entries
+    request : the request with its Idempotency-Key; sent again, it gets the first one's entry. That is found by the
+        request's marker, or, where it expects a seq and therefore has no marker, at the seq after that; in any case
+        among the last RECENT entries
     thread_id : the thread of all records
     state : the conversation's state from this entry on; without it, the state stays
-    archived : messages up to this seq are archived from this entry on, beside those that are already
-    also : what else is to be written, or checked, in the entry's own transaction; where one of its conditions does
-        not hold, the transaction's own error is raised
-    salvage : append also behind an entry that cannot be read
+    archived : messages up to this seq are archived from this entry on, besides those that are already
+    also : more writes and checks for the entry's transaction; where one of their conditions does not hold, DynamoDB's
+        error is raised
+    salvage : append even after an entry that cannot be read
 
     Raises
     ------
@@ -93,10 +98,10 @@ def append(
     """
     pk = conversation_pk(tenant, conversation_id)
     entry_id = secrets.token_hex(8)
-    # What is written beside the entry may be an older one, and behind a stale tail this one would take its place.
+    # ``also`` may change an older entry; after a stale tail, this one would take the place of that very entry.
     tail = None if also else tails.get(pk)
     for attempt in tries(settings().append_patience_s):
-        if tail is None or expected_seq not in (None, tail.seq) or not _knows(tail, request):
+        if tail is None or expected_seq not in (None, tail.seq) or not _has_recent(tail, request):
             tail = salvage_tail(pk) if salvage else read_tail(pk, with_recent=request is not None)
         if tail is None:
             raise ConversationNotFound(conversation_id)
@@ -105,11 +110,11 @@ def append(
         if earlier := _find_recent(pk, tail, request):
             return _replay(earlier)
         if expected_seq is not None and tail.seq != expected_seq:
-            return _replay_of_place(pk, expected_seq, tail, request)
-        if earlier := _require_open(tail, conversation_id, records, request):
-            return _replay(earlier)
+            return _replay_after(pk, expected_seq, tail, request)
+        if tail.state == SEALED and any(record.kind == MESSAGE for record in records):
+            return _replay_sealed(conversation_id, request)
         entry = next_entry(pk, tail, entry_id, records, state=state, thread_id=thread_id, archived=archived)
-        stored = _store(entry, request, also, by_place=expected_seq is not None)
+        stored = _store(entry, request, also, with_marker=expected_seq is None)
         if isinstance(stored, AppendResult):
             tails.put(pk, Tail.of(stored.entry, tail)) if not stored.replayed else tails.forget(pk)
             _count(stored, attempt)
@@ -119,8 +124,8 @@ def append(
     raise AppendConflict(conversation_id)
 
 
-def _knows(tail: Tail, request: IdempotentRequest | None) -> bool:
-    """Whether a tail tells what must be known of the entries in front of it."""
+def _has_recent(tail: Tail, request: IdempotentRequest | None) -> bool:
+    """Whether a tail holds the recent requests, where they are needed."""
     return request is None or tail.recent is not None
 
 
@@ -131,38 +136,29 @@ def _count(stored: AppendResult, retries: int) -> None:
         telemetry.count("AppendRetries", retries)
 
 
-def _require_open(
-    tail: Tail, conversation_id: str, records: Sequence[NewRecord], request: IdempotentRequest | None
-) -> Entry | None:
-    """Refuse messages for a sealed conversation, unless they were taken before: then that is the answer."""
-    if tail.state == SEALED and any(record.kind == MESSAGE for record in records):
-        earlier = find_entry(request) if request else None
-        if earlier is None:
-            raise ConversationSealed(conversation_id)
-        return earlier
-    return None
+def _replay_sealed(conversation_id: str, request: IdempotentRequest | None) -> AppendResult:
+    """The answer to messages for a sealed conversation: their own entry, if they were stored before it was sealed."""
+    earlier = find_entry(request) if request else None
+    if earlier is None:
+        raise ConversationSealed(conversation_id)
+    return _replay(earlier)
 
 
 def find_entry(request: IdempotentRequest) -> Entry | None:
-    """The entry that an earlier request with this key stored. Raises IdempotencyKeyReused if it said another thing."""
+    """The entry that an earlier try of a request stored. Raises IdempotencyKeyReused if that was another request."""
     result = find_result(request)
-    return _require_same(request, read_entry(result["pk"], result["seq"])) if result else None
+    return request.require_same(read_entry(result["pk"], result["seq"])) if result else None
 
 
 def _find_recent(pk: str, tail: Tail, request: IdempotentRequest | None) -> Entry | None:
-    """The entry of an earlier request with this key among the last ones, while the key is known."""
+    """The entry of an earlier try of a request among the last ones, within the key's retention."""
     if request is None:
         return None
-    seq = next((seq for mark, seq in reversed(tail.recent or ()) if mark == request.id), None)
+    seq = next((seq for request_id, seq in reversed(tail.recent or ()) if request_id == request.id), None)
     entry = read_entry(pk, seq) if seq is not None else None
     if entry is None or entry.at < now_ms() - 1000 * request.retention_s:
         return None
-    return _require_same(request, entry)
-
-
-def _require_same(request: IdempotentRequest, entry: Entry) -> Entry:
-    request.require_same(entry)
-    return entry
+    return request.require_same(entry)
 
 
 def next_entry(
@@ -175,52 +171,52 @@ def next_entry(
     thread_id: str | None = None,
     archived: int = 0,
 ) -> Entry:
-    """The entry that holds records behind a tail."""
-    placed = tuple(Record.new(tail.seq + 1 + place, new.kind, new.body) for place, new in enumerate(records))
+    """The entry that holds new records, after a tail."""
+    numbered = tuple(Record.new(seq, new.kind, new.body) for seq, new in enumerate(records, start=tail.seq + 1))
     return Entry(
         pk=pk,
         entry_id=entry_id,
-        records=placed,
-        count=tail.count + sum(record.kind == MESSAGE for record in placed),
+        records=numbered,
+        count=tail.count + sum(record.kind == MESSAGE for record in numbered),
         state=state or tail.state,
         at=max(now_ms(), tail.at),
         prev=tail.hash,
         thread_id=thread_id,
-        preamble=max((record.seq for record in placed if record.kind == PREAMBLE), default=tail.preamble),
+        preamble=max((record.seq for record in numbered if record.kind == PREAMBLE), default=tail.preamble),
         archived=max(archived, tail.archived),
     ).chained()
 
 
 def _store(
-    entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]], *, by_place: bool
-) -> AppendResult | _Taken:
-    """Put the entry in its place, with the marker of its request where the place itself does not mark it."""
+    entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]], *, with_marker: bool
+) -> AppendResult | _LostRace:
+    """Put the entry at its seq, if that is free, with the marker of its request where it needs one to be found."""
     if request:
-        entry = request.marked(entry)
-    marker = None if by_place else request
-    stored = _put_together(entry, marker, also) if marker or also else _put(entry)
-    if isinstance(stored, _Taken) and stored.winner and stored.winner.entry_id == entry.entry_id:
+        entry = request.sign(entry)
+    marker = request if with_marker else None
+    stored = _put_in_transaction(entry, marker, also) if marker or also else _put(entry)
+    if isinstance(stored, _LostRace) and stored.winner and stored.winner.entry_id == entry.entry_id:
         # The reply to our own put was lost, and the client library sent it again.
         return AppendResult(stored.winner)
     return stored
 
 
-def _put(entry: Entry) -> AppendResult | _Taken:
+def _put(entry: Entry) -> AppendResult | _LostRace:
     try:
         client().put_item(**entry_put(entry))
     except ClientError as error:
         if condition_failed(error):
-            return _Taken(_winner(current_item(error.response)))
+            return _LostRace(_read_winner(current_item(error.response)))
         if error.response["Error"]["Code"] == "TransactionConflictException":
-            return _Taken(_find_at(entry.pk, entry.seq))
+            return _LostRace(_find_at(entry.pk, entry.seq))
         raise
     return AppendResult(entry)
 
 
-def _put_together(
+def _put_in_transaction(
     entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]]
-) -> AppendResult | _Taken:
-    """Put the entry and the marker of its request and what else belongs to it, all or nothing."""
+) -> AppendResult | _LostRace:
+    """Put the entry, the marker of its request, and what else belongs to it: all or nothing."""
     marker = [entry_marker_put(request, entry)] if request else []
     writes: list[Any] = [{"Put": entry_put(entry)}, *marker, *also]
     cancelled = transact(writes)
@@ -229,13 +225,13 @@ def _put_together(
     if request and cancelled.failed(1):
         return replay_marker(request, cancelled.item(1), entry)
     if cancelled.failed(0):
-        return _Taken(_winner(cancelled.item(0)))
+        return _LostRace(_read_winner(cancelled.item(0)))
     cancelled.require_retryable()
-    return _Taken(_find_at(entry.pk, entry.seq))
+    return _LostRace(_find_at(entry.pk, entry.seq))
 
 
 def entry_put(entry: Entry) -> dict[str, Any]:
-    """The put of an entry, on condition that its place is free. Raises EntryTooLarge."""
+    """The put of an entry, on condition that its seq is free. Raises EntryTooLarge."""
     return {
         "TableName": settings().ledger_table,
         "Item": to_ledger_item(entry),
@@ -244,7 +240,7 @@ def entry_put(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _winner(item: Item) -> Entry | None:
+def _read_winner(item: Item) -> Entry | None:
     return from_ledger_item(item) if item else None
 
 
@@ -254,7 +250,7 @@ def _find_at(pk: str, seq: int) -> Entry | None:
 
 
 def replay_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> AppendResult:
-    """The entry to which a marker leads that stood in the way of ours; it may be ours, if the reply to it was lost.
+    """The entry that the marker of an earlier try names; it may be ours, if the reply to our write was lost.
 
     Raises IdempotencyKeyReused, and ConversationErased where it was erased since.
     """
@@ -262,7 +258,7 @@ def replay_marker(request: IdempotentRequest, marker: Any, ours: Entry) -> Appen
     entry = read_entry(result["pk"], result["seq"])
     if result["entryId"] == ours.entry_id:
         return AppendResult(entry)
-    return _replay(_require_same(request, entry))
+    return _replay(request.require_same(entry))
 
 
 def _replay(entry: Entry) -> AppendResult:
@@ -273,9 +269,9 @@ def _replay(entry: Entry) -> AppendResult:
     return AppendResult(entry, replayed=True)
 
 
-def _replay_of_place(pk: str, expected_seq: int, tail: Tail, request: IdempotentRequest | None) -> AppendResult:
-    """The answer to a request whose place is taken: its own earlier entry, if that is what stands there."""
+def _replay_after(pk: str, expected_seq: int, tail: Tail, request: IdempotentRequest | None) -> AppendResult:
+    """The answer to a request that expects an older tail: its own earlier entry, if that follows what it expects."""
     entry = _find_at(pk, expected_seq + 1) if request else None
     if request and entry and entry.idem and entry.idem.id == request.id:
-        return AppendResult(_require_same(request, entry), replayed=True)
+        return AppendResult(request.require_same(entry), replayed=True)
     raise PreconditionFailed(expected_seq, tail.seq)

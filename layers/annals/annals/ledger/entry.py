@@ -1,4 +1,7 @@
-"""Entries and records: what one append stores, and the hash chain over it (``docs/ledger-format.md``)."""
+"""Entries and records, what one append stores; the tail, what the next one needs; and the hash chain over it all.
+
+The format is that of ``docs/ledger-format.md``.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +27,20 @@ SALT_BYTES = 16
 """The length of every salt, so that no byte of a body can pass for one of its salt."""
 
 IDEMPOTENCY_BYTES = 16
-"""The length of what tells a request from others, and of the digest of what it says."""
+"""The length of a request's id, and of the digest of its content."""
 
 RECENT = 20
-"""Among how many of a conversation's last entries a request is known again, whatever it expects of its place."""
+"""Among how many of a conversation's last entries a request is recognised, whatever seq it expects."""
 
 OPEN, SEALED, ERASED = "open", "sealed", "erased"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One thing said or done. ``body`` and ``salt`` are gone once it is redacted; ``digest`` stays for ever."""
+    """A message, or something that was done to the conversation.
+
+    ``body`` is JSON text. It is gone once it is redacted, with its ``salt``; ``digest`` stays for ever.
+    """
 
     seq: int
     kind: str
@@ -49,25 +55,25 @@ class Record:
         return Record(seq, kind, digest_of(salt, body), body, salt)
 
     def matches_digest(self) -> bool:
-        """Whether what is kept of the record is what was appended; nothing kept contradicts nothing."""
+        """Whether the record is what was appended, as far as it is still there."""
         if self.body is None or self.salt is None:
             return self.body is None and self.salt is None
         return len(self.salt) == SALT_BYTES and digest_of(self.salt, self.body) == self.digest
 
-    def said(self) -> dict[str, Any] | None:
-        """What its body says; None where that is gone, or is not what was appended."""
+    def json_body(self) -> dict[str, Any] | None:
+        """The JSON object that its body is; None where that is gone, or is not what was appended."""
         if self.body is None or not self.matches_digest():
             return None
         try:
-            said = json.loads(self.body)
+            value = json.loads(self.body)
         except (ValueError, RecursionError):
             return None
-        return said if isinstance(said, dict) else None
+        return value if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True)
 class Idempotency:
-    """Which request with an Idempotency-Key an entry stores: what tells it from others, and a digest of what it says.
+    """Which request with an Idempotency-Key an entry stores: its id, and a digest of its content.
 
     The digest is salted with all salts of the entry's records, and empty once one of them is redacted.
     """
@@ -110,7 +116,7 @@ class Entry:
 
     @property
     def is_intact(self) -> bool:
-        """Whether what it still holds is what its own hash was made of."""
+        """Whether the entry is what its hash was made of, as far as it is still there."""
         return hash_of(self) == self.hash and all(record.matches_digest() for record in self.records)
 
     @property
@@ -127,8 +133,8 @@ class Entry:
 class Tail:
     """What the next writer must know of the last entry.
 
-    ``recent`` is which of the last RECENT entries, or more, store a request with an Idempotency-Key: what tells the
-    request from others, and the entry's seq, the oldest first. None where that was not looked for.
+    ``kind`` is that of its first record. ``recent`` is which of the last RECENT entries, or more, store a request with
+    an Idempotency-Key: the request's id and the entry's seq, the oldest first. None where that was not read.
     """
 
     seq: int
@@ -143,16 +149,18 @@ class Tail:
 
     @staticmethod
     def of(entry: Entry, before: Tail | None = None) -> Tail:
-        """The tail that an entry is, behind the tail ``before``."""
+        """The tail that an entry is, appended after the tail ``before``."""
         kind = entry.records[0].kind
-        recent = None if before is None or before.recent is None else (*before.recent, *marks_of(entry))[-RECENT:]
+        recent = (
+            None if before is None or before.recent is None else (*before.recent, *recent_requests(entry))[-RECENT:]
+        )
         return Tail(
             entry.last_seq, entry.count, entry.state, entry.at, entry.hash, kind, entry.preamble, entry.archived, recent
         )
 
 
-def marks_of(entry: Entry) -> tuple[tuple[bytes, int], ...]:
-    """What ``Tail.recent`` says of one entry."""
+def recent_requests(entry: Entry) -> tuple[tuple[bytes, int], ...]:
+    """What ``Tail.recent`` holds of one entry."""
     return ((entry.idem.id, entry.seq),) if entry.idem else ()
 
 

@@ -1,4 +1,4 @@
-"""Entries as DynamoDB items, and what such an item weighs."""
+"""Entries as DynamoDB items: written, read, and checked for all that an append writes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ ENTRY: AttributeTypes = {
     "pk": str, "sk": str, "records": list, "entryId": str, "n": int, "count": int, "state": str, "at": int,
     "prev": bytes, "hash": bytes,
 }  # fmt: skip
-BESIDE: AttributeTypes = {"preamble": int, "archived": int, "idem": object, "thread": str}
+OPTIONAL: AttributeTypes = {"preamble": int, "archived": int, "idem": object, "thread": str}
 RECORD: AttributeTypes = {"digest": bytes}
-SAID: AttributeTypes = {"kind": str, "body": (str, bytes), "salt": bytes}
+RECORD_OPTIONAL: AttributeTypes = {"kind": str, "body": (str, bytes), "salt": bytes}
 """The attributes of an entry and of its records with their types: first those that are always there, then those that
-may be. Which request an entry stores is no part of what it holds, and may be anything."""
+may be. ``idem`` is outside the chain, and may be anything: the first entries had a map there."""
 
 NO_TEXT = b"\xff"
-"""What stands in front of a stored body that is no deflated text: no JSON begins so, so no digest is made of it."""
+"""What is put before a stored body that is no deflated text: no JSON begins so, so no digest is made of it."""
 
 DAMAGED = "damaged"
 """The attribute of an item that was damaged when its words were erased: nothing else tells that any more."""
 
 OVERHEAD_BYTES = 1024
-"""What an entry's own attributes take at most, but for the longest of ids."""
+"""What an entry's own attributes take at most, except with the longest ids."""
 
 
 def to_ledger_item(entry: Entry) -> Item:
@@ -47,7 +47,7 @@ def to_ledger_item(entry: Entry) -> Item:
 
 
 def require_size(body: bytes) -> None:
-    """Raise EntryTooLarge for a record's body that no entry has room for, not even alone."""
+    """Raise EntryTooLarge for a record's body that does not fit into an entry even alone."""
     if len(body) > MAX_ENTRY_BYTES - OVERHEAD_BYTES:
         raise EntryTooLarge(len(body), MAX_ENTRY_BYTES - OVERHEAD_BYTES)
 
@@ -69,15 +69,15 @@ def check_ledger_item(item: Mapping[str, Any]) -> Entry | DamagedEntry:
         entry = _entry(values)
     except DamagedEntry as damaged:
         return damaged
-    reason = _strange(values, entry)
+    reason = _find_deviation(values, entry)
     return DamagedEntry(entry.pk, values["sk"], reason) if reason else entry
 
 
-def _strange(values: Mapping[str, Any], entry: Entry) -> str | None:
-    """What an item that can be read holds otherwise than an append writes it, in words."""
-    known = [(values, ENTRY | BESIDE), *((record, RECORD | SAID) for record in values["records"])]
-    for held, types in known:
-        if unknown := held.keys() - types.keys():
+def _find_deviation(values: Mapping[str, Any], entry: Entry) -> str | None:
+    """What an item that can be read holds otherwise than an append writes it, in words; None for nothing."""
+    parts = [(values, ENTRY | OPTIONAL), *((record, RECORD | RECORD_OPTIONAL) for record in values["records"])]
+    for part, types in parts:
+        if unknown := part.keys() - types.keys():
             return f"it has an attribute that no entry has, {min(unknown)}"
     if entry.n != len(entry.records):
         return f"it says that it holds {entry.n} records, and holds {len(entry.records)}"
@@ -87,12 +87,12 @@ def _strange(values: Mapping[str, Any], entry: Entry) -> str | None:
 def _has_right_thread(entry: Entry) -> bool:
     """Whether an entry is in the thread that its messages name, as far as their words are still there."""
     messages = [record for record in entry.records if record.kind == MESSAGE]
-    named = {said.get("threadId") for record in messages if (said := record.said()) is not None}
-    return named <= {entry.thread_id} if messages else entry.thread_id is None
+    thread_ids = {body.get("threadId") for record in messages if (body := record.json_body()) is not None}
+    return thread_ids <= {entry.thread_id} if messages else entry.thread_id is None
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:
-    reason = find_mismatch(values, ENTRY, BESIDE) or _misfit_within(values)
+    reason = find_mismatch(values, ENTRY, OPTIONAL) or _find_mismatch_within(values)
     first = seq_of_sk(values["sk"])
     if reason or first is None:
         raise DamagedEntry(values["pk"], values["sk"], reason or "its key is none of an entry")
@@ -116,19 +116,21 @@ def _entry(values: Mapping[str, Any]) -> Entry:
 
 
 def idempotency_of(stored: Any) -> Idempotency | None:
-    """Which request an entry stores. The first entries have a map here, which names no request that there is now."""
+    """Which request an entry stores. The first entries have a map here, whose request nobody sends any more."""
     if isinstance(stored, bytes):
         return Idempotency(stored[:IDEMPOTENCY_BYTES], stored[IDEMPOTENCY_BYTES:])
     digest = stored.get("digest") if isinstance(stored, dict) else None
     return Idempotency(b"", digest) if isinstance(digest, bytes) else None
 
 
-def _misfit_within(values: Mapping[str, Any]) -> str | None:
+def _find_mismatch_within(values: Mapping[str, Any]) -> str | None:
     if not values["records"]:
         return "it has no records"
     if "thread" in values and not values["thread"].startswith(f"{values['pk']}#H#"):
         return "its thread is another conversation's"
-    return next((reason for each in values["records"] if (reason := find_mismatch(each, RECORD, SAID))), None)
+    return next(
+        (reason for each in values["records"] if (reason := find_mismatch(each, RECORD, RECORD_OPTIONAL))), None
+    )
 
 
 def _attributes(entry: Entry, *, deflate: bool) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def _deflate(body: bytes) -> bytes:
 
 
 def inflate(deflated: bytes) -> bytes:
-    """The text of a stored body; what is none is marked so, and matches no digest."""
+    """The text of a stored body; bytes that are no deflated text get NO_TEXT before them, and match no digest."""
     inflater = zlib.decompressobj(wbits=-15, zdict=DICTIONARY)
     try:
         body = inflater.decompress(deflated) + inflater.flush()

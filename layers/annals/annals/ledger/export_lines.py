@@ -1,4 +1,4 @@
-"""The ledger as JSON lines, ``annals-ledger-1``: whole entries with all that their chain needs.
+"""An exported ledger as JSON lines, ``annals-ledger-1``: whole entries with all that their chain needs.
 
 A conversation is a header and then its entries, oldest first; a file may hold several conversations. Bytes are in
 hexadecimal, and a body is the very JSON text that was hashed, in a string.
@@ -22,24 +22,24 @@ FORMAT = "annals-ledger-1"
 HEADER = {"format": str, "conversationId": str, "pk": str, "seq": int, "messageCount": int, "headHash": str,
           "exportedAt": str}  # fmt: skip
 ENTRY = {"entryId": str, "count": int, "state": str, "at": int, "prev": str, "hash": str, "pk": str, "records": list}
-COPIES = {"preamble": int, "archived": int}
-KNOWN = {"known": dict}
-SEEN = {"seq": int, "headHash": str}
+ENTRY_OPTIONAL = {"preamble": int, "archived": int}
+HEADER_OPTIONAL = {"known": dict}
+KNOWN = {"seq": int, "headHash": str}
 DAMAGED = {"sk": str, "damaged": str}
 RECORD = {"seq": int, "kind": str, "digest": str}
-SAID = {"salt": (str, type(None)), "body": (str, type(None))}
-"""The fields of each kind of line and their types."""
+RECORD_OPTIONAL = {"salt": (str, type(None)), "body": (str, type(None))}
+"""The fields of each kind of line, and of what is in it, with their types."""
 
 
 class DamagedLine(ValueError):
-    """A line is none of an exported ledger; the argument says why."""
+    """A line does not belong to an exported ledger; the argument says why."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an exported conversation begins with: whose it is, and where its chain was when the export began.
+    """What an exported conversation begins with: its key, and where its chain ended when the export began.
 
-    ``known`` is the place that the conversation's head knew beside the ledger, where that is another one.
+    ``known`` is the checkpoint of the conversation's head in the state table, where that is another one.
     """
 
     pk: str
@@ -82,18 +82,18 @@ def entry_line(entry: Entry) -> str:
             "hash": entry.hash.hex(),
             "pk": entry.pk,
             **{name: seq for name, seq in copies.items() if seq},
-            "records": [_show_record(record) for record in entry.records],
+            "records": [_record_fields(record) for record in entry.records],
         }
     )
 
 
 def damaged_line(damaged: DamagedEntry) -> str:
-    """What stands for an item that is no entry: its sort key, and why."""
+    """The line of an item that is no entry: its sort key, and why it is none."""
     return dump({"sk": damaged.sk, "damaged": damaged.reason})
 
 
 def read_line(text: str | bytes) -> Header | Entry | DamagedEntry:
-    """The header or entry that a line is, or the item that was no entry. Raises DamagedLine."""
+    """The header or the entry of a line, or the item that was no entry. Raises DamagedLine."""
     try:
         values = json.loads(text)
         if isinstance(values, dict) and "damaged" in values:
@@ -106,8 +106,8 @@ def read_line(text: str | bytes) -> Header | Entry | DamagedEntry:
         raise DamagedLine(str(error)) from None
 
 
-def _show_record(record: Record) -> dict[str, Any]:
-    """A record's fields. Bytes that are no text were not appended so; what stands for them has another digest."""
+def _record_fields(record: Record) -> dict[str, Any]:
+    """A record's fields. Bytes that are no text were never appended; with what replaces them, the digest differs."""
     return {
         "seq": record.seq,
         "kind": record.kind,
@@ -120,27 +120,27 @@ def _show_record(record: Record) -> dict[str, Any]:
 def _header(values: dict[str, Any]) -> Header:
     if values["format"] != FORMAT:
         raise DamagedLine(f"this is format {values['format']!r}; known is {FORMAT}")
-    _require(values, HEADER, KNOWN)
+    _require(values, HEADER, HEADER_OPTIONAL)
     at = from_rfc3339(values["exportedAt"])
-    header = Header(values["pk"], _place(values), values["messageCount"], at, _known(values))
+    header = Header(values["pk"], _checkpoint(values), values["messageCount"], at, _known(values))
     if header.conversation_id != values["conversationId"]:
         raise DamagedLine("the header's pk is that of another conversation")
     return header
 
 
-def _place(values: dict[str, Any]) -> Checkpoint:
+def _checkpoint(values: dict[str, Any]) -> Checkpoint:
     return Checkpoint(values["seq"], bytes.fromhex(values["headHash"]))
 
 
 def _known(values: dict[str, Any]) -> Checkpoint | None:
     if "known" not in values:
         return None
-    _require(values["known"], SEEN)
-    return _place(values["known"])
+    _require(values["known"], KNOWN)
+    return _checkpoint(values["known"])
 
 
 def _entry(values: Any) -> Entry:
-    _require(values, ENTRY, COPIES)
+    _require(values, ENTRY, ENTRY_OPTIONAL)
     if not values["records"]:
         raise DamagedLine("the entry has no records")
     return Entry(
@@ -158,7 +158,7 @@ def _entry(values: Any) -> Entry:
 
 
 def _record(values: Any) -> Record:
-    _require(values, RECORD, SAID)
+    _require(values, RECORD, RECORD_OPTIONAL)
     salt, body = values.get("salt"), values.get("body")
     return Record(
         seq=values["seq"],

@@ -1,4 +1,4 @@
-"""What is said about a conversation rather than in it: preamble, archive mark, seal. Each is a record of its own."""
+"""Marks: preamble, archive mark and seal, records about a conversation rather than messages in it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,15 @@ def add_preamble(
     metadata: Mapping[str, Any] | None,
     request: IdempotentRequest | None = None,
 ) -> AppendResult:
-    """Put a text in front of the first message. It is not counted, and takes the place of an earlier preamble."""
+    """Put a text before the first message. It is not counted, and replaces an earlier preamble."""
     body = {"role": "system", "content": content, **({"metadata": dict(metadata)} if metadata is not None else {})}
     return append(tenant, conversation_id, [_record(PREAMBLE, body)], request=request)
 
 
-def archive(
-    tenant: str, conversation_id: str, up_to: int, by: str, request: IdempotentRequest | None = None
-) -> AppendResult:
-    """Archive the messages up to a seq: they are left out of the history unless they are asked for."""
+def archive(tenant: str, conversation_id: str, up_to: int, by: str) -> AppendResult:
+    """Archive the messages up to a seq: histories leave them out unless a request includes them."""
     record = _record(ARCHIVE, {"upTo": up_to, "by": by})
-    return append(tenant, conversation_id, [record], request=request, archived=up_to)
+    return append(tenant, conversation_id, [record], archived=up_to)
 
 
 def seal(tenant: str, conversation_id: str, by: str) -> None:
@@ -54,7 +52,7 @@ def seal(tenant: str, conversation_id: str, by: str) -> None:
 
 
 def last_seq_before(pk: str, tail: Tail, moment: int) -> int:
-    """The seq up to which all messages were said before a moment in Unix milliseconds, from the beginning on."""
+    """The seq of the last message before the first one that is not older than a moment in Unix milliseconds."""
     up_to = tail.archived
     for entry in walk_records_from(pk, tail.archived + 1):
         for message in messages_of(entry):

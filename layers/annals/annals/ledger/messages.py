@@ -1,4 +1,4 @@
-"""Messages: the records that people and agents said, as the API shows them."""
+"""Messages: the records of what people and agents said; made, read, and shown as the API shows them."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ Message = TypedDict(
         "status": NotRequired[Literal["incomplete", "redacted", "archived", "damaged"]],
     },
 )
-"""A message as it is stored."""
+"""A message as the API shows it."""
 
 MESSAGE_ID = re.compile(r"msg-([0-9]{3}|[1-9][0-9]{3,11})")
 
 
 HIDDEN_STATUSES = ("redacted", "damaged")
-"""The statuses of messages whose words are not shown."""
+"""The statuses of messages whose content is not shown."""
 
 MEMORY_FIELD = "memory"
-"""The part of a body that says what the message is as a memory; it is not part of the message."""
+"""The field of a stored body that holds what a message is as a memory; the API does not show it with the message."""
 
 
 ANSWERED = "answers"
-"""The mark that says to which seq a reply is the answer, where the conversation does not say whose it is."""
+"""Within that, the seq that a reply answers, where the conversation has no user to whom replies go."""
 
 
 def message_id(seq: int) -> str:
@@ -57,20 +57,20 @@ def message_id(seq: int) -> str:
 
 def seq_of(message_id: str) -> int | None:
     """The seq that a message id names, or None if it is no message id."""
-    found = MESSAGE_ID.fullmatch(message_id)
-    return int(found[1]) if found else None
+    match = MESSAGE_ID.fullmatch(message_id)
+    return int(match[1]) if match else None
 
 
-def new_message(said: Mapping[str, Any]) -> NewRecord:
-    """The record of a message: the JSON text of all that the caller said of it."""
-    return NewRecord(MESSAGE, dump(said).encode())
+def new_message(body: Mapping[str, Any]) -> NewRecord:
+    """The record of a message with this body."""
+    return NewRecord(MESSAGE, dump(body).encode())
 
 
 def memory_field(importance: int | None, tags: Sequence[str], answers: int | None = None) -> dict[str, Any]:
-    """The part of a body that says what a message is as a memory; nothing where there is nothing to say."""
-    said = {"importance": importance, "tags": list(tags) or None, ANSWERED: answers}
-    marks = {name: value for name, value in said.items() if value is not None}
-    return {MEMORY_FIELD: marks} if marks else {}
+    """The part of a body that holds what a message is as a memory; empty where nothing is known of that."""
+    values = {"importance": importance, "tags": list(tags) or None, ANSWERED: answers}
+    known = {name: value for name, value in values.items() if value is not None}
+    return {MEMORY_FIELD: known} if known else {}
 
 
 def present_message(record: Record, entry: Entry, archived: int = 0) -> Message:
@@ -78,14 +78,14 @@ def present_message(record: Record, entry: Entry, archived: int = 0) -> Message:
 
     A body that is not what was appended is not shown: such a message is damaged.
     """
-    place = {"messageId": message_id(record.seq), "seq": record.seq, "timestamp": to_rfc3339(entry.at)}
-    said = record.said()
-    if said is None:
-        return cast("Message", {**place, "status": "redacted" if record.body is None else "damaged"})
-    said.pop(MEMORY_FIELD, None)
+    identity = {"messageId": message_id(record.seq), "seq": record.seq, "timestamp": to_rfc3339(entry.at)}
+    body = record.json_body()
+    if body is None:
+        return cast("Message", {**identity, "status": "redacted" if record.body is None else "damaged"})
+    body.pop(MEMORY_FIELD, None)
     if record.seq <= archived:
-        said["status"] = "archived"
-    return cast("Message", place | said)
+        body["status"] = "archived"
+    return cast("Message", identity | body)
 
 
 def messages_of(entry: Entry) -> Iterator[Message]:
@@ -94,9 +94,9 @@ def messages_of(entry: Entry) -> Iterator[Message]:
 
 
 def numbered_messages(pk: str, after: int = 0) -> Iterator[tuple[int, Record, Entry]]:
-    """The message records behind the first ``after`` messages, each with its number and entry, read as asked for.
+    """The message records after the first ``after`` messages, each with its number and entry, read lazily.
 
-    Messages number as the records do, but for the few records that are none, so the first ones need not be read.
+    A message's seq is at least its number, since only a few records are no messages: the first ones need not be read.
     """
     for entry in walk_records_from(pk, after + 1):
         own = [record for record in entry.records if record.kind == MESSAGE]
@@ -106,32 +106,32 @@ def numbered_messages(pk: str, after: int = 0) -> Iterator[tuple[int, Record, En
 
 
 def walk_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> Iterator[Message]:
-    """The messages of these ids, in stored order, read as asked for; ids that there are not are left out."""
-    wanted = {seq for message_id in message_ids if (seq := seq_of(message_id)) is not None}
-    found: dict[int, Message] = {}
-    for seq in sorted(wanted):
-        if seq not in found:
-            found |= {
+    """The messages of these ids, in stored order, read lazily; ids of no message are left out."""
+    seqs = {seq for message_id in message_ids if (seq := seq_of(message_id)) is not None}
+    messages: dict[int, Message] = {}
+    for seq in sorted(seqs):
+        if seq not in messages:
+            messages |= {
                 record.seq: present_message(record, entry, archived)
                 for entry in read_records(pk, seq, seq)
                 for record in entry.records
-                if record.kind in (MESSAGE, PREAMBLE) and record.seq in wanted
+                if record.kind in (MESSAGE, PREAMBLE) and record.seq in seqs
             }
-        if message := found.pop(seq, None):
+        if message := messages.pop(seq, None):
             yield message
 
 
 def read_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> list[Message]:
-    """The messages of these ids, in their stored order; ids that there are not are left out."""
+    """The messages of these ids, in stored order; ids of no message are left out."""
     return list(walk_messages(pk, message_ids, archived))
 
 
 def salts_of(pk: str, message_ids: Sequence[str]) -> bytes:
     """The salts of messages, in the order of their ids; of a redacted one there is none."""
     seqs = [seq for message_id in message_ids if (seq := seq_of(message_id)) is not None]
-    found = {
+    salts = {
         record.seq: record.salt or b""
         for entry in (read_records(pk, min(seqs), max(seqs)) if seqs else ())
         for record in entry.records
     }
-    return b"".join(found.get(seq, b"") for seq in seqs)
+    return b"".join(salts.get(seq, b"") for seq in seqs)

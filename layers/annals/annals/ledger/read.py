@@ -1,4 +1,8 @@
-"""Reads of a conversation's entries. All are strongly consistent."""
+"""Reads of a conversation's entries, strongly consistent all of them.
+
+``walk`` and ``read_records`` raise DamagedEntry at an entry that cannot be read; ``walk_all`` yields it, and what has
+``readable`` in its name leaves it out. Each is reported where it is met.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from annals.settings import settings
 
 
 def read_entry(pk: str, seq: int) -> Entry:
-    """The entry whose first record is ``seq``, which something stored names. Raises DamagedEntry where it is not."""
+    """The entry whose first record is ``seq``, which something stored names. Raises DamagedEntry if it is missing."""
     key = item_key(pk, entry_sk(seq))
     item = client().get_item(TableName=settings().ledger_table, Key=key, ConsistentRead=True).get("Item")
     if item is None:
@@ -32,16 +36,16 @@ def _read(item: Mapping[str, Any]) -> Entry:
 
 
 def walk_checked(pk: str) -> Iterator[Entry | DamagedEntry]:
-    """All that is under a conversation's key, in order: its entries, and what is none as an append writes it."""
+    """All that is under a conversation's key, in order: its entries, and what is not as an append writes it."""
     for item in _query("pk = :pk", {":pk": {"S": pk}}):
-        found = check_ledger_item(item)
-        yield report_damage(found) if isinstance(found, DamagedEntry) else found
+        checked = check_ledger_item(item)
+        yield report_damage(checked) if isinstance(checked, DamagedEntry) else checked
 
 
 def walk_other_items(pk: str) -> Iterator[Item]:
-    """The items as they are stored in front of a conversation's first message and behind its last possible one.
+    """The stored items whose keys are before those of a conversation's messages, or after them.
 
-    That is the genesis; and what was put there behind Annals, which no entry is.
+    These are the genesis, and what was put there behind Annals.
     """
     yield from _query("pk = :pk AND sk < :first", {":pk": {"S": pk}, ":first": {"S": entry_sk(1)}})
     yield from _query("pk = :pk AND sk > :last", {":pk": {"S": pk}, ":last": {"S": entry_sk(MAX_SEQ)}})
@@ -49,7 +53,7 @@ def walk_other_items(pk: str) -> Iterator[Item]:
 
 def walk_all(pk: str, *, first: int = 0, last: int | None = None) -> Iterator[Entry | DamagedEntry]:
     """Walk over a conversation's entries, oldest first, with those that cannot be read; these are reported."""
-    for item in entry_items(pk, first=first, last=last):
+    for item in walk_items(pk, first=first, last=last):
         try:
             yield _read(item)
         except DamagedEntry as damaged:
@@ -58,13 +62,13 @@ def walk_all(pk: str, *, first: int = 0, last: int | None = None) -> Iterator[En
 
 def walk_readable(pk: str, *, first: int = 0, last: int | None = None) -> Iterator[Entry]:
     """Walk over the entries that can be read, oldest first; the others are reported and left out."""
-    return (found for found in walk_all(pk, first=first, last=last) if isinstance(found, Entry))
+    return (entry for entry in walk_all(pk, first=first, last=last) if isinstance(entry, Entry))
 
 
 def walk(
     pk: str, *, first: int = 0, last: int | None = None, newest_first: bool = False, page: int | None = None
 ) -> Iterator[Entry]:
-    """Walk over the entries that begin at seq ``first`` to ``last``, inclusive, read as they are asked for.
+    """Walk over the entries that begin at seq ``first`` to ``last``, inclusive, read lazily.
 
     Raises DamagedEntry at one that cannot be read.
 
@@ -72,13 +76,13 @@ def walk(
     ----------
     page : how many entries one round trip may read; DynamoDB's own limit is 1 MB
     """
-    yield from map(_read, entry_items(pk, first=first, last=last, newest_first=newest_first, page=page))
+    yield from map(_read, walk_items(pk, first=first, last=last, newest_first=newest_first, page=page))
 
 
-def entry_items(
+def walk_items(
     pk: str, *, first: int = 0, last: int | None = None, newest_first: bool = False, page: int | None = None
 ) -> Iterator[Item]:
-    """The items as they are stored whose keys are those of entries that begin at seq ``first`` to ``last``."""
+    """Walk over the stored items whose keys are those of entries that begin at seq ``first`` to ``last``."""
     if last is not None and last < first:
         return
     values = {
@@ -124,9 +128,9 @@ def read_records(pk: str, first: int, last: int) -> Iterator[Entry]:
 
 
 def read_readable_records(pk: str, first: int, last: int) -> list[Entry]:
-    """Those of the same that can be read; the others are reported and left out."""
+    """The entries that hold any of the records ``first`` to ``last``, without those that cannot be read."""
     try:
         return list(read_records(pk, first, last))
     except DamagedEntry:
-        # Some of these may hold no record that is wanted: where the one in front ends, only itself could have said.
+        # Some of these may hold none of the records: where a damaged entry ends, only itself could have told.
         return list(walk_readable(pk, first=first, last=last))

@@ -1,31 +1,33 @@
-"""Redaction: a message's content goes, its place and digest stay, and a record says who withdrew it and why."""
+"""Redaction: a message's content goes, its seq and digest stay, and a new record says who redacted it and why.
+
+The record and the removal are one transaction, so that there is never one without the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from annals.database.dynamodb import Item, client, from_item
+from annals.database.dynamodb import Item, from_item
 from annals.database.keys import item_key
 from annals.database.transactions import Cancellation
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, MessageNotFound
 from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, REDACTION, Entry
-from annals.ledger.entry_items import BESIDE, DAMAGED, ENTRY, RECORD
-from annals.ledger.keys import MAX_SEQ, conversation_pk, entry_sk, seq_of_sk
+from annals.ledger.entry_items import ENTRY, OPTIONAL, RECORD
+from annals.ledger.keys import conversation_pk, entry_sk, seq_of_sk
 from annals.ledger.messages import Message, message_id, read_messages, seq_of
-from annals.ledger.read import entry_items, read_records
-from annals.ledger.scrub import bare_places, count_records, scrubbed
+from annals.ledger.read import read_records, walk_items
+from annals.ledger.scrub import count_records, scrub_put
 from annals.ledger.tail import salvage_tail
 from annals.settings import settings
 from annals.times import now_ms, to_rfc3339
 
-MOST_NAMES = 50
-"""How many attributes are taken out of a damaged entry one by one; where there are more, all of its words go."""
+MAX_REMOVALS = 50
+"""How many attributes are removed from a damaged entry one by one; where there are more, all of its words go."""
 
 
 def redact(
@@ -37,10 +39,9 @@ def redact(
     *,
     also: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Withdraw a message's content, also where its entry, or the last one, is damaged.
+    """Redact a message, even where its entry, or the last one, is damaged. Doing it again changes nothing.
 
-    Doing it again changes nothing. The record, the scrub and ``also`` are one transaction. Raises MessageNotFound, and
-    what ``append`` raises.
+    ``also`` is more writes for the same transaction. Raises MessageNotFound, and what ``append`` raises.
     """
     pk, seq = conversation_pk(tenant, conversation_id), seq_of(message_id)
     if not seq:
@@ -51,31 +52,35 @@ def redact(
     if tail.state == ERASED:
         raise ConversationErased(conversation_id)
     try:
-        scrub = _scrub(*_find(pk, seq))
+        removal = _removal(*_get_entry(pk, seq))
     except DamagedEntry:
-        scrub = _scrub_damaged(pk, seq)
-    if scrub is None:
+        removal = _removal_from_damaged(pk, seq)
+    if removal is None:
         return
-    said = dump({"seq": seq, "reason": reason, "by": by}).encode()
+    record = NewRecord(REDACTION, dump({"seq": seq, "reason": reason, "by": by}).encode())
     try:
-        append(tenant, conversation_id, [NewRecord(REDACTION, said)], also=[scrub, *also], salvage=True)
+        append(tenant, conversation_id, [record], also=[removal, *also], salvage=True)
     except ClientError as error:
-        if not _was_faster(error):
+        if not _was_overtaken(error):
             raise
 
 
-def _scrub(entry: Entry, place: int) -> dict[str, Any] | None:
-    """The part of a transaction that takes a record's words out of its entry; None where they are gone."""
-    record = entry.records[place]
+def _removal(entry: Entry, position: int) -> dict[str, Any] | None:
+    """The part of a transaction that removes a record's body from its entry; None where it is gone.
+
+    The salt goes with it, and so does the digest of the request that is salted with it; the request's id stays.
+    """
+    record = entry.records[position]
     if record.body is None:
         return None
     request = entry.idem.id if entry.idem else b""
+    path = f"records[{position}]"
     return {
         "Update": {
             **_address(entry.pk, entry_sk(entry.seq)),
-            "UpdateExpression": f"REMOVE records[{place}].body, records[{place}].salt"
+            "UpdateExpression": f"REMOVE {path}.body, {path}.salt"
             + (" SET idem = :request" if request else ", idem" if entry.idem else ""),
-            "ConditionExpression": f"records[{place}].digest = :digest AND attribute_exists(records[{place}].body)",
+            "ConditionExpression": f"{path}.digest = :digest AND attribute_exists({path}.body)",
             "ExpressionAttributeValues": {
                 ":digest": {"B": record.digest},
                 **({":request": {"B": request}} if request else {}),
@@ -84,30 +89,30 @@ def _scrub(entry: Entry, place: int) -> dict[str, Any] | None:
     }
 
 
-def _scrub_damaged(pk: str, seq: int) -> dict[str, Any] | None:
+def _removal_from_damaged(pk: str, seq: int) -> dict[str, Any] | None:
     """The same for an entry that cannot be read.
 
-    Where the record can be told from its neighbours, it goes with all that no entry has; else everything that was said
-    in the entry goes. None where that is done. Raises MessageNotFound.
+    Where the record can be told from its neighbours, it goes with all attributes that no entry has; else all words of
+    the entry go. None where that is done. Raises MessageNotFound.
     """
-    item, place = _find_item(pk, seq)
-    if place >= max(count_records(item), 1):
+    item, position = _get_item(pk, seq)
+    if position >= max(count_records(item), 1):
         raise MessageNotFound(message_id(seq))
     values = from_item(item)
     records = values.get("records")
-    record = records[place] if isinstance(records, list) and place < len(records) else None
+    record = records[position] if isinstance(records, list) and position < len(records) else None
     if not isinstance(record, dict):
-        return _scrub_all(item)
+        return scrub_put(item)
     if record.get("kind", MESSAGE) not in (MESSAGE, PREAMBLE):
         raise MessageNotFound(message_id(seq))
     own = record.keys() - RECORD.keys() - {"kind"}
-    strange = [*(values.keys() - ENTRY.keys() - BESIDE.keys()), *({"idem"} & values.keys())]
-    if len(own) + len(strange) > MOST_NAMES:
-        return _scrub_all(item)
+    unknown = [*(values.keys() - ENTRY.keys() - OPTIONAL.keys()), *({"idem"} & values.keys())]
+    if len(own) + len(unknown) > MAX_REMOVALS:
+        return scrub_put(item)
     if not own:
         return None
-    names = {f"#{number}": name for number, name in enumerate([*own, *strange])}
-    paths = [f"records[{place}].{name}" if number < len(own) else name for number, name in enumerate(names)]
+    names = {f"#{number}": name for number, name in enumerate([*own, *unknown])}
+    paths = [f"records[{position}].{name}" if number < len(own) else name for number, name in enumerate(names)]
     return {
         "Update": {
             **_address(pk, item["sk"]["S"]),
@@ -118,40 +123,13 @@ def _scrub_damaged(pk: str, seq: int) -> dict[str, Any] | None:
     }
 
 
-def _scrub_all(item: Item) -> dict[str, Any] | None:
-    bare = scrubbed(item)
-    if bare == item:
-        return None
-    return {
-        "Put": {
-            "TableName": settings().ledger_table,
-            "Item": bare,
-            "ConditionExpression": f"attribute_exists(pk) AND attribute_not_exists({DAMAGED})",
-        }
-    }
-
-
-def _was_faster(error: ClientError) -> bool:
-    """Whether a redaction failed because another one of the same message came first."""
+def _was_overtaken(error: ClientError) -> bool:
+    """Whether a redaction failed because another one of the same message was faster."""
     return Cancellation.of(error).failed(1)
 
 
-def scrub_item(item: Item) -> bool:
-    """Take everything that was said out of an item of the ledger, whatever became of it, and leave what a chain needs.
-
-    Returns
-    -------
-    bool
-        Whether it was damaged.
-    """
-    bare = scrubbed(item)
-    if bare != item:
-        client().put_item(TableName=settings().ledger_table, Item=bare, ConditionExpression="attribute_exists(pk)")
-    return DAMAGED in bare
-
-
 def present_redacted(pk: str, message_id: str) -> Message:
-    """A message that is redacted, as the API shows it; where its entry is damaged, without its time."""
+    """A redacted message as the API shows it; where its entry is damaged, with the time of now."""
     tail = salvage_tail(pk)
     try:
         return read_messages(pk, [message_id], tail.archived if tail else 0)[0]
@@ -160,26 +138,19 @@ def present_redacted(pk: str, message_id: str) -> Message:
         return {"messageId": message_id, "seq": seq, "timestamp": to_rfc3339(now_ms()), "status": "redacted"}
 
 
-def bare_seqs(pk: str, seq: int) -> list[int]:
-    """The seqs of the records without words in an entry that cannot be read, and begins at this one."""
-    item, *behind = islice(entry_items(pk, first=seq, page=2), 2)
-    last = (seq_of_sk(behind[0]["sk"]["S"]) or MAX_SEQ) if behind else MAX_SEQ
-    return [seq + place for place in bare_places(item) if seq + place < last]
-
-
-def _find(pk: str, seq: int) -> tuple[Entry, int]:
-    """The entry of a message, and the message's place in it."""
+def _get_entry(pk: str, seq: int) -> tuple[Entry, int]:
+    """The entry of a message, and the message's position in it. Raises MessageNotFound."""
     entry = next(read_records(pk, seq, seq), None)
-    for place, record in enumerate(entry.records if entry else ()):
+    for position, record in enumerate(entry.records if entry else ()):
         if entry and record.seq == seq and record.kind in (MESSAGE, PREAMBLE):
-            return entry, place
+            return entry, position
     raise MessageNotFound(message_id(seq))
 
 
-def _find_item(pk: str, seq: int) -> tuple[Item, int]:
-    """The item that holds a record, by its key alone, and the record's place in it. Raises MessageNotFound."""
+def _get_item(pk: str, seq: int) -> tuple[Item, int]:
+    """The item that holds a record, by its key alone, and the record's position in it. Raises MessageNotFound."""
     tail = salvage_tail(pk)
-    for item in entry_items(pk, last=seq, newest_first=True, page=10):
+    for item in walk_items(pk, last=seq, newest_first=True, page=10):
         first = seq_of_sk(item["sk"]["S"])
         if first is not None:
             if first and tail and seq <= tail.seq:

@@ -15,29 +15,29 @@ from annals.ledger.read import walk
 from annals.settings import settings
 
 READ_ON = 100
-"""How many messages of other runs in a row end the reading: runs that interleave do so closely."""
+"""After how many messages of other runs in a row the reading ends: runs that interleave do so closely."""
 
 
-def last_runs(pk: str, tail: Tail, wanted: int, *, archived: bool = False) -> tuple[list[Message], bool]:
-    """The messages of the last ``wanted`` runs, in chronological order, and whether an answer has room for them all.
+def last_runs(pk: str, tail: Tail, count: int, *, archived: bool = False) -> tuple[list[Message], bool]:
+    """The messages of the last ``count`` runs, in chronological order, and whether an answer has room for them all.
 
     Where it has not, the oldest runs are left out whole, and of a single run its oldest messages.
     """
     runs: dict[str, None] = {}
-    found: list[tuple[str, Message]] = []
+    newest_first: list[tuple[str, Message]] = []
     others, room = 0, Room()
     for run, message in _with_runs(_newest_first(pk, tail, archived=archived)):
-        if len(runs) < wanted:
+        if len(runs) < count:
             runs.setdefault(run)
         if run in runs:
             if not room.takes(message):
-                whole = [message for name, message in found if name != run]
-                return (whole or [message for _, message in found])[::-1], False
-            found.append((run, message))
+                whole = [message for name, message in newest_first if name != run]
+                return (whole or [message for _, message in newest_first])[::-1], False
+            newest_first.append((run, message))
             others = 0
         elif (others := others + 1) >= READ_ON:
             break
-    return [message for _, message in found][::-1], True
+    return [message for _, message in newest_first][::-1], True
 
 
 def _with_runs(newest_first: Iterator[Message]) -> Iterator[tuple[str, Message]]:

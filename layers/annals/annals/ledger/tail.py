@@ -1,4 +1,4 @@
-"""The tail of a conversation: where the next entry goes, and what it must be chained to."""
+"""The tail of a conversation: where the next entry goes, and what it must be chained to; and its newest message."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from annals.database.dynamodb import Item, client, from_item
 from annals.errors import DamagedEntry
 from annals.ledger.entry import MESSAGE, NO_HASH, RECENT, SEALED, Tail
 from annals.ledger.entry_items import idempotency_of
-from annals.ledger.keys import MAX_SEQ, entry_sk, seq_of_sk
-from annals.ledger.read import entry_items, walk
+from annals.ledger.keys import MAX_SEQ, entry_sk, is_entry_sk, seq_of_sk
+from annals.ledger.read import walk, walk_items
 from annals.ledger.scrub import chain_attributes, count_records
 from annals.settings import settings
 from annals.times import now_ms
 
 TAIL: AttributeTypes = {"sk": str, "n": int, "count": int, "state": str, "at": int, "hash": bytes}
-BESIDE: AttributeTypes = {"preamble": int, "archived": int, "records": list}
+OPTIONAL: AttributeTypes = {"preamble": int, "archived": int, "records": list}
 """What is read of the last entry, with its types."""
 
 PAGE = 10
-"""How many entries one round trip reads on the way back to one that can be read."""
+"""How many entries one round trip reads when the newest that can be read, or that has a message, is looked for."""
 
 
 def read_tail(pk: str, *, with_recent: bool = False) -> Tail | None:
@@ -34,15 +34,15 @@ def read_tail(pk: str, *, with_recent: bool = False) -> Tail | None:
     ``with_recent`` reads RECENT items, for ``Tail.recent``. Raises DamagedEntry where the last entry cannot be read:
     nothing is appended to it then.
     """
-    found = _newest(pk, RECENT if with_recent else 1)
-    if not found:
+    newest_first = _read_newest(pk, RECENT if with_recent else 1)
+    if not newest_first:
         return None
-    tail = _tail(pk, from_item(found[0]))
-    return replace(tail, recent=tuple(_recent(found))) if with_recent else tail
+    tail = _tail(pk, from_item(newest_first[0]))
+    return replace(tail, recent=tuple(_recent(newest_first))) if with_recent else tail
 
 
-def _newest(pk: str, limit: int) -> Sequence[Mapping[str, Any]]:
-    """What is read of the last entries, the newest first. An item whose key is no entry's is none."""
+def _read_newest(pk: str, limit: int) -> Sequence[Mapping[str, Any]]:
+    """The attributes of the last entries that a tail needs, the newest first; items with other keys are left out."""
     query: dict[str, Any] = {
         "TableName": settings().ledger_table,
         "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
@@ -59,46 +59,46 @@ def _newest(pk: str, limit: int) -> Sequence[Mapping[str, Any]]:
     }
     while True:
         answer = client().query(**query)
-        found = [item for item in answer["Items"] if seq_of_sk(item["sk"]["S"]) is not None]
-        if found or "LastEvaluatedKey" not in answer:
-            return found
+        entries = [item for item in answer["Items"] if is_entry_sk(item["sk"]["S"])]
+        if entries or "LastEvaluatedKey" not in answer:
+            return entries
         query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def salvage_tail(pk: str) -> Tail | None:
-    """The tail, also where the last entry cannot be read: then as much of it as is still what an append wrote.
+    """The tail, even where the last entry cannot be read: then as much of it as is still what an append wrote.
 
-    It says where a withdrawal goes that has to be stored whatever is damaged. What nobody knows any more is as in a
-    sealed conversation, so that nobody goes on with it unawares. None where no conversation is.
+    It is for a redaction or an erasure, which has to be stored whatever is damaged. A state that cannot be told is that
+    of a sealed conversation, so that nobody appends messages to it unawares. None where there is no conversation.
     """
     try:
         return read_tail(pk)
     except DamagedEntry:
-        newest = entry_items(pk, newest_first=True, page=PAGE)
-        last = next(item for item in newest if seq_of_sk(item["sk"]["S"]) is not None)
+        newest = walk_items(pk, newest_first=True, page=PAGE)
+        last = next(item for item in newest if is_entry_sk(item["sk"]["S"]))
         return _salvaged(last, newest)
 
 
 def _salvaged(last: Item, before: Iterable[Item]) -> Tail:
-    kept = chain_attributes(last)
+    attributes = chain_attributes(last)
     known: dict[str, Any] = {}
     for item in chain([last], before):
         known = {**chain_attributes(item), **known}
         if {"count", "at"} <= known.keys():
             break
     return Tail(
-        seq=(seq_of_sk(kept["sk"]) or 0) + max(count_records(last), 1) - 1,
+        seq=(seq_of_sk(attributes["sk"]) or 0) + max(count_records(last), 1) - 1,
         count=known.get("count", 0),
-        state=kept.get("state", SEALED),
+        state=attributes.get("state", SEALED),
         at=min(known.get("at", 0), now_ms()),
-        hash=kept.get("hash", NO_HASH),
-        preamble=kept.get("preamble", 0),
-        archived=kept.get("archived", 0),
+        hash=attributes.get("hash", NO_HASH),
+        preamble=attributes.get("preamble", 0),
+        archived=attributes.get("archived", 0),
     )
 
 
 def _tail(pk: str, values: Mapping[str, Any]) -> Tail:
-    reason, first = find_mismatch(values, TAIL, BESIDE), seq_of_sk(values["sk"])
+    reason, first = find_mismatch(values, TAIL, OPTIONAL), seq_of_sk(values["sk"])
     kind = next((record["kind"] for record in values.get("records", []) if not reason), MESSAGE)
     if first is None or reason or values["n"] < 1 or not isinstance(kind, str):
         raise report_damage(DamagedEntry(pk, values["sk"], reason or "it cannot be the last one"))
@@ -135,16 +135,16 @@ def find_last_message(pk: str, tail: Tail) -> LastMessage | None:
         return None
     if tail.kind == MESSAGE:
         return LastMessage(tail.seq, tail.at)
-    for entry in walk(pk, newest_first=True, page=10):
+    for entry in walk(pk, newest_first=True, page=PAGE):
         if entry.records[0].kind == MESSAGE:
             return LastMessage(entry.last_seq, entry.at)
     raise report_damage(DamagedEntry(pk, entry_sk(tail.seq), f"it counts {tail.count} messages where there are none"))
 
 
 class TailCache:
-    """The tails that this process has seen, the least recently used dropped first.
+    """The tails that this process knows, the least recently used dropped first.
 
-    A tail in here may be stale, which costs its user a lost race and no more: the conditional put decides.
+    A tail in here may be stale, which costs a lost race and no more: the conditional put decides.
     """
 
     def __init__(self, capacity: int = 10_000) -> None:

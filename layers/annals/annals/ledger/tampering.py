@@ -1,7 +1,7 @@
-"""Watching the ledger: an entry that is in place changes by a redaction or an erasure, and never goes.
+"""Alarms for changes behind the API: a stored entry changes only by a redaction or an erasure, and is never deleted.
 
-No permission can demand this of every way to the table. So whoever reads its stream looks at each change that came
-after an entry's first writing, and asks the ledger whether it explains it.
+No permission can enforce this for every way to the table. So whoever reads its stream looks at each change of an entry
+after its first writing, and raises the alarm unless the ledger explains it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from annals import telemetry
 from annals.database.damage import report_damage
 from annals.errors import DamagedEntry
 from annals.ledger.entry import ERASED, REDACTION
-from annals.ledger.read import entry_items, walk
+from annals.ledger.read import walk, walk_items
 from annals.ledger.scrub import is_scrubbed
 from annals.ledger.tail import read_tail
 
 logger = logging.getLogger("annals")
 
 PAGE = 25
-"""How many entries one round trip reads on the way back to a redaction, which mostly is one of the last."""
+"""How many entries one round trip reads when a redaction is looked for, which mostly is one of the last."""
 
 
 def report_unexplained(pk: str, changes: Mapping[int, str]) -> None:
@@ -44,34 +44,34 @@ def report_unknown_items(keys: Iterable[tuple[str, str]]) -> None:
 
 
 def _is_explained(pk: str, seq: int) -> bool:
-    """Whether an entry is as it was appended, but for what was erased or redacted; a damaged one holds no words."""
+    """Whether an entry is as it was appended, except for what was erased or redacted; or was damaged, and scrubbed."""
     try:
         tail = read_tail(pk)
-        if tail and tail.state == ERASED and any(map(is_scrubbed, entry_items(pk, first=seq, last=seq))):
+        if tail and tail.state == ERASED and any(map(is_scrubbed, walk_items(pk, first=seq, last=seq))):
             return True
         entry = next(walk(pk, first=seq, last=seq), None)
         if tail is None or entry is None or not entry.is_intact:
             return False
-        gone = {record.seq for record in entry.records if record.body is None}
-        return tail.state == ERASED or (bool(gone) and gone <= _redacted(pk, gone, entry.last_seq))
+        bare = {record.seq for record in entry.records if record.body is None}
+        return tail.state == ERASED or (bool(bare) and bare <= _redacted_after(pk, entry.last_seq, until=bare))
     except DamagedEntry:
         return False
 
 
-def _redacted(pk: str, wanted: set[int], behind: int) -> set[int]:
-    """Those of some records that redactions behind a seq name."""
-    named: set[int] = set()
-    for seq in _redactions(pk, behind):
-        named.add(seq)
-        if wanted <= named:
+def _redacted_after(pk: str, after: int, *, until: set[int]) -> set[int]:
+    """The seqs that redactions after a seq name, read no further back than until these are among them."""
+    redacted: set[int] = set()
+    for seq in _walk_redactions(pk, after):
+        redacted.add(seq)
+        if until <= redacted:
             break
-    return named
+    return redacted
 
 
-def _redactions(pk: str, behind: int) -> Iterator[int]:
-    """The seqs that redactions behind a seq name, the newest first."""
-    for entry in walk(pk, first=behind + 1, newest_first=True, page=PAGE):
+def _walk_redactions(pk: str, after: int) -> Iterator[int]:
+    """The seqs that redactions after a seq name, the newest first."""
+    for entry in walk(pk, first=after + 1, newest_first=True, page=PAGE):
         for record in entry.records:
-            seq = (record.said() or {}).get("seq") if record.kind == REDACTION else None
+            seq = (record.json_body() or {}).get("seq") if record.kind == REDACTION else None
             if isinstance(seq, int):
                 yield seq

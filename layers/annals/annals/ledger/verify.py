@@ -28,7 +28,7 @@ from annals.ledger.entry import (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A place of the chain that was seen before: the record at ``seq`` ended the entry with this hash."""
+    """A point of the chain that was known before: the record at ``seq`` ended the entry with this hash."""
 
     seq: int
     hash: bytes
@@ -44,7 +44,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verification:
-    """What verifying found. ``first_bad_seq`` is the first record that is not what was appended, or is missing.
+    """The result of verifying. ``first_bad_seq`` is the first record that is not what was appended, or is missing.
 
     ``redacted`` is how many records have no body any more.
     """
@@ -62,27 +62,27 @@ class Verification:
 
 
 def verify(
-    found: Iterable[Entry | DamagedEntry],
+    stored: Iterable[Entry | DamagedEntry],
     pk: str,
     *checkpoints: Checkpoint | None,
     settled: int | None = None,
 ) -> Verification:
-    """Check every link from the genesis to the tail, and that what is gone was withdrawn.
+    """Check every link from the genesis to the tail, and that every body that is gone was redacted.
 
     Parameters
     ----------
-    found : all that is stored of the conversation, oldest first
+    stored : all that is stored of the conversation, oldest first
     pk : the conversation's partition key, which every entry's hash covers
-    checkpoints : places that the chain must still hold; without one, entries removed from its end go unseen
-    settled : the tail's seq before the reading began. What was withdrawn later may have been read before it was.
+    checkpoints : points that the chain must still have; without one, entries removed from its end go unnoticed
+    settled : the tail's seq before the reading began; what was redacted later may have been read before it was
     """
     chain = _Chain(pk, [each for each in checkpoints if each is not None])
-    for each in found:
-        chain.number += 1
+    for each in stored:
+        chain.entries += 1
         fault = chain.take(each)
         if fault:
             return chain.verification(fault)
-    return chain.verification(chain.fault_of_end() or chain.fault_of_withdrawals(settled))
+    return chain.verification(chain.fault_of_end() or chain.fault_of_redactions(settled))
 
 
 @dataclass
@@ -91,28 +91,28 @@ class _Chain:
 
     pk: str
     checkpoints: list[Checkpoint]
-    number: int = 0
+    entries: int = 0
     count: int = 0
     last: Entry | None = None
     head_hash: bytes = NO_HASH
     bare: set[int] = field(default_factory=set)
-    withdrawn: dict[int, int] = field(default_factory=dict)
+    redacted: dict[int, int] = field(default_factory=dict)
     """The records without a body, and those that redactions name, each with the seq of its redaction."""
 
     @property
     def next_seq(self) -> int:
         return self.last.last_seq + 1 if self.last else 0
 
-    def take(self, found: Entry | DamagedEntry) -> Fault | None:
+    def take(self, entry: Entry | DamagedEntry) -> Fault | None:
         """Take the next entry; what is wrong with it, if anything is."""
-        if isinstance(found, DamagedEntry):
-            return Fault(self.next_seq, found.reason)
-        self.count += sum(record.kind == MESSAGE for record in found.records)
-        self.head_hash = found.hash
-        fault = _fault(found, self.last, self.pk, self.count) or self._fault_at_checkpoints(found)
+        if isinstance(entry, DamagedEntry):
+            return Fault(self.next_seq, entry.reason)
+        self.count += sum(record.kind == MESSAGE for record in entry.records)
+        self.head_hash = entry.hash
+        fault = _find_fault(entry, self.last, self.pk, self.count) or self._fault_at_checkpoints(entry)
         if fault is None:
-            self._note_withdrawals(found)
-            self.last = found
+            self._note_redactions(entry)
+            self.last = entry
         return fault
 
     def fault_of_end(self) -> Fault | None:
@@ -124,49 +124,47 @@ class _Chain:
             return Fault(self.next_seq, f"the chain ends before seq {missing}, which was there")
         return None
 
-    def fault_of_withdrawals(self, settled: int | None) -> Fault | None:
-        """The first record whose body is gone though nothing withdrew it, or is there though a redaction did."""
+    def fault_of_redactions(self, settled: int | None) -> Fault | None:
+        """The first record whose body is gone though nothing redacted it, or is there though it was redacted."""
         if self.last is None or self.last.state == ERASED:
             return None
-        faults = [
-            Fault(seq, "its body is gone, and no redaction withdrew it") for seq in self.bare - set(self.withdrawn)
-        ]
-        for seq, by in self.withdrawn.items():
+        faults = [Fault(seq, "its body is gone, and no redaction names it") for seq in self.bare - set(self.redacted)]
+        for seq, by in self.redacted.items():
             if seq >= by:
-                faults.append(Fault(by, "it withdraws a message that was not there"))
+                faults.append(Fault(by, "it redacts a message that was not there"))
             elif seq not in self.bare and (settled is None or by <= settled):
-                faults.append(Fault(seq, f"its body is there, though the redaction at seq {by} withdrew it"))
+                faults.append(Fault(seq, f"its body is there, though the redaction at seq {by} took it away"))
         return min(faults, key=lambda fault: fault.seq, default=None)
 
     def verification(self, fault: Fault | None) -> Verification:
-        """What verifying found."""
+        """The result of verifying, with this fault."""
         seq, reason = (fault.seq, fault.reason) if fault else (None, None)
-        return Verification(self.count, self.number, self.head_hash, seq, reason, len(self.bare))
+        return Verification(self.count, self.entries, self.head_hash, seq, reason, len(self.bare))
 
     def _fault_at_checkpoints(self, entry: Entry) -> Fault | None:
-        """What is wrong where the chain reaches places that were seen before."""
+        """What is wrong where the chain reaches checkpoints."""
         reached = [each for each in self.checkpoints if entry.last_seq >= each.seq]
         self.checkpoints = [each for each in self.checkpoints if entry.last_seq < each.seq]
         if all((entry.last_seq, entry.hash) == (each.seq, each.hash) for each in reached):
             return None
-        return Fault(entry.seq, "the chain was written anew: it no longer has the hash that was seen here")
+        return Fault(entry.seq, "the chain was written anew: it no longer has the hash that was known here")
 
-    def _note_withdrawals(self, entry: Entry) -> None:
+    def _note_redactions(self, entry: Entry) -> None:
         self.bare |= {record.seq for record in entry.records if record.body is None}
         for record in entry.records:
-            named = (record.said() or {}).get("seq") if record.kind == REDACTION else None
-            if isinstance(named, int):
-                self.withdrawn.setdefault(named, record.seq)
+            redacted_seq = (record.json_body() or {}).get("seq") if record.kind == REDACTION else None
+            if isinstance(redacted_seq, int):
+                self.redacted.setdefault(redacted_seq, record.seq)
 
 
-def _fault(entry: Entry, previous: Entry | None, pk: str, count: int) -> Fault | None:
-    """Where an entry departs from its chain, and how, or None where it does not."""
+def _find_fault(entry: Entry, previous: Entry | None, pk: str, count: int) -> Fault | None:
+    """Where an entry does not continue its chain, and why; None where it does."""
     expected_seq = previous.last_seq + 1 if previous else 0
     if entry.seq != expected_seq:
         return Fault(expected_seq, f"an entry is missing: the next one begins at seq {entry.seq}")
-    for place, record in enumerate(entry.records):
-        if record.seq != expected_seq + place:
-            return Fault(expected_seq + place, "a record is missing from its entry")
+    for seq, record in enumerate(entry.records, start=expected_seq):
+        if record.seq != seq:
+            return Fault(seq, "a record is missing from its entry")
         if not record.matches_digest():
             return Fault(record.seq, "its body is not the one that its digest was made of")
         if not record.kind.isalpha():
@@ -180,9 +178,9 @@ def _broken_link(entry: Entry, previous: Entry | None, pk: str, count: int) -> s
     if entry.pk != pk:
         return "it belongs to another conversation"
     if entry.prev != (previous.hash if previous else NO_HASH):
-        return "it does not continue the entry in front of it"
+        return "it does not continue the entry before it"
     if previous and entry.at < previous.at:
-        return "its time is before that of the entry in front of it"
+        return "its time is before that of the entry before it"
     if entry.count != count:
         return f"it counts {entry.count} messages where there are {count}"
     if hash_of(entry) != entry.hash:
@@ -191,32 +189,32 @@ def _broken_link(entry: Entry, previous: Entry | None, pk: str, count: int) -> s
 
 
 def _wrong_order(entry: Entry, previous: Entry | None) -> str | None:
-    """What an entry holds that does not come where it stands, in words."""
+    """What an entry holds that may not come at this point of the chain, in words."""
     kinds = [record.kind for record in entry.records]
     if previous is None:
         return None if kinds == [GENESIS] else "the chain does not begin with a genesis"
     if GENESIS in kinds:
-        return "a genesis comes behind another one"
+        return "a genesis comes after another one"
     if previous.state == ERASED:
-        return "it comes behind the erasure"
+        return "it comes after the erasure"
     if previous.state == SEALED and MESSAGE in kinds:
-        return "a message comes behind the seal"
+        return "a message comes after the seal"
     return None
 
 
 def _has_right_copies(entry: Entry, previous: Entry | None) -> bool:
-    """Whether what an entry says beside its chain, for readers of the tail, follows from its records."""
+    """Whether what an entry holds outside its hash, for readers of the tail, follows from the records."""
     preamble, archived = (previous.preamble, previous.archived) if previous else (0, 0)
     preamble = max((record.seq for record in entry.records if record.kind == PREAMBLE), default=preamble)
     return (
         entry.n in (None, len(entry.records))
-        and entry.state == _state_behind(entry, previous)
+        and entry.state == _state_after(entry, previous)
         and entry.preamble == preamble
         and _has_right_archived(entry, archived)
     )
 
 
-def _state_behind(entry: Entry, previous: Entry | None) -> str:
+def _state_after(entry: Entry, previous: Entry | None) -> str:
     kinds = {record.kind for record in entry.records}
     if ERASURE in kinds:
         return ERASED
@@ -224,8 +222,8 @@ def _state_behind(entry: Entry, previous: Entry | None) -> str:
 
 
 def _has_right_archived(entry: Entry, before: int) -> bool:
-    """Whether messages are archived up to where the entry's records say; once one's body is gone, or further on."""
+    """Whether messages are archived up to where the entry's records say; once the body of one is gone, or further."""
     archives = [record for record in entry.records if record.kind == ARCHIVE]
-    named = [(record.said() or {}).get("upTo") for record in archives]
-    expected = max([before, *(each for each in named if isinstance(each, int))])
-    return entry.archived == expected or (None in named and entry.archived > before)
+    limits = [(record.json_body() or {}).get("upTo") for record in archives]
+    expected = max([before, *(each for each in limits if isinstance(each, int))])
+    return entry.archived == expected or (None in limits and entry.archived > before)

@@ -19,7 +19,7 @@ from annals.database.keys import escape, item_key, partition_key, unescape
 from annals.database.state import read_partition
 from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem
 from annals.ledger.keys import conversation_pk
-from annals.ledger.read import entry_items
+from annals.ledger.read import walk_items
 from annals.ledger.salvage import salvage_bodies
 from annals.settings import settings
 
@@ -87,7 +87,7 @@ def _users_of_damaged(pk: str) -> Iterator[str | None]:
         if head := find_stored_head(pk):
             yield head.genesis.user_id
             return
-    for item in entry_items(pk, last=0):
+    for item in walk_items(pk, last=0):
         for said in salvage_bodies(item):
             people = said.get("participants") if said else None
             yield people.get("userId") if isinstance(people, dict) else None

@@ -59,7 +59,7 @@ def _messages(entry: Entry) -> dict[str, list[str]]:
     """The messages that an entry is about."""
     first = entry.records[0]
     if first.kind == REDACTION:
-        seq = (first.said() or {}).get("seq")
+        seq = (first.json_body() or {}).get("seq")
         return {"messageIds": [message_id(seq)]} if isinstance(seq, int) else {}
     if first.kind != MESSAGE:
         return {}

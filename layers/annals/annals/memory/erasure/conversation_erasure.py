@@ -42,8 +42,8 @@ from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import ERASED, ERASURE
 from annals.ledger.keys import conversation_pk, seq_of_sk
-from annals.ledger.read import entry_items, walk_other_items
-from annals.ledger.redact import scrub_item
+from annals.ledger.read import walk_items, walk_other_items
+from annals.ledger.scrub import scrub_item
 from annals.ledger.tail import salvage_tail
 from annals.memory.facts.fact_deletion import delete_facts_of
 from annals.memory.facts.fact_reads import count_facts_of
@@ -158,7 +158,7 @@ def continue_erasure(receipt: Receipt, budget_s: float) -> Receipt:
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
     receipt = _forget_state(receipt)
     # The genesis comes last: until then it tells whoever goes on what else has to be forgotten.
-    entries = entry_items(pk, first=max(receipt.next_seq, 1))
+    entries = walk_items(pk, first=max(receipt.next_seq, 1))
     with ThreadPoolExecutor(WRITERS) as writers:
         while batch := list(islice(entries, BATCH)):
             damaged = receipt.damaged + sum(writers.map(scrub_item, batch))

@@ -16,7 +16,8 @@ from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.messages import message_id, read_messages, seq_of
 from annals.ledger.read import walk
-from annals.ledger.redact import bare_seqs, redact
+from annals.ledger.redact import redact
+from annals.ledger.scrub import scrubbed_seqs
 from annals.ledger.tail import salvage_tail
 from annals.memory.facts.fact_deletion import delete_facts_of
 from annals.memory.memories.memory_items import StoredMemory, redaction_put, split_raw_id
@@ -85,5 +86,5 @@ def _withdrawn_in(pk: str, seq: int) -> list[int]:
     try:
         records = [record for entry in walk(pk, first=seq, last=seq) for record in entry.records]
     except DamagedEntry:
-        return bare_seqs(pk, seq)
+        return scrubbed_seqs(pk, seq)
     return [record.seq for record in records if record.body is None and record.kind in (MESSAGE, PREAMBLE)]

@@ -40,7 +40,7 @@ from annals.ledger.entry import ERASED
 from annals.ledger.entry_items import check_ledger_item
 from annals.ledger.keys import conversation_pk, seq_of_sk
 from annals.ledger.messages import message_id
-from annals.ledger.read import entry_items
+from annals.ledger.read import walk_items
 from annals.ledger.tail import salvage_tail
 from annals.memory.erasure.conversation_erasure import erase
 from annals.memory.erasure.message_redaction import redact_with_derived
@@ -246,7 +246,7 @@ class Erasure:
             return (), behind, 0
         found: list[int] = []
         reached, damaged = behind, 0
-        for item in entry_items(pk, first=behind + 1):
+        for item in walk_items(pk, first=behind + 1):
             first = seq_of_sk(item["sk"]["S"])
             if first is None:
                 continue

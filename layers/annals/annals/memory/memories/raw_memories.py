@@ -20,7 +20,7 @@ DEFAULT_IMPORTANCE = 50
 
 def message_body(record: Record) -> dict[str, Any]:
     """The body of a record; empty where it is redacted, or was when it was imported, or is damaged."""
-    body = record.said() or {}
+    body = record.json_body() or {}
     return {} if body.get("status") == "redacted" else body
 
 
