@@ -1,4 +1,4 @@
-"""Models: the embedding, chat and reranking ports, and the one place that chooses their adapters.
+"""Embedding, chat and reranking models: their protocols, and the one place that chooses their adapters.
 
 Adapters are imported when they are chosen, so that importing this package loads neither httpx nor a Bedrock client.
 """
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from annals.providers.reranking import Reranker
 
 OFFLINE = "offline"
-UNNAMED = "default"
-"""The model asked for where no setting names one; a server with a single model takes any name."""
+ANY_MODEL = "default"
+"""The model that is named where no setting names one; a server with a single model takes any name."""
 
 
 def embedder_from_settings(settings: Settings) -> Embedder:
@@ -37,7 +37,7 @@ def embedder_from_settings(settings: Settings) -> Embedder:
 
     return OpenAIEmbedder(
         settings.embeddings_url,
-        settings.embeddings_model or UNNAMED,
+        settings.embeddings_model or ANY_MODEL,
         dimensions=settings.embeddings_dimensions,
         key=ApiKey(settings.embeddings_api_key, settings.secret_max_age_s),
         timeout_s=settings.embeddings_timeout_s,
@@ -65,7 +65,7 @@ def chat_from_settings(settings: Settings) -> ChatModel:
 
     return OpenAIChat(
         settings.chat_url,
-        settings.chat_model or UNNAMED,
+        settings.chat_model or ANY_MODEL,
         key=ApiKey(settings.chat_api_key, settings.secret_max_age_s),
         silence_s=settings.chat_stall_s,
     )
@@ -99,7 +99,7 @@ def _chat_reranker(settings: Settings) -> Reranker:
 
     within_s = settings.rerank_timeout_s
     key = ApiKey(settings.rerank_api_key, settings.secret_max_age_s)
-    model = settings.rerank_model or UNNAMED
+    model = settings.rerank_model or ANY_MODEL
     chat = OpenAIChat(settings.rerank_url, model, key=key, silence_s=within_s, settings="RERANK")
     return ChatReranker(StructuredChat(chat, within_s), within_s=within_s)
 

@@ -1,4 +1,4 @@
-"""What the Bedrock adapters share: the client, and what its failures say."""
+"""What the Bedrock adapters share: the client, and the text of its failures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def error_code(failure: Exception) -> str:
     return type(failure).__name__
 
 
-def failure_detail(what: str, failure: Exception) -> str:
-    """A sentence for a failure, with the service's own words where they name nobody's resources."""
-    said = failure.response.get("Error", {}).get("Message", "") if isinstance(failure, ClientError) else ""
-    return f"{what} failed: {error_code(failure)}" + (f" ({said})." if said and "arn:" not in said else ".")
+def failure_detail(action: str, failure: Exception) -> str:
+    """A sentence for a failure, with the service's own message unless it names resources."""
+    message = failure.response.get("Error", {}).get("Message", "") if isinstance(failure, ClientError) else ""
+    return f"{action} failed: {error_code(failure)}" + (f" ({message})." if message and "arn:" not in message else ".")

@@ -45,29 +45,29 @@ class BedrockChat:
         """Stream the reply; see ChatModel.stream."""
         request = _request(messages, instructions, model or self._model)
         thread = CapacityLimiter(1)
-        reply = _Reply()
-        with _failures_named():
+        reply_end = _ReplyEnd()
+        with _as_unavailable():
             begin = partial(self._client.converse_stream, **request)
             answer = await run_sync(begin, limiter=thread, abandon_on_cancel=True)
             try:
                 events = iter(answer["stream"])
                 while event := await run_sync(next, events, None, limiter=thread, abandon_on_cancel=True):
-                    for text in reply.take(event):
+                    for text in reply_end.take(event):
                         yield text
             finally:
                 answer["stream"].close()
-        yield reply.finished()
+        yield reply_end.finished()
 
 
-class _Reply:
-    """What the events have said of the reply's end."""
+class _ReplyEnd:
+    """How the reply ended, as far as its events have said."""
 
     def __init__(self) -> None:
         self._reason: str | None = None
         self._usage: Usage | None = None
 
     def take(self, event: Mapping[str, Any]) -> Iterator[str]:
-        """Note an event; the text that it carries, if it is a delta (other deltas are signs of life)."""
+        """Take in an event, and yield the text of a delta; of other deltas an empty one, as a sign of life."""
         if "contentBlockDelta" in event:
             yield event["contentBlockDelta"]["delta"].get("text", "")
         elif "messageStop" in event:
@@ -83,7 +83,7 @@ class _Reply:
 
 
 @contextmanager
-def _failures_named() -> Iterator[None]:
+def _as_unavailable() -> Iterator[None]:
     try:
         yield
     except FAILURES as failure:

@@ -98,8 +98,8 @@ class BedrockEmbedder:
             modelId=self._model, body=body, contentType="application/json", accept="application/json"
         )
         try:
-            said = json.loads(answer["body"].read())
-            vector, tokens = unit_vector(said["embedding"]), int(said.get("inputTextTokenCount", 0))
+            payload = json.loads(answer["body"].read())
+            vector, tokens = unit_vector(payload["embedding"]), int(payload.get("inputTextTokenCount", 0))
         except (ValueError, TypeError, KeyError) as failure:
             raise EmbeddingUnavailable("Bedrock's answer holds no embedding.") from failure
         if len(vector) != self._dimensions:

@@ -75,4 +75,4 @@ def _scores(answer: Mapping[str, Any], count: int) -> list[float]:
     scores = {result["index"]: float(result["relevanceScore"]) for result in answer["results"]}
     if scores.keys() != set(range(count)):
         raise RerankUnavailable(f"Bedrock was asked for {count} texts and scored {len(scores)}.")
-    return [scores[place] for place in range(count)]
+    return [scores[index] for index in range(count)]

@@ -1,4 +1,4 @@
-"""An embedder for one question: searches that ask the same get the same answer, and the model is asked once."""
+"""An embedder for one query: several searches of it embed the same texts once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from annals.providers.embedding import Embedder, Vector
 
 
 class CachingEmbedder:
-    """An embedder that remembers what it was asked, and is thrown away with the question."""
+    """An embedder that caches its vectors, and is thrown away with the query."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.semantic = embedder.semantic
         self._embedder = embedder
-        self._answers: dict[tuple[str, ...], list[Vector]] = {}
+        self._cache: dict[tuple[str, ...], list[Vector]] = {}
         self._lock = Lock()
 
     @property
@@ -28,9 +28,9 @@ class CachingEmbedder:
         return self._embedder.dimensions
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
-        """Embed texts; see Embedder.embed. Who asks the same meanwhile waits for the first one's answer."""
+        """Embed texts; see Embedder.embed. A second thread waits for the first one's vectors."""
         with self._lock:
-            asked = tuple(texts)
-            if asked not in self._answers:
-                self._answers[asked] = self._embedder.embed(texts)
-            return self._answers[asked]
+            key = tuple(texts)
+            if key not in self._cache:
+                self._cache[key] = self._embedder.embed(texts)
+            return self._cache[key]

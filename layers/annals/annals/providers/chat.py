@@ -1,4 +1,4 @@
-"""The chat-model port: messages in, the reply in pieces as it comes."""
+"""The protocol of chat models: messages in, the reply in pieces as it comes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from annals.errors import ChatUnavailable
 
 @dataclass(frozen=True)
 class ChatMessage:
-    """What a model is shown of one message. The content is never blank."""
+    """A message as a model gets it. The content is never blank."""
 
     role: Literal["user", "assistant"]
     content: str
@@ -21,7 +21,7 @@ class ChatMessage:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a reply took, in the model's own tokens."""
+    """The tokens of a request and of its reply, as the model counts them."""
 
     input_tokens: int
     output_tokens: int
@@ -29,7 +29,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a reply: why it ended, in the model's words (``stop``, ``length``, …), and what it took if known."""
+    """The end of a reply: its reason, in the model's words (``stop``, ``length``, …), and its tokens if known."""
 
     reason: str
     usage: Usage | None = None
@@ -54,13 +54,13 @@ class ChatModel(Protocol):
         Parameters
         ----------
         messages : the conversation so far, oldest first; the last one is the user's
-        instructions : what the model must know before all messages (its system prompt)
+        instructions : the system prompt
         model : another model of the same provider
 
         Returns
         -------
         Pieces of text as they come, then one ``Finished``. An empty piece is a sign of life: the model works on
-        something that it doesn't show. Closing the generator ends the request.
+        something that is no text. Closing the generator ends the request.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class ChatModel(Protocol):
 
 
 async def paced(pieces: Pieces, *, stall_s: float, total_s: float) -> Pieces:
-    """The same pieces, but no silence may last longer than ``stall_s`` and no reply longer than ``total_s``.
+    """The same pieces, with timeouts: ``stall_s`` for each silence, ``total_s`` for the whole reply.
 
     Raises
     ------

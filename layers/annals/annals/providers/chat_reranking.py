@@ -1,4 +1,4 @@
-"""Reranking with a chat model, which is asked for a number for each text."""
+"""Reranking with a chat model, which scores each text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Answer with nothing but a JSON object: {"scores": {"1": 7, "4": 10}}. Leave out 
 
 
 class Scores(BaseModel):
-    """What the model says: a score by the number of a text, counted from 1."""
+    """The model's reply: a score by the number of a text, counted from 1."""
 
     scores: dict[int, Annotated[float, Field(ge=0, le=10)]]
 
@@ -29,33 +29,34 @@ class ChatReranker:
 
     Parameters
     ----------
-    asker : asks the model, once more where its answer is not in the right form
-    within_s : how long it may take, in seconds
+    structured_chat : the model
+    within_s : seconds for the whole reply
     """
 
     def __init__(self, structured_chat: StructuredChat, *, within_s: float) -> None:
-        self._asker = structured_chat
+        self._structured_chat = structured_chat
         self._within_s = within_s
 
     @property
     def model(self) -> str:
         """The chat model's name."""
-        return self._asker.chat.model
+        return self._structured_chat.chat.model
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score texts in one reply; see Reranker.rerank."""
         try:
-            scores = self._asker.ask(_question(query, texts), INSTRUCTIONS, Scores, within_s=self._within_s).scores
+            reply = self._structured_chat.ask(_prompt(query, texts), INSTRUCTIONS, Scores, within_s=self._within_s)
         except ChatUnavailable as failure:
             raise RerankUnavailable(failure.detail) from failure
+        scores = reply.scores
         if not scores.keys() <= set(range(1, len(texts) + 1)):
             raise RerankUnavailable(f"The chat model scored texts that are not among the {len(texts)} it was shown.")
         return [scores.get(number, 0.0) for number in range(1, len(texts) + 1)]
 
 
-def _question(query: str, texts: Sequence[str]) -> str:
-    shown = "\n".join(f"{number}. {_on_one_line(text)}" for number, text in enumerate(texts, 1))
-    return f"The question:\n{_on_one_line(query)}\n\nThe texts:\n{shown}"
+def _prompt(query: str, texts: Sequence[str]) -> str:
+    numbered = "\n".join(f"{number}. {_on_one_line(text)}" for number, text in enumerate(texts, 1))
+    return f"The question:\n{_on_one_line(query)}\n\nThe texts:\n{numbered}"
 
 
 def _on_one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The embedding port: texts in, vectors out."""
+"""The protocol of embedding models: texts in, vectors out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Embedder(Protocol):
         Returns
         -------
         One vector for each text, in their order: ``dimensions`` floats, of unit length. A blank text (nothing but
-        whitespace) has no vector: its place holds an empty list, and no model is asked about it.
+        whitespace) has no vector: an empty list stands for it, and it reaches no model.
 
         Raises
         ------
@@ -54,10 +54,10 @@ def is_blank(text: str) -> bool:
 
 
 def embed_nonblank(texts: Sequence[str], embed: Callable[[list[str]], Iterable[Vector]]) -> list[Vector]:
-    """Embed the texts that say something; the blank ones get an empty list in their places."""
-    said = [encodable(text) for text in texts if not is_blank(text)]
-    telemetry.count("EmbeddedTexts", len(said))
-    vectors = iter(embed(said))
+    """Embed the texts that are not blank; an empty list stands for each of the others."""
+    present = [encodable(text) for text in texts if not is_blank(text)]
+    telemetry.count("EmbeddedTexts", len(present))
+    vectors = iter(embed(present))
     return [[] if is_blank(text) else next(vectors) for text in texts]
 
 

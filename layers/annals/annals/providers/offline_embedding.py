@@ -52,8 +52,8 @@ def _embed(text: str) -> Vector:
     vector = [0.0] * DIMENSIONS
     for word, count in Counter(_WORD.findall(plain)).items():
         often = 1 + math.log(count)
-        for place, weight in _features(word):
-            vector[place] += weight * often
+        for index, weight in _features(word):
+            vector[index] += weight * often
     if not any(vector):
         vector[_hashed(plain)[0]] = 1.0
     return unit_vector(vector)
@@ -61,14 +61,14 @@ def _embed(text: str) -> Vector:
 
 @lru_cache(maxsize=20_000)
 def _features(word: str) -> tuple[Feature, ...]:
-    """Where a word shows in the vector, and how much."""
+    """Which elements of the vector a word changes, and by how much."""
     if word in STOP_WORDS:
-        place, sign = _hashed(word)
-        return ((place, sign * STOP_WORD_WEIGHT),)
+        index, sign = _hashed(word)
+        return ((index, sign * STOP_WORD_WEIGHT),)
     stem = _SUFFIX.sub("", word)
     whole, sign = _hashed(stem)
     pieces = (_hashed(f"piece {piece}") for piece in _pieces(stem))
-    return ((whole, sign), *((place, sign * PIECE_WEIGHT) for place, sign in pieces))
+    return ((whole, sign), *((index, sign * PIECE_WEIGHT) for index, sign in pieces))
 
 
 def _pieces(word: str) -> Iterator[str]:
@@ -79,6 +79,6 @@ def _pieces(word: str) -> Iterator[str]:
 
 
 def _hashed(text: str) -> Feature:
-    """A place and a sign, from bits that are far apart in the hash."""
+    """An index and a sign, from bits that are far apart in the hash."""
     mixed = (crc32(text.encode("utf-8", "replace")) * 0x9E3779B1) & 0xFFFFFFFF
     return mixed >> 24, 1.0 if mixed & 0x10000 else -1.0

@@ -17,8 +17,8 @@ from annals.providers.retries import Backoff
 from annals.providers.sse import event_data
 from annals.secret import ApiKey, SecretUnreadable
 
-BUSY = frozenset({429, 502, 503, 504})
-"""Statuses that say that no reply was begun, so that asking again costs nothing."""
+NOT_STARTED = frozenset({429, 502, 503, 504})
+"""Statuses that say that no reply was begun, so that another try costs nothing."""
 
 
 class OpenAIChat:
@@ -30,7 +30,7 @@ class OpenAIChat:
     model : the model's name
     connect_s : seconds to wait for a connection
     silence_s : seconds to wait for the next bytes
-    settings : how the names of its settings begin, for what a failure says
+    settings : the prefix of its settings' names, for the details of failures
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class OpenAIChat:
     ) -> Pieces:
         """Stream the reply; see ChatModel.stream."""
         request = _request(messages, instructions, model or self._model)
-        reply = _Reply()
+        reply = _ReplyReader()
         async with self._answer(request) as response:
             async for data in event_data(response.aiter_bytes()):
                 if data == "[DONE]":
@@ -73,10 +73,10 @@ class OpenAIChat:
 
     @asynccontextmanager
     async def _answer(self, request: dict[str, Any]) -> AsyncIterator[httpx.Response]:
-        """The begun answer. A connection of its own, so that no event loop holds on to another one's."""
+        """The response, once it began. It has a connection of its own: those of another event loop cannot be used."""
         try:
             async with httpx.AsyncClient(timeout=self._timeout, verify=self._tls) as http:
-                response = await self._ask(http, request)
+                response = await self._post(http, request)
                 try:
                     yield response
                 finally:
@@ -84,19 +84,19 @@ class OpenAIChat:
         except SecretUnreadable as failure:
             raise ChatUnavailable(str(failure)) from failure
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
-            said = f"The chat model does not answer ({type(failure).__name__}); see {self._settings}_URL."
-            raise ChatUnavailable(said) from failure
+            detail = f"The chat model does not answer ({type(failure).__name__}); see {self._settings}_URL."
+            raise ChatUnavailable(detail) from failure
         except UnicodeDecodeError as failure:
             raise ChatUnavailable("The chat model sent something that is not UTF-8.") from failure
 
-    async def _ask(self, http: httpx.AsyncClient, request: dict[str, Any]) -> httpx.Response:
-        """Ask until the answer is 200. Raises ChatUnavailable for a refusal, a busy one's only at the end."""
+    async def _post(self, http: httpx.AsyncClient, request: dict[str, Any]) -> httpx.Response:
+        """Post until the answer is 200. Raises ChatUnavailable for a refusal, after the last try if it may pass."""
         attempt = 0
         headers = await asyncio.to_thread(self._key.headers)
         while True:
             try:
-                asked = http.build_request("POST", self._url, json=request, headers=headers)
-                response = await http.send(asked, stream=True)
+                outgoing = http.build_request("POST", self._url, json=request, headers=headers)
+                response = await http.send(outgoing, stream=True)
             except httpx.ConnectError:
                 if self._backoff.is_last(attempt):
                     raise
@@ -108,10 +108,10 @@ class OpenAIChat:
                 if response.status_code == 401 and (other := await self._other_key(headers)):
                     headers = other
                     continue
-                if response.status_code not in BUSY or self._backoff.is_last(attempt):
+                if response.status_code not in NOT_STARTED or self._backoff.is_last(attempt):
                     key_setting = f"{self._settings}_API_KEY"
-                    said = refusal_detail("The chat model", response.status_code, response.content, key_setting)
-                    raise ChatUnavailable(said)
+                    detail = refusal_detail("The chat model", response.status_code, response.content, key_setting)
+                    raise ChatUnavailable(detail)
                 await asyncio.sleep(self._backoff.pause_s(attempt, response.headers.get("Retry-After")))
             attempt += 1
 
@@ -119,8 +119,8 @@ class OpenAIChat:
         return await asyncio.to_thread(self._key.headers_instead_of, refused)
 
 
-class _Reply:
-    """What the chunks have said of the reply's end, and the half of a surrogate pair that waits for its other half."""
+class _ReplyReader:
+    """Reads chunks: keeps how the reply ended, and the half of a surrogate pair that waits for its other half."""
 
     def __init__(self) -> None:
         self._half = ""
@@ -128,10 +128,10 @@ class _Reply:
         self._usage: Usage | None = None
 
     def take(self, chunk: Mapping[str, Any]) -> str:
-        """Note a chunk; the text that it carries, empty for a sign of life. Raises ChatUnavailable."""
+        """The text of a chunk, empty for a sign of life. Raises ChatUnavailable."""
         if chunk.get("error"):
-            said = error_text(json.dumps(chunk).encode())
-            raise ChatUnavailable("The chat model broke off" + (f": {said}" if said else "."))
+            message = error_text(json.dumps(chunk).encode())
+            raise ChatUnavailable("The chat model broke off" + (f": {message}" if message else "."))
         try:
             if usage := chunk.get("usage"):
                 self._usage = Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
@@ -139,19 +139,19 @@ class _Reply:
                 return ""
             choice = chunk["choices"][0]
             self._reason = choice.get("finish_reason") or self._reason
-            return self._joined((choice.get("delta") or {}).get("content") or "")
+            return self._whole_characters((choice.get("delta") or {}).get("content") or "")
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as failure:
             raise ChatUnavailable("The chat model sent a chunk of an unknown shape.") from failure
 
-    def _joined(self, text: str) -> str:
-        """The text with what was held back before it; an emoji escaped as two halves may come in two chunks."""
+    def _whole_characters(self, text: str) -> str:
+        """The text up to its last whole character; an emoji escaped as two halves may come in two chunks."""
         text = self._half + text
         self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         whole = text[: len(text) - len(self._half)]
         return whole if whole.isascii() else whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def end(self) -> None:
-        """Note the end; a server that gave no reason for it meant nothing special."""
+        """Note the end; a server that gave no reason for it had no special one."""
         self._reason = self._reason or "stop"
 
     def finished(self) -> Finished:
@@ -173,5 +173,10 @@ def _chunk(data: str) -> Mapping[str, Any]:
 
 def _request(messages: Sequence[ChatMessage], instructions: str | None, model: str) -> dict[str, Any]:
     system = [{"role": "system", "content": instructions}] if instructions else []
-    said = [{"role": message.role, "content": message.content} for message in messages]
-    return {"model": model, "messages": system + said, "stream": True, "stream_options": {"include_usage": True}}
+    conversation = [{"role": message.role, "content": message.content} for message in messages]
+    return {
+        "model": model,
+        "messages": system + conversation,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }

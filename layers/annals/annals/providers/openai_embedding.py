@@ -22,8 +22,8 @@ TOO_MUCH = (400, 413, 422)
 class OpenAIEmbedder:
     """An embedder behind HTTP.
 
-    A refused batch (400, 413, 422) is asked for in halves, and a refused single text is cut in half, so that one text
-    too long for the model neither fails nor takes the others with it.
+    A refused batch (400, 413, 422) is sent again in halves, and a refused single text is cut in half, so that a text
+    too long for the model neither fails nor lets the others fail.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class OpenAIEmbedder:
 
     @property
     def dimensions(self) -> int:
-        """The length of every vector; asks the model for one if none has been seen. Raises EmbeddingUnavailable."""
+        """The length of every vector; embeds a word to learn it. Raises EmbeddingUnavailable."""
         if not self._dimensions:
             self.embed(["dimensions"])
         return self._dimensions
@@ -76,19 +76,19 @@ class OpenAIEmbedder:
         return [vector for batch in batches for vector in self._embed_batch(batch)]
 
     def _embed_batch(self, texts: list[str]) -> list[Vector]:
-        response = self._ask(texts)
+        response = self._post(texts)
         if response.status_code in TOO_MUCH and len(texts) > 1:
             middle = len(texts) // 2
             return self._embed_batch(texts[:middle]) + self._embed_batch(texts[middle:])
         if response.status_code in TOO_MUCH and len(texts[0]) > SHORTEST_CUT:
             return self._embed_batch([texts[0][: len(texts[0]) // 2]])
         if response.status_code != 200:
-            said = refusal_detail("The embedding model", response.status_code, response.content, "EMBEDDINGS_API_KEY")
-            raise EmbeddingUnavailable(said)
+            detail = refusal_detail("The embedding model", response.status_code, response.content, "EMBEDDINGS_API_KEY")
+            raise EmbeddingUnavailable(detail)
         return self._vectors(response, len(texts))
 
-    def _ask(self, texts: list[str]) -> httpx.Response:
-        """Post until the answer is more than a passing refusal, or patience ends."""
+    def _post(self, texts: list[str]) -> httpx.Response:
+        """Post until the answer is no refusal that may pass, or the tries are used up."""
         attempt = 0
         headers = self._headers()
         while True:

@@ -1,4 +1,4 @@
-"""What the OpenAI-compatible adapters share: addresses, and what a refusal says."""
+"""What the OpenAI-compatible adapters share: URLs, and the text of refusals."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def endpoint(url: str, path: str) -> str:
     return f"{url.rstrip('/')}/{path}"
 
 
-def refusal_detail(what: str, status: int, body: bytes, key_setting: str) -> str:
+def refusal_detail(model: str, status: int, body: bytes, key_setting: str) -> str:
     """A sentence for a refused request. What the server says of a key is left out, because it may quote the key."""
     if status in (401, 403):
-        return f"{what} refuses the API key (HTTP {status}); see {key_setting}."
-    said = error_text(body)
-    return f"{what} answered HTTP {status}" + (f": {said}" if said else ".")
+        return f"{model} refuses the API key (HTTP {status}); see {key_setting}."
+    message = error_text(body)
+    return f"{model} answered HTTP {status}" + (f": {message}" if message else ".")
 
 
 def error_text(body: bytes) -> str:
@@ -27,5 +27,5 @@ def error_text(body: bytes) -> str:
     except ValueError:
         return ""
     error = answer.get("error", answer) if isinstance(answer, dict) else answer
-    said = error.get("message", "") if isinstance(error, dict) else error
-    return said[:ERROR_CHARACTERS] if isinstance(said, str) else ""
+    message = error.get("message", "") if isinstance(error, dict) else error
+    return message[:ERROR_CHARACTERS] if isinstance(message, str) else ""

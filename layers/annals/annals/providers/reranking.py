@@ -1,4 +1,4 @@
-"""The reranking port: a question and texts in, how well each text answers out."""
+"""The protocol of reranking models: a query and texts in, a score for each text out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 LONGEST_TEXT = 2_000
-"""So many characters of a text are read."""
+"""How many characters of a text are read."""
 
 
 class Reranker(Protocol):
-    """A model that reads a question and a text together, which says more than comparing their vectors."""
+    """A model that reads a query and a text together, which tells more than comparing their vectors."""
 
     @property
     def model(self) -> str:
@@ -18,11 +18,11 @@ class Reranker(Protocol):
         ...
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
-        """How well each text answers a question.
+        """How well each text answers a query.
 
         Parameters
         ----------
-        query : a question that says something
+        query : a text that is not blank
         texts : at least one, none of them blank; the beginning of a long one is read
 
         Returns

@@ -1,4 +1,4 @@
-"""Asking a model again: which answers are worth it, and how long to wait."""
+"""Retries of a model's HTTP requests: which statuses are worth one, and how long to wait before it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that say: not now."""
+"""Statuses of failures that may pass."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Asking a chat model for an answer in a form: the whole reply is collected, checked, and asked for once more."""
+"""Structured replies of a chat model: the whole reply is collected, validated, and requested once more if invalid."""
 
 from __future__ import annotations
 
@@ -17,41 +17,52 @@ from annals.providers.chat import ChatMessage, ChatModel, paced
 T = TypeVar("T", bound=BaseModel)
 
 TRIES = 2
-"""How often a model is asked for an answer in the right form."""
+"""How often a model is asked for a valid reply."""
 
 
 @dataclass(frozen=True)
 class StructuredChat:
-    """Asks a chat model; ``stall_s`` is the longest silence of it."""
+    """A chat model whose replies are JSON; ``stall_s`` is its longest silence, in seconds."""
 
     chat: ChatModel
     stall_s: float
 
-    def ask(self, question: str, instructions: str, form: type[T], *, within_s: float, model: str | None = None) -> T:
-        """The model's answer to a question, in a form that the instructions describe as JSON.
+    def ask(
+        self, prompt: str, instructions: str, reply_type: type[T], *, within_s: float, model: str | None = None
+    ) -> T:
+        """The model's reply to a prompt, validated.
+
+        Parameters
+        ----------
+        instructions : what the model is to do, and the JSON that it is to reply with
+        reply_type : the pydantic model of that JSON
+        within_s : seconds for all tries together
+        model : another model of the same provider
 
         Raises
         ------
-        ChatUnavailable : the model did not answer within so many seconds, or twice not in that form
+        ChatUnavailable : the model did not reply in time, or twice not with such JSON
         """
-        asked = [ChatMessage("user", question)]
+        messages = [ChatMessage("user", prompt)]
         deadline = time.monotonic() + within_s
         for _ in range(TRIES):
-            text = asyncio.run(self._answer(asked, instructions, model, deadline - time.monotonic()))
-            if answer := _parsed(text, form):
-                return answer
+            text = asyncio.run(self._collect(messages, instructions, model, deadline - time.monotonic()))
+            if reply := _parse(text, reply_type):
+                return reply
         raise ChatUnavailable("The chat model gave no answer in the form that it was asked for.")
 
-    async def _answer(self, asked: Sequence[ChatMessage], instructions: str, model: str | None, total_s: float) -> str:
-        pieces = self.chat.stream(asked, instructions=instructions, model=model)
-        async with aclosing(paced(pieces, stall_s=self.stall_s, total_s=total_s)) as answer:
-            return "".join([piece async for piece in answer if isinstance(piece, str)])
+    async def _collect(
+        self, messages: Sequence[ChatMessage], instructions: str, model: str | None, total_s: float
+    ) -> str:
+        pieces = self.chat.stream(messages, instructions=instructions, model=model)
+        async with aclosing(paced(pieces, stall_s=self.stall_s, total_s=total_s)) as reply:
+            return "".join([piece async for piece in reply if isinstance(piece, str)])
 
 
-def _parsed(text: str, form: type[T]) -> T | None:
-    """What a model's answer says, around which some models write a fence; None where it is not in the form."""
+def _parse(text: str, reply_type: type[T]) -> T | None:
+    """The JSON object of a reply, which some models put into a fence; None where it is invalid."""
     begin, end = text.find("{"), text.rfind("}")
     try:
-        return form.model_validate_json(text[begin : end + 1]) if begin >= 0 else None
+        return reply_type.model_validate_json(text[begin : end + 1]) if begin >= 0 else None
     except ValidationError:
         return None
