@@ -28,7 +28,8 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from annals.database import dynamodb, retries
+from annals import retries
+from annals.database import dynamodb
 from annals.ledger.append import append
 from annals.ledger.messages import new_message
 from annals.ledger.tail import read_tail

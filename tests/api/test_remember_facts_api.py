@@ -171,7 +171,7 @@ def test_a_chat_model_extracts_what_a_turn_states(api: Api, write: Write) -> Non
     (fact,) = answer["facts"]
     assert {name: fact[name] for name in LIVES} == LIVES
     assert answer["factsExtracted"] is True
-    assert "ada: I live in Paris now, and I like tea.\nagent: Noted." in writer.asked[0]
+    assert "ada: I live in Paris now, and I like tea.\nagent: Noted." in writer.prompts[0]
 
 
 def test_extracted_facts_stand_behind_those_that_were_brought(api: Api, write: Write) -> None:
@@ -189,7 +189,7 @@ def test_an_answer_in_another_form_is_asked_for_once_more(api: Api, write: Write
     writer = write(bad, facts_reply(LIVES))
 
     assert len(remembered(api, EXTRACTED)["facts"]) == 1
-    assert len(writer.asked) == 2
+    assert len(writer.prompts) == 2
 
 
 @pytest.mark.parametrize("replies", [[facts_reply(LIVES, {"fact": "half"})] * 2, [None]])
@@ -211,7 +211,7 @@ def test_a_retry_extracts_what_could_not_be_extracted_and_never_twice(api: Api, 
     third = remembered(api, EXTRACTED, idempotency_key="once")
 
     assert third == second
-    assert (len(second["facts"]), len(writer.asked), len(stored_facts(tenant))) == (1, 2, 1)
+    assert (len(second["facts"]), len(writer.prompts), len(stored_facts(tenant))) == (1, 2, 1)
 
 
 def test_that_a_turn_states_no_fact_is_an_answer_to_keep(api: Api, write: Write) -> None:
@@ -220,7 +220,7 @@ def test_that_a_turn_states_no_fact_is_an_answer_to_keep(api: Api, write: Write)
 
     assert (first["facts"], first["factsExtracted"]) == ([], True)
     assert remembered(api, EXTRACTED, idempotency_key="once") == first
-    assert len(writer.asked) == 1
+    assert len(writer.prompts) == 1
 
 
 def test_without_a_chat_model_nothing_is_extracted_and_the_answer_says_so(api: Api, setting: Setting) -> None:
@@ -278,7 +278,7 @@ def test_the_facts_that_a_stored_turn_states_are_extracted_once(api: Api, write:
 
     assert of_turn(api, extractFacts=True) == first
     assert (first["factsExtracted"], first["facts"][0]["fact"]) == (True, LIVES["fact"])
-    [question] = writer.asked
+    [question] = writer.prompts
     assert question.splitlines()[1:] == [f"ada: {TURN['userMessage']}", f"helper: {TURN['agentResponse']}"]
 
 

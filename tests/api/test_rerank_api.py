@@ -62,7 +62,7 @@ def test_nobody_reranks_unless_it_is_set(told: Api) -> None:
 def test_the_model_decides_and_the_explanation_shows_by_how_much(told: Api, rerank: Rerank, place: int) -> None:
     model = rerank({})
     told.post("/v1/memory/search", ASKED)
-    ((query, texts),) = model.asked
+    ((query, texts),) = model.requests
     rerank({texts[place]: 1.0})
 
     hits = told.post("/v1/memory/search", ASKED).json["items"]

@@ -78,9 +78,9 @@ def test_the_next_summary_is_made_of_the_one_before_and_only_the_messages_behind
     made = api.post(f"{chat}/summarize", {"model": "larger"}).json
 
     assert (made["fromSeq"], made["toSeq"], made["model"]) == (1, 2, "larger")
-    assert "Ada plans a journey." in writer.asked[1]
-    assert "It is Porto." in writer.asked[1]
-    assert "A secret plan." not in writer.asked[1]
+    assert "Ada plans a journey." in writer.prompts[1]
+    assert "It is Porto." in writer.prompts[1]
+    assert "A secret plan." not in writer.prompts[1]
 
 
 def test_where_nothing_new_was_said_the_summary_stays_and_no_model_is_asked(api: Api, chat: str, write: Write) -> None:
@@ -89,7 +89,7 @@ def test_where_nothing_new_was_said_the_summary_stays_and_no_model_is_asked(api:
     made = api.post(f"{chat}/summarize", {}).json
 
     assert api.post(f"{chat}/summarize", {}).json == made
-    assert len(writer.asked) == 1
+    assert len(writer.prompts) == 1
 
 
 def test_a_conversation_in_which_nothing_was_said_has_no_summary(api: Api, chat: str, write: Write) -> None:
@@ -187,7 +187,7 @@ def test_a_redaction_drops_the_summary_and_the_next_one_is_made_without_the_word
 
     assert api.get(f"{chat}?include=summary").json["summary"] is None
     assert api.post(f"{chat}/summarize", {}).json["summary"] == "Anew."
-    assert "xylophone" not in writer.asked[1]
+    assert "xylophone" not in writer.prompts[1]
 
 
 def test_what_is_redacted_while_a_model_writes_is_in_no_summary(
@@ -243,8 +243,8 @@ def test_a_long_conversation_is_read_in_batches_each_only_once(api: Api, chat: s
     made = api.post(f"{chat}/summarize", {}).json
 
     assert (made["summary"], made["fromSeq"], made["toSeq"]) == ("All of it.", 1, 2)
-    assert "First half." in writer.asked[1]
-    assert "alpha" not in writer.asked[1]
+    assert "First half." in writer.prompts[1]
+    assert "alpha" not in writer.prompts[1]
 
 
 def test_without_a_model_a_summary_is_a_choice_of_what_was_said(api: Api, chat: str, setting: Setting) -> None:
@@ -275,7 +275,7 @@ def test_a_conversation_is_summarised_by_itself_every_so_many_messages(
         say(api, f"Message {number}.")
         assert function("project").handler(stream_event(api, number), None) == {"batchItemFailures": []}
 
-    assert len(writer.asked) == 2
+    assert len(writer.prompts) == 2
     assert api.get(f"{chat}?include=summary").json["summary"]["toSeq"] == 4
 
 

@@ -22,7 +22,7 @@ def asked(index: SearchIndex, *documents: Document, form: EmbeddingProfile | Non
     """What the model is asked for when these documents are indexed."""
     embedder = FakeEmbedder()
     assert index_documents(index, embedder, documents, profile=form) == []
-    return embedder.asked
+    return embedder.embedded
 
 
 def test_what_is_indexed_already_is_not_embedded_again(index: SearchIndex) -> None:
@@ -54,7 +54,7 @@ def test_the_vectors_of_another_index_of_the_model_are_used(index: SearchIndex, 
     embedder = FakeEmbedder()
     assert index_documents(index, embedder, [document], reuse_from=[other]) == []
     index.refresh()
-    assert embedder.asked == []
+    assert embedder.embedded == []
     assert [hit.document.memory_id for hit in found(index, "puppy")] == ["c:2"]
 
 

@@ -492,9 +492,9 @@ def test_a_replay_embeds_nothing_again(index: SearchIndex) -> None:
     embedder = FakeEmbedder()
     documents = [memory(f"c:{number}", f"dog {number}") for number in range(1, 4)]
     _fill(index, *documents, embedder=embedder)
-    assert len(embedder.asked) == 3
+    assert len(embedder.embedded) == 3
     _fill(index, *documents, replace(documents[0], memory_id="c:4", content="new"), embedder=embedder)
-    assert embedder.asked[3:] == ["new", "dog 1"]
+    assert embedder.embedded[3:] == ["new", "dog 1"]
 
 
 def test_a_window_that_has_lost_a_word_is_not_found_by_it(index: SearchIndex) -> None:
@@ -508,14 +508,14 @@ def test_windows_can_be_left_without_vectors(index: SearchIndex) -> None:
     puppy = memory("a", "puppy", window="x\npuppy", speaker="Ann")
     assert index_documents(index, embedder, [puppy], profile=EmbeddingProfile("fake", windows=False)) == []
     index.refresh()
-    assert embedder.asked == ["Ann: puppy"]
+    assert embedder.embedded == ["Ann: puppy"]
     assert _ids(_hits(index, "dog")) == ["a"]
 
 
 def test_text_without_words_is_stored_without_a_vector(index: SearchIndex) -> None:
     embedder = FakeEmbedder()
     _fill(index, memory("a", "🙂"), memory("b", ""), embedder=embedder)
-    assert embedder.asked == []
+    assert embedder.embedded == []
     assert index.count(ALL) == 2
 
 

@@ -58,9 +58,9 @@ ENDING = [
 ]
 
 
-def reranking(asked: dict[str, Any]) -> str:
+def reranking(body: dict[str, Any]) -> str:
     """The model of a request to rerank."""
-    configuration = asked["rerankingConfiguration"]["bedrockRerankingConfiguration"]
+    configuration = body["rerankingConfiguration"]["bedrockRerankingConfiguration"]
     return configuration["modelConfiguration"]["modelArn"].rpartition("/")[2]
 
 
@@ -68,37 +68,35 @@ class BedrockHandler(Handler):
     """Answers ``POST /model/<id>/invoke``, ``/model/<id>/converse-stream`` and ``/rerank``."""
 
     def do_POST(self) -> None:  # noqa: N802 - http.server's name
-        asked = self.read_json()
-        _, _, model, operation = (
-            self.path.split("/") if self.path != "/rerank" else ("", "", reranking(asked), "rerank")
-        )
-        self.server.requests.append({**asked, "modelId": unquote(model)})
+        body = self.read_json()
+        _, _, model, operation = self.path.split("/") if self.path != "/rerank" else ("", "", reranking(body), "rerank")
+        self.server.requests.append({**body, "modelId": unquote(model)})
         if "throttled" in model and len(self.server.requests) < 2:
             self.refuse(429, "ThrottlingException", "Too many requests")
         elif "denied" in model:
             self.refuse(403, "AccessDeniedException", "arn:aws:iam::1:user/x is not authorized")
-        elif "long" in model and len(asked["inputText"]) > 8_000:
+        elif "long" in model and len(body["inputText"]) > 8_000:
             self.refuse(400, "ValidationException", "Too many input tokens. Max input tokens: 8192")
         elif operation == "invoke":
-            self.invoke(model, asked)
+            self.invoke(model, body)
         elif operation == "rerank":
-            self.rerank(asked)
+            self.rerank(body)
         else:
             self.converse(model)
 
     def refuse(self, status: int, code: str, message: str) -> None:
         self.answer(status, json.dumps({"message": message}).encode(), {"x-amzn-ErrorType": code})
 
-    def invoke(self, model: str, asked: dict[str, Any]) -> None:
-        vector = [0.0] * (asked["dimensions"] - ("short" in model))
-        vector[len(asked["inputText"]) % 100] = 0.5
+    def invoke(self, model: str, body: dict[str, Any]) -> None:
+        vector = [0.0] * (body["dimensions"] - ("short" in model))
+        vector[len(body["inputText"]) % 100] = 0.5
         self.answer(200, json.dumps({"embedding": vector, "inputTextTokenCount": 3}).encode())
 
-    def rerank(self, asked: dict[str, Any]) -> None:
-        texts = [source["inlineDocumentSource"]["textDocument"]["text"] for source in asked["sources"]]
+    def rerank(self, body: dict[str, Any]) -> None:
+        texts = [source["inlineDocumentSource"]["textDocument"]["text"] for source in body["sources"]]
         scores = [float(text.split()[0]) for text in texts]
-        best_first = sorted(range(len(scores)), key=lambda place: -scores[place])
-        results = [{"index": place, "relevanceScore": scores[place]} for place in best_first]
+        best_first = sorted(range(len(scores)), key=lambda index: -scores[index])
+        results = [{"index": index, "relevanceScore": scores[index]} for index in best_first]
         self.answer(200, json.dumps({"results": results}).encode())
 
     def converse(self, model: str) -> None:
@@ -120,7 +118,7 @@ class BedrockHandler(Handler):
 
 
 class BedrockServer(Server):
-    """The server; ``requests`` holds what it was asked, with the model's id."""
+    """The server; ``requests`` holds what it received, with the model's id."""
 
     def __init__(self) -> None:
         super().__init__(BedrockHandler)

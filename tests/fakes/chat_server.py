@@ -88,10 +88,10 @@ class ChatHandler(Handler):
     """Answers ``POST /v1/chat/completions``."""
 
     def do_POST(self) -> None:  # noqa: N802 - http.server's name
-        asked = self.read_json()
-        self.server.requests.append(asked)
+        body = self.read_json()
+        self.server.requests.append(body)
         self.server.headers.append(dict(self.headers))
-        model = asked["model"]
+        model = body["model"]
         if model == "busy" and len(self.server.requests) < 2:
             self.answer(503, b"", {"Retry-After": "0"})
         elif model.startswith("key-") and self.headers["Authorization"] != f"Bearer {model[4:]}":
@@ -100,15 +100,15 @@ class ChatHandler(Handler):
             self.answer(int(model[7:]), json.dumps({"error": {"message": "as you wish", "code": model}}).encode())
         else:
             self.begin_chunks("text/event-stream")
-            self.stream(model, asked)
+            self.stream(model, body)
 
-    def stream(self, model: str, asked: dict[str, Any]) -> None:
+    def stream(self, model: str, body: dict[str, Any]) -> None:
         two = [delta(word) for word in words(REPLY)[:2]]
         scripts = {
             "slow": whole(REPLY),
             "bytes": [bytes([byte]) for part in whole(EMOJI) for byte in part],
             "halves": [*halves(EMOJI), *ending("stop", 1, 1)],
-            "echo": whole(json.dumps(asked["messages"], ensure_ascii=False)),
+            "echo": whole(json.dumps(body["messages"], ensure_ascii=False)),
             "scores": whole(json.dumps({"scores": {"1": 1, "2": 10}})),
             "empty": ending("stop", 11, 0),
             "blank": [delta("  "), delta("\n"), *ending("stop", 11, 2)],
@@ -125,8 +125,8 @@ class ChatHandler(Handler):
         }
         first = model == "broken-once" and sum(past["model"] == model for past in self.server.requests) == 1
         held = {"mute": 1, "hold": 4}.get(model)
-        for place, part in enumerate(two if first else scripts.get(model, whole(REPLY))):
-            if place == held:
+        for index, part in enumerate(two if first else scripts.get(model, whole(REPLY))):
+            if index == held:
                 self.server.may_go_on.wait(STALL_S)
             self.chunk(part)
             time.sleep(0.05 if model == "slow" else 0)
@@ -136,7 +136,7 @@ class ChatHandler(Handler):
 
 
 class ChatServer(Server):
-    """The server; ``requests`` and ``headers`` hold what it was asked."""
+    """The server; ``requests`` and ``headers`` hold what it received."""
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(ChatHandler, port)

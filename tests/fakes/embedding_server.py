@@ -15,17 +15,17 @@ from tests.fakes.servers import Handler, Server
 
 def vector(text: str) -> list[float]:
     """The vector of a text."""
-    return [float(place == min(len(text), 15)) for place in range(16)]
+    return [float(index == min(len(text), 15)) for index in range(16)]
 
 
 class EmbeddingHandler(Handler):
     """Answers ``POST …/embeddings``."""
 
     def do_POST(self) -> None:  # noqa: N802 - http.server's name
-        asked = self.read_json()
-        self.server.requests.append(asked)
+        body = self.read_json()
+        self.server.requests.append(body)
         self.server.headers.append(dict(self.headers))
-        model, texts = asked["model"], asked["input"]
+        model, texts = body["model"], body["input"]
         if model == "busy" and len(self.server.requests) < 3:
             self.answer(429, b"", {"Retry-After": "0"})
         elif model == "limited" and any(len(text) > 2_000 for text in texts):
@@ -43,7 +43,7 @@ class EmbeddingHandler(Handler):
             self.answer(200, json.dumps({"data": self.rows(model, texts), "usage": usage}).encode())
 
     def rows(self, model: str, texts: list[str]) -> list[dict]:
-        rows = [{"object": "embedding", "index": place, "embedding": vector(text)} for place, text in enumerate(texts)]
+        rows = [{"object": "embedding", "index": index, "embedding": vector(text)} for index, text in enumerate(texts)]
         if model == "shuffled":
             rows.reverse()
         elif model == "few":
@@ -56,7 +56,7 @@ class EmbeddingHandler(Handler):
 
 
 class EmbeddingServer(Server):
-    """The server; ``requests`` and ``headers`` hold what it was asked."""
+    """The server; ``requests`` and ``headers`` hold what it received."""
 
     def __init__(self) -> None:
         super().__init__(EmbeddingHandler)

@@ -11,9 +11,9 @@ class QuotingHandler(Handler):
     """Answers ``POST`` with 400."""
 
     def do_POST(self) -> None:  # noqa: N802 - http.server's name
-        asked = self.read_json()
-        self.server.requests.append(asked)
-        self.answer(400, json.dumps({"error": {"message": f"cannot read {json.dumps(asked)[-200:]}"}}).encode())
+        body = self.read_json()
+        self.server.requests.append(body)
+        self.answer(400, json.dumps({"error": {"message": f"cannot read {json.dumps(body)[-200:]}"}}).encode())
 
 
 class QuotingServer(Server):

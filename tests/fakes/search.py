@@ -32,14 +32,14 @@ class FakeEmbedder:
         self.semantic = semantic
         self.model = model
         self.down = False
-        self.asked: list[str] = []
+        self.embedded: list[str] = []
         self._refuses = refuses
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         """Embed texts; with ``refuses``, no batch that has this word in it; none at all while it is ``down``."""
         if self.down or (self._refuses and any(self._refuses in text for text in texts)):
             raise EmbeddingUnavailable("The model does not answer.")
-        self.asked += texts
+        self.embedded += texts
         return [self._vector(text) for text in texts]
 
     def _vector(self, text: str) -> Vector:
@@ -55,19 +55,19 @@ class FakeReranker:
     model = "fake"
 
     def __init__(self, scores: Mapping[str, float] | None) -> None:
-        self.asked: list[tuple[str, list[str]]] = []
+        self.requests: list[tuple[str, list[str]]] = []
         self._scores = scores
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """The scores that are known."""
-        self.asked.append((query, list(texts)))
+        self.requests.append((query, list(texts)))
         if self._scores is None:
             raise RerankUnavailable("The model does not answer.")
         return [self._scores.get(text, 0.0) for text in texts]
 
 
 def _direction(word: str) -> int:
-    known = next((place for place, meaning in enumerate(MEANINGS) if word in meaning), None)
+    known = next((index for index, meaning in enumerate(MEANINGS) if word in meaning), None)
     return len(MEANINGS) + sum(map(ord, word)) % OTHER if known is None else known
 
 

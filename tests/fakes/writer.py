@@ -1,4 +1,4 @@
-"""A chat model that gives the replies that it was told to, one after the other, and notes what it was asked."""
+"""A chat model that gives prepared replies, one after the other, and keeps its prompts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from annals.providers.chat import ChatMessage, Finished, Pieces
 
 
 def summary_of(text: str, *topics: str) -> str:
-    """The reply of a model that does what it was asked for."""
+    """The reply of a model that does as its instructions say."""
     return json.dumps({"summary": text, "topics": topics})
 
 
@@ -21,13 +21,13 @@ class Writer:
 
     def __init__(self, *replies: str | None) -> None:
         self.replies = list(replies)
-        self.asked: list[str] = []
+        self.prompts: list[str] = []
 
     async def stream(
         self, messages: Sequence[ChatMessage], *, instructions: str | None = None, model: str | None = None
     ) -> Pieces:
         """Stream the next reply; see ChatModel.stream."""
-        self.asked.append(messages[-1].content)
+        self.prompts.append(messages[-1].content)
         reply = self.replies.pop(0)
         if reply is None:
             raise ChatUnavailable("The model does not answer.")

@@ -101,7 +101,7 @@ def test_a_throttled_chat_is_repeated(server: BedrockServer):
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "detail"),
     [
         ("break", "failed"),
         ("cut", "broke off before the reply's end"),
@@ -110,24 +110,24 @@ def test_a_throttled_chat_is_repeated(server: BedrockServer):
     ],
 )
 def test_a_stream_that_breaks_is_unavailable_and_what_came_before_has_come(
-    server: BedrockServer, model: str, said: str
+    server: BedrockServer, model: str, detail: str
 ):
     pieces, end, failure = talk(model)
     assert "".join(pieces) == "".join(WORDS[:2])
     assert end is None
-    assert said in failure
+    assert detail in failure
 
 
 def test_a_refused_chat_is_unavailable(server: BedrockServer):
     assert "AccessDeniedException" in talk("denied")[2]
 
 
-@pytest.mark.parametrize(("stall_s", "said"), [(0.3, "silent for 0.3 s"), (10, "ReadTimeoutError")])
-def test_a_stream_that_stalls_is_unavailable(server: BedrockServer, stall_s: float, said: str):
+@pytest.mark.parametrize(("stall_s", "detail"), [(0.3, "silent for 0.3 s"), (10, "ReadTimeoutError")])
+def test_a_stream_that_stalls_is_unavailable(server: BedrockServer, stall_s: float, detail: str):
     started = time.monotonic()
     pieces, _, failure = talk("stall", stall_s=stall_s)
     assert "".join(pieces) == "".join(WORDS[:2])
-    assert said in failure
+    assert detail in failure
     assert time.monotonic() - started < 6
 
 

@@ -24,7 +24,7 @@ from annals.providers.chat import ChatMessage, Finished, Usage, paced
 from annals.providers.openai_chat import OpenAIChat
 from annals.providers.openai_embedding import OpenAIEmbedder
 from annals.providers.reranking import Reranker
-from annals.providers.retries import Backoff
+from annals.retries import Backoff
 from annals.secret import ApiKey
 from annals.settings import Settings
 from tests.fakes.chat_server import EMOJI, REPLY, ChatServer, words
@@ -226,7 +226,7 @@ def test_a_filtered_reply_says_so(chat: ChatServer):
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "detail"),
     [
         ("break", "does not answer (RemoteProtocolError)"),
         ("cut", "broke off before the reply's end"),
@@ -237,11 +237,11 @@ def test_a_filtered_reply_says_so(chat: ChatServer):
         ("latin-1", "not UTF-8"),
     ],
 )
-def test_a_stream_that_breaks_is_unavailable_and_what_came_before_has_come(chat: ChatServer, model: str, said: str):
+def test_a_stream_that_breaks_is_unavailable_and_what_came_before_has_come(chat: ChatServer, model: str, detail: str):
     pieces, end, failure = talk(chat.url, model)
     assert "".join(pieces) == "Memory is"
     assert end is None
-    assert said in failure
+    assert detail in failure
 
 
 def test_a_stream_that_stalls_is_unavailable(chat: ChatServer):
@@ -317,10 +317,10 @@ def test_a_chat_model_reranks_with_its_own_key(chat: ChatServer):
 
 
 @pytest.mark.parametrize(
-    ("model", "said"), [("words", "form"), ("break", "not answer"), ("status-401", "RERANK_API_KEY")]
+    ("model", "detail"), [("words", "form"), ("break", "not answer"), ("status-401", "RERANK_API_KEY")]
 )
-def test_a_chat_model_that_does_not_rerank_is_unavailable(chat: ChatServer, model: str, said: str):
-    with pytest.raises(RerankUnavailable, match=said):
+def test_a_chat_model_that_does_not_rerank_is_unavailable(chat: ChatServer, model: str, detail: str):
+    with pytest.raises(RerankUnavailable, match=detail):
         reranker(chat.url, model).rerank("Who?", ["cats"])
 
 

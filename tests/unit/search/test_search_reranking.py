@@ -27,7 +27,7 @@ def test_the_model_decides_between_the_best() -> None:
     found = rerank_hits(ranking("cats", "dogs", "bees"), "What hums?", model, attainable=2.0)
     assert contents(found) == ["bees", "dogs", "cats"]
     assert [each.parts.get("rerank") for each in found] == [WEIGHT, pytest.approx(WEIGHT * 0.5 / 0.9), 0]
-    assert model.asked == [("What hums?", ["cats", "dogs", "bees"])]
+    assert model.requests == [("What hums?", ["cats", "dogs", "bees"])]
 
 
 def test_parts_add_up_to_scores_between_nothing_and_one() -> None:
@@ -58,7 +58,7 @@ def test_without_an_answer_the_ranking_stays_and_the_log_says_so(caplog: pytest.
 def test_texts_without_a_word_are_not_shown() -> None:
     model = FakeReranker({"dogs": 1.0})
     assert contents(rerank_hits(ranking("🎉", "cats", "dogs"), "?", model, attainable=2.0)) == ["dogs", "🎉", "cats"]
-    assert model.asked == [("?", ["cats", "dogs"])]
+    assert model.requests == [("?", ["cats", "dogs"])]
     assert rerank_hits(ranking("🎉"), "?", model, attainable=2.0) == ranking("🎉")
 
 
@@ -66,7 +66,7 @@ def test_a_model_is_shown_who_speaks() -> None:
     model = FakeReranker({})
     documents = {"c:1": memory("c:1", "I keep bees.", speaker="Ada")}
     rerank_hits(order_by_parts(documents, {"c:1": {}}, 1.0), "?", model, attainable=1.0)
-    assert model.asked == [("?", ["Ada: I keep bees."])]
+    assert model.requests == [("?", ["Ada: I keep bees."])]
 
 
 def test_a_failure_that_is_not_the_models_is_not_hidden() -> None:

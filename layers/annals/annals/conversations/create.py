@@ -18,7 +18,6 @@ from annals.conversations.heads import Head, initial_head, to_head_item
 from annals.conversations.participant_locks import find_locked_conversation, lock_pk, lock_put
 from annals.conversations.read import get_head
 from annals.database.dynamodb import Item
-from annals.database.retries import tries
 from annals.database.transactions import transact, try_transaction
 from annals.errors import ConversationAlreadyExists, ConversationErased, WriteConflict
 from annals.ledger.append import (
@@ -33,6 +32,7 @@ from annals.ledger.entry import ERASED, NO_HASH, OPEN, Entry, Tail
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_marker, marker_put
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.tail import read_tail, tails
+from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
 

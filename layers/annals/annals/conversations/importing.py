@@ -25,7 +25,6 @@ from annals.conversations.read import get_tail
 from annals.conversations.receipts import receipt_id, receipt_key
 from annals.database.dynamodb import Item
 from annals.database.keys import item_key
-from annals.database.retries import tries
 from annals.database.state import read_items
 from annals.errors import (
     AppendConflict,
@@ -43,6 +42,7 @@ from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
 from annals.ledger.messages import MEMORY_FIELD, numbered_messages, present_message
+from annals.retries import tries
 from annals.settings import settings
 
 MAX_BATCH_BYTES = 300 * 1024

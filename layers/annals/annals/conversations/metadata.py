@@ -13,11 +13,11 @@ from botocore.exceptions import ClientError
 from annals.conversations.heads import HEAD, Head, find_stored_head, head_key, metadata_text, project_head
 from annals.conversations.read import get_head
 from annals.database.dynamodb import client, from_item, to_item
-from annals.database.retries import tries
 from annals.database.transactions import condition_failed, current_item, try_transaction
 from annals.errors import PreconditionFailed, WriteConflict
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.ledger.keys import conversation_pk
+from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
 

@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 
 from annals.database.dynamodb import Item, client, to_item
 from annals.database.item_size import MAX_ITEM_BYTES, item_size
-from annals.database.retries import tries
 from annals.database.transactions import condition_failed, current_item
 from annals.errors import RequestTooLarge, Unavailable
+from annals.retries import tries
 from annals.settings import settings
 
 BATCH_KEYS = 100

@@ -9,8 +9,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.database.dynamodb import Item, client
-from annals.database.retries import tries
 from annals.errors import WriteConflict
+from annals.retries import tries
 from annals.settings import settings
 
 CONDITION_FAILED = "ConditionalCheckFailed"

@@ -16,7 +16,6 @@ from botocore.exceptions import ClientError
 
 from annals import telemetry
 from annals.database.dynamodb import Item, client
-from annals.database.retries import tries
 from annals.database.transactions import condition_failed, current_item, transact
 from annals.errors import (
     AppendConflict,
@@ -31,6 +30,7 @@ from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.read import read_entry, walk
 from annals.ledger.tail import read_tail, salvage_tail, tails
+from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
 

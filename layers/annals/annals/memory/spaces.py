@@ -19,7 +19,6 @@ from annals.api.fields import Id, Json, Model, Name, Word, field_error
 from annals.database.damage import AttributeTypes, decode_item, find_mismatch
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.keys import split_partition_key
-from annals.database.retries import tries
 from annals.database.state import put_if
 from annals.database.transactions import try_transaction
 from annals.errors import DamagedItem, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound, WriteConflict
@@ -27,6 +26,7 @@ from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.memory.retention_timers import read_retention_days, space_key
 from annals.memory.user_traces import SPACE, put_trace
+from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms, to_rfc3339
 

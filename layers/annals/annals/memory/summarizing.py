@@ -16,7 +16,6 @@ from typing import Any
 from annals.conversations.read import get_tail
 from annals.conversations.summary_store import Summary, find_summary, to_summary_item
 from annals.database.keys import item_key
-from annals.database.retries import tries
 from annals.database.transactions import transact
 from annals.errors import AnnalsError, NothingToSummarize, WriteConflict
 from annals.ledger.entry import MESSAGE, Tail
@@ -25,6 +24,7 @@ from annals.ledger.messages import Message, messages_of
 from annals.ledger.read import read_records
 from annals.ledger.tail import read_tail
 from annals.memory.summarizers import Summarizer, get_summarizer
+from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
 from annals.tokens import estimate_message

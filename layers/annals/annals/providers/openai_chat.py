@@ -13,8 +13,8 @@ import httpx
 from annals.errors import ChatUnavailable
 from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
 from annals.providers.openai_http import endpoint, error_text, refusal_detail
-from annals.providers.retries import Backoff
 from annals.providers.sse import event_data
+from annals.retries import Backoff
 from annals.secret import ApiKey, SecretUnreadable
 
 NOT_STARTED = frozenset({429, 502, 503, 504})

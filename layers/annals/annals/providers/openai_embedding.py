@@ -11,12 +11,15 @@ from annals import costs
 from annals.errors import EmbeddingUnavailable
 from annals.providers.embedding import Vector, embed_nonblank, unit_vector
 from annals.providers.openai_http import endpoint, refusal_detail
-from annals.providers.retries import RETRYABLE_STATUSES, Backoff
+from annals.retries import Backoff
 from annals.secret import ApiKey, SecretUnreadable
 
 LONGEST_TEXT = 32_000
 SHORTEST_CUT = 1_000
-TOO_MUCH = (400, 413, 422)
+TOO_LARGE = (400, 413, 422)
+
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses of failures that may pass."""
 
 
 class OpenAIEmbedder:
@@ -77,10 +80,10 @@ class OpenAIEmbedder:
 
     def _embed_batch(self, texts: list[str]) -> list[Vector]:
         response = self._post(texts)
-        if response.status_code in TOO_MUCH and len(texts) > 1:
+        if response.status_code in TOO_LARGE and len(texts) > 1:
             middle = len(texts) // 2
             return self._embed_batch(texts[:middle]) + self._embed_batch(texts[middle:])
-        if response.status_code in TOO_MUCH and len(texts[0]) > SHORTEST_CUT:
+        if response.status_code in TOO_LARGE and len(texts[0]) > SHORTEST_CUT:
             return self._embed_batch([texts[0][: len(texts[0]) // 2]])
         if response.status_code != 200:
             detail = refusal_detail("The embedding model", response.status_code, response.content, "EMBEDDINGS_API_KEY")

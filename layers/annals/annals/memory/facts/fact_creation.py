@@ -12,7 +12,6 @@ from annals.access.caller import Caller
 from annals.conversations.genesis import get_genesis
 from annals.conversations.read import open_conversation
 from annals.database.dynamodb import Item, client, from_item, to_item
-from annals.database.retries import tries
 from annals.database.transactions import transact
 from annals.errors import MemorySpaceMismatch, MessageNotFound, MessageRedacted, WriteConflict
 from annals.ledger.entry import SALT_BYTES
@@ -23,6 +22,7 @@ from annals.memory.facts.fact_reads import get_dated_fact, read_facts
 from annals.memory.facts.models import CreateFact
 from annals.memory.sources import Source
 from annals.memory.user_traces import trace_keys, trace_puts
+from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
 

@@ -18,7 +18,6 @@ from annals.conversations.read import find_conversation_space, get_tail
 from annals.conversations.receipts import not_erased_check
 from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item, client, to_item
-from annals.database.retries import tries
 from annals.database.state import delete_partition, find_item
 from annals.database.transactions import transact, try_transaction
 from annals.errors import (
@@ -56,6 +55,7 @@ from annals.memory.memories.raw_memories import to_raw_memory
 from annals.memory.memories.references import delete_reference, list_memory_ids_of, reference_key, reference_puts
 from annals.memory.sources import REDACTED, Source, SourceRef, with_existing_sources
 from annals.memory.user_traces import trace_keys, trace_puts
+from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
 

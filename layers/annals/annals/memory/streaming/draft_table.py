@@ -28,7 +28,6 @@ from typing import Any
 from annals.conversations.receipts import not_erased_check
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.keys import partition_key
-from annals.database.retries import tries
 from annals.database.state import delete_partition, put_if, read_partition
 from annals.database.transactions import transact
 from annals.errors import ConversationErased, MessageRedacted, StreamNotFound, WriteConflict
@@ -39,6 +38,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import message_id
 from annals.memory.sources import SourceRef, not_redacted_check, read_removed_sources
 from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, DraftSnapshot
+from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
 

@@ -84,8 +84,8 @@ def test_bedrock_pieces_come_in_order_then_reason_and_usage():
 
 def test_bedrock_gets_alternating_roles_that_begin_with_the_user_and_end_with_the_users_words():
     client = Converse(STOP)
-    said = [ChatMessage("assistant", "Hello"), user("first"), user("last\nwords ")]
-    collect(BedrockChat(client, "m").stream(said, instructions="Be brief.", model="other"))
+    messages = [ChatMessage("assistant", "Hello"), user("first"), user("last\nwords ")]
+    collect(BedrockChat(client, "m").stream(messages, instructions="Be brief.", model="other"))
     assert client.requests == [
         {
             "modelId": "other",

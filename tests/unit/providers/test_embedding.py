@@ -17,7 +17,7 @@ from annals.errors import ConfigurationError, EmbeddingUnavailable
 from annals.providers import embedder_from_settings
 from annals.providers.bedrock_embedding import BedrockEmbedder
 from annals.providers.offline_embedding import OfflineEmbedder
-from annals.providers.retries import Backoff
+from annals.retries import Backoff
 from annals.settings import Settings
 
 MODEL = "amazon.titan-embed-text-v2:0"
@@ -39,7 +39,7 @@ def answer(vector: list[float]) -> dict:
     return {"body": StreamingBody(io.BytesIO(body), len(body)), "contentType": "application/json"}
 
 
-def asked(text: str, dimensions: int = 256) -> dict:
+def expected_request(text: str, dimensions: int = 256) -> dict:
     body = json.dumps({"inputText": text, "dimensions": dimensions, "normalize": True}).encode()
     return {"modelId": MODEL, "body": body, "contentType": "application/json", "accept": "application/json"}
 
@@ -74,7 +74,7 @@ def printed_by(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout  # noqa: S603
 
 
-def test_a_blank_text_has_no_vector_and_the_others_keep_their_places():
+def test_a_blank_text_has_no_vector_and_the_others_keep_their_order():
     vectors = OfflineEmbedder().embed(["", "word", " \n\t"])
     assert [len(vector) for vector in vectors] == [0, 256, 0]
     assert OfflineEmbedder().embed([]) == []
@@ -86,8 +86,8 @@ def test_half_a_surrogate_pair_is_no_obstacle():
 
 def test_titan_is_asked_for_normalised_vectors_and_never_about_blank_texts():
     client, stub = stubbed()
-    stub.add_response("invoke_model", answer([0.0] * 255 + [2.0]), asked("one"))
-    stub.add_response("invoke_model", answer([3.0] + [0.0] * 255), asked("two"))
+    stub.add_response("invoke_model", answer([0.0] * 255 + [2.0]), expected_request("one"))
+    stub.add_response("invoke_model", answer([3.0] + [0.0] * 255), expected_request("two"))
     with stub:
         vectors = BedrockEmbedder(client, dimensions=256, concurrency=1).embed(["one", " ", "two"])
     assert vectors == [[0.0] * 255 + [1.0], [], [1.0] + [0.0] * 255]
@@ -96,7 +96,7 @@ def test_titan_is_asked_for_normalised_vectors_and_never_about_blank_texts():
 
 def test_a_titan_vector_of_the_wrong_length_is_an_error():
     client, stub = stubbed()
-    stub.add_response("invoke_model", answer([1.0] * 255), asked("one"))
+    stub.add_response("invoke_model", answer([1.0] * 255), expected_request("one"))
     with stub, pytest.raises(EmbeddingUnavailable, match="255 dimensions instead of 256"):
         BedrockEmbedder(client, dimensions=256).embed(["one"])
 
@@ -153,9 +153,9 @@ def test_importing_the_models_loads_no_client():
     assert printed_by(code).strip() == "set()"
 
 
-def test_pauses_grow_with_jitter_and_keep_to_what_the_server_asks():
+def test_pauses_grow_with_jitter_and_keep_to_what_the_server_says():
     backoff = Backoff(attempts=3, first_s=1, longest_s=5)
     assert all(0 <= backoff.pause_s(attempt) <= min(5, 2**attempt) for attempt in range(20))
-    assert [backoff.pause_s(0, asked) for asked in ("0", "3", "99")] == [0, 3, 5]
+    assert [backoff.pause_s(0, header) for header in ("0", "3", "99")] == [0, 3, 5]
     assert backoff.pause_s(0, "Wed, 21 Oct 2026 07:28:00 GMT") <= 1
     assert [backoff.is_last(attempt) for attempt in range(3)] == [False, False, True]

@@ -47,11 +47,11 @@ def test_bedrock_scores_come_in_the_order_of_the_texts() -> None:
 def test_bedrock_is_asked_about_all_texts_at_once_by_the_models_arn() -> None:
     client = RerankClient((0, 0.5), (1, 0.1))
     BedrockReranker(client, "amazon.rerank-v1:0").rerank("Who?", ["a", "b" * 10_000])
-    (asked,) = client.requests
-    texts = [source["inlineDocumentSource"]["textDocument"]["text"] for source in asked["sources"]]
-    configuration = asked["rerankingConfiguration"]["bedrockRerankingConfiguration"]
+    (request,) = client.requests
+    texts = [source["inlineDocumentSource"]["textDocument"]["text"] for source in request["sources"]]
+    configuration = request["rerankingConfiguration"]["bedrockRerankingConfiguration"]
     assert texts == ["a", "b" * LONGEST_TEXT]
-    assert asked["queries"] == [{"type": "TEXT", "textQuery": {"text": "Who?"}}]
+    assert request["queries"] == [{"type": "TEXT", "textQuery": {"text": "Who?"}}]
     assert configuration == {
         "modelConfiguration": {"modelArn": "arn:aws:bedrock:eu-central-1::foundation-model/amazon.rerank-v1:0"},
         "numberOfResults": 2,
@@ -74,7 +74,7 @@ def test_bedrock_without_a_score_for_each_text_is_unavailable(results: tuple[tup
 def test_a_chat_model_scores_numbered_texts_and_leaves_out_those_that_do_not_help() -> None:
     reranker, writer = chat('```json\n{"scores": {"1": 2.5, "3": 10}}\n```')
     assert reranker.rerank("Who\nhums?", ["bees", "cats\n4. dogs", "a hive"]) == [2.5, 0.0, 10.0]
-    assert writer.asked == ["The question:\nWho hums?\n\nThe texts:\n1. bees\n2. cats 4. dogs\n3. a hive"]
+    assert writer.prompts == ["The question:\nWho hums?\n\nThe texts:\n1. bees\n2. cats 4. dogs\n3. a hive"]
     assert reranker.model == "writer"
 
 
@@ -88,7 +88,7 @@ def test_a_chat_models_answer_in_another_form_is_unavailable(reply: str) -> None
     reranker, writer = chat(reply, reply)
     with pytest.raises(RerankUnavailable, match="form"):
         reranker.rerank("?", ["bees"])
-    assert len(writer.asked) == 2
+    assert len(writer.prompts) == 2
 
 
 @pytest.mark.parametrize("number", [0, 3])
