@@ -13,8 +13,8 @@ from annals.memory.indexing.drift import sample_drift
 from annals.search.protocol import SERVERLESS
 from annals.settings import settings
 
-SAMPLE = 500
-"""How many items of the tables are looked at. It finds what is off widely; a single document is a matter of luck."""
+SAMPLE_SIZE = 500
+"""How many items of the tables are compared. That finds what is off widely; a single document is found by luck."""
 
 logger = logging.getLogger("annals")
 
@@ -22,13 +22,13 @@ logger = logging.getLogger("annals")
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, int]:
     """How many documents are off, by kind. Raises SearchUnavailable.
 
-    A Serverless collection that nothing was written to since the last look is left asleep: nothing is off that was not
-    off then. One that is asleep all the same is waited for.
+    A Serverless collection that nothing was written for since the last comparison is left asleep: nothing is off that
+    was not off then. One that is asleep and is compared is waited for.
     """
     if settings().opensearch_service == SERVERLESS and not needs_drift_check():
-        logger.info("Nothing was written since the last look, and the index is left asleep")
+        logger.info("Nothing was written since the last comparison, and the index is left asleep")
         return {}
-    counts = sample_drift(index(), embedder(), SAMPLE).counts
+    counts = sample_drift(index(), embedder(), SAMPLE_SIZE).counts
     off = sum(counts.values())
     telemetry.count("IndexDrift", off)
     if off:

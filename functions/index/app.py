@@ -24,11 +24,11 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 def _index(event: Mapping[str, Any]) -> dict[str, Any]:
     work = StreamIndexing()
     if is_ledger_batch(event):
-        return answer_batch(event, work.entries)
+        return answer_batch(event, work.index_entries)
     return answer_each(event, lambda keys: _item(work, keys))
 
 
 def _item(work: StreamIndexing, keys: Mapping[str, Any]) -> None:
-    """Index a memory or a fact; then tell of it, since now it can be found."""
-    work.item(keys)
+    """Index a memory or a fact; then publish that, since now it can be found."""
+    work.index_item(keys)
     notify_item(keys["pk"]["S"], keys["sk"]["S"])

@@ -64,7 +64,7 @@ def test_a_sample_is_as_large_as_it_is_asked_for_and_names_nothing_twice(api: Ap
     pk = conversation_pk(api.caller.tenant, "one")
     everything = list(sample_tables(10_000))
     assert len(everything) == len(set(everything))
-    assert sum(span.size for span in everything if isinstance(span, EntryRange) and span.pk == pk) == 150
+    assert sum(each.size for each in everything if isinstance(each, EntryRange) and each.pk == pk) == 150
     few = list(sample_tables(10))
     assert few[0].size <= 100
-    assert sum(span.size for span in few[:-1]) < 10
+    assert sum(each.size for each in few[:-1]) < 10

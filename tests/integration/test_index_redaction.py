@@ -11,7 +11,7 @@ from annals.ledger.append import append
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import new_message
 from annals.ledger.redact import redact
-from annals.memory.indexing.indexer import IndexTarget, index_range
+from annals.memory.indexing.indexer import IndexTarget, index_entries
 from annals.providers.offline_embedding import OfflineEmbedder
 from annals.search import SearchRequest, search
 from annals.search.embedded.index import EmbeddedIndex
@@ -26,7 +26,7 @@ def test_a_redacted_word_is_found_nowhere_any_more(tenant: str, tmp_path: Path) 
     for text in ("My password is xylophone.", "Please keep it to yourself.", "Anything else?"):
         append(tenant, "chat", [new_message({"role": "user", "content": text})])
     pk = conversation_pk(tenant, "chat")
-    index_range(IndexTarget(index, embedder), pk, 1, 3)
+    index_entries(IndexTarget(index, embedder), pk, 1, 3)
 
     def found() -> list[str]:
         return [
@@ -36,6 +36,6 @@ def test_a_redacted_word_is_found_nowhere_any_more(tenant: str, tmp_path: Path) 
     assert found() == ["mem:chat:1", "mem:chat:2", "mem:chat:3"]
 
     redact(tenant, "chat", "msg-001", "a secret", "tests")
-    index_range(IndexTarget(index, embedder), pk, 1, 1)
+    index_entries(IndexTarget(index, embedder), pk, 1, 1)
 
     assert found() == []

@@ -15,7 +15,7 @@ from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
 from annals.memory.indexing import table_scan
 from annals.memory.indexing.drift import find_drift
-from annals.memory.indexing.indexer import IndexTarget, index_range
+from annals.memory.indexing.indexer import IndexTarget, index_entries
 from annals.operations import rebuild
 from annals.providers.offline_embedding import OfflineEmbedder
 from annals.search import from_settings
@@ -128,7 +128,7 @@ def test_what_is_withdrawn_while_it_is_embedded_does_not_come_back(service: Api)
     pk = conversation_pk(service.caller.tenant, "talk-0")
     embedder = CountingEmbedder(redact)
     adapters.index().delete(service.caller.tenant, [f"mem:talk-0:{seq}" for seq in (1, 2, 3, 4)])
-    index_range(IndexTarget(adapters.index(), embedder), pk, 1, 4)
+    index_entries(IndexTarget(adapters.index(), embedder), pk, 1, 4)
     assert any("xylophone" in text for text in embedder.asked)
     assert found(service, "xylophone") == set()
     assert found(service, "talk") >= {f"mem:talk-0:{seq}" for seq in (1, 2, 3)}
@@ -144,7 +144,7 @@ def test_a_rebuild_with_the_same_model_embeds_nothing(service: Api) -> None:
 
 
 def test_an_interrupted_rebuild_goes_on_where_it_was(service: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_scan, "PAGE", 10)
+    monkeypatch.setattr(table_scan, "PAGE_SIZE", 10)
     whole, first, second = [0], [0], [0]
     rebuild.build_index(adapters.index(), adapters.embedder(), lambda items: whole.append(items))
     adapters.index().drop_next()
@@ -159,7 +159,7 @@ def test_an_interrupted_rebuild_goes_on_where_it_was(service: Api, monkeypatch: 
     assert len(found(service, "common")) == 30
     forget()
     rebuild.build_index(adapters.index(), adapters.embedder(), lambda items: second.append(items))
-    assert sum(whole) <= sum(first) + sum(second) <= sum(whole) + table_scan.PAGE
+    assert sum(whole) <= sum(first) + sum(second) <= sum(whole) + table_scan.PAGE_SIZE
     new = adapters.index().find_next()
     assert new is not None
     adapters.index().switch_to(new)
@@ -195,8 +195,8 @@ def test_drift_is_counted_told_and_repaired(service: Api, capsys: pytest.Capture
 def derived(tenant: str) -> Iterator[Document]:
     """All documents that follow from the tables."""
     for page in table_scan.walk_tables():
-        for span in page.spans:
-            yield from (document for document in span.project().documents if document.tenant == tenant)
+        for table_range in page.ranges:
+            yield from (document for document in table_range.project().documents if document.tenant == tenant)
 
 
 def test_the_command_rebuilds_heads_and_index(service: Api, capsys: pytest.CaptureFixture[str]) -> None:

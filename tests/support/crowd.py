@@ -22,8 +22,8 @@ from typing import Any
 from annals.errors import SearchUnavailable
 from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
-from annals.memory.indexing.indexer import catch_up, index_range
-from annals.memory.indexing.stream_indexing import written
+from annals.memory.indexing.indexer import catch_up, index_entries
+from annals.memory.indexing.stream_indexing import open_targets
 from annals.operations.rebuild import rebuild_index
 from annals.search.documents import Document
 from annals.search.embedded.index import GONE, EmbeddedIndex
@@ -156,7 +156,7 @@ def index_everywhere(api: Api, name: str) -> None:
     """What the index function does with a conversation's entries: the index in service, and the next one."""
     pk = conversation_pk(api.caller.tenant, name)
     for _ in range(100):
-        if unless_gone(lambda: [index_range(target, pk, 1, 10) for target in written()]):
+        if unless_gone(lambda: [index_entries(target, pk, 1, 10) for target in open_targets()]):
             return
     raise AssertionError("the index that is being built is never the one that is written")
 

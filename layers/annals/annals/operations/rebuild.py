@@ -128,11 +128,11 @@ def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, 
     target = IndexTarget(new, embedder, reuse_from=(live,) if _has_same_vectors(live, new) else ())
     rebuilt = RebuildResult()
     for page in walk_tables(new.get_progress()):
-        for span in page.spans:
-            rebuilt.failed.add(index_table_range(target, span))
-            rebuilt.items += span.size
-            progress(span.size)
-        new.save_progress(page.behind)
+        for table_range in page.ranges:
+            rebuilt.failed.add(index_table_range(target, table_range))
+            rebuilt.items += table_range.size
+            progress(table_range.size)
+        new.save_progress(page.next_position)
     return rebuilt
 
 

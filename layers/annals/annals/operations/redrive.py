@@ -19,8 +19,8 @@ from annals.ledger.keys import is_conversation_pk, is_entry_sk, seq_of_sk
 from annals.memory.erasure.message_redaction import finish_redactions
 from annals.memory.erasure.resuming import finish
 from annals.memory.erasure.user_receipts import REPEAT_SK
-from annals.memory.indexing.indexer import index_item, index_range
-from annals.memory.indexing.stream_indexing import written
+from annals.memory.indexing.indexer import index_entries, index_item
+from annals.memory.indexing.stream_indexing import open_targets
 from annals.memory.keys import is_memory_sk
 from annals.memory.retention_timers import TIMER, project_with_timer
 from annals.publishing.notify import notify_entries, notify_item
@@ -172,9 +172,9 @@ def _work_off(pk: str, sk: str) -> None:
 
 
 def _index(pk: str, sk: str) -> None:
-    for target in written():
+    for target in open_targets():
         if is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None:
-            reasons = list(index_range(target, pk, seq, seq).values())
+            reasons = list(index_entries(target, pk, seq, seq).values())
         elif is_memory_sk(sk):
             reasons = [failure.reason for failure in index_item(target, pk, sk)]
         else:

@@ -1,1 +1,1 @@
-"""Indexing: the search index follows what the tables hold."""
+"""Indexing: what the tables hold is brought into the search index, and compared with it."""

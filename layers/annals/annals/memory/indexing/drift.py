@@ -1,6 +1,6 @@
-"""Drift: where the search index is not what the tables say. Reported, and mended where that is wanted.
+"""Drift: where the search index is not what the tables say. It is reported, and repaired where that is requested.
 
-The index follows the tables by a moment, so what seems off counts only if it still is so at a second look.
+The index follows the tables a moment later, so that a difference counts only if a second comparison finds it, too.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from annals.search.protocol import RebuildableIndex
 
 MISSING, STALE, ORPHANED = "missing", "stale", "orphaned"
 
-SHOWN = 5
-"""How many ids of each kind are told."""
+MAX_NAMED = 5
+"""How many ids of each kind are named."""
 
 LAG_S = 5.0
-"""How long after the first look the second one follows."""
+"""How many seconds after the first comparison the second one follows."""
 
-WAITING = 100
-"""How many spans wait for a second look, at most."""
+MAX_WAITING = 100
+"""How many ranges wait for a second comparison, at most."""
 
-Off = dict[str, str]
-"""What is off, by memory id: its kind."""
+Differences = dict[str, str]
+"""The kind of each difference, by memory id."""
 
 
 @dataclass
 class DriftReport:
     """How many documents the index holds, how many are off, and the first ids of each kind.
 
-    ``failed`` is what could not be mended.
+    ``failed`` is what could not be repaired.
     """
 
     documents: int = 0
@@ -44,11 +44,11 @@ class DriftReport:
     first: dict[str, list[str]] = field(default_factory=lambda: {MISSING: [], STALE: [], ORPHANED: []})
     failed: IndexFailures = field(default_factory=IndexFailures)
 
-    def add(self, off: Off) -> None:
-        """Count what is off."""
-        for memory_id, kind in off.items():
+    def add(self, differences: Differences) -> None:
+        """Count differences."""
+        for memory_id, kind in differences.items():
             self.counts[kind] += 1
-            if len(self.first[kind]) < SHOWN:
+            if len(self.first[kind]) < MAX_NAMED:
                 self.first[kind].append(memory_id)
 
 
@@ -64,9 +64,9 @@ def find_drift(
 
     Parameters
     ----------
-    progress : is told after each look how many items it was
+    progress : called after each comparison with the number of its items
     repair : whether what is off is indexed, or removed, as the tables say
-    lag_s : seconds between the two looks at what seems off
+    lag_s : seconds between the two comparisons of what seems off
 
     Raises
     ------
@@ -77,13 +77,14 @@ def find_drift(
         index.ensure(model=embedder.model, dimensions=embedder.dimensions)
     drift, target = DriftReport(), IndexTarget(index, embedder)
     index.refresh()
-    tables = (span for page in walk_tables() for span in page.spans)
-    for spans, kinds in ((tables, (MISSING, STALE)), (_counted(walk_index(index), drift), (ORPHANED,))):
-        look = _Look(index, embedding_profile_of(embedder), kinds)
-        for span, off in _confirmed(spans, look, progress, lag_s):
-            drift.add(off)
+    table_ranges = (table_range for page in walk_tables() for table_range in page.ranges)
+    index_ranges = _count_documents(walk_index(index), drift)
+    for ranges, kinds in ((table_ranges, (MISSING, STALE)), (index_ranges, (ORPHANED,))):
+        comparison = _Comparison(index, embedding_profile_of(embedder), kinds)
+        for table_range, differences in _confirm(ranges, comparison, progress, lag_s):
+            drift.add(differences)
             if repair:
-                drift.failed.add(index_table_range(target, span))
+                drift.failed.add(index_table_range(target, table_range))
         index.refresh()
     return drift
 
@@ -91,54 +92,60 @@ def find_drift(
 def sample_drift(index: RebuildableIndex, embedder: Embedder, items: int) -> DriftReport:
     """Compare the index with some items of the tables: what of them it lacks or holds otherwise. Raises as above."""
     index.refresh()
-    drift, look = DriftReport(), _Look(index, embedding_profile_of(embedder), (MISSING, STALE))
-    for _, off in _confirmed(sample_tables(items), look, lambda _: None, LAG_S):
-        drift.add(off)
+    drift, comparison = DriftReport(), _Comparison(index, embedding_profile_of(embedder), (MISSING, STALE))
+    for _, differences in _confirm(sample_tables(items), comparison, lambda _: None, LAG_S):
+        drift.add(differences)
     return drift
 
 
-def _counted(spans: Iterator[TableRange], drift: DriftReport) -> Iterator[TableRange]:
-    for span in spans:
-        drift.documents += span.size
-        yield span
+def _count_documents(ranges: Iterator[TableRange], drift: DriftReport) -> Iterator[TableRange]:
+    for table_range in ranges:
+        drift.documents += table_range.size
+        yield table_range
 
 
 @dataclass(frozen=True)
-class _Look:
-    """Looks at spans for what is off in some ways."""
+class _Comparison:
+    """Compares ranges of the tables with an index, for some kinds of differences."""
 
     index: RebuildableIndex
     profile: EmbeddingProfile
     kinds: Collection[str]
 
-    def at(self, span: TableRange) -> Off:
-        found = span.project()
-        wanted = {document.memory_id: document.fingerprint(self.profile.name) for document in found.documents}
-        known = self.index.find_fingerprints(found.tenant, [*wanted, *found.gone])
-        off = {memory_id: ORPHANED for memory_id in found.gone if memory_id in known}
-        for memory_id, fingerprint in wanted.items():
-            if known.get(memory_id) != fingerprint:
-                off[memory_id] = STALE if memory_id in known else MISSING
-        return {memory_id: kind for memory_id, kind in off.items() if kind in self.kinds}
+    def compare(self, table_range: TableRange) -> Differences:
+        projection = table_range.project()
+        expected = {document.memory_id: document.fingerprint(self.profile.name) for document in projection.documents}
+        indexed = self.index.find_fingerprints(projection.tenant, [*expected, *projection.gone])
+        differences = {memory_id: ORPHANED for memory_id in projection.gone if memory_id in indexed}
+        for memory_id, fingerprint in expected.items():
+            if indexed.get(memory_id) != fingerprint:
+                differences[memory_id] = STALE if memory_id in indexed else MISSING
+        return {memory_id: kind for memory_id, kind in differences.items() if kind in self.kinds}
 
 
-def _confirmed(
-    spans: Iterator[TableRange], look: _Look, progress: Callable[[int], object], lag_s: float
-) -> Iterator[tuple[TableRange, Off]]:
-    """The spans in which something is off at two looks."""
-    waiting: deque[tuple[float, TableRange, Off]] = deque()
-    for span in spans:
-        if off := look.at(span):
-            waiting.append((time.monotonic() + lag_s, span, off))
-        progress(span.size)
-        while waiting and (len(waiting) > WAITING or waiting[0][0] <= time.monotonic()):
-            yield from _again(look, *waiting.popleft())
+def _confirm(
+    ranges: Iterator[TableRange], comparison: _Comparison, progress: Callable[[int], object], lag_s: float
+) -> Iterator[tuple[TableRange, Differences]]:
+    """The ranges in which two comparisons find a difference, with those that both find.
+
+    A range waits for its second comparison while others have their first, so that the time between costs nothing.
+    """
+    waiting: deque[tuple[float, TableRange, Differences]] = deque()
+    for table_range in ranges:
+        if differences := comparison.compare(table_range):
+            waiting.append((time.monotonic() + lag_s, table_range, differences))
+        progress(table_range.size)
+        while waiting and (len(waiting) > MAX_WAITING or waiting[0][0] <= time.monotonic()):
+            yield from _compare_again(comparison, *waiting.popleft())
     while waiting:
-        yield from _again(look, *waiting.popleft())
+        yield from _compare_again(comparison, *waiting.popleft())
 
 
-def _again(look: _Look, due: float, span: TableRange, off: Off) -> Iterator[tuple[TableRange, Off]]:
+def _compare_again(
+    comparison: _Comparison, due: float, table_range: TableRange, earlier: Differences
+) -> Iterator[tuple[TableRange, Differences]]:
     time.sleep(max(0.0, due - time.monotonic()))
-    still = {memory_id: kind for memory_id, kind in look.at(span).items() if off.get(memory_id) == kind}
-    if still:
-        yield span, still
+    current = comparison.compare(table_range)
+    confirmed = {memory_id: kind for memory_id, kind in current.items() if earlier.get(memory_id) == kind}
+    if confirmed:
+        yield table_range, confirmed

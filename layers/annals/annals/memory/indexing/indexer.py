@@ -19,13 +19,13 @@ from annals.search.profiles import EmbeddingProfile
 from annals.search.protocol import Failure, SearchIndex
 from annals.settings import settings
 
-LOOKED_FOR = 200
-"""How many records are looked for in the index at once."""
+LOOKUP_SIZE = 200
+"""How many messages are looked up in the index at once."""
 
-SHOWN = 5
+MAX_NAMED = 5
 """How many documents that could not be indexed are named."""
 
-LOOKS = 5
+MAX_READS = 5
 """How often the tables are read again, until they still say what was indexed."""
 
 
@@ -35,7 +35,7 @@ class IndexTarget:
 
     Parameters
     ----------
-    embedder : the model that it was made with; None for another one, and then only what is withdrawn reaches it
+    embedder : the model that it was made with; None where that is another one, and then only removals reach it
     reuse_from : indexes of the same model, whose vectors need no second embedding
     batch : about how many texts are embedded and stored together
     has_time : whether there is time for another batch
@@ -59,18 +59,18 @@ class IndexFailures:
         """Count failures."""
         for failure in failures:
             self.count += 1
-            if len(self.first) < SHOWN:
+            if len(self.first) < MAX_NAMED:
                 self.first[failure.memory_id] = failure.reason
 
 
-def index_range(target: IndexTarget, pk: str, first: int, last: int) -> dict[int, str]:
+def index_entries(target: IndexTarget, pk: str, first: int, last: int) -> dict[int, str]:
     """Index what the ledger now holds of a conversation's entries that begin at seq ``first`` to ``last``.
 
     Returns
     -------
     dict
-        Why messages could not be indexed, by the first seq of their entry; another try may succeed. The windows behind
-        a withdrawn message count as the last entry's.
+        Why messages could not be indexed, by the first seq of their entry; another try may succeed. Messages after
+        the last entry, whose windows held a redacted one, count as the last entry's.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def index_range(target: IndexTarget, pk: str, first: int, last: int) -> dict[int
     if not failures:
         return {}
     starts = [entry.seq for entry in walk_readable(pk, first=first, last=last)]
-    return {_start_of(failure, starts): failure.reason for failure in failures}
+    return {_entry_start(failure, starts): failure.reason for failure in failures}
 
 
 def index_item(target: IndexTarget, pk: str, sk: str) -> list[Failure]:
@@ -89,9 +89,9 @@ def index_item(target: IndexTarget, pk: str, sk: str) -> list[Failure]:
     return _settle(target, lambda: project_item(pk, sk))
 
 
-def index_table_range(target: IndexTarget, span: TableRange) -> list[Failure]:
-    """Index what the tables now hold of a span. Returns what could not be indexed; raises as ``index_range``."""
-    return _settle(target, span.project)
+def index_table_range(target: IndexTarget, table_range: TableRange) -> list[Failure]:
+    """Index what a range of a table now holds. Returns what could not be indexed; raises as ``index_entries``."""
+    return _settle(target, table_range.project)
 
 
 def embedding_profile_of(embedder: Embedder) -> EmbeddingProfile:
@@ -100,52 +100,56 @@ def embedding_profile_of(embedder: Embedder) -> EmbeddingProfile:
 
 
 def catch_up(index: SearchIndex, embedder: Embedder, pk: str) -> None:
-    """Have the index hold, and find, all that the ledger holds of a conversation. Raises SearchUnavailable."""
+    """Have the index hold, and find, all that the ledger holds of a conversation. Raises SearchUnavailable.
+
+    The ledger's stream brings entries in order, so that what is missing is missing at the end: the index is looked
+    through from the newest message back, until it holds the first of those that are looked up.
+    """
     tail = read_tail(pk)
     if tail is None:
         return
     tenant, conversation_id = split_conversation_pk(pk)
     first = tail.seq + 1
     while first > 1:
-        start = max(1, first - LOOKED_FOR)
-        asked = [memory_id(conversation_id, seq) for seq in range(start, first)]
-        known = index.find_fingerprints(tenant, asked)
-        if asked[0] in known:
-            first = next((seq for seq in range(start, first) if memory_id(conversation_id, seq) not in known), first)
+        start = max(1, first - LOOKUP_SIZE)
+        memory_ids = [memory_id(conversation_id, seq) for seq in range(start, first)]
+        indexed = index.find_fingerprints(tenant, memory_ids)
+        if memory_ids[0] in indexed:
+            first = next((seq for seq in range(start, first) if memory_id(conversation_id, seq) not in indexed), first)
             break
         first = start
-    if first <= tail.seq and index_range(IndexTarget(index, embedder), pk, first, tail.seq):
+    if first <= tail.seq and index_entries(IndexTarget(index, embedder), pk, first, tail.seq):
         raise SearchUnavailable("Some messages of the conversation cannot be searched yet. Send the request again.")
     index.refresh()
 
 
 def _settle(target: IndexTarget, read: Callable[[], IndexProjection]) -> list[Failure]:
-    """Write what the tables say, until a second look finds that they still say it.
+    """Write what the tables say, until a second read finds that they still say it.
 
-    Between the read and the write somebody may have withdrawn what is written here, and have cleared the index of it
-    already: without the second look it would come back.
+    Between the read and the write somebody may have redacted what is written here, and have cleared the index of it
+    already: without the second read it would come back.
     """
-    found = read()
-    for _ in range(LOOKS):
-        failures = _write(target, found)
-        again = read()
-        if again == found:
+    projection = read()
+    for _ in range(MAX_READS):
+        failures = _write(target, projection)
+        current = read()
+        if current == projection:
             return failures
-        found = again
+        projection = current
     raise SearchUnavailable("What is to be indexed changes faster than it can be indexed.")
 
 
-def _write(target: IndexTarget, found: IndexProjection) -> list[Failure]:
-    if found.erased is not None:
-        target.index.delete_conversation(found.tenant, found.erased)
-    if found.gone:
-        target.index.delete(found.tenant, found.gone)
+def _write(target: IndexTarget, projection: IndexProjection) -> list[Failure]:
+    if projection.erased is not None:
+        target.index.delete_conversation(projection.tenant, projection.erased)
+    if projection.gone:
+        target.index.delete(projection.tenant, projection.gone)
     if target.embedder is None:
         return []
     return index_documents(
         target.index,
         target.embedder,
-        found.documents,
+        projection.documents,
         profile=embedding_profile_of(target.embedder),
         reuse_from=target.reuse_from,
         batch=target.batch,
@@ -153,7 +157,7 @@ def _write(target: IndexTarget, found: IndexProjection) -> list[Failure]:
     )
 
 
-def _start_of(failure: Failure, starts: Iterable[int]) -> int:
+def _entry_start(failure: Failure, starts: Iterable[int]) -> int:
     """The first seq of the entry that a message is in, or of the last one before it."""
     raw = split_raw_id(failure.memory_id)
     seq = raw[1] if raw else 0

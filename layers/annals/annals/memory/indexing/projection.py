@@ -1,4 +1,4 @@
-"""What the search index has to hold, derived from what the tables hold now."""
+"""Projections: what the search index has to hold, derived from what the tables hold now."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from annals.search.message_documents import (
 LOOK_BACK = 4 * WINDOW_MESSAGES
 """How many records around a message are read for windows: some of them may be no messages.
 
-In a conversation without a user there are more of them, for telling whom a message answers.
+In a conversation without a user more are read, to tell whom a message answers.
 """
 
 
@@ -53,9 +53,9 @@ class IndexProjection:
 
     Parameters
     ----------
-    documents : in this form
-    gone : nothing under these memory ids
-    erased : nothing of the conversation with this id
+    documents : what it has to hold
+    gone : the memory ids of which it has to hold nothing
+    erased : the conversation of which it has to hold nothing
     """
 
     tenant: str
@@ -64,40 +64,42 @@ class IndexProjection:
     erased: str | None = None
 
 
-def project_entries(pk: str, first: int, last: int, *, behind: bool = True) -> IndexProjection:
+def project_entries(pk: str, first: int, last: int, *, with_following: bool = True) -> IndexProjection:
     """What follows from a conversation's entries that begin at seq ``first`` to ``last``.
 
-    ``behind``: where one of their messages was withdrawn, also from those behind them, whose windows held its words.
-    Entries that cannot be read are left out; of a conversation whose first or last one is damaged, all are.
+    ``with_following``: where one of their messages was redacted, also from the messages after them, whose windows held
+    its words. Entries that cannot be read are left out; of a conversation whose first or last one is damaged, all are.
     """
     tenant, conversation_id = split_conversation_pk(pk)
     try:
-        return _of_entries(pk, tenant, conversation_id, first, last, behind=behind)
+        return _project_entries(pk, first, last, with_following=with_following)
     except DamagedEntry:
         if (tail := salvage_tail(pk)) and tail.state == ERASED:
             return IndexProjection(tenant=tenant, erased=conversation_id)
-        return IndexProjection(
-            tenant=tenant
-        )  # it is reported; whose words these are, or whether they are erased, nobody knows
+        # It is reported. Whose words these are, and whether they are erased, nobody can tell: the index stays as it is.
+        return IndexProjection(tenant=tenant)
 
 
-def _of_entries(pk: str, tenant: str, conversation_id: str, first: int, last: int, *, behind: bool) -> IndexProjection:
+def _project_entries(pk: str, first: int, last: int, *, with_following: bool) -> IndexProjection:
+    tenant, conversation_id = split_conversation_pk(pk)
     reach = _reach(tenant, conversation_id)
     start = max(1, first - reach)
     entries, changed = _read(pk, start, last)
-    if behind and any(turn.redacted and turn.seq >= first for turn in _turns(entries, changed)):
+    messages = _source_messages(entries, changed)
+    if with_following and any(message.redacted and message.seq >= first for message in messages):
         entries, changed = _read(pk, start, last + reach)
+        messages = _source_messages(entries, changed)
     if not entries:
         return IndexProjection(tenant=tenant)
     if _is_erased(pk, entries[-1]):
         seqs = (record.seq for entry in entries for record in entry.records)
         gone = frozenset(memory_id(conversation_id, seq) for seq in seqs)
         return IndexProjection(tenant=tenant, gone=gone, erased=conversation_id)
-    return _of_turns(tenant, conversation_id, _turns(entries, changed), changed, first)
+    return _project_messages(tenant, conversation_id, messages, changed, first)
 
 
 def _reach(tenant: str, conversation_id: str) -> int:
-    """How many records around a message say something of it."""
+    """How many records before and after a message its document may depend on."""
     try:
         has_user = get_genesis(tenant, conversation_id).user_id is not None
     except ConversationNotFound:
@@ -113,7 +115,7 @@ def _read(pk: str, first: int, last: int) -> tuple[list[Entry], dict[int, Stored
 
 
 def _is_erased(pk: str, entry: Entry) -> bool:
-    """Whether the conversation is erased, be it behind this entry: its words go one by one, it is gone at once."""
+    """Whether the conversation is erased, by this entry or a later one: it is gone before all entries are scrubbed."""
     tail = read_tail(pk)
     return entry.state == ERASED or (tail is not None and tail.state == ERASED)
 
@@ -121,7 +123,7 @@ def _is_erased(pk: str, entry: Entry) -> bool:
 def project_item(pk: str, sk: str) -> IndexProjection:
     """What follows from an item of the state table whose sort key begins with ``M#``: a memory or a fact."""
     if is_facts_pk(pk):
-        return _of_lineage(pk, sk)
+        return _project_lineage(pk, sk)
     if is_conversation_pk(pk):
         seq = int(sk.removeprefix(MEMORY_PREFIX))
         return project_entries(pk, seq, seq)
@@ -137,24 +139,24 @@ def project_memory(tenant: str, memory_id: str) -> IndexProjection:
 
 
 def project_fact(tenant: str, fact_id: str) -> IndexProjection:
-    """What follows from the fact of an id, and from the one in front of it."""
-    place = find_fact_key(tenant, fact_id)
-    return _of_lineage(*place) if place else IndexProjection(tenant=tenant, gone=frozenset({fact_id}))
+    """What follows from the fact of an id, and from the one before it."""
+    key = find_fact_key(tenant, fact_id)
+    return _project_lineage(*key) if key else IndexProjection(tenant=tenant, gone=frozenset({fact_id}))
 
 
-def _of_lineage(pk: str, sk: str) -> IndexProjection:
-    """What follows from a fact as it is stored now; the one in front of it holds otherwise now."""
+def _project_lineage(pk: str, sk: str) -> IndexProjection:
+    """What follows from a fact as it is stored now, and from the one before it, which holds until this one begins."""
     tenant, fact_id = split_fact_key(pk, sk)
-    around = find_affected_facts(pk, sk)
-    # One that is there and cannot be read stays in the index as it was, so that it can be found to be deleted.
+    facts = find_affected_facts(pk, sk)
+    # A fact that is there and cannot be read stays in the index as it was, so that it can be found and deleted.
     gone: frozenset[str] = frozenset() if has_fact(pk, sk) else frozenset({fact_id})
-    return IndexProjection(tenant=tenant, documents=tuple(map(_fact_document, around)), gone=gone)
+    return IndexProjection(tenant=tenant, documents=tuple(map(_fact_document, facts)), gone=gone)
 
 
-def _of_turns(
-    tenant: str, conversation_id: str, turns: list[SourceMessage], changed: Mapping[int, StoredMemory], first: int
+def _project_messages(
+    tenant: str, conversation_id: str, messages: list[SourceMessage], changed: Mapping[int, StoredMemory], first: int
 ) -> IndexProjection:
-    """What was said from seq ``first`` on, without what was withdrawn."""
+    """What follows from the messages from seq ``first`` on, without those that were redacted."""
     try:
         conversation = to_source_conversation(get_genesis(tenant, conversation_id))
     except ConversationNotFound:
@@ -162,22 +164,22 @@ def _of_turns(
     return IndexProjection(
         tenant=tenant,
         documents=tuple(
-            _as_changed(document, changed.get(document.seq or 0))
-            for document in to_message_documents(conversation, turns, first_seq=first)
+            _with_changes(document, changed.get(document.seq or 0))
+            for document in to_message_documents(conversation, messages, first_seq=first)
         ),
-        gone=frozenset(memory_id(conversation_id, turn.seq) for turn in turns if turn.redacted),
+        gone=frozenset(memory_id(conversation_id, message.seq) for message in messages if message.redacted),
     )
 
 
-def _turns(entries: Iterable[Entry], changed: Mapping[int, StoredMemory]) -> list[SourceMessage]:
-    """The turns of some entries; what was deleted as a memory is no more searched than what was redacted."""
+def _source_messages(entries: Iterable[Entry], changed: Mapping[int, StoredMemory]) -> list[SourceMessage]:
+    """The messages of some entries; one that was deleted as a memory is searched no more than one that was redacted."""
     deleted = {seq for seq, memory in changed.items() if memory.status == DELETED}
-    turns = (turn for entry in entries for turn in to_source_messages(entry))
-    return [replace(turn, redacted=True) if turn.seq in deleted else turn for turn in turns]
+    messages = (message for entry in entries for message in to_source_messages(entry))
+    return [replace(message, redacted=True) if message.seq in deleted else message for message in messages]
 
 
-def _as_changed(document: Document, memory: StoredMemory | None) -> Document:
-    """A message's document as its memory was changed; its window stays what was said."""
+def _with_changes(document: Document, memory: StoredMemory | None) -> Document:
+    """A message's document with the changes of its memory; its window stays as the messages are."""
     if memory is None:
         return document
     return replace(
@@ -192,9 +194,9 @@ def _as_changed(document: Document, memory: StoredMemory | None) -> Document:
     )
 
 
-def _fact_document(known: DatedFact) -> Document:
-    fact = known.fact
-    return to_fact_document(known, owner_of(fact.tenant, fact.user_id, fact.conversation_id, fact.message_ids))
+def _fact_document(dated_fact: DatedFact) -> Document:
+    fact = dated_fact.fact
+    return to_fact_document(dated_fact, owner_of(fact.tenant, fact.user_id, fact.conversation_id, fact.message_ids))
 
 
 def _memory_document(memory: StoredMemory) -> Document:

@@ -1,4 +1,4 @@
-"""A sample of the tables: items in a row, from a place of chance."""
+"""A sample of the tables: items in a row, from a random start."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from annals.memory.indexing.table_scan import LEDGER, TableRange, walk_tables
 
 
 def sample_tables(items: int) -> Iterator[TableRange]:
-    """Spans of so many items, a few more or less, from somewhere in the ledger on; from the beginning behind its end.
+    """Ranges of about so many items, from a random start in the ledger; after the last item comes the first.
 
-    A table's order is that of its keys' hashes, so a key of chance is a place of chance.
+    A table is scanned in the order of its keys' hashes, so that a random key is a random start.
     """
-    seen: set[TableRange] = set()
-    key = item_key(conversation_pk(secrets.token_hex(8), secrets.token_hex(8)), entry_sk(0))
-    for page in chain(walk_tables(json.dumps([LEDGER, key])), walk_tables()):
-        for span in page.spans:
+    sampled: set[TableRange] = set()
+    start_key = item_key(conversation_pk(secrets.token_hex(8), secrets.token_hex(8)), entry_sk(0))
+    for page in chain(walk_tables(json.dumps([LEDGER, start_key])), walk_tables()):
+        for table_range in page.ranges:
             if items <= 0:
                 return
-            if span not in seen:
-                seen.add(span)
-                items -= span.size
-                yield span
+            if table_range not in sampled:
+                sampled.add(table_range)
+                items -= table_range.size
+                yield table_range
