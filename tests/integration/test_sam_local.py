@@ -156,7 +156,7 @@ def write_template(build: Path, folder: Path) -> None:
     document = template.document_of(build / "template.yaml")
     resources = document["Resources"]
     for part in resources.values():
-        for name in {"CodeUri", "ContentUri"} & set(part["Properties"]):
+        for name in {"CodeUri", "ContentUri", "TemplateURL"} & set(part["Properties"]):
             part["Properties"][name] = str((build / part["Properties"][name]).resolve())
     layer = {"ContentUri": str(make_adapter_layer(folder)), "CompatibleRuntimes": ["python3.13"]}
     resources["AdapterLayer"] = {"Type": "AWS::Serverless::LayerVersion", "Properties": layer}
