@@ -17,7 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from annals import __version__
 from annals.api.fields import MAX_ID_CHARS
 from annals.conversations.formats import FORMATS, Format
-from annals.conversations.import_lines import OWNER_PARAMS
+from annals.conversations.query_params.imports import OWNER_PARAMS
 from annals.http.requests import JSON_LINES
 from annals.memory.memories.memory_export_formats import FORMATS as MEMORY_FORMATS
 from annals.memory.memories.memory_export_formats import Format as MemoryFormat

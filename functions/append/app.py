@@ -27,7 +27,7 @@ def append_messages(conversation_id: PathId, body: Annotated[AppendMessages, Bod
     stored = append(
         caller.tenant,
         conversation_id,
-        [new_message(message.said()) for message in messages],
+        [new_message(message.stored_fields()) for message in messages],
         expected_seq=app.if_match(),
         request=app.idempotent_request("append"),
         thread_id=messages[0].thread_id,

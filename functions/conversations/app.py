@@ -1,4 +1,4 @@
-"""Make, find and list conversations."""
+"""Create, read, change and list conversations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from annals.api.fields import PathId
 from annals.api.query import read_list
 from annals.conversations.create import create, get_or_create
-from annals.conversations.filters import filter_from_query
 from annals.conversations.lists import Selection, count_conversations, list_conversations
 from annals.conversations.metadata import patch_metadata
 from annals.conversations.models import (
@@ -21,7 +20,14 @@ from annals.conversations.models import (
     GetOrCreateConversation,
     PatchConversation,
 )
-from annals.conversations.query import PAGING_PARAMS, list_name, next_cursor, read_order, read_place
+from annals.conversations.query_params.lists import (
+    LIST_PARAMS,
+    list_name,
+    next_cursor,
+    read_filter,
+    read_order,
+    read_position,
+)
 from annals.conversations.read import get_head, present_conversation, require_conversation_access
 from annals.http.app import Api, respond
 from annals.memory.conversation_includes import present_with_parts, require_parts
@@ -33,7 +39,7 @@ handler = app.handler
 
 @app.post("/v1/conversations", status_code=201, tags=["Conversations"])
 def create_conversation(body: CreateConversation) -> Response[Conversation]:
-    """Make a conversation."""
+    """Create a conversation."""
     caller, new = app.caller.require_scope("write"), body.to_new()
     caller.require_space(new.participants.get("memorySpaceId"))
     made = create(caller.tenant, new, caller.key_id, app.idempotent_request("create"))
@@ -60,9 +66,9 @@ def list_them(
     """List conversations, the newest activity first unless said otherwise. Every other query parameter is a filter."""
     caller = app.caller.require_scope("read")
     order = read_order({"sortBy": sort_by, "sortOrder": sort_order})
-    chosen = Selection(caller.tenant, caller.spaces, filter_from_query(app.query_params, *PAGING_PARAMS))
-    cursors = app.cursors(*list_name(order), page_params=PAGING_PARAMS)
-    page = list_conversations(chosen, limit, order, read_place(cursor, cursors))
+    selection = Selection(caller.tenant, caller.spaces, read_filter(app.query_params, *LIST_PARAMS))
+    cursors = app.cursors(*list_name(order), page_params=LIST_PARAMS)
+    page = list_conversations(selection, limit, order, read_position(cursor, cursors))
     return {"items": [present_conversation(head) for head in page.heads], **next_cursor(page, cursors)}
 
 
@@ -70,7 +76,7 @@ def list_them(
 def count_them() -> ConversationCount:
     """How many conversations a list with the same filter would have."""
     caller = app.caller.require_scope("read")
-    return {"count": count_conversations(Selection(caller.tenant, caller.spaces, filter_from_query(app.query_params)))}
+    return {"count": count_conversations(Selection(caller.tenant, caller.spaces, read_filter(app.query_params)))}
 
 
 @app.get("/v1/conversations/<conversation_id>", tags=["Conversations"])
@@ -80,11 +86,11 @@ def get_conversation(
     """A conversation. ``include`` is a list of ``messages`` (the newest 50), ``facts`` and ``summary``."""
     caller = app.caller.require_scope("read")
     app.require_known_query("include")
-    wanted = read_list(app.query_params, "include")
-    require_parts(wanted)
+    parts = read_list(app.query_params, "include")
+    require_parts(parts)
     require_conversation_access(caller, conversation_id)
     head = get_head(caller.tenant, conversation_id)
-    return respond(present_with_parts(head, wanted), etag=head.version)
+    return respond(present_with_parts(head, parts), etag=head.version)
 
 
 @app.patch("/v1/conversations/<conversation_id>", tags=["Conversations"])

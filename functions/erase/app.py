@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.api.cursors import invalid_cursor
 from annals.api.fields import PathId
-from annals.conversations.filters import filter_from_json
+from annals.conversations.filter_parsing import filter_from_json
 from annals.conversations.lists import Selection
 from annals.conversations.models import DeletedMany, DeleteMany, ReceiptResponse, Redact, present_receipt
 from annals.conversations.read import require_conversation_access

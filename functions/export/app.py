@@ -8,10 +8,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from annals.api.query import require_known
-from annals.conversations.export import OPTIONS, export_many, export_one, read_options
-from annals.conversations.filters import filter_from_query
+from annals.conversations.export import export_many, export_one
 from annals.conversations.formats import NDJSON
 from annals.conversations.lists import Selection
+from annals.conversations.query_params.exports import EXPORT_PARAMS, read_conversation_export_options
+from annals.conversations.query_params.lists import read_filter
 from annals.http import asgi
 from annals.http.download import download
 from annals.memory.memories.memory_export import export_memories
@@ -22,8 +23,8 @@ from annals.memory.users.user_export import export_person
 async def export_conversation(request: Request) -> Response:
     """One conversation as a file."""
     caller, query = asgi.get_caller(request).require_scope("read"), asgi.read_query_params(request)
-    require_known(query, OPTIONS)
-    options = read_options(query)
+    require_known(query, EXPORT_PARAMS)
+    options = read_conversation_export_options(query)
     conversation_id = asgi.path_id(request, "conversationId")
     pieces = await run_in_threadpool(export_one, caller, conversation_id, options)
     return await download(pieces, options.format.content_type, f"{conversation_id}{options.format.suffix}")
@@ -32,8 +33,8 @@ async def export_conversation(request: Request) -> Response:
 async def export_conversations(request: Request) -> Response:
     """All conversations that a filter matches as one file."""
     caller, query = asgi.get_caller(request).require_scope("read"), asgi.read_query_params(request)
-    options = read_options(query)
-    chosen = Selection(caller.tenant, caller.spaces, filter_from_query(query, *OPTIONS))
+    options = read_conversation_export_options(query)
+    chosen = Selection(caller.tenant, caller.spaces, read_filter(query, *EXPORT_PARAMS))
     pieces = export_many(chosen, options)
     return await download(pieces, options.format.content_type, f"conversations{options.format.suffix}")
 

@@ -1,11 +1,12 @@
-"""Bring conversations in from a file."""
+"""Import conversations from a file."""
 
 from __future__ import annotations
 
 from annals.answers import fitting_counted
-from annals.conversations.import_lines import OWNER_PARAMS, parse_import
+from annals.conversations.import_parsing import parse_import
 from annals.conversations.importing import import_all
 from annals.conversations.models import ImportedConversation, ImportedConversations
+from annals.conversations.query_params.imports import OWNER_PARAMS, read_owners
 from annals.errors import InvalidInput
 from annals.http.app import Api
 from annals.http.requests import JSON_LINES
@@ -28,12 +29,12 @@ def import_conversations() -> ImportedConversations:
     """
     caller = app.caller.require_scope("write")
     body = app.current_event.decoded_body or ""
-    brought = parse_import(body, app.query_params, caller.tenant)
-    if not brought:
+    incoming = parse_import(body, lambda: read_owners(app.query_params), caller.tenant)
+    if not incoming:
         raise InvalidInput("MISSING_REQUIRED_FIELD", "The body must hold at least one conversation.", field="body")
-    found = import_all(caller, brought, dump([sorted(app.query_params.items()), body]).encode())
-    shown, left_out = fitting_counted(
+    results = import_all(caller, incoming, dump([sorted(app.query_params.items()), body]).encode())
+    conversations, omitted = fitting_counted(
         ImportedConversation(conversationId=each.conversation_id, imported=each.imported, skipped=each.skipped)
-        for each in found
+        for each in results
     )
-    return {"conversations": shown, **left_out}  # type: ignore[typeddict-item]
+    return {"conversations": conversations, **omitted}  # type: ignore[typeddict-item]

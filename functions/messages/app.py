@@ -11,8 +11,14 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from annals.answers import Room, fitting
 from annals.api.fields import PathId, PathMessageId
 from annals.conversations.heads import Head, find_stored_head
-from annals.conversations.history_query import FREE, NAMES, Asked, next_cursor, read_span
 from annals.conversations.message_models import GetMessages, History, MessageList, Verified
+from annals.conversations.query_params.history import (
+    HISTORY_PARAMS,
+    POSITION_PARAMS,
+    HistoryBounds,
+    next_cursor,
+    read_range,
+)
 from annals.conversations.read import open_conversation, require_conversation_access
 from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem, MessageNotFound
 from annals.http.app import Api, respond
@@ -44,10 +50,10 @@ def list_messages(
     Where an answer has no room for the last runs that are asked for, the oldest are left out, and ``omitted`` is true.
     """
     caller = app.caller.require_scope("read")
-    app.require_known_query("limit", *NAMES)
+    app.require_known_query(*HISTORY_PARAMS)
     conversation = open_conversation(caller, conversation_id)
-    cursors = app.cursors("messages", conversation_id, page_params=FREE)
-    asked, message_range = read_span(Asked(order, offset, after, before), cursor, cursors, app.query_params)
+    cursors = app.cursors("messages", conversation_id, page_params=POSITION_PARAMS)
+    bounds, message_range = read_range(HistoryBounds(order, offset, after, before), cursor, cursors, app.query_params)
     pk, tail = conversation.pk, conversation.tail
     if last_runs_count is not None:
         runs, is_all = last_runs(pk, tail, last_runs_count, archived=message_range.archived)
@@ -55,7 +61,7 @@ def list_messages(
         omitted = {} if is_all else {"omitted": True}
         return respond({"items": items, **omitted, "total": tail.count}, etag=tail.seq)
     page = read_page(pk, tail, message_range, limit)
-    more = next_cursor(page, asked, message_range, cursors)
+    more = next_cursor(page, bounds, message_range, cursors)
     return respond({"items": page.messages, **more, "total": tail.count}, etag=tail.seq)
 
 

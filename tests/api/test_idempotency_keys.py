@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from annals.conversations.filters import filter_from_query
 from annals.conversations.lists import Selection, count_conversations
 from annals.database.dynamodb import client, from_item
 from annals.database.item_size import MAX_ENTRY_BYTES
@@ -54,7 +53,7 @@ def conversation_of(answer: Any) -> str:
 
 
 def count(api: Api) -> int:
-    return count_conversations(Selection(api.caller.tenant, None, filter_from_query({})))
+    return count_conversations(Selection(api.caller.tenant))
 
 
 def history(api: Api) -> list[str]:

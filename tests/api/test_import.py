@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from annals.conversations import import_lines
+from annals.conversations import import_parsing
 from annals.conversations.importing import MAX_BATCH_BYTES
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
@@ -364,11 +364,11 @@ def many(count: int, words: str = "hello") -> list[dict[str, Any]]:
 def test_more_lines_or_conversations_than_one_request_brings_are_refused_by_number(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_lines, "MAX_CONVERSATIONS", 3)
+    monkeypatch.setattr(import_parsing, "MAX_CONVERSATIONS", 3)
     answer = bring(api, *many(4))
     assert answer.problem == (413, "REQUEST_TOO_LARGE", "line 10")
     assert "3 conversations" in answer.json["detail"]
-    monkeypatch.setattr(import_lines, "MAX_LINES", 8)
+    monkeypatch.setattr(import_parsing, "MAX_LINES", 8)
     answer = bring(api, *many(3))
     assert answer.problem[:2] == (413, "REQUEST_TOO_LARGE")
     assert "8" in answer.json["detail"]

@@ -9,8 +9,9 @@ from itertools import count
 import pytest
 
 from annals.conversations import importing
-from annals.conversations.import_lines import parse_import
+from annals.conversations.import_parsing import parse_import
 from annals.conversations.importing import ImportResult, import_all
+from annals.conversations.query_params.imports import read_owners
 from annals.database.dynamodb import client
 from annals.errors import ConversationDiffers
 from annals.ledger.append import append
@@ -48,7 +49,7 @@ def contents(api: Api) -> list[str]:
 
 def test_imports_at_once_store_every_message_once(api: Api) -> None:
     def bring(_: int) -> ImportResult:
-        [imported] = import_all(api.caller, parse_import(file(), {}, api.caller.tenant), b"")
+        [imported] = import_all(api.caller, parse_import(file(), lambda: read_owners({}), api.caller.tenant), b"")
         return imported
 
     with ThreadPoolExecutor(6) as pool:
@@ -72,7 +73,7 @@ def test_a_message_that_comes_in_between_is_noticed_and_not_written_over(api: Ap
     client().meta.events.register("before-call.dynamodb.PutItem", interrupt)
     try:
         with pytest.raises(ConversationDiffers):
-            import_all(api.caller, parse_import(file(), {}, api.caller.tenant), b"")
+            import_all(api.caller, parse_import(file(), lambda: read_owners({}), api.caller.tenant), b"")
     finally:
         client().meta.events.unregister("before-call.dynamodb.PutItem", interrupt)
     found = contents(api)

@@ -32,6 +32,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "access": ("api", "database", "ledger"),
     "http": ("access", "api", "ledger"),
     "conversations": ("access", "api", "database", "ledger", "privacy"),
+    "conversations.query_params": ("api", "conversations", "ledger"),
     "search": ("providers", "search.embedded", "search.opensearch"),
     "search.embedded": ("providers", "search"),
     "search.opensearch": ("providers", "search"),

@@ -51,6 +51,14 @@ def read_list(query_params: Mapping[str, str], name: str) -> list[str]:
     return parts
 
 
+def read_choice(query_params: Mapping[str, str], name: str, choices: Collection[str], default: str) -> str:
+    """A parameter that is one of some words, or the default where it is left out. Raises InvalidInput."""
+    value = query_params.get(name, default)
+    if value not in choices:
+        raise InvalidInput("INVALID_FORMAT", f"{name} must be one of {', '.join(choices)}.", field=name)
+    return value
+
+
 def read_flag(query_params: Mapping[str, str], name: str, *, default: bool = False) -> bool:
     """A parameter that is ``true`` or ``false``, or the default where it is left out. Raises InvalidInput."""
     if name not in query_params:

@@ -10,7 +10,7 @@ from typing import Any
 from annals import csv_text
 from annals.conversations.openai_chat import to_openai
 from annals.conversations.snapshot import Snapshot
-from annals.errors import DamagedEntry, InvalidInput
+from annals.errors import DamagedEntry
 from annals.json_text import dump
 from annals.ledger.export_lines import Header, damaged_line, entry_line, header_line
 from annals.ledger.messages import HIDDEN_STATUSES
@@ -132,13 +132,8 @@ FORMATS = {
 }
 """The formats by name."""
 
+FORMULAS = ("guard", "keep")
+"""What can become of formulas in CSV: guarded by an apostrophe, or kept as they are."""
+
 UNGUARDED_CSV = replace(FORMATS[CSV], write=partial(_csv, guard=False))
 """CSV in which formulas are kept."""
-
-
-def keeps_formulas(query: Mapping[str, str]) -> bool:
-    """Whether a CSV file is wanted with its formulas as they were said. Raises InvalidInput INVALID_FORMAT."""
-    said = query.get("formulas", "guard")
-    if said not in ("guard", "keep"):
-        raise InvalidInput("INVALID_FORMAT", "formulas must be guard or keep.", field="formulas")
-    return said == "keep"

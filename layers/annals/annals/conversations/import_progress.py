@@ -1,4 +1,4 @@
-"""How far an import came that had no time left: kept for a day, and known again by all that its request says."""
+"""How far an import got that had no time left: kept for a day, and found again by all that its request says."""
 
 from __future__ import annotations
 
@@ -13,36 +13,35 @@ from annals.times import now_ms
 
 ROUTE = "import progress"
 
-
 NOT_YET = -1
-"""Stands for how many messages a conversation took that was compared, and is not brought in yet."""
+"""Stands for how many messages a conversation took that was compared, and is not imported yet."""
 
 
-def read_progress(caller: Caller, said: bytes) -> list[int]:
-    """How many messages the conversations took that earlier tries of a request came to, in their order."""
-    request = _request(caller, said)
-    item = client().get_item(TableName=settings().state_table, Key=request.marker_key, ConsistentRead=True).get("Item")
+def read_progress(caller: Caller, request: bytes) -> list[int]:
+    """How many messages each conversation took in earlier tries of a request, in their order, as far as these got."""
+    marker = _marker(caller, request)
+    item = client().get_item(TableName=settings().state_table, Key=marker.marker_key, ConsistentRead=True).get("Item")
     if item is None or int(item["expiresAt"]["N"]) < now_ms() // 1000:
         return []
     values = from_item(item)
-    if request.digest(values["salt"]) != values["digest"]:
+    if marker.digest(values["salt"]) != values["digest"]:
         return []
-    taken: list[int] = values["taken"]
-    return taken
+    counts: list[int] = values["taken"]
+    return counts
 
 
-def store_progress(caller: Caller, said: bytes, taken: Sequence[int]) -> None:
-    """Keep how far a request came; nothing once it is done. Of two tries at once, what either says is true."""
-    request, salt = _request(caller, said), os.urandom(16)
+def store_progress(caller: Caller, request: bytes, counts: Sequence[int]) -> None:
+    """Keep how far a request got; nothing once it is done. Of two tries at once, what either says is true."""
+    marker, salt = _marker(caller, request), os.urandom(16)
     values = {
         "salt": salt,
-        "digest": request.digest(salt),
-        "taken": list(taken),
+        "digest": marker.digest(salt),
+        "taken": list(counts),
         "expiresAt": now_ms() // 1000 + RETENTION_S,
     }
-    client().put_item(TableName=settings().state_table, Item={**request.marker_key, **to_item(values)})
+    client().put_item(TableName=settings().state_table, Item={**marker.marker_key, **to_item(values)})
 
 
-def _request(caller: Caller, said: bytes) -> IdempotentRequest:
-    """The request as one that has a key: how long it is, which tells nothing of what it says."""
-    return IdempotentRequest.of(caller.tenant, ROUTE, str(len(said)), said, caller=caller.key_id)
+def _marker(caller: Caller, request: bytes) -> IdempotentRequest:
+    """The request as if it had an Idempotency-Key: its length, which tells nothing of what it says."""
+    return IdempotentRequest.of(caller.tenant, ROUTE, str(len(request)), request, caller=caller.key_id)

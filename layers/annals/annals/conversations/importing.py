@@ -1,8 +1,8 @@
-"""Imports: conversations brought from a file into the ledger, as often as one likes.
+"""Imports: conversations of a file are stored in the ledger, once, however often the file is sent.
 
 What a conversation holds already is compared and left; what is missing at its end is appended; what differs is refused.
-So an import that broke off is completed by sending it again. How far a request came that had no time left is kept for a
-day, so that each further try goes on there.
+So an import that broke off is completed by sending it again. How far a request got that had no time left is kept for a
+day, so that each further try goes on from there.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TypeVar
 from annals.access.caller import Caller
 from annals.batches import batches
 from annals.conversations.create import create, create_with_messages
-from annals.conversations.genesis import get_genesis
-from annals.conversations.import_lines import IncomingConversation, IncomingMessage
+from annals.conversations.import_comparison import Comparison, compare, is_stored_in, missing_parts
+from annals.conversations.import_parsing import IncomingConversation, IncomingMessage
 from annals.conversations.import_progress import NOT_YET, read_progress, store_progress
 from annals.conversations.read import get_tail
 from annals.conversations.receipts import receipt_id, receipt_key
@@ -29,19 +29,16 @@ from annals.database.state import read_items
 from annals.errors import (
     AppendConflict,
     ConversationAlreadyExists,
-    ConversationDiffers,
     DamagedEntry,
     ImportUnfinished,
     PreconditionFailed,
 )
-from annals.json_text import canonical_text
 from annals.ledger.append import append
-from annals.ledger.entry import MESSAGE, Entry, Record, Tail
+from annals.ledger.entry import Entry
 from annals.ledger.entry_items import from_ledger_item
-from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
-from annals.ledger.messages import MEMORY_FIELD, numbered_messages, present_message
+from annals.ledger.messages import numbered_messages
 from annals.retries import tries
 from annals.settings import settings
 
@@ -52,10 +49,10 @@ RECORD_BYTES = 100
 """What a record takes beside its body."""
 
 WRITERS = 8
-"""How many conversations are brought in side by side."""
+"""How many conversations are imported side by side."""
 
 STRIDE = 100
-"""How many conversations are looked at, or brought in, between two looks at the clock."""
+"""How many conversations are compared, or imported, between two looks at the clock."""
 
 BUDGET_S = 18.0
 """How long one request works: what is under way then ends before its function does, which has 29 s."""
@@ -72,12 +69,12 @@ class ImportResult:
     skipped: int
 
 
-def import_all(caller: Caller, brought: Sequence[IncomingConversation], said: bytes) -> list[ImportResult]:
-    """Bring conversations in. All of them are compared with what there is before anything is stored.
+def import_all(caller: Caller, incoming: Sequence[IncomingConversation], request: bytes) -> list[ImportResult]:
+    """Import conversations. All of them are compared with what is stored before anything is stored.
 
     Parameters
     ----------
-    said : all that the request says; sent again, it goes on where it came to
+    request : all that the request says; the same request, sent again, goes on from where this one gets
 
     Raises
     ------
@@ -87,253 +84,183 @@ def import_all(caller: Caller, brought: Sequence[IncomingConversation], said: by
     ConversationDiffers : a conversation holds other messages, or lacks those of earlier parts
     ConversationSealed : a conversation takes no more messages, and some are missing
     AppendConflict : others kept writing to a conversation
-    ImportUnfinished : the time is over; the same request goes on where this one came to
+    ImportUnfinished : the time is over; the same request goes on from where this one got
     """
-    for each in brought:
+    for each in incoming:
         caller.require_space(each.new.participants.get("memorySpaceId"))
-    return _Import(caller, brought, said).run()
+    return _Import(caller, incoming, request).run()
 
 
 class _Import:
-    """The work on one request: first all conversations are compared, then brought in, each in their order."""
+    """The work on one request: first all conversations are compared, then imported, each in their order.
 
-    def __init__(self, caller: Caller, brought: Sequence[IncomingConversation], said: bytes) -> None:
+    How far it is are the numbers of messages that each conversation took, of those that were compared so far; NOT_YET
+    stands for one that is still to be imported.
+    """
+
+    def __init__(self, caller: Caller, incoming: Sequence[IncomingConversation], request: bytes) -> None:
         self._caller = caller
-        self._brought = brought
-        self._said = said
+        self._incoming = incoming
+        self._request = request
         self._deadline = time.monotonic() + BUDGET_S
 
     def run(self) -> list[ImportResult]:
-        taken = read_progress(self._caller, self._said) if len(self._brought) > STRIDE else []
-        resumed = bool(taken)
-        while len(taken) < len(self._brought):
-            taken += self._compare(self._brought[len(taken) : len(taken) + STRIDE])
-            self._require_time(taken)
-        left = [place for place, count in enumerate(taken) if count == NOT_YET]
-        while left:
-            part, left = left[:STRIDE], left[STRIDE:]
-            for place, count in zip(part, self._bring_all([self._brought[place] for place in part]), strict=True):
-                taken[place] = count
-            self._require_time(taken)
+        counts = read_progress(self._caller, self._request) if len(self._incoming) > STRIDE else []
+        resumed = bool(counts)
+        while len(counts) < len(self._incoming):
+            counts += self._compare(self._incoming[len(counts) : len(counts) + STRIDE])
+            self._require_time(counts)
+        rest = [index for index, count in enumerate(counts) if count == NOT_YET]
+        while rest:
+            part, rest = rest[:STRIDE], rest[STRIDE:]
+            for index, count in zip(part, self._import_some([self._incoming[index] for index in part]), strict=True):
+                counts[index] = count
+            self._require_time(counts)
         if resumed:
-            store_progress(self._caller, self._said, [])
+            store_progress(self._caller, self._request, [])
         return [
             ImportResult(each.conversation_id, count, len(each.messages) - count)
-            for each, count in zip(self._brought, taken, strict=True)
+            for each, count in zip(self._incoming, counts, strict=True)
         ]
 
-    def _require_time(self, taken: list[int]) -> None:
-        """Raise ImportUnfinished where the time is over before all is done; how far it came is stored then."""
-        done = len(taken) - taken.count(NOT_YET)
-        if done < len(self._brought) and time.monotonic() > self._deadline:
-            store_progress(self._caller, self._said, taken)
-            raise ImportUnfinished(done, len(self._brought))
+    def _require_time(self, counts: list[int]) -> None:
+        """Raise ImportUnfinished where the time is over before all is done; how far it got is stored then."""
+        done = len(counts) - counts.count(NOT_YET)
+        if done < len(self._incoming) and time.monotonic() > self._deadline:
+            store_progress(self._caller, self._request, counts)
+            raise ImportUnfinished(done, len(self._incoming))
 
     def _compare(self, part: Sequence[IncomingConversation]) -> list[int]:
-        """What is left to do for some conversations: nothing is imported of those that are there as a whole.
+        """What is left to do for some conversations: 0 for those that are stored as a whole, NOT_YET for others.
 
-        Raises what stands in the way of bringing one in.
+        Raises what keeps one from being imported.
         """
-        begun = self._read_begun(part)
-        there = [each for each in part if each.conversation_id in begun]
+        existing = self._read_existing(part)
+        there = [each for each in part if each.conversation_id in existing]
         for each in part:
-            if each.offset and each.conversation_id not in begun:
-                raise _lacks_parts(each, 0)
+            if each.offset and each.conversation_id not in existing:
+                raise missing_parts(each, 0)
+        # Most files that are sent again hold small conversations, and those are read many at a time.
         whole = self._read_whole(there)
         others = [each for each in there if each.conversation_id not in whole]
-        places = _side_by_side(lambda each: _find_place(self._caller.tenant, self._pk(each), each), others)
-        whole |= {each.conversation_id for each, place in zip(others, places, strict=True) if place.is_all_of(each)}
+        comparisons = _side_by_side(lambda each: compare(self._caller.tenant, self._pk(each), each), others)
+        pairs = zip(others, comparisons, strict=True)
+        whole |= {each.conversation_id for each, comparison in pairs if comparison.is_all_of(each)}
         return [0 if each.conversation_id in whole else NOT_YET for each in part]
 
-    def _bring_all(self, part: Sequence[IncomingConversation]) -> list[int]:
-        """Bring conversations in; how many messages each took."""
-        begun = self._read_begun(part)
-        return _side_by_side(lambda each: self._bring(each, is_there=each.conversation_id in begun), part)
+    def _import_some(self, part: Sequence[IncomingConversation]) -> list[int]:
+        """Import conversations; how many messages each took."""
+        existing = self._read_existing(part)
+        return _side_by_side(lambda each: self._import_one(each, is_there=each.conversation_id in existing), part)
 
-    def _bring(self, brought: IncomingConversation, *, is_there: bool) -> int:
-        """Make the conversation if it is missing, and append what it lacks; how many messages it took."""
-        made = None if is_there else self._make(brought)
-        imported = made or 0
-        if made == len(brought.messages) and not brought.is_more_than_messages:
+    def _import_one(self, incoming: IncomingConversation, *, is_there: bool) -> int:
+        """Create the conversation if it is missing, and append what it lacks; how many messages it took."""
+        created_with = None if is_there else self._create(incoming)
+        imported = created_with or 0
+        if created_with == len(incoming.messages) and not incoming.is_more_than_messages:
             return imported
         for _ in tries(settings().append_patience_s):
-            place = _find_place(self._caller.tenant, self._pk(brought), brought)
+            comparison = compare(self._caller.tenant, self._pk(incoming), incoming)
             with suppress(PreconditionFailed):
-                for stored in _append_rest(self._caller, brought, place):
-                    imported += stored
-                _set_marks(self._caller, brought, self._pk(brought))
+                for count in _append_rest(self._caller, incoming, comparison):
+                    imported += count
+                _set_marks(self._caller, incoming, self._pk(incoming))
                 return imported
-        raise AppendConflict(brought.conversation_id)
+        raise AppendConflict(incoming.conversation_id)
 
-    def _make(self, brought: IncomingConversation) -> int | None:
-        """Make a conversation with as many of its messages as one entry holds; how many, or None where it is there."""
+    def _create(self, incoming: IncomingConversation) -> int | None:
+        """Create a conversation with as many messages as one entry holds; how many, or None where it is there.
+
+        Nobody looks for it here, since it was looked for together with others.
+        """
         tenant, key_id = self._caller.tenant, self._caller.key_id
-        batch = next(_entry_batches(brought.messages), [])
-        # Where another writer makes it between the look and the try, it is compared like any other.
+        batch = next(_entry_batches(incoming.messages), [])
+        # Where another writer creates it between the look and the try, it is compared like any other.
         with suppress(ConversationAlreadyExists):
             if not batch:
-                create(tenant, brought.new, key_id)
+                create(tenant, incoming.new, key_id)
             else:
-                thread_id = batch[0].said.get("threadId")
-                create_with_messages(
-                    tenant, brought.new, key_id, [message.record for message in batch], thread_id=thread_id
-                )
+                records = [message.record for message in batch]
+                create_with_messages(tenant, incoming.new, key_id, records, thread_id=batch[0].thread_id)
             return len(batch)
         return None
 
-    def _read_begun(self, part: Sequence[IncomingConversation]) -> set[str]:
-        """The ids of those conversations that there are, whatever became of them."""
-        names = {self._pk(each): each.conversation_id for each in part}
-        keys: list[Item] = [item_key(pk, entry_sk(0)) for pk in names]
+    def _read_existing(self, part: Sequence[IncomingConversation]) -> set[str]:
+        """The ids of those conversations that exist, or did until they were erased."""
+        ids = {self._pk(each): each.conversation_id for each in part}
+        keys: list[Item] = [item_key(pk, entry_sk(0)) for pk in ids]
         table = settings().ledger_table
-        found = read_items(keys, consistent=True, table=table, ProjectionExpression="pk")
-        return {names[item["pk"]["S"]] for item in found}
+        items = read_items(keys, consistent=True, table=table, ProjectionExpression="pk")
+        return {ids[item["pk"]["S"]] for item in items}
 
     def _read_whole(self, there: Sequence[IncomingConversation]) -> set[str]:
-        """The ids of those conversations whose first entry holds all that is brought, as an earlier try stored it.
+        """The ids of those conversations whose first entry holds all that is incoming, as an earlier try stored it.
 
-        They are read together. Of any other, and of one that anything may be wrong with, nothing is said.
+        They are read together. One that is missing here may be whole all the same: it has more entries, or something is
+        wrong with it, and it is compared by itself.
         """
         small = {self._pk(each): each for each in there if not each.offset and not each.is_more_than_messages}
         keys: list[Item] = [item_key(pk, entry_sk(seq)) for pk in small for seq in (0, 1)]
-        first: dict[str, list[Entry]] = {pk: [] for pk in small}
+        entries: dict[str, list[Entry]] = {pk: [] for pk in small}
         for item in read_items(keys, consistent=True, table=settings().ledger_table):
             with suppress(DamagedEntry):
                 entry = from_ledger_item(item)
-                first[entry.pk].append(entry)
-        # Behind the entries: what is erased after them was there when it was compared.
+                entries[entry.pk].append(entry)
+        # Read after the entries: a conversation whose erasure begins later was there when it was compared.
         erased = self._read_erased(small.values())
         return {
             each.conversation_id
             for pk, each in small.items()
-            if each.conversation_id not in erased and _holds_all(first[pk], each)
+            if each.conversation_id not in erased and is_stored_in(entries[pk], each)
         }
 
     def _read_erased(self, some: Iterable[IncomingConversation]) -> set[str]:
         """The ids of those conversations whose erasure has begun."""
         tenant = self._caller.tenant
-        names = {receipt_id(self._pk(each)): each.conversation_id for each in some}
-        keys = {receipt_key(tenant, name)["pk"]["S"]: name for name in names}
-        wanted: list[Item] = [receipt_key(tenant, name) for name in names]
-        found = read_items(wanted, consistent=True, ProjectionExpression="pk")
-        return {names[keys[item["pk"]["S"]]] for item in found}
+        ids = {receipt_id(self._pk(each)): each.conversation_id for each in some}
+        receipts = {receipt_key(tenant, each)["pk"]["S"]: each for each in ids}
+        keys: list[Item] = [receipt_key(tenant, each) for each in ids]
+        items = read_items(keys, consistent=True, ProjectionExpression="pk")
+        return {ids[receipts[item["pk"]["S"]]] for item in items}
 
-    def _pk(self, brought: IncomingConversation) -> str:
-        return conversation_pk(self._caller.tenant, brought.conversation_id)
+    def _pk(self, incoming: IncomingConversation) -> str:
+        return conversation_pk(self._caller.tenant, incoming.conversation_id)
 
 
-def _side_by_side(work: Callable[[IncomingConversation], _T], brought: Sequence[IncomingConversation]) -> list[_T]:
-    if len(brought) <= 1:
-        return [work(each) for each in brought]
+def _side_by_side(work: Callable[[IncomingConversation], _T], incoming: Sequence[IncomingConversation]) -> list[_T]:
+    if len(incoming) <= 1:
+        return [work(each) for each in incoming]
     with ThreadPoolExecutor(WRITERS) as pool:
-        return list(pool.map(work, brought))
+        return list(pool.map(work, incoming))
 
 
-@dataclass(frozen=True)
-class _Place:
-    """How far a conversation holds what is brought: up to its tail, so many of the messages, and the preamble."""
-
-    tail: Tail
-    held: int
-    has_preamble: bool
-
-    def is_all_of(self, brought: IncomingConversation) -> bool:
-        """Whether that is all that is brought. Marks are looked at where there are any."""
-        is_all = self.held == len(brought.messages) and self.has_preamble
-        return is_all and not brought.is_more_than_messages
-
-
-def _holds_all(entries: Sequence[Entry], brought: IncomingConversation) -> bool:
-    """Whether a conversation's genesis and first entry are the one that is brought, and all of its messages."""
-    genesis, first = sorted(entries, key=lambda entry: entry.seq) if len(entries) == 2 else (None, None)
-    said = genesis.records[0].json_body() if genesis else None
-    if said is None or first is None or first.records[0].kind != MESSAGE or len(first.records) < len(brought.messages):
-        return False
-    made = (said.get("type"), said.get("participants"))
-    if made != (brought.new.type, dict(brought.new.participants)):
-        return False
-    held = zip(brought.messages, first.records, strict=False)
-    return all(record.kind == MESSAGE and _is_same(message, record, first) for message, record in held)
-
-
-def _find_place(tenant: str, pk: str, brought: IncomingConversation) -> _Place:
-    """Compare what is brought with what there is."""
-    tail = get_tail(tenant, brought.conversation_id)
-    genesis = get_genesis(tenant, brought.conversation_id)
-    if (genesis.type, dict(genesis.participants)) != (brought.new.type, dict(brought.new.participants)):
-        raise ConversationAlreadyExists(brought.conversation_id)
-    if tail.count < brought.offset:
-        raise _lacks_parts(brought, tail.count)
-    return _Place(tail, _count_held(pk, tail, brought), _holds_preamble(pk, tail, brought))
-
-
-def _count_held(pk: str, tail: Tail, brought: IncomingConversation) -> int:
-    held = 0
-    wanted = min(tail.count - brought.offset, len(brought.messages))
-    for number, record, entry in islice(numbered_messages(pk, brought.offset), wanted):
-        if not _is_same(brought.messages[held], record, entry):
-            detail = f"Message {number} of conversation {brought.conversation_id!r} is another one than is imported."
-            raise ConversationDiffers(detail, field="messages")
-        held += 1
-    return held
-
-
-def _is_same(message: IncomingMessage, record: Record, entry: Entry) -> bool:
-    """Whether a record holds a message; one that was redacted meanwhile stays so. An untold time is any time."""
-    shown = dict(present_message(record, entry))
-    if shown.get("status") == "redacted":
-        return True
-    placed = {"messageId", "seq"} | ({"timestamp"} - message.said.keys()) | ({"status"} if message.archived else set())
-    found = {name: value for name, value in shown.items() if name not in placed}
-    said = {name: value for name, value in message.said.items() if name != MEMORY_FIELD}
-    return canonical_text(found) == canonical_text(said)
-
-
-def _holds_preamble(pk: str, tail: Tail, brought: IncomingConversation) -> bool:
-    """Whether the preamble is there, or none is brought. Raises ConversationDiffers where another one is there."""
-    found = read_preamble(pk, tail) if brought.preamble else None
-    if brought.preamble is None or found is None:
-        return brought.preamble is None
-    if found.get("status") != "redacted" and found.get("content") != brought.preamble_content:
-        detail = f"Conversation {brought.conversation_id!r} has another preamble than is imported."
-        raise ConversationDiffers(detail, field="preamble")
-    return True
-
-
-def _append_rest(caller: Caller, brought: IncomingConversation, place: _Place) -> Iterator[int]:
-    """Append what is missing, entry by entry, and tell how many messages each one took. Raises PreconditionFailed."""
-    seq = place.tail.seq
-    for batch in _entry_batches(brought.messages[place.held :]):
+def _append_rest(caller: Caller, incoming: IncomingConversation, comparison: Comparison) -> Iterator[int]:
+    """Append what is missing, entry by entry, and yield how many messages each one took. Raises PreconditionFailed."""
+    seq = comparison.tail.seq
+    for batch in _entry_batches(incoming.messages[comparison.stored_count :]):
         records = [message.record for message in batch]
-        thread_id = batch[0].said.get("threadId")
-        stored = append(caller.tenant, brought.conversation_id, records, expected_seq=seq, thread_id=thread_id)
+        stored = append(
+            caller.tenant, incoming.conversation_id, records, expected_seq=seq, thread_id=batch[0].thread_id
+        )
         seq = stored.entry.last_seq
         yield len(batch)
-    if brought.preamble and not place.has_preamble:
-        append(caller.tenant, brought.conversation_id, [brought.preamble], expected_seq=seq)
+    if incoming.preamble and not comparison.has_preamble:
+        append(caller.tenant, incoming.conversation_id, [incoming.preamble], expected_seq=seq)
 
 
 def _entry_batches(messages: Sequence[IncomingMessage]) -> Iterator[list[IncomingMessage]]:
     """Messages that go into one entry: of one thread, and no larger than an entry may be."""
-    for _, thread in groupby(messages, key=lambda message: message.said.get("threadId")):
+    for _, thread in groupby(messages, key=lambda message: message.thread_id):
         yield from batches(thread, lambda message: len(message.record.body) + RECORD_BYTES, MAX_BATCH_BYTES)
 
 
-def _set_marks(caller: Caller, brought: IncomingConversation, pk: str) -> None:
+def _set_marks(caller: Caller, incoming: IncomingConversation, pk: str) -> None:
     """Archive the messages that were archived, and close the conversation that was closed."""
-    archived = max((place for place, message in enumerate(brought.messages, 1) if message.archived), default=0)
-    tail = get_tail(caller.tenant, brought.conversation_id)
+    archived = max((number for number, message in enumerate(incoming.messages, 1) if message.archived), default=0)
+    tail = get_tail(caller.tenant, incoming.conversation_id)
     if archived:
-        last = next(islice(numbered_messages(pk, brought.offset + archived - 1), 1), None)
+        last = next(islice(numbered_messages(pk, incoming.offset + archived - 1), 1), None)
         if last and last[1].seq > tail.archived:
-            archive(caller.tenant, brought.conversation_id, last[1].seq, caller.key_id)
-    if brought.is_sealed:
-        seal(caller.tenant, brought.conversation_id, caller.key_id)
-
-
-def _lacks_parts(brought: IncomingConversation, count: int) -> ConversationDiffers:
-    detail = (
-        f"Conversation {brought.conversation_id!r} holds {count} messages, and this part begins behind "
-        f"{brought.offset}: send the earlier parts first."
-    )
-    return ConversationDiffers(detail, field="offset")
+            archive(caller.tenant, incoming.conversation_id, last[1].seq, caller.key_id)
+    if incoming.is_sealed:
+        seal(caller.tenant, incoming.conversation_id, caller.key_id)

@@ -39,7 +39,7 @@ BATCH = 100
 """How many heads one round trip fetches, as BatchGetItem takes them."""
 
 ALL = 1_000
-"""How many places one round trip finds, where all of them are wanted."""
+"""How many positions one round trip brings, where all of them are read."""
 
 MAX_READ = 1_000
 """How many heads one page may look at; a filter that keeps few of them makes a short page."""
@@ -50,7 +50,7 @@ MAX_SORTED = 10_000
 
 @dataclass(frozen=True)
 class Order:
-    """What a list is sorted by."""
+    """What a list is sorted by, and in which direction."""
 
     key: str = LAST_MESSAGE
     descending: bool = True
@@ -58,7 +58,7 @@ class Order:
 
 @dataclass(frozen=True, order=True)
 class ListPosition:
-    """A conversation's place in a list; ``rank`` is the sort key, negated where the order descends."""
+    """A conversation's position in a list; ``rank`` is the sort key, negated where the order descends."""
 
     rank: int
     pk: str
@@ -66,33 +66,38 @@ class ListPosition:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which conversations to list: those of a tenant, in the spaces that the caller may see, that meet conditions."""
+    """Which conversations to list: those of a tenant, in the spaces that the caller may see, that match a filter.
+
+    Without ``spaces``, those of all spaces.
+    """
 
     tenant: str
     spaces: Collection[str] | None = None
-    conditions: ConversationFilter = field(default_factory=ConversationFilter)
+    filter: ConversationFilter = field(default_factory=ConversationFilter)
 
     @property
     def space(self) -> str | None:
         """The one space that all of them are in, if there is one."""
         if self.spaces is not None and len(self.spaces) == 1:
             return next(iter(self.spaces))
-        return self.conditions.equal_to(SPACE_FILTER)
+        return self.filter.equal_to(SPACE_FILTER)
 
-    def keeps(self, head: Head) -> bool:
+    def matches(self, head: Head) -> bool:
         """Whether a conversation is among them."""
         allowed = self.spaces is None or head.genesis.memory_space_id in self.spaces
-        return allowed and self.conditions.hold(head)
+        return allowed and self.filter.matches(head)
 
 
 @dataclass(frozen=True)
 class ConversationPage:
+    """Conversations of a list, in its order, and the position after which there are more, if there are."""
+
     heads: list[Head]
     next_position: ListPosition | None
 
 
 def list_conversations(
-    chosen: Selection, limit: int, order: Order, start: ListPosition | None = None
+    selection: Selection, limit: int, order: Order, start: ListPosition | None = None
 ) -> ConversationPage:
     """A page of conversations behind ``start``, as many as an answer has room for.
 
@@ -100,91 +105,92 @@ def list_conversations(
     heads. Another order reads all matches. Raises InvalidInput TOO_MANY_MATCHES where these are more than 10,000.
     """
     if order.key not in INDEXED:
-        return _sorted_page(chosen, limit, order, start)
+        return _sorted_page(selection, limit, order, start)
     found: list[Head] = []
     last, room = start, Room()
-    for looked_at, (place, head) in enumerate(_matches(chosen, order, start, min(limit + 1, BATCH)), start=1):
+    for looked_at, (position, head) in enumerate(_matches(selection, order, start, min(limit + 1, BATCH)), start=1):
         if head and (len(found) == limit or not room.takes(present_conversation(head))):
             return ConversationPage(found, last)
         if head:
             found.append(head)
-        last = place
+        last = position
         if looked_at == MAX_READ:
             return ConversationPage(found, last)
     return ConversationPage(found, None)
 
 
-def count_conversations(chosen: Selection) -> int:
-    """How many conversations there are. Keys alone are counted where the index's key says all that is asked."""
-    if chosen.conditions.without(SPACE_FILTER).all or (chosen.spaces is not None and len(chosen.spaces) != 1):
-        return sum(1 for _ in walk_matches(chosen))
-    if chosen.spaces is not None and chosen.conditions.equal_to(SPACE_FILTER) not in (None, *chosen.spaces):
+def count_conversations(selection: Selection) -> int:
+    """How many conversations there are. Only keys are counted where an index's key says all of the selection."""
+    spaces = selection.spaces
+    if selection.filter.without(SPACE_FILTER).conditions or (spaces is not None and len(spaces) != 1):
+        return sum(1 for _ in walk_matches(selection))
+    if spaces is not None and selection.filter.equal_to(SPACE_FILTER) not in (None, *spaces):
         return 0
-    return sum(_count(index, attribute, key) for index, attribute, key in _lists(chosen, ""))
+    return sum(_count(index, attribute, key) for index, attribute, key in _lists(selection, ""))
 
 
-def walk_matches(chosen: Selection, order: Order | None = None) -> Iterator[Head]:
+def walk_matches(selection: Selection, order: Order | None = None) -> Iterator[Head]:
     """All conversations of a selection, the newest activity first unless said otherwise, read as they are asked for."""
-    return (head for _, head in _matches(chosen, order or Order(), None, ALL) if head)
+    return (head for _, head in _matches(selection, order or Order(), None, ALL) if head)
 
 
-def _sorted_page(chosen: Selection, limit: int, order: Order, start: ListPosition | None) -> ConversationPage:
-    heads = {head.pk: head for head in islice(walk_matches(chosen), MAX_SORTED + 1)}
+def _sorted_page(selection: Selection, limit: int, order: Order, start: ListPosition | None) -> ConversationPage:
+    heads = {head.pk: head for head in islice(walk_matches(selection), MAX_SORTED + 1)}
     if len(heads) > MAX_SORTED:
         detail = f"More than {MAX_SORTED} conversations match; sort by lastMessageAt or createdAt, or filter further."
         raise InvalidInput("TOO_MANY_MATCHES", detail, field="sortBy")
     sign = -1 if order.descending else 1
-    places = sorted(ListPosition(sign * head_value(head, order.key), pk) for pk, head in heads.items())
-    behind = [place for place in places if start is None or place > start]
-    page = fitting(behind[:limit], of=lambda place: present_conversation(heads[place.pk]))
-    return ConversationPage([heads[place.pk] for place in page], page[-1] if len(behind) > len(page) else None)
+    positions = sorted(ListPosition(sign * head_value(head, order.key), pk) for pk, head in heads.items())
+    behind = [position for position in positions if start is None or position > start]
+    page = fitting(behind[:limit], of=lambda position: present_conversation(heads[position.pk]))
+    return ConversationPage([heads[position.pk] for position in page], page[-1] if len(behind) > len(page) else None)
 
 
 def _matches(
-    chosen: Selection, order: Order, start: ListPosition | None, page: int
+    selection: Selection, order: Order, start: ListPosition | None, page: int
 ) -> Iterator[tuple[ListPosition, Head | None]]:
-    """The places of a list in order, each with its conversation, or with None where that one does not match."""
-    places = _merged(chosen, order, start, page)
-    while batch := list(islice(places, min(page, BATCH))):
-        heads = find_stored_heads(place.pk for place in batch)
-        for place in batch:
-            head = heads.get(place.pk)
-            yield place, head if head and chosen.keeps(head) else None
+    """The positions of a list in order, each with its conversation, or with None where that one does not match."""
+    positions = _merged(selection, order, start, page)
+    while batch := list(islice(positions, min(page, BATCH))):
+        heads = find_stored_heads(position.pk for position in batch)
+        for position in batch:
+            head = heads.get(position.pk)
+            yield position, head if head and selection.matches(head) else None
 
 
-def _merged(chosen: Selection, order: Order, start: ListPosition | None, page: int) -> Iterator[ListPosition]:
-    """The places of all lists that the selection needs, each once, in order."""
-    walks = [_walk(where, chosen, order, start, page) for where in _lists(chosen, INDEXED[order.key])]
-    return (place for place, _ in groupby(heapq.merge(*walks)))
+def _merged(selection: Selection, order: Order, start: ListPosition | None, page: int) -> Iterator[ListPosition]:
+    """The positions of all lists that the selection needs, each once, in order."""
+    walks = [_walk(index_list, selection, order, start, page) for index_list in _lists(selection, INDEXED[order.key])]
+    return (position for position, _ in groupby(heapq.merge(*walks)))
 
 
-def _lists(chosen: Selection, suffix: str) -> list[tuple[str, str, str]]:
+def _lists(selection: Selection, suffix: str) -> list[tuple[str, str, str]]:
     """The index, its key's attribute, and the key of each list that the selection needs."""
-    member, shards = chosen.conditions.equal_to(*PARTICIPANT_FILTERS), range(settings().list_shards)
+    member, shards = selection.filter.equal_to(*PARTICIPANT_FILTERS), range(settings().list_shards)
     if member is not None:
-        keys = [member_list_key(chosen.tenant, member, shard) for shard in shards]
-        return [(f"byParticipant{place}{suffix}", f"participant{place}", key) for place in (1, 2) for key in keys]
-    if chosen.space is not None:
-        keys = [space_list_key(chosen.tenant, chosen.space, shard) for shard in shards]
+        keys = [member_list_key(selection.tenant, member, shard) for shard in shards]
+        return [(f"byParticipant{number}{suffix}", f"participant{number}", key) for number in (1, 2) for key in keys]
+    if selection.space is not None:
+        keys = [space_list_key(selection.tenant, selection.space, shard) for shard in shards]
         return [(f"bySpace{suffix}", "space", key) for key in keys]
-    keys = [tenant_list_key(chosen.tenant, shard) for shard in range(settings().tenant_shards)]
+    keys = [tenant_list_key(selection.tenant, shard) for shard in range(settings().tenant_shards)]
     return [(f"byTenant{suffix}", "tenantShard", key) for key in keys]
 
 
 def _walk(
-    where: tuple[str, str, str], chosen: Selection, order: Order, start: ListPosition | None, page: int
+    index_list: tuple[str, str, str], selection: Selection, order: Order, start: ListPosition | None, page: int
 ) -> Iterator[ListPosition]:
-    """The places of one list, those of the same millisecond sorted, so that merged lists stay in order."""
-    for _, same in groupby(_query(where, chosen, order, start, page), key=lambda place: place.rank):
-        yield from (place for place in sorted(same) if start is None or place > start)
+    """The positions of one list, those of the same millisecond sorted, so that merged lists stay in order."""
+    for _, same in groupby(_query(index_list, selection, order, start, page), key=lambda position: position.rank):
+        yield from (position for position in sorted(same) if start is None or position > start)
 
 
 def _query(
-    where: tuple[str, str, str], chosen: Selection, order: Order, start: ListPosition | None, page: int
+    index_list: tuple[str, str, str], selection: Selection, order: Order, start: ListPosition | None, page: int
 ) -> Iterator[ListPosition]:
-    index, attribute, key = where
+    index, attribute, key = index_list
     sign = -1 if order.descending else 1
-    earliest, latest = _range(chosen, order, start)
+    earliest, latest = _time_range(selection, order, start)
     query: dict[str, Any] = {
         "TableName": settings().state_table,
         "IndexName": index,
@@ -211,9 +217,9 @@ FOREVER = 10**15
 """Later than any time, in Unix milliseconds."""
 
 
-def _range(chosen: Selection, order: Order, start: ListPosition | None) -> tuple[int, int]:
+def _time_range(selection: Selection, order: Order, start: ListPosition | None) -> tuple[int, int]:
     """The times, inclusive, between which the rest of a list lies."""
-    bounds = [each for each in chosen.conditions.all if each.path == order.key]
+    bounds = [each for each in selection.filter.conditions if each.path == order.key]
     least = [each.value + (each.operator == "$gt") for each in bounds if each.operator in ("$gt", "$gte")]
     most = [each.value - (each.operator == "$lt") for each in bounds if each.operator in ("$lt", "$lte")]
     earliest, latest = max([0, *least]), min([FOREVER, *most])

@@ -28,7 +28,7 @@ ROLES = {"user": "user", "assistant": "assistant", "agent": "assistant", "system
 
 
 def to_role(value: Any) -> str:
-    """The stored role that a caller's word for it means."""
+    """The role that is stored for a caller's word for it."""
     if not isinstance(value, str) or value not in ROLES:
         raise field_error("INVALID_ROLE", f"must be one of {', '.join(ROLES)}")
     return ROLES[value]
@@ -69,13 +69,13 @@ class NewMessage(Model):
             raise field_error("MISSING_REQUIRED_FIELD", "must not be empty where there are no parts")
         return content
 
-    def said(self) -> dict[str, Any]:
-        """What is stored: all that the caller said, and nothing else."""
-        said = self.model_dump(by_alias=True, exclude_unset=True, exclude={"importance", "tags"})
+    def stored_fields(self) -> dict[str, Any]:
+        """What is stored: the fields that the caller set, and nothing else."""
+        fields = self.model_dump(by_alias=True, exclude_unset=True, exclude={"importance", "tags"})
         if self.timestamp is not None:
-            said["timestamp"] = to_rfc3339(self.timestamp)
+            fields["timestamp"] = to_rfc3339(self.timestamp)
         return {"role": self.role, "content": self.content} | {
-            **{name: value for name, value in said.items() if value is not None or name == "parts"},
+            **{name: value for name, value in fields.items() if value is not None or name == "parts"},
             **memory_field(self.importance, self.tags),
         }
 
@@ -91,7 +91,7 @@ MAX_MESSAGES = 4_000
 
 
 class NewMessages(Model):
-    """Several messages, which are stored as one entry: all of them or none."""
+    """Several messages that are stored as one entry: all of them or none."""
 
     messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_MESSAGES), AfterValidator(_one_thread)]
 

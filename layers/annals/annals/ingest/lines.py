@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from annals.access.caller import Caller
 from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
-from annals.conversations.import_lines import ConversationLine, MessageLine, RedactedLine
+from annals.conversations.import_models import ConversationLine, MessageLine, RedactedLine, parse_line
 from annals.errors import InvalidInput
 from annals.ingest.envelope import read_envelope
 from annals.ingest.storing import find_or_create, store_envelope, store_records
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.marks import add_preamble
-from annals.ledger.messages import HIDDEN_STATUSES, new_message
+from annals.ledger.messages import new_message
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 """How much of a line is held; no line that says more than an entry can hold is stored anyway."""
@@ -54,24 +54,22 @@ def numbered_lines(body: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def store_line(caller: Caller, said: Any, request: IdempotentRequest) -> None:
     """Store what a line says. Raises AnnalsError."""
-    kind = said.get("type") if isinstance(said, dict) else None
     try:
-        if kind == "conversation":
-            find_or_create(caller, _conversation(ConversationLine.model_validate(said)))
-        elif kind == "message":
-            is_redacted = said.get("status") in HIDDEN_STATUSES
-            _store_message(caller, (RedactedLine if is_redacted else MessageLine).model_validate(said), request)
-        else:
+        line = parse_line(said)
+        if line is None:
             store_envelope(caller, read_envelope(said), request)
+        elif isinstance(line, ConversationLine):
+            find_or_create(caller, _to_new(line))
+        else:
+            _store_message(caller, line, request)
     except ValidationError as error:
         raise from_validation(error.errors()) from None
 
 
-def _conversation(line: ConversationLine) -> NewConversation:
+def _to_new(line: ConversationLine) -> NewConversation:
     if line.offset or line.status != "active":
         raise _only_for_imports("status" if line.status != "active" else "offset")
-    participants = line.participants.for_type(line.conversation_type)
-    return NewConversation(line.conversation_type, participants, line.metadata, line.conversation_id)
+    return line.to_new()
 
 
 def _store_message(caller: Caller, line: MessageLine | RedactedLine, request: IdempotentRequest) -> None:
@@ -79,7 +77,7 @@ def _store_message(caller: Caller, line: MessageLine | RedactedLine, request: Id
         raise _only_for_imports("status")
     if line.kind == "message":
         thread_id = line.thread_id if isinstance(line, MessageLine) else None
-        store_records(caller, line.conversation_id, [new_message(line.said())], thread_id, request)
+        store_records(caller, line.conversation_id, [new_message(line.stored_fields())], thread_id, request)
     elif isinstance(line, MessageLine):
         add_preamble(caller.tenant, line.conversation_id, line.content, line.metadata, request)
 

@@ -75,7 +75,7 @@ def request_of(caller: Caller, key: str, said: Any) -> IdempotentRequest:
 def store_envelope(caller: Caller, envelope: Envelope, request: IdempotentRequest) -> None:
     """Store the messages or the turn of an envelope."""
     if isinstance(envelope, MessagesEnvelope):
-        records = [new_message(message.said()) for message in envelope.messages]
+        records = [new_message(message.stored_fields()) for message in envelope.messages]
         store_records(caller, envelope.conversation.place, records, envelope.messages[0].thread_id, request)
     else:
         remember(caller, envelope.turn, request)

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from annals.api.filters import require_query_conditions
 from annals.api.problems import from_validation
-from annals.api.query import read_flag, read_list
-from annals.conversations.formats import CSV, keeps_formulas
+from annals.api.query import read_choice, read_flag, read_list
+from annals.conversations.formats import CSV, FORMULAS
 from annals.errors import InvalidInput, InvalidJson
 from annals.json_text import parse
 from annals.memory.facts.fact_items import SUPERSEDED
@@ -69,13 +69,12 @@ def read_export_options(query_params: Mapping[str, str]) -> MemoryExportOptions:
 
     Raises InvalidInput: INVALID_FORMAT, or what ``read_memory_filter`` raises.
     """
-    name = query_params.get("format", "json")
-    if name not in FORMATS:
-        raise InvalidInput("INVALID_FORMAT", f"format must be one of {', '.join(FORMATS)}.", field="format")
+    name = read_choice(query_params, "format", FORMATS, "json")
+    keep_formulas = read_choice(query_params, "formulas", FORMULAS, "guard") == "keep"
     return MemoryExportOptions(
         memory_space_id=query_params.get("memorySpaceId"),
         filter=read_memory_filter(query_params, EXPORT_PARAMS),
         more_statuses=tuple(status for param, status in STATUS_PARAMS.items() if read_flag(query_params, param)),
-        format=UNGUARDED_CSV if keeps_formulas(query_params) and name == CSV else FORMATS[name],
+        format=UNGUARDED_CSV if keep_formulas and name == CSV else FORMATS[name],
         with_versions=read_flag(query_params, "includeVersions"),
     )

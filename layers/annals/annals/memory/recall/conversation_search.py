@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from annals.access.caller import Caller
-from annals.conversations.filters import filter_from_json
+from annals.conversations.filter_parsing import filter_from_json
 from annals.conversations.heads import Head, find_stored_heads
 from annals.conversations.lists import Selection, walk_matches
 from annals.conversations.models import ConversationHit, SearchConversations

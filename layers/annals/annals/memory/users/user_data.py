@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from annals.access.caller import Caller
-from annals.conversations.filters import filter_from_json
+from annals.conversations.filters import ConversationFilter
 from annals.conversations.lists import Selection, walk_matches
 from annals.conversations.read import get_conversation_space
 from annals.database.dynamodb import Item
@@ -62,8 +62,7 @@ class UserData:
             ):
                 seen.add(conversation_id)
                 yield conversation_id
-        chosen = filter_from_json({"participants": {"userId": self.user_id}})
-        for head in walk_matches(Selection(self.tenant, self.caller.spaces, chosen)):
+        for head in walk_matches(Selection(self.tenant, self.caller.spaces, ConversationFilter.of_user(self.user_id))):
             if head.genesis.conversation_id not in seen:
                 yield head.genesis.conversation_id
 

@@ -1,0 +1,90 @@
+"""What an import takes: the lines of an exported ``jsonl`` file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from annals.api.fields import ConversationId, MaskedJson, MessageId, Model, Time, Word
+from annals.conversations.create import NewConversation
+from annals.conversations.message_models import NewMessage
+from annals.conversations.models import ConversationType, Participants
+from annals.ledger.messages import HIDDEN_STATUSES
+from annals.times import to_rfc3339
+
+LINE_FIELDS = {"type", "conversationId", "messageId", "seq", "kind", "status"}
+"""The fields of a message's line that are no part of what is stored of it."""
+
+
+class ConversationLine(Model):
+    """A conversation. ``offset`` says how many of its messages came in earlier parts of the file.
+
+    What an export says beside that follows from the ledger, and is not stored.
+    """
+
+    type: Literal["conversation"]
+    conversation_type: ConversationType
+    conversation_id: ConversationId
+    participants: Participants
+    metadata: MaskedJson = Field(default_factory=dict)
+    offset: Annotated[int, Field(ge=0, le=10**9)] = 0
+    status: Literal["active", "sealed", "archived"] = "active"
+    message_count: Annotated[int | None, Field(ge=0)] = None
+    version: int | None = None
+    created_at: Time | None = None
+    updated_at: Time | None = None
+    last_message_at: Time | None = None
+    head_hash: Word | None = None
+
+    def to_new(self) -> NewConversation:
+        """The conversation as the domain takes it. Raises InvalidInput where its participants do not fit its type."""
+        participants = self.participants.for_type(self.conversation_type)
+        return NewConversation(self.conversation_type, participants, self.metadata, self.conversation_id)
+
+
+class MessageLine(NewMessage):
+    """A message, or a preamble. It gets a new id and a new seq."""
+
+    type: Literal["message"]
+    conversation_id: ConversationId
+    message_id: MessageId | None = None
+    seq: int | None = None
+    kind: Literal["message", "preamble"] = "message"
+    status: Literal["incomplete", "archived"] | None = None  # type: ignore[assignment] # an export says more
+
+    def stored_fields(self) -> dict[str, Any]:
+        """What is stored: the fields of the message itself, without those of the line."""
+        fields = {name: value for name, value in super().stored_fields().items() if name not in LINE_FIELDS}
+        return {**fields, "status": "incomplete"} if self.status == "incomplete" else fields
+
+
+class RedactedLine(Model):
+    """A message that was redacted, or damaged, before it was exported: its seq stays taken."""
+
+    type: Literal["message"]
+    conversation_id: ConversationId
+    message_id: MessageId | None = None
+    seq: int | None = None
+    kind: Literal["message", "preamble"] = "message"
+    status: Literal["redacted", "damaged"]
+    timestamp: Time | None = None
+
+    def stored_fields(self) -> dict[str, Any]:
+        """What is stored: that the message was redacted, and its time."""
+        at = {} if self.timestamp is None else {"timestamp": to_rfc3339(self.timestamp)}
+        return {"status": "redacted", **at}
+
+
+def parse_line(value: Any) -> ConversationLine | MessageLine | RedactedLine | None:
+    """The line that a JSON value is, or None for a value of another type than ``conversation`` and ``message``.
+
+    Raises ValidationError.
+    """
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "conversation":
+        return ConversationLine.model_validate(value)
+    if kind != "message":
+        return None
+    is_hidden = value.get("status") in HIDDEN_STATUSES
+    return (RedactedLine if is_hidden else MessageLine).model_validate(value)
