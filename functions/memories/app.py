@@ -16,8 +16,8 @@ from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import MAX_SEQ
 from annals.memory import adapters
 from annals.memory.index_pages import read_position
-from annals.memory.memories import store
-from annals.memory.memories.changes import new_memory, to_change
+from annals.memory.memories import memory_changes, memory_creation, memory_reads
+from annals.memory.memories.memory_deletion import remove_memory
 from annals.memory.memories.memory_items import ACTIVE, ARCHIVED, StoredMemory
 from annals.memory.memories.memory_lists import (
     delete_memories,
@@ -48,7 +48,8 @@ def create_memory(body: CreateMemory) -> Response[Memory]:
     """Make an explicit memory."""
     caller = app.caller.require_scope("write")
     caller.require_space(body.memory_space_id)
-    memory, replayed = store.create_memory(new_memory(caller, body), app.idempotent_request("memories"))
+    new = memory_creation.new_memory(caller, body)
+    memory, replayed = memory_creation.create_memory(new, app.idempotent_request("memories"))
     return respond(present_memory(memory), 201, etag=memory.version, replayed=replayed)
 
 
@@ -89,10 +90,10 @@ def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = Non
     """A memory with its previous versions, or as it was at a time."""
     caller = app.caller.require_scope("read")
     app.require_known_query("at")
-    memory = store.find_memory(caller, memory_id)
+    memory = memory_reads.get_memory(caller, memory_id)
     moment = read_time(app.query_params, "at") if at is not None else None
     if moment is not None:
-        memory = store.version_at(memory, moment)
+        memory = memory_reads.get_version_at(memory, moment)
     return respond(_with_versions(memory), etag=memory.version)
 
 
@@ -100,9 +101,10 @@ def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = Non
 def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryWithVersions]:
     """Give a memory a new version; the versions before are kept."""
     caller = app.caller.require_scope("write")
-    memory = store.find_memory(caller, memory_id)
+    memory = memory_reads.get_memory(caller, memory_id)
     request = app.idempotent_request("patch-memory")
-    changed, replayed = store.change_memory(memory, partial(to_change, said=body), app.if_match(), request)
+    change = partial(memory_changes.to_change, body=body)
+    changed, replayed = memory_changes.change_memory(memory, change, app.if_match(), request)
     return respond(_with_versions(changed), etag=changed.version, replayed=replayed)
 
 
@@ -110,7 +112,7 @@ def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryW
 def delete_memory(memory_id: PathMemoryId) -> Response[None]:
     """Delete a memory. The words that it came from stay in the ledger."""
     caller = app.caller.require_scope("erase")
-    store.remove_memory(caller, memory_id)
+    remove_memory(caller, memory_id)
     return respond(None, 204)
 
 
@@ -125,7 +127,7 @@ def list_versions(
     app.require_known_query("limit", "cursor")
     cursors = app.cursors("versions of a memory", memory_id)
     before = cursors.read(cursor)[0] if cursor else None
-    items, last = list_memory_versions(store.find_memory(caller, memory_id), limit, before)
+    items, last = list_memory_versions(memory_reads.get_memory(caller, memory_id), limit, before)
     return {"items": items, **(cursors.next(last) if last else {})}
 
 
@@ -133,7 +135,7 @@ def list_versions(
 def get_version(memory_id: PathMemoryId, number: Annotated[int, Path(ge=1, le=MAX_SEQ)]) -> Memory:
     """One version of a memory."""
     caller = app.caller.require_scope("read")
-    return present_memory(store.version_of(store.find_memory(caller, memory_id), number))
+    return present_memory(memory_reads.get_version(memory_reads.get_memory(caller, memory_id), number))
 
 
 @app.post("/v1/memories/<memory_id>/archive", tags=["Memories"])
@@ -152,11 +154,11 @@ def _with_versions(memory: StoredMemory) -> dict[str, Any]:
     """A memory with as many of the versions before it as the answer has room for."""
     shown, room = present_memory(memory), Room()
     room.takes(shown)
-    previous, left_out = fitting_counted(map(present_memory, store.previous_versions(memory)), room)
+    previous, left_out = fitting_counted(map(present_memory, memory_reads.previous_versions(memory)), room)
     return {**shown, "previousVersions": previous, **left_out}
 
 
 def _set_status(memory_id: str, status: str, request: IdempotentRequest | None) -> Response[Memory]:
     caller = app.caller.require_scope("write")
-    memory, replayed = store.set_status(store.find_memory(caller, memory_id), status, request)
+    memory, replayed = memory_changes.set_status(memory_reads.get_memory(caller, memory_id), status, request)
     return respond(present_memory(memory), etag=memory.version, replayed=replayed)

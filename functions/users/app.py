@@ -11,7 +11,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from annals.api.cursors import PAGING_PARAMS
 from annals.api.fields import Id, PathId, PathMemoryId, Tag
 from annals.http.app import Api, respond
-from annals.memory.memories.store import change_memory, create_memory, remove_memory
+from annals.memory.memories.memory_changes import change_memory
+from annals.memory.memories.memory_creation import create_memory
+from annals.memory.memories.memory_deletion import remove_memory
 from annals.memory.users.models import (
     NewUserMemory,
     PatchUserMemory,

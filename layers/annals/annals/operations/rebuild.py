@@ -29,7 +29,7 @@ from annals.memory.indexing.indexer import IndexFailures, IndexTarget, index_tab
 from annals.memory.indexing.table_scan import walk_tables
 from annals.memory.keys import is_memory_sk
 from annals.memory.memories.memory_items import from_memory_item
-from annals.memory.memories.store import put_memory_references
+from annals.memory.memories.memory_references import put_references
 from annals.memory.retention_timers import SPACE, project_with_timer
 from annals.memory.spaces import trace_participants
 from annals.providers.embedding import Embedder
@@ -91,7 +91,7 @@ def _lead_to(item: Item) -> None:
         put_fact_traces(from_fact_item(item))
     elif is_memory_sk(sk):
         memory = from_memory_item(item)
-        put_memory_references(memory)
+        put_references(memory)
         delete_if_source_redacted(memory)
 
 

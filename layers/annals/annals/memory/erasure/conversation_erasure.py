@@ -47,8 +47,8 @@ from annals.ledger.scrub import scrub_item
 from annals.ledger.tail import salvage_tail
 from annals.memory.facts.fact_deletion import delete_facts_of
 from annals.memory.facts.fact_reads import count_facts_of
-from annals.memory.memories.references import count_memories_of
-from annals.memory.memories.store import delete_memories_of
+from annals.memory.memories.memory_deletion import delete_memories_of
+from annals.memory.memories.memory_references import count_memories_of
 from annals.memory.streaming.draft_table import delete_drafts
 from annals.times import now_ms
 

@@ -20,8 +20,8 @@ from annals.ledger.redact import redact
 from annals.ledger.scrub import scrubbed_seqs
 from annals.ledger.tail import salvage_tail
 from annals.memory.facts.fact_deletion import delete_facts_of
+from annals.memory.memories.memory_deletion import delete_memories_of, delete_memory_versions
 from annals.memory.memories.memory_items import StoredMemory, redaction_put, split_raw_id
-from annals.memory.memories.store import delete_memories_of, delete_memory_versions
 from annals.memory.streaming.draft_table import delete_drafts
 from annals.search.message_documents import memory_id
 

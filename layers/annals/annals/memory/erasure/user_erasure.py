@@ -57,8 +57,8 @@ from annals.memory.erasure.user_receipts import (
 from annals.memory.facts.fact_deletion import delete_damaged_fact_by_id, delete_fact
 from annals.memory.facts.fact_items import DatedFact, is_fact_id
 from annals.memory.keys import MEMORY_PREFIX
+from annals.memory.memories.memory_deletion import delete_damaged_memory, delete_memory, find_damaged_memory
 from annals.memory.memories.memory_items import from_memory_item, split_raw_id, split_user_memory_id, user_memories_pk
-from annals.memory.memories.store import delete_damaged_memory, delete_memory, find_damaged_memory
 from annals.memory.spaces import delete_participant, find_participant
 from annals.memory.user_traces import CONVERSATION, SINGLE, SPACE, delete_trace, is_conversation_user, put_trace
 from annals.memory.users.user_data import MemoryOrFact, UserData, memory_id_of

@@ -23,10 +23,10 @@ from annals.memory.index_pages import walk_pages
 from annals.memory.memories.memory_export_formats import Format, PresentedMemory
 from annals.memory.memories.memory_items import Address, StoredMemory, from_memory_item, split_raw_id
 from annals.memory.memories.memory_presenters import present_document, present_memory
+from annals.memory.memories.memory_reads import previous_versions
 from annals.memory.memories.models import SearchFilter
 from annals.memory.memories.raw_memories import seq_ranges, to_raw_memories
 from annals.memory.memories.search_filters import memory_scope
-from annals.memory.memories.store import previous_versions
 from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search.documents import Document
 

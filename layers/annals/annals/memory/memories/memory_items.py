@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch, salvage_strings
+from annals.conversations.receipts import not_erased_check
+from annals.database.damage import AttributeTypes, decode_item, find_mismatch, salvage_strings
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.keys import item_key, partition_key, split_partition_key
-from annals.database.state import find_item, read_partition, state_item
+from annals.database.state import find_item, state_item
 from annals.errors import DamagedItem
 from annals.json_text import dump
 from annals.ledger.keys import conversation_pk
@@ -23,8 +24,8 @@ from annals.memory.sources import REDACTED, SourceRef
 from annals.settings import settings
 from annals.times import now_ms
 
-RAW_PREFIX = "mem:"
-USER_PREFIX = "um:"
+RAW_PREFIX, USER_PREFIX = "mem:", "um:"
+"""How the ids of raw memories and of users' memories begin."""
 
 MEMORY_ATTRIBUTES: AttributeTypes = {
     "tenant": str, "memory_id": str, "memory_space_id": str, "content": str, "importance": int, "tags": list,
@@ -68,6 +69,11 @@ class StoredMemory:
     def source_ref(self) -> SourceRef:
         """The words that it was made of; of a raw memory, its message."""
         return self.conversation_id, self.message_ids
+
+    @property
+    def address(self) -> Address:
+        """Where its items are."""
+        return Address.of(self.tenant, self.memory_id)
 
 
 @dataclass(frozen=True)
@@ -135,14 +141,14 @@ def to_memory_item(key: Item, memory: StoredMemory) -> Item:
     """The item of a memory, or of one of its versions. Raises RequestTooLarge."""
     values = {"memory": dump(asdict(memory)), "version": memory.version, "status": memory.status}
     words, tags = ("memory", "topics") if split_user_memory_id(memory.memory_id) else ("content", "tags")
-    said = {
+    fields = {
         words: memory.content,
         tags: list(memory.tags),
         "input": memory.input or "",
         "metadata": memory.metadata,
         "conversationRef": list(memory.message_ids),
     }
-    return state_item(key, values, of="memory", said=said)
+    return state_item(key, values, of="memory", said=fields)
 
 
 def to_mark_item(key: Item, memory: StoredMemory) -> Item:
@@ -164,7 +170,7 @@ def to_mark_item(key: Item, memory: StoredMemory) -> Item:
 def redaction_put(tenant: str, memory_id: str, memory_space_id: str) -> dict[str, Any]:
     """The part of a transaction that deletes a raw memory because its message is redacted."""
     key, at = Address.of(tenant, memory_id).current, now_ms()
-    gone = StoredMemory(
+    redacted = StoredMemory(
         tenant=tenant,
         memory_id=memory_id,
         memory_space_id=memory_space_id,
@@ -172,12 +178,37 @@ def redaction_put(tenant: str, memory_id: str, memory_space_id: str) -> dict[str
         created_at=at,
         updated_at=at,
     )
-    item = {**to_mark_item(key, gone), **to_item({REDACTED: True})}
+    item = {**to_mark_item(key, redacted), **to_item({REDACTED: True})}
     return {"Put": {"TableName": settings().state_table, "Item": item}}
 
 
+def memory_put(key: Item, memory: StoredMemory) -> dict[str, Any]:
+    """The part of a transaction that stores a memory, or one of its versions. Raises RequestTooLarge."""
+    return {"Put": {"TableName": settings().state_table, "Item": to_memory_item(key, memory)}}
+
+
+def replacement_writes(memory: StoredMemory, item: Item) -> list[dict[str, Any]]:
+    """The parts of a transaction that put an item in a memory's place, if that one is still as it was read.
+
+    A memory that was never changed as such is its message, and has no item yet: then there must be none, and no
+    erasure of the conversation may have begun, which would have taken one away.
+    """
+    condition = "version = :version AND #status = :status"
+    raw = split_raw_id(memory.memory_id)
+    if raw and memory.version == 1 and memory.status == ACTIVE:
+        condition = f"attribute_not_exists(pk) OR ({condition})"
+    put = {
+        "TableName": settings().state_table,
+        "Item": item,
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": to_item({":version": memory.version, ":status": memory.status}),
+    }
+    return [{"Put": put}, *([not_erased_check(memory.tenant, raw[0])] if raw else [])]
+
+
 def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:
-    """The memory of a stored item. Raises Damaged where it cannot be read."""
+    """The memory of a stored item. Raises Damaged."""
     return decode_item(item, _from_item)
 
 
@@ -193,15 +224,15 @@ def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> Stor
 
     Where not even its memory space can be told, it is in none, which only a caller for all spaces may see.
     """
-    said = salvage_strings(item, "memory")
+    salvaged = salvage_strings(item, "memory")
     version = item.get("version", {}).get("N", "1")
     return StoredMemory(
         tenant=tenant,
         memory_id=memory_id,
-        memory_space_id=said.get("memory_space_id", ""),
+        memory_space_id=salvaged.get("memory_space_id", ""),
         content="",
-        user_id=said.get("user_id"),
-        conversation_id=said.get("conversation_id"),
+        user_id=salvaged.get("user_id"),
+        conversation_id=salvaged.get("conversation_id"),
         version=int(version) if version.isdigit() else 1,
         created_at=0,
         updated_at=0,
@@ -209,14 +240,9 @@ def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> Stor
 
 
 def find_memory_item(key: Item) -> StoredMemory | None:
-    """The memory that is stored under a key, deleted ones too, or None."""
+    """The memory that is stored under a key, a deleted one too, or None. Raises Damaged."""
     item = find_item(key)
     return from_memory_item(item) if item else None
-
-
-def read_versions(address: Address) -> Iterator[StoredMemory]:
-    """The previous versions that are kept, the newest first."""
-    return decode_readable(read_partition(address.pk, address.version_prefix, ScanIndexForward=False), from_memory_item)
 
 
 def read_changed_memories(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
@@ -225,7 +251,7 @@ def read_changed_memories(pk: str, first: int, last: int) -> dict[int, StoredMem
 
 
 def read_changed_items(pk: str, first: int, last: int) -> Iterator[Item]:
-    """The items of the same, as they are stored."""
+    """The items of the raw memories of a conversation's seqs that were changed, archived or deleted."""
     pages = (
         client()
         .get_paginator("query")

@@ -13,10 +13,11 @@ from annals.errors import DeleteManyThresholdExceeded, InvalidInput, NotFound
 from annals.memory.facts.fact_deletion import delete_visible_fact
 from annals.memory.facts.fact_items import is_fact_id
 from annals.memory.index_pages import READ_AT_ONCE, IndexPosition, list_page, walk_pages
+from annals.memory.memories.memory_deletion import delete_visible_memory
 from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.memories.memory_presenters import present_document, present_memory
+from annals.memory.memories.memory_reads import previous_versions
 from annals.memory.memories.models import Memory
-from annals.memory.memories.store import delete_seen, previous_versions
 from annals.search.protocol import Scope
 
 MAX_UNCONFIRMED = 10
@@ -72,6 +73,6 @@ def _delete(caller: Caller, memory_id: str) -> bool:
     try:
         if is_fact_id(memory_id):
             return delete_visible_fact(caller, memory_id)
-        return delete_seen(caller, memory_id)
+        return delete_visible_memory(caller, memory_id)
     except NotFound:
         return False

@@ -26,9 +26,9 @@ from annals.memory import adapters
 from annals.memory.facts.fact_items import DatedFact, is_fact_id
 from annals.memory.facts.fact_reads import get_dated_fact, list_damaged_facts_of, list_facts_of
 from annals.memory.memories.memory_items import StoredMemory
+from annals.memory.memories.memory_reads import get_stored_memory
+from annals.memory.memories.memory_references import list_memory_ids_of
 from annals.memory.memories.raw_memories import message_body
-from annals.memory.memories.references import list_memory_ids_of
-from annals.memory.memories.store import read_memory
 from annals.memory.user_traces import CONVERSATION, SINGLE, SPACE, is_conversation_user, read_traces
 from annals.search.documents import Document
 from annals.search.protocol import Filters, Scope
@@ -134,7 +134,9 @@ class UserData:
         """
         try:
             found = (
-                get_dated_fact(self.tenant, memory_id) if is_fact_id(memory_id) else read_memory(self.tenant, memory_id)
+                get_dated_fact(self.tenant, memory_id)
+                if is_fact_id(memory_id)
+                else get_stored_memory(self.tenant, memory_id)
             )
         except NotFound:
             return None

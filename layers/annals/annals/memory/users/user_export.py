@@ -33,7 +33,7 @@ from annals.memory.memories.memory_items import (
     user_memories_pk,
 )
 from annals.memory.memories.memory_presenters import present_document, present_memory
-from annals.memory.memories.store import find_memories_of, previous_versions
+from annals.memory.memories.memory_reads import list_memories_of, previous_versions
 from annals.memory.sources import SourceRef, with_existing_sources
 from annals.memory.spaces import find_participant
 from annals.memory.users.user_data import MemoryOrFact, UserData
@@ -102,7 +102,7 @@ class _Lines:
         yield from self._summary(conversation_id)
         yield from self._changed(conversation_id, read_changed_items(pk, 1, MAX_SEQ))
         yield from self._made(list_facts_of(tenant, conversation_id))
-        yield from self._made(find_memories_of(tenant, conversation_id))
+        yield from self._made(list_memories_of(tenant, conversation_id))
         yield from self._damaged_in(conversation_id)
 
     def _words(self, conversation_id: str) -> Iterator[str]:
@@ -176,7 +176,7 @@ def _naming(named: Mapping[str, object], lines: Iterator[str]) -> Iterator[str]:
 
 
 def _versions_before(memory: StoredMemory) -> list[StoredMemory]:
-    return [each for each in previous_versions(memory) if each.version < memory.version] if memory.version > 1 else []
+    return previous_versions(memory)
 
 
 def _ref_of(thing: MemoryOrFact) -> SourceRef:

@@ -25,9 +25,9 @@ from annals.database.state import read_partition
 from annals.errors import DamagedItem, InvalidInput, MemoryNotFound
 from annals.memory import adapters
 from annals.memory.keys import MEMORY_PREFIX
+from annals.memory.memories.memory_deletion import delete_damaged_memory, delete_memory
 from annals.memory.memories.memory_items import (
     ACTIVE,
-    Address,
     StoredMemory,
     from_memory_item,
     salvage_memory,
@@ -36,7 +36,7 @@ from annals.memory.memories.memory_items import (
     user_memories_pk,
     user_memory_id,
 )
-from annals.memory.memories.store import delete_damaged_memory, delete_memory, find_memory
+from annals.memory.memories.memory_reads import get_memory
 from annals.memory.users.models import (
     NewUserMemory,
     PatchUserMemory,
@@ -100,7 +100,7 @@ def new_user_memory(caller: Caller, user_id: str, said: NewUserMemory) -> Stored
 def find_user_memory(caller: Caller, user_id: str, memory_id: str) -> StoredMemory:
     """A user's memory that the caller may see. Raises MemoryNotFound, for another user's, too."""
     require_memory_of(user_id, memory_id)
-    return find_memory(caller, memory_id)
+    return get_memory(caller, memory_id)
 
 
 def require_memory_of(user_id: str, memory_id: str) -> None:
@@ -246,7 +246,7 @@ def present_user_memory(memory: StoredMemory) -> UserMemory:
 
 
 def _name_of(memory: StoredMemory) -> str:
-    return Address.of(memory.tenant, memory.memory_id).name
+    return memory.address.name
 
 
 def _words(text: str) -> list[str]:
