@@ -12,7 +12,7 @@ import pytest
 
 from annals.ingest import objects
 from annals.ingest.lines import MAX_LINE_BYTES
-from annals.ingest.objects import MAX_DAMAGED_LINES, Unfinished, take_objects
+from annals.ingest.objects import MAX_DAMAGED_LINES, Unfinished, store_objects
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import SEAL, SEALED
 from tests.conftest import Setting
@@ -147,8 +147,8 @@ def test_reading_goes_on_where_the_time_was_over(api: Api, monkeypatch: pytest.M
     store = objects.store_line
     monkeypatch.setattr(objects, "store_line", lambda *line: (stored.append(1), store(*line)))
     with pytest.raises(Unfinished):
-        take_objects(told, lambda: len(stored) < 2)
-    take_objects(told, lambda: True)
+        store_objects(told, lambda: len(stored) < 2)
+    store_objects(told, lambda: True)
     assert contents(api) == ["0", "1", "2", "3", "4"]
     assert len(stored) == 5
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from annals.access.caller import Caller
 from annals.database.dynamodb import client, from_item
 from annals.errors import ConfigurationError, PiiUnavailable
-from annals.ingest.envelope import read_envelope
+from annals.ingest.envelope import parse_envelope
 from annals.ingest.storing import store_envelope
 from annals.ledger.entry_items import from_ledger_item
 from annals.ledger.idempotency import IdempotentRequest
@@ -185,7 +185,7 @@ def test_a_file_that_was_imported_is_known_again(private: Api) -> None:
 def test_events_are_stored_without_personal_data(private: Api) -> None:
     said = {"conversation": {"conversationId": "lisbon"}, "messages": [{"role": "user", "content": PRIVATE}]}
     tenant = private.caller.tenant
-    store_envelope(private.caller, read_envelope(said), IdempotentRequest.of(tenant, "ingest", "k"))
+    store_envelope(private.caller, parse_envelope(said), IdempotentRequest.of(tenant, "ingest", "k"))
     newest = private.get("/v1/conversations/lisbon/messages").json["items"][-1]
     assert newest["content"] == LABELS
     assert ADDRESS not in stored()

@@ -14,7 +14,7 @@ from annals.access.caller import Caller
 from annals.api.fields import RESERVED_IDS
 from annals.api.problems import from_validation
 from annals.errors import InvalidInput
-from annals.ingest.envelope import read_envelope
+from annals.ingest.envelope import parse_envelope
 from annals.ingest.lines import store_line
 from annals.ledger.idempotency import IdempotentRequest
 from tests.support.api import Api, Reply
@@ -97,7 +97,7 @@ def test_no_event_or_line_of_an_object_takes_the_name_of_a_route_as_an_id(name: 
     message = {"role": "user", "content": "hello"}
     for place, expected in ((name, "INVALID_ID_FORMAT"), ("fine", None)):
         envelope = {"conversation": {"conversationId": place}, "messages": [message]}
-        assert refusal(lambda envelope=envelope: read_envelope(envelope)) == expected  # type: ignore[misc]
+        assert refusal(lambda envelope=envelope: parse_envelope(envelope)) == expected  # type: ignore[misc]
     request = IdempotentRequest.of(api.caller.tenant, "events", "k", b"")
     caller: Caller = api.caller
     for line in (conversation(name), {"type": "message", "conversationId": name, **message}):

@@ -13,8 +13,8 @@ from annals.access.caller import Caller
 from annals.conversations.genesis import get_genesis_entry
 from annals.database.dynamodb import client
 from annals.errors import AnnalsError
-from annals.ingest.envelope import read_envelope
-from annals.ingest.storing import request_of, store_envelope
+from annals.ingest.envelope import parse_envelope
+from annals.ingest.storing import ingest_request, store_envelope
 from annals.ledger.keys import conversation_pk
 from annals.ledger.tail import tails
 from annals.settings import settings
@@ -45,7 +45,7 @@ def event(said: dict[str, Any]) -> Callable[[Api], int]:
     def take(api: Api) -> int:
         caller = Caller(api.caller.tenant, "ingest", frozenset({"write"}))
         try:
-            store_envelope(caller, read_envelope(said), request_of(caller, "event-1", said))
+            store_envelope(caller, parse_envelope(said), ingest_request(caller, "event-1", said))
         except AnnalsError as refusal:
             return refusal.status
         except BotoCoreError:

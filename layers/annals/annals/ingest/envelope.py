@@ -1,4 +1,4 @@
-"""The envelope: what an event says, whichever way it comes (``docs/events.md``)."""
+"""The envelope: the payload of an event, whichever way it comes (``docs/events.md``)."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class NamedConversation(Model):
         return self
 
     @property
-    def place(self) -> str | NewConversation:
-        """The id of a conversation that must be there, or one to be found or made. Raises InvalidInput."""
+    def target(self) -> str | NewConversation:
+        """The id of a conversation that must exist, or one to be found or created. Raises InvalidInput."""
         if self.type is None or self.participants is None:
             return str(self.conversation_id)
         return NewConversation(self.type, self.participants.for_type(self.type), self.metadata, self.conversation_id)
@@ -64,11 +64,11 @@ class TurnEnvelope(Model):
 Envelope = MessagesEnvelope | TurnEnvelope
 
 
-def read_envelope(said: Any) -> Envelope:
+def parse_envelope(payload: Any) -> Envelope:
     """The envelope of a JSON value. Raises InvalidInput, which names the field."""
-    if not isinstance(said, Mapping):
+    if not isinstance(payload, Mapping):
         raise InvalidInput("INVALID_FORMAT", "An event must be a JSON object.")
     try:
-        return (TurnEnvelope if "turn" in said else MessagesEnvelope).model_validate(said)
+        return (TurnEnvelope if "turn" in payload else MessagesEnvelope).model_validate(payload)
     except ValidationError as error:
         raise from_validation(error.errors()) from None

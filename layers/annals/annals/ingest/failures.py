@@ -1,4 +1,4 @@
-"""The queue of what cannot be stored as it is: nothing that arrived is dropped, and nothing waits behind it."""
+"""The queue of events that can never be stored as they are: none of them is dropped, and none holds others up."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ logger = logging.getLogger("annals")
 
 
 def is_poison(error: Exception) -> bool:
-    """Whether trying again changes nothing: a refusal that does not say when to come back."""
+    """Whether another try would fail the same way: a refusal that names no time for it."""
     return isinstance(error, AnnalsError) and error.retry_after_s is None
 
 
-def report(event: Mapping[str, Any], error: AnnalsError) -> None:
-    """Put an event into the failures' queue.
+def set_aside(event: Mapping[str, Any], error: AnnalsError) -> None:
+    """Put an event into the queue of failures.
 
     Parameters
     ----------
@@ -39,6 +39,6 @@ def report(event: Mapping[str, Any], error: AnnalsError) -> None:
 
 
 def _attribute(value: str) -> dict[str, str]:
-    """A text in the characters that a queue takes, which are fewer than JSON's."""
+    """An attribute of a message; a queue takes fewer characters than JSON does."""
     plain = value.encode("ascii", "backslashreplace").decode()
     return {"DataType": "String", "StringValue": plain[:MAX_DETAIL_CHARS]}

@@ -15,20 +15,20 @@ from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
 from annals.conversations.import_models import ConversationLine, MessageLine, RedactedLine, parse_line
 from annals.errors import InvalidInput
-from annals.ingest.envelope import read_envelope
+from annals.ingest.envelope import parse_envelope
 from annals.ingest.storing import find_or_create, store_envelope, store_records
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.marks import add_preamble
 from annals.ledger.messages import new_message
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
-"""How much of a line is held; no line that says more than an entry can hold is stored anyway."""
+"""How much of a line is read; a longer one would not fit an entry anyway."""
 
 GZIP = b"\x1f\x8b"
 
 
 def numbered_lines(body: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file, plain or gzip, each with its number from 1 and read as asked for; blank ones are left out.
+    """The lines of a file, plain or gzip, each with its number from 1, read lazily; blank ones are left out.
 
     Of a line that is longer than MAX_LINE_BYTES only the beginning is given, which is more than that.
 
@@ -52,12 +52,12 @@ def numbered_lines(body: BinaryIO) -> Iterator[tuple[int, bytes]]:
         raise InvalidInput("INVALID_FORMAT", f"What follows line {number} is damaged: {error}.") from None
 
 
-def store_line(caller: Caller, said: Any, request: IdempotentRequest) -> None:
-    """Store what a line says. Raises AnnalsError."""
+def store_line(caller: Caller, payload: Any, request: IdempotentRequest) -> None:
+    """Store a line's JSON value. Raises AnnalsError."""
     try:
-        line = parse_line(said)
+        line = parse_line(payload)
         if line is None:
-            store_envelope(caller, read_envelope(said), request)
+            store_envelope(caller, parse_envelope(payload), request)
         elif isinstance(line, ConversationLine):
             find_or_create(caller, _to_new(line))
         else:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from annals.errors import AnnalsError
-from annals.ingest.failures import is_poison, report
-from annals.ingest.storing import Arrived, store
+from annals.ingest.failures import is_poison, set_aside
+from annals.ingest.storing import IncomingEvent, store
 from annals.json_text import parse
 
 Record = Mapping[str, Any]
@@ -17,31 +17,31 @@ Record = Mapping[str, Any]
 logger = logging.getLogger("annals")
 
 
-def take_batch(event: Mapping[str, Any]) -> dict[str, Any]:
+def store_batch(event: Mapping[str, Any]) -> dict[str, Any]:
     """Store the messages of a batch, and answer which failed and come again.
 
-    What can never be stored is put aside, so that its group goes on. What may be stored later fails, and so does all
-    that stands behind it in its group.
+    What can never be stored is set aside, so that its group goes on. What may be stored later fails, and so does every
+    later message of its group: a FIFO queue keeps their order.
     """
     failed: list[str] = []
-    waiting: set[str] = set()
+    failed_groups: set[str] = set()
     for record in event["Records"]:
         group = record["attributes"].get("MessageGroupId")
-        if group in waiting or not _take(record):
+        if group in failed_groups or not _store(record):
             failed.append(record["messageId"])
-            waiting |= {group} - {None}
+            failed_groups |= {group} - {None}
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _take(record: Record) -> bool:
-    """Store a message, or put it aside; False where it has to come again."""
+def _store(record: Record) -> bool:
+    """Store a message, or set it aside. False where it has to come again."""
     try:
         try:
-            store(arrived(record))
+            store(incoming_event(record))
         except AnnalsError as error:
             if not is_poison(error):
                 raise
-            report({"Records": [record]}, error)
+            set_aside({"Records": [record]}, error)
     except Exception:
         # Nothing is lost: the queue sends the message again, and at last to its dead-letter queue.
         logger.exception("Message %s was not stored", record["messageId"])
@@ -49,25 +49,27 @@ def _take(record: Record) -> bool:
     return True
 
 
-def arrived(record: Record) -> Arrived:
-    """What a message of the queue brings.
+def incoming_event(record: Record) -> IncomingEvent:
+    """The event of a message.
 
-    A FIFO queue's messages are told apart by the deduplication id that their sender gave, so that a sender who tries
+    A FIFO queue's messages are identified by the deduplication id that their sender gave, so that a sender who tries
     again after the queue's own five minutes stores nothing twice either.
     """
     source, attributes = record["eventSourceARN"], record["attributes"]
-    notification = _notification(record["body"])
+    notification = _find_notification(record["body"])
     if notification is not None:
-        return Arrived(source, str(notification["MessageId"]), str(notification["Message"]))
-    chosen = attributes.get("MessageDeduplicationId")
-    event_id = f"{attributes['MessageGroupId']}\0{chosen}" if chosen else record["messageId"]
-    return Arrived(source, event_id, record["body"])
+        return IncomingEvent(source, str(notification["MessageId"]), str(notification["Message"]))
+    deduplication_id = attributes.get("MessageDeduplicationId")
+    event_id = f"{attributes['MessageGroupId']}\0{deduplication_id}" if deduplication_id else record["messageId"]
+    return IncomingEvent(source, event_id, record["body"])
 
 
-def _notification(body: str) -> Mapping[str, Any] | None:
-    """The SNS notification that a body is, where the subscription does not deliver raw messages."""
+def _find_notification(body: str) -> Mapping[str, Any] | None:
+    """The SNS notification in a body, where the subscription does not deliver raw messages; else None."""
     with suppress(AnnalsError):
-        said = parse(body)
-        if isinstance(said, dict) and said.get("Type") == "Notification" and {"MessageId", "Message"} <= said.keys():
-            return said
+        payload = parse(body)
+        is_notification = isinstance(payload, dict) and payload.get("Type") == "Notification"
+        if is_notification and {"MessageId", "Message"} <= payload.keys():
+            notification: Mapping[str, Any] = payload
+            return notification
     return None

@@ -1,4 +1,4 @@
-"""Redriving events: what was put aside is stored after all, once what stood in its way is gone."""
+"""Redriving events: what was set aside is stored after all, once the cause of its failure is gone."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from annals.ingest.storing import store
 
 
 class IngestFailure:
-    """An event that could not be stored: itself, or Lambda's own report of one that it gave up on."""
+    """An event that could not be stored: the event itself, or Lambda's report of one that it gave up on."""
 
-    def takes(self, message: Mapping[str, Any]) -> bool:
-        """Whether it is one of the events that the ingest function gets."""
+    def matches(self, message: Mapping[str, Any]) -> bool:
+        """Whether it holds an event for the ingest function."""
         event = _event(message)
         return {"id", "detail"} <= event.keys() or any("s3" in record or "body" in record for record in _records(event))
 
-    def work(self, message: Mapping[str, Any]) -> None:
-        """Store what it brings. Raises AnnalsError."""
+    def retry(self, message: Mapping[str, Any]) -> None:
+        """Store the event. Raises AnnalsError."""
         event = _event(message)
         if "detail" in event:
-            store(bus.arrived(event))
+            store(bus.incoming_event(event))
         for record in _records(event):
             if "s3" in record:
                 store_object(record, lambda: True)
             else:
-                store(queue.arrived(record))
+                store(queue.incoming_event(record))
 
 
 def _event(message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Storing what arrived, once: an event that comes again, however often, finds what the first one stored."""
+"""Storing events, each once: one that comes again, however often, finds what the first one stored."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from annals.conversations.create import (
 )
 from annals.conversations.genesis import get_genesis
 from annals.errors import ConversationAlreadyExists
-from annals.ingest.envelope import Envelope, MessagesEnvelope, read_envelope
-from annals.ingest.tenants import tenant_of
+from annals.ingest.envelope import Envelope, MessagesEnvelope, parse_envelope
+from annals.ingest.tenants import get_tenant
 from annals.json_text import canonical_text, parse
 from annals.ledger.append import NewRecord, append, find_entry
 from annals.ledger.idempotency import IdempotentRequest
@@ -29,12 +29,12 @@ RETENTION_S = 15 * 24 * 3600
 """How long an event's key is known: a day longer than a queue keeps a message."""
 
 KEY_ID = "ingest"
-"""Who made a conversation, where no API key did."""
+"""The creator of conversations that no API key created."""
 
 
 @dataclass(frozen=True)
-class Arrived:
-    """What arrived: the ARN that it came through, what tells it from all else there, and its text."""
+class IncomingEvent:
+    """An event: the ARN that it came through, its id there, and its text."""
 
     source: str
     event_id: str
@@ -42,32 +42,32 @@ class Arrived:
 
     @property
     def key(self) -> str:
-        """The idempotency key, where the event brings none of its own."""
+        """The idempotency key, where the event has none of its own."""
         return sha256(f"{self.source}\0{self.event_id}".encode()).hexdigest()
 
 
-def store(arrived: Arrived) -> None:
-    """Store what arrived.
+def store(event: IncomingEvent) -> None:
+    """Store an event.
 
     Raises
     ------
-    AnnalsError : what stands in its way; one with ``retry_after_s`` may succeed later, any other will not
+    AnnalsError : it cannot be stored; with ``retry_after_s`` it may be later, without it never as it is
     """
-    said = parse(arrived.text)
-    caller = caller_of(arrived.source)
-    store_envelope(caller, read_envelope(said), request_of(caller, arrived.key, said))
+    payload = parse(event.text)
+    caller = ingest_caller(event.source)
+    store_envelope(caller, parse_envelope(payload), ingest_request(caller, event.key, payload))
 
 
-def caller_of(source: str) -> Caller:
-    """For whom the events of a source are stored. Raises ConfigurationError."""
-    return Caller(tenant_of(source), KEY_ID, frozenset({"write"}))
+def ingest_caller(source: str) -> Caller:
+    """The caller that stands for a source of events. Raises ConfigurationError."""
+    return Caller(get_tenant(source), KEY_ID, frozenset({"write"}))
 
 
-def request_of(caller: Caller, key: str, said: Any) -> IdempotentRequest:
-    """The idempotency of an event that says so; its own key, where it has one, goes before the key that is given."""
-    own = said.get("idempotencyKey") if isinstance(said, dict) else None
+def ingest_request(caller: Caller, key: str, payload: Any) -> IdempotentRequest:
+    """The idempotency of an event: by the key in its payload, if there is one, or else by the one that is passed."""
+    own = payload.get("idempotencyKey") if isinstance(payload, dict) else None
     request = IdempotentRequest.of(
-        caller.tenant, KEY_ID, str(own or key), canonical_text(said).encode(), caller=caller.key_id
+        caller.tenant, KEY_ID, str(own or key), canonical_text(payload).encode(), caller=caller.key_id
     )
     return replace(request, retention_s=RETENTION_S)
 
@@ -76,30 +76,30 @@ def store_envelope(caller: Caller, envelope: Envelope, request: IdempotentReques
     """Store the messages or the turn of an envelope."""
     if isinstance(envelope, MessagesEnvelope):
         records = [new_message(message.stored_fields()) for message in envelope.messages]
-        store_records(caller, envelope.conversation.place, records, envelope.messages[0].thread_id, request)
+        store_records(caller, envelope.conversation.target, records, envelope.messages[0].thread_id, request)
     else:
         remember(caller, envelope.turn, request)
 
 
 def store_records(
     caller: Caller,
-    place: str | NewConversation,
+    target: str | NewConversation,
     records: Sequence[NewRecord],
     thread_id: str | None,
     request: IdempotentRequest,
 ) -> None:
-    """Append records to a conversation, unless an earlier try of the request did. One that is missing is made so."""
+    """Append records to a conversation, unless an earlier try of the request did; create it if it is missing."""
     if find_entry(request) is not None:
         return
-    if not isinstance(place, str) and place.conversation_id is None:
-        append_or_create(caller.tenant, place, caller.key_id, records, request, thread_id)
+    if not isinstance(target, str) and target.conversation_id is None:
+        append_or_create(caller.tenant, target, caller.key_id, records, request, thread_id)
         return
-    if isinstance(place, str):
-        conversation_id = place
-    elif create_with_messages_if_missing(caller.tenant, place, caller.key_id, records, request, thread_id):
+    if isinstance(target, str):
+        conversation_id = target
+    elif create_with_messages_if_missing(caller.tenant, target, caller.key_id, records, request, thread_id):
         return
     else:
-        conversation_id = find_or_create(caller, place)
+        conversation_id = find_or_create(caller, target)
     append(caller.tenant, conversation_id, records, request=request, thread_id=thread_id)
 
 

@@ -1,4 +1,4 @@
-"""Whose an event is: that follows from where it came through, and from nothing that it says."""
+"""The tenant of an event: it follows from what the event came through, and from nothing in the event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from annals.errors import ConfigurationError
 from annals.settings import settings
 
 
-def tenant_of(source: str) -> str:
+def get_tenant(source: str) -> str:
     """The tenant whose events come through a queue, bus or bucket. Raises ConfigurationError.
 
     Parameters

@@ -1,1 +1,1 @@
-"""What operators start: rebuilding what is derived, and catching up with what failed."""
+"""Operators' commands: rebuilding what is derived, and retrying what failed."""

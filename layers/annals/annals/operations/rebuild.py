@@ -1,8 +1,8 @@
-"""Rebuilding what is derived: heads from the ledger, the search index from the ledger and the memories beside it.
+"""Rebuilding what is derived: heads, references and the search index, from the ledger and the state table.
 
 This is work for a command, not for a request: it reads whole tables. The index is built beside the one in service,
-which goes on answering; what is written meanwhile, the index function writes to both. How far the building has come is
-noted in the new index, so that whoever starts it again goes on there.
+which goes on answering; meanwhile the index function writes to both. The progress is stored in the new index, so that
+the next run goes on there.
 """
 
 from __future__ import annotations
@@ -38,50 +38,50 @@ from annals.search.protocol import RebuildableIndex
 from annals.settings import settings
 
 Progress = Callable[[int], object]
-"""Is told after each piece of work how many items it was."""
+"""Called after each piece of work with the number of its items."""
 
 
 @dataclass
 class RebuildResult:
-    """How many items were worked on, and what of them could not be indexed."""
+    """How many items were read, and which of them could not be indexed."""
 
     items: int = 0
     failed: IndexFailures = field(default_factory=IndexFailures)
 
 
 def rebuild_heads(progress: Progress) -> RebuildResult:
-    """Bring every conversation's head up to its ledger, and its timer; make those that are missing."""
-    rebuilt = RebuildResult()
-    for pk in _every_conversation():
+    """Bring every conversation's head and timer up to its ledger; create those that are missing."""
+    result = RebuildResult()
+    for pk in _walk_conversations():
         with suppress(DamagedItem):  # it is in the log, and no other conversation waits for it
             project_with_timer(pk)
-            rebuilt.items += 1
+            result.items += 1
         progress(1)
-    return rebuilt
+    return result
 
 
 def rebuild_people(progress: Progress) -> RebuildResult:
-    """Write anew what leads to a person's things and from messages to what was made of them, from both tables.
+    """Write again, from both tables, the traces of users and the references from messages to what was made of them.
 
-    What was stored by a version that wrote none of that is found from then on. Erasures that such a version left undone
-    are handed to the stream's function. All of it can be done again.
+    Data of a version that wrote neither is found by an erasure from then on, and erasures that such a version left
+    unfinished are handed to the stream's function. All of it can be repeated.
     """
-    rebuilt = RebuildResult()
-    for item in _scan_all(settings().ledger_table):
+    result = RebuildResult()
+    for item in _scan(settings().ledger_table):
         with suppress(DamagedItem):  # it is in the log, and nothing else waits for it
             trace_entry(from_ledger_item(item))
-        rebuilt.items += 1
+        result.items += 1
         progress(1)
-    for item in _scan_all(settings().state_table):
+    for item in _scan(settings().state_table):
         with suppress(DamagedItem):
-            _lead_to(item)
-        rebuilt.items += 1
+            _put_references(item)
+        result.items += 1
         progress(1)
-    return rebuilt
+    return result
 
 
-def _lead_to(item: Item) -> None:
-    """Write what leads to an item of the state table: a memory, a fact, a space; hand a receipt's erasure over."""
+def _put_references(item: Item) -> None:
+    """Write the references to an item of the state table: a memory, a fact, a space; hand a receipt's erasure over."""
     pk, sk = item["pk"]["S"], item["sk"]["S"]
     if sk == RECEIPT:
         hand_over(pk)
@@ -96,12 +96,12 @@ def _lead_to(item: Item) -> None:
 
 
 def drop_heads_ahead(progress: Progress) -> int:
-    """Drop the heads that know more than the ledger holds, as after a restore to an earlier moment; returns how many.
+    """Drop the heads that are ahead of the ledger, as after a restore to an earlier moment; returns how many.
 
-    What is dropped of a conversation that is there, ``rebuild_heads`` makes anew; changes of its metadata are lost.
+    Those of conversations that the ledger holds, ``rebuild_heads`` creates again; changes of their metadata are lost.
     """
     dropped = 0
-    for pk, seq in _every_head():
+    for pk, seq in _walk_heads():
         tail = read_tail(pk)
         if tail is None:
             delete_conversation_state(pk)
@@ -113,7 +113,7 @@ def drop_heads_ahead(progress: Progress) -> int:
 
 
 def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> RebuildResult:
-    """Build the index that is to take the place of the one in service, or go on with it; ``live.switch_to`` then does.
+    """Build the index that is to replace the one in service, or go on with it; ``live.switch_to`` then replaces it.
 
     Parameters
     ----------
@@ -122,76 +122,66 @@ def build_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, 
     Raises
     ------
     ConfigurationError : the index in service, or the one that was begun, is of another model
-    SearchUnavailable : the index or the model does not answer; what was done is kept
+    SearchUnavailable : the index or the model does not answer; the progress is stored
     """
     new = _begin(live, embedder, beside)
     target = IndexTarget(new, embedder, reuse_from=(live,) if _has_same_vectors(live, new) else ())
-    rebuilt = RebuildResult()
+    result = RebuildResult()
     for page in walk_tables(new.get_progress()):
         for table_range in page.ranges:
-            rebuilt.failed.add(index_table_range(target, table_range))
-            rebuilt.items += table_range.size
+            result.failed.add(index_table_range(target, table_range))
+            result.items += table_range.size
             progress(table_range.size)
         new.save_progress(page.next_position)
-    return rebuilt
+    return result
 
 
 def rebuild_index(live: RebuildableIndex, embedder: Embedder, progress: Progress, *, beside: str = "") -> RebuildResult:
-    """Build the index anew and put it in service, unless somebody who did the same has; see ``build_index``."""
-    rebuilt = build_index(live, embedder, progress, beside=beside)
-    # An index function of an older version, or of another model, did not write what came meanwhile.
+    """Build a new index and put it in service, unless another run has done so; see ``build_index``."""
+    result = build_index(live, embedder, progress, beside=beside)
+    # An index function of an older version, or of another model, did not write to the new index meanwhile.
     if new := live.find_next():
         find_drift(new, embedder, progress, repair=True, lag_s=0)
         live.switch_to(new)
     live.drop_former()
-    return rebuilt
+    return result
 
 
 def _begin(live: RebuildableIndex, embedder: Embedder, beside: str) -> RebuildableIndex:
-    wanted = index_profile(embedder.model, embedder.dimensions)
-    if served := live.find_profile():
+    expected = index_profile(embedder.model, embedder.dimensions)
+    if live_profile := live.find_profile():
         # Documents of another version are what a rebuild is for; a new model takes an index of another name.
-        require_profile("in service", served, {**wanted, "version": served.get("version", "")})
+        require_profile("in service", live_profile, {**expected, "version": live_profile.get("version", "")})
     new = live.ensure_next(model=embedder.model, dimensions=embedder.dimensions, beside=beside)
-    require_profile("that was begun", new.find_profile(), wanted)
+    require_profile("that was begun", new.find_profile(), expected)
     return new
 
 
 def _has_same_vectors(live: RebuildableIndex, new: RebuildableIndex) -> bool:
     """Whether two indexes are of one model, whatever the form of their documents."""
-    served = live.find_profile()
-    return bool(served) and {**new.find_profile(), "version": served["version"]} == served
+    live_profile = live.find_profile()
+    return bool(live_profile) and {**new.find_profile(), "version": live_profile["version"]} == live_profile
 
 
-def _every_conversation() -> Iterator[str]:
+def _walk_conversations() -> Iterator[str]:
     """The partition key of each conversation in the ledger, erased ones too."""
-    return (item["pk"]["S"] for item in _scan(settings().ledger_table, entry_sk(0), "pk"))
+    return (item["pk"]["S"] for item in _scan_sk(settings().ledger_table, entry_sk(0), ProjectionExpression="pk"))
 
 
-def _every_head() -> Iterator[tuple[str, int]]:
-    """The partition key of each conversation that has a head, and the seq that the head knows."""
-    found = _scan(settings().state_table, HEAD, "pk, #seq", ExpressionAttributeNames={"#seq": "seq"})
-    return ((item["pk"]["S"], int(item["seq"]["N"])) for item in found)
-
-
-def _scan_all(table: str) -> Iterator[Any]:
-    """All items of a table."""
-    pages = client().get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
-    return (item for page in pages for item in page["Items"])
-
-
-def _scan(table: str, sk: str, attributes: str, **more: Any) -> Iterator[Any]:
-    """The items of a table with a sort key."""
-    pages = (
-        client()
-        .get_paginator("scan")
-        .paginate(
-            TableName=table,
-            FilterExpression="sk = :sk",
-            ExpressionAttributeValues={":sk": {"S": sk}},
-            ProjectionExpression=attributes,
-            ConsistentRead=True,
-            **more,
-        )
+def _walk_heads() -> Iterator[tuple[str, int]]:
+    """The partition key of each conversation that has a head, and the seq that the head is at."""
+    heads = _scan_sk(
+        settings().state_table, HEAD, ProjectionExpression="pk, #seq", ExpressionAttributeNames={"#seq": "seq"}
     )
+    return ((item["pk"]["S"], int(item["seq"]["N"])) for item in heads)
+
+
+def _scan(table: str, **parameters: Any) -> Iterator[Any]:
+    """All items of a table, or those that a filter among the scan's other parameters leaves."""
+    pages = client().get_paginator("scan").paginate(TableName=table, ConsistentRead=True, **parameters)
     return (item for page in pages for item in page["Items"])
+
+
+def _scan_sk(table: str, sk: str, **parameters: Any) -> Iterator[Any]:
+    """The items of a table with a sort key."""
+    return _scan(table, FilterExpression="sk = :sk", ExpressionAttributeValues={":sk": {"S": sk}}, **parameters)

@@ -1,4 +1,4 @@
-"""Redriving: what the stream functions could not do, done from their queue of failures, as the tables are now."""
+"""Redriving: retries what the stream and ingest functions could not do, from their queues of failures."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from annals.memory.retention_timers import TIMER, project_with_timer
 from annals.publishing.notify import notify_entries, notify_item
 from annals.settings import settings
 
-TAKEN = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
-"""How messages are taken. They are hidden from others for a while, and show themselves again where their work failed;
-without a wait only some of SQS' servers are asked, and an empty answer says little."""
+RECEIVE = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 300, "WaitTimeSeconds": 1}
+"""How messages are received: hidden for five minutes, after which a message that failed is visible again. Without a
+wait, SQS asks only some of its servers, and an empty answer would not mean an empty queue."""
 
 PAGES = 10_000
 """How many pages of a shard are read for one batch, at most."""
@@ -38,70 +38,70 @@ GONE = {"TrimmedDataAccessException", "ResourceNotFoundException"}
 Message = Mapping[str, Any]
 
 
-class Expired(Exception):
-    """What a message speaks of is in the stream no more: it held keys for 24 hours."""
+class RecordsExpired(Exception):
+    """The records that a message names are no longer in the stream, which keeps them for 24 hours."""
 
 
-class Kind(Protocol):
-    """A kind of message."""
+class FailureKind(Protocol):
+    """A kind of failure: how its messages are recognised and retried."""
 
-    def takes(self, message: Message) -> bool:
+    def matches(self, message: Message) -> bool:
         """Whether a message is of this kind."""
         ...
 
-    def work(self, message: Message) -> None:
-        """Do what it asks for, which may have been done before. Raises Expired, AnnalsError, or what AWS says."""
+    def retry(self, message: Message) -> None:
+        """Do what failed, which may be done by now. Raises RecordsExpired, AnnalsError, or ClientError."""
         ...
 
 
-class IndexFailure:
+class RecordFailure:
     """A record that a stream function set aside: ``pk``, ``sk`` and ``reason``."""
 
-    def takes(self, message: Message) -> bool:
+    def matches(self, message: Message) -> bool:
         """Whether it holds a key and a reason."""
         return {"pk", "sk", "reason"} <= message.keys()
 
-    def work(self, message: Message) -> None:
-        """Project and index what is there now, and tell of it; or go on with an erasure."""
+    def retry(self, message: Message) -> None:
+        """Project, index and publish the record's item as it is now; or go on with an erasure."""
         if message["sk"] in (RECEIPT, REPEAT_SK, TIMER):
             finish(message["pk"], message["sk"])
         else:
-            _work_off(message["pk"], message["sk"])
+            _catch_up(message["pk"], message["sk"])
 
 
 class StreamFailure:
     """A batch that Lambda gave up on, by shard and sequence numbers: read from the stream again."""
 
-    def takes(self, message: Message) -> bool:
+    def matches(self, message: Message) -> bool:
         """Whether it names a batch of the functions that project and index."""
         return "DDBStreamBatchInfo" in message and not _is_erasure(message)
 
-    def work(self, message: Message) -> None:
-        """Project and index the batch's records, and tell of them."""
-        for keys in _keys_of(message["DDBStreamBatchInfo"]):
-            _work_off(keys["pk"]["S"], keys["sk"]["S"])
+    def retry(self, message: Message) -> None:
+        """Project, index and publish the items of the batch's records."""
+        for keys in _read_keys(message["DDBStreamBatchInfo"]):
+            _catch_up(keys["pk"]["S"], keys["sk"]["S"])
 
 
 class ErasureFailure:
     """A batch of the function that finishes erasures, which Lambda gave up on."""
 
-    def takes(self, message: Message) -> bool:
+    def matches(self, message: Message) -> bool:
         """Whether it names such a batch."""
         return "DDBStreamBatchInfo" in message and _is_erasure(message)
 
-    def work(self, message: Message) -> None:
-        """Go on with the erasures whose receipts, or timers that are gone, the batch names."""
-        for keys in _keys_of(message["DDBStreamBatchInfo"]):
+    def retry(self, message: Message) -> None:
+        """Go on with the erasures whose receipts, or expired timers, the batch names."""
+        for keys in _read_keys(message["DDBStreamBatchInfo"]):
             if keys["sk"]["S"] in (RECEIPT, TIMER):
                 finish(keys["pk"]["S"], keys["sk"]["S"])
 
 
-KINDS: Sequence[Kind] = (IndexFailure(), StreamFailure(), ErasureFailure(), IngestFailure())
+KINDS: Sequence[FailureKind] = (RecordFailure(), StreamFailure(), ErasureFailure(), IngestFailure())
 
 
 @dataclass
 class RedriveResult:
-    """How many messages were worked off, failed, came too late, and are of no kind that is known here."""
+    """How many messages were done, failed, came too late for their stream, and are of no kind that is known here."""
 
     done: int = 0
     failed: int = 0
@@ -110,50 +110,50 @@ class RedriveResult:
     last_reason: str = ""
 
 
-def redrive(url: str, kinds: Sequence[Kind] = KINDS) -> RedriveResult:
-    """Work off the messages of a queue; each is deleted when its work has succeeded, and stays otherwise.
+def redrive(url: str, kinds: Sequence[FailureKind] = KINDS) -> RedriveResult:
+    """Retry the messages of a queue; each is deleted when that has succeeded, and stays otherwise.
 
-    Messages of no kind that is known stay, too. Raises ClientError where the queue does not answer.
+    Messages of an unknown kind stay, too. Raises ClientError where the queue does not answer.
     """
-    redriven = RedriveResult()
-    for message in _received(url):
-        kind = _kind_of(message["Body"], kinds)
+    result = RedriveResult()
+    for message in _receive(url):
+        kind = _find_kind(message["Body"], kinds)
         if kind is None:
-            redriven.others += 1
-        elif _works(kind, message["Body"], redriven):
+            result.others += 1
+        elif _try(kind, message["Body"], result):
             sqs_client(url).delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            redriven.done += 1
-    return redriven
+            result.done += 1
+    return result
 
 
-def _received(url: str) -> Iterator[Mapping[str, Any]]:
-    """The messages of a queue, each once: what is taken is hidden for a while."""
+def _receive(url: str) -> Iterator[Mapping[str, Any]]:
+    """The messages of a queue, each once, though one that failed is visible again after a while."""
     seen: set[str] = set()
     while True:
-        answer = sqs_client(url).receive_message(QueueUrl=url, **TAKEN)
-        fresh = [each for each in answer.get("Messages", []) if each["MessageId"] not in seen]
+        response = sqs_client(url).receive_message(QueueUrl=url, **RECEIVE)
+        fresh = [each for each in response.get("Messages", []) if each["MessageId"] not in seen]
         if not fresh:
             return
         seen |= {each["MessageId"] for each in fresh}
         yield from fresh
 
 
-def _kind_of(body: str, kinds: Sequence[Kind]) -> Kind | None:
+def _find_kind(body: str, kinds: Sequence[FailureKind]) -> FailureKind | None:
     try:
         message = json.loads(body)
     except ValueError:
         return None
-    return next((kind for kind in kinds if isinstance(message, dict) and kind.takes(message)), None)
+    return next((kind for kind in kinds if isinstance(message, dict) and kind.matches(message)), None)
 
 
-def _works(kind: Kind, body: str, redriven: RedriveResult) -> bool:
+def _try(kind: FailureKind, body: str, result: RedriveResult) -> bool:
     try:
-        kind.work(json.loads(body))
-    except Expired:
-        redriven.expired += 1
+        kind.retry(json.loads(body))
+    except RecordsExpired:
+        result.expired += 1
     except (AnnalsError, ClientError) as error:
-        redriven.failed += 1
-        redriven.last_reason = str(error)
+        result.failed += 1
+        result.last_reason = str(error)
     else:
         return True
     return False
@@ -163,12 +163,12 @@ def _is_erasure(message: Message) -> bool:
     return "FinishErasure" in str(message.get("requestContext", {}).get("functionArn", ""))
 
 
-def _work_off(pk: str, sk: str) -> None:
+def _catch_up(pk: str, sk: str) -> None:
     if is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None:
         project_with_timer(pk)
         finish_redactions(pk, [seq])
     _index(pk, sk)
-    _tell(pk, sk)
+    _notify(pk, sk)
 
 
 def _index(pk: str, sk: str) -> None:
@@ -183,15 +183,15 @@ def _index(pk: str, sk: str) -> None:
             raise SearchUnavailable(reasons[0])
 
 
-def _tell(pk: str, sk: str) -> None:
+def _notify(pk: str, sk: str) -> None:
     if not is_entry_sk(sk):
         notify_item(pk, sk)
     elif is_conversation_pk(pk) and (seq := seq_of_sk(sk)) is not None and notify_entries(pk, [seq]):
         raise Unavailable("The bus did not take an event.")
 
 
-def _keys_of(batch: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The keys of a batch's records. Raises Expired where the stream has lost any of them."""
+def _read_keys(batch: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The keys of a batch's records. Raises RecordsExpired where the stream has lost any of them."""
     streams = boto3.client(
         "dynamodbstreams",
         endpoint_url=settings().dynamodb_url or None,
@@ -208,15 +208,15 @@ def _keys_of(batch: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         for _ in range(PAGES):
             if not iterator:
                 return
-            answer = streams.get_records(ShardIterator=iterator)
-            for record in answer["Records"]:
+            response = streams.get_records(ShardIterator=iterator)
+            for record in response["Records"]:
                 number = int(record["dynamodb"]["SequenceNumber"])
                 if number <= end:
                     yield record["dynamodb"]["Keys"]
                 if number >= end:
                     return
-            iterator = answer.get("NextShardIterator")
+            iterator = response.get("NextShardIterator")
     except ClientError as error:
         if error.response["Error"]["Code"] in GONE:
-            raise Expired from error
+            raise RecordsExpired from error
         raise

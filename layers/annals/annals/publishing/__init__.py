@@ -1,1 +1,1 @@
-"""Events out: what happened to conversations and memories, told to an EventBridge bus, at least once."""
+"""Events out: changes of conversations, memories and facts, published to an EventBridge bus, at least once."""

@@ -1,4 +1,4 @@
-"""The bus that events are put on. What it does not take is told to the caller, who tries again."""
+"""The bus that events are put on. The events that it does not take are returned to the caller, who tries again."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ MAX_EVENTS = 10
 """How many events one request may put."""
 
 MAX_BYTES = 200_000
-"""How much the details of one request may say together; EventBridge takes 256 KB with all else."""
+"""The size of all details in one request; EventBridge takes 256 KB, their envelopes included."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """An event: its kind, what it says as JSON text, and the seq of the ledger's entry that it tells of, or 0."""
+    """An event: its kind, its detail as JSON text, and the seq of the ledger's entry that it is about, or 0."""
 
     kind: str
     detail: str
     seq: int = 0
 
     @staticmethod
-    def of(kind: str, said: Mapping[str, Any], seq: int = 0) -> Event:
-        """The event that says so; what is None is left out."""
-        return Event(kind, dump({name: value for name, value in said.items() if value is not None}), seq)
+    def of(kind: str, detail: Mapping[str, Any], seq: int = 0) -> Event:
+        """The event with a detail, from which fields that are None are left out."""
+        return Event(kind, dump({name: value for name, value in detail.items() if value is not None}), seq)
 
 
 @cache
 def events_client() -> Any:
-    """The client, made when the first event is put. A silent bus is given up long before the function's own end."""
+    """The client, created with the first event. Its timeouts are far shorter than the function's."""
     config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=2, read_timeout=5)
-    made: Any = boto3.client("events", config=config)
-    return made
+    events: Any = boto3.client("events", config=config)
+    return events
 
 
-def event_id(*named: object) -> str:
-    """The id of the event that is named so, whenever it is told."""
-    return sha256("\0".join(map(str, named)).encode()).hexdigest()[:32]
+def event_id(*parts: object) -> str:
+    """The id of the event about these parts, the same whenever it is published again."""
+    return sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]
 
 
 def publish(events: Sequence[Event]) -> list[Event]:

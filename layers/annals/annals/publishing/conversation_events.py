@@ -1,8 +1,8 @@
-"""What is told of conversations: each entry of the ledger, once its head is up to it."""
+"""Events of conversations: one for each entry of the ledger, once the conversation's head includes it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from annals.conversations.read import find_conversation_space
@@ -22,40 +22,42 @@ KINDS: dict[str, ConversationKind] = {
     SEAL: "ConversationSealed",
     ERASURE: "ConversationErased",
 }
-"""Of which records events tell. Preambles are none of them."""
+"""The kind of event by the kind of record. Preambles have none."""
 
 
 def publish_entries(pk: str, seqs: Collection[int]) -> list[int]:
-    """Tell of the entries that begin at these seqs, as they are now. Returns the seqs of those that were not taken."""
+    """Publish the entries at these seqs, as they are now. Returns the seqs of those that the bus did not take."""
     if not seqs:
         return []
     entries = [entry for entry in walk_readable(pk, first=min(seqs), last=max(seqs)) if entry.seq in seqs]
     tenant, conversation_id = split_conversation_pk(pk)
-    named = {
+    conversation = {
         "tenant": tenant,
         "conversationId": conversation_id,
         "memorySpaceId": find_conversation_space(tenant, conversation_id),
     }
     events = [
-        Event.of(KINDS[kind], {"eventId": event_id(pk, entry.seq, kind), **named, **_told(entry)}, entry.seq)
+        Event.of(KINDS[entry.records[0].kind], _detail(pk, conversation, entry), entry.seq)
         for entry in entries
-        if (kind := entry.records[0].kind) in KINDS
+        if entry.records[0].kind in KINDS
     ]
     return [event.seq for event in publish(events)]
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def _detail(pk: str, conversation: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     return {
+        "eventId": event_id(pk, entry.seq, entry.records[0].kind),
+        **conversation,
         "fromSeq": entry.seq,
         "toSeq": entry.last_seq,
         "messageCount": entry.count,
-        **_messages(entry),
+        **_message_fields(entry),
         "archivedToSeq": entry.archived if entry.records[0].kind == ARCHIVE else None,
         "at": to_rfc3339(entry.at),
     }
 
 
-def _messages(entry: Entry) -> dict[str, list[str]]:
+def _message_fields(entry: Entry) -> dict[str, list[str]]:
     """The messages that an entry is about."""
     first = entry.records[0]
     if first.kind == REDACTION:

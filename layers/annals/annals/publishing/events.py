@@ -1,4 +1,4 @@
-"""What events say (``docs/events.md``). None of them says what was said."""
+"""The events' details (``docs/events.md``), and the events as rules see them. None holds the content of a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of memories and facts: what each is now, once the search index has it."""
+"""Events of memories and facts: what each is now, once the search index has it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from annals.times import to_rfc3339
 
 
 def publish_item(pk: str, sk: str) -> None:
-    """Tell of the memory or fact of a key, as it is now; other items are passed over. Raises Unavailable."""
-    if is_memory_sk(sk) and publish([_fact(pk, sk) if is_facts_pk(pk) else _memory(pk, sk)]):
+    """Publish the memory or fact of a key, as it is now; other items are passed over. Raises Unavailable."""
+    if is_memory_sk(sk) and publish([_fact_event(pk, sk) if is_facts_pk(pk) else _memory_event(pk, sk)]):
         raise Unavailable("The bus did not take an event.")
 
 
-def _memory(pk: str, sk: str) -> Event:
-    tenant, name = _named(pk, sk)
+def _memory_event(pk: str, sk: str) -> Event:
+    tenant, name = _tenant_and_id(pk, sk)
     memory = find_memory_item(item_key(pk, sk))
     if memory is None or (memory.status == DELETED and not is_conversation_pk(pk)):
-        # The mark of another memory than a message's goes at once: both changes are told as one event.
-        said = {"eventId": event_id(pk, sk, DELETED), "tenant": tenant, "memoryId": name}
-        return Event.of("MemoryDeleted", said)
+        # A memory that is no message's leaves nothing behind: its deletion and its item's end are one event.
+        detail = {"eventId": event_id(pk, sk, DELETED), "tenant": tenant, "memoryId": name}
+        return Event.of("MemoryDeleted", detail)
     now: dict[str, Any] = {
         "eventId": event_id(pk, sk, memory.version, memory.status, memory.updated_at),
         "tenant": tenant,
@@ -40,7 +40,7 @@ def _memory(pk: str, sk: str) -> Event:
     return Event.of("MemoryDeleted" if memory.status == DELETED else "MemoryUpdated", now)
 
 
-def _named(pk: str, sk: str) -> tuple[str, str]:
+def _tenant_and_id(pk: str, sk: str) -> tuple[str, str]:
     """The tenant and the memory's id; that of a message that was changed as a memory, too."""
     if is_conversation_pk(pk):
         tenant, conversation_id = split_conversation_pk(pk)
@@ -48,14 +48,14 @@ def _named(pk: str, sk: str) -> tuple[str, str]:
     return split_memory_key(pk, sk)
 
 
-def _fact(pk: str, sk: str) -> Event:
+def _fact_event(pk: str, sk: str) -> Event:
     tenant, fact_id = split_fact_key(pk, sk)
-    known = find_dated_fact(pk, sk)
-    said = {
-        "eventId": event_id(pk, sk, "stored" if known else "deleted"),
+    stored = find_dated_fact(pk, sk)
+    detail = {
+        "eventId": event_id(pk, sk, "stored" if stored else "deleted"),
         "tenant": tenant,
         "factId": fact_id,
-        "memorySpaceId": known.fact.memory_space_id if known else None,
-        "at": to_rfc3339(known.fact.created_at) if known else None,
+        "memorySpaceId": stored.fact.memory_space_id if stored else None,
+        "at": to_rfc3339(stored.fact.created_at) if stored else None,
     }
-    return Event.of("FactStored" if known else "FactDeleted", said)
+    return Event.of("FactStored" if stored else "FactDeleted", detail)

@@ -1,4 +1,4 @@
-"""Telling the events' bus what changed, where there is one; where there is none, nothing of that is loaded."""
+"""Notifications of changes, where there is a bus for events; without one, no module for that is imported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from annals.settings import settings
 
 
 def notify_entries(pk: str, seqs: Collection[int]) -> Collection[int]:
-    """Tell of a conversation's entries. Returns the seqs of those that have to be told again."""
+    """Publish a conversation's entries. Returns the seqs of those that have to be published again."""
     if not settings().events_bus:
         return ()
     from annals.publishing.conversation_events import publish_entries
@@ -17,7 +17,7 @@ def notify_entries(pk: str, seqs: Collection[int]) -> Collection[int]:
 
 
 def notify_item(pk: str, sk: str) -> None:
-    """Tell of a memory or a fact. Raises Unavailable where that has to be done again."""
+    """Publish a memory or a fact. Raises Unavailable where that has to be done again."""
     if settings().events_bus:
         from annals.publishing.memory_events import publish_item
 
