@@ -152,7 +152,7 @@ def test_everything_is_walked_over_once_in_order(index: RebuildableIndex) -> Non
 @pytest.mark.opensearch
 def test_an_index_that_bears_the_plain_name_gives_way_to_an_alias(opensearch_url: str) -> None:
     client, index = OpenSearch(opensearch_url), OpenSearchIndex(opensearch_url, name="plain")
-    body = client.indices.get_mapping(index=_made(index))
+    body = client.indices.get_mapping(index=_made(opensearch_url))
     client.indices.create(index="plain", body=next(iter(body.values())) | {"settings": {"index": {"knn": True}}})
     assert found(index, "dog") == set()
     fill(index, "old dog")
@@ -163,9 +163,9 @@ def test_an_index_that_bears_the_plain_name_gives_way_to_an_alias(opensearch_url
     index.drop()
 
 
-def _made(index: OpenSearchIndex) -> str:
+def _made(url: str) -> str:
     """The name of another index like it."""
-    like = OpenSearchIndex(index._url, name="like-plain")
+    like = OpenSearchIndex(url, name="like-plain")
     like.ensure(**FAKE)
     return "like-plain"
 

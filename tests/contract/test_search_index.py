@@ -732,7 +732,7 @@ def test_the_first_look_at_vectors_goes_on_until_filters_leave_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where what passes is not looked up before, because it is not few."""
-    monkeypatch.setattr("annals.search.embedded.index.FEW", 10)
+    monkeypatch.setattr("annals.search.embedded.reading.MAX_LISTED", 10)
     monkeypatch.setattr("annals.search.embedded.vectors.RESCORED", 50)
     index = EmbeddedIndex(tmp_path / "index.db")
     index.ensure(model="fake", dimensions=8)

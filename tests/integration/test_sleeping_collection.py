@@ -13,7 +13,7 @@ import pytest
 
 from annals.errors import SearchAsleep, SearchUnavailable
 from annals.memory import adapters
-from annals.search.opensearch import index as opensearch_index
+from annals.search.opensearch import connecting
 from annals.search.opensearch.index import OpenSearchIndex
 from annals.search.protocol import Scope
 from annals.settings import settings
@@ -54,7 +54,7 @@ def collection(asleep: Asleep, port: int = 0) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """An awake index is given up after half a second."""
-    monkeypatch.setattr(opensearch_index, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(connecting, "TIMEOUT_S", 0.5)
 
 
 def index(url: str, wake_s: float = 8.0, service: str = "aoss") -> OpenSearchIndex:
@@ -73,7 +73,7 @@ def takes(seconds: float) -> Asleep:
 
 
 def refuses(times: int) -> Asleep:
-    """The first requests are answered by what stands in front of the collection."""
+    """The first requests are answered by the proxy before the collection."""
 
     def refuse(handler: Handler, number: int) -> bool:
         if number <= times:

@@ -26,7 +26,8 @@ from annals.memory.indexing.indexer import catch_up, index_entries
 from annals.memory.indexing.stream_indexing import open_targets
 from annals.operations.rebuild import rebuild_index
 from annals.search.documents import Document
-from annals.search.embedded.index import GONE, EmbeddedIndex
+from annals.search.embedded.connections import GONE
+from annals.search.embedded.index import EmbeddedIndex
 from annals.settings import settings
 from tests.support.api import Api
 from tests.support.searching import wait_for

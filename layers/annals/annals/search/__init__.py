@@ -1,4 +1,4 @@
-"""Search: documents, the index port and its two adapters, the ranking.
+"""Search: documents, the protocol of an index and its two adapters, ranking, and the pipeline that fills an index.
 
 Importing this imports neither opensearch-py nor SQLite: ``from_settings`` does, for the adapter that it picks.
 """

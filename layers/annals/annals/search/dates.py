@@ -1,4 +1,4 @@
-"""Dates that a question names: "on 7 May 2023", "in June", "2023-05-07"."""
+"""Dates in texts: which one a query names ("on 7 May 2023", "in June"), and whether a text says or asks when."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ MONTHS = (
     "december",
 )  # fmt: skip
 REACH_DAYS = 15
+"""How far from a day something may have been said and still be close to it."""
 _NUMBERS = {name: number for number, name in enumerate(MONTHS, 1)}
 _NUMBERS |= {name[:3]: number for name, number in _NUMBERS.items()} | {"sept": 9}
 _ALSO_WORDS = frozenset({"may", "march"})
@@ -20,23 +21,23 @@ _ALSO_WORDS = frozenset({"may", "march"})
 _MONTH = rf"\b(?P<month>{'|'.join(sorted(_NUMBERS, key=len, reverse=True))})\b\.?"
 _DAY = r"\b(?P<day>[0-3]?\d)(?:st|nd|rd|th)?\b"
 _YEAR = r"\b(?P<year>[12]\d{3})\b"
-_FORMS = [
-    re.compile(form, re.IGNORECASE)
-    for form in (
+_DATE_PATTERNS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
         r"\b(?P<year>[12]\d{3})-(?P<month>[01]\d)(?:-(?P<day>[0-3]\d))?\b",
         rf"{_DAY}(?:\s+of)?\s+{_MONTH}(?:,?\s+{_YEAR})?",
         rf"{_MONTH}\s+{_DAY}(?!:)(?:,?\s+{_YEAR})?",
         rf"{_MONTH}(?:\s+of)?,?\s+{_YEAR}",
     )
 ]
-_TIME = re.compile(
+_TIME_EXPRESSION = re.compile(
     r"\b(?:yesterday|today|tonight|tomorrow|ago|last|next|recently|since|this (?:morning|week|weekend|month|year)|"
     r"days?|weeks?|weekend|months?|years?|(?:mon|tues|wednes|thurs|fri|satur|sun)day|"
     rf"{'|'.join(sorted({*MONTHS} - _ALSO_WORDS))}|"
     r"[12]\d{3})\b",
     re.IGNORECASE,
 )
-_ASKS_WHEN = re.compile(r"\s*(?:when|how long|(?:what|which) (?:year|month|day|date|time))\b", re.IGNORECASE)
+_WHEN_QUESTION = re.compile(r"\s*(?:when|how long|(?:what|which) (?:year|month|day|date|time))\b", re.IGNORECASE)
 _MONTH_ALONE = re.compile(rf"(?P<before>\b[a-z]+\s+)?\b(?P<month>{'|'.join(MONTHS)})\b", re.IGNORECASE)
 _BEFORE_MONTH = frozenset(
     """
@@ -47,7 +48,7 @@ _BEFORE_MONTH = frozenset(
 
 @dataclass(frozen=True)
 class DateRange:
-    """What to look through for a date: ``start`` to ``end`` in Unix ms (end excluded), or months of any year."""
+    """What to search for a date: ``start`` to ``end`` in Unix ms (end excluded), or months of any year."""
 
     start: int | None = None
     end: int | None = None
@@ -63,15 +64,15 @@ class NamedDate:
     year: int | None = None
 
     def closeness(self, moment: datetime) -> float:
-        """How well a moment fits, 0..1: 1 within the month; for a day, 1 on it and 0 from 15 days away."""
+        """How close a moment is, 0..1: 1 within the month; for a day, 1 on it and 0 from 15 days away."""
         if self.day is None:
             return float(moment.month == self.month and self.year in (None, moment.year))
         years = [self.year] if self.year else [moment.year - 1, moment.year, moment.year + 1]
-        away = min(abs((moment.date() - self._day_in(year)).days) for year in years if 1 <= year <= 9999)
-        return max(0.0, 1 - away / REACH_DAYS)
+        distance = min(abs((moment.date() - self._day_in(year)).days) for year in years if 1 <= year <= 9999)
+        return max(0.0, 1 - distance / REACH_DAYS)
 
     def date_range(self) -> DateRange:
-        """The time in which ``closeness`` is more than 0, and at most a month beside it."""
+        """The time in which ``closeness`` is more than 0, with at most a month more."""
         if self.year is None:
             return DateRange(months=self._months())
         if self.day is None:
@@ -94,30 +95,30 @@ class NamedDate:
 
 def find_date(text: str) -> NamedDate | None:
     """The first day that a text names, else the first month. A year alone is none."""
-    found = [date for date in _found(text) if date is not None]
-    return next((date for date in found if date.day), found[0] if found else None)
+    dates = [date for date in _find_dates(text) if date is not None]
+    return next((date for date in dates if date.day), dates[0] if dates else None)
 
 
 def has_time_expression(text: str) -> bool:
     """Whether a text says when: "yesterday", "two weeks ago", "in June", "since 2019"."""
-    return _TIME.search(text) is not None
+    return _TIME_EXPRESSION.search(text) is not None
 
 
 def is_when_question(text: str) -> bool:
-    """Whether a question wants a time for an answer."""
-    return _ASKS_WHEN.match(text) is not None
+    """Whether a time is what a question asks for."""
+    return _WHEN_QUESTION.match(text) is not None
 
 
-def _found(text: str) -> Iterator[NamedDate | None]:
-    for form in _FORMS:
-        for match in form.finditer(text):
-            yield _date(match.groupdict())
+def _find_dates(text: str) -> Iterator[NamedDate | None]:
+    for pattern in _DATE_PATTERNS:
+        for match in pattern.finditer(text):
+            yield _to_date(match.groupdict())
     for match in _MONTH_ALONE.finditer(text):
         if _is_month(match["month"], (match["before"] or "").strip()):
             yield NamedDate(_NUMBERS[match["month"].lower()])
 
 
-def _date(parts: dict[str, str | None]) -> NamedDate | None:
+def _to_date(parts: dict[str, str | None]) -> NamedDate | None:
     name = str(parts["month"]).lower()
     month = int(name) if name.isdigit() else _NUMBERS[name]
     day = int(parts.get("day") or 0)
@@ -128,7 +129,7 @@ def _date(parts: dict[str, str | None]) -> NamedDate | None:
 
 
 def _is_month(name: str, before: str) -> bool:
-    """May and march are words too: a month behind a preposition or, but for the first word, with a capital."""
+    """Whether "may" or "march" is a month: after a preposition or, but for the first word, with a capital."""
     if name.lower() not in _ALSO_WORDS or before.lower() in _BEFORE_MONTH:
         return True
     return bool(before) and name[0].isupper()

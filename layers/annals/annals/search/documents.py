@@ -24,9 +24,10 @@ SOMEBODY = "somebody"
 MAX_FACETS = 1_000
 MAX_FACET_LENGTH = 256
 MAX_DEPTH = 20
+"""How deep metadata are looked through for facets."""
 
 MAX_SPEAKER_CHARS = 256
-"""By how much of a name it is searched: no index takes a term of any length, and every question looks at all names."""
+"""How much of a name is indexed: no index takes a term of any length, and every query looks at all names."""
 
 Vector = tuple[float, ...]
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
@@ -39,11 +40,11 @@ class Embedding(NamedTuple):
 
     Parameters
     ----------
-    of : its own text, or a part of that; or its window
-    digest : ``vector_digest`` of what it was made of; empty where none was given
+    kind : whether it is of its own text, or a part of that, or of its window
+    digest : ``vector_digest`` of the text that it was made of; empty where none was given
     """
 
-    of: Literal["own", "window"]
+    kind: Literal["own", "window"]
     vector: Vector
     digest: str
 
@@ -57,7 +58,7 @@ class Document:
     tenant, memory_id : together they name it; ``mem:<conversationId>:<seq>`` for a raw message
     memory_space_id : the space whose members may see it
     content : its own text; what search returns
-    window : the two turns before it and its own text, without names; searched, not returned
+    window : the two messages before it and its own text, without names; searched, not returned
     speaker : the name of who said it
     sender : the agent who wrote it to another one
     owner : to whom it belongs: ``user_owner`` of a user, NOBODY or SOMEBODY
@@ -67,7 +68,7 @@ class Document:
     vectors : embeddings of ``spoken``, of unit length: of the whole of it, or of each part of what is too long for the
         model; none without words
     window_vector : the embedding of ``window``
-    vector_digests, window_digest : ``vector_digest`` of what each vector was made of, or nothing
+    vector_digests, window_digest : ``vector_digest`` of the text of each vector, or nothing
     """
 
     tenant: str
@@ -120,26 +121,25 @@ class Document:
     def embeddings(self) -> list[Embedding]:
         """All its vectors, the window's last."""
         digests = self.vector_digests or ("",) * len(self.vectors)
-        own = [Embedding("own", *each) for each in zip(self.vectors, digests, strict=True)]
+        own = [Embedding("own", vector, digest) for vector, digest in zip(self.vectors, digests, strict=True)]
         return [*own, Embedding("window", self.window_vector, self.window_digest)] if self.window_vector else own
 
     def facets(self) -> list[str]:
-        """The terms that filters on tags and metadata ask for."""
-        found = [tag_facet(tag) for tag in self.tags]
-        found += (metadata_facet(path, value) for path, value in _leaves(self.metadata))
-        return list(dict.fromkeys(found))[:MAX_FACETS]
+        """The terms by which filters on tags and metadata find it."""
+        terms = [tag_facet(tag) for tag in self.tags]
+        terms += (metadata_facet(path, value) for path, value in _leaves(self.metadata))
+        return list(dict.fromkeys(terms))[:MAX_FACETS]
 
     def source(self) -> dict[str, Any]:
         """The document as JSON that any index can store: all but window and vectors, which are only searched."""
-        found = {name: value for name, value in asdict(self).items() if name not in _NOT_STORED}
-        stored: dict[str, Any] = encodable_json(
-            {**found, "tags": list(self.tags), "message_ids": list(self.message_ids)}
-        )
-        return stored
+        fields = {name: value for name, value in asdict(self).items() if name not in _NOT_STORED}
+        lists = {"tags": list(self.tags), "message_ids": list(self.message_ids)}
+        source: dict[str, Any] = encodable_json({**fields, **lists})
+        return source
 
-    def fingerprint(self, model: str) -> str:
-        """A digest of everything that the index would hold: the same means that there is nothing to do."""
-        parts = [INDEX_VERSION, model, self.window, self.source()]
+    def fingerprint(self, profile_name: str) -> str:
+        """A digest of everything that the index would hold: where it holds the same, there is nothing to do."""
+        parts = [INDEX_VERSION, profile_name, self.window, self.source()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -149,43 +149,43 @@ def from_source(source: Mapping[str, Any]) -> Document:
 
 
 def vector_digest(model: str, text: str) -> str:
-    """The hex digest by which an embedding is known again: of the model and of the text that it was given."""
+    """The hex digest by which an embedding is found again: of the model, and of the text that it was given."""
     return hashlib.sha256(json.dumps([model, text]).encode()).hexdigest()
 
 
 def user_owner(user_id: str) -> str:
     """The owner of what belongs to a user."""
-    return _bounded(f"user={user_id}")
+    return _shorten(f"user={user_id}")
 
 
 def tag_facet(tag: str) -> str:
     """The term of a tag."""
-    return _bounded(f"tag={tag}")
+    return _shorten(f"tag={tag}")
 
 
 def metadata_facet(path: str, value: Any) -> str:
     """The term of a metadata value at a dotted path; 1 and 1.0 are the same."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return _bounded(f"metadata.{path}={json.dumps(value, sort_keys=True)}")
+    return _shorten(f"metadata.{path}={json.dumps(value, sort_keys=True)}")
 
 
 def encodable_json(value: Any) -> Any:
-    """The same JSON without lone surrogates, which no index can encode."""
+    """A JSON value without lone surrogates, which no index can encode."""
     text = json.dumps(value, ensure_ascii=False)
     return json.loads(text.encode("utf-8", "replace"))
 
 
 def encodable(text: str) -> str:
-    """The same text without lone surrogates."""
+    """A text without lone surrogates."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Each value of a JSON object with its dotted path; a list counts as a whole and by its elements."""
     if isinstance(value, Mapping) and depth < MAX_DEPTH:
-        for key, below in value.items():
-            yield from _leaves(below, f"{path}.{key}" if path else str(key), depth + 1)
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{key}" if path else str(key), depth + 1)
     elif isinstance(value, list | tuple):
         yield path, list(value)
         yield from ((path, element) for element in value if not isinstance(element, list | tuple | Mapping))
@@ -193,7 +193,8 @@ def _leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, A
         yield path, value
 
 
-def _bounded(term: str) -> str:
+def _shorten(term: str) -> str:
+    """A term, or its digest where it is longer than an index takes."""
     term = encodable(term)
     if len(term) <= MAX_FACET_LENGTH:
         return term

@@ -1,4 +1,4 @@
-"""Searching: a question goes to the index in one round trip, and its candidates are ranked here."""
+"""Searching: a query goes to the index in one round trip, and its candidates are ranked here."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from annals.search.queries import ParsedQuery
 from annals.search.snippets import snippet
 
 DEPTH = 150
-"""So many candidates are asked of each list; more only where more hits are wanted.
+"""So many candidates each list gives; more only where more hits are requested.
 
-More than the hundred that a list is scaled over: behind them are turns for which something else speaks.
+More than the hundred that a list is scaled over: after them come messages that something else speaks for.
 """
 
 
@@ -31,11 +31,11 @@ class SearchRequest:
     Parameters
     ----------
     tenant : the caller's; nothing of another tenant is ever found
-    query, embedding : a question, its vector made by the caller, or both
+    query, embedding : a query's text, its vector made by the caller, or both
     memory_spaces : the spaces that the caller may see; None for all of the tenant's
     memory_space_id : the one space to search, if it is one that the caller may see
     for_user : only what belongs to this user or to nobody is found, and in every space the user's own user memories of
-        no space, where the caller may see all spaces; None finds whomever's
+        no space, where the caller may see all spaces; None finds what is anybody's
     limit : how many hits, 1..1000
     min_score : hits with less are left out, 0..1
     explain : whether hits carry the parts of their score
@@ -57,8 +57,8 @@ class SearchRequest:
         """What the search may see."""
         spaces = self.memory_spaces
         if self.memory_space_id is not None:
-            wanted = frozenset({self.memory_space_id})
-            spaces = wanted if spaces is None else spaces & wanted
+            named = frozenset({self.memory_space_id})
+            spaces = named if spaces is None else spaces & named
         return Scope(
             tenant=self.tenant,
             spaces=spaces,
@@ -75,9 +75,9 @@ class Hit:
     Parameters
     ----------
     document : without window and vectors
-    score : 0..1, how much of what the best thinkable answer would have
+    score : 0..1, how much it has of what a perfect answer would have
     snippet : the part of the content that matches best, each match as ``**word**``
-    parts : where asked for, what the score is made of: a number for each list and each trait
+    parts : with ``explain``, what the score is made of: a number for each list and each trait
     """
 
     document: Document
@@ -89,7 +89,7 @@ class Hit:
 def search(
     index: SearchIndex, embedder: Embedder, request: SearchRequest, reranker: Reranker | None = None
 ) -> list[Hit]:
-    """The hits for a question, best first; where the reranker does not answer, as they are without it.
+    """The hits for a query, best first; where the reranker does not answer, as they are without it.
 
     Raises
     ------
@@ -98,27 +98,27 @@ def search(
     EmbeddingUnavailable : the model does not answer
     """
     telemetry.count("Searches")
-    given = _given_vector(request, embedder)
+    vector = _given_vector(request, embedder)
     scope = request.scope
     if scope.spaces is not None and not scope.spaces:
         return []
-    question = queries.parse_query(request.query, index.list_speakers(scope))
-    weights, vector = _way(question, given, embedder)
-    if not question.terms and vector is None:
+    query = queries.parse_query(request.query, index.list_speakers(scope))
+    weights, vector = _choose_lists(query, vector, embedder)
+    if not query.terms and vector is None:
         return []
-    found = index.find_candidates(
+    candidates = index.find_candidates(
         scope,
-        terms=question.terms,
+        terms=query.terms,
         vector=vector,
-        dates=question.date.date_range() if question.date else None,
+        dates=query.date.date_range() if query.date else None,
         depth=max(DEPTH, request.limit),
         model=embedder.model,
     )
-    ranked = fusion.rank(found, question, weights)
-    if reranker and question.terms:
-        best = fusion.attainable(question, weights)
-        ranked = reranking.rerank_hits(ranked, request.query, reranker, attainable=best)
-    return list(_hits(ranked, question, request))
+    ranked = fusion.rank(candidates, query, weights)
+    if reranker and query.terms:
+        best_total = fusion.perfect_total(query, weights)
+        ranked = reranking.rerank_hits(ranked, request.query, reranker, best_total=best_total)
+    return list(_hits(ranked, query, request))
 
 
 def _given_vector(request: SearchRequest, embedder: Embedder) -> list[float] | None:
@@ -132,19 +132,23 @@ def _given_vector(request: SearchRequest, embedder: Embedder) -> list[float] | N
     raise InvalidInput("INVALID_EMBEDDING", detail, field="embedding")
 
 
-def _way(question: ParsedQuery, given: list[float] | None, embedder: Embedder) -> tuple[Weights, list[float] | None]:
-    """How to search: by words and vector; by words alone, where vectors only know spelling; by vector alone."""
-    if given is None and not embedder.semantic and question.terms:
+def _choose_lists(
+    query: ParsedQuery, vector: list[float] | None, embedder: Embedder
+) -> tuple[Weights, list[float] | None]:
+    """How the lists count, and the vector to search with, the caller's own or the query's.
+
+    By words and vector; by words alone, where vectors only know spelling; by vector alone, where there are no words.
+    """
+    if vector is None and not embedder.semantic and query.terms:
         return fusion.LEXICAL, None
-    vector = given
-    if vector is None and question.text:
-        vector = embedder.embed([question.text])[0]
-    return (fusion.HYBRID if question.terms else fusion.NEAREST), vector
+    if vector is None and query.text:
+        vector = embedder.embed([query.text])[0]
+    return (fusion.HYBRID if query.terms else fusion.NEAREST), vector
 
 
-def _hits(ranked: Sequence[Ranked], question: ParsedQuery, request: SearchRequest) -> Iterator[Hit]:
+def _hits(ranked: Sequence[Ranked], query: ParsedQuery, request: SearchRequest) -> Iterator[Hit]:
     for each in ranked[: request.limit]:
         if each.score < request.min_score:
             return
         parts = each.parts if request.explain else None
-        yield Hit(each.document, each.score, snippet(each.document.content, question.terms), parts)
+        yield Hit(each.document, each.score, snippet(each.document.content, query.terms), parts)

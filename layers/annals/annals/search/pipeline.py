@@ -1,4 +1,4 @@
-"""From documents to the index: what is new is embedded and stored, what is known is left alone."""
+"""From documents to the index: what is new is embedded and stored, what the index holds already is left alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BATCH = 128
 
 PROBE = "Does the model answer?"
 
-Fresh = tuple[Document, str]
+PendingDocument = tuple[Document, str]
 """A document that the index lacks, and its fingerprint."""
 
 
 def always() -> bool:
-    """There is no end to the time."""
+    """Whether there is time, for those who have no end to it: yes."""
     return True
 
 
@@ -46,7 +46,7 @@ def index_documents(
     profile : how they are embedded, with the embedder's model; by default with windows
     reuse_from : further indexes of the same model, whose vectors are used, too
     batch : how many texts are embedded and stored together, unless one document has more
-    has_time : asked before each batch whether there is time for it
+    has_time : says before each batch whether there is time for it
 
     Returns
     -------
@@ -63,85 +63,90 @@ def index_documents(
     index.ensure(model=embedder.model, dimensions=embedder.dimensions)
     profile = profile or EmbeddingProfile(embedder.model)
     failures: list[Failure] = []
-    for part in batches(fresh(index, profile, documents), lambda each: len(profile.texts(each[0])), batch):
+    for pending in batches(find_pending(index, profile, documents), lambda each: len(profile.texts(each[0])), batch):
         if not has_time():
             raise OutOfTime
-        known = _known(part, [index, *reuse_from])
-        embedded, failed = _embedded(embedder, profile, part, known)
+        known_vectors = _find_vectors(pending, [index, *reuse_from])
+        embedded, failed = _embed_each(embedder, profile, pending, known_vectors)
         refused = index.upsert(embedded)
         telemetry.count("IndexedDocuments", len(embedded) - len(refused))
         failures += [*failed, *refused]
     return failures
 
 
-def fresh(index: SearchIndex, profile: EmbeddingProfile, documents: Iterable[Document]) -> list[Fresh]:
+def find_pending(index: SearchIndex, profile: EmbeddingProfile, documents: Iterable[Document]) -> list[PendingDocument]:
     """The documents that the index holds otherwise or not at all, each with its fingerprint."""
-    by_tenant: dict[str, dict[str, Fresh]] = defaultdict(dict)
+    by_tenant: dict[str, dict[str, PendingDocument]] = defaultdict(dict)
     for document in documents:
         by_tenant[document.tenant][document.memory_id] = (document, document.fingerprint(profile.name))
-    found: list[Fresh] = []
-    for tenant, wanted in by_tenant.items():
-        known = index.find_fingerprints(tenant, list(wanted))
-        found += (each for memory_id, each in wanted.items() if known.get(memory_id) != each[1])
-    return found
+    pending: list[PendingDocument] = []
+    for tenant, by_id in by_tenant.items():
+        stored = index.find_fingerprints(tenant, list(by_id))
+        pending += (each for memory_id, each in by_id.items() if stored.get(memory_id) != each[1])
+    return pending
 
 
-def _known(batch: Sequence[Fresh], indexes: Iterable[SearchIndex]) -> dict[str, Vector]:
+def _find_vectors(batch: Sequence[PendingDocument], indexes: Iterable[SearchIndex]) -> dict[str, Vector]:
     """The vectors that the indexes hold of these documents, by digest: of a changed one, what did not change."""
     by_tenant: dict[str, list[str]] = defaultdict(list)
     for document, _ in batch:
         by_tenant[document.tenant].append(document.memory_id)
-    known: dict[str, Vector] = {}
+    vectors: dict[str, Vector] = {}
     for index in indexes:
         for tenant, memory_ids in by_tenant.items():
-            known |= index.find_vectors(tenant, memory_ids)
-    return known
+            vectors |= index.find_vectors(tenant, memory_ids)
+    return vectors
 
 
-def _embedded(
-    embedder: Embedder, profile: EmbeddingProfile, batch: Sequence[Fresh], known: Mapping[str, Vector]
-) -> tuple[list[Fresh], list[Failure]]:
-    """A batch with its vectors, and what the model does not take though it answers."""
+def _embed_each(
+    embedder: Embedder, profile: EmbeddingProfile, batch: Sequence[PendingDocument], known: Mapping[str, Vector]
+) -> tuple[list[PendingDocument], list[Failure]]:
+    """A batch with its vectors, and what the model refuses.
+
+    A model that refuses a batch is probed: where it answers, one of the texts is at fault, and each document is
+    embedded by itself, so that the others are stored.
+    """
     try:
-        return _with_vectors(embedder, profile, batch, known), []
+        return _embed(embedder, profile, batch, known), []
     except EmbeddingUnavailable as error:
         embedder.embed([PROBE])
         if len(batch) == 1:
-            return _without_window(embedder, profile, batch[0][0], known, error.detail)
-    embedded: list[Fresh] = []
+            return _embed_without_window(embedder, profile, batch[0][0], known, error.detail)
+    embedded: list[PendingDocument] = []
     failures: list[Failure] = []
     for each in batch:
-        stored, failed = _embedded(embedder, profile, [each], known)
+        stored, failed = _embed_each(embedder, profile, [each], known)
         embedded += stored
         failures += failed
     return embedded, failures
 
 
-def _without_window(
+def _embed_without_window(
     embedder: Embedder, profile: EmbeddingProfile, document: Document, known: Mapping[str, Vector], reason: str
-) -> tuple[list[Fresh], list[Failure]]:
-    """A document that the model does not take as it is: where its window is at fault, it goes without that.
+) -> tuple[list[PendingDocument], list[Failure]]:
+    """A document that the model refuses as it is: where its window is at fault, it is stored without the window.
 
     The fingerprint says so, so that it is embedded anew when it is indexed again, and counts as stale until then.
     """
-    alone = replace(profile, windows=False)
+    without_windows = replace(profile, windows=False)
     try:
         if profile.windows:
-            return _with_vectors(embedder, alone, [(document, document.fingerprint(alone.name))], known), []
+            pending = [(document, document.fingerprint(without_windows.name))]
+            return _embed(embedder, without_windows, pending, known), []
     except EmbeddingUnavailable as error:
         reason = error.detail
     return [], [Failure(document.memory_id, reason)]
 
 
-def _with_vectors(
-    embedder: Embedder, profile: EmbeddingProfile, batch: Sequence[Fresh], known: Mapping[str, Vector]
-) -> list[Fresh]:
-    """A batch with its vectors, from one call for what is not known; equal texts are embedded once."""
+def _embed(
+    embedder: Embedder, profile: EmbeddingProfile, batch: Sequence[PendingDocument], known: Mapping[str, Vector]
+) -> list[PendingDocument]:
+    """A batch with its vectors, those that are not known from one call; equal texts are embedded once."""
     texts: dict[str, str] = {}
     for document, _ in batch:
         for text in profile.texts(document):
             if (digest := profile.digest(text)) not in known:
                 texts[digest] = text
-    made = zip(texts, map(tuple, embedder.embed(list(texts.values()))), strict=True) if texts else ()
-    vectors = {**known, **dict(made)}
+    new = zip(texts, map(tuple, embedder.embed(list(texts.values()))), strict=True) if texts else ()
+    vectors = {**known, **dict(new)}
     return [(profile.with_vectors(document, vectors), fingerprint) for document, fingerprint in batch]

@@ -1,4 +1,4 @@
-"""The index port: what a search index can do."""
+"""The protocols of a search index, what its adapters implement: searching and writing it, and building it anew."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DocumentKey = tuple[str, str]
 """The tenant and the memory id of a document."""
 
 OneOf = str | tuple[str, ...] | None
-"""A filter on a name: this one, one of these, or (None) whatever."""
+"""A filter on a name: this one, one of these, or (None) any."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """What a hit has to be. Each restricts on its own; times are Unix milliseconds and both ends belong to them.
+    """What a hit has to be. All apply together; times are Unix milliseconds, and both ends are included.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ NO_SPACE = ""
 """The space of what is in none."""
 
 USER_MEMORY = "user"
-"""The source type of users' memories, by which they are told from all others."""
+"""The source type of users' memories, and of no others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What a question may see: a tenant's documents in some spaces (None: in all of them) that pass the filters.
+    """What a query may see: a tenant's documents in some spaces (None: in all of them) that pass the filters.
 
     Parameters
     ----------
-    for_user : a user, and then only what belongs to that user or to nobody; None for whomever's
+    for_user : a user, and then only what belongs to that user or to nobody; None for any owner's
     with_spaceless : whether the user's own user memories that are in no space are seen beside the spaces
     """
 
@@ -79,25 +79,25 @@ class Scope:
 
     @property
     def owners(self) -> tuple[str, str] | None:
-        """To whom a document may belong; None for whomever."""
+        """To whom a document may belong; None for anybody."""
         return None if self.for_user is None else (user_owner(self.for_user), NOBODY)
 
     @property
     def adds_spaceless(self) -> bool:
-        """Whether user memories of no space come to the spaces that are named."""
-        named = self.spaces is not None and NO_SPACE not in self.spaces
-        return named and self.with_spaceless and self.for_user is not None
+        """Whether user memories of no space are seen beside the spaces that are named."""
+        lacks_spaceless = self.spaces is not None and NO_SPACE not in self.spaces
+        return lacks_spaceless and self.with_spaceless and self.for_user is not None
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What one round trip found.
+    """The documents that may answer a query, from one round trip, with the scores of each list that they are in.
 
     Parameters
     ----------
     documents : each candidate by its memory id
     lexical : BM25 of own text and window, by memory id
-    own, window : cosine of the question's vector and the document's, by memory id; of several own ones the best
+    own, window : cosine of the query's vector and the document's, by memory id; of several own ones the best
     """
 
     documents: Mapping[str, Document] = field(default_factory=dict)
@@ -123,12 +123,12 @@ class SearchIndex(Protocol):
         Raises
         ------
         ConfigurationError
-            It was made with another model or with other dimensions.
+            It was made with another model, with other dimensions, or for documents of another version.
         """
         ...
 
     def upsert(self, documents: Sequence[tuple[Document, str]]) -> list[Failure]:
-        """Store documents with their fingerprints, each in the place of what has its tenant and memory id.
+        """Store documents with their fingerprints, each instead of what has its tenant and memory id.
 
         All vectors of a document are stored with their digests, and any of them finds it.
         """
@@ -143,13 +143,13 @@ class SearchIndex(Protocol):
         ...
 
     def find_fingerprints(self, tenant: str, memory_ids: Collection[str]) -> dict[str, str]:
-        """The fingerprints under which documents were stored, by memory id, of those that are there."""
+        """The fingerprints with which documents were stored, by memory id, of those that are there."""
         ...
 
     def find_vectors(self, tenant: str, memory_ids: Collection[str]) -> dict[str, Vector]:
-        """The vectors that documents were stored with, by the digest of what each was made of.
+        """The vectors of stored documents, by the digest of the text that each was made of.
 
-        Those of texts and of windows, in single precision; those that have no digest are left out.
+        Those of own texts and of windows, in single precision; those without a digest are left out.
         """
         ...
 
@@ -163,11 +163,24 @@ class SearchIndex(Protocol):
         depth: int,
         model: str = "",
     ) -> Candidates:
-        """In one round trip: the best ``depth`` by words and by each vector, and turns of the period.
+        """The best documents by words and by each vector, and those of the dates, in one round trip.
 
-        Without an index there are none. Raises ConfigurationError where the vector is not of the index' dimensions, or
-        ``model``, which made it, is named and is not the index'; SearchUnavailable where the scope is a user's and the
-        documents, of an older version, don't say to whom they belong.
+        Without an index there are none.
+
+        Parameters
+        ----------
+        terms : words, of which a document has to hold one
+        vector : the query's vector, of unit length
+        dates : when something was said that is to be among the candidates, too
+        depth : how many documents each list holds at most
+        model : the model that made the vector; empty where that is not known
+
+        Raises
+        ------
+        ConfigurationError
+            The vector has not the index' dimensions, or is of another model than the index.
+        SearchUnavailable
+            The scope is a user's, and the documents, of an older version, don't say to whom they belong.
         """
         ...
 
@@ -176,70 +189,70 @@ class SearchIndex(Protocol):
         ...
 
     def list_documents(self, scope: Scope, *, limit: int, after: tuple[int, str] | None = None) -> list[Document]:
-        """Documents by time, newest first; those behind the place ``(at, memory_id)``."""
+        """Documents by time, newest first; those after the position ``(at, memory_id)``."""
         ...
 
     def count(self, scope: Scope) -> int:
-        """How many documents the scope holds."""
+        """How many documents are in the scope."""
         ...
 
     def refresh(self) -> None:
-        """Make what was written be found from now on, where the index allows it."""
+        """Make what was written searchable from now on, where the index allows it."""
         ...
 
     def drop(self) -> None:
-        """Remove the index with everything in it; ``ensure`` makes it anew."""
+        """Remove the index with everything in it; ``ensure`` creates it anew."""
         ...
 
 
 class RebuildableIndex(SearchIndex, Protocol):
-    """A search index of which there may be two: the one in service, and the next, which is being built.
+    """A search index of which there may be two generations: the one in service, and the next, which is being built.
 
     Whoever writes the one in service writes the next one, too. Every method raises SearchUnavailable where the index
     does not answer.
     """
 
     def find_profile(self) -> Mapping[str, str]:
-        """What the index was made with, as ``form`` says it; empty where there is none."""
+        """What the index was made with, as ``index_profile`` gives it; empty where there is no index."""
         ...
 
     def find_next(self) -> Self | None:
-        """The index that is being built to take this one's place, if there is one."""
+        """The generation that is being built to replace this one, if there is one."""
         ...
 
     def ensure_next(self, *, model: str, dimensions: int, beside: str = "") -> Self:
-        """The next index: made, or the one that was begun before.
+        """The next generation: a new one, or the one that was begun before.
 
         Parameters
         ----------
-        beside : the name of another index in service, whose next one it is as well
+        beside : the name of another index in service, of which it is the next generation as well
         """
         ...
 
     def switch_to(self, new: Self) -> None:
-        """Have the next index take this one's place, in one step; who reads or writes finds the one or the other.
+        """Put the next generation in service in one step; every read and write meets the one or the other.
 
-        Where somebody else has put it in service already, nothing is to do. Raises SearchUnavailable where it was
-        given up meanwhile; another that was begun since does not take the place.
+        Does nothing where somebody else has put it in service already. Raises SearchUnavailable where it was given up
+        meanwhile, also where another one has been begun since.
         """
         ...
 
     def drop_former(self) -> None:
-        """Remove the indexes that were in service before this one."""
+        """Remove the generations that were in service before this one."""
         ...
 
     def drop_next(self) -> None:
-        """Remove the index that is being built."""
+        """Remove the generation that is being built."""
         ...
 
     def save_progress(self, position: str) -> None:
-        """Keep with the index how far its building has come."""
+        """Store with the index how far its rebuild has come: a position that only the rebuild understands."""
         ...
 
     def get_progress(self) -> str:
-        """What was noted last; empty at first."""
+        """How far the rebuild has come, as ``save_progress`` stored it last; empty at first."""
         ...
 
     def list_keys(self, *, limit: int, after: DocumentKey | None = None) -> list[DocumentKey]:
-        """The next documents of all tenants behind a place, in the order of places."""
+        """The keys of all tenants' documents in order, those after ``after``."""
         ...

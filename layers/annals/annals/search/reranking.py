@@ -1,4 +1,4 @@
-"""A second look at the best hits, by a model that reads them together with the question."""
+"""Reranking: the best hits are scored anew by a model that reads them together with the query."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from annals.search.fusion import Ranked, order_by_parts, scale_scores
 logger = logging.getLogger("annals")
 
 MAX_RERANKED = 30
-"""So many hits are looked at; those behind them keep their places."""
+"""So many hits are reranked; those after them stay where they are."""
 
 WEIGHT = 4.0
 """As much as the lists of a hybrid search have together."""
 
 
-def rerank_hits(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, attainable: float) -> list[Ranked]:
+def rerank_hits(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, best_total: float) -> list[Ranked]:
     """The hits with the part ``rerank``, best first; without it, and as they were, where the model doesn't answer.
 
     Parameters
     ----------
     ranked : best first
-    query : what was asked
-    reranker : who looks at the first 30
-    attainable : the sum of a perfect hit's parts
+    query : as the caller wrote it
+    reranker : the model that reads the first 30
+    best_total : the sum of a perfect hit's parts
     """
     best = {each.document.memory_id: each for each in ranked[:MAX_RERANKED] if words.has_words(each.document.content)}
     if not best:
@@ -43,7 +43,7 @@ def rerank_hits(ranked: Sequence[Ranked], query: str, reranker: Reranker, *, att
     return order_by_parts(
         {each.document.memory_id: each.document for each in ranked},
         {each.document.memory_id: _with_share(each, shares) for each in ranked},
-        attainable + WEIGHT,
+        best_total + WEIGHT,
     )
 
 

@@ -1,6 +1,8 @@
 """The Porter stemmer (M. F. Porter, 1980), as SQLite's and OpenSearch's English analysis have it.
 
-The indexes stem by themselves. This is for what is matched outside them: the words that a snippet marks.
+The indexes stem by themselves. This is for what is matched outside them: the words that a snippet marks, which are to
+be those that the index has matched. Both indexes have Porter's two later rules (-bli, -logi), which the ``porter`` of
+the Snowball library lacks; its ``english`` is another algorithm.
 """
 
 from __future__ import annotations
@@ -30,21 +32,21 @@ def stem(word: str) -> str:
     """The stem of a lower-case English word; other words come back as they are."""
     if len(word) <= 2 or not word.isascii() or not word.isalpha():
         return word
-    word = _participle(_plural(word))
+    word = _strip_participle(_strip_plural(word))
     if word.endswith("y") and _has_vowel(word[:-1]):
         word = word[:-1] + "i"
     for pattern, endings, measure in _SUFFIXES:
-        word = _replaced(word, pattern, endings, measure)
-    return _tidied(word)
+        word = _replace_suffix(word, pattern, endings, measure)
+    return _strip_last_letter(word)
 
 
-def _plural(word: str) -> str:
+def _strip_plural(word: str) -> str:
     if word.endswith(("sses", "ies")):
         return word[:-2]
     return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
 
 
-def _participle(word: str) -> str:
+def _strip_participle(word: str) -> str:
     if word.endswith("eed"):
         return word[:-1] if _measure(word[:-3]) > 0 else word
     ending = next((ending for ending in ("ed", "ing") if word.endswith(ending)), None)
@@ -58,17 +60,17 @@ def _participle(word: str) -> str:
     return rest + "e" if _measure(rest) == 1 and _ends_short(rest) else rest
 
 
-def _replaced(word: str, pattern: re.Pattern[str], endings: dict[str, str], measure: int) -> str:
-    found = pattern.search(word)
-    if found is None:
+def _replace_suffix(word: str, pattern: re.Pattern[str], endings: dict[str, str], measure: int) -> str:
+    match = pattern.search(word)
+    if match is None:
         return word
-    rest = word[: found.start()]
-    if _measure(rest) < measure or (found[0] == "ion" and not rest.endswith(("s", "t"))):
+    rest = word[: match.start()]
+    if _measure(rest) < measure or (match[0] == "ion" and not rest.endswith(("s", "t"))):
         return word
-    return rest + endings[found[0]]
+    return rest + endings[match[0]]
 
 
-def _tidied(word: str) -> str:
+def _strip_last_letter(word: str) -> str:
     if word.endswith("e"):
         measure = _measure(word[:-1])
         if measure > 1 or (measure == 1 and not _ends_short(word[:-1])):
@@ -77,7 +79,7 @@ def _tidied(word: str) -> str:
 
 
 def _shape(word: str) -> str:
-    """One letter for each: ``v`` for a vowel, ``c`` for a consonant; ``y`` is a vowel behind a consonant."""
+    """One letter for each: ``v`` for a vowel, ``c`` for a consonant; ``y`` is a vowel after a consonant."""
     shape = ""
     for letter in word:
         vowel = letter in "aeiou" or (letter == "y" and shape.endswith("c"))

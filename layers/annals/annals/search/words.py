@@ -1,4 +1,4 @@
-"""Words: how texts are taken apart, for what is done outside the indexes."""
+"""How texts are split into words, for all that is done outside the indexes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _IDEOGRAPH = re.compile(f"([{_IDEOGRAPHS}])")
 _POSSESSIVE = re.compile(r"['’]s?$")
 
 
-def _word_of(text: str) -> re.Pattern[str]:
+def _word_pattern(text: str) -> re.Pattern[str]:
     return _ASCII_WORD if text.isascii() else _WORD
 
 
 def spans(text: str) -> Iterator[tuple[int, int, str]]:
     """Each word of a text with where it starts and ends: lower-case, without a possessive 's."""
-    for found in _word_of(text).finditer(text):
-        yield found.start(), found.end(), _POSSESSIVE.sub("", found[0].lower())
+    for match in _word_pattern(text).finditer(text):
+        yield match.start(), match.end(), _POSSESSIVE.sub("", match[0].lower())
 
 
 def words(text: str) -> list[str]:
@@ -33,15 +33,15 @@ def words(text: str) -> list[str]:
 
 
 def has_words(text: str) -> bool:
-    """Whether there is anything to search for: emoji and punctuation are no words."""
-    return _word_of(text).search(text) is not None
+    """Whether a text has a word: emoji and punctuation are none."""
+    return _word_pattern(text).search(text) is not None
 
 
 def count_words(text: str) -> int:
     """How many words a text has."""
-    return len(_word_of(text).findall(text))
+    return len(_word_pattern(text).findall(text))
 
 
 def separate_ideographs(text: str) -> str:
-    """A text whose ideographs stand apart, for an index that breaks words at spaces only."""
+    """A text with spaces around its ideographs, for an index that splits words at spaces only."""
     return _IDEOGRAPH.sub(r" \1 ", text)

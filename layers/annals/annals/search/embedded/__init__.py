@@ -1,1 +1,1 @@
-"""The search index of a laptop: one SQLite file."""
+"""The search index for a laptop: one SQLite file."""

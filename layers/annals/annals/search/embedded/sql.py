@@ -44,13 +44,16 @@ CREATE TABLE block (
 );
 CREATE INDEX block_space ON block (space, of, last);
 """
-"""``document``, ``words``, ``stems`` and ``vectors`` belong to the memory of the same number."""
-BY_MEMORY = ("document", "words", "stems", "vectors")
-TABLES = ("setting", "space", "memory", "facet", "block", *BY_MEMORY)
+"""The tables. A row of ``document``, ``words``, ``stems`` and ``vectors`` belongs to the memory of the same number, and
+that number tells the memory's space, so that a space's memories are one range of rows: FTS5 can be asked for a range of
+rows, and for no other condition, before it has read all matches.
+"""
+MEMORY_TABLES = ("document", "words", "stems", "vectors")
+TABLES = ("setting", "space", "memory", "facet", "block", *MEMORY_TABLES)
 
-MEMORIES = 2**24
-"""So many memories a space may hold: its number times this, and on, are theirs."""
-SPACES = 2**20
+MAX_MEMORIES = 2**24
+"""So many memories a space may hold: they are numbered from the space's number times this on."""
+MAX_SPACES = 2**20
 """So many spaces a tenant may have, with neighbouring numbers."""
 
 SPEAKERS = """
@@ -87,23 +90,23 @@ class Space:
     @property
     def first(self) -> int:
         """The least number that a memory of it can have."""
-        return self.id * MEMORIES
+        return self.id * MAX_MEMORIES
 
     @property
     def last(self) -> int:
         """The greatest number that a memory of it can have."""
-        return self.first + MEMORIES - 1
+        return self.first + MAX_MEMORIES - 1
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What a scope lets through.
+class Selection:
+    """The memories that a search may find.
 
     Parameters
     ----------
     spaces : in the order of their numbers
     condition : what a memory of them has to be
-    rows : the numbers of all those memories, in order; None where they were not asked for, or are many
+    rows : the numbers of all those memories, in order; None where they are not listed, or are many
     """
 
     spaces: Sequence[Space]
@@ -113,18 +116,23 @@ class Chosen:
 
 def space_of(row: int) -> int:
     """The number of a memory's space."""
-    return row // MEMORIES
+    return row // MAX_MEMORIES
 
 
-def place_in_space(row: int) -> int:
-    """A memory's own number within its space."""
-    return row % MEMORIES
+def index_in_space(row: int) -> int:
+    """A memory's number counted from its space's first."""
+    return row % MAX_MEMORIES
 
 
 def one_of(column: str, values: Iterable[str | int]) -> Condition:
     """A row whose column has one of these values."""
-    wanted = [encodable(value) if isinstance(value, str) else value for value in values]
-    return Condition(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(wanted),))  # noqa: S608
+    alternatives = [encodable(value) if isinstance(value, str) else value for value in values]
+    return Condition(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(alternatives),))  # noqa: S608
+
+
+def by_id(tenant: str, memory_ids: Iterable[str]) -> Condition:
+    """A memory of a tenant with one of these ids."""
+    return Condition("tenant = ?", (tenant,)) & one_of("memory_id", memory_ids)
 
 
 def in_spaces(spaces: Sequence[Space]) -> Condition:
@@ -134,21 +142,21 @@ def in_spaces(spaces: Sequence[Space]) -> Condition:
     return one_of("memory.space", (space.id for space in spaces))
 
 
-def within_scope(scope: Scope, spaces: Sequence[Space]) -> Condition:
-    """A memory of the scope's spaces, which are given, that it lets through."""
+def in_scope(scope: Scope, spaces: Sequence[Space]) -> Condition:
+    """A memory in the scope, whose spaces are given."""
     return in_spaces(spaces) & _passing(scope.filters) & _owned(scope)
 
 
 def _owned(scope: Scope) -> Condition:
-    """A memory that belongs to the scope's user or to nobody; of no space only the user's own user memories."""
+    """A memory that is the scope's user's or nobody's; of those in no space only the user's own user memories."""
     if scope.owners is None:
         return Condition("1")
     condition = one_of("memory.owner", scope.owners)
     if not scope.adds_spaceless:
         return condition
-    placeless = "memory.space IN (SELECT id FROM space WHERE tenant = ? AND name = ?)"
+    is_spaceless = "memory.space IN (SELECT id FROM space WHERE tenant = ? AND name = ?)"
     own = Condition(
-        f"(NOT {placeless} OR (memory.owner = ? AND memory.source_type = ?))",
+        f"(NOT {is_spaceless} OR (memory.owner = ? AND memory.source_type = ?))",
         (scope.tenant, NO_SPACE, scope.owners[0], USER_MEMORY),
     )
     return condition & own
@@ -162,18 +170,21 @@ def _passing(filters: Filters) -> Condition:
     return condition
 
 
-def faceted(filters: Filters, spaces: Sequence[Space]) -> Condition:
-    """A memory with one of the facets that a filter asks for first; for finding memories by it, where they are few."""
-    wanted = next((each.values for each in _faceted(filters)), None)
-    if wanted is None:
+def by_first_facet(filters: Filters, spaces: Sequence[Space]) -> Condition:
+    """A memory that passes the first filter on facets, as a condition that SQLite answers from the facets' index.
+
+    The same filter in ``in_scope`` is looked up for one memory after the other, which is slow where few pass.
+    """
+    terms_json = next((each.values for each in _faceted(filters)), None)
+    if terms_json is None:
         return Condition("1")
     terms = "term IN (SELECT value FROM json_each(?)) AND memory BETWEEN ? AND ?"
     query = f"memory.id IN (SELECT memory FROM facet WHERE {terms})"  # noqa: S608
-    return Condition(query, (*wanted, spaces[0].first, spaces[-1].last))
+    return Condition(query, (*terms_json, spaces[0].first, spaces[-1].last))
 
 
-def within(dates: DateRange) -> Condition:
-    """A memory of this time."""
+def in_dates(dates: DateRange) -> Condition:
+    """A memory of these dates."""
     if dates.start is not None and dates.end is not None:
         return Condition("memory.at >= ? AND memory.at < ?", (dates.start, dates.end))
     return one_of("memory.month", dates.months)
@@ -181,11 +192,11 @@ def within(dates: DateRange) -> Condition:
 
 def _named(filters: Filters) -> Iterator[Condition]:
     for name in NAMED_FILTERS:
-        wanted = getattr(filters, name)
-        if isinstance(wanted, str):
-            yield Condition(f"memory.{name} = ?", (encodable(wanted),))
-        elif wanted is not None:
-            yield one_of(f"memory.{name}", wanted)
+        expected = getattr(filters, name)
+        if isinstance(expected, str):
+            yield Condition(f"memory.{name} = ?", (encodable(expected),))
+        elif expected is not None:
+            yield one_of(f"memory.{name}", expected)
 
 
 def _faceted(filters: Filters) -> Iterator[Condition]:
@@ -199,9 +210,9 @@ def _faceted(filters: Filters) -> Iterator[Condition]:
 
 
 def _with_facet(terms: Sequence[str]) -> Condition:
-    wanted = one_of("term", terms)
-    exists = f"EXISTS (SELECT 1 FROM facet WHERE {wanted.sql} AND facet.memory = memory.id)"  # noqa: S608
-    return Condition(exists, wanted.values)
+    alternatives = one_of("term", terms)
+    exists = f"EXISTS (SELECT 1 FROM facet WHERE {alternatives.sql} AND facet.memory = memory.id)"  # noqa: S608
+    return Condition(exists, alternatives.values)
 
 
 def _ranged(filters: Filters) -> Iterator[Condition]:

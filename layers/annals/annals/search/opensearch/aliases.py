@@ -1,7 +1,7 @@
-"""The indexes behind an OpenSearch alias: ``<name>-000001`` and on, of which the alias ``<name>`` names one.
+"""The generations of an OpenSearch index: ``<name>-000001`` and on, of which the alias ``<name>`` names one.
 
-A second alias, ``<name>-next``, names the one that is being built. An index that bears the plain name, as somebody may
-have made it by hand, is replaced by an alias of its name in the same step in which the next one takes its place.
+A second alias, ``<name>-next``, names the one that is being built. An index that has the plain name, as somebody may
+have made it by hand, is replaced by an alias of its name in the step that puts the next generation in service.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from opensearchpy import OpenSearch
 from opensearchpy.exceptions import RequestError
 
 
-def current(client: OpenSearch, name: str) -> str | None:
-    """The index in service: the one behind the alias, or one that bears the plain name."""
-    return _behind(client, name) or (name if client.indices.exists(index=name) else None)
+def find_current(client: OpenSearch, name: str) -> str | None:
+    """The index in service: the one behind the alias, or one that has the plain name."""
+    return _named_by(client, name) or (name if client.indices.exists(index=name) else None)
 
 
-def following(client: OpenSearch, name: str) -> str | None:
+def find_next(client: OpenSearch, name: str) -> str | None:
     """The index that is being built."""
-    return _behind(client, _next(name))
+    return _named_by(client, _next_alias(name))
 
 
 def create_first(client: OpenSearch, name: str, body: dict[str, Any]) -> None:
     """Create an index in service, unless somebody else does at the same time."""
-    _create(client, _numbered(name, 1), {**body, "aliases": {name: {}}})
+    _create(client, _index_name(name, 1), {**body, "aliases": {name: {}}})
 
 
 def create_next(client: OpenSearch, name: str, body: dict[str, Any], beside: str) -> str:
     """Create the index that is to be built, and return its name."""
-    numbers = [_number(name, each) for each in _all(client, name)]
-    made = _numbered(name, max([1, *numbers]) + 1)  # the first is the one that ``create_first`` makes
-    aliases: dict[str, Any] = {_next(each): {} for each in (name, beside) if each}
-    _create(client, made, {**body, "aliases": aliases})
-    return made
+    numbers = [_number_of(name, each) for each in _list_numbered(client, name)]
+    new = _index_name(name, max([1, *numbers]) + 1)  # the first is the one that ``create_first`` makes
+    aliases: dict[str, Any] = {_next_alias(each): {} for each in (name, beside) if each}
+    _create(client, new, {**body, "aliases": aliases})
+    return new
 
 
-def switch(client: OpenSearch, name: str, made: str) -> bool:
+def switch_to(client: OpenSearch, name: str, new: str) -> bool:
     """Let the alias name the index that is being built, in one step; whether it is, or was, in service then."""
-    old = current(client, name)
-    if following(client, name) != made:
-        return old is not None and _number(name, old) >= _number(name, made)
+    old = find_current(client, name)
+    if find_next(client, name) != new:
+        return old is not None and _number_of(name, old) >= _number_of(name, new)
     actions: list[dict[str, Any]] = [
-        {"add": {"index": made, "alias": name}},
-        {"remove": {"index": made, "alias": _next(name)}},
+        {"add": {"index": new, "alias": name}},
+        {"remove": {"index": new, "alias": _next_alias(name)}},
     ]
     if old == name:
         actions.insert(0, {"remove_index": {"index": name}})
@@ -56,17 +56,16 @@ def switch(client: OpenSearch, name: str, made: str) -> bool:
 
 def drop_former(client: OpenSearch, name: str) -> None:
     """Delete the numbered indexes that are neither in service nor being built."""
-    kept = {current(client, name), following(client, name)}
-    for each in _all(client, name):
-        if each not in kept:
-            client.indices.delete(index=each, params={"ignore_unavailable": "true"})
+    used = {find_current(client, name), find_next(client, name)}
+    for each in _list_numbered(client, name):
+        if each not in used:
+            drop(client, each)
 
 
-def drop(client: OpenSearch, *names: str | None) -> None:
-    """Delete indexes; those that aren't there are no error."""
-    for each in names:
-        if each is not None:
-            client.indices.delete(index=each, params={"ignore_unavailable": "true"})
+def drop(client: OpenSearch, index: str | None) -> None:
+    """Delete an index; one that isn't there is no error."""
+    if index is not None:
+        client.indices.delete(index=index, params={"ignore_unavailable": "true"})
 
 
 def _create(client: OpenSearch, name: str, body: dict[str, Any]) -> None:
@@ -77,24 +76,24 @@ def _create(client: OpenSearch, name: str, body: dict[str, Any]) -> None:
             raise
 
 
-def _behind(client: OpenSearch, alias: str) -> str | None:
-    found = client.cat.aliases(name=alias, params={"format": "json"})  # which is empty, not 404, where there is none
-    return next((str(each["index"]) for each in found), None)
+def _named_by(client: OpenSearch, alias: str) -> str | None:
+    rows = client.cat.aliases(name=alias, params={"format": "json"})  # which are none, not 404, where there is none
+    return next((str(row["index"]) for row in rows), None)
 
 
-def _all(client: OpenSearch, name: str) -> list[str]:
-    found = client.indices.get_alias(index=f"{name}-*", params={"ignore_unavailable": "true"})
-    return sorted(each for each in found if _number(name, each))
+def _list_numbered(client: OpenSearch, name: str) -> list[str]:
+    indexes = client.indices.get_alias(index=f"{name}-*", params={"ignore_unavailable": "true"})
+    return sorted(index for index in indexes if _number_of(name, index))
 
 
-def _next(name: str) -> str:
+def _next_alias(name: str) -> str:
     return f"{name}-next"
 
 
-def _numbered(name: str, number: int) -> str:
+def _index_name(name: str, number: int) -> str:
     return f"{name}-{number:06d}"
 
 
-def _number(name: str, index: str) -> int:
-    found = re.fullmatch(rf"{re.escape(name)}-([0-9]{{6}})", index)
-    return int(found[1]) if found else 0
+def _number_of(name: str, index: str) -> int:
+    match = re.fullmatch(rf"{re.escape(name)}-([0-9]{{6}})", index)
+    return int(match[1]) if match else 0

@@ -1,4 +1,4 @@
-"""The OpenSearch index' mapping, and what a search is in its query language."""
+"""What the OpenSearch index holds (its mapping and its documents), and searches in OpenSearch's query language."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from annals.search.protocol import NAMED_FILTERS, NO_SPACE, USER_MEMORY, Filters
 
 Clause = dict[str, Any]
 
-VECTORS = ("own", "window_vector", "window_digest")
-SEEN = {"_source": False, "stored_fields": ["document"]}
-"""What a search returns: the document as one stored text. Of ``_source`` each hit would have its vectors put together
-again, to be left out, which takes longer than the search.
+VECTOR_FIELDS = ("own", "window_vector", "window_digest")
+DOCUMENT_ONLY = {"_source": False, "stored_fields": ["document"]}
+"""What a search returns: the document as one stored text. From ``_source``, OpenSearch would put together each hit's
+vectors, only to leave them out, which takes longer than the search.
 """
 
 MAX_ID_BYTES = 512
@@ -25,26 +25,26 @@ FEW_SEGMENTS = {"merge.policy.segments_per_tier": 4}
 """Every segment is searched for its own nearest, so fewer of them answer sooner. Serverless decides for itself."""
 
 
-def mapping(dimensions: int, engine: str, made_with: dict[str, str]) -> dict[str, Any]:
+def mapping(dimensions: int, engine: str, profile: dict[str, str]) -> dict[str, Any]:
     """The body of the request that creates the index. Lucene's vectors are compared by cosine, faiss' by product."""
     keyword, number, text = {"type": "keyword"}, {"type": "long"}, {"type": "text", "analyzer": "english"}
     hnsw = {"name": "hnsw", "engine": engine, "space_type": "cosinesimil" if engine == "lucene" else "innerproduct"}
     vector = {"type": "knn_vector", "dimension": dimensions, "method": hnsw}
-    unsearched = {"type": "keyword", "index": False, "doc_values": False}
+    not_indexed = {"type": "keyword", "index": False, "doc_values": False}
     names = ("tenant", "memory_id", "memory_space_id", "owner", "facets", *NAMED_FILTERS)
     return {
         "settings": {"index": {"knn": True} | (FEW_SEGMENTS if engine == "lucene" else {})},
         "mappings": {
-            "_meta": made_with,
+            "_meta": profile,
             "dynamic": False,
             "properties": {
                 **dict.fromkeys(names, keyword),
                 **dict.fromkeys(("seq", "importance", "at", "month"), number),
-                **dict.fromkeys(("tags", "message_ids", "digest", "fingerprint", "window_digest"), unsearched),
+                **dict.fromkeys(("tags", "message_ids", "digest", "fingerprint", "window_digest"), not_indexed),
                 **dict.fromkeys(("content", "window"), text),
-                "own": {"type": "nested", "properties": {"vector": vector, "digest": unsearched}},
+                "own": {"type": "nested", "properties": {"vector": vector, "digest": not_indexed}},
                 "window_vector": vector,
-                "document": {**unsearched, "store": True},
+                "document": {**not_indexed, "store": True},
                 "metadata": {"type": "object", "enabled": False},
             },
         },
@@ -52,47 +52,47 @@ def mapping(dimensions: int, engine: str, made_with: dict[str, str]) -> dict[str
 
 
 def document_id(tenant: str, memory_id: str) -> str:
-    """The document's ``_id``: tenant and memory id, which nobody's ids can make look like another's."""
+    """The document's ``_id``: tenant and memory id, escaped so that no other two give the same."""
     name = "#".join(part.replace("%", "%25").replace("#", "%23").replace("~", "%7E") for part in (tenant, memory_id))
     encoded = name.encode("utf-8", "replace")
     return name if len(encoded) <= MAX_ID_BYTES else f"~{hashlib.sha256(encoded).hexdigest()}"
 
 
-def stored(document: Document, fingerprint: str) -> dict[str, Any]:
+def to_source(document: Document, fingerprint: str) -> dict[str, Any]:
     """The document as it is stored."""
     source = document.source()
-    found = {
+    fields = {
         **source,
         "document": json.dumps(source),
         "window": encodable(document.window),
         "facets": document.facets(),
         "month": document.moment.month,
         "fingerprint": fingerprint,
-        "own": [{"vector": each.vector, "digest": each.digest} for each in document.embeddings() if each.of == "own"],
+        "own": [{"vector": each.vector, "digest": each.digest} for each in document.embeddings() if each.kind == "own"],
         "window_vector": document.window_vector,
         "window_digest": document.window_digest,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def restriction(scope: Scope) -> list[Clause]:
-    """The clauses of a filter that lets through what the scope holds."""
+    """The clauses of a filter that lets through what is in the scope."""
     clauses: list[Clause] = [{"term": {"tenant": scope.tenant}}]
     if scope.spaces is not None:
-        clauses.append(_placed(scope, scope.spaces))
+        clauses.append(_in_spaces(scope, scope.spaces))
     if scope.owners is not None:
         clauses.append({"terms": {"owner": list(scope.owners)}})
     return [*clauses, *_named(scope.filters), *_faceted(scope.filters), *_ranged(scope.filters)]
 
 
-def _placed(scope: Scope, spaces: Collection[str]) -> Clause:
+def _in_spaces(scope: Scope, spaces: Collection[str]) -> Clause:
     """A clause for what is in some spaces, and for the user's own user memories of none where the scope adds them."""
-    placed: Clause = {"terms": {"memory_space_id": sorted(spaces)}}
+    in_spaces: Clause = {"terms": {"memory_space_id": sorted(spaces)}}
     if scope.owners is None or not scope.adds_spaceless:
-        return placed
+        return in_spaces
     own = {"memory_space_id": NO_SPACE, "owner": scope.owners[0], "source_type": USER_MEMORY}
-    placeless = filtered([{"term": {name: value}} for name, value in own.items()])
-    return {"bool": {"should": [placed, placeless], "minimum_should_match": 1}}
+    spaceless = filtered([{"term": {name: value}} for name, value in own.items()])
+    return {"bool": {"should": [in_spaces, spaceless], "minimum_should_match": 1}}
 
 
 def filtered(clauses: Sequence[Clause]) -> Clause:
@@ -107,8 +107,8 @@ def by_words(terms: Sequence[str], clauses: Sequence[Clause]) -> Clause:
 
 def nearest_own(vector: Sequence[float], clauses: Sequence[Clause], depth: int) -> Clause:
     """A query for what passes and has the nearest own vectors; of several the nearest counts."""
-    wanted = _nearest("own.vector", vector, clauses, depth)
-    return {"nested": {"path": "own", "query": wanted, "score_mode": "max"}}
+    nearest = _nearest("own.vector", vector, clauses, depth)
+    return {"nested": {"path": "own", "query": nearest, "score_mode": "max"}}
 
 
 def nearest_window(vector: Sequence[float], clauses: Sequence[Clause], depth: int) -> Clause:
@@ -116,8 +116,8 @@ def nearest_window(vector: Sequence[float], clauses: Sequence[Clause], depth: in
     return _nearest("window_vector", vector, clauses, depth)
 
 
-def of_period(dates: DateRange, terms: Sequence[str], clauses: Sequence[Clause]) -> Clause:
-    """A query for what was said at a time, what shares a word with the question first."""
+def in_dates(dates: DateRange, terms: Sequence[str], clauses: Sequence[Clause]) -> Clause:
+    """A query for what was said at a time, what shares a word with the query first."""
     within: Clause = {"terms": {"month": list(dates.months)}}
     if dates.start is not None:
         within = {"range": {"at": {"gte": dates.start, "lt": dates.end}}}
@@ -125,13 +125,13 @@ def of_period(dates: DateRange, terms: Sequence[str], clauses: Sequence[Clause])
     return {"bool": {"filter": [*clauses, within], **should}}
 
 
-def seen(hit: Mapping[str, Any]) -> Document:
+def to_document(hit: Mapping[str, Any]) -> Document:
     """The document of a hit."""
     return from_source(json.loads(hit["fields"]["document"][0]))
 
 
 def vectors(source: Mapping[str, Any]) -> Iterator[tuple[str, Vector]]:
-    """The vectors of a stored document that have a digest, each behind it."""
+    """The vectors of a stored document that have a digest, each with the digest before it."""
     window = {"vector": source.get("window_vector"), "digest": source.get("window_digest")}
     for each in (*source.get("own", ()), window):
         if each["digest"] and each["vector"]:
@@ -149,9 +149,9 @@ def _any_word(terms: Sequence[str]) -> Clause:
 
 def _named(filters: Filters) -> Iterator[Clause]:
     for name in NAMED_FILTERS:
-        wanted = getattr(filters, name)
-        if wanted is not None:
-            alternatives = (wanted,) if isinstance(wanted, str) else wanted
+        expected = getattr(filters, name)
+        if expected is not None:
+            alternatives = (expected,) if isinstance(expected, str) else expected
             yield {"terms": {name: [encodable(each) for each in alternatives]}}
 
 

@@ -1,4 +1,4 @@
-"""A way to an OpenSearch Serverless collection that may sleep: after ten idle minutes it takes up to 30 s to answer."""
+"""Requests to an OpenSearch Serverless collection, which sleeps when idle and takes up to 30 s to wake."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from opensearchpy.exceptions import TransportError
 from opensearchpy.transport import Transport
 
 ASLEEP = {429, 502, 503, 504}
-"""What stands in front of a collection answers so while it wakes."""
+"""How the proxy before a collection answers while that wakes."""
 
 AWAKE_S = 300.0
-"""For so long after an answer a collection is known to be awake, and need not be waited for: well under ten minutes."""
+"""For so long after an answer a collection is known to be awake, and is not waited for: well under ten minutes."""
 
 PAUSE_S, MAX_PAUSE_S = 0.2, 2.0
-"""How long is waited before the second try, doubled for each further one, and the most."""
+"""The pause before the second try, doubled for each further one, and the longest."""
 
 
 class WakingTransport(Transport):
@@ -37,25 +37,25 @@ class WakingTransport(Transport):
 
     def perform_request(self, method: str, url: str, **more: Any) -> Any:  # type: ignore[override]
         """The answer to a request. Raises what the last try raised."""
-        patience_s = self._awake_s if time.monotonic() < self._awake_until else self._wake_s
-        deadline = time.monotonic() + patience_s
+        budget_s = self._awake_s if time.monotonic() < self._awake_until else self._wake_s
+        deadline = time.monotonic() + budget_s
         params = dict(more.pop("params", None) or {})
         for pause_s in _pauses():
-            asked = {**params, "request_timeout": max(deadline - time.monotonic(), PAUSE_S)}
+            with_timeout = {**params, "request_timeout": max(deadline - time.monotonic(), PAUSE_S)}
             try:
-                answer = super().perform_request(method, url, params=asked, **more)
+                response = super().perform_request(method, url, params=with_timeout, **more)
             except TransportError as error:
                 if not is_asleep(error) or time.monotonic() + pause_s >= deadline:
                     raise
                 time.sleep(pause_s)
             else:
                 self._awake_until = time.monotonic() + AWAKE_S
-                return answer
+                return response
         raise AssertionError("the tries have no end")
 
 
 def is_asleep(error: BaseException) -> bool:
-    """Whether an error is what a collection that sleeps gives, or one that is gone: from outside they are the same."""
+    """Whether an error may be of a sleeping collection; from outside, one that is gone looks the same."""
     return isinstance(error, ConnectionFailed) or (isinstance(error, TransportError) and error.status_code in ASLEEP)
 
 
