@@ -1,4 +1,4 @@
-"""Export conversations, memories and persons: an ASGI app behind the Lambda Web Adapter, for files of any size."""
+"""Export conversations, memories and users: an ASGI app behind the Lambda Web Adapter, for files of any size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from annals.http import asgi
 from annals.http.download import download
 from annals.memory.memories.memory_export import export_memories
 from annals.memory.memories.memory_query import read_export_options
-from annals.memory.users.user_export import export_person
+from annals.memory.users.user_export import export_user
 
 
 async def export_conversation(request: Request) -> Response:
@@ -47,18 +47,18 @@ async def export_filtered_memories(request: Request) -> Response:
     return await download(pieces, options.format.content_type, f"memories{options.format.suffix}")
 
 
-async def export_user(request: Request) -> Response:
-    """All that there is of a person as JSON lines."""
+async def export_all_of_user(request: Request) -> Response:
+    """All that there is of a user as JSON lines."""
     caller = asgi.get_caller(request).require_scope("read")
     require_known(asgi.read_query_params(request), ())
     user_id = asgi.path_id(request, "userId")
-    return await download(export_person(caller, user_id), NDJSON, f"{user_id}.jsonl")
+    return await download(export_user(caller, user_id), NDJSON, f"{user_id}.jsonl")
 
 
 app = asgi.create_app(
     [
         Route("/v1/memories/export", export_filtered_memories, methods=["GET"]),
-        Route("/v1/users/{userId}/export", export_user, methods=["GET"]),
+        Route("/v1/users/{userId}/export", export_all_of_user, methods=["GET"]),
         Route("/v1/conversations/export", export_conversations, methods=["GET"]),
         Route("/v1/conversations/{conversationId}/export", export_conversation, methods=["GET"]),
     ]

@@ -20,22 +20,22 @@ from annals.memory.users.models import (
     SearchUserMemories,
     TopicList,
     UserMemoriesCleared,
-    UserMemoriesFound,
     UserMemory,
     UserMemoryList,
+    UserMemoryResults,
 )
 from annals.memory.users.user_memories import (
-    Wanted,
+    UserMemoryFilter,
     clear_user_memories,
-    find_user_memory,
+    count_topics,
+    get_user_memory,
     list_user_memories,
     new_user_memory,
     present_user_memory,
     require_memory_of,
-    search_user_memories,
     to_user_change,
-    topics_of,
 )
+from annals.memory.users.user_memory_search import search_user_memories
 
 app = Api()
 handler = app.handler
@@ -64,10 +64,10 @@ def list_them(
     """List what is remembered of a user, the newest first unless said otherwise. Strongly consistent."""
     caller = app.caller.require_scope("read")
     app.require_known_query("limit", "cursor", "order", "agentId", "topic", "memorySpaceId")
-    wanted = Wanted(agent_id, topic, memory_space_id)
+    memory_filter = UserMemoryFilter(agent_id, topic, memory_space_id)
     cursors = app.cursors("memories of a user", user_id, order, page_params=(*PAGING_PARAMS, "order"))
-    behind = cursors.read(cursor)[0] if cursor else None
-    items, last = list_user_memories(caller, user_id, wanted, limit, newest_first=order == "desc", behind=behind)
+    after = cursors.read(cursor)[0] if cursor else None
+    items, last = list_user_memories(caller, user_id, memory_filter, limit, newest_first=order == "desc", after=after)
     return {"items": items, **(cursors.next(last) if last else {})}
 
 
@@ -84,11 +84,11 @@ def list_topics(user_id: PathId) -> TopicList:
     """The topics of a user's memories."""
     caller = app.caller.require_scope("read")
     app.require_known_query()
-    return topics_of(caller, user_id)
+    return count_topics(caller, user_id)
 
 
 @app.post("/v1/users/<user_id>/memories/search", tags=["Users"])
-def search_them(user_id: PathId, body: SearchUserMemories) -> UserMemoriesFound:
+def search_them(user_id: PathId, body: SearchUserMemories) -> UserMemoryResults:
     """Find memories of a user: the newest, the oldest, by words, or by meaning."""
     caller = app.caller.require_scope("read")
     return search_user_memories(caller, user_id, body)
@@ -98,9 +98,9 @@ def search_them(user_id: PathId, body: SearchUserMemories) -> UserMemoriesFound:
 def patch_user_memory(user_id: PathId, memory_id: PathMemoryId, body: PatchUserMemory) -> Response[UserMemory]:
     """Change a user's memory; its versions before are kept, and are found as any memory's."""
     caller = app.caller.require_scope("write")
-    memory = find_user_memory(caller, user_id, memory_id)
+    memory = get_user_memory(caller, user_id, memory_id)
     request = app.idempotent_request("patch-user-memory")
-    changed, replayed = change_memory(memory, partial(to_user_change, said=body), app.if_match(), request)
+    changed, replayed = change_memory(memory, partial(to_user_change, body=body), app.if_match(), request)
     return respond(present_user_memory(changed), etag=changed.version, replayed=replayed)
 
 

@@ -1,4 +1,4 @@
-"""Traces: what leads from a person to what is theirs outside of their own memories.
+"""Traces: what leads from a user to what is theirs outside of their own memories.
 
 ``C#`` names a conversation of which they are the user or in which they spoke, or in which something was made of them;
 ``K#`` a memory or a fact of theirs that belongs to no conversation; ``S#`` a memory space in which they take part. A
@@ -16,14 +16,14 @@ from annals.conversations.genesis import get_genesis
 from annals.conversations.heads import find_stored_head
 from annals.database.dynamodb import Item, client
 from annals.database.keys import escape, item_key, partition_key, unescape
-from annals.database.state import read_partition
+from annals.database.state import find_item, read_partition
 from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk_items
 from annals.ledger.salvage import salvage_bodies
 from annals.settings import settings
 
-CONVERSATION, SINGLE, SPACE = "C#", "K#", "S#"
+CONVERSATION, STANDALONE, SPACE = "C#", "K#", "S#"
 
 
 def trace_key(tenant: str, user_id: str, kind: str, name: str) -> Item:
@@ -36,7 +36,7 @@ def trace_keys(tenant: str, user_id: str | None, name: str, conversation_id: str
     if user_id is None:
         return []
     if conversation_id is None:
-        return [trace_key(tenant, user_id, SINGLE, name)]
+        return [trace_key(tenant, user_id, STANDALONE, name)]
     if is_conversation_user(tenant, user_id, conversation_id):
         return []
     return [trace_key(tenant, user_id, CONVERSATION, conversation_id)]
@@ -44,8 +44,8 @@ def trace_keys(tenant: str, user_id: str | None, name: str, conversation_id: str
 
 def trace_puts(keys: list[Item]) -> list[dict[str, Any]]:
     """The parts of a transaction that write traces, each once."""
-    each = {(key["pk"]["S"], key["sk"]["S"]): key for key in keys}
-    return [{"Put": {"TableName": settings().state_table, "Item": key}} for key in each.values()]
+    distinct = {(key["pk"]["S"], key["sk"]["S"]): key for key in keys}
+    return [{"Put": {"TableName": settings().state_table, "Item": key}} for key in distinct.values()]
 
 
 def read_traces(tenant: str, user_id: str, kind: str) -> Iterator[str]:
@@ -57,19 +57,19 @@ def read_traces(tenant: str, user_id: str, kind: str) -> Iterator[str]:
 def put_trace(tenant: str, user_id: str, kind: str, name: str) -> bool:
     """Write a trace; False where it is there already."""
     key = trace_key(tenant, user_id, kind, name)
-    if client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item"):
+    if find_item(key):
         return False
     client().put_item(TableName=settings().state_table, Item=key)
     return True
 
 
 def delete_trace(tenant: str, user_id: str, kind: str, name: str) -> None:
-    """Forget a trace."""
+    """Delete a trace."""
     client().delete_item(TableName=settings().state_table, Key=trace_key(tenant, user_id, kind, name))
 
 
 def is_conversation_user(tenant: str, user_id: str, conversation_id: str) -> bool:
-    """Whether a person is a conversation's user; False where the ledger knows none (any more).
+    """Whether a user is a conversation's own; False where the ledger knows no such conversation (any more).
 
     Of one whose genesis cannot be read, its head says it, or else as much of the genesis as is left.
     """
@@ -82,12 +82,12 @@ def is_conversation_user(tenant: str, user_id: str, conversation_id: str) -> boo
 
 
 def _users_of_damaged(pk: str) -> Iterator[str | None]:
-    """Who, as far as something still says it, is the user of a conversation whose genesis cannot be read."""
+    """The user of a conversation whose genesis cannot be read, as far as something still says it."""
     with suppress(DamagedItem):
         if head := find_stored_head(pk):
             yield head.genesis.user_id
             return
     for item in walk_items(pk, last=0):
-        for said in salvage_bodies(item):
-            people = said.get("participants") if said else None
-            yield people.get("userId") if isinstance(people, dict) else None
+        for body in salvage_bodies(item):
+            participants = body.get("participants") if body else None
+            yield participants.get("userId") if isinstance(participants, dict) else None

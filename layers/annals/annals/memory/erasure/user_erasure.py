@@ -60,7 +60,7 @@ from annals.memory.keys import MEMORY_PREFIX
 from annals.memory.memories.memory_deletion import delete_damaged_memory, delete_memory, find_damaged_memory
 from annals.memory.memories.memory_items import from_memory_item, split_raw_id, split_user_memory_id, user_memories_pk
 from annals.memory.spaces import delete_participant, find_participant
-from annals.memory.user_traces import CONVERSATION, SINGLE, SPACE, delete_trace, is_conversation_user, put_trace
+from annals.memory.user_traces import CONVERSATION, SPACE, STANDALONE, delete_trace, is_conversation_user, put_trace
 from annals.memory.users.user_data import MemoryOrFact, UserData, memory_id_of
 from annals.search.documents import Document
 from annals.search.message_documents import memory_id
@@ -262,7 +262,7 @@ class Erasure:
 
     def _plan_singles(self, receipt: UserReceipt) -> UserReceipt:
         spaces = (f"{SPACE}{name}" for name in self._person.spaces())
-        names = tuple(islice(chain(self._person.singles(), spaces), BATCH))
+        names = tuple(islice(chain(self._person.standalone_ids(), spaces), BATCH))
         if not names:
             return replace(receipt, stage=INDEX if receipt.round == 1 else DONE)
         kinds = Counter(map(self._kind, names))
@@ -291,7 +291,7 @@ class Erasure:
         """What a trace leads to, if it is there. Raises Damaged."""
         if name.startswith(SPACE):
             return find_participant(self._tenant, name.removeprefix(SPACE), self._user_id)
-        return self._person.thing(name)
+        return self._person.find_memory_or_fact(name)
 
     def _plan_by_index(self, receipt: UserReceipt) -> UserReceipt:
         """Have traces of what the index holds of the person, if the tables hold it still; then go through them."""
@@ -308,7 +308,7 @@ class Erasure:
             if tail and tail.state != ERASED and not is_conversation_user(self._tenant, self._user_id, raw[0]):
                 put_trace(self._tenant, self._user_id, CONVERSATION, raw[0])
         elif not split_user_memory_id(document.memory_id) and self._kind(document.memory_id) != "nothing":
-            put_trace(self._tenant, self._user_id, SINGLE, document.memory_id)
+            put_trace(self._tenant, self._user_id, STANDALONE, document.memory_id)
 
     def take(self, receipt: UserReceipt, deadline: float) -> tuple[str, ...]:
         """Do what is pending, and return what is left of it when the time is over."""
@@ -358,10 +358,10 @@ class Erasure:
                 redact_with_derived(self._tenant, raw[0], message_id(raw[1]), REASON, self._by)
         else:
             try:
-                self._delete(self._person.thing(name))
+                self._delete(self._person.find_memory_or_fact(name))
             except DamagedItem:
                 self._delete_damaged(name, within)
-            delete_trace(self._tenant, self._user_id, SINGLE, name)
+            delete_trace(self._tenant, self._user_id, STANDALONE, name)
         return True
 
     def _delete(self, thing: MemoryOrFact | None) -> None:

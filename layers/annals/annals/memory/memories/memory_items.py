@@ -247,7 +247,12 @@ def find_memory_item(key: Item) -> StoredMemory | None:
 
 def read_changed_memories(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
     """The raw memories of a conversation's seqs that were changed, archived or deleted, by seq. Raises Damaged."""
-    return {int(item["sk"]["S"][2:]): from_memory_item(item) for item in read_changed_items(pk, first, last)}
+    return {seq_of_changed_item(item): from_memory_item(item) for item in read_changed_items(pk, first, last)}
+
+
+def seq_of_changed_item(item: Item) -> int:
+    """The seq of the message that the item of a raw memory speaks for."""
+    return int(item["sk"]["S"].removeprefix(MEMORY_PREFIX))
 
 
 def read_changed_items(pk: str, first: int, last: int) -> Iterator[Item]:

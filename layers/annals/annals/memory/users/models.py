@@ -39,7 +39,7 @@ class PatchUserMemory(Model):
 
 
 class SearchUserMemories(Model):
-    """Which of a user's memories are wanted.
+    """A search of a user's memories.
 
     ``last_n`` and ``first_n`` are the newest and the oldest, in the order of time; ``text`` those that hold all words
     of the query, whatever their case, the newest first; ``semantic`` the nearest in meaning, the best first.
@@ -84,8 +84,8 @@ class UserMemoryList(TypedDict):
     nextCursor: NotRequired[str]
 
 
-class UserMemoriesFound(TypedDict):
-    """The memories of a user that were found. ``omitted`` is how many the answer has no room for."""
+class UserMemoryResults(TypedDict):
+    """The memories of a user that a search found. ``omitted`` is how many the answer has no room for."""
 
     items: list[UserMemory]
     omitted: NotRequired[int]

@@ -1,4 +1,4 @@
-"""What there is of a person, and where: an erasure takes it, an export shows it, and both ask here.
+"""What there is of a user, and where: an erasure takes it, an export writes it, and both look it up here.
 
 The ledger and the tables say what is theirs: the conversations of which they are the user, by the participants' list
 and by what the ledger's stream noted; their own memories; what they said in the conversations of others, by the
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 
 from annals.access.caller import Caller
 from annals.conversations.filters import ConversationFilter
@@ -22,29 +23,26 @@ from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.ledger.keys import seq_of_sk
 from annals.ledger.salvage import salvage_bodies
 from annals.ledger.scrub import is_scrubbed
-from annals.memory import adapters
 from annals.memory.facts.fact_items import DatedFact, is_fact_id
 from annals.memory.facts.fact_reads import get_dated_fact, list_damaged_facts_of, list_facts_of
+from annals.memory.index_pages import IndexPosition, walk_pages
 from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.memories.memory_reads import get_stored_memory
 from annals.memory.memories.memory_references import list_memory_ids_of
 from annals.memory.memories.raw_memories import message_body
-from annals.memory.user_traces import CONVERSATION, SINGLE, SPACE, is_conversation_user, read_traces
+from annals.memory.user_traces import CONVERSATION, SPACE, STANDALONE, is_conversation_user, read_traces
 from annals.search.documents import Document
 from annals.search.protocol import Filters, Scope
 
 PAGE = 200
 """How many documents one round trip to the index brings."""
 
-Place = tuple[int, str]
-"""Where a walk through the index is: the time and the id of the last document."""
-
 MemoryOrFact = StoredMemory | DatedFact
 
 
 @dataclass(frozen=True)
 class UserData:
-    """A person, as far as a caller may see them."""
+    """All that there is of one user, as far as a caller may see it. "They" is the user."""
 
     caller: Caller
     user_id: str
@@ -57,9 +55,7 @@ class UserData:
         """The ids of the conversations of which they are the user, erased ones among them, each once."""
         seen: set[str] = set()
         for conversation_id in read_traces(self.tenant, self.user_id, CONVERSATION):
-            if is_conversation_user(self.tenant, self.user_id, conversation_id) and self._may_look_into(
-                conversation_id
-            ):
+            if self._is_user_of(conversation_id) and self._may_look_into(conversation_id):
                 seen.add(conversation_id)
                 yield conversation_id
         for head in walk_matches(Selection(self.tenant, self.caller.spaces, ConversationFilter.of_user(self.user_id))):
@@ -69,13 +65,11 @@ class UserData:
     def conversations_of_others(self) -> Iterator[str]:
         """The ids of other conversations in which they spoke, or something was made of them."""
         for conversation_id in read_traces(self.tenant, self.user_id, CONVERSATION):
-            if not is_conversation_user(self.tenant, self.user_id, conversation_id) and self._may_look_into(
-                conversation_id
-            ):
+            if not self._is_user_of(conversation_id) and self._may_look_into(conversation_id):
                 yield conversation_id
 
-    def said_in(self, entry: Entry) -> list[Record]:
-        """What of an entry they said, and was not withdrawn since."""
+    def records_in(self, entry: Entry) -> list[Record]:
+        """What they said in an entry, but for what was redacted."""
         kinds = (MESSAGE, PREAMBLE)
         return [
             record
@@ -89,62 +83,60 @@ class UserData:
         if first is None or is_scrubbed(item):
             return []
         return [
-            first + place
-            for place, said in enumerate(salvage_bodies(item))
-            if said is None or (said.get("userId") == self.user_id and said.get("status") != "redacted")
+            first + index
+            for index, body in enumerate(salvage_bodies(item))
+            if body is None or (body.get("userId") == self.user_id and body.get("status") != "redacted")
         ]
 
     def memories_made_in(self, conversation_id: str) -> Iterator[MemoryOrFact]:
         """The facts and memories of theirs that were made of another one's conversation, and can be read."""
-        yield from (known for known in list_facts_of(self.tenant, conversation_id) if self._is_theirs(known))
+        yield from (fact for fact in list_facts_of(self.tenant, conversation_id) if self._is_theirs(fact))
         for memory_id in list_memory_ids_of(self.tenant, conversation_id):
             with suppress(DamagedItem):
-                if found := self.thing(memory_id):
-                    yield found
+                if memory := self.find_memory_or_fact(memory_id):
+                    yield memory
 
     def damaged_ids_in(self, conversation_id: str) -> Iterator[str]:
         """The ids of what was made of a conversation and cannot be read, so that nobody can tell whose it is."""
         yield from list_damaged_facts_of(self.tenant, conversation_id)
         for memory_id in list_memory_ids_of(self.tenant, conversation_id):
             try:
-                self.thing(memory_id)
+                self.find_memory_or_fact(memory_id)
             except DamagedItem:
                 yield memory_id
 
-    def singles(self) -> Iterator[str]:
+    def standalone_ids(self) -> Iterator[str]:
         """The ids of memories and facts that belong to no conversation; some may be gone."""
-        return read_traces(self.tenant, self.user_id, SINGLE)
+        return read_traces(self.tenant, self.user_id, STANDALONE)
 
     def spaces(self) -> Iterator[str]:
         """The ids of the spaces in which they may take part."""
         return (name for name in read_traces(self.tenant, self.user_id, SPACE) if self.caller.may_see(name))
 
-    def documents(self, after: Place | None = None) -> Iterator[Document]:
-        """What the search index holds of them, archived and superseded too. Raises SearchUnavailable."""
+    def documents(self, after: IndexPosition | None = None) -> Iterator[Document]:
+        """What the search index has of them, archived and superseded too. Raises SearchUnavailable."""
         filters = Filters(user_id=self.user_id, status=None)
         scope = Scope(tenant=self.tenant, spaces=self.caller.spaces, filters=filters)
-        while page := adapters.index().list_documents(scope, limit=PAGE, after=after):
-            yield from page
-            after = (page[-1].at, page[-1].memory_id)
+        return chain.from_iterable(walk_pages(scope, PAGE, after))
 
-    def thing(self, memory_id: str) -> MemoryOrFact | None:
+    def find_memory_or_fact(self, memory_id: str) -> MemoryOrFact | None:
         """The memory or fact of an id as the tables hold it, if it is theirs; None for what is not, or is gone.
 
         Raises Damaged.
         """
         try:
-            found = (
-                get_dated_fact(self.tenant, memory_id)
-                if is_fact_id(memory_id)
-                else get_stored_memory(self.tenant, memory_id)
-            )
+            get = get_dated_fact if is_fact_id(memory_id) else get_stored_memory
+            item = get(self.tenant, memory_id)
         except NotFound:
             return None
-        return found if self._is_theirs(found) else None
+        return item if self._is_theirs(item) else None
 
-    def _is_theirs(self, thing: MemoryOrFact) -> bool:
-        stored = thing.fact if isinstance(thing, DatedFact) else thing
+    def _is_theirs(self, item: MemoryOrFact) -> bool:
+        stored = item.fact if isinstance(item, DatedFact) else item
         return stored.user_id == self.user_id and self.caller.may_see(stored.memory_space_id)
+
+    def _is_user_of(self, conversation_id: str) -> bool:
+        return is_conversation_user(self.tenant, self.user_id, conversation_id)
 
     def _may_look_into(self, conversation_id: str) -> bool:
         try:
@@ -155,6 +147,6 @@ class UserData:
             return False
 
 
-def memory_id_of(thing: MemoryOrFact) -> str:
+def memory_id_of(item: MemoryOrFact) -> str:
     """The id of a memory or a fact."""
-    return thing.fact.fact_id if isinstance(thing, DatedFact) else thing.memory_id
+    return item.fact.fact_id if isinstance(item, DatedFact) else item.memory_id
