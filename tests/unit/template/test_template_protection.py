@@ -53,21 +53,27 @@ def test_nothing_else_stores_anything(name: str) -> None:
     assert EVERYTHING[name]["Type"].startswith(STORING_NOTHING), "say in KEY_OF where its key is"
 
 
-def test_a_queue_has_one_kind_of_encryption_or_the_other() -> None:
-    for part in RESOURCES.values():
-        if part["Type"] == "AWS::SQS::Queue":
-            assert part["Properties"]["SqsManagedSseEnabled"] == {"Fn::If": ["UsesOwnKey", NOTHING, True]}
+def of_type(kind: str) -> dict[str, Any]:
+    """The properties of all resources of a type; there is one at least."""
+    found = {name: part["Properties"] for name, part in EVERYTHING.items() if part["Type"] == kind}
+    assert found, kind
+    return found
 
 
-def test_a_table_and_a_bucket_are_encrypted_without_a_key_of_the_customer_too() -> None:
-    for part in RESOURCES.values():
-        if part["Type"] == "AWS::DynamoDB::Table":
-            assert part["Properties"]["SSESpecification"]["SSEEnabled"] is True
-        if part["Type"] == "AWS::S3::Bucket":
-            (rule,) = part["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-            assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == {
-                "Fn::If": ["UsesOwnKey", "aws:kms", "AES256"]
-            }
+@pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue").values(), ids=of_type("AWS::SQS::Queue"))
+def test_a_queue_has_one_kind_of_encryption_or_the_other(queue: dict[str, Any]) -> None:
+    assert queue["SqsManagedSseEnabled"] == {"Fn::If": ["UsesOwnKey", NOTHING, True]}
+
+
+@pytest.mark.parametrize("table", of_type("AWS::DynamoDB::Table").values(), ids=of_type("AWS::DynamoDB::Table"))
+def test_a_table_is_encrypted_without_a_key_of_the_customer_too(table: dict[str, Any]) -> None:
+    assert table["SSESpecification"]["SSEEnabled"] is True
+
+
+@pytest.mark.parametrize("bucket", of_type("AWS::S3::Bucket").values(), ids=of_type("AWS::S3::Bucket"))
+def test_a_bucket_is_encrypted_without_a_key_of_the_customer_too(bucket: dict[str, Any]) -> None:
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == {"Fn::If": ["UsesOwnKey", "aws:kms", "AES256"]}
 
 
 def test_the_collection_and_the_functions_settings_are_encrypted_with_it() -> None:
@@ -128,13 +134,9 @@ def test_from_outside_only_services_and_own_roles_are_let_in_and_services_only_f
         assert "Role" in json.dumps(statement["Principal"]["AWS"])
 
 
-def test_a_bucket_is_nobody_else_s_and_takes_no_plain_http() -> None:
-    for name, part in RESOURCES.items():
-        if part["Type"] == "AWS::S3::Bucket":
-            assert set(part["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
-            policy = next(
-                each["Properties"]["PolicyDocument"]
-                for each in RESOURCES.values()
-                if each["Type"] == "AWS::S3::BucketPolicy" and each["Properties"]["Bucket"] == {"Ref": name}
-            )
-            assert any(each["Effect"] == "Deny" and "SecureTransport" in str(each) for each in policy["Statement"])
+@pytest.mark.parametrize("name", of_type("AWS::S3::Bucket"))
+def test_a_bucket_is_nobody_else_s_and_takes_no_plain_http(name: str) -> None:
+    assert set(RESOURCES[name]["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    policies = of_type("AWS::S3::BucketPolicy").values()
+    (policy,) = (each["PolicyDocument"] for each in policies if each["Bucket"] == {"Ref": name})
+    assert any(each["Effect"] == "Deny" and "SecureTransport" in str(each) for each in policy["Statement"])
