@@ -149,15 +149,14 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("first", FILTERS)
+@pytest.mark.parametrize("first", {one: None for one, _ in PAIRS})
 def test_two_filters_leave_what_both_say_and_count_alike(world: tuple[httpx.Client, list[Known]], first: str) -> None:
     api, known = world
-    for one, other in PAIRS:
-        if one == first:
-            query = {**query_of(one, known), **query_of(other, known)}
-            assert set(listed(api, **query)) == expected(known, one, other), (one, other)
-            counted = api.get("/v1/conversations/count", params=query).json()
-            assert counted == {"count": len(expected(known, one, other))}, (one, other)
+    for other in [other for one, other in PAIRS if one == first]:
+        query = {**query_of(first, known), **query_of(other, known)}
+        assert set(listed(api, **query)) == expected(known, first, other), other
+        counted = api.get("/v1/conversations/count", params=query).json()
+        assert counted == {"count": len(expected(known, first, other))}, other
 
 
 def test_a_range_of_time_leaves_what_lies_between(world: tuple[httpx.Client, list[Known]]) -> None:

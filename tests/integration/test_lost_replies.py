@@ -210,7 +210,9 @@ def test_a_process_that_dies_while_it_makes_a_key_leaves_one_that_its_retry_name
             assert again.problem[:2] == (409, "KEY_ALREADY_MADE")
             assert listed["keyId"] in again.json["detail"]
         if not loss.came:
+            assert call > 1
             return
+    pytest.fail(f"making a key takes more than {MOST_CALLS} requests")
 
 
 @pytest.mark.parametrize("fault", [faults.lose_request, faults.lose_reply], ids=["before", "behind"])
@@ -227,6 +229,7 @@ def test_a_space_that_a_process_was_describing_when_it_died_is_described_once_by
         assert (again.status, again.json["version"]) == (200, 2)
         assert api.get("/v1/spaces/home").json == again.json
         if not loss.came:
+            assert call > 1
             return
 
 
@@ -260,6 +263,7 @@ def test_a_streamed_turn_is_told_by_its_own_request_whatever_reply_is_lost(strea
         verified = api.get(f"/v1/conversations/c-{call}/verify").json
         assert (verified["valid"], verified["messageCount"]) == (True, 2)
         if not loss.came:
+            assert call > 1
             return
     pytest.fail(f"a streamed turn takes more than {MOST_CALLS} requests")
 
@@ -275,6 +279,7 @@ def test_a_person_is_erased_whatever_reply_is_lost(tenant: str) -> None:
         assert answer.json["removed"]["conversations"] == 1
         assert api.get(ONE).status == 410
         if not loss.came:
+            assert call > 1
             return
     pytest.fail(f"erasing a person takes more than {MOST_CALLS} requests")
 
