@@ -33,7 +33,7 @@ def emulated() -> Iterator[None]:
             tables.create_missing(dynamodb, described.tables)
             yield
         finally:
-            ministack.stop(running, folder)
+            running.stop(ministack.files(folder))
 
 
 class Functions:
@@ -51,11 +51,13 @@ class Functions:
     ) -> dict[str, Any]:
         """The answer of the function that the route belongs to. Raises RuntimeError where it refuses."""
         request = events.Request(method, path, query, tuple((headers or {}).items()), body.encode(), "127.0.0.1")
-        found = events.match(self._template.routes, method, path)
-        if found is None:
+        route_match = events.match(self._template.routes, method, path)
+        if route_match is None:
             raise RuntimeError(f"There is no route {method} {path}.")
-        event = events.proxy_event(request, found, CALLER)
-        answer: dict[str, Any] = self._modules[found.route.function].handler(event, Context(found.route.function))
+        event = events.proxy_event(request, route_match, CALLER)
+        answer: dict[str, Any] = self._modules[route_match.route.function].handler(
+            event, Context(route_match.route.function)
+        )
         if answer["statusCode"] >= 400:
             raise RuntimeError(answer["body"])
         return answer

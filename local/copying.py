@@ -31,8 +31,8 @@ def copy_tables(source_url: str, target_url: str, described: Mapping[str, Mappin
     """
     source, target = _client(source_url), _client(target_url)
     tables.create_missing(target, described)
-    there = {name for page in source.get_paginator("list_tables").paginate() for name in page["TableNames"]}
-    return sum(_copy(source, target, name) for name in described if name in there)
+    existing = {name for page in source.get_paginator("list_tables").paginate() for name in page["TableNames"]}
+    return sum(_copy(source, target, name) for name in described if name in existing)
 
 
 def _copy(source: DynamoDBClient, target: DynamoDBClient, name: str) -> int:

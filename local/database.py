@@ -65,13 +65,15 @@ def serving(folder: Path, tables: Mapping[str, Mapping[str, Any]]) -> Iterator[E
         try:
             yield running
         finally:
-            ministack.stop(running, folder)
+            running.stop(ministack.files(folder))
         return
     _prepare(folder, program, tables)
     keeper = Keeper(program, folder)
-    _format_of(folder).write_text(json.dumps({"format": FORMAT, "database": dynoxide.file_of(folder).name}) + "\n")
+    _layout_file(folder).write_text(
+        json.dumps({"format": FORMAT, "database": dynoxide.database_file(folder).name}) + "\n"
+    )
     try:
-        _index_streams(dynoxide.file_of(folder))
+        _index_streams(dynoxide.database_file(folder))
         yield keeper.running
     finally:
         keeper.stop()
@@ -100,12 +102,14 @@ class Keeper:
         """Ask it to end, and wait until it has."""
         self._stopping.set()
         self._thread.join()
-        dynoxide.stop(self.running, self._folder)
+        self.running.stop(dynoxide.files(self._folder))
 
     def _keep(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):
             if not self.running.is_alive():
-                log.error("The database ended by itself and is started again; see %s.", dynoxide.log_of(self._folder))
+                log.error(
+                    "The database ended by itself and is started again; see %s.", dynoxide.files(self._folder).log
+                )
                 self.running = dynoxide.launch_at(self.running.port, self._program, self._folder)
 
 
@@ -114,7 +118,7 @@ def _program(folder: Path) -> Path | None:
     try:
         return dynoxide.find_or_install()
     except NotInstalled as error:
-        if dynoxide.file_of(folder).exists():
+        if dynoxide.database_file(folder).exists():
             detail = f"The data in {folder} need dynoxide, which is not here: {error}."
             raise Unusable(f"{detail} Put one on PATH, or install it with: cargo install dynoxide-rs") from error
         if not ministack.is_installed():
@@ -126,35 +130,35 @@ def _program(folder: Path) -> Path | None:
 
 def _prepare(folder: Path, program: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
     """Check the file that is there, or take over what MiniStack kept before."""
-    if emulator.find_running(dynoxide.note_of(folder)) is None:
-        _require_sound(dynoxide.file_of(folder), dynoxide.version_of(program))
-    if not dynoxide.file_of(folder).exists() and _tables_of_ministack(folder).exists():
+    if emulator.find_running(dynoxide.files(folder)) is None:
+        _require_sound(dynoxide.database_file(folder), dynoxide.program_version(program))
+    if not dynoxide.database_file(folder).exists() and _tables_of_ministack(folder).exists():
         _take_over(folder, program, tables)
 
 
 def _started(program: Path, folder: Path) -> Emulator:
     running = dynoxide.launch(program, folder)
-    running.wait(dynoxide.log_of(folder))
+    running.wait(dynoxide.files(folder))
     return running
 
 
-def _format_of(folder: Path) -> Path:
+def _layout_file(folder: Path) -> Path:
     return folder / "format.json"
 
 
 def _require_format(folder: Path) -> None:
     """Raise Unusable for a folder of a newer layout, or whose database is gone."""
-    note = _format_of(folder)
+    note = _layout_file(folder)
     if not note.exists():
         return
     try:
         described = json.loads(note.read_text())
-        found, database = int(described["format"]), folder / str(described["database"])
+        layout, database = int(described["format"]), folder / str(described["database"])
     except (ValueError, TypeError, KeyError) as error:
         raise Unusable(f"{note} is damaged: put it back from a backup of the folder.") from error
-    if found > FORMAT:
+    if layout > FORMAT:
         raise Unusable(
-            f"The data in {folder} are of format {found}; this Annals reads up to {FORMAT}. Take a newer one."
+            f"The data in {folder} are of format {layout}; this Annals reads up to {FORMAT}. Take a newer one."
         )
     if not database.exists():
         detail = f"{database} is missing, though {note} says that it holds the data."
@@ -183,7 +187,7 @@ def _damaged(file: Path, reason: object) -> str:
 
 
 def _tables_of_ministack(folder: Path) -> Path:
-    return ministack.state_of(folder) / "dynamodb.json"
+    return ministack.state_folder(folder) / "dynamodb.json"
 
 
 def _take_over(folder: Path, program: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
@@ -199,9 +203,9 @@ def _take_over(folder: Path, program: Path, tables: Mapping[str, Mapping[str, An
     try:
         copied = copy_tables(source.url, target.url, tables)
     finally:
-        dynoxide.stop(target, workshop)
-        ministack.stop(source, folder)
-    dynoxide.file_of(workshop).replace(dynoxide.file_of(folder))
+        target.stop(dynoxide.files(workshop))
+        source.stop(ministack.files(folder))
+    dynoxide.database_file(workshop).replace(dynoxide.database_file(folder))
     shutil.rmtree(workshop)
     _tables_of_ministack(folder).unlink()
     (folder / "streams.json").unlink(missing_ok=True)  # places in the streams that ended with MiniStack's tables

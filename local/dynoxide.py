@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local import emulator
-from local.emulator import Emulator, EmulatorFailed, free_port
+from local.emulator import Emulator, EmulatorFailed, Files, free_port
 
 log = logging.getLogger("annals")
 
@@ -52,20 +52,28 @@ class NotInstalled(Exception):
 
 def launch(program: Path, folder: Path) -> Emulator:
     """The dynoxide of a data folder: the one that a killed server left behind, or a new one, which needs a moment."""
-    return emulator.find_running(note_of(folder)) or launch_at(free_port(), program, folder)
+    return emulator.find_running(files(folder)) or launch_at(free_port(), program, folder)
 
 
 def launch_at(port: int, program: Path, folder: Path) -> Emulator:
     """A new dynoxide for a data folder, which needs a moment."""
-    command = [str(program), "--host", "127.0.0.1", "--port", str(port), "--db-path", str(file_of(folder).resolve())]
-    name = f"dynoxide {version_of(program)}"
-    return emulator.launch(name, command, port, env=os.environ, log=log_of(folder), note=note_of(folder))
+    command = [
+        str(program),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--db-path",
+        str(database_file(folder).resolve()),
+    ]
+    name = f"dynoxide {program_version(program)}"
+    return emulator.launch(name, command, port, env=os.environ, files=files(folder))
 
 
 def start(folder: Path) -> Emulator:
     """The dynoxide of a data folder, answering. Raises NotInstalled, EmulatorFailed."""
     started = launch(find_or_install(), folder)
-    started.wait(log_of(folder))
+    started.wait(files(folder))
     return started
 
 
@@ -80,58 +88,47 @@ def in_memory(folder: Path) -> Iterator[Emulator]:
     program = find_or_install()
     running = next(filter(None, (_try_in_memory(program, folder) for _ in range(PORTS_TRIED))), None)
     if running is None:
-        raise EmulatorFailed(f"dynoxide did not start; it said: {log_of(folder).read_text().strip()}")
+        raise EmulatorFailed(f"dynoxide did not start; it said: {files(folder).log.read_text().strip()}")
     try:
         yield running
     finally:
-        running.stop(note_of(folder))
+        running.stop(files(folder))
 
 
 def _try_in_memory(program: Path, folder: Path) -> Emulator | None:
     """It, once it has its port; None where it ended, as where another program was quicker to take the port."""
     port = free_port()
     command = [str(program), "--host", "127.0.0.1", "--port", str(port)]
-    note, log_file = note_of(folder), log_of(folder)
-    running = emulator.launch("dynoxide", command, port, env=os.environ, log=log_file, note=note, outlives=False)
+    running = emulator.launch("dynoxide", command, port, env=os.environ, files=files(folder), outlives=False)
     deadline = time.monotonic() + emulator.START_TIMEOUT_S
     while running.is_alive() and time.monotonic() < deadline:
-        if LISTENING in log_file.read_bytes():
+        if LISTENING in files(folder).log.read_bytes():
             return running
         time.sleep(0.005)
-    running.stop(note)
+    running.stop(files(folder))
     return None
 
 
-def stop(running: Emulator, folder: Path) -> None:
-    """Ask it to end, and wait until it has."""
-    running.stop(note_of(folder))
+def files(folder: Path) -> Files:
+    """Its note and its log."""
+    return Files.of(folder, "dynoxide")
 
 
-def note_of(folder: Path) -> Path:
-    """The file that says where it runs."""
-    return folder / "dynoxide.json"
-
-
-def log_of(folder: Path) -> Path:
-    """What it prints."""
-    return folder / "dynoxide.log"
-
-
-def file_of(folder: Path) -> Path:
+def database_file(folder: Path) -> Path:
     """Its data: a SQLite database."""
     return folder / "annals.sqlite3"
 
 
-def version_of(program: Path) -> str:
-    """What the program says of itself, such as ``1.2.1``. Raises NotInstalled where it cannot be run."""
+def program_version(program: Path) -> str:
+    """The version that the program prints, such as ``1.2.1``. Raises NotInstalled where it cannot be run."""
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+        printed = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError) as error:
         raise NotInstalled(f"{program} does not run: {error}") from error
-    found = re.search(r"\d+\.\d+\.\d+", said.stdout)
-    if found is None:
-        raise NotInstalled(f"{program} tells no version: {said.stdout!r}")
-    return found[0]
+    version = re.search(r"\d+\.\d+\.\d+", printed.stdout)
+    if version is None:
+        raise NotInstalled(f"{program} prints no version: {printed.stdout!r}")
+    return version[0]
 
 
 def find_or_install() -> Path:
@@ -159,7 +156,7 @@ def install() -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="installing-") as folder:
             unpacked = _unpacked(_packed(name, Path(folder)), Path(folder))
-            version_of(unpacked)
+            program_version(unpacked)
             unpacked.replace(target)
     except (OSError, KeyError, subprocess.SubprocessError, tarfile.TarError) as error:
         raise NotInstalled(_reason(error)) from error
@@ -193,10 +190,10 @@ def _packed(name: str, folder: Path) -> Path:
 def _unpacked(archive: Path, folder: Path) -> Path:
     program = folder / "dynoxide"
     with tarfile.open(archive) as packed:
-        found = packed.extractfile("package/dynoxide")
-        if found is None:
+        member = packed.extractfile("package/dynoxide")
+        if member is None:
             raise NotInstalled(f"there is no program in {archive.name}")
-        program.write_bytes(found.read())
+        program.write_bytes(member.read())
     program.chmod(0o755)
     return program
 

@@ -25,7 +25,20 @@ CREDENTIALS = {
 
 
 class EmulatorFailed(Exception):
-    """An emulator did not start; the message says where it tells why."""
+    """An emulator did not start; the message names its log."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """An emulator's files in a data folder: ``note`` holds where it runs, ``log`` what it prints."""
+
+    note: Path
+    log: Path
+
+    @staticmethod
+    def of(folder: Path, name: str) -> Files:
+        """The files of an emulator of this name."""
+        return Files(folder / f"{name}.json", folder / f"{name}.log")
 
 
 @dataclass(frozen=True)
@@ -72,31 +85,31 @@ class Emulator:
             connection.close()
         return True
 
-    def wait(self, log: Path) -> None:
+    def wait(self, files: Files) -> None:
         """Wait until it answers. Raises EmulatorFailed, which names the log."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
             if not self.is_alive() or time.monotonic() > deadline:
-                raise EmulatorFailed(f"{self.program} did not start; see {log}.")
+                raise EmulatorFailed(f"{self.program} did not start; see {files.log}.")
             time.sleep(0.02)
 
-    def stop(self, note: Path) -> None:
-        """Ask it to end, wait until it has, and take its note away."""
+    def stop(self, files: Files) -> None:
+        """Ask it to end, wait until it has, and delete its note."""
         if self.is_alive():
             os.kill(self.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while self.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)
-        note.unlink(missing_ok=True)
+        files.note.unlink(missing_ok=True)
 
 
-def find_running(note: Path) -> Emulator | None:
-    """The emulator that a killed server left running, by the note it wrote."""
+def find_running(files: Files) -> Emulator | None:
+    """The emulator that a killed server left running, by its note."""
     try:
-        found = Emulator(**json.loads(note.read_text()))
+        emulator = Emulator(**json.loads(files.note.read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if found.is_alive() and found.answers() else None
+    return emulator if emulator.is_alive() and emulator.answers() else None
 
 
 def launch(
@@ -105,25 +118,23 @@ def launch(
     port: int,
     *,
     env: Mapping[str, str],
-    log: Path,
-    note: Path,
+    files: Files,
     outlives: bool = True,
 ) -> Emulator:
     """Start an emulator.
 
     Parameters
     ----------
-    program : what the note calls it
+    program : its name in the note
     command : its arguments, the program's path first
-    note : the file that says where it is, for those who look for it
     outlives : whether it has a session of its own, and so outlives a server that is killed
     """
-    with log.open("wb") as output:
+    with files.log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - a program of this project's choice
             command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=outlives
         )
     started = Emulator(process.pid, port, program)
-    note.write_text(json.dumps(asdict(started)))
+    files.note.write_text(json.dumps(asdict(started)))
     return started
 
 

@@ -63,7 +63,11 @@ def match(routes: Iterable[Route], method: str, path: str) -> Match | None:
     the method, the request falls through to a ``{proxy+}`` that has it.
     """
     segments = [part for part in path.split("/") if part]
-    fitting = [Match(route, found) for route in routes if (found := _parameters(route.resource, segments)) is not None]
+    fitting = [
+        Match(route, parameters)
+        for route in routes
+        if (parameters := _parameters(route.resource, segments)) is not None
+    ]
     nearest = min((_rank(candidate.route) for candidate in fitting), default=[])
     usable = [
         candidate
@@ -77,14 +81,14 @@ def match(routes: Iterable[Route], method: str, path: str) -> Match | None:
 def _parameters(resource: str, segments: list[str]) -> dict[str, str] | None:
     parts = [part for part in resource.split("/") if part]
     values: dict[str, str] = {}
-    for place, part in enumerate(parts):
-        if place >= len(segments):
+    for index, part in enumerate(parts):
+        if index >= len(segments):
             return None
         if part.endswith("+}"):
-            return {**values, part[1:-2]: "/".join(segments[place:])}
+            return {**values, part[1:-2]: "/".join(segments[index:])}
         if part.startswith("{"):
-            values[part[1:-1]] = segments[place]
-        elif part != segments[place]:
+            values[part[1:-1]] = segments[index]
+        elif part != segments[index]:
             return None
     return values if len(parts) == len(segments) else None
 
@@ -95,24 +99,24 @@ def _rank(route: Route) -> list[int]:
     ]
 
 
-def proxy_event(request: Request, found: Match, authorizer: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def proxy_event(request: Request, route_match: Match, authorizer: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The event of a REST API's Lambda proxy integration."""
     body, is_base64 = _body(request.body)
     return {
-        **_common(request, found),
-        "requestContext": request_context(request, found, authorizer),
+        **_common(request, route_match),
+        "requestContext": request_context(request, route_match, authorizer),
         "body": body,
         "isBase64Encoded": is_base64,
     }
 
 
-def authorizer_event(request: Request, found: Match) -> dict[str, Any]:
+def authorizer_event(request: Request, route_match: Match) -> dict[str, Any]:
     """The event of an authorizer of type REQUEST."""
     return {
         "type": "REQUEST",
         "methodArn": method_arn(request),
-        **_common(request, found),
-        "requestContext": request_context(request, found, None),
+        **_common(request, route_match),
+        "requestContext": request_context(request, route_match, None),
     }
 
 
@@ -121,7 +125,7 @@ def method_arn(request: Request) -> str:
     return f"{API_ARN}/{request.method}{request.path}"
 
 
-def request_context(request: Request, found: Match, authorizer: Mapping[str, Any] | None) -> dict[str, Any]:
+def request_context(request: Request, route_match: Match, authorizer: Mapping[str, Any] | None) -> dict[str, Any]:
     """The event's requestContext, with what the authorizer said."""
     agent = next((value for name, value in request.headers if name.lower() == "user-agent"), None)
     context = {
@@ -136,24 +140,24 @@ def request_context(request: Request, found: Match, authorizer: Mapping[str, Any
         "requestId": request.request_id,
         "requestTimeEpoch": time.time_ns() // 1_000_000,
         "resourceId": "local",
-        "resourcePath": found.route.resource,
+        "resourcePath": route_match.route.resource,
         "stage": STAGE,
     }
     return context if authorizer is None else {**context, "authorizer": authorizer}
 
 
-def _common(request: Request, found: Match) -> dict[str, Any]:
+def _common(request: Request, route_match: Match) -> dict[str, Any]:
     query = _grouped(parse_qsl(request.query, keep_blank_values=True))
     headers = _grouped(request.headers)
     return {
-        "resource": found.route.resource,
+        "resource": route_match.route.resource,
         "path": request.path,
         "httpMethod": request.method,
         "headers": {name: values[-1] for name, values in headers.items()},
         "multiValueHeaders": headers,
         "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
         "multiValueQueryStringParameters": query or None,
-        "pathParameters": dict(found.parameters) or None,
+        "pathParameters": dict(route_match.parameters) or None,
         "stageVariables": None,
     }
 
@@ -205,8 +209,8 @@ def _listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def answer_of(result: Any) -> Answer:
-    """The HTTP answer that a function's result says. Raises BadAnswer where API Gateway would answer 502."""
+def to_answer(result: Any) -> Answer:
+    """The HTTP answer of a function's result. Raises BadAnswer where API Gateway would answer 502."""
     if not isinstance(result, dict) or not isinstance(result.get("statusCode"), int):
         raise BadAnswer("a function answered without a statusCode")
     single = {name: [value] for name, value in (result.get("headers") or {}).items()}
@@ -226,5 +230,5 @@ def gateway_answer(responses: Mapping[str, GatewayResponse], kind: str, request_
     """API Gateway's own answer of a kind, such as UNAUTHORIZED."""
     response = responses.get(kind) or responses["DEFAULT_5XX"]
     variables = {"requestId": request_id, "error.messageString": json.dumps(message)}
-    body = re.sub(r"\$context\.(requestId|error\.messageString)", lambda found: variables[found[1]], response.body)
+    body = re.sub(r"\$context\.(requestId|error\.messageString)", lambda name: variables[name[1]], response.body)
     return Answer(response.status, tuple(response.headers.items()), body.encode())

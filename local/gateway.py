@@ -49,13 +49,13 @@ class Gateway:
         started = time.perf_counter()
         status = 0
 
-        async def noting_send(message: Message) -> None:
+        async def recording_send(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
         try:
-            await self._serve(scope, receive, noting_send)
+            await self._serve(scope, receive, recording_send)
         finally:
             took_ms = (time.perf_counter() - started) * 1000
             log.info("%s %s %d %.0f ms", scope["method"], _path(scope), status, took_ms)
@@ -63,26 +63,26 @@ class Gateway:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = _request(scope, await _read(receive))
         try:
-            found = events.match(self.template.routes, request.method, request.path)
-            if found is None:
+            route_match = events.match(self.template.routes, request.method, request.path)
+            if route_match is None:
                 raise Refused("MISSING_AUTHENTICATION_TOKEN")
-            if found.route.streams:
-                allowed = await self._run(integration.authorize, request, found)
-                await self._stream(request, found, allowed.caller, scope, receive, send)
+            if route_match.route.streams:
+                allowed = await self._run(integration.authorize, request, route_match)
+                await self._stream(request, route_match, allowed.caller, scope, receive, send)
                 return
-            answer = await self._run(integration.answer, request, found)
+            answer = await self._run(integration.answer, request, route_match)
         except Refused as refusal:
             answer = events.gateway_answer(self.template.gateway_responses, str(refusal), request.request_id)
         await _send(answer, request.request_id, send)
 
-    async def _run(self, work: Callable[[Request, Match], T | Refusal], request: Request, found: Match) -> T:
+    async def _run(self, work: Callable[[Request, Match], T | Refusal], request: Request, route_match: Match) -> T:
         """Have a worker do it; who asks at the same path again meets the same one, and what it remembers."""
-        function = found.route.function
+        function = route_match.route.function
         try:
-            working = self.workers.run(work, request, found, place=request.path)
-            result: T | Refusal = await asyncio.wait_for(asyncio.wrap_future(working), found.route.timeout_s)
+            working = self.workers.run(work, request, route_match, place=request.path)
+            result: T | Refusal = await asyncio.wait_for(asyncio.wrap_future(working), route_match.route.timeout_s)
         except TimeoutError as error:
-            log.error("%s took longer than %.0f s", function, found.route.timeout_s)
+            log.error("%s took longer than %.0f s", function, route_match.route.timeout_s)
             raise Refused("INTEGRATION_TIMEOUT") from error
         except BrokenProcessPool as error:
             log.error("%s: its process died", function)
@@ -94,14 +94,20 @@ class Gateway:
         raise Refused(result.kind)
 
     async def _stream(
-        self, request: Request, found: Match, caller: dict[str, Any] | None, scope: Scope, receive: Receive, send: Send
+        self,
+        request: Request,
+        route_match: Match,
+        caller: dict[str, Any] | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         if len(request.body) > events.MAX_EVENT_BYTES:
             raise Refused("REQUEST_TOO_LARGE")
-        context = json.dumps(events.request_context(request, found, caller))
+        context = json.dumps(events.request_context(request, route_match, caller))
         headers = [pair for pair in scope["headers"] if pair[0] != b"x-amzn-request-context"]
         headers.append((b"x-amzn-request-context", context.encode()))
-        await self.streaming[found.route.function](
+        await self.streaming[route_match.route.function](
             {**scope, "headers": headers, "root_path": ""}, _replay(request.body, receive), send
         )
 
@@ -111,8 +117,8 @@ class Page(Route):
 
     def matches(self, scope: Scope) -> tuple[routing.Match, Scope]:
         """Whether it serves a request."""
-        found, more = super().matches(scope)
-        return (found, more) if found is routing.Match.FULL else (routing.Match.NONE, {})
+        match, more = super().matches(scope)
+        return (match, more) if match is routing.Match.FULL else (routing.Match.NONE, {})
 
 
 def create_app(
@@ -180,7 +186,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 async def _send(answer: Answer, request_id: str, send: Send) -> None:
     extra = (("content-length", str(len(answer.body))), ("x-amzn-requestid", request_id))
-    kept = [pair for pair in answer.headers if pair[0].lower() != "content-length"]
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (*kept, *extra)]
+    others = [pair for pair in answer.headers if pair[0].lower() != "content-length"]
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (*others, *extra)]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

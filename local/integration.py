@@ -1,4 +1,4 @@
-"""What API Gateway has a request go through: its authorizer, its function, and what their answers mean.
+"""A request's integration, as in API Gateway: its authorizer, its function, and what their results mean.
 
 All of it happens in one process, a worker's, so that a request is handed over once.
 """
@@ -29,39 +29,39 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Allowed:
-    """What functions see of who asks; None where nobody has to be known."""
+    """The caller as functions see it; None for routes without an authorizer."""
 
     caller: dict[str, Any] | None
 
 
-def authorize(request: Request, found: Match) -> Allowed | Refusal:
+def authorize(request: Request, route_match: Match) -> Allowed | Refusal:
     """Ask the route's authorizer."""
-    if not found.route.authorized:
+    if not route_match.route.authorized:
         return Allowed(None)
     authorizer = template.read().authorizer
-    answer = invoke(authorizer, events.authorizer_event(request, found))
+    answer = invoke(authorizer, events.authorizer_event(request, route_match))
     if isinstance(answer, FunctionFailed):
         known = answer.message == "Unauthorized"
         return Refusal("UNAUTHORIZED") if known else Refusal("AUTHORIZER_FAILURE", _failure(authorizer, answer))
     return Allowed(events.caller_context(answer)) if events.allows(answer, request) else Refusal("ACCESS_DENIED")
 
 
-def answer(request: Request, found: Match) -> Answer | Refusal:
+def answer(request: Request, route_match: Match) -> Answer | Refusal:
     """The answer of the route's function to a request that its authorizer allows."""
-    allowed = authorize(request, found)
-    return _call(request, found, allowed.caller) if isinstance(allowed, Allowed) else allowed
+    allowed = authorize(request, route_match)
+    return _call(request, route_match, allowed.caller) if isinstance(allowed, Allowed) else allowed
 
 
-def _call(request: Request, found: Match, caller: dict[str, Any] | None) -> Answer | Refusal:
-    event = events.proxy_event(request, found, caller)
+def _call(request: Request, route_match: Match, caller: dict[str, Any] | None) -> Answer | Refusal:
+    event = events.proxy_event(request, route_match, caller)
     if len(request.body) > events.MAX_BODY_BYTES or events.is_too_large(event):
         return Refusal("REQUEST_TOO_LARGE")
-    function = found.route.function
+    function = route_match.route.function
     result = invoke(function, event)
     if isinstance(result, FunctionFailed):
         return Refusal("INTEGRATION_FAILURE", _failure(function, result))
     try:
-        return events.answer_of(result)
+        return events.to_answer(result)
     except BadAnswer as error:
         return Refusal("INTEGRATION_FAILURE", f"{function}: {error}")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local import emulator
-from local.emulator import CREDENTIALS, Emulator, free_port
+from local.emulator import CREDENTIALS, Emulator, Files, free_port
 
 TABLES = "dynamodb,dynamodbstreams"
 QUEUES = "sqs"
@@ -23,7 +23,7 @@ def is_installed() -> bool:
 def start(folder: Path, services: str = TABLES) -> Emulator:
     """The MiniStack of a data folder, answering. Parameters as of ``launch``; raises EmulatorFailed."""
     started = launch(folder, services)
-    started.wait(log_of(folder))
+    started.wait(files(folder))
     return started
 
 
@@ -35,31 +35,21 @@ def launch(folder: Path, services: str = TABLES) -> Emulator:
     folder : where its state and log are kept
     services : the AWS services that it offers; empty for all that it has
     """
-    if running := emulator.find_running(note_of(folder)):
+    if running := emulator.find_running(files(folder)):
         return running
     port = free_port()
-    env = _environment(os.environ, port, state_of(folder), services)
+    env = _environment(os.environ, port, state_folder(folder), services)
     command = [sys.executable, "-m", "ministack"]
-    return emulator.launch("MiniStack", command, port, env=env, log=log_of(folder), note=note_of(folder))
+    return emulator.launch("MiniStack", command, port, env=env, files=files(folder))
 
 
-def stop(running: Emulator, folder: Path) -> None:
-    """Ask it to end, and wait until it has written its state."""
-    running.stop(note_of(folder))
+def files(folder: Path) -> Files:
+    """Its note and its log."""
+    return Files.of(folder, "ministack")
 
 
-def note_of(folder: Path) -> Path:
-    """The file that says where it runs."""
-    return folder / "ministack.json"
-
-
-def log_of(folder: Path) -> Path:
-    """What it prints."""
-    return folder / "ministack.log"
-
-
-def state_of(folder: Path) -> Path:
-    """Where it keeps its state over a stop."""
+def state_folder(folder: Path) -> Path:
+    """The folder of its state, written at a clean stop."""
     return folder.resolve() / "ministack"
 
 

@@ -67,8 +67,8 @@ class QueueReader:
                 self._stopping.wait(OUTAGE_S)
 
     def _poll(self) -> None:
-        asked = {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 1, "MessageSystemAttributeNames": ["All"]}
-        messages = self._sqs.receive_message(QueueUrl=self._url, **asked).get("Messages", [])
+        parameters = {"MaxNumberOfMessages": 10, "WaitTimeSeconds": 1, "MessageSystemAttributeNames": ["All"]}
+        messages = self._sqs.receive_message(QueueUrl=self._url, **parameters).get("Messages", [])
         failed = self._failed([_record(message) for message in messages]) if messages else set()
         for message in messages:
             if message["MessageId"] not in failed:

@@ -30,24 +30,24 @@ OUTSIDE = ("AWS_", "POWERTOOLS_")
 
 def main() -> int:
     """Serve; 0 after the end of the standard input, 1 when it could not start."""
-    told = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whoever reads where it answers does not read on
+    output = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # only the address goes to standard output
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        serve(sys.argv[1:], told)
+        serve(sys.argv[1:], output)
     except CannotStart as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def serve(settings: Sequence[str], told: int) -> None:
+def serve(settings: Sequence[str], output: int) -> None:
     """Serve until the standard input ends. Raises CannotStart.
 
     Parameters
     ----------
     settings : each as ``NAME=VALUE``
-    told : the file to which it is said where the server answers
+    output : the file that the server's address is written to
     """
     described = template.read()
     with contextlib.ExitStack() as stack:
@@ -58,7 +58,7 @@ def serve(settings: Sequence[str], told: int) -> None:
         workers.preload()  # takes as long as all that follows, beside it
         from local import sandbox_app
 
-        sandbox_app.serve(described, folder, listener, lambda: _tell(told, listener))
+        sandbox_app.serve(described, folder, listener, lambda: _announce(output, listener))
 
 
 def _set_environment(env: MutableMapping[str, str], settings: Sequence[str], folder: Path, described: Template) -> None:
@@ -96,9 +96,9 @@ def _listen(path: Path) -> Iterator[socket.socket]:
         yield listener
 
 
-def _tell(told: int, listener: socket.socket) -> None:
-    os.write(told, json.dumps({"socket": listener.getsockname(), "key": os.environ["ROOT_KEY"]}).encode() + b"\n")
-    os.close(told)
+def _announce(output: int, listener: socket.socket) -> None:
+    os.write(output, json.dumps({"socket": listener.getsockname(), "key": os.environ["ROOT_KEY"]}).encode() + b"\n")
+    os.close(output)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ PACE = Pace(pause_s=0.01, drain_s=0.0)
 """A test waits for the readers, writes little, and wants nothing kept."""
 
 
-def serve(described: Template, folder: Path, listener: socket.socket, tell: Callable[[], object]) -> None:
+def serve(described: Template, folder: Path, listener: socket.socket, announce: Callable[[], object]) -> None:
     """Serve until the standard input ends.
 
     Parameters
@@ -50,8 +50,8 @@ def serve(described: Template, folder: Path, listener: socket.socket, tell: Call
         expiring = expiry(described)
         expiring.start()
         stack.callback(expiring.stop)
-        app = create_app(described, workers, apps, ROOT / "openapi.json", [Settling(following).route])
-        server = Server(app, tell)
+        app = create_app(described, workers, apps, ROOT / "openapi.json", [SettleRoute(following).route])
+        server = Server(app, announce)
         threading.Thread(name="input", target=_end_with_input, args=[server], daemon=True).start()
         run(server, listener)
 
@@ -71,7 +71,7 @@ class Following(Protocol):
         """Have what is written worked off; those that were not done in time."""
 
 
-class Settling:
+class SettleRoute:
     """``POST /settle?timeout_s=``: answers when what follows from what was written before is done, such as indexing."""
 
     def __init__(self, following: Following) -> None:
@@ -95,8 +95,8 @@ class Settling:
         lost = self._following.dead_letters.read()[self._lost :]
         self._lost += len(lost)
         if lost:
-            said = "; ".join(f"{each['mapping']}: {each['reason']}" for each in lost)
-            return _problem(500, "NOT_WORKED_OFF", f"What follows from {len(lost)} of the writes failed: {said}")
+            reasons = "; ".join(f"{each['mapping']}: {each['reason']}" for each in lost)
+            return _problem(500, "NOT_WORKED_OFF", f"What follows from {len(lost)} of the writes failed: {reasons}")
         return Response(status_code=204)
 
 

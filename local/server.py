@@ -111,9 +111,9 @@ def _data_folder(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _database(folder: Path, described: Template) -> Iterator[None]:
     """DynamoDB: the endpoint that DYNAMODB_URL names, or a database of our own in the data folder."""
-    given = os.environ.get("DYNAMODB_URL")
-    if given:
-        if urlsplit(given).hostname in LOOPBACK:
+    url = os.environ.get("DYNAMODB_URL")
+    if url:
+        if urlsplit(url).hostname in LOOPBACK:
             environment.add_credentials(os.environ)
         yield
         return
@@ -143,7 +143,7 @@ def _queues(folder: Path) -> Iterator[str]:
     try:
         yield running.url
     finally:
-        ministack.stop(running, state)
+        running.stop(ministack.files(state))
 
 
 def readers(described: Template, workers: Workers, folder: Path, written: Wakeup, pace: Pace = USUAL) -> StreamReaders:
@@ -200,14 +200,14 @@ def run(server: Server, listener: socket.socket) -> None:
 class Server(uvicorn.Server):
     """uvicorn, which says where it is when it is there."""
 
-    def __init__(self, app: Starlette, tell: Callable[[], object]) -> None:
+    def __init__(self, app: Starlette, announce: Callable[[], object]) -> None:
         super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10))
-        self._tell = tell
+        self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._tell()
+            self._announce()
             sys.stdout.flush()
 
 

@@ -28,7 +28,7 @@ Invoke = Callable[[str, dict[str, Any]], Any]
 RETRY_S = 0.1
 """Before what failed is tried again, the first time."""
 IDLE_S = 2.0
-"""The longest until a stream is looked at again, though nobody told of a write: another process may have written."""
+"""The longest wait before a stream is read again without a signal: another process may have written."""
 OUTAGE_S = 1.0
 LONGEST_PAUSE_S = 5.0
 NEW_SHARDS_EVERY_S = 30.0
@@ -40,7 +40,7 @@ class Pace:
 
     Parameters
     ----------
-    pause_s : between two looks at a stream, so that a burst of writes is read together
+    pause_s : between two reads of a stream, so that a burst of writes is read together
     drain_s : how long, when all stops, what is left may still be worked off
     """
 
@@ -62,18 +62,18 @@ class Checkpoints:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._places: dict[str, dict[str, str]] = json.loads(file.read_text()) if file.exists() else {}
+        self._positions: dict[str, dict[str, str]] = json.loads(file.read_text()) if file.exists() else {}
 
-    def place(self, mapping: str, shard: str) -> str | None:
+    def position(self, mapping: str, shard: str) -> str | None:
         """The sequence number of the last record that was worked off."""
-        return self._places.get(mapping, {}).get(shard)
+        return self._positions.get(mapping, {}).get(shard)
 
     def move(self, mapping: str, shard: str, sequence_number: str) -> None:
         """Note that a record was worked off."""
         with self._lock:
-            self._places.setdefault(mapping, {})[shard] = sequence_number
+            self._positions.setdefault(mapping, {})[shard] = sequence_number
             new = self._file.with_suffix(".new")
-            new.write_text(json.dumps(self._places))
+            new.write_text(json.dumps(self._positions))
             new.replace(self._file)
 
 
@@ -148,11 +148,11 @@ class Delivery:
 
 def _count_done(answer: Any, batch: Sequence[Record]) -> int:
     failures = (answer or {}).get("batchItemFailures") or []
-    places = {record["dynamodb"]["SequenceNumber"]: place for place, record in enumerate(batch)}
-    return min((places.get(failure["itemIdentifier"], 0) for failure in failures), default=len(batch))
+    positions = {record["dynamodb"]["SequenceNumber"]: position for position, record in enumerate(batch)}
+    return min((positions.get(failure["itemIdentifier"], 0) for failure in failures), default=len(batch))
 
 
-class Looks:
+class ReaderProgress:
     """What the readers found when they last looked, for those who wait until nothing is left.
 
     Parameters
@@ -186,14 +186,14 @@ class Looks:
         those that were not done in time
         """
         deadline = time.monotonic() + timeout_s
-        since, asked_for = time.monotonic(), -1.0
+        since, looked_at = time.monotonic(), -1.0
         with self._changed:
             while behind := self._behind(since):
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     break
-                if asked_for < self._worked_until or asked_for < since:
-                    asked_for = time.monotonic()
+                if looked_at < self._worked_until or looked_at < since:
+                    looked_at = time.monotonic()
                     self._look()
                 self._changed.wait(left_s)
             return behind
@@ -212,8 +212,8 @@ class StreamReader:
     arn : the stream
     written : rings when something was written, and when the server stops; without it, the stream is looked at all the
         time
-    looks : is told of each look
-    pace : how often it looks
+    progress : gets a note of each read
+    pace : how often it reads
     """
 
     mapping: StreamMapping
@@ -223,7 +223,7 @@ class StreamReader:
     checkpoints: Checkpoints
     dead_letters: DeadLetters
     stopping: threading.Event
-    looks: Looks
+    progress: ReaderProgress
     written: Wakeup | None = None
     pace: Pace = USUAL
     _iterators: dict[str, str | None] = field(default_factory=dict)
@@ -240,7 +240,7 @@ class StreamReader:
                 worked = self._poll()
             except (BotoCoreError, ClientError) as error:
                 worked = self._recover(error)
-            self.looks.note(self.mapping.name, begun_at, worked)
+            self.progress.note(self.mapping.name, begun_at, worked)
             if not worked and self.stopping.is_set():
                 return
             if not worked and not self.stopping.wait(self.pace.pause_s) and self.written:
@@ -285,10 +285,10 @@ class StreamReader:
             start = {"ExclusiveStartShardId": description["LastEvaluatedShardId"]}
 
     def _iterator(self, shard: str) -> str:
-        place = self.checkpoints.place(self.mapping.name, shard)
+        position = self.checkpoints.position(self.mapping.name, shard)
         try:
-            if place is not None:
-                after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": place}
+            if position is not None:
+                after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": position}
                 return self._iterator_at(shard, after)
         except ClientError:
             log.debug("%s begins its stream anew", self.mapping.name)
@@ -301,9 +301,9 @@ class StreamReader:
     def _read(self, shard: str, iterator: str) -> bool:
         answer = self.streams.get_records(ShardIterator=iterator, Limit=1000)
         records = [_as_event(record, self.arn) for record in answer["Records"]]
-        wanted = [record for record in records if is_wanted(record, self.mapping.patterns)]
-        if wanted:
-            Delivery(self.mapping, self.invoke, self.dead_letters, self._mark(shard), self.stopping).deliver(wanted)
+        matching = [record for record in records if matches_patterns(record, self.mapping.patterns)]
+        if matching:
+            Delivery(self.mapping, self.invoke, self.dead_letters, self._mark(shard), self.stopping).deliver(matching)
         if records:
             self._mark(shard)(records[-1])
         self._iterators[shard] = answer.get("NextShardIterator")
@@ -318,7 +318,7 @@ class StreamReader:
         return mark
 
 
-def is_wanted(record: Record, patterns: Sequence[Mapping[str, Any]]) -> bool:
+def matches_patterns(record: Record, patterns: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a record fits one of the patterns, or there are none. Patterns name values or prefixes of them."""
     return not patterns or any(_fits(record, pattern) for pattern in patterns)
 
@@ -368,14 +368,23 @@ class StreamReaders:
     ) -> None:
         self._stopping = threading.Event()
         self._written = written
-        self._looks = Looks([mapping.name for mapping in mappings], self._look)
+        self._progress = ReaderProgress([mapping.name for mapping in mappings], self._look)
         checkpoints = Checkpoints(folder / "streams.json")
         self.dead_letters = dead_letters = DeadLetters(folder / "dlq.jsonl")
         self._threads = [
             threading.Thread(
                 name=mapping.name,
                 target=StreamReader(
-                    mapping, streams, arn, invoke, checkpoints, dead_letters, self._stopping, self._looks, written, pace
+                    mapping,
+                    streams,
+                    arn,
+                    invoke,
+                    checkpoints,
+                    dead_letters,
+                    self._stopping,
+                    self._progress,
+                    written,
+                    pace,
                 ).run,
             )
             for mapping in mappings
@@ -389,7 +398,7 @@ class StreamReaders:
 
     def settle(self, timeout_s: float) -> list[str]:
         """Have all that is written by now worked off. Returns the mappings that were not done in time."""
-        return self._looks.settle(timeout_s)
+        return self._progress.settle(timeout_s)
 
     def _look(self) -> None:
         if self._written:

@@ -26,7 +26,7 @@ class Wakeup:
 
     @property
     def rung(self) -> int:
-        """How often it rang: what ``wait`` is to be told as seen."""
+        """How often it rang: what to pass to ``wait`` as ``seen``."""
         return self._rung
 
     def wait(self, seen: int, timeout_s: float) -> None:

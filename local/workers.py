@@ -75,8 +75,8 @@ class Workers:
     def __init__(self, size: int, written: Wakeup | None = None, niceness: int = 0) -> None:
         preload()
         context = multiprocessing.get_context("forkserver")
-        heard, bell = context.Pipe(duplex=False)
-        listen(heard, written or Wakeup())
+        receiver, bell = context.Pipe(duplex=False)
+        listen(receiver, written or Wakeup())
         self._pool = Pool(context, size, _start_worker, (bell, niceness))
 
     def submit(self, function: str, event: Event) -> Future[Any]:

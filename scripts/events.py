@@ -113,8 +113,8 @@ def _sample(described: template.Template, kind: str, properties: Mapping[str, An
 
 def _proxy_event(described: template.Template, method: str, resource: str) -> dict[str, Any]:
     body = BODIES.get(f"{method} {resource}")
-    request, found = _request(described, method, resource, json.dumps(body) if body is not None else "")
-    event = events.proxy_event(request, found, CALLER if found.route.authorized else None)
+    request, route_match = _request(described, method, resource, json.dumps(body) if body is not None else "")
+    event = events.proxy_event(request, route_match, CALLER if route_match.route.authorized else None)
     event["requestContext"]["requestTimeEpoch"] = TIME_MS
     return event
 

@@ -245,11 +245,11 @@ def _finish(operation: dict[str, Any]) -> None:
 
 
 def _camel_path(path: str) -> str:
-    return re.sub(r"{(\w+)}", lambda found: "{" + _camel(found[1]) + "}", path)
+    return re.sub(r"{(\w+)}", lambda match: "{" + _camel(match[1]) + "}", path)
 
 
 def _camel(name: str) -> str:
-    return re.sub(r"_(\w)", lambda found: found[1].upper(), name)
+    return re.sub(r"_(\w)", lambda match: match[1].upper(), name)
 
 
 def files() -> dict[Path, str]:

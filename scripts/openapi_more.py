@@ -56,7 +56,7 @@ def operation_id(handler: str, path: str) -> str:
     """``list_them`` of ``/v1/users/{user_id}/memories`` as ``listUserMemories``: no two operations share a name."""
     segments = [part for part in path.split("/")[2:] if "{" not in part]
     noun = "UserMemories" if segments[0] == "users" else segments[0].capitalize()
-    return re.sub(r"_(\w)", lambda found: found[1].upper(), handler).replace("Them", noun)
+    return re.sub(r"_(\w)", lambda match: match[1].upper(), handler).replace("Them", noun)
 
 
 def complete(operation: dict[str, Any], handler: Callable[..., Any]) -> None:

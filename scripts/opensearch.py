@@ -200,8 +200,8 @@ def _environment(**more: str) -> dict[str, str]:
     java = java_home()
     if java is None:
         raise RuntimeError(missing())
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENSEARCH_", "JAVA_"))}
-    return {**kept, "OPENSEARCH_JAVA_HOME": str(java), "JAVA_HOME": str(java), **more}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OPENSEARCH_", "JAVA_"))}
+    return {**inherited, "OPENSEARCH_JAVA_HOME": str(java), "JAVA_HOME": str(java), **more}
 
 
 def _configure(installed: Path, folder: Path, http: int) -> None:

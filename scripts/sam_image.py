@@ -77,22 +77,22 @@ def archive() -> Path:
 
 def install() -> Path:
     """Make the image's file if that has not been done; it is complete or not there. Raises RuntimeError."""
-    made = archive()
-    if not made.exists():
-        made.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=made.parent, prefix="installing-") as name:
+    file = archive()
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix="installing-") as name:
             root = Path(name) / "root"
             _run("debootstrap", "--variant=minbase", "--include=python3,python-is-python3", SUITE, str(root), _mirror())
             _add_runtime(root)
             _run("tar", "--create", "--directory", str(root), "--file", f"{name}/image.tar", ".")
-            (Path(name) / "image.tar").rename(made)
-    return made
+            (Path(name) / "image.tar").rename(file)
+    return file
 
 
 def _mirror() -> str:
     """The mirror of Debian that this machine's apt uses."""
-    wanted = ("Created-By: Packages", "Label: Debian", "Component: main")
-    sites = _run("apt-get", "indextargets", "--format", "$(SITE)", *wanted).split()
+    filters = ("Created-By: Packages", "Label: Debian", "Component: main")
+    sites = _run("apt-get", "indextargets", "--format", "$(SITE)", *filters).split()
     if not sites:
         raise RuntimeError("apt-get knows no mirror of Debian here.")
     return sites[0]
@@ -184,8 +184,8 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    for place in (folder / "exec" / "netns").glob("*"):
-        _run("umount", str(place))
+    for mount in (folder / "exec" / "netns").glob("*"):
+        _run("umount", str(mount))
 
 
 def _docker(engine: Engine, *arguments: str) -> str:

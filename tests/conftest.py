@@ -80,7 +80,7 @@ def running_dynoxide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emula
     except dynoxide.NotInstalled as reason:
         pytest.skip(f"dynoxide is not here: {reason}")
     yield running
-    dynoxide.stop(running, folder)
+    running.stop(dynoxide.files(folder))
 
 
 @pytest.fixture(scope="session")

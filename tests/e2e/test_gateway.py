@@ -288,4 +288,4 @@ def test_the_database_that_a_setting_names_is_used_and_not_stopped(tmp_path: Pat
         assert not (tmp_path / "data/dynoxide.json").exists()
         assert database.answers()
     finally:
-        ministack.stop(database, tmp_path / "database")
+        database.stop(ministack.files(tmp_path / "database"))

@@ -27,7 +27,7 @@ def running_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     folder = tmp_path_factory.mktemp("ministack-events")
     running = ministack.start(folder, f"{ministack.TABLES},sqs,sns,s3,events")
     yield running
-    ministack.stop(running, folder)
+    running.stop(ministack.files(folder))
 
 
 @pytest.fixture(scope="module")

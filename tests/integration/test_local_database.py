@@ -120,16 +120,16 @@ def milliseconds_of_a_put(folder: Path, number: int) -> float:
 def test_a_write_takes_as_long_with_much_in_the_streams_as_with_little(tmp_path: Path) -> None:
     filled(tmp_path)
     little = milliseconds_of_a_put(tmp_path, 100)
-    fill_streams(dynoxide.file_of(tmp_path), 300_000)
+    fill_streams(dynoxide.database_file(tmp_path), 300_000)
     assert milliseconds_of_a_put(tmp_path, 200) < 3 * little + 10
 
 
 def test_streams_that_were_kept_without_an_index_get_one(tmp_path: Path) -> None:
     filled(tmp_path)
-    with closing(sqlite3.connect(dynoxide.file_of(tmp_path))) as opened, opened:
+    with closing(sqlite3.connect(dynoxide.database_file(tmp_path))) as opened, opened:
         opened.execute("DROP INDEX annals_stream_places")
     filled(tmp_path, 0)
-    with closing(sqlite3.connect(dynoxide.file_of(tmp_path))) as opened:
+    with closing(sqlite3.connect(dynoxide.database_file(tmp_path))) as opened:
         assert opened.execute("SELECT 1 FROM sqlite_master WHERE name = 'annals_stream_places'").fetchone()
 
 
@@ -179,7 +179,7 @@ def another_database(file: Path) -> None:
 @pytest.mark.parametrize("harm", [garbage, emptied, cut, overwritten, another_database], ids=lambda harm: harm.__name__)
 def test_a_damaged_file_stops_the_start_and_is_left_as_it_is(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     filled(tmp_path)
-    file = dynoxide.file_of(tmp_path)
+    file = dynoxide.database_file(tmp_path)
     harm(file)
     before = file.read_bytes()
     with pytest.raises(Unusable, match="is damaged") as refused, database.serving(tmp_path, NAMES):
@@ -190,15 +190,15 @@ def test_a_damaged_file_stops_the_start_and_is_left_as_it_is(tmp_path: Path, har
 
 def test_a_file_that_is_gone_stops_the_start(tmp_path: Path) -> None:
     filled(tmp_path)
-    dynoxide.file_of(tmp_path).unlink()
+    dynoxide.database_file(tmp_path).unlink()
     with pytest.raises(Unusable, match="is missing"), database.serving(tmp_path, NAMES):
         pass
-    assert not dynoxide.file_of(tmp_path).exists()
+    assert not dynoxide.database_file(tmp_path).exists()
 
 
 def test_a_file_of_a_newer_layout_stops_the_start(tmp_path: Path) -> None:
     filled(tmp_path)
-    with closing(sqlite3.connect(dynoxide.file_of(tmp_path))) as file:
+    with closing(sqlite3.connect(dynoxide.database_file(tmp_path))) as file:
         file.execute("UPDATE _config SET value = '1000' WHERE key = 'schema_version'")
         file.commit()
     with pytest.raises(Unusable, match="newer dynoxide"), database.serving(tmp_path, NAMES):
@@ -231,7 +231,7 @@ def kept_by_ministack(tmp_path: Path) -> list[dict[str, Any]]:
         put(dynamodb, number)
     (tmp_path / "streams.json").write_text('{"index": {"shard": "7"}}')
     items = stored(dynamodb)
-    ministack.stop(running, tmp_path)
+    running.stop(ministack.files(tmp_path))
     return items
 
 
@@ -264,7 +264,7 @@ def test_a_take_over_that_broke_off_is_done_anew(
         patch.setattr(database, "copy_tables", break_off)
         with pytest.raises(KeyboardInterrupt), database.serving(tmp_path, NAMES):
             pass
-    assert not dynoxide.file_of(tmp_path).exists()
+    assert not dynoxide.database_file(tmp_path).exists()
     with database.serving(tmp_path, NAMES) as running:
         assert stored(client(running.url)) == kept_by_ministack
 
@@ -306,7 +306,7 @@ def test_a_package_that_is_not_the_pinned_one_is_refused(monkeypatch: pytest.Mon
 
 
 def test_a_note_of_a_process_that_is_gone_is_not_believed(tmp_path: Path) -> None:
-    dynoxide.note_of(tmp_path).write_text('{"pid": 2147483646, "port": 1, "program": "dynoxide 1.2.1"}')
-    assert emulator.find_running(dynoxide.note_of(tmp_path)) is None
+    dynoxide.files(tmp_path).note.write_text('{"pid": 2147483646, "port": 1, "program": "dynoxide 1.2.1"}')
+    assert emulator.find_running(dynoxide.files(tmp_path)) is None
     with database.serving(tmp_path, NAMES) as running:
         assert running.answers()

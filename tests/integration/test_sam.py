@@ -84,7 +84,7 @@ def stack(build: Path, search_url: str, tmp_path_factory: pytest.TempPathFactory
     try:
         yield deploy(build / "template.yaml", running.url, search_url)
     finally:
-        ministack.stop(running, folder)
+        running.stop(ministack.files(folder))
 
 
 def add_this_interpreters_modules(build: Path) -> None:

@@ -140,7 +140,7 @@ def local(engine: sam_image.Engine, opensearch_url: str, tmp_path_factory: pytes
             write_variables(folder, near_aws, near_search)
             yield Local(engine, folder, aws.url)
     finally:
-        ministack.stop(aws, folder)
+        aws.stop(ministack.files(folder))
 
 
 def make_tables_and_bucket(aws: Emulator) -> None:

@@ -88,7 +88,7 @@ class Api:
         name = found.route.function
         if found.route.streams:
             return _streamed(name, request, events.request_context(request, found, context))
-        answer = events.answer_of(function(name).handler(events.proxy_event(request, found, context), Context(name)))
+        answer = events.to_answer(function(name).handler(events.proxy_event(request, found, context), Context(name)))
         return Reply(answer.status, {name.lower(): value for name, value in answer.headers}, answer.body)
 
 

@@ -18,7 +18,7 @@ def request(method: str = "GET", path: str = "/v1/conversations", query: str = "
     return Request(method, path, query, headers, body, "127.0.0.1", "request-1")
 
 
-def found(method: str, path: str) -> Match:
+def find_match(method: str, path: str) -> Match:
     match = events.match(ROUTES, method, path)
     assert match is not None
     return match
@@ -37,14 +37,14 @@ def found(method: str, path: str) -> Match:
     ],
 )
 def test_the_most_literal_path_takes_a_request(method: str, path: str, resource: str) -> None:
-    assert found(method, path).route.resource == resource
+    assert find_match(method, path).route.resource == resource
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("DELETE", "/v1/conversations"), ("GET", "/v1/conversations/by-participants")]
 )
 def test_a_method_that_the_path_lacks_falls_through_to_the_proxy(method: str, path: str) -> None:
-    assert found(method, path).route.resource == "/{proxy+}"
+    assert find_match(method, path).route.resource == "/{proxy+}"
 
 
 def test_without_a_proxy_a_wrong_method_finds_nothing() -> None:
@@ -53,17 +53,17 @@ def test_without_a_proxy_a_wrong_method_finds_nothing() -> None:
 
 
 def test_path_parameters_stay_encoded() -> None:
-    match = found("GET", "/v1/conversations/a%20b/messages/msg-001")
+    match = find_match("GET", "/v1/conversations/a%20b/messages/msg-001")
     assert match.parameters == {"conversationId": "a%20b", "messageId": "msg-001"}
 
 
 def test_the_proxy_parameter_is_the_rest_of_the_path() -> None:
-    assert found("GET", "/a/b%2Fc").parameters == {"proxy": "a/b%2Fc"}
+    assert find_match("GET", "/a/b%2Fc").parameters == {"proxy": "a/b%2Fc"}
 
 
 def test_an_event_has_what_powertools_and_functions_read() -> None:
-    asked = request("POST", "/v1/conversations/a%20b/messages", "x=1&x=2&empty=&y=%C3%A4+z", '{"é": 1}'.encode())
-    event = events.proxy_event(asked, found("POST", asked.path), {"tenant": "acme"})
+    new_request = request("POST", "/v1/conversations/a%20b/messages", "x=1&x=2&empty=&y=%C3%A4+z", '{"é": 1}'.encode())
+    event = events.proxy_event(new_request, find_match("POST", new_request.path), {"tenant": "acme"})
     assert event["path"] == "/v1/conversations/a%20b/messages"
     assert event["resource"] == "/v1/conversations/{conversationId}/messages"
     assert event["multiValueHeaders"]["x-tag"] == ["a", "b"]
@@ -79,19 +79,19 @@ def test_an_event_has_what_powertools_and_functions_read() -> None:
 
 
 def test_what_is_absent_is_null_as_in_api_gateway() -> None:
-    event = events.proxy_event(request(), found("GET", "/v1/conversations"))
+    event = events.proxy_event(request(), find_match("GET", "/v1/conversations"))
     names = ("body", "queryStringParameters", "multiValueQueryStringParameters", "pathParameters", "stageVariables")
     assert [event[name] for name in names] == [None] * 5
     assert "authorizer" not in event["requestContext"]
 
 
 def test_a_body_that_is_no_text_is_base64() -> None:
-    event = events.proxy_event(request(body=b"\xff\x00"), found("POST", "/v1/conversations"))
+    event = events.proxy_event(request(body=b"\xff\x00"), find_match("POST", "/v1/conversations"))
     assert (event["body"], event["isBase64Encoded"]) == ("/wA=", True)
 
 
 def test_the_authorizer_is_asked_about_the_method_and_path() -> None:
-    event = events.authorizer_event(request("GET", "/v1/keys"), found("GET", "/v1/keys"))
+    event = events.authorizer_event(request("GET", "/v1/keys"), find_match("GET", "/v1/keys"))
     assert event["type"] == "REQUEST"
     assert event["methodArn"].endswith(":local/local/GET/v1/keys")
     assert "body" not in event
@@ -127,7 +127,7 @@ def test_an_answer_keeps_repeated_headers_and_binary_bodies() -> None:
         "body": "/wA=",
         "isBase64Encoded": True,
     }
-    answer = events.answer_of(result)
+    answer = events.to_answer(result)
     assert (answer.status, answer.body) == (201, b"\xff\x00")
     assert answer.headers == (("ETag", '"1"'), ("Set-Cookie", "a"), ("Set-Cookie", "b"))
 
@@ -135,15 +135,15 @@ def test_an_answer_keeps_repeated_headers_and_binary_bodies() -> None:
 @pytest.mark.parametrize("result", [None, "text", {}, {"statusCode": "200"}])
 def test_an_answer_that_api_gateway_does_not_understand_is_an_error(result: object) -> None:
     with pytest.raises(BadAnswer):
-        events.answer_of(result)
+        events.to_answer(result)
 
 
 def test_a_result_of_more_than_lambda_sends_is_an_error_however_it_is_escaped() -> None:
     room = events.MAX_RESULT_BYTES - len(json.dumps({"statusCode": 200, "body": ""}))
-    assert events.answer_of({"statusCode": 200, "body": "x" * room}).status == 200
+    assert events.to_answer({"statusCode": 200, "body": "x" * room}).status == 200
     for body in ("x" * (room + 1), '"' * (room // 2 + 1), "é" * (room // 2 + 1)):
         with pytest.raises(BadAnswer, match="than the 6291556 that Lambda sends"):
-            events.answer_of({"statusCode": 200, "body": body})
+            events.to_answer({"statusCode": 200, "body": body})
 
 
 def test_an_event_over_lambdas_limit_is_too_large_however_it_is_escaped() -> None:

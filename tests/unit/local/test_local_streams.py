@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local import template
-from local.streams import Checkpoints, DeadLetters, Delivery, Looks, Record, is_wanted
+from local.streams import Checkpoints, DeadLetters, Delivery, ReaderProgress, Record, matches_patterns
 from local.template import StreamMapping
 from local.workers import FunctionFailed
 
@@ -132,23 +132,23 @@ def test_checkpoints_survive_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "streams.json"
     Checkpoints(file).move("index/LedgerTable", "shard-1", "17")
     again = Checkpoints(file)
-    assert again.place("index/LedgerTable", "shard-1") == "17"
-    assert again.place("index/LedgerTable", "shard-2") is None
-    assert again.place("project/LedgerTable", "shard-1") is None
+    assert again.position("index/LedgerTable", "shard-1") == "17"
+    assert again.position("index/LedgerTable", "shard-2") is None
+    assert again.position("project/LedgerTable", "shard-1") is None
 
 
 def test_a_mapping_with_a_filter_gets_the_records_that_fit() -> None:
     mapping = next(mapping for mapping in template.read().mappings if mapping.function == "finish_erasure")
-    assert is_wanted(record(1, "RECEIPT"), mapping.patterns)
-    assert not is_wanted(record(1, "HEAD"), mapping.patterns)
-    assert is_wanted(record(1, "HEAD"), ())
+    assert matches_patterns(record(1, "RECEIPT"), mapping.patterns)
+    assert not matches_patterns(record(1, "HEAD"), mapping.patterns)
+    assert matches_patterns(record(1, "HEAD"), ())
 
 
 class Readers:
     """Readers of two streams, of which the second finds work in the first so many of its looks."""
 
     def __init__(self, work: int) -> None:
-        self.looks = Looks(["project", "index"], self.look)
+        self.progress = ReaderProgress(["project", "index"], self.look)
         self.left, self.asked = work, 0
 
     def look(self) -> None:
@@ -156,27 +156,27 @@ class Readers:
         threading.Thread(target=self._look).start()
 
     def _look(self) -> None:
-        self.looks.note("project", time.monotonic(), worked=False)
+        self.progress.note("project", time.monotonic(), worked=False)
         begun, worked = time.monotonic(), self.left > 0
         self.left -= worked
-        self.looks.note("index", begun, worked)
+        self.progress.note("index", begun, worked)
 
 
 @pytest.mark.parametrize("work", [0, 1, 3])
 def test_streams_have_settled_when_each_reader_found_nothing_after_the_last_work(work: int) -> None:
     readers = Readers(work)
-    assert readers.looks.settle(10) == []
+    assert readers.progress.settle(10) == []
     assert readers.left == 0
     assert readers.asked == work + 1
 
 
 def test_what_a_reader_found_before_does_not_count() -> None:
-    looks = Looks(["project", "index"], lambda: None)
+    progress = ReaderProgress(["project", "index"], lambda: None)
     for name in ("project", "index"):
-        looks.note(name, time.monotonic(), worked=False)
-    assert looks.settle(0.05) == ["project", "index"]
+        progress.note(name, time.monotonic(), worked=False)
+    assert progress.settle(0.05) == ["project", "index"]
 
 
 def test_the_readers_that_are_behind_are_named() -> None:
-    looks = Looks(["project", "index"], lambda: looks.note("project", time.monotonic(), worked=False))
-    assert looks.settle(0.05) == ["index"]
+    progress = ReaderProgress(["project", "index"], lambda: progress.note("project", time.monotonic(), worked=False))
+    assert progress.settle(0.05) == ["index"]
