@@ -22,7 +22,7 @@ from annals.http.requests import JSON_LINES
 from annals.memory.memories.memory_export_formats import FORMATS as MEMORY_FORMATS
 from annals.memory.memories.memory_export_formats import Format as MemoryFormat
 from annals.memory.memories.memory_query import EXPORT_PARAMS
-from annals.memory.models import RememberStream
+from annals.memory.streaming.models import RememberStream
 from local import template
 from local.template import ROOT
 from local.workers import load

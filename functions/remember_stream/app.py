@@ -18,10 +18,10 @@ from annals.api import problems
 from annals.errors import InvalidInput
 from annals.http import asgi, requests, sse
 from annals.memory import adapters
-from annals.memory.models import RememberStream
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.events import ReplyStream
 from annals.memory.streaming.live_turn import ModelLimits
+from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.memory.streaming.turn_store import LedgerTurnStore
 from annals.memory.streaming.turns import StreamRequest

@@ -6,23 +6,24 @@ from aws_lambda_powertools.event_handler import Response
 
 from annals.api.fields import PathId
 from annals.http.app import Api, respond
-from annals.memory.spaces import PutSpace, ShownSpace, find_space, put_space
+from annals.memory import spaces
+from annals.memory.space_models import PutSpace, SpaceResponse
 
 app = Api()
 handler = app.handler
 
 
 @app.get("/v1/spaces/<memory_space_id>", tags=["Spaces"])
-def get_space(memory_space_id: PathId) -> Response[ShownSpace]:
+def get_space(memory_space_id: PathId) -> Response[SpaceResponse]:
     """A memory space, as it was described. One that nobody described can be used all the same, but is not here."""
     caller = app.caller.require_scope("read")
     app.require_known_query()
-    space = find_space(caller, memory_space_id)
-    return respond(space.show(), etag=space.version)
+    space = spaces.get_space(caller, memory_space_id)
+    return respond(space.present(), etag=space.version)
 
 
 @app.put("/v1/spaces/<memory_space_id>", tags=["Spaces"])
-def describe_space(memory_space_id: PathId, body: PutSpace) -> Response[ShownSpace]:
+def describe_space(memory_space_id: PathId, body: PutSpace) -> Response[SpaceResponse]:
     """Describe a memory space, in the place of what was said of it before: 201 for the first time, then 200.
 
     With `retentionDays`, a conversation in which nothing was said for so many days is erased by itself, up to a few
@@ -31,5 +32,5 @@ def describe_space(memory_space_id: PathId, body: PutSpace) -> Response[ShownSpa
     """
     caller = app.caller.require_scope("admin")
     request = app.idempotent_request("put-space")
-    space, replayed = put_space(caller, memory_space_id, body, app.if_match(), request)
-    return respond(space.show(), 201 if space.version == 1 else 200, etag=space.version, replayed=replayed)
+    space, replayed = spaces.put_space(caller, memory_space_id, body, app.if_match(), request)
+    return respond(space.present(), 201 if space.version == 1 else 200, etag=space.version, replayed=replayed)

@@ -12,8 +12,9 @@ import pytest
 from annals.access.caller import Caller
 from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
-from annals.memory.models import Remember, RememberStream
+from annals.memory.models import Remember
 from annals.memory.remember import remember
+from annals.memory.streaming.models import RememberStream
 from annals.memory.summarizers import get_summarizer
 from local.workers import Context
 from scripts.events import CALLER, FOLDER, TRANSCRIPT, TRANSCRIPT_KEY, samples

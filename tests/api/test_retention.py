@@ -32,7 +32,7 @@ Later = Callable[[float], None]
 @pytest.fixture(autouse=True)
 def known() -> None:
     """No process remembers a space's retention from an earlier test."""
-    retention_timers._known_days.cache_clear()
+    retention_timers._cached_retention_days.cache_clear()
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ RENAMED = {
     "ImportedConversation": models.Imported,
     "KeyResponse": models.Key,
     "TurnFactsResponse": models.KeptFacts,
-    "ShownParticipant": models.Participant,
+    "ParticipantResponse": models.Participant,
     "UserReceiptResponse": models.Receipt,
     "ReceiptResponse": models.Receipt,
-    "ShownSpace": models.Space,
+    "SpaceResponse": models.Space,
     "SummaryResponse": models.Summary,
     "ConversationWithMore": models.Conversation,
 }

@@ -13,8 +13,9 @@ from typing import Any
 from annals.access.caller import Caller
 from annals.errors import ChatUnavailable
 from annals.ledger.idempotency import IdempotentRequest
-from annals.memory.models import Remembered, RememberStream
+from annals.memory.models import Remembered
 from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, DraftSnapshot, new_owner
+from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.prompt import RecalledContext
 from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest
 from annals.providers.chat import ChatMessage, Finished, Pieces, Usage

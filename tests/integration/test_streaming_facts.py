@@ -12,9 +12,9 @@ from annals.memory.facts import turn_facts
 from annals.memory.facts.extraction import TurnLine
 from annals.memory.facts.models import FactStatement
 from annals.memory.facts.turn_facts import MAX_STATED_BYTES
-from annals.memory.models import RememberStream
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.drafts import DeltaBatch, Draft
+from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.turn_store import LedgerTurnStore
 from annals.memory.streaming.turns import StreamRequest
 from tests.fakes.chat_server import REPLY, ChatServer

@@ -21,7 +21,7 @@ BASE = "annals"
 
 DOMAIN = ("access", "api", "conversations", "database", "ledger", "privacy", "providers", "search")
 MEMORY_BASE = ("memory.adapters", "memory.index_pages", "memory.keys", "memory.sources", "memory.user_traces")
-SPACES = ("memory.retention_timers", "memory.spaces")
+SPACES = ("memory.retention_timers", "memory.space_models", "memory.spaces")
 
 MAY_KNOW: dict[str, tuple[str, ...]] = {
     "database": (),
@@ -44,13 +44,14 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "memory.index_pages": (*DOMAIN, "memory.adapters", "memory.sources"),
     "memory.user_traces": DOMAIN,
     "memory.retention_timers": DOMAIN,
-    "memory.spaces": (*DOMAIN, "memory.retention_timers", "memory.user_traces"),
+    "memory.space_models": ("api",),
+    "memory.spaces": (*DOMAIN, "memory.retention_timers", "memory.space_models", "memory.user_traces"),
     "memory.facts": (*DOMAIN, *MEMORY_BASE),
     "memory.memories": (*DOMAIN, *MEMORY_BASE, "memory.facts"),
     "memory.users": (*DOMAIN, *MEMORY_BASE, *SPACES, "memory.facts", "memory.memories"),
     "memory.indexing": (*DOMAIN, *MEMORY_BASE, "memory.facts", "memory.memories"),
     "memory.recall": (*DOMAIN, *MEMORY_BASE, "memory.facts", "memory.indexing", "memory.memories"),
-    "memory.models": ("api", "conversations", "ledger", "memory.facts", "memory.memories", "memory.recall"),
+    "memory.models": ("api", "conversations", "ledger", "memory.facts", "memory.memories"),
     "memory.conversation_includes": (*DOMAIN, "memory.facts", "memory.memories", "memory.sources"),
     "memory.summarizing": (*DOMAIN, "memory.adapters", "memory.summarizers"),
     "memory.remember": (*DOMAIN, "memory.facts", "memory.memories", "memory.models"),

@@ -1,4 +1,7 @@
-"""Summaries of conversations: what is stored of one, beside its conversation's head, and how the API shows it."""
+"""Summaries of conversations: what is stored of one, beside its conversation's head, and how the API shows it.
+
+``memory.summarizing`` makes them.
+"""
 
 from __future__ import annotations
 

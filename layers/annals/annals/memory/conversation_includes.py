@@ -1,4 +1,4 @@
-"""What a conversation can be shown with: its newest messages, its facts, its summary."""
+"""The parts that a conversation can be shown with: its newest messages, its facts, its summary."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ NEWEST = 50
 """How many messages a conversation is shown with."""
 
 
-def require_parts(wanted: Collection[str]) -> None:
-    """Raise InvalidInput for a part that there is none of."""
-    for name in wanted:
+def require_parts(names: Collection[str]) -> None:
+    """Raise InvalidInput for a name that is no part's."""
+    for name in names:
         if name not in PARTS:
             detail = f"include is a list of {', '.join(PARTS)}; there is no {name!r}."
             raise InvalidInput("INVALID_FORMAT", detail, field="include")
 
 
-def present_with_parts(head: Head, wanted: Collection[str]) -> dict[str, Any]:
-    """A conversation with the parts that are wanted, by name; ``omitted`` names those that it has no room for whole."""
-    shown, room = present_conversation(head), Room()
-    room.takes(shown)
-    short = []
-    for name in sorted(wanted, key=list(PARTS).index):
-        shown[name] = PARTS[name](head, room)
+def present_with_parts(head: Head, names: Collection[str]) -> dict[str, Any]:
+    """A conversation with the parts of these names; ``omitted`` names those that the answer has no room for whole."""
+    conversation, room = present_conversation(head), Room()
+    room.takes(conversation)
+    omitted = []
+    for name in sorted(names, key=list(PARTS).index):
+        conversation[name] = PARTS[name](head, room)
         if room.is_full:
-            short.append(name)
+            # What is cut is named, and a smaller part after it may still fit.
+            omitted.append(name)
             room.is_full = False
-    return {**shown, "omitted": short} if short else shown
+    return {**conversation, "omitted": omitted} if omitted else conversation
 
 
 def _summary(head: Head, room: Room) -> Any:
-    found = find_summary(head.pk)
-    return next(iter(fitting([present_summary(found)], room)), None) if found else None
+    summary = find_summary(head.pk)
+    return next(iter(fitting([present_summary(summary)], room)), None) if summary else None
 
 
 def _messages(head: Head, room: Room) -> Any:
@@ -52,8 +53,8 @@ def _messages(head: Head, room: Room) -> Any:
 
 def _facts(head: Head, room: Room) -> Any:
     tenant = head.genesis.tenant
-    known = list_facts_of(tenant, head.genesis.conversation_id)
-    return fitting(map(present_fact, with_existing_sources(tenant, known, source_ref_of_fact)), room)
+    facts = list_facts_of(tenant, head.genesis.conversation_id)
+    return fitting(map(present_fact, with_existing_sources(tenant, facts, source_ref_of_fact)), room)
 
 
 PARTS: Mapping[str, Callable[[Head, Room], Any]] = {"summary": _summary, "messages": _messages, "facts": _facts}

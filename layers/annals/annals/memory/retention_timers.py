@@ -1,4 +1,4 @@
-"""Timers: when a conversation's space wants it gone, if nothing is said in it any more.
+"""Retention timers: when a conversation is erased by itself, if nothing is said in it any more.
 
 The ledger forgets nothing by itself, so it is a timer beside the conversation's head that runs out: DynamoDB deletes it
 some time after, and whoever reads of that in the stream looks at the conversation once more.
@@ -13,24 +13,26 @@ from annals.conversations.heads import Head, project_head, store_unless_erased
 from annals.database.damage import report_damage
 from annals.database.dynamodb import Item, client
 from annals.database.keys import item_key, partition_key
+from annals.database.state import find_item
 from annals.errors import DamagedItem
 from annals.settings import settings
 
 TIMER = "RETENTION"
 """The sort key of a conversation's timer; an erasure takes it along with all else in that partition."""
 
-SPACE = "SPACE"
+SPACE_SK = "SPACE"
 """The sort key of a space's description."""
 
 DAY_MS = 86_400_000
+"""A day in milliseconds."""
 
-KNOWN_FOR_S = 60
+CACHED_FOR_S = 60
 """How long a process goes by the retention that it has read of a space."""
 
 
 def space_key(tenant: str, memory_space_id: str) -> Item:
     """The key of a space's description."""
-    return item_key(partition_key(tenant, "SP", memory_space_id), SPACE)
+    return item_key(partition_key(tenant, "SP", memory_space_id), SPACE_SK)
 
 
 def read_retention_days(tenant: str, memory_space_id: str | None) -> int | None:
@@ -60,34 +62,34 @@ def read_retention_days(tenant: str, memory_space_id: str | None) -> int | None:
 
 
 def project_with_timer(pk: str) -> None:
-    """Bring a conversation's head up to its ledger, and its timer to what its space wants; as often as one likes."""
+    """Bring a conversation's head up to its ledger, and its timer to its space's retention. It can be done again."""
     if head := project_head(pk):
-        _keep_timer(head)
+        _update_timer(head)
 
 
-def _keep_timer(head: Head) -> None:
-    """Have a conversation's timer say when its space wants it gone. At most one write per conversation and day."""
+def _update_timer(head: Head) -> None:
+    """Set a conversation's timer by its space's retention. At most one write per conversation and day."""
     genesis = head.genesis
-    days = _known_days(genesis.tenant, genesis.memory_space_id, int(time.monotonic() / KNOWN_FOR_S))
+    days = _cached_retention_days(genesis.tenant, genesis.memory_space_id, int(time.monotonic() / CACHED_FOR_S))
     if days is not None:
         set_timer(head.pk, head.last_message_at or genesis.created_at, days)
 
 
-def set_timer(pk: str, spoken_at: int, days: int) -> None:
+def set_timer(pk: str, last_message_at: int, days: int) -> None:
     """Set a conversation's timer to the midnight (UTC) after so many days of silence, unless its erasure has begun.
 
     Parameters
     ----------
-    spoken_at : when something was last said, in Unix milliseconds
+    last_message_at : in Unix milliseconds; of a conversation without messages, when it was created
     """
-    due_s = (spoken_at // DAY_MS + 1 + days) * DAY_MS // 1000
+    due_s = (last_message_at // DAY_MS + 1 + days) * DAY_MS // 1000
     key = item_key(pk, TIMER)
-    timer = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item", {})
+    timer = find_item(key) or {}
     if timer.get("expiresAt") != {"N": str(due_s)}:
         put = {"TableName": settings().state_table, "Item": {**key, "expiresAt": {"N": str(due_s)}}}
         store_unless_erased(pk, {"Put": put})
 
 
 @lru_cache(maxsize=10_000)
-def _known_days(tenant: str, memory_space_id: str | None, period: int) -> int | None:
+def _cached_retention_days(tenant: str, memory_space_id: str | None, period: int) -> int | None:
     return read_retention_days(tenant, memory_space_id)

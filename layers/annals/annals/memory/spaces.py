@@ -1,30 +1,29 @@
-"""Memory spaces: what is known of one, beside its name, and who takes part in it.
+"""Memory spaces: the description of one, and who takes part in it.
 
-Spaces are optional: every route takes the id of a space that nobody described.
+Spaces are optional: every route takes the id of a space that nobody described. A participant leads back to the space by
+a trace, so that an erased user's spaces can be found.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, NotRequired, cast
-
-from pydantic import AfterValidator, Field
-from typing_extensions import TypedDict
+from typing import Any, cast
 
 from annals.access.caller import Caller
-from annals.api.fields import Id, Json, Model, Name, Word, field_error
+from annals.api.fields import Json
 from annals.database.damage import AttributeTypes, decode_item, find_mismatch
-from annals.database.dynamodb import Item, client, from_item, to_item
+from annals.database.dynamodb import Item, from_item, to_item
 from annals.database.keys import split_partition_key
-from annals.database.state import put_if
+from annals.database.state import find_item, put_if
 from annals.database.transactions import try_transaction
 from annals.errors import DamagedItem, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound, WriteConflict
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.memory.retention_timers import read_retention_days, space_key
+from annals.memory.space_models import PutSpace, SpaceResponse
 from annals.memory.user_traces import SPACE, put_trace
 from annals.retries import tries
 from annals.settings import settings
@@ -33,66 +32,15 @@ from annals.times import now_ms, to_rfc3339
 MAX_BYTES = 256 * 1024
 """The most that a space's description may weigh as JSON."""
 
+SPACE_ATTRIBUTES: AttributeTypes = {"described": str, "version": int, "createdAt": int, "updatedAt": int}
+DESCRIPTION_FIELDS: AttributeTypes = {"participants": list, "metadata": dict}
+"""The attributes of every space, and the fields of every description, with their types."""
 
-MAX_RETENTION_DAYS = 3650
-"""The longest time after which a space's conversations may be erased by themselves."""
-
-
-STORED: AttributeTypes = {"described": str, "version": int, "createdAt": int, "updatedAt": int}
-DESCRIBED: AttributeTypes = {"participants": list, "metadata": dict}
-"""What is always stored of a space, and always said of it, with its types."""
-
-NO_PERSONS = ("agent", "tool")
-"""The types of participants that are no persons: they stay when somebody of the same id is erased."""
+NOT_USERS = ("agent", "tool")
+"""The types of participants that are no users: they stay when a user of the same id is erased."""
 
 WRITERS = 8
-"""How many participants are noted side by side."""
-
-
-class Participant(Model):
-    """Somebody who takes part in a space: a person, an agent, a tool."""
-
-    participant_id: Id
-    type: Word | None = None
-    name: Name | None = None
-
-
-def _distinct(participants: list[Participant]) -> list[Participant]:
-    if len({each.participant_id for each in participants}) < len(participants):
-        raise field_error("DUPLICATE_VALUES", "must not name a participant twice")
-    return participants
-
-
-class PutSpace(Model):
-    """What is to be known of a space, in the place of what was known before."""
-
-    name: Name | None = None
-    participants: Annotated[list[Participant], Field(max_length=1000), AfterValidator(_distinct)] = Field(
-        default_factory=list
-    )
-    metadata: Json = Field(default_factory=dict)
-    retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = None
-
-
-class ShownParticipant(TypedDict):
-    """Somebody who takes part in a space."""
-
-    participantId: str
-    type: NotRequired[str]
-    name: NotRequired[str]
-
-
-class ShownSpace(TypedDict):
-    """A memory space. Its ETag is ``version``."""
-
-    memorySpaceId: str
-    name: NotRequired[str]
-    participants: list[ShownParticipant]
-    metadata: Json
-    retentionDays: NotRequired[int]
-    version: int
-    createdAt: str
-    updatedAt: str
+"""How many participants' traces are written side by side."""
 
 
 @dataclass(frozen=True)
@@ -101,39 +49,43 @@ class Space:
 
     tenant: str
     memory_space_id: str
-    described: Json
+    description: Json
     version: int
     created_at: int
     updated_at: int
 
-    def show(self) -> ShownSpace:
-        """The API's space."""
+    @property
+    def participant_ids(self) -> set[str]:
+        return {each["participantId"] for each in self.description["participants"]}
+
+    def present(self) -> SpaceResponse:
+        """As the API shows it."""
         times = {"createdAt": to_rfc3339(self.created_at), "updatedAt": to_rfc3339(self.updated_at)}
-        shown = {"memorySpaceId": self.memory_space_id, **self.described, "version": self.version, **times}
-        return cast("ShownSpace", shown)
+        values = {"memorySpaceId": self.memory_space_id, **self.description, "version": self.version, **times}
+        return cast("SpaceResponse", values)
 
 
-def find_space(caller: Caller, memory_space_id: str) -> Space:
+def get_space(caller: Caller, memory_space_id: str) -> Space:
     """A space that the caller may see. Raises SpaceNotFound, also for one that nobody described."""
-    found = _read(caller.tenant, memory_space_id) if caller.may_see(memory_space_id) else None
-    if found is None:
+    space = _find(caller.tenant, memory_space_id) if caller.may_see(memory_space_id) else None
+    if space is None:
         raise SpaceNotFound(memory_space_id)
-    return found
+    return space
 
 
 def put_space(
     caller: Caller,
     memory_space_id: str,
-    said: PutSpace,
+    body: PutSpace,
     expected_version: int | None = None,
     request: IdempotentRequest | None = None,
 ) -> tuple[Space, bool]:
-    """Describe a space, in the place of what was said of it before.
+    """Describe a space: the new description replaces the one before.
 
     Returns
     -------
     Space and bool
-        The space as it is described so, and whether an earlier try of the request had described it.
+        The space with this description, and whether an earlier try of the request had stored it.
 
     Raises
     ------
@@ -144,97 +96,99 @@ def put_space(
     """
     if not caller.may_see(memory_space_id):
         raise SpaceNotFound(memory_space_id)
-    described = {**said.model_dump(by_alias=True, exclude_none=True), "metadata": said.metadata}
-    if (size := len(dump(described).encode())) > MAX_BYTES:
-        field = max(described, key=lambda name: len(dump(described[name])))
-        detail = f"The space takes {size} bytes of JSON; one may take {MAX_BYTES}, and {field} takes most."
-        raise RequestTooLarge(detail, field=field)
-    once = _beside_space(caller.tenant, memory_space_id, request)
-    named = [each["participantId"] for each in described["participants"]]
+    description = {**body.model_dump(by_alias=True, exclude_none=True), "metadata": body.metadata}
+    _require_fits(description)
+    marked = _with_marker(caller.tenant, memory_space_id, request)
     for _ in tries(settings().append_patience_s):
-        if once and (earlier := find_result(once)):
-            return Space(caller.tenant, memory_space_id, described, **earlier), True
-        before = _read(caller.tenant, memory_space_id)
+        if marked and (result := find_result(marked)):
+            return Space(caller.tenant, memory_space_id, description, **result), True
+        before = _find(caller.tenant, memory_space_id)
         version = before.version if before else 0
         if expected_version is not None and version != expected_version:
             raise PreconditionFailed(expected_version, version)
-        _require_may_erase(caller, before, described)
+        _require_may_erase(caller, before, description)
         at = now_ms()
-        first = before or Space(caller.tenant, memory_space_id, described, 0, at, at)
-        space = replace(first, described=described, version=version + 1, updated_at=at)
-        new = set(named) - {each["participantId"] for each in (before.described["participants"] if before else ())}
-        _trace(space, new)
-        if _stored(space, version, once):
-            # Once more: an erasure that went through the traces meanwhile has dropped them.
-            _trace(space, new)
+        base = before or Space(caller.tenant, memory_space_id, description, 0, at, at)
+        space = replace(base, description=description, version=version + 1, updated_at=at)
+        new_ids = space.participant_ids - (before.participant_ids if before else set())
+        # Before the space: a trace that leads nowhere does no harm, a participant without one is never found.
+        _put_traces(space, new_ids)
+        if _store(space, version, marked):
+            # Once more: an erasure that went through the traces meanwhile has deleted them.
+            _put_traces(space, new_ids)
             return space, False
     raise WriteConflict(f"memory space {memory_space_id!r}")
 
 
-def _require_may_erase(caller: Caller, before: Space | None, described: Json) -> None:
+def _require_fits(description: Json) -> None:
+    """Raise RequestTooLarge for a description that is larger than a space may have; the field is what takes most."""
+    if (size := len(dump(description).encode())) > MAX_BYTES:
+        field = max(description, key=lambda name: len(dump(description[name])))
+        detail = f"The space takes {size} bytes of JSON; one may take {MAX_BYTES}, and {field} takes most."
+        raise RequestTooLarge(detail, field=field)
+
+
+def _require_may_erase(caller: Caller, before: Space | None, description: Json) -> None:
     """Raise Forbidden where a retention is changed by who may not erase: in time, it erases conversations."""
-    stored = before.described.get("retentionDays") if before else None
-    if described.get("retentionDays") != stored and "erase" not in caller.scopes:
+    stored = before.description.get("retentionDays") if before else None
+    if description.get("retentionDays") != stored and "erase" not in caller.scopes:
         detail = "Only a key with the scope 'erase' changes a space's retentionDays; others say it as it is."
         raise Forbidden(detail, field="retentionDays")
 
 
 def find_participant(tenant: str, memory_space_id: str, user_id: str) -> Mapping[str, Any] | None:
-    """What is known of a person in a space that they take part in; None where they don't."""
-    space = _read(tenant, memory_space_id)
-    people = space.described["participants"] if space else []
-    return next((each for each in people if _is_person(each, user_id)), None)
+    """What a space's description says of a user who takes part in it; None for one who doesn't."""
+    space = _find(tenant, memory_space_id)
+    participants = space.description["participants"] if space else []
+    return next((each for each in participants if _is_user(each, user_id)), None)
 
 
 def delete_participant(tenant: str, memory_space_id: str, user_id: str) -> None:
-    """Take a person out of a space. Raises WriteConflict where others keep changing it."""
+    """Take a user out of a space. Raises WriteConflict where others keep changing it."""
     for _ in tries(settings().append_patience_s):
         try:
-            space = _read(tenant, memory_space_id)
+            space = _find(tenant, memory_space_id)
         except DamagedItem:
-            _empty(tenant, memory_space_id)
+            _scrub(tenant, memory_space_id)
             return
         if space is None:
             return
-        left = [each for each in space.described["participants"] if not _is_person(each, user_id)]
-        if len(left) == len(space.described["participants"]):
+        others = [each for each in space.description["participants"] if not _is_user(each, user_id)]
+        if len(others) == len(space.description["participants"]):
             return
-        described = {**space.described, "participants": left}
-        changed = replace(space, described=described, version=space.version + 1, updated_at=now_ms())
-        if _stored(changed, space.version, None):
+        description = {**space.description, "participants": others}
+        changed = replace(space, description=description, version=space.version + 1, updated_at=now_ms())
+        if _store(changed, space.version, None):
             return
     raise WriteConflict(f"memory space {memory_space_id!r}")
 
 
-def _empty(tenant: str, memory_space_id: str) -> None:
+def _scrub(tenant: str, memory_space_id: str) -> None:
     """Take all words out of a description that cannot be read: whom it names, nobody can tell."""
     days = read_retention_days(tenant, memory_space_id)
-    described = {"participants": [], "metadata": {}, **({"retentionDays": days} if days is not None else {})}
+    description = {"participants": [], "metadata": {}, **({"retentionDays": days} if days is not None else {})}
     at = now_ms()
-    space = Space(tenant, memory_space_id, described, 1, at, at)
-    put_if(_to_item(space), "attribute_exists(pk)")
+    put_if(_to_item(Space(tenant, memory_space_id, description, 1, at, at)), "attribute_exists(pk)")
 
 
-def trace_participants(item: Item) -> None:
-    """Let the participants of a stored space be found there, of whom a former version may have noted none."""
+def put_participant_traces(item: Item) -> None:
+    """Write the traces of the participants of a stored space, of which a former version may have written none."""
     space = _from_item(item)
-    _trace(space, [each["participantId"] for each in space.described["participants"]])
+    _put_traces(space, space.participant_ids)
 
 
-def _is_person(participant: Mapping[str, Any], user_id: str) -> bool:
-    """Whether a participant is the person of an id, and no agent or tool of the same one."""
-    return participant["participantId"] == user_id and participant.get("type") not in NO_PERSONS
+def _is_user(participant: Mapping[str, Any], user_id: str) -> bool:
+    """Whether a participant is the user of an id, and no agent or tool of the same one."""
+    return participant["participantId"] == user_id and participant.get("type") not in NOT_USERS
 
 
-def _trace(space: Space, user_ids: Iterable[str]) -> None:
-    """Let the participants of a space be found there."""
+def _put_traces(space: Space, user_ids: Collection[str]) -> None:
     with ThreadPoolExecutor(WRITERS) as writers:
         list(writers.map(lambda user_id: put_trace(space.tenant, user_id, SPACE, space.memory_space_id), user_ids))
 
 
-def _read(tenant: str, memory_space_id: str) -> Space | None:
-    key = space_key(tenant, memory_space_id)
-    item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
+def _find(tenant: str, memory_space_id: str) -> Space | None:
+    item = find_item(space_key(tenant, memory_space_id))
     return _from_item(item) if item else None
 
 
@@ -246,40 +200,41 @@ def _from_item(item: Mapping[str, Any]) -> Space:
 def _read_item(item: Mapping[str, Any]) -> Space:
     values = from_item(item)
     tenant, _, [name] = split_partition_key(values["pk"])
-    described: Any = json.loads(values["described"])
-    reason = find_mismatch(values, STORED, {}) or find_mismatch(
-        described, DESCRIBED, {"name": str, "retentionDays": int}
+    description: Any = json.loads(values["described"])
+    reason = find_mismatch(values, SPACE_ATTRIBUTES, {}) or find_mismatch(
+        description, DESCRIPTION_FIELDS, {"name": str, "retentionDays": int}
     )
-    for each in [] if reason else described["participants"]:
+    for each in [] if reason else description["participants"]:
         reason = reason or find_mismatch(each, {"participantId": str}, {"type": str, "name": str})
     if reason:
         raise DamagedItem(values["pk"], values["sk"], reason)
-    return Space(tenant, name, described, values["version"], values["createdAt"], values["updatedAt"])
+    return Space(tenant, name, description, values["version"], values["createdAt"], values["updatedAt"])
 
 
-def _beside_space(tenant: str, memory_space_id: str, request: IdempotentRequest | None) -> IdempotentRequest | None:
+def _with_marker(tenant: str, memory_space_id: str, request: IdempotentRequest | None) -> IdempotentRequest | None:
     key = space_key(tenant, memory_space_id)
     return request.with_marker_in(key["pk"]["S"], key["sk"]["S"]) if request else None
 
 
-def _stored(space: Space, before: int, once: IdempotentRequest | None) -> bool:
-    """Store a space if its version is still the one before."""
+def _store(space: Space, version_before: int, marked: IdempotentRequest | None) -> bool:
+    """Store a space if its version is still the one before; 0 is that of one that nobody described."""
     item = _to_item(space)
-    condition, compared = ("version = :before", {":before": before}) if before else ("attribute_not_exists(pk)", {})
-    if once is None:
-        return put_if(item, condition, compared) is None
+    condition = "version = :before" if version_before else "attribute_not_exists(pk)"
+    values = {":before": version_before} if version_before else {}
+    if marked is None:
+        return put_if(item, condition, values) is None
     put: dict[str, Any] = {"TableName": settings().state_table, "Item": item, "ConditionExpression": condition}
-    if compared:
-        put["ExpressionAttributeValues"] = to_item(compared)
-    told = {"version": space.version, "created_at": space.created_at, "updated_at": space.updated_at}
-    return try_transaction([{"Put": put}, marker_put(once, told)])
+    if values:
+        put["ExpressionAttributeValues"] = to_item(values)
+    result = {"version": space.version, "created_at": space.created_at, "updated_at": space.updated_at}
+    return try_transaction([{"Put": put}, marker_put(marked, result)])
 
 
 def _to_item(space: Space) -> Item:
-    retention = {name: days for name, days in space.described.items() if name == "retentionDays"}
+    retention = {name: days for name, days in space.description.items() if name == "retentionDays"}
     values = {
         **retention,
-        "described": dump(space.described),
+        "described": dump(space.description),
         "version": space.version,
         "createdAt": space.created_at,
         "updatedAt": space.updated_at,

@@ -1,8 +1,8 @@
-"""Summarising a conversation: each summary is made of the one before and only the messages behind it.
+"""Summarising a conversation: each summary is made of the one before and only the messages after it.
 
 A summary is stored on the condition that the ledger has not grown since it was read, so that what is redacted or erased
 while a model writes can never come back in one. A redaction drops the summary in its own transaction: the next one is
-made anew.
+made anew. ``memory.summarizers`` write the text; ``conversations.summary_store`` has what is stored.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ logger = logging.getLogger("annals")
 
 @dataclass(frozen=True)
 class Batch:
-    """Messages that a model reads at once, with the place that they reach: the last seq, and its number."""
+    """Messages that a model reads at once; ``to_seq`` is the last one's, ``count`` how many there are up to there."""
 
     messages: list[Message]
     to_seq: int
@@ -59,17 +59,17 @@ def summarize(tenant: str, conversation_id: str, *, model: str | None = None, bu
     """
     tail, pk = get_tail(tenant, conversation_id), conversation_pk(tenant, conversation_id)
     deadline = time.monotonic() + budget_s
-    found = find_summary(pk)
-    for batch in _batches(pk, found.to_seq if found else 0, tail):
-        if found and time.monotonic() > deadline - budget_s / 2:
+    summary = find_summary(pk)
+    for batch in _batches(pk, summary.to_seq if summary else 0, tail):
+        if summary and time.monotonic() > deadline - budget_s / 2:
             break
-        found = _store(pk, tail, _extended(get_summarizer(), found, batch, model, deadline))
-        if found.to_seq != batch.to_seq:
+        summary = _store(pk, tail, _extend(get_summarizer(), summary, batch, model, deadline))
+        if summary.to_seq != batch.to_seq:
             # Somebody else's summary covers more than this one would.
             break
-    if found is None:
+    if summary is None:
         raise NothingToSummarize(conversation_id)
-    return found
+    return summary
 
 
 def summarize_due(pks: Collection[str], every: int, budget_s: float) -> None:
@@ -79,12 +79,12 @@ def summarize_due(pks: Collection[str], every: int, budget_s: float) -> None:
     """
     deadline = time.monotonic() + budget_s
     for pk in pks:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
             return
         try:
             if _is_due(pk, every):
-                summarize(*split_conversation_pk(pk), budget_s=left)
+                summarize(*split_conversation_pk(pk), budget_s=left_s)
         except AnnalsError as error:
             logger.warning("A conversation was not summarised: %s", error.code)
         except Exception:
@@ -96,39 +96,40 @@ def _is_due(pk: str, every: int) -> bool:
     tail = read_tail(pk)
     if tail is None or tail.count < every:
         return False
-    found = find_summary(pk)
-    return tail.count - (found.count if found else 0) >= every
+    summary = find_summary(pk)
+    return tail.count - (summary.count if summary else 0) >= every
 
 
-def _batches(pk: str, behind: int, tail: Tail) -> Iterator[Batch]:
-    """The messages with words behind a seq, up to a tail, in batches that a model can read."""
+def _batches(pk: str, after_seq: int, tail: Tail) -> Iterator[Batch]:
+    """The messages with words after a seq, up to a tail, in batches that a model can read."""
     messages: list[Message] = []
-    tokens, reached, count = 0, behind, 0
-    for entry in read_records(pk, behind + 1, tail.seq):
-        if entry.last_seq <= behind or entry.records[0].kind != MESSAGE:
+    tokens, to_seq, count = 0, after_seq, 0
+    for entry in read_records(pk, after_seq + 1, tail.seq):
+        if entry.last_seq <= after_seq or entry.records[0].kind != MESSAGE:
             continue
-        said = [_bounded(each) for each in messages_of(entry) if str(each.get("content") or "").strip()]
-        weight = sum(map(estimate_message, said))
+        new = [_cut(each) for each in messages_of(entry) if str(each.get("content") or "").strip()]
+        weight = sum(map(estimate_message, new))
         if messages and tokens + weight > BATCH_TOKENS:
-            yield Batch(messages, reached, count)
+            yield Batch(messages, to_seq, count)
             messages, tokens = [], 0
-        messages, tokens, reached, count = messages + said, tokens + weight, entry.last_seq, entry.count
+        messages, tokens, to_seq, count = messages + new, tokens + weight, entry.last_seq, entry.count
     if messages:
-        yield Batch(messages, reached, count)
+        yield Batch(messages, to_seq, count)
 
 
-def _bounded(message: Message) -> Message:
+def _cut(message: Message) -> Message:
+    """A message, or as much of it as a model reads at once, by its characters: four make a token, about."""
     content = str(message["content"])
     return message if len(content) <= 4 * BATCH_TOKENS else {**message, "content": content[: 4 * BATCH_TOKENS]}
 
 
-def _extended(
+def _extend(
     summarizer: Summarizer, before: Summary | None, batch: Batch, model: str | None, deadline: float
 ) -> Summary:
     """The summary that covers what the one before does, and a batch."""
-    left = deadline - time.monotonic()
+    left_s = deadline - time.monotonic()
     earlier = before.summary if before else None
-    written = summarizer.write(earlier, batch.messages, model=model, within_s=left)
+    written = summarizer.write(earlier, batch.messages, model=model, within_s=left_s)
     return Summary(
         summary=written.summary,
         topics=tuple(dict.fromkeys(written.topics)),
@@ -141,9 +142,9 @@ def _extended(
 
 
 def _store(pk: str, tail: Tail, summary: Summary) -> Summary:
-    """Store a summary if nothing was withdrawn since the tail that it was made at; another's that covers more stays."""
+    """Store a summary if nothing was redacted since the tail that it was made at; another's that covers more stays."""
     for _ in tries(settings().append_patience_s):
-        cancelled = transact([_still_at(pk, tail), _put(pk, summary)])
+        cancelled = transact([_tail_check(pk, tail), _summary_put(pk, summary)])
         if cancelled is None:
             return summary
         if cancelled.failed(1):
@@ -168,7 +169,7 @@ def _tail_of_messages(pk: str, since: Tail) -> Tail:
     return tail
 
 
-def _still_at(pk: str, tail: Tail) -> Any:
+def _tail_check(pk: str, tail: Tail) -> Any:
     return {
         "ConditionCheck": {
             "TableName": settings().ledger_table,
@@ -178,7 +179,7 @@ def _still_at(pk: str, tail: Tail) -> Any:
     }
 
 
-def _put(pk: str, summary: Summary) -> Any:
+def _summary_put(pk: str, summary: Summary) -> Any:
     return {
         "Put": {
             "TableName": settings().state_table,

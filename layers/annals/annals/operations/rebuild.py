@@ -30,8 +30,8 @@ from annals.memory.indexing.table_scan import walk_tables
 from annals.memory.keys import is_memory_sk
 from annals.memory.memories.memory_items import from_memory_item
 from annals.memory.memories.memory_references import put_references
-from annals.memory.retention_timers import SPACE, project_with_timer
-from annals.memory.spaces import trace_participants
+from annals.memory.retention_timers import SPACE_SK, project_with_timer
+from annals.memory.spaces import put_participant_traces
 from annals.providers.embedding import Embedder
 from annals.search.profiles import index_profile, require_profile
 from annals.search.protocol import RebuildableIndex
@@ -85,8 +85,8 @@ def _put_references(item: Item) -> None:
     pk, sk = item["pk"]["S"], item["sk"]["S"]
     if sk == RECEIPT:
         hand_over(pk)
-    elif sk == SPACE:
-        trace_participants(item)
+    elif sk == SPACE_SK:
+        put_participant_traces(item)
     elif is_memory_sk(sk) and is_facts_pk(pk):
         put_fact_traces(from_fact_item(item))
     elif is_memory_sk(sk):

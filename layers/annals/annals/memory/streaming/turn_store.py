@@ -25,7 +25,7 @@ from annals.memory.facts.extraction import TurnLine
 from annals.memory.facts.models import NewTurnFacts
 from annals.memory.facts.turn_facts import TurnFacts, TurnSource, find_turn_facts, require_facts_fit, store_facts
 from annals.memory.memories.owners import list_recent_messages
-from annals.memory.models import Remembered, RememberStream
+from annals.memory.models import Remembered
 from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hit
 from annals.memory.recall.recall_text import fit_to_budget
@@ -33,6 +33,7 @@ from annals.memory.recall.recalling import is_in_messages
 from annals.memory.remember import StoredTurn, message_fields, store_turn, user_record
 from annals.memory.sources import not_redacted_check
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
+from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.prompt import RecalledContext, tokens_of
 from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest
 from annals.tokens import estimate
@@ -59,7 +60,7 @@ class LedgerTurnStore:
         require_facts_fit(turn.facts)
         turn.require_owner()
         turn.for_user()
-        turn.question(RECALLED_HITS)
+        turn.to_search(RECALLED_HITS)
         stored = store_turn(request.caller, turn, [user_record(turn)], request.idempotent)
         (message,) = messages_of(stored.appended.entry)
         draft = _new_draft(request, stored)
@@ -215,7 +216,7 @@ def _history(request: StreamRequest, started: StartedTurn, genesis: Genesis, for
 
 def _memories(request: StreamRequest, started: StartedTurn, shown_ids: set[str], for_user: str | None) -> list[Hit]:
     """The memories that the user's message brings up, without those that the history shows anyway."""
-    search = request.turn.question(RECALLED_HITS)
+    search = request.turn.to_search(RECALLED_HITS)
     try:
         hits = search_memories(request.caller, search, for_user=for_user)
     except SearchUnavailable:

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from annals.access.caller import Caller
 from annals.ledger.idempotency import IdempotentRequest
-from annals.memory.models import Remembered, RememberStream
+from annals.memory.models import Remembered
 from annals.memory.streaming.drafts import Draft
+from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.prompt import RecalledContext
 
 
