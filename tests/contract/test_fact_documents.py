@@ -29,38 +29,38 @@ OLD, NEW, LATER = "An automobile of 1920.", "An automobile of 2020.", "A puppy."
 
 def _fact(name: str, text: str, since: int, **more: Any) -> StoredFact:
     about = {"fact_type": "Thing", "confidence": 90, "subject": "Ada  L.", "predicate": "owns", "object": "it"}
-    said = {"tenant": TENANT, "memory_space_id": SPACE, "created_at": since, "valid_from": since, **about, **more}
-    return StoredFact(fact_id=f"fact-{name}", fact=text, **said)
+    fields = {"tenant": TENANT, "memory_space_id": SPACE, "created_at": since, "valid_from": since, **about, **more}
+    return StoredFact(fact_id=f"fact-{name}", fact=text, **fields)
 
 
 @pytest.fixture(autouse=True)
-def _told(index: SearchIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+def _facts(index: SearchIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ada owned one automobile, owns another, and Bob a puppy; and there was talk of automobiles."""
     monkeypatch.setattr(adapters, "index", lambda: index)
     monkeypatch.setattr(adapters, "embedder", FakeEmbedder)
     old, new = _fact("old", OLD, NOON), _fact("new", NEW, NOON + DAY, tags=("first",), metadata={"deep": {"x": 1}})
     pet = _fact("pet", LATER, NOON + 2 * DAY, fact_type="animal", subject="Bob", user_id="bob")
     elsewhere = _fact("away", "An automobile elsewhere.", NOON, memory_space_id="away")
-    knowns = [DatedFact(old, new), DatedFact(new), DatedFact(pet), DatedFact(elsewhere)]
+    dated = [DatedFact(old, new), DatedFact(new), DatedFact(pet), DatedFact(elsewhere)]
     talk = [memory(f"talk-{number}", "An automobile, said somebody.") for number in range(1, 31)]
-    documents = [*map(to_fact_document, knowns), *talk]
+    documents = [*map(to_fact_document, dated), *talk]
     assert index_documents(index, FakeEmbedder(), documents) == []
     index.refresh()
 
 
-def _listed(**asked: Any) -> list[str]:
-    return [fact["fact"] for fact in list_facts(CALLER, FactFilter(memory_space_id=SPACE, **asked), 50, None)[0]]
+def _listed(**conditions: Any) -> list[str]:
+    return [fact["fact"] for fact in list_facts(CALLER, FactFilter(memory_space_id=SPACE, **conditions), 50, None)[0]]
 
 
-def _found(query: str, **wanted: Any) -> list[str]:
-    asked = Search(query=query, memorySpaceId=SPACE, filter=SearchFilter(contentType="fact", **wanted))
-    return [hit["content"] for hit in search_memories(CALLER, asked)]
+def _search(query: str, **conditions: Any) -> list[str]:
+    request = Search(query=query, memorySpaceId=SPACE, filter=SearchFilter(contentType="fact", **conditions))
+    return [hit["content"] for hit in search_memories(CALLER, request)]
 
 
 def test_a_fact_is_found_by_its_meaning_and_what_is_superseded_is_not() -> None:
-    assert _found("car")[0] == NEW
-    assert OLD not in _found("car")
-    assert _found("car", status="superseded") == [OLD]
+    assert _search("car")[0] == NEW
+    assert OLD not in _search("car")
+    assert _search("car", status="superseded") == [OLD]
 
 
 def test_a_search_finds_a_fact_with_all_that_it_says() -> None:
@@ -81,8 +81,8 @@ def test_a_search_finds_a_fact_with_all_that_it_says() -> None:
 )
 def test_a_search_is_narrowed_by_what_facts_name(index: SearchIndex, named: dict[str, str], expected: set[str]) -> None:
     filters = Filters(content_type="fact", metadata=filter_terms(named))
-    asked = SearchRequest(tenant=TENANT, memory_space_id=SPACE, query="car puppy", filters=filters)
-    assert {hit.document.content for hit in search(index, FakeEmbedder(), asked)} == expected
+    request = SearchRequest(tenant=TENANT, memory_space_id=SPACE, query="car puppy", filters=filters)
+    assert {hit.document.content for hit in search(index, FakeEmbedder(), request)} == expected
 
 
 def test_a_list_shows_the_facts_that_nothing_has_superseded_the_latest_first() -> None:
@@ -98,20 +98,20 @@ def test_a_list_shows_the_facts_that_held_at_a_time(at: int, expected: list[str]
     assert _listed(at=NOON + at) == expected
 
 
-def test_a_list_goes_on_behind_the_place_that_it_names() -> None:
-    asked = FactFilter(include_superseded=True)
-    seen, place = [], None
+def test_a_list_goes_on_after_the_position_that_it_returns() -> None:
+    conditions = FactFilter(include_superseded=True)
+    seen, position = [], None
     for _ in range(4):
-        items, place = list_facts(CALLER, asked, 1, place)
+        items, position = list_facts(CALLER, conditions, 1, position)
         seen += [fact["fact"] for fact in items]
-    assert (seen[:2], set(seen[2:]), place) == ([LATER, NEW], {OLD, "An automobile elsewhere."}, None)
+    assert (seen[:2], set(seen[2:]), position) == ([LATER, NEW], {OLD, "An automobile elsewhere."}, None)
 
 
-def test_recall_gives_facts_their_place_beside_much_talk() -> None:
-    found = recall(CALLER, Recall(query="Which car?", memorySpaceId=SPACE, limit=5))
-    assert len(found["items"]) == 5
-    assert found["facts"][0]["fact"] == NEW
-    assert OLD not in found["context"]
+def test_recall_has_room_for_facts_among_many_messages() -> None:
+    recalled = recall(CALLER, Recall(query="Which car?", memorySpaceId=SPACE, limit=5))
+    assert len(recalled["items"]) == 5
+    assert recalled["facts"][0]["fact"] == NEW
+    assert OLD not in recalled["context"]
 
 
 def test_a_fact_that_holds_again_is_found_again(index: SearchIndex) -> None:
@@ -119,7 +119,7 @@ def test_a_fact_that_holds_again_is_found_again(index: SearchIndex) -> None:
     assert index_documents(index, FakeEmbedder(), [to_fact_document(DatedFact(old))]) == []
     index.delete(TENANT, ["fact-new"])
     index.refresh()
-    assert _found("car")[0] == OLD
+    assert _search("car")[0] == OLD
     assert _listed(terms={"subject": "ada l."}) == [OLD]
 
 

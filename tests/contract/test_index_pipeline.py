@@ -18,47 +18,47 @@ from tests.fakes.search import TENANT, FakeEmbedder, memory
 ENTRY_BYTES = 380_000
 
 
-def asked(index: SearchIndex, *documents: Document, form: EmbeddingProfile | None = None) -> list[str]:
-    """What the model is asked for when these documents are indexed."""
+def embedded_texts(index: SearchIndex, *documents: Document, profile: EmbeddingProfile | None = None) -> list[str]:
+    """The texts that the model gets when these documents are indexed."""
     embedder = FakeEmbedder()
-    assert index_documents(index, embedder, documents, profile=form) == []
+    assert index_documents(index, embedder, documents, profile=profile) == []
     return embedder.embedded
 
 
 def test_what_is_indexed_already_is_not_embedded_again(index: SearchIndex) -> None:
     document = memory("c:2", "a dog", window="before\na dog", speaker="Ann")
-    assert sorted(asked(index, document)) == ["Ann: a dog", "before\na dog"]
-    assert asked(index, document) == []
+    assert sorted(embedded_texts(index, document)) == ["Ann: a dog", "before\na dog"]
+    assert embedded_texts(index, document) == []
 
 
 def test_a_changed_window_embeds_the_window_alone(index: SearchIndex) -> None:
     document = memory("c:2", "a dog", window="before\na dog", speaker="Ann")
-    asked(index, document)
-    assert asked(index, replace(document, window="a dog")) == ["a dog"]
+    embedded_texts(index, document)
+    assert embedded_texts(index, replace(document, window="a dog")) == ["a dog"]
 
 
 def test_changed_metadata_embed_nothing(index: SearchIndex) -> None:
     document = memory("c:2", "a dog", window="before\na dog")
-    asked(index, document)
-    assert asked(index, replace(document, metadata={"mood": "good"}, importance=80)) == []
-    assert [hit.document.importance for hit in found(index, "puppy")] == [80]
+    embedded_texts(index, document)
+    assert embedded_texts(index, replace(document, metadata={"mood": "good"}, importance=80)) == []
+    assert [hit.document.importance for hit in find_hits(index, "puppy")] == [80]
 
 
 def test_equal_texts_of_a_batch_are_embedded_once(index: SearchIndex) -> None:
-    assert asked(index, *(memory(f"c:{number}", "yes") for number in range(1, 30))) == ["yes"]
+    assert embedded_texts(index, *(memory(f"c:{number}", "yes") for number in range(1, 30))) == ["yes"]
 
 
 def test_the_vectors_of_another_index_of_the_model_are_used(index: SearchIndex, other: SearchIndex) -> None:
     document = memory("c:2", "a dog", window="before\na dog")
-    asked(other, document)
+    embedded_texts(other, document)
     embedder = FakeEmbedder()
     assert index_documents(index, embedder, [document], reuse_from=[other]) == []
     index.refresh()
     assert embedder.embedded == []
-    assert [hit.document.memory_id for hit in found(index, "puppy")] == ["c:2"]
+    assert [hit.document.memory_id for hit in find_hits(index, "puppy")] == ["c:2"]
 
 
-def found(index: SearchIndex, query: str) -> Sequence[object]:
+def find_hits(index: SearchIndex, query: str) -> Sequence[object]:
     index.refresh()
     return search(index, FakeEmbedder(), SearchRequest(tenant=TENANT, query=query))
 
@@ -67,9 +67,9 @@ def test_a_meaning_that_is_only_in_the_last_part_of_a_long_text_is_found(index: 
     long = f"{'We talked about nothing at all. ' * 1250}At last we bought an automobile."
     assert len(long) > 40_000
     other = [memory(f"m{number}", f"Nothing of note, number {number}.") for number in range(20)]
-    texts = asked(index, memory("long", long), *other)
+    texts = embedded_texts(index, memory("long", long), *other)
     assert max(map(len, texts)) <= MAX_VECTOR_CHARS
-    hits = found(index, "car")
+    hits = find_hits(index, "car")
     assert hits[0].document.memory_id == "long"  # type: ignore[attr-defined]
 
 
@@ -89,11 +89,11 @@ def test_a_text_that_the_model_does_not_take_fails_alone(index: SearchIndex) -> 
 def test_a_text_whose_window_the_model_does_not_take_goes_without_it_until_it_does(index: SearchIndex) -> None:
     document = memory("c:2", "a dog", window="poison\na dog")
     assert index_documents(index, FakeEmbedder(refuses="poison"), [document]) == []
-    assert [hit.document.memory_id for hit in found(index, "puppy")] == ["c:2"]  # type: ignore[attr-defined]
-    assert asked(index, document) == ["poison\na dog"]
+    assert [hit.document.memory_id for hit in find_hits(index, "puppy")] == ["c:2"]  # type: ignore[attr-defined]
+    assert embedded_texts(index, document) == ["poison\na dog"]
 
 
-def test_a_text_that_the_model_does_not_take_is_told_from_a_model_that_is_down(index: SearchIndex) -> None:
+def test_a_text_that_the_model_does_not_take_is_distinguished_from_a_model_that_is_down(index: SearchIndex) -> None:
     embedder = FakeEmbedder(refuses="poison")
     assert [failure.memory_id for failure in index_documents(index, embedder, [memory("a", "poison")])] == ["a"]
     embedder.down = True
@@ -109,10 +109,10 @@ def test_what_was_indexed_before_the_time_was_over_is_kept(index: SearchIndex) -
         with pytest.raises(OutOfTime):
             index_documents(index, FakeEmbedder(), documents, batch=5, has_time=lambda times=times: next(times))
         assert len(index.find_fingerprints(TENANT, ids)) == rounds * 5
-    assert asked(index, *documents) == [documents[-1].content]
+    assert embedded_texts(index, *documents) == [documents[-1].content]
 
 
-def test_a_long_text_is_cut_behind_sentences_and_nothing_of_it_is_lost() -> None:
+def test_a_long_text_is_cut_after_sentences_and_nothing_of_it_is_lost() -> None:
     text = "The first is short. " + "A sentence of some length follows here! " * 40
     parts = split_text(text, 200)
     assert "".join(parts) == text
@@ -120,7 +120,7 @@ def test_a_long_text_is_cut_behind_sentences_and_nothing_of_it_is_lost() -> None
     assert all(part.endswith(("! ", ". ")) for part in parts[:-1])
 
 
-def test_a_text_without_a_sentence_is_cut_behind_words_and_one_without_words_anywhere() -> None:
+def test_a_text_without_a_sentence_is_cut_after_words_and_one_without_words_anywhere() -> None:
     assert split_text("abc def ghi jkl", 8) == ["abc def ", "ghi jkl"]
     assert split_text("x" * 20, 8) == ["x" * 8, "x" * 8, "x" * 4]
 

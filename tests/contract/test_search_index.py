@@ -38,7 +38,7 @@ def _ids(hits: Sequence[Hit]) -> list[str]:
     return [hit.document.memory_id for hit in hits]
 
 
-def _worded(index: SearchIndex, query: str, **more: Any) -> set[str]:
+def _ids_by_words(index: SearchIndex, query: str, **more: Any) -> set[str]:
     """What is found by words alone."""
     return set(_ids(_hits(index, query, semantic=False, **more)))
 
@@ -48,7 +48,7 @@ def _worded(index: SearchIndex, query: str, **more: Any) -> set[str]:
 
 def test_words_are_found_by_their_stem(index: SearchIndex) -> None:
     _fill(index, memory("a", "We went hiking in the mountains."), memory("b", "Nothing of the kind."))
-    assert _worded(index, "mountain hikes") == {"a"}
+    assert _ids_by_words(index, "mountain hikes") == {"a"}
 
 
 def test_meaning_is_found_without_a_common_word(index: SearchIndex) -> None:
@@ -62,7 +62,7 @@ def test_an_answer_is_found_by_the_words_of_what_it_answers(index: SearchIndex) 
         memory("c:1", "Which instrument do you play?"),
         memory("c:2", "The cello!", window="Which instrument do you play?\nThe cello!"),
     )
-    assert "c:2" in _worded(index, "instrument")
+    assert "c:2" in _ids_by_words(index, "instrument")
 
 
 def test_a_vector_of_the_callers_own_finds_by_itself(index: SearchIndex) -> None:
@@ -104,7 +104,7 @@ def test_a_limit_ends_the_list_and_changes_nothing_else(index: SearchIndex) -> N
     assert len(_hits(index, "dog", limit=1000)) == 150
 
 
-def test_parts_of_the_score_are_told_where_asked_for(index: SearchIndex) -> None:
+def test_a_hit_has_the_parts_of_its_score_on_request(index: SearchIndex) -> None:
     _fill(index, memory("a", "dog"))
     (plain,), (explained,) = _hits(index, "dog"), _hits(index, "dog", explain=True)
     assert plain.parts is None
@@ -126,9 +126,9 @@ def test_the_speaker_that_a_question_names_is_preferred(index: SearchIndex) -> N
 def test_turns_of_a_named_month_are_found_without_a_common_word(index: SearchIndex) -> None:
     other = [memory(f"x:{number}", "We talked about the guitar.", at=NOON) for number in range(1, 5)]
     _fill(index, memory("march", "Nothing special.", at=NOON - 95 * DAY), *other)
-    assert "march" in _worded(index, "What happened in March 2025?")
-    assert "march" in _worded(index, "What happened on 10 March?")
-    assert "march" not in _worded(index, "What happened in March 2024?")
+    assert "march" in _ids_by_words(index, "What happened in March 2025?")
+    assert "march" in _ids_by_words(index, "What happened on 10 March?")
+    assert "march" not in _ids_by_words(index, "What happened in March 2024?")
 
 
 # Texts in parts
@@ -140,7 +140,7 @@ def _in_parts(name: str, *vectors: Vector, **more: Any) -> Document:
 
 
 def _axis(number: int) -> Vector:
-    return tuple(float(place == number) for place in range(FakeEmbedder.dimensions))
+    return tuple(float(each == number) for each in range(FakeEmbedder.dimensions))
 
 
 def _own(index: SearchIndex, vector: Sequence[float], scope: Scope = ALL, depth: int = 10) -> dict[str, float]:
@@ -152,8 +152,8 @@ def test_a_text_in_parts_is_found_by_any_of_them_and_once(index: SearchIndex) ->
     index.upsert([(_in_parts("long", _axis(0), _axis(1), _axis(2)), ""), (_in_parts("short", _axis(3)), "")])
     index.refresh()
     for axis in range(3):
-        found = _own(index, _axis(axis))
-        assert found == {"long": pytest.approx(1, abs=1e-4), "short": pytest.approx(0, abs=1e-4)}
+        results = _own(index, _axis(axis))
+        assert results == {"long": pytest.approx(1, abs=1e-4), "short": pytest.approx(0, abs=1e-4)}
     assert _ids(_hits(index, "", embedding=_axis(2)))[0] == "long"
 
 
@@ -191,17 +191,17 @@ def test_parts_go_with_their_document(index: SearchIndex) -> None:
     assert index.find_vectors(TENANT, ["a", "b", "c"]).keys() == {"a/0"}
 
 
-def test_vectors_are_given_back_by_what_they_were_made_of(index: SearchIndex) -> None:
+def test_vectors_are_found_by_the_digests_of_their_texts(index: SearchIndex) -> None:
     document = _in_parts("a", _axis(0), (0.6, 0.8, *[0.0] * 6), window_vector=_axis(1), window_digest="w")
     index.upsert([(document, ""), (_in_parts("b", _axis(3)), ""), (memory("c", "x", vectors=(_axis(4),)), "")])
-    found = index.find_vectors(TENANT, ["a", "c", "never there"])
-    assert found.keys() == {"a/0", "a/1", "w"}
-    assert found["a/1"] == pytest.approx((0.6, 0.8, *[0.0] * 6))
-    assert (found["a/0"], found["w"]) == (_axis(0), _axis(1))
+    results = index.find_vectors(TENANT, ["a", "c", "never there"])
+    assert results.keys() == {"a/0", "a/1", "w"}
+    assert results["a/1"] == pytest.approx((0.6, 0.8, *[0.0] * 6))
+    assert (results["a/0"], results["w"]) == (_axis(0), _axis(1))
     assert index.find_vectors("other", ["a"]) == {}
 
 
-def test_vectors_of_what_the_pipeline_stored_bear_the_digests_of_their_texts(index: SearchIndex) -> None:
+def test_vectors_of_what_the_pipeline_stored_have_the_digests_of_their_texts(index: SearchIndex) -> None:
     _fill(index, memory("c:2", "dog", speaker="Ann", window="Who?\ndog"))
     digests = {vector_digest(FakeEmbedder.model, text) for text in ("Ann: dog", "Who?\ndog")}
     assert index.find_vectors(TENANT, ["c:2"]).keys() == digests
@@ -242,15 +242,15 @@ FILTERED = {
 def test_a_filter_acts_inside_the_search(
     index: SearchIndex, filters: Filters, inside: dict[str, Any], outside: dict[str, Any], semantic: bool
 ) -> None:
-    """The wanted ones are the worst matches of all: taken from the unfiltered list, none would be found."""
+    """Those to be found are the worst matches of all: taken from the unfiltered list, none would be found."""
     better = [memory(f"out{number}", "dog dog dog barks", **outside) for number in range(110)]
-    wanted = [memory(f"in{number}", f"a dog among {'many other words ' * 9}", **inside) for number in range(10)]
+    expected = [memory(f"in{number}", f"a dog among {'many other words ' * 9}", **inside) for number in range(10)]
     index.upsert([(replace(each, vectors=((1.0, *[0.0] * 7),)), "") for each in better])
-    index.upsert([(replace(each, vectors=((0.6, 0.8, *[0.0] * 6),)), "") for each in wanted])
+    index.upsert([(replace(each, vectors=((0.6, 0.8, *[0.0] * 6),)), "") for each in expected])
     index.refresh()
     embedding = (1.0, *[0.0] * 7) if semantic else None
     hits = _hits(index, "dog barks", semantic=semantic, filters=filters, limit=10, embedding=embedding)
-    assert set(_ids(hits)) == {each.memory_id for each in wanted}
+    assert set(_ids(hits)) == {each.memory_id for each in expected}
 
 
 def test_a_filter_that_leaves_twenty_of_thousands_finds_these_twenty(index: SearchIndex) -> None:
@@ -262,10 +262,10 @@ def test_a_filter_that_leaves_twenty_of_thousands_finds_these_twenty(index: Sear
     assert index.upsert([(document, "") for document in documents]) == []
     index.refresh()
     scope = Scope(tenant=TENANT, filters=Filters(tags_any=("rare",)))
-    wanted = {document.memory_id for document in documents if document.tags}
-    assert len(wanted) == 20
-    assert index.find_candidates(scope, terms=["dog"], vector=None, dates=None, depth=150).lexical.keys() == wanted
-    assert _own(index, _axis(0), scope, depth=150).keys() == wanted
+    expected = {document.memory_id for document in documents if document.tags}
+    assert len(expected) == 20
+    assert index.find_candidates(scope, terms=["dog"], vector=None, dates=None, depth=150).lexical.keys() == expected
+    assert _own(index, _axis(0), scope, depth=150).keys() == expected
 
 
 def test_a_filter_that_leaves_the_farthest_hundreds_finds_the_best_of_them(index: SearchIndex) -> None:
@@ -273,9 +273,9 @@ def test_a_filter_that_leaves_the_farthest_hundreds_finds_the_best_of_them(index
     far = [memory(f"far{number}", "x", role="tool", vectors=(_axis(1),)) for number in range(300)]
     assert index.upsert([(document, "") for document in (*near, *far)]) == []
     index.refresh()
-    found = _own(index, _axis(0), Scope(tenant=TENANT, filters=Filters(role="tool")), depth=150)
-    assert len(found) == 150
-    assert found.keys() <= {document.memory_id for document in far}
+    results = _own(index, _axis(0), Scope(tenant=TENANT, filters=Filters(role="tool")), depth=150)
+    assert len(results) == 150
+    assert results.keys() <= {document.memory_id for document in far}
 
 
 def test_archived_memories_are_not_found_by_default(index: SearchIndex) -> None:
@@ -302,25 +302,25 @@ OTHERS = {"another's": user_owner("u2"), "somebody's": SOMEBODY, "one whose name
 def test_a_user_finds_what_is_the_user_s_or_nobody_s_inside_the_search(
     index: SearchIndex, other: str, semantic: bool
 ) -> None:
-    """The wanted ones are the worst matches of all: taken from everybody's list, none would be found."""
+    """Those to be found are the worst matches of all: taken from everybody's list, none would be found."""
     better = [memory(f"out{number}", "dog dog dog barks", owner=other) for number in range(160)]
-    wanted = [
+    expected = [
         memory(f"in{number}", f"a dog among {'many other words ' * 9}", owner=(U1, NOBODY)[number % 2])
         for number in range(10)
     ]
     index.upsert([(replace(each, vectors=(_axis(0),)), "") for each in better])
-    index.upsert([(replace(each, vectors=((0.6, 0.8, *[0.0] * 6),)), "") for each in wanted])
+    index.upsert([(replace(each, vectors=((0.6, 0.8, *[0.0] * 6),)), "") for each in expected])
     index.refresh()
     embedding = _axis(0) if semantic else None
     hits = _hits(index, "dog barks", semantic=semantic, for_user="u1", limit=10, embedding=embedding)
-    assert set(_ids(hits)) == {each.memory_id for each in wanted}
+    assert set(_ids(hits)) == {each.memory_id for each in expected}
 
 
 def test_an_owner_may_have_any_name(index: SearchIndex) -> None:
     names = ["nobody", "somebody", "user=u1", "x' OR 1=1 -- \" * {}[]:^~\\ %_#\ud83d", "n" * 300, "n" * 301]
-    _fill(index, *(memory(f"m{place}", "dog", owner=user_owner(name)) for place, name in enumerate(names)))
-    for place, name in enumerate(names):
-        assert _ids(_hits(index, "dog", for_user=name)) == [f"m{place}"]
+    _fill(index, *(memory(f"m{number}", "dog", owner=user_owner(name)) for number, name in enumerate(names)))
+    for number, name in enumerate(names):
+        assert _ids(_hits(index, "dog", for_user=name)) == [f"m{number}"]
 
 
 def test_a_user_s_own_memories_of_no_space_are_found_in_every_space(index: SearchIndex) -> None:
@@ -335,8 +335,8 @@ def test_a_user_s_own_memories_of_no_space_are_found_in_every_space(index: Searc
         memory("elsewhere", "dog", memory_space_id="s2", source_type="user", owner=U1),
     )
     for embedding in (None, _axis(1)):
-        found = _hits(index, "dog", for_user="u1", memory_space_id="s1", semantic=False, embedding=embedding)
-        assert set(_ids(found)) == {"own", "here"}
+        hits = _hits(index, "dog", for_user="u1", memory_space_id="s1", semantic=False, embedding=embedding)
+        assert set(_ids(hits)) == {"own", "here"}
     assert _ids(_hits(index, "dog", memory_space_id="s1")) == ["here"]
     assert _ids(_hits(index, "dog", for_user="u2", memory_space_id="s3")) == ["another's"]
     assert set(_ids(_hits(index, "dog", for_user="u1"))) == {"own", "nobody's", "said", "here", "elsewhere"}
@@ -412,18 +412,20 @@ def test_speakers_of_another_space_are_not_known(index: SearchIndex) -> None:
 
 def test_hostile_names_of_tenants_and_spaces_stay_what_they_are(index: SearchIndex) -> None:
     names = ["a", "a#b", "a b", 'a"b', "a'b", "a*", "a%23b", "A"]
-    _fill(index, *(memory("m", f"dog {place}", tenant=name, memory_space_id=name) for place, name in enumerate(names)))
-    for place, name in enumerate(names):
+    _fill(
+        index, *(memory("m", f"dog {number}", tenant=name, memory_space_id=name) for number, name in enumerate(names))
+    )
+    for number, name in enumerate(names):
         for spaces in (None, frozenset({name})):
             (hit,) = _hits(index, "dog", tenant=name, memory_spaces=spaces)
-            assert hit.document.content == f"dog {place}"
+            assert hit.document.content == f"dog {number}"
     assert index.count(Scope(tenant="a", spaces=frozenset({"a#b"}))) == 0
 
 
 def test_a_search_over_very_many_spaces_finds_its_own(index: SearchIndex) -> None:
     _fill(index, *(memory(f"m{number}", "dog", memory_space_id=f"s{number}") for number in range(70)))
-    wanted = frozenset(f"s{number}" for number in range(60))
-    assert set(_ids(_hits(index, "dog", memory_spaces=wanted, limit=100))) == {f"m{number}" for number in range(60)}
+    expected = frozenset(f"s{number}" for number in range(60))
+    assert set(_ids(_hits(index, "dog", memory_spaces=expected, limit=100))) == {f"m{number}" for number in range(60)}
 
 
 # Hostile questions
@@ -437,8 +439,8 @@ def test_a_search_over_very_many_spaces_finds_its_own(index: SearchIndex) -> Non
 @pytest.mark.parametrize("semantic", [True, False], ids=["hybrid", "lexical"])
 def test_nothing_in_a_question_is_syntax(index: SearchIndex, query: str, semantic: bool) -> None:
     _fill(index, memory("a", "a dog, don't you see"), memory("x", "a dog", tenant="other"))
-    found = _ids(_hits(index, query, semantic=semantic))
-    assert found == (["a"] if "dog" in query else [])
+    results = _ids(_hits(index, query, semantic=semantic))
+    assert results == (["a"] if "dog" in query else [])
 
 
 @pytest.mark.parametrize("semantic", [True, False], ids=["hybrid", "lexical"])
@@ -466,18 +468,18 @@ def test_an_embedding_that_is_none_is_refused(index: SearchIndex, embedding: lis
 
 def test_words_of_scripts_without_spaces_are_found(index: SearchIndex) -> None:
     _fill(index, memory("a", "昨日は京都へ行きました"), memory("b", "The dog sleeps"))
-    assert _worded(index, "京都") == {"a"}
+    assert _ids_by_words(index, "京都") == {"a"}
 
 
 # Writing
 
 
-def test_a_document_stored_again_takes_the_place_of_the_old_one(index: SearchIndex) -> None:
+def test_a_document_stored_again_replaces_the_old_one(index: SearchIndex) -> None:
     _fill(index, memory("a", "a dog", tags=("old",)))
     _fill(index, memory("a", "a cat", tags=("new",)))
-    assert _worded(index, "dog") == set()
-    assert _worded(index, "cat", filters=Filters(tags_any=("new",))) == {"a"}
-    assert _worded(index, "cat", filters=Filters(tags_any=("old",))) == set()
+    assert _ids_by_words(index, "dog") == set()
+    assert _ids_by_words(index, "cat", filters=Filters(tags_any=("new",))) == {"a"}
+    assert _ids_by_words(index, "cat", filters=Filters(tags_any=("old",))) == set()
     assert index.count(ALL) == 1
 
 
@@ -500,7 +502,7 @@ def test_a_replay_embeds_nothing_again(index: SearchIndex) -> None:
 def test_a_window_that_has_lost_a_word_is_not_found_by_it(index: SearchIndex) -> None:
     _fill(index, memory("a", "dog", window="redacted\ndog"))
     _fill(index, memory("a", "dog", window="dog"))
-    assert _worded(index, "redacted") == set()
+    assert _ids_by_words(index, "redacted") == set()
 
 
 def test_windows_can_be_left_without_vectors(index: SearchIndex) -> None:
@@ -583,15 +585,15 @@ def test_a_redrive_in_another_order_ends_the_same(index: SearchIndex) -> None:
 # Lists
 
 
-def test_lists_are_newest_first_and_a_place_in_them_goes_on(index: SearchIndex) -> None:
+def test_lists_are_newest_first_and_go_on_after_a_position(index: SearchIndex) -> None:
     _fill(index, *(memory(f"m{number:02}", "dog", at=NOON + number // 3) for number in range(20)))
-    walked: list[Document] = []
-    while page := index.list_documents(ALL, limit=7, after=(walked[-1].at, walked[-1].memory_id) if walked else None):
-        walked += page
-    assert [document.memory_id for document in walked] == [f"m{number:02}" for number in reversed(range(20))]
+    listed: list[Document] = []
+    while page := index.list_documents(ALL, limit=7, after=(listed[-1].at, listed[-1].memory_id) if listed else None):
+        listed += page
+    assert [document.memory_id for document in listed] == [f"m{number:02}" for number in reversed(range(20))]
 
 
-def test_lists_and_counts_heed_the_scope(index: SearchIndex) -> None:
+def test_lists_and_counts_keep_to_the_scope(index: SearchIndex) -> None:
     _fill(
         index,
         memory("a", "dog", user_id="u1"),
@@ -645,7 +647,7 @@ def test_an_index_can_be_made_by_many_at_once(index: SearchIndex) -> None:
     def make() -> None:
         try:
             index.ensure(model=FakeEmbedder.model, dimensions=FakeEmbedder.dimensions)
-        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+        except BaseException as error:  # noqa: BLE001 - reported by the test's own thread
             failures.append(error)
 
     threads = [threading.Thread(target=make) for _ in range(8)]
@@ -661,10 +663,10 @@ def test_threads_write_and_read_at_once(index: SearchIndex) -> None:
 
     def work(number: int) -> None:
         try:
-            for place in range(5):
-                index_documents(index, FakeEmbedder(), [memory(f"c{number}:{place + 1}", "dog")])
+            for each in range(5):
+                index_documents(index, FakeEmbedder(), [memory(f"c{number}:{each + 1}", "dog")])
                 _hits(index, "dog")
-        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+        except BaseException as error:  # noqa: BLE001 - reported by the test's own thread
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
@@ -710,10 +712,10 @@ def test_another_process_index_is_seen_at_once(tmp_path: Path) -> None:
     assert _ids(_hits(reader, "dog")) == ["a"]
 
 
-def test_what_was_read_of_vectors_hides_nothing_that_came_or_went_since(tmp_path: Path) -> None:
+def test_cached_vectors_hide_no_later_change(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     writer, reader = EmbeddedIndex(path), EmbeddedIndex(path)
-    found: list[set[str]] = []
+    results: list[set[str]] = []
     for change in (
         lambda: writer.upsert([(_in_parts("a", _axis(0)), ""), (_in_parts("b", _axis(0)), "")]),
         lambda: writer.delete(TENANT, ["a"]),
@@ -724,14 +726,14 @@ def test_what_was_read_of_vectors_hides_nothing_that_came_or_went_since(tmp_path
     ):
         writer.ensure(model="fake", dimensions=8)
         change()
-        found.append(set(_own(reader, _axis(0), Scope(tenant=TENANT, spaces=frozenset({SPACE})))))
-    assert found == [{"a", "b"}, {"b"}, {"b", "c"}, {"c"}, set(), {"d"}]
+        results.append(set(_own(reader, _axis(0), Scope(tenant=TENANT, spaces=frozenset({SPACE})))))
+    assert results == [{"a", "b"}, {"b"}, {"b", "c"}, {"c"}, set(), {"d"}]
 
 
-def test_the_first_look_at_vectors_goes_on_until_filters_leave_enough(
+def test_the_first_stage_of_vectors_goes_on_until_filters_leave_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where what passes is not looked up before, because it is not few."""
+    """Where what passes is not listed before, because it is not little."""
     monkeypatch.setattr("annals.search.embedded.reading.MAX_LISTED", 10)
     monkeypatch.setattr("annals.search.embedded.vectors.RESCORED", 50)
     index = EmbeddedIndex(tmp_path / "index.db")
@@ -748,5 +750,5 @@ def test_in_a_large_space_the_rare_words_choose(tmp_path: Path, monkeypatch: pyt
     index.ensure(model="fake", dimensions=8)
     rare = [memory(f"rare{number}", "the dog met an aardvark") for number in range(120)]
     _fill(index, *rare, *(memory(f"m{number}", "the dog sleeps") for number in range(300)))
-    assert _worded(index, "dog aardvark", limit=100) <= {each.memory_id for each in rare}
-    assert len(_worded(index, "dog", limit=400)) == 400
+    assert _ids_by_words(index, "dog aardvark", limit=100) <= {each.memory_id for each in rare}
+    assert len(_ids_by_words(index, "dog", limit=400)) == 400

@@ -1,4 +1,4 @@
-"""Many processes have one embedded index at once: nobody sees a lock, and nobody finds an index that is not whole.
+"""Many processes have one embedded index at once: nobody meets a lock, or an index that is not whole.
 
 ``INDEX_CROWD_S`` says for how many seconds they work together.
 """
@@ -35,13 +35,13 @@ def test_eight_processes_that_search_write_rebuild_and_start_at_once_see_no_lock
         patch.setenv("EMBEDDINGS_URL", "offline")
         forget()
         crowd.make_base(api)
-        told = crowd.run(ROLES, api, SECONDS)
+        reports = crowd.run(ROLES, api, SECONDS)
     forget()
-    for each in told:
+    for each in reports:
         print(f"{each.role:8} {each.turns:6} turns, the slowest {each.slowest_s:.2f} s")
-    assert [each.failure for each in told if each.failure] == []
-    assert sorted(each.role for each in told) == sorted(ROLES)
-    assert min(each.turns for each in told) > 0
+    assert [each.failure for each in reports if each.failure] == []
+    assert sorted(each.role for each in reports) == sorted(ROLES)
+    assert min(each.turns for each in reports) > 0
 
 
 def test_a_fresh_index_is_opened_and_made_by_eight_processes_at_once(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_fresh_index_is_searched_by_four_threads_at_once(tmp_path: Path) -> No
         barrier.wait()
         try:
             assert index.count(Scope(tenant=TENANT)) == 0
-        except Exception as error:  # noqa: BLE001 - told to the test's own thread
+        except Exception as error:  # noqa: BLE001 - reported by the test's own thread
             failures.append(error)
 
     for number in range(100):
@@ -70,7 +70,7 @@ def test_a_fresh_index_is_searched_by_four_threads_at_once(tmp_path: Path) -> No
     assert failures == []
 
 
-def test_who_waits_to_write_while_another_index_takes_the_place_writes_that_one(tmp_path: Path) -> None:
+def test_who_waits_to_write_while_the_index_is_replaced_writes_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "index.sqlite3"
     index, writer = EmbeddedIndex(path), EmbeddedIndex(path)
     index.ensure(**FAKE)

@@ -25,18 +25,18 @@ SCOPE = Scope(tenant="t")
 COUNTED = json.dumps({"count": 7, "_shards": {"total": 1, "successful": 1, "failed": 0}}).encode()
 
 Asleep = Callable[[Handler, int], bool]
-"""What a sleeping collection does with a request, of which it is told the number; whether it goes on to answer."""
+"""What a sleeping collection does with a request, given the request's number; whether it goes on to answer."""
 
 
 @contextmanager
 def collection(asleep: Asleep, port: int = 0) -> Iterator[str]:
     """A collection on a real socket, which counts seven documents once it is awake."""
-    asked = iter(range(1, 1_000))
+    numbers = iter(range(1, 1_000))
 
     class Collection(Handler):
         def do_POST(self) -> None:  # noqa: N802 - http.server's name
             self.read_json()
-            if asleep(self, next(asked)):
+            if asleep(self, next(numbers)):
                 self.answer(200, COUNTED)
 
     server = Server(Collection, port)
@@ -96,21 +96,21 @@ def test_a_request_waits_until_the_collection_is_awake(asleep: Asleep) -> None:
 
 def test_a_request_waits_for_a_collection_that_takes_no_connections_yet() -> None:
     port = free_port()
-    found: list[Any] = []
-    asking = threading.Thread(target=lambda: found.append(index(f"http://127.0.0.1:{port}").count(SCOPE)))
-    asking.start()
+    counts: list[Any] = []
+    thread = threading.Thread(target=lambda: counts.append(index(f"http://127.0.0.1:{port}").count(SCOPE)))
+    thread.start()
     time.sleep(1)
     with collection(takes(0), port):
-        asking.join(8)
-        assert found == [7]
+        thread.join(8)
+        assert counts == [7]
 
 
 def test_a_collection_that_stays_silent_is_unavailable_in_time_and_says_when_to_come_again() -> None:
     with collection(silent) as url:
-        begun = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(SearchAsleep, match="up to 30 seconds to wake") as refused:
             index(url, wake_s=1.0).count(SCOPE)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - started < 2
         assert refused.value.retry_after_s == 10
 
 
@@ -119,19 +119,19 @@ def test_a_collection_that_answered_a_moment_ago_is_not_waited_for() -> None:
         return number == 1 or silent(handler, number)
 
     with collection(dies) as url:
-        asked = index(url)
-        assert asked.count(SCOPE) == 7
-        begun = time.monotonic()
+        collection_index = index(url)
+        assert collection_index.count(SCOPE) == 7
+        started = time.monotonic()
         with pytest.raises(SearchUnavailable):
-            asked.count(SCOPE)
-        assert time.monotonic() - begun < 2
+            collection_index.count(SCOPE)
+        assert time.monotonic() - started < 2
 
 
 def test_a_domain_never_sleeps_and_is_not_waited_for() -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(SearchUnavailable) as refused:
         index(f"http://127.0.0.1:{free_port()}", service="es").count(SCOPE)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - started < 2
     assert not isinstance(refused.value, SearchAsleep)
 
 

@@ -1,4 +1,4 @@
-"""Processes that search, write, rebuild and open one embedded index at once, each in turns of its own role.
+"""Processes that search, write, rebuild and open one embedded index at once, each again and again in its own role.
 
 Their settings are this process'. The tables hold ``BASE``, which every process brings into the index before its first
 turn, so that it is to be found from then on, whatever the others do.
@@ -45,7 +45,7 @@ _numbers = count(1)
 
 
 @dataclass(frozen=True)
-class Told:
+class Report:
     """How a process fared: its turns, the seconds of the slowest one, and what went wrong, if anything did."""
 
     role: str
@@ -63,12 +63,12 @@ def make_base(api: Api) -> None:
     assert api.post(f"/v1/conversations/{TALK}/messages", {"messages": messages}).status == 201
 
 
-def run(roles: Sequence[str], api: Api, seconds: float) -> list[Told]:
+def run(roles: Sequence[str], api: Api, seconds: float) -> list[Report]:
     """Have a process of each role work for so long, all from the same moment on."""
-    told: Any = _processes.SimpleQueue()
+    reports: Any = _processes.SimpleQueue()
     barrier = _processes.Barrier(len(roles))
     started = [
-        _processes.Process(target=_work, args=(role, number, api, seconds, barrier, told))
+        _processes.Process(target=_work, args=(role, number, api, seconds, barrier, reports))
         for number, role in enumerate(roles)
     ]
     for process in started:
@@ -78,13 +78,13 @@ def run(roles: Sequence[str], api: Api, seconds: float) -> list[Told]:
         process.join(max(0.0, deadline - time.monotonic()))
         if process.is_alive():
             process.kill()
-    found = []
-    while not told.empty():
-        found.append(told.get())
-    return found
+    received = []
+    while not reports.empty():
+        received.append(reports.get())
+    return received
 
 
-def _work(role: str, number: int, api: Api, seconds: float, barrier: Barrier, told: Any) -> None:
+def _work(role: str, number: int, api: Api, seconds: float, barrier: Barrier, reports: Any) -> None:
     act: Callable[[Api, int], object] = {"search": search, "write": write, "rebuild": rebuild, "start": start}[role]
     turns, slowest = 0, 0.0
     barrier.wait(PATIENCE_S)
@@ -95,32 +95,32 @@ def _work(role: str, number: int, api: Api, seconds: float, barrier: Barrier, to
             began = time.monotonic()
             act(api, number)
             turns, slowest = turns + 1, max(slowest, time.monotonic() - began)
-    except BaseException:  # noqa: BLE001 - told to the test's own process
-        told.put(Told(role, turns, slowest, traceback.format_exc()))
+    except BaseException:  # noqa: BLE001 - reported by the test's own process
+        reports.put(Report(role, turns, slowest, traceback.format_exc()))
     else:
-        told.put(Told(role, turns, slowest))
+        reports.put(Report(role, turns, slowest))
 
 
 def search(api: Api, _: int) -> None:
     """Recall, which asks the index twice side by side: all of the base is found."""
-    assert found(api, "common", SPACE) >= BASE
+    assert recall_ids(api, "common", SPACE) >= BASE
 
 
 def write(api: Api, number: int) -> None:
-    """A conversation is said, indexed, found, erased and found no more."""
+    """A conversation is appended, indexed, found, erased, and not found any more."""
     name = f"fleeting-{number}-{next(_numbers)}"
     people = {"userId": "ada", "memorySpaceId": f"desk-{number}"}
     created = {"type": "user-agent", "conversationId": name, "participants": people}
     assert api.post("/v1/conversations", created).status == 201
     messages = [{"role": "user", "content": f"fleeting word-{each}"} for each in range(3)]
     assert api.post(f"/v1/conversations/{name}/messages", {"messages": messages}).status == 201
-    said = {f"mem:{name}:{seq}" for seq in (1, 2, 3)}
+    ids = {f"mem:{name}:{seq}" for seq in (1, 2, 3)}
     index_everywhere(api, name)
-    assert found(api, "fleeting", f"desk-{number}") >= said
+    assert recall_ids(api, "fleeting", f"desk-{number}") >= ids
     assert api.delete(f"/v1/conversations/{name}").status == 200
     index_everywhere(api, name)
     # Two rebuilds at once may show for a moment what one of them is about to remove.
-    wait_for(lambda: found(api, "fleeting", f"desk-{number}").isdisjoint(said))
+    wait_for(lambda: recall_ids(api, "fleeting", f"desk-{number}").isdisjoint(ids))
 
 
 def rebuild(_: Api, __: int) -> None:
@@ -173,7 +173,7 @@ def unless_gone(do: Callable[[], object]) -> bool:
     return True
 
 
-def found(api: Api, query: str, space: str) -> set[str]:
+def recall_ids(api: Api, query: str, space: str) -> set[str]:
     """What a recall finds."""
     answer = api.post("/v1/memory/recall", {"query": query, "memorySpaceId": space, "limit": 100})
     assert answer.status == 200, answer.body
@@ -181,7 +181,7 @@ def found(api: Api, query: str, space: str) -> set[str]:
     return {hit["memoryId"] for hit in items}
 
 
-def open_fresh(folder: Path, barrier: Barrier, rounds: int, told: Any) -> None:
+def open_fresh(folder: Path, barrier: Barrier, rounds: int, reports: Any) -> None:
     """Open one index after the other that nobody has made yet, each at the same moment as the others do."""
     try:
         for number in range(rounds):
@@ -191,24 +191,24 @@ def open_fresh(folder: Path, barrier: Barrier, rounds: int, told: Any) -> None:
             index.ensure(model="any", dimensions=8)
             assert index.find_profile()["model"] == "any"
             index.close()
-    except BaseException:  # noqa: BLE001 - told to the test's own process
+    except BaseException:  # noqa: BLE001 - reported by the test's own process
         barrier.abort()
-        told.put(traceback.format_exc())
+        reports.put(traceback.format_exc())
 
 
 def open_fresh_at_once(folder: Path, *, processes: int, rounds: int) -> list[str]:
     """Have processes open fresh indexes side by side; what went wrong."""
-    told: Any = _processes.SimpleQueue()
+    reports: Any = _processes.SimpleQueue()
     barrier = _processes.Barrier(processes)
-    started = [_processes.Process(target=open_fresh, args=(folder, barrier, rounds, told)) for _ in range(processes)]
+    started = [_processes.Process(target=open_fresh, args=(folder, barrier, rounds, reports)) for _ in range(processes)]
     for process in started:
         process.start()
     for process in started:
         process.join(2 * PATIENCE_S)
         if process.is_alive():
             process.kill()
-            told.put("a process did not end")
-    found = []
-    while not told.empty():
-        found.append(told.get())
-    return found
+            reports.put("a process did not end")
+    received = []
+    while not reports.empty():
+        received.append(reports.get())
+    return received

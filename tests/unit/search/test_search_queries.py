@@ -15,13 +15,13 @@ SPEAKERS = ["Caroline", "Melanie", "John Smith", "Will"]
 
 
 def test_question_words_and_names_are_not_looked_for() -> None:
-    question = parse_query("What did Caroline research in Paris?", SPEAKERS)
-    assert question.terms == ("research", "paris")
-    assert question.speaker == "Caroline"
+    parsed = parse_query("What did Caroline research in Paris?", SPEAKERS)
+    assert parsed.terms == ("research", "paris")
+    assert parsed.speaker == "Caroline"
 
 
 @pytest.mark.parametrize(
-    ("asked", "text"),
+    ("query", "text"),
     [
         ("When did Melanie's kids paint with Melanie?", "When did my kids paint with I?"),
         ("What does John Smith cook?", "What does I cook?"),
@@ -29,8 +29,8 @@ def test_question_words_and_names_are_not_looked_for() -> None:
         ("What grows in the garden?", "What grows in the garden?"),
     ],
 )
-def test_the_text_to_embed_is_in_the_first_person(asked: str, text: str) -> None:
-    assert parse_query(asked, SPEAKERS).text == text
+def test_the_text_to_embed_is_in_the_first_person(query: str, text: str) -> None:
+    assert parse_query(query, SPEAKERS).text == text
 
 
 @pytest.mark.parametrize(
@@ -62,28 +62,28 @@ def test_a_name_that_is_a_word_needs_a_capital_inside_the_sentence() -> None:
 
 
 def test_a_question_of_nothing_but_a_name_looks_for_the_name() -> None:
-    question = parse_query("Caroline?", SPEAKERS)
-    assert question.terms == ("caroline",)
-    assert question.text == "Caroline?"
+    parsed = parse_query("Caroline?", SPEAKERS)
+    assert parsed.terms == ("caroline",)
+    assert parsed.text == "Caroline?"
 
 
 def test_a_question_of_question_words_has_no_terms_but_a_text() -> None:
-    question = parse_query("What is it?", SPEAKERS)
-    assert question.terms == ()
-    assert question.text == "What is it?"
+    parsed = parse_query("What is it?", SPEAKERS)
+    assert parsed.terms == ()
+    assert parsed.text == "What is it?"
 
 
 @pytest.mark.parametrize("text", ["", "  ", "🙂", "\"'*()^:-+", "\0"])
 def test_a_question_without_words_asks_for_nothing(text: str) -> None:
-    question = parse_query(text, SPEAKERS)
-    assert question.terms == ()
-    assert question.text == ""
+    parsed = parse_query(text, SPEAKERS)
+    assert parsed.terms == ()
+    assert parsed.text == ""
 
 
 def test_a_very_long_question_is_cut() -> None:
-    question = parse_query(" ".join(f"word{number}" for number in range(100_000)), SPEAKERS)
-    assert len(question.terms) == MAX_TERMS
-    assert len(question.text) < 5_000
+    parsed = parse_query(" ".join(f"word{number}" for number in range(100_000)), SPEAKERS)
+    assert len(parsed.terms) == MAX_TERMS
+    assert len(parsed.text) < 5_000
 
 
 @given(st.text())
@@ -152,9 +152,9 @@ def test_a_month_fits_or_does_not_and_a_stated_year_must() -> None:
 @given(
     st.integers(1, 12), st.none() | st.integers(1, 31), st.none() | st.integers(1971, 2100), st.integers(0, 4 * 10**12)
 )
-def test_whatever_is_close_lies_in_the_period(month: int, day: int | None, year: int | None, at: int) -> None:
+def test_whatever_is_close_lies_in_the_date_range(month: int, day: int | None, year: int | None, at: int) -> None:
     date, moment = NamedDate(month, day, year), datetime.fromtimestamp(at / 1000, UTC)
-    period = date.date_range()
+    dates = date.date_range()
     if date.closeness(moment) > 0:
-        inside = period.start is not None and period.end is not None and period.start <= at < period.end
-        assert inside or moment.month in period.months
+        inside = dates.start is not None and dates.end is not None and dates.start <= at < dates.end
+        assert inside or moment.month in dates.months

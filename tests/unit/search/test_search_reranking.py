@@ -24,23 +24,23 @@ def contents(ranked: Sequence[Ranked]) -> list[str]:
 
 def test_the_model_decides_between_the_best() -> None:
     model = FakeReranker({"bees": 0.9, "dogs": 0.5})
-    found = rerank_hits(ranking("cats", "dogs", "bees"), "What hums?", model, best_total=2.0)
-    assert contents(found) == ["bees", "dogs", "cats"]
-    assert [each.parts.get("rerank") for each in found] == [WEIGHT, pytest.approx(WEIGHT * 0.5 / 0.9), 0]
+    hits = rerank_hits(ranking("cats", "dogs", "bees"), "What hums?", model, best_total=2.0)
+    assert contents(hits) == ["bees", "dogs", "cats"]
+    assert [each.parts.get("rerank") for each in hits] == [WEIGHT, pytest.approx(WEIGHT * 0.5 / 0.9), 0]
     assert model.requests == [("What hums?", ["cats", "dogs", "bees"])]
 
 
 def test_parts_add_up_to_scores_between_nothing_and_one() -> None:
-    found = rerank_hits(ranking("cats", "bees"), "What hums?", FakeReranker({"bees": 1.0}), best_total=2.0)
-    assert [each.score for each in found] == [sum(each.parts.values()) / (2 + WEIGHT) for each in found]
-    assert all(0 <= each.score <= 1 for each in found)
+    hits = rerank_hits(ranking("cats", "bees"), "What hums?", FakeReranker({"bees": 1.0}), best_total=2.0)
+    assert [each.score for each in hits] == [sum(each.parts.values()) / (2 + WEIGHT) for each in hits]
+    assert all(0 <= each.score <= 1 for each in hits)
 
 
-def test_hits_behind_those_it_looks_at_stay_behind_them() -> None:
+def test_hits_after_those_it_reads_stay_after_them() -> None:
     names = [f"text {number}" for number in range(MAX_RERANKED + 5)]
-    found = rerank_hits(ranking(*names), "?", FakeReranker({names[MAX_RERANKED - 1]: 1.0}), best_total=2.0)
-    assert contents(found) == [names[MAX_RERANKED - 1], *names[: MAX_RERANKED - 1], *names[MAX_RERANKED:]]
-    assert ["rerank" in each.parts for each in found] == [True] * MAX_RERANKED + [False] * 5
+    hits = rerank_hits(ranking(*names), "?", FakeReranker({names[MAX_RERANKED - 1]: 1.0}), best_total=2.0)
+    assert contents(hits) == [names[MAX_RERANKED - 1], *names[: MAX_RERANKED - 1], *names[MAX_RERANKED:]]
+    assert ["rerank" in each.parts for each in hits] == [True] * MAX_RERANKED + [False] * 5
 
 
 def test_a_model_that_sees_no_difference_changes_nothing() -> None:

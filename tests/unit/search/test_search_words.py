@@ -54,11 +54,11 @@ def test_a_snippet_marks_words_of_the_same_stem() -> None:
 
 def test_a_snippet_of_a_long_text_shows_the_part_that_matches() -> None:
     text = " ".join(["before"] * 200 + ["the", "needle", "is", "here"] + ["after"] * 200)
-    shown = snippet(text, ["needle"])
-    assert "**needle** is here" in shown
-    assert shown.startswith("…")
-    assert shown.endswith("…")
-    assert len(words.words(shown)) == SNIPPET_WORDS
+    marked = snippet(text, ["needle"])
+    assert "**needle** is here" in marked
+    assert marked.startswith("…")
+    assert marked.endswith("…")
+    assert len(words.words(marked)) == SNIPPET_WORDS
 
 
 def test_a_snippet_without_a_match_is_the_beginning() -> None:
