@@ -68,7 +68,7 @@ def running_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emula
     folder = tmp_path_factory.mktemp("ministack")
     running = ministack_programs.start(folder)
     yield running
-    ministack_programs.stop(running, folder)
+    running.stop(ministack_programs.files(folder))
 
 
 @pytest.fixture(scope="session")
