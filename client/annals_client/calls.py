@@ -45,7 +45,7 @@ class Route:
 
 @dataclass(frozen=True)
 class RequestSpec:
-    """What the caller says in a request. ``ids`` are for the path; ``body`` is JSON, ``lines`` are JSON lines."""
+    """What a request holds beside its route. ``ids`` are for the path; ``body`` is JSON, ``lines`` are JSON lines."""
 
     ids: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
@@ -79,13 +79,13 @@ class Call(Generic[T]):
     patience_s: float | None = None
 
     @staticmethod
-    def of(route: Route, said: RequestSpec, read: Callable[[httpx.Response], T], repeat: Repeat) -> Call[T]:
-        """The call of a route that says this. Raises InvalidArgument for what no request can say."""
-        path = wire.path(route.template, said.ids)
-        query = {name: wire.utf8(value, name) for name, value in said.query.items()}
-        headers = {name: wire.header(name, value) for name, value in said.headers(repeat).items()}
-        content = said.lines if said.body is None else wire.encoded(said.body)
-        return Call(route.method, path, read, query, said.body, content, headers, repeat)
+    def of(route: Route, request: RequestSpec, read: Callable[[httpx.Response], T], repeat: Repeat) -> Call[T]:
+        """The call of a route with this request. Raises InvalidArgument for what no request can carry."""
+        path = wire.path(route.template, request.ids)
+        query = {name: wire.utf8(value, name) for name, value in request.query.items()}
+        headers = {name: wire.header(name, value) for name, value in request.headers(repeat).items()}
+        content = request.lines if request.body is None else wire.encoded(request.body)
+        return Call(route.method, path, read, query, request.body, content, headers, repeat)
 
     def with_header(self, name: str, value: str) -> Call[T]:
         """The same call with a header more."""
@@ -101,7 +101,7 @@ Steps = Generator[Call[Any], Any, T]
 
 
 class StepRunner(Generic[T]):
-    """How far several calls after one another have come, and what to ask next."""
+    """Runs several calls after one another: it gives the next call, and takes its answer."""
 
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
@@ -118,11 +118,11 @@ class StepRunner(Generic[T]):
             return None
 
     def take(self, answer: Any) -> None:
-        """Tell the steps the answer to their call."""
+        """Give the steps the answer to their call."""
         self._go_on = partial(self._steps.send, answer)
 
     def fail(self, failure: AnnalsError) -> None:
-        """Tell the steps that their call failed."""
+        """Give the steps the failure of their call."""
         self._go_on = partial(self._steps.throw, failure)
 
 
@@ -136,8 +136,8 @@ def reader(kind: type[T], inside: str | None = None) -> Callable[[httpx.Response
             answer: Any = response.json() if response.content else None
             return adapter.validate_python(answer if inside is None else answer[inside])
         except (ValidationError, ValueError, KeyError, TypeError) as failure:
-            asked = f"The answer to {response.request.method} {response.request.url.path}"
-            raise unexpected(response.status_code, asked, failure) from failure
+            subject = f"The answer to {response.request.method} {response.request.url.path}"
+            raise unexpected(response.status_code, subject, failure) from failure
 
     return read
 
@@ -150,5 +150,5 @@ def require_success(response: httpx.Response) -> None:
 
 def unexpected(status: int, what: str, failure: Exception) -> AnnalsError:
     """The exception for a success that is not what Annals answers: some other server's, perhaps."""
-    said = f"{what} is not one of Annals': {failure}"
-    return AnnalsError(Problem(status, "UNEXPECTED_ANSWER", "Unexpected answer", said))
+    detail = f"{what} is not one of Annals': {failure}"
+    return AnnalsError(Problem(status, "UNEXPECTED_ANSWER", "Unexpected answer", detail))

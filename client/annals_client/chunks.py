@@ -106,7 +106,8 @@ def text_of(chunk: Any) -> str:
 def _of_event(kind: str, event: Any) -> str:
     """The text of an event of OpenAI's responses or Anthropic's messages."""
     if kind in FAILURES:
-        raise SourceFailed(f"The model said {kind}: {_said(_get(event, 'error') or _get(event, 'response') or event)}")
+        error = _get(event, "error") or _get(event, "response") or event
+        raise SourceFailed(f"The model said {kind}: {_error_text(error)}")
     delta = _get(event, "delta")
     if kind in ("response.output_text.delta", "response.refusal.delta"):
         return str(delta)
@@ -118,7 +119,7 @@ def _of_event(kind: str, event: Any) -> str:
 def _of_choices(choices: Any, chunk: Any) -> str:
     """The text of a chunk of OpenAI's chat completions; of several choices, the first."""
     if error := _get(chunk, "error"):
-        raise SourceFailed(f"The model broke off: {_said(error)}")
+        raise SourceFailed(f"The model broke off: {_error_text(error)}")
     first = next((choice for choice in choices if not _get(choice, "index")), None)
     delta = _get(first, "delta")
     return str(_get(delta, "content") or _get(delta, "refusal") or "")
@@ -126,15 +127,15 @@ def _of_choices(choices: Any, chunk: Any) -> str:
 
 def _of_bedrock(event: Mapping[str, Any]) -> str:
     """The text of an event of Bedrock's ConverseStream."""
-    (name, said), *_ = event.items()
+    (name, content), *_ = event.items()
     if name.endswith("Exception"):
-        raise SourceFailed(f"Bedrock said {name}: {_said(said)}")
+        raise SourceFailed(f"Bedrock said {name}: {_error_text(content)}")
     if name not in BEDROCK:
         raise TypeError(f"response_stream gave {name!r}, which is no event of a known model; say text_of=…")
-    return str(said["delta"].get("text", "")) if name == "contentBlockDelta" else ""
+    return str(content["delta"].get("text", "")) if name == "contentBlockDelta" else ""
 
 
-def _said(error: Any) -> str:
+def _error_text(error: Any) -> str:
     """What an error says of itself."""
     return str(_get(error, "message") or _get(_get(error, "error"), "message") or error)
 

@@ -30,7 +30,7 @@ DEFAULT_RETRIES = Retries()
 
 UNIX = "unix://"
 ONE_REQUEST = httpx.Limits(max_keepalive_connections=0)
-"""Connections to a socket cost nothing, and one that is kept belongs to an event loop that may end before it."""
+"""Connections to a socket cost nothing, and one that stays open belongs to an event loop that may end before it."""
 
 
 class Service(Resource[S]):
@@ -78,9 +78,9 @@ class Annals(Service[Sender]):
         http: httpx.Client | None = None,
     ) -> None:
         self._own = http is None
-        place = _place(url)
-        http = http or httpx.Client(transport=place.transport())
-        super().__init__(Sender(place.connection(key, timeout_s, retries), http))
+        endpoint = _endpoint(url)
+        http = http or httpx.Client(transport=endpoint.transport())
+        super().__init__(Sender(endpoint.connection(key, timeout_s, retries), http))
 
     def close(self) -> None:
         """Close the connections."""
@@ -109,9 +109,9 @@ class AsyncAnnals(Service[AsyncSender]):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         self._own = http is None
-        place = _place(url)
-        http = http or httpx.AsyncClient(transport=place.async_transport())
-        super().__init__(AsyncSender(place.connection(key, timeout_s, retries), http))
+        endpoint = _endpoint(url)
+        http = http or httpx.AsyncClient(transport=endpoint.async_transport())
+        super().__init__(AsyncSender(endpoint.connection(key, timeout_s, retries), http))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -143,15 +143,15 @@ class Endpoint:
         return httpx.AsyncHTTPTransport(uds=self.socket, verify=False, limits=ONE_REQUEST) if self.socket else None
 
     def connection(self, key: str | None, timeout_s: float, retries: Retries) -> Connection:
-        """How to ask there, as whom. Raises InvalidArgument for what is no key."""
+        """The connection to it, with a key. Raises InvalidArgument for what is no key."""
         key = key or os.environ.get("ANNALS_KEY", "")
         if not (key.isascii() and key.isprintable() and key.strip()):
             raise invalid("key", "or ANNALS_KEY must be an API key, in printable ASCII")
         return Connection(self.url, key, timeout_s, retries, f"annals-client/{__version__}")
 
 
-def _place(url: str | None) -> Endpoint:
-    """Where to ask. Raises InvalidArgument where that is not said."""
+def _endpoint(url: str | None) -> Endpoint:
+    """Where Annals answers. Raises InvalidArgument where neither the argument nor the environment says it."""
     url = url or os.environ.get("ANNALS_URL", "")
     if url.startswith(f"{UNIX}/"):
         return Endpoint("http://annals", url.removeprefix(UNIX))

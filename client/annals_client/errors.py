@@ -15,7 +15,7 @@ class Problem:
 
     ``status`` is the HTTP status, 0 where no answer came; ``code`` is stable and in capitals; ``field`` is the
     offending field, as it was sent; ``current`` is the number that If-Match should have named; ``retry_after_s`` is
-    how long the server asked to be left alone.
+    how long to wait, as the server asks for.
     """
 
     status: int
@@ -87,8 +87,8 @@ class ConnectionFailed(AnnalsError):
 
     def __init__(self, failure: httpx.RequestError) -> None:
         kind = "TIMEOUT" if isinstance(failure, httpx.TimeoutException) else "CONNECTION_FAILED"
-        said = f"Annals gave no answer: {failure or type(failure).__name__}"
-        super().__init__(Problem(0, kind, "No answer", said))
+        detail = f"Annals gave no answer: {failure or type(failure).__name__}"
+        super().__init__(Problem(0, kind, "No answer", detail))
         self.sent = not isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         self.passing = not isinstance(failure, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
 
@@ -98,7 +98,7 @@ class ValidationFailed(AnnalsError):
 
 
 class InvalidArgument(ValidationFailed, ValueError):
-    """What a caller said cannot be said in a request: ``field`` names it. Nothing was sent."""
+    """An argument that no request can carry; ``field`` names it. Nothing was sent."""
 
     def __str__(self) -> str:
         return f"{self.detail} ({self.code})"
@@ -146,7 +146,7 @@ class ServerFailed(AnnalsError):
 
 
 class StreamFailed(AnnalsError):
-    """A streamed reply broke off. ``stored`` says what is kept of the turn, ``text`` what came of the reply."""
+    """A streamed reply broke off. ``stored`` names what is stored of the turn, ``text`` is what came of the reply."""
 
     def __init__(self, problem: Problem, stored: Stored | None = None, text: str = "") -> None:
         super().__init__(problem)
@@ -155,7 +155,7 @@ class StreamFailed(AnnalsError):
 
 
 class StreamEmpty(StreamFailed):
-    """A streamed reply had no word in it. The user's message is kept."""
+    """A streamed reply had no word in it. The user's message is stored."""
 
 
 ERRORS: Mapping[int | str, type[AnnalsError]] = {
@@ -187,10 +187,10 @@ def to_error(problem: Problem) -> AnnalsError:
 
 def stream_error(details: Mapping[str, Any], text: str) -> StreamFailed:
     """The exception for a stream's ``error`` event: problem details, and what is stored of the turn."""
-    kept = details.get("stored")
-    stored = Stored(kept["conversationId"], tuple(kept["messageIds"])) if kept else None
-    found = ERRORS.get(details.get("code", ""), StreamFailed)
-    kind = found if issubclass(found, StreamFailed) else StreamFailed
+    stored_turn = details.get("stored")
+    stored = Stored(stored_turn["conversationId"], tuple(stored_turn["messageIds"])) if stored_turn else None
+    error = ERRORS.get(details.get("code", ""), StreamFailed)
+    kind = error if issubclass(error, StreamFailed) else StreamFailed
     return kind(to_problem(details, status=0), stored, text)
 
 
@@ -218,5 +218,5 @@ def error_from_response(response: httpx.Response) -> AnnalsError:
     return to_error(to_problem(details if isinstance(details, dict) else {}, response.status_code, after))
 
 
-def _seconds(said: str | None) -> float | None:
-    return float(said) if said and said.isascii() and said.isdigit() else None
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isascii() and text.isdigit() else None

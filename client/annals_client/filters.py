@@ -75,38 +75,38 @@ PARTICIPANTS = ("user_id", "agent_id", "agent1", "agent2", "memory_space_id", "c
 """The filters that the API has under ``participants``."""
 
 
-def conversation_query(**wanted: Unpack[ConversationFilter]) -> dict[str, str]:
+def conversation_query(**conditions: Unpack[ConversationFilter]) -> dict[str, str]:
     """A filter as query parameters. Raises InvalidArgument for a condition, which they cannot say."""
-    said = wire.conditions(**wanted)
-    metadata = said.pop("metadata", {})
-    named = {name: said.pop(name) for name in PARTICIPANTS if name in said}
+    given = wire.conditions(**conditions)
+    metadata = given.pop("metadata", {})
+    named = {name: given.pop(name) for name in PARTICIPANTS if name in given}
     participants = {f"participants.{name}": value for name, value in wire.query(**named).items()}
-    return {**wire.query(**said), **participants, **dict(_paths("metadata", metadata))}
+    return {**wire.query(**given), **participants, **dict(_paths("metadata", metadata))}
 
 
-def memory_query(memory_space_id: str | NotGiven = NOT_GIVEN, **wanted: Unpack[MemoryFilter]) -> dict[str, str]:
+def memory_query(memory_space_id: str | NotGiven = NOT_GIVEN, **conditions: Unpack[MemoryFilter]) -> dict[str, str]:
     """A filter as query parameters. Raises InvalidArgument for a condition, which they cannot say."""
-    said = wire.conditions(memory_space_id=memory_space_id, **wanted)
-    metadata = said.pop("metadata", {})
-    return {**wire.query(**said), **dict(_paths("metadata", metadata))}
+    given = wire.conditions(memory_space_id=memory_space_id, **conditions)
+    metadata = given.pop("metadata", {})
+    return {**wire.query(**given), **dict(_paths("metadata", metadata))}
 
 
-def memory_body(**wanted: Unpack[MemoryFilter]) -> dict[str, Any]:
+def memory_body(**conditions: Unpack[MemoryFilter]) -> dict[str, Any]:
     """A filter as JSON."""
-    return wire.body(**wire.conditions(**wanted))
+    return wire.body(**wire.conditions(**conditions))
 
 
-def conversation_body(**wanted: Unpack[ConversationFilter]) -> dict[str, Any]:
+def conversation_body(**conditions: Unpack[ConversationFilter]) -> dict[str, Any]:
     """A filter as JSON."""
-    said = wire.conditions(**wanted)
-    named = wire.body(**{name: said.pop(name) for name in PARTICIPANTS if name in said})
+    given = wire.conditions(**conditions)
+    named = wire.body(**{name: given.pop(name) for name in PARTICIPANTS if name in given})
     if "contains" in named:
         named["$contains"] = named.pop("contains")
-    return wire.body(**said, participants=named or None)
+    return wire.body(**given, participants=named or None)
 
 
-def _paths(path: str, wanted: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in wire.as_json(wanted, path).items():
+def _paths(path: str, conditions: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in wire.as_json(conditions, path).items():
         if name.startswith("$"):
             raise wire.invalid(path, f"takes no conditions such as {name} in lists; search and delete_many do")
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Following a turn that the server's model answers, over as many connections as it takes; nothing is told twice."""
+"""Following a turn that the server's model answers, over as many connections as it takes; no event is given twice."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SILENCE_S = 60.0
 
 
 class StreamProgress:
-    """How far a turn was followed, and what to ask next."""
+    """How far a streamed turn has come, and the next call."""
 
-    def __init__(self, said: RequestSpec, retries: Retries) -> None:
-        self._begin = stream_call(BEGIN, said, Repeat.WITH_KEY)
+    def __init__(self, request: RequestSpec, retries: Retries) -> None:
+        self._begin = stream_call(BEGIN, request, Repeat.WITH_KEY)
         self._tries = Tries(retries, Repeat.WITH_KEY)
         self._frames = FrameReader()
-        self._told: set[str] = set()
+        self._seen: set[str] = set()
         self._pieces: list[str] = []
         self._number = 0
         self._start: Start | None = None
@@ -40,7 +40,7 @@ class StreamProgress:
         return "".join(self._pieces)
 
     def call(self) -> Call[None]:
-        """The call that begins the turn, or goes on with it behind the last piece."""
+        """The call that begins the turn, or goes on with it after the last piece."""
         self._frames = FrameReader()
         if self._start is None:
             return self._begin
@@ -48,7 +48,7 @@ class StreamProgress:
         return resumed.with_header("Last-Event-ID", str(self._number)) if self._number else resumed
 
     def read(self, chunk: bytes) -> Iterator[Event]:
-        """The events that end in this chunk and were not told before. Raises AnnalsError, StreamFailed where told."""
+        """The events that end in this chunk and are new. Raises AnnalsError; StreamFailed for an event that says so."""
         try:
             for frame in self._frames.read(chunk):
                 self._tries.renew()
@@ -63,10 +63,10 @@ class StreamProgress:
         if frame.name == "delta":
             return self._delta(Delta(text=frame.data["text"], number=int(frame.id)))
         if frame.name == "start" and self._pieces:
-            self._told, self._pieces = set(), []
-        if frame.name in self._told or frame.name not in KINDS:
+            self._seen, self._pieces = set(), []
+        if frame.name in self._seen or frame.name not in KINDS:
             return None
-        self._told.add(frame.name)
+        self._seen.add(frame.name)
         event = KINDS[frame.name].model_validate(frame.data)
         if isinstance(event, Start):
             self._start = event
@@ -99,33 +99,33 @@ class StreamProgress:
             raise StreamFailed(refusal.problem, stored, self.text) from refusal
 
 
-def stream_call(route: Route, said: RequestSpec, repeat: Repeat) -> Call[None]:
+def stream_call(route: Route, request: RequestSpec, repeat: Repeat) -> Call[None]:
     """A call whose answer is a stream of events."""
-    return Call.of(route, said, lambda _: None, repeat).with_patience(SILENCE_S)
+    return Call.of(route, request, lambda _: None, repeat).with_patience(SILENCE_S)
 
 
 class TurnStream:
     """A turn that the server's model answers: iterate it for its events.
 
-    A broken connection is taken up again behind the last piece. A second Start says that the reply begins anew: the
+    A broken connection is taken up again after the last piece. A second Start says that the reply begins anew: the
     server's process died before any of it was stored. The turn is stored by the server, whether it is followed to its
     end or not. Iterating raises StreamFailed, and what the call itself may raise.
     """
 
-    def __init__(self, sender: Sender, said: RequestSpec) -> None:
+    def __init__(self, sender: Sender, request: RequestSpec) -> None:
         self._sender = sender
-        self._followed = StreamProgress(said, sender.connection.retries)
+        self._progress = StreamProgress(request, sender.connection.retries)
         self._events = self._follow()
 
     @property
     def result(self) -> Result | None:
         """What is stored of the turn, once it is over."""
-        return self._followed.result
+        return self._progress.result
 
     @property
     def text(self) -> str:
         """What came of the reply so far."""
-        return self._followed.text
+        return self._progress.text
 
     def __iter__(self) -> Iterator[Event]:
         return self._events
@@ -135,15 +135,15 @@ class TurnStream:
         return (event.text for event in self._events if isinstance(event, Delta))
 
     def _follow(self) -> Generator[Event, None, None]:
-        followed = self._followed
-        while followed.result is None:
+        progress = self._progress
+        while progress.result is None:
             try:
-                with self._sender.open(followed.call()) as response:
+                with self._sender.open(progress.call()) as response:
                     for chunk in response.iter_bytes():
-                        yield from followed.read(chunk)
-                followed.require_end()
+                        yield from progress.read(chunk)
+                progress.require_end()
             except (httpx.RequestError, AnnalsError) as failure:
-                self._sender.pause(followed.pause_after(failure))
+                self._sender.pause(progress.pause_after(failure))
 
     def close(self) -> None:
         """Follow it no longer."""
@@ -161,20 +161,20 @@ class TurnStream:
 class AsyncTurnStream:
     """A turn that the server's model answers, for asyncio; see TurnStream."""
 
-    def __init__(self, sender: AsyncSender, said: RequestSpec) -> None:
+    def __init__(self, sender: AsyncSender, request: RequestSpec) -> None:
         self._sender = sender
-        self._followed = StreamProgress(said, sender.connection.retries)
+        self._progress = StreamProgress(request, sender.connection.retries)
         self._events = self._follow()
 
     @property
     def result(self) -> Result | None:
         """What is stored of the turn, once it is over."""
-        return self._followed.result
+        return self._progress.result
 
     @property
     def text(self) -> str:
         """What came of the reply so far."""
-        return self._followed.text
+        return self._progress.text
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._events
@@ -186,16 +186,16 @@ class AsyncTurnStream:
                 yield event.text
 
     async def _follow(self) -> AsyncGenerator[Event, None]:
-        followed = self._followed
-        while followed.result is None:
+        progress = self._progress
+        while progress.result is None:
             try:
-                async with self._sender.open(followed.call()) as response:
+                async with self._sender.open(progress.call()) as response:
                     async for chunk in response.aiter_bytes():
-                        for event in followed.read(chunk):
+                        for event in progress.read(chunk):
                             yield event
-                followed.require_end()
+                progress.require_end()
             except (httpx.RequestError, AnnalsError) as failure:
-                await self._sender.pause(followed.pause_after(failure))
+                await self._sender.pause(progress.pause_after(failure))
 
     async def close(self) -> None:
         """Follow it no longer."""

@@ -19,9 +19,9 @@ MAX_PAGE = 1000
 
 @dataclass(frozen=True)
 class ListSpec:
-    """What a caller wants of a list: at most ``limit`` items, all of them if it is None, in pages of ``page_size``."""
+    """What to read of a list: at most ``limit`` items, all of them if it is None, in pages of ``page_size``."""
 
-    said: RequestSpec
+    request: RequestSpec
     limit: int | None = None
     page_size: int = 100
 
@@ -33,24 +33,24 @@ class ListSpec:
 
 
 class PageWalk(Generic[T]):
-    """A walk through the pages of a list: says what to ask next, and is told each answer."""
+    """A walk through the pages of a list: it gives the next call, and takes each answer."""
 
-    def __init__(self, route: Route, wanted: ListSpec, read: Callable[[httpx.Response], Page[T]]) -> None:
+    def __init__(self, route: Route, spec: ListSpec, read: Callable[[httpx.Response], Page[T]]) -> None:
         self._route = route
-        self._wanted = wanted
+        self._spec = spec
         self._read = read
-        self._left = wanted.limit
+        self._left = spec.limit
         self._cursor: str | None = None
-        self._is_over = wanted.limit == 0
+        self._is_over = spec.limit == 0
 
     def next_call(self) -> Call[Page[T]] | None:
         """The call of the next page, or None where there is none."""
         if self._is_over:
             return None
-        size = self._wanted.page_size if self._left is None else min(self._left, self._wanted.page_size)
+        size = self._spec.page_size if self._left is None else min(self._left, self._spec.page_size)
         paging = {"limit": str(size), **({"cursor": self._cursor} if self._cursor else {})}
-        said = replace(self._wanted.said, query={**self._wanted.said.query, **paging})
-        return Call.of(self._route, said, self._read, Repeat.SAFELY)
+        request = replace(self._spec.request, query={**self._spec.request.query, **paging})
+        return Call.of(self._route, request, self._read, Repeat.SAFELY)
 
     def take(self, page: Page[T]) -> Page[T]:
         """Note a page, and return it."""
@@ -63,10 +63,10 @@ class PageWalk(Generic[T]):
 
 def collect_items(walk: PageWalk[T]) -> Steps[list[T]]:
     """All items of a walk, as one list."""
-    found: list[T] = []
-    while asked := walk.next_call():
-        found += walk.take((yield asked)).items
-    return found
+    items: list[T] = []
+    while call := walk.next_call():
+        items += walk.take((yield call)).items
+    return items
 
 
 class Listing(Generic[T]):

@@ -33,9 +33,9 @@ class Resource(Generic[S]):
 
 @dataclass(frozen=True)
 class Download:
-    """A file that is wanted, and where it is to be written."""
+    """A request whose answer is a file, and where that is to be written."""
 
-    said: RequestSpec
+    request: RequestSpec
     to: Destination
 
 
@@ -61,12 +61,12 @@ class Method(Generic[P, T]):
         self.describe = describe
         self._read = read
         self._repeat = repeat
-        self._method = _method(describe, lambda sender, *said, **named: sender.send(self.call(*said, **named)))
+        self._method = _method(describe, lambda sender, *args, **kwargs: sender.send(self.call(*args, **kwargs)))
         self.__doc__ = describe.__doc__
 
-    def call(self, *said: P.args, **named: P.kwargs) -> Call[T]:
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
         """The call that these arguments describe."""
-        return Call.of(self.route, self.describe(None, *said, **named), self._read, self._repeat)
+        return Call.of(self.route, self.describe(None, *args, **kwargs), self._read, self._repeat)
 
     @overload
     def __get__(self, resource: None, owner: type) -> Method[P, T]: ...
@@ -88,18 +88,18 @@ class ListMethod(Generic[P, T]):
         self._method = _method(describe, self._list)
         self.__doc__ = describe.__doc__
 
-    def walk(self, *said: P.args, **named: P.kwargs) -> PageWalk[T]:
+    def walk(self, *args: P.args, **kwargs: P.kwargs) -> PageWalk[T]:
         """The walk through the list that these arguments describe."""
-        return self._walk(self.describe(None, *said, **named))
+        return self._walk(self.describe(None, *args, **kwargs))
 
-    def _walk(self, wanted: ListSpec) -> PageWalk[T]:
-        return PageWalk(self.route, wanted, self._read)
+    def _walk(self, spec: ListSpec) -> PageWalk[T]:
+        return PageWalk(self.route, spec, self._read)
 
-    def _list(self, sender: Sender | AsyncSender, *said: P.args, **named: P.kwargs) -> Listing[T] | AsyncListing[T]:
-        wanted = self.describe(None, *said, **named)
+    def _list(self, sender: Sender | AsyncSender, *args: P.args, **kwargs: P.kwargs) -> Listing[T] | AsyncListing[T]:
+        spec = self.describe(None, *args, **kwargs)
         if isinstance(sender, Sender):
-            return Listing(lambda: self._walk(wanted), sender.send)
-        return AsyncListing(lambda: self._walk(wanted), sender.send)
+            return Listing(lambda: self._walk(spec), sender.send)
+        return AsyncListing(lambda: self._walk(spec), sender.send)
 
     @overload
     def __get__(self, resource: None, owner: type) -> ListMethod[P, T]: ...
@@ -116,7 +116,7 @@ class StepsMethod(Generic[P, T]):
 
     def __init__(self, steps: Callable[Concatenate[Any, P], Steps[T]]) -> None:
         self.steps = steps
-        self._method = _method(steps, lambda sender, *said, **named: sender.run(steps(None, *said, **named)))
+        self._method = _method(steps, lambda sender, *args, **kwargs: sender.run(steps(None, *args, **kwargs)))
         self.__doc__ = steps.__doc__
 
     @overload
@@ -138,9 +138,9 @@ class SaveMethod(Generic[P]):
         self._method = _method(describe, self._save)
         self.__doc__ = describe.__doc__
 
-    def _save(self, sender: Sender | AsyncSender, *said: P.args, **named: P.kwargs) -> int | Coroutine[Any, Any, int]:
-        wanted = self.describe(None, *said, **named)
-        return sender.save(Call.of(self.route, wanted.said, lambda _: None, Repeat.SAFELY), wanted.to)
+    def _save(self, sender: Sender | AsyncSender, *args: P.args, **kwargs: P.kwargs) -> int | Coroutine[Any, Any, int]:
+        spec = self.describe(None, *args, **kwargs)
+        return sender.save(Call.of(self.route, spec.request, lambda _: None, Repeat.SAFELY), spec.to)
 
     @overload
     def __get__(self, resource: None, owner: type) -> SaveMethod[P]: ...
@@ -153,19 +153,19 @@ class SaveMethod(Generic[P]):
 
 
 def saving(route: str) -> Callable[[Callable[Concatenate[Any, P], Download]], SaveMethod[P]]:
-    """Make a method of what says which file is wanted."""
+    """Make a method of what describes the file to be downloaded."""
     return lambda describe: SaveMethod(describe, Route.of(route))
 
 
 def call(
     route: str, answer: type[T], repeat: Repeat = Repeat.SAFELY, *, inside: str | None = None
 ) -> Callable[[Callable[Concatenate[Any, P], RequestSpec]], Method[P, T]]:
-    """Make a method of what says a request. The answer is read as ``answer``, or as what its field ``inside`` holds."""
+    """Make a method of what describes a request. The answer, or its field ``inside``, is read as ``answer``."""
     return lambda describe: Method(describe, Route.of(route), reader(answer, inside), repeat)
 
 
 def listing(route: str, kind: type[T]) -> Callable[[Callable[Concatenate[Any, P], ListSpec]], ListMethod[P, T]]:
-    """Make a method of what says what is wanted of a list of ``kind``."""
+    """Make a method of what describes a list of ``kind``."""
     return lambda describe: ListMethod(describe, Route.of(route), kind)
 
 
@@ -173,8 +173,8 @@ def _method(described: Callable[..., Any], run: Callable[..., Any]) -> Callable[
     """A function that can be bound to a resource; it looks like what describes it, but for what it returns."""
 
     @wraps(described)
-    def method(resource: Resource[Any], *said: Any, **named: Any) -> Any:
-        return run(resource.sender, *said, **named)
+    def method(resource: Resource[Any], *args: Any, **kwargs: Any) -> Any:
+        return run(resource.sender, *args, **kwargs)
 
     method.__signature__ = signature(described).replace(return_annotation=Any)  # type: ignore[attr-defined]
     return method

@@ -153,7 +153,7 @@ class Receipt(Model):
     """How far an erasure is: ``erasing`` or ``erased``. Of a person's, not even the id is kept once it is done.
 
     ``damaged`` is how many items were changed behind Annals, where any were: their words are gone, too. A person's says
-    whether anything of them was ``found``, and names a page of their ``conversations``; those behind it are shown where
+    whether anything of them was ``found``, and names a page of their ``conversations``; those after it are shown where
     ``receipts.get`` is given ``next_cursor``.
     """
 

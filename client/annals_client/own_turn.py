@@ -97,10 +97,10 @@ class OwnTurn:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         conversation = yield from self._conversation()
         self._require_fitting(conversation)
-        said = self._message("user", self.user_message)
+        message = self._message("user", self.user_message)
         if self.user_id is not None:
-            said["user_id"] = self.user_id
-        return (yield from self._append(conversation.conversation_id, said))
+            message["user_id"] = self.user_id
+        return (yield from self._append(conversation.conversation_id, message))
 
     def complete(self, begun: Appended, reply: Reply) -> Steps[StoredTurn]:
         """Store the whole reply, then the turn's facts.
@@ -114,30 +114,30 @@ class OwnTurn:
         stored = [begun]
         try:
             stored.append((yield from self._append(begun.conversation_id, self._message("assistant", text))))
-            kept = yield from self._keep_facts(stored, extract=self.extract_facts)
+            facts = yield from self._store_facts(stored, extract=self.extract_facts)
         except AnnalsError as refusal:
             raise StreamFailed(refusal.problem, _stored(*stored), text) from refusal
         turn = StoredTurn(begun.conversation_id, message, stored[1].messages[0], text)
-        return replace(turn, **dict(kept)) if kept else turn
+        return replace(turn, **dict(facts)) if facts else turn
 
     def break_off(self, begun: Appended, reply: Reply, failure: BaseException) -> Steps[StreamFailed]:
-        """Keep what came of the reply, if that is wanted and anything did; the error to raise."""
-        text, kept = reply.text, "The user's message is kept, the reply is not."
+        """Store the reply as far as it came, if that is asked for and there is any; the error to raise."""
+        text, outcome = reply.text, "The user's message is kept, the reply is not."
         stored = _stored(begun)
         if self.on_failure == "keep" and reply.says_something:
             try:
                 appended = yield from self._append(
                     begun.conversation_id, self._message("assistant", text, "incomplete")
                 )
-                stored, kept = _stored(begun, appended), "What came of the reply is kept, marked incomplete."
-                yield from self._keep_facts([begun, appended], extract=False)
+                stored, outcome = _stored(begun, appended), "What came of the reply is kept, marked incomplete."
+                yield from self._store_facts([begun, appended], extract=False)
             except AnnalsError:
                 logger.exception("What came of the turn of %s could not all be stored", stored.message_ids[0])
-        detail = f"The reply broke off ({type(failure).__name__}: {failure}). {kept}"
+        detail = f"The reply broke off ({type(failure).__name__}: {failure}). {outcome}"
         return StreamFailed(Problem(0, "STREAM_FAILED", "Reply failed", detail), stored, text)
 
-    def _keep_facts(self, stored: Sequence[Appended], *, extract: bool) -> Steps[KeptFacts | None]:
-        """Store the facts of the turn, where it has any, and have those extracted that it states, if that is wanted."""
+    def _store_facts(self, stored: Sequence[Appended], *, extract: bool) -> Steps[KeptFacts | None]:
+        """Store the turn's facts, where it has any, and have those extracted that it states, if that is asked for."""
         if not extract and self.facts is None:
             return None
         call = Facts.of_turn.call(
@@ -168,12 +168,12 @@ class OwnTurn:
             return (yield from _ask(Conversations.get.call(self.conversation_id)))
 
     def _require_fitting(self, conversation: Conversation) -> None:
-        """Raise Conflict where the conversation is another space's, user's or agent's; who is not said fits."""
+        """Raise Conflict where the conversation is another space's, user's or agent's; one that is not named fits."""
         if conversation.participants.get("memorySpaceId") != self.memory_space_id:
             detail = f"Conversation {conversation.conversation_id!r} belongs to another memory space."
             raise Conflict(Problem(409, "MEMORY_SPACE_MISMATCH", "Memory space mismatch", detail, "memorySpaceId"))
-        for field, said in (("userId", self.user_id), ("agentId", self.agent_id)):
-            if said is not None and conversation.participants.get(field, said) != said:
+        for field, own in (("userId", self.user_id), ("agentId", self.agent_id)):
+            if own is not None and conversation.participants.get(field, own) != own:
                 who = "user" if field == "userId" else "agent"
                 detail = f"Conversation {conversation.conversation_id!r} is another {who}'s."
                 raise Conflict(Problem(409, "PARTICIPANT_MISMATCH", "Participant mismatch", detail, field))
@@ -188,9 +188,9 @@ class OwnTurn:
             idempotency_key=self._key("conversation"),
         )
 
-    def _append(self, conversation_id: str, said: NewMessage) -> Steps[Appended]:
-        key = self._key(said["role"])
-        return (yield from _ask(Messages.append.call(conversation_id, idempotency_key=key, **said)))
+    def _append(self, conversation_id: str, message: NewMessage) -> Steps[Appended]:
+        key = self._key(message["role"])
+        return (yield from _ask(Messages.append.call(conversation_id, idempotency_key=key, **message)))
 
     def _message(
         self, role: Literal["user", "assistant"], content: str, status: Literal["incomplete"] | None = None

@@ -38,7 +38,7 @@ END = object()
 class Relay(Generic[C]):
     """A reply on its way: iterate it for the model's own chunks, unchanged.
 
-    The user's message is stored before the first chunk is asked for, the reply behind the last one. A reply that is
+    The user's message is stored before the first chunk is asked for, the reply after the last one. A reply that is
     left before its end, by ``close`` or the end of a ``with`` block, counts as broken off.
     """
 
@@ -180,8 +180,8 @@ class AsyncRelay(Generic[C]):
 
     async def _tell(self, hook: Callable[[Any], Any] | None, news: Any) -> None:
         try:
-            if hook and isawaitable(told := hook(news)):
-                await told
+            if hook and isawaitable(result := hook(news)):
+                await result
         except Exception:
             logger.exception("A hook of a streamed reply failed")
 
@@ -219,12 +219,12 @@ def _next(waiting: Iterator[Any]) -> Any:
 def require_stream(source: object, *kinds: type) -> None:
     """Raise TypeError for what is no stream of chunks, or of another kind than these."""
     if isinstance(source, str | bytes | bytearray | Mapping) or not isinstance(source, kinds):
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"response_stream must be an {wanted} of chunks, not {type(source).__name__}")
+        kinds_text = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"response_stream must be an {kinds_text} of chunks, not {type(source).__name__}")
 
 
 def _close(source: object) -> Any:
-    """Ask a source for no more, where it can be told; what is to be awaited of that."""
+    """Close a source, where it can be closed; what is to be awaited of that, or None."""
     close = getattr(source, "aclose", None) or getattr(source, "close", None)
     with suppress(Exception):
         return close() if close else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -86,10 +86,10 @@ class Sender:
         finally:
             response.close()
 
-    def save(self, call: Call[Any], to: Destination) -> int:
-        """Write the answer to a call into a file; how many bytes it has. Raises AnnalsError."""
+    def save(self, call: Call[Any], to: Destination, on_write: Callable[[int], Any] = lambda _: None) -> int:
+        """Write the answer to a call into a file; how many bytes it has. Raises AnnalsError. See FileTarget."""
         tries = self.connection.tries(call)
-        with FileTarget(to) as file:
+        with FileTarget(to, on_write) as file:
             while True:
                 try:
                     with self.open(call) as response:

@@ -55,10 +55,10 @@ def _settle(_: object, timeout_s: float = 10.0) -> Steps[None]:
     ------
     NotSettled : it takes longer, or a part of it failed
     """
-    said = RequestSpec(query={"timeout_s": str(timeout_s)})
-    asked: Call[None] = Call.of(SETTLE, said, reader(NoneType), Repeat.NEVER)
+    request = RequestSpec(query={"timeout_s": str(timeout_s)})
+    call: Call[None] = Call.of(SETTLE, request, reader(NoneType), Repeat.NEVER)
     try:
-        yield asked.with_patience(timeout_s + STOP_TIMEOUT_S)
+        yield call.with_patience(timeout_s + STOP_TIMEOUT_S)
     except AnnalsError as failure:
         raise NotSettled(failure.detail) from failure
 
@@ -88,8 +88,8 @@ class Running:
     def last_words(self) -> str:
         """What it printed last."""
         written = os.fstat(self.output.fileno()).st_size
-        said = os.pread(self.output.fileno(), written, 0)  # leaves alone where the process goes on to write
-        return "\n".join(said.decode(errors="replace").splitlines()[-LAST_LINES:])
+        text = os.pread(self.output.fileno(), written, 0)  # leaves alone where the process goes on to write
+        return "\n".join(text.decode(errors="replace").splitlines()[-LAST_LINES:])
 
     def stop(self) -> None:
         """End it, and all that it started; what it kept for the time goes, too."""
@@ -183,10 +183,10 @@ def _start(settings: Sequence[str]) -> Running:
     )
     starting = Running(process, output)
     try:
-        said = _first_line(process)
-        if not said:
+        line = _first_line(process)
+        if not line:
             raise CannotStart(f"Annals' sandbox did not start. It said: {starting.last_words()}")
-        return Running(process, output, **json.loads(said))
+        return Running(process, output, **json.loads(line))
     except BaseException:
         starting.stop()
         raise
@@ -195,11 +195,11 @@ def _start(settings: Sequence[str]) -> Running:
 def _first_line(process: subprocess.Popen[bytes]) -> bytes:
     """What it says when it answers; nothing where it ended instead. Raises CannotStart after a long time."""
     assert process.stdout is not None  # noqa: S101 - it was started with one
-    with process.stdout as told, selectors.DefaultSelector() as waiting:
-        waiting.register(told, selectors.EVENT_READ)
+    with process.stdout as output, selectors.DefaultSelector() as waiting:
+        waiting.register(output, selectors.EVENT_READ)
         if not waiting.select(START_TIMEOUT_S):
             raise CannotStart(f"Annals' sandbox did not start within {START_TIMEOUT_S:.0f} s.")
-        return told.readline()
+        return output.readline()
 
 
 def _command() -> tuple[list[str], dict[str, str]]:
@@ -223,6 +223,6 @@ def _command() -> tuple[list[str], dict[str, str]]:
 
 def _package() -> Path | None:
     """The folder of the server's package in this Python, which is not imported."""
-    found = find_spec("annals")
-    folder = Path(found.origin).parent if found and found.origin else None
+    spec = find_spec("annals")
+    folder = Path(spec.origin).parent if spec and spec.origin else None
     return folder if folder and (folder / "cli" / "serving.py").is_file() else None

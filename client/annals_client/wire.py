@@ -1,4 +1,4 @@
-"""How what is said in Python is written in a request; what cannot be written is refused by its name."""
+"""How arguments in Python are written in a request; what cannot be written is refused by its name."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def camel(name: str) -> str:
     return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
-def body(**said: Any) -> dict[str, Any]:
-    """The fields that say something, under the API's names. Raises InvalidArgument."""
-    return {camel(name): plain(value, camel(name)) for name, value in _given(said) if value is not None}
+def body(**values: Any) -> dict[str, Any]:
+    """A request's body: the fields that are not None, under the API's names. Raises InvalidArgument."""
+    return {camel(name): plain(value, camel(name)) for name, value in _given(values) if value is not None}
 
 
 def plain(value: Any, field: str) -> Any:
@@ -61,9 +61,9 @@ def moment(value: datetime, field: str) -> str:
     return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-def query(**said: Any) -> dict[str, str]:
-    """The query parameters that say something, under the API's names. Raises InvalidArgument."""
-    return {camel(name): word(value, camel(name)) for name, value in _given(said) if value is not None}
+def query(**values: Any) -> dict[str, str]:
+    """The query parameters that are not None, under the API's names. Raises InvalidArgument."""
+    return {camel(name): word(value, camel(name)) for name, value in _given(values) if value is not None}
 
 
 def word(value: Any, field: str) -> str:
@@ -77,42 +77,42 @@ def word(value: Any, field: str) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def conditions(**said: Any) -> dict[str, Any]:
+def conditions(**values: Any) -> dict[str, Any]:
     """The conditions of a filter that are given.
 
     Raises InvalidArgument for one that says nothing (None, "", [] or {}), also within others: left out of the request
     it would mean everything, as when the id of a user who is not known is handed on.
     """
-    given = dict(_given(said))
+    given = dict(_given(values))
     for name, value in given.items():
-        _require_said(value, camel(name))
+        _require_not_empty(value, camel(name))
     return given
 
 
-def _given(said: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    return ((name, value) for name, value in said.items() if value is not NOT_GIVEN)
+def _given(values: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return ((name, value) for name, value in values.items() if value is not NOT_GIVEN)
 
 
-def _require_said(value: Any, field: str) -> None:
+def _require_not_empty(value: Any, field: str) -> None:
     if value is None or (isinstance(value, str) and not value.strip()):
         raise invalid(field, f"is {value!r}, which says nothing; leave it out if it is not meant", "INVALID_FILTER")
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         if not value:
             raise invalid(field, "is empty, which says nothing; leave it out if it is not meant", "INVALID_FILTER")
         for name, part in value.items() if isinstance(value, Mapping) else enumerate(value):
-            _require_said(part, _place(field, name))
+            _require_not_empty(part, _field_of(field, name))
 
 
-def _place(field: str, name: Any) -> str:
-    """Where a part of a condition is; an operator such as ``$in`` is no place of its own."""
+def _field_of(field: str, name: Any) -> str:
+    """Where a part of a condition is; an operator such as ``$in`` is no field."""
     if isinstance(name, int):
         return f"{field}[{name}]"
     return field if str(name).startswith("$") else f"{field}.{name}"
 
 
-def encoded(said: Mapping[str, Any]) -> bytes:
+def encoded(values: Mapping[str, Any]) -> bytes:
     """A body as JSON text. Raises InvalidArgument, which names the field that JSON cannot say."""
-    return json.dumps(as_json(said, ""), ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(as_json(values, ""), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def as_json(value: Any, field: str, depth: int = 1) -> Any:
@@ -130,7 +130,7 @@ def as_json(value: Any, field: str, depth: int = 1) -> Any:
     if isinstance(value, Mapping):
         names = {name: f"{field}.{name}" if field else str(name) for name in value}
         return {_name(name, at): as_json(value[name], at, depth + 1) for name, at in names.items()}
-    return [as_json(part, f"{field}[{place}]", depth + 1) for place, part in enumerate(value)]
+    return [as_json(part, f"{field}[{index}]", depth + 1) for index, part in enumerate(value)]
 
 
 def utf8(text: str, field: str) -> str:

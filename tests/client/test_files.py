@@ -88,7 +88,7 @@ def test_a_part_inside_a_conversation_begins_with_its_line_and_where_it_goes_on(
         _conversation("b"),
         _message("b", "x"),
     ]
-    parts = [[json.loads(line) for line in part.splitlines()] for part in parts_of(lines, max_bytes=230)]
+    parts = [[json.loads(line) for line in part.content.splitlines()] for part in parts_of(lines, max_bytes=230)]
     assert [line["content"] for part in parts for line in part if "content" in line] == ["p", "0", "1", "2", "3", "x"]
     assert len(parts) > 2
     for number, part in enumerate(parts):
@@ -104,7 +104,7 @@ def test_a_small_file_goes_as_it_is_from_wherever_it_is(tmp_path: Path) -> None:
     path.write_text("\ufeff" + text)
     expected = [text.replace("\n\n", "\n").strip().encode()]
     for source in (path, str(path), text.splitlines(), io.BytesIO(text.encode())):
-        assert list(parts_of(source)) == expected
+        assert [part.content for part in parts_of(source)] == expected
     assert list(parts_of([])) == []
 
 
@@ -129,6 +129,6 @@ def test_what_an_import_did_is_summed_up(ask: Ask) -> None:
 
 def test_a_part_has_no_more_conversations_than_a_request_has_time_for() -> None:
     lines = [json.dumps({"type": "conversation", "conversationId": f"c{number}"}) for number in range(1201)]
-    assert [len(part.splitlines()) for part in parts_of(lines)] == [500, 500, 201]
+    assert [len(part.content.splitlines()) for part in parts_of(lines)] == [500, 500, 201]
     chats = [json.dumps({"messages": [{"role": "user", "content": str(number)}]}) for number in range(501)]
-    assert [len(part.splitlines()) for part in parts_of(chats)] == [500, 1]
+    assert [len(part.content.splitlines()) for part in parts_of(chats)] == [500, 1]

@@ -32,7 +32,7 @@ class AgentMessages(Resource[S]):
         ------
         ValidationFailed : DUPLICATE_VALUES for an agent that writes to itself
         """
-        said = wire.body(
+        body = wire.body(
             from_=from_, to=to, text=text, memory_space_id=memory_space_id, thread_id=thread_id, metadata=metadata
         )
-        return RequestSpec(body=said, key=idempotency_key)
+        return RequestSpec(body=body, key=idempotency_key)

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec, Steps
+from annals_client.errors import AnnalsError
 from annals_client.files import Destination, Source, parts_of
 from annals_client.filters import ConversationFilter, conversation_body, conversation_query
 from annals_client.listing import ListSpec
@@ -67,9 +68,9 @@ class Conversations(Resource[S]):
         Erased : a conversation of this id was erased
         ValidationFailed : INVALID_PARTICIPANTS and others
         """
-        said = _between(participants)
+        body = _between(participants)
         return RequestSpec(
-            body={**said, **wire.body(conversation_id=conversation_id, metadata=metadata)}, key=idempotency_key
+            body={**body, **wire.body(conversation_id=conversation_id, metadata=metadata)}, key=idempotency_key
         )
 
     @call("PUT /v1/conversations/by-participants", Conversation)
@@ -94,19 +95,19 @@ class Conversations(Resource[S]):
         page_size: int = 100,
         sort_by: Literal["createdAt", "updatedAt", "lastMessageAt", "messageCount"] | None = None,
         sort_order: Literal["asc", "desc"] | None = None,
-        **wanted: Unpack[ConversationFilter],
+        **conditions: Unpack[ConversationFilter],
     ) -> ListSpec:
         """The conversations that a filter matches, the newest activity first unless said otherwise.
 
         ``limit`` is how many at most; without it, all. They are read in pages of ``page_size``.
         """
         order = wire.query(sort_by=sort_by, sort_order=sort_order)
-        return ListSpec(RequestSpec(query={**conversation_query(**wanted), **order}), limit, page_size)
+        return ListSpec(RequestSpec(query={**conversation_query(**conditions), **order}), limit, page_size)
 
     @call("GET /v1/conversations/count", int, inside="count")
-    def count(self, **wanted: Unpack[ConversationFilter]) -> RequestSpec:
+    def count(self, **conditions: Unpack[ConversationFilter]) -> RequestSpec:
         """How many conversations a filter matches."""
-        return RequestSpec(query=conversation_query(**wanted))
+        return RequestSpec(query=conversation_query(**conditions))
 
     @call(f"PATCH {CONVERSATION}", Conversation, Repeat.WITH_KEY)
     def update(
@@ -149,7 +150,7 @@ class Conversations(Resource[S]):
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> RequestSpec:
-        """Put a text in front of the first message, in the place of an earlier one. It is not counted."""
+        """Put a text before the first message, replacing an earlier one. It is not counted."""
         return RequestSpec(
             _of(conversation_id), body=wire.body(content=content, metadata=metadata), key=idempotency_key
         )
@@ -166,7 +167,7 @@ class Conversations(Resource[S]):
 
     @call("POST /v1/conversations/delete-many", DeletedMany, Repeat.NEVER)
     def delete_many(
-        self, *, dry_run: bool = False, confirm: bool = False, **wanted: Unpack[ConversationFilter]
+        self, *, dry_run: bool = False, confirm: bool = False, **conditions: Unpack[ConversationFilter]
     ) -> RequestSpec:
         """Erase all conversations that a filter matches, or only say which they are.
 
@@ -175,7 +176,8 @@ class Conversations(Resource[S]):
         Conflict : DELETE_MANY_THRESHOLD_EXCEEDED, more than ten match and that is not confirmed
         ValidationFailed : MISSING_REQUIRED_FIELD for an empty filter
         """
-        return RequestSpec(body={"filter": conversation_body(**wanted), **wire.body(dry_run=dry_run, confirm=confirm)})
+        options = wire.body(dry_run=dry_run, confirm=confirm)
+        return RequestSpec(body={"filter": conversation_body(**conditions), **options})
 
     @call("POST /v1/conversations/search", Hits, inside="items")
     def search(
@@ -184,11 +186,11 @@ class Conversations(Resource[S]):
         *,
         limit: int | None = None,
         consistent: bool | None = None,
-        **wanted: Unpack[ConversationFilter],
+        **conditions: Unpack[ConversationFilter],
     ) -> RequestSpec:
         """Conversations by what was said in them, the best first, each with its best messages. Raises Unavailable."""
-        said = wire.body(query=query, limit=limit, consistent=consistent)
-        return RequestSpec(body={**said, "filter": conversation_body(**wanted)})
+        body = wire.body(query=query, limit=limit, consistent=consistent)
+        return RequestSpec(body={**body, "filter": conversation_body(**conditions)})
 
     @saving(f"GET {CONVERSATION}/export")
     def export(
@@ -216,11 +218,11 @@ class Conversations(Resource[S]):
         format: Format = "jsonl",  # noqa: A002 - the API's word
         include_metadata: bool | None = None,
         formulas: Formulas | None = None,
-        **wanted: Unpack[ConversationFilter],
+        **conditions: Unpack[ConversationFilter],
     ) -> Download:
         """Write all conversations that a filter matches into one file, the oldest first; how many bytes it has."""
         options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas)
-        return Download(RequestSpec(query={**conversation_query(**wanted), **options}), to)
+        return Download(RequestSpec(query={**conversation_query(**conditions), **options}), to)
 
     @call("POST /v1/conversations/import", Imports, inside="conversations")
     def _import(self, lines: bytes, owners: Mapping[str, str]) -> RequestSpec:
@@ -241,15 +243,19 @@ class Conversations(Resource[S]):
         Raises
         ------
         Conflict : a conversation holds other messages than the file
-        ValidationFailed : ``field`` names the line, of the part that was refused
+        ValidationFailed : ``field`` names the line of the file
         """
-        found: dict[str, Imported] = {}
+        results: dict[str, Imported] = {}
         for part in parts_of(source):
-            for each in (yield Conversations._import.call(part, _owners(owners))):
-                before = found.get(each.conversation_id, Imported(conversation_id="", imported=0, skipped=0))
+            try:
+                part_results = yield Conversations._import.call(part.content, _owners(owners))
+            except AnnalsError as refusal:
+                raise part.in_file(refusal) from None
+            for each in part_results:
+                before = results.get(each.conversation_id, Imported(conversation_id="", imported=0, skipped=0))
                 sums = {"imported": before.imported + each.imported, "skipped": before.skipped + each.skipped}
-                found[each.conversation_id] = each.model_copy(update=sums)
-        return [*found.values()]
+                results[each.conversation_id] = each.model_copy(update=sums)
+        return [*results.values()]
 
     @call(f"GET {CONVERSATION}/verify", Verified)
     def verify(self, conversation_id: str) -> RequestSpec:
@@ -258,7 +264,7 @@ class Conversations(Resource[S]):
 
     @call(f"GET {CONVERSATION}/context", ContextWindow)
     def context(self, conversation_id: str, max_tokens: int, *, include_summary: bool | None = None) -> RequestSpec:
-        """The newest messages that fit a budget of tokens, oldest first, behind the preamble if that is asked for."""
+        """The newest messages that fit a budget of tokens, oldest first, after the preamble if that is asked for."""
         return RequestSpec(
             _of(conversation_id), query=wire.query(max_tokens=max_tokens, include_summary=include_summary)
         )
@@ -274,10 +280,10 @@ def _of(conversation_id: str) -> dict[str, str]:
 
 
 def _owners(participants: Participants) -> dict[str, str]:
-    said: dict[str, Any] = dict(participants)
-    if agents := said.pop("agents", None):
-        said |= {"type": "agent-agent", "agent1": agents[0], "agent2": agents[1]}
-    return wire.query(**said)
+    owners: dict[str, Any] = dict(participants)
+    if agents := owners.pop("agents", None):
+        owners |= {"type": "agent-agent", "agent1": agents[0], "agent2": agents[1]}
+    return wire.query(**owners)
 
 
 def _between(participants: Participants) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Facts(Resource[S]):
         NotFound, Erased : there is no such conversation, or message
         Conflict : MEMORY_SPACE_MISMATCH, PARTICIPANT_MISMATCH
         """
-        said = wire.body(
+        body = wire.body(
             conversation_id=conversation_id,
             message_ids=message_ids,
             memory_space_id=memory_space_id,
@@ -72,7 +72,7 @@ class Facts(Resource[S]):
             participant_id=participant_id,
             timestamp=timestamp,
         )
-        return RequestSpec(body=said)
+        return RequestSpec(body=body)
 
     @call("POST /v1/facts", Fact, Repeat.WITH_KEY)
     def create(
@@ -90,13 +90,13 @@ class Facts(Resource[S]):
         ``source_ref`` names the messages that it comes from. A fact that is a user's is superseded by newer ones of
         that user only.
         """
-        said = wire.body(
+        body = wire.body(
             memory_space_id=memory_space_id,
             user_id=user_id,
             participant_id=participant_id,
             source_ref=source_ref and source_ref.model_dump(by_alias=True),
         )
-        return RequestSpec(body={**said, **wire.body(**fact)}, key=idempotency_key)
+        return RequestSpec(body={**body, **wire.body(**fact)}, key=idempotency_key)
 
     @listing("GET /v1/facts", Fact)
     def list(
@@ -118,7 +118,7 @@ class Facts(Resource[S]):
 
         Without ``at`` these are the facts that nothing has superseded, with it those that held then.
         """
-        wanted = wire.conditions(
+        conditions = wire.conditions(
             memory_space_id=memory_space_id,
             user_id=user_id,
             participant_id=participant_id,
@@ -128,8 +128,8 @@ class Facts(Resource[S]):
             fact_type=fact_type,
             at=at,
         )
-        said = wire.query(**wanted, include_superseded=include_superseded)
-        return ListSpec(RequestSpec(query=said), limit, page_size)
+        body = wire.query(**conditions, include_superseded=include_superseded)
+        return ListSpec(RequestSpec(query=body), limit, page_size)
 
     @call("GET /v1/facts/{factId}", Fact)
     def get(self, fact_id: str) -> RequestSpec:

@@ -38,8 +38,8 @@ class Keys(Resource[S]):
         Forbidden : it would open more than the key that makes it, or live longer
         """
         limits = wire.conditions(memory_spaces=memory_spaces, expires_at=expires_at)
-        said = wire.body(name=name, tenant=tenant, **limits)
-        return RequestSpec(body={**said, "scopes": [*scopes]}, key=idempotency_key)
+        body = wire.body(name=name, tenant=tenant, **limits)
+        return RequestSpec(body={**body, "scopes": [*scopes]}, key=idempotency_key)
 
     @listing("GET /v1/keys", Key)
     def each(self, *, limit: int | None = None, page_size: int = 100) -> ListSpec:
@@ -62,5 +62,5 @@ class Receipts(Resource[S]):
 
     @call("GET /v1/receipts/{receiptId}", Receipt)
     def get(self, receipt_id: str, *, cursor: str | None = None) -> RequestSpec:
-        """An erasure's receipt. That of a person names their conversations, a page behind ``cursor``."""
+        """An erasure's receipt. That of a person names their conversations, in the page after ``cursor``."""
         return RequestSpec({"receipt_id": receipt_id}, query=wire.query(cursor=cursor))

@@ -48,7 +48,7 @@ class Memories(Resource[S]):
         ------
         ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
         """
-        said = wire.body(
+        body = wire.body(
             content=content,
             memory_space_id=memory_space_id,
             content_type=content_type,
@@ -61,7 +61,7 @@ class Memories(Resource[S]):
             metadata=metadata,
             conversation_ref=conversation_ref and conversation_ref.model_dump(by_alias=True),
         )
-        return RequestSpec(body=said, key=idempotency_key)
+        return RequestSpec(body=body, key=idempotency_key)
 
     @call(f"GET {MEMORY}", MemoryWithVersions)
     def get(self, memory_id: str, *, at: Time | None = None) -> RequestSpec:
@@ -75,15 +75,15 @@ class Memories(Resource[S]):
         limit: int | None = None,
         page_size: int = 100,
         memory_space_id: str | NotGiven = NOT_GIVEN,
-        **wanted: Unpack[MemoryFilter],
+        **conditions: Unpack[MemoryFilter],
     ) -> ListSpec:
         """The memories that a filter matches, the newest first, ``limit`` at most. Raises Unavailable."""
-        return ListSpec(RequestSpec(query=memory_query(memory_space_id, **wanted)), limit, page_size)
+        return ListSpec(RequestSpec(query=memory_query(memory_space_id, **conditions)), limit, page_size)
 
     @call("GET /v1/memories/count", int, inside="count")
-    def count(self, *, memory_space_id: str | NotGiven = NOT_GIVEN, **wanted: Unpack[MemoryFilter]) -> RequestSpec:
+    def count(self, *, memory_space_id: str | NotGiven = NOT_GIVEN, **conditions: Unpack[MemoryFilter]) -> RequestSpec:
         """How many memories a filter matches. Raises Unavailable."""
-        return RequestSpec(query=memory_query(memory_space_id, **wanted))
+        return RequestSpec(query=memory_query(memory_space_id, **conditions))
 
     @saving("GET /v1/memories/export")
     def export(
@@ -96,7 +96,7 @@ class Memories(Resource[S]):
         include_superseded: bool | None = None,
         formulas: Literal["guard", "keep"] | None = None,
         memory_space_id: str | NotGiven = NOT_GIVEN,
-        **wanted: Unpack[MemoryFilter],
+        **conditions: Unpack[MemoryFilter],
     ) -> Download:
         """Write all memories that a filter matches into one file, the newest first; how many bytes it has.
 
@@ -109,7 +109,7 @@ class Memories(Resource[S]):
             include_superseded=include_superseded,
             formulas=formulas,
         )
-        return Download(RequestSpec(query={**memory_query(memory_space_id, **wanted), **options}), to)
+        return Download(RequestSpec(query={**memory_query(memory_space_id, **conditions), **options}), to)
 
     @call(f"PATCH {MEMORY}", MemoryWithVersions, Repeat.WITH_KEY)
     def update(
@@ -129,8 +129,8 @@ class Memories(Resource[S]):
         ------
         PreconditionFailed : the memory's version is not ``if_match``
         """
-        said = wire.body(content=content, importance=importance, tags=tags, metadata=metadata)
-        return RequestSpec(_of(memory_id), body=said, if_match=if_match, key=idempotency_key)
+        body = wire.body(content=content, importance=importance, tags=tags, metadata=metadata)
+        return RequestSpec(_of(memory_id), body=body, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {MEMORY}", NoneType)
     def delete(self, memory_id: str) -> RequestSpec:
@@ -145,7 +145,7 @@ class Memories(Resource[S]):
         all: bool = False,  # noqa: A002 - the API's word
         dry_run: bool = False,
         confirm: bool = False,
-        **wanted: Unpack[MemoryFilter],
+        **conditions: Unpack[MemoryFilter],
     ) -> RequestSpec:
         """Delete all memories that a filter matches, or only say which they are.
 
@@ -156,8 +156,8 @@ class Memories(Resource[S]):
         Conflict : DELETE_MANY_THRESHOLD_EXCEEDED, more than ten match and that is not confirmed
         """
         space = wire.body(**wire.conditions(memory_space_id=memory_space_id))
-        said = wire.body(all=all, dry_run=dry_run, confirm=confirm)
-        return RequestSpec(body={**space, **said, "filter": memory_body(**wanted)})
+        body = wire.body(all=all, dry_run=dry_run, confirm=confirm)
+        return RequestSpec(body={**space, **body, "filter": memory_body(**conditions)})
 
     @listing(f"GET {MEMORY}/versions", Memory)
     def each_version(self, memory_id: str, *, limit: int | None = None, page_size: int = 100) -> ListSpec:

@@ -31,7 +31,7 @@ RecallScope = Literal["user", "space"]
 
 
 class Question(MemoryFilter, total=False):
-    """What is asked of the memories, beside a text.
+    """What a search of the memories takes, beside a text.
 
     ``consistent`` finds what was stored a moment ago, and needs ``conversation_id``; ``explain`` says how the scores
     came about.
@@ -120,7 +120,7 @@ class Remembering(Resource[S]):
         return RequestSpec(body=_turn(**turn, agent_response=agent_response), key=idempotency_key)
 
     @call("POST /v1/memory/search", Hits, inside="items")
-    def search(self, query: str | None = None, **asked: Unpack[Question]) -> RequestSpec:
+    def search(self, query: str | None = None, **question: Unpack[Question]) -> RequestSpec:
         """Find memories by meaning and by word, the best first.
 
         Raises
@@ -128,7 +128,7 @@ class Remembering(Resource[S]):
         Unavailable : SEARCH_UNAVAILABLE
         ValidationFailed : INVALID_EMBEDDING, INVALID_RANGE and others
         """
-        return RequestSpec(body=_question(query, asked))
+        return RequestSpec(body=_question(query, question))
 
     @call("POST /v1/memory/recall", Recollection)
     def recall(
@@ -140,7 +140,7 @@ class Remembering(Resource[S]):
         history_of: str | None = None,
         recall_scope: RecallScope | None = None,
         filter: MemoryFilter | None = None,  # noqa: A002 - the API's name
-        **asked: Unpack[Question],
+        **question: Unpack[Question],
     ) -> RequestSpec:
         """Find facts and memories, and lay them out as text for a prompt, within ``max_tokens``.
 
@@ -154,10 +154,10 @@ class Remembering(Resource[S]):
         Conflict : PARTICIPANT_MISMATCH, where ``history_of`` is another user's
         and what ``search`` raises
         """
-        said = _question(query, {name: value for name, value in asked.items() if name != "user_id"})
-        said["filter"] |= memory_body(**(filter or {}))
-        said |= wire.body(max_tokens=max_tokens, history=history, conversation_id=history_of, recall_scope=recall_scope)
-        return RequestSpec(body=said | _for_user(asked))
+        body = _question(query, {name: value for name, value in question.items() if name != "user_id"})
+        body["filter"] |= memory_body(**(filter or {}))
+        body |= wire.body(max_tokens=max_tokens, history=history, conversation_id=history_of, recall_scope=recall_scope)
+        return RequestSpec(body=body | _for_user(question))
 
     @overload
     def remember_stream(self: Remembering[Sender], **turn: Unpack[AskedTurn]) -> TurnStream: ...
@@ -172,7 +172,7 @@ class Remembering(Resource[S]):
         self: Remembering[AsyncSender], *, response_stream: AsyncIterable[C] | Iterable[C], **turn: Unpack[RelayedTurn]
     ) -> AsyncRelay[C]: ...
     def remember_stream(self, *, response_stream: Any = NOT_GIVEN, **turn: Any) -> Any:
-        """Store a turn while its reply streams: the user's message before the first word, the reply behind the last.
+        """Store a turn while its reply streams: the user's message before the first word, the reply after the last.
 
         Without ``response_stream`` the server's model answers; iterate the result for its events. With it, the
         caller's own model does: ``response_stream`` is an iterable of str, of bytes, or of the chunks of OpenAI,
@@ -190,8 +190,8 @@ class Remembering(Resource[S]):
         return self._relay(response_stream, **turn)
 
     def _ask(self, *, idempotency_key: str | None = None, **turn: Any) -> TurnStream | AsyncTurnStream:
-        said, sender = RequestSpec(body=_turn(**turn) | _for_user(turn), key=idempotency_key), self.sender
-        return TurnStream(sender, said) if isinstance(sender, Sender) else AsyncTurnStream(sender, said)
+        request, sender = RequestSpec(body=_turn(**turn) | _for_user(turn), key=idempotency_key), self.sender
+        return TurnStream(sender, request) if isinstance(sender, Sender) else AsyncTurnStream(sender, request)
 
     def _relay(
         self, source: Any, *, text_of: Callable[[Any], str] = text_of, idempotency_key: str | None = None, **named: Any
@@ -210,18 +210,18 @@ def _turn(*, facts: Iterable[NewFact] | None = None, **turn: Any) -> dict[str, A
     return {**wire.body(**turn, facts=facts_body(facts)), **narrowed}
 
 
-def _for_user(said: Mapping[str, Any]) -> dict[str, Any]:
-    """For whom it is recalled. None is said, too, and refused: it must not mean everybody."""
-    return {"userId": said["user_id"]} if "user_id" in said else {}
+def _for_user(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """For whom it is recalled. None is sent, too, and refused: it must not mean everybody."""
+    return {"userId": arguments["user_id"]} if "user_id" in arguments else {}
 
 
-def _question(query: str | None, asked: Mapping[str, Any]) -> dict[str, Any]:
-    said: dict[str, Any] = dict(asked)
-    wanted = {name: said.pop(name) for name in MemoryFilter.__annotations__ if name in said}
-    if said.get("embedding") is not None:
-        said["embedding"] = _measures(said["embedding"])
-    space = wire.conditions(**{name: said.pop(name) for name in ("memory_space_id",) if name in said})
-    return {**wire.body(query=query, **space, **said), "filter": memory_body(**wanted)}
+def _question(query: str | None, question: Mapping[str, Any]) -> dict[str, Any]:
+    rest: dict[str, Any] = dict(question)
+    conditions = {name: rest.pop(name) for name in MemoryFilter.__annotations__ if name in rest}
+    if rest.get("embedding") is not None:
+        rest["embedding"] = _measures(rest["embedding"])
+    space = wire.conditions(**{name: rest.pop(name) for name in ("memory_space_id",) if name in rest})
+    return {**wire.body(query=query, **space, **rest), "filter": memory_body(**conditions)}
 
 
 def _measures(embedding: Iterable[Any]) -> list[float]:

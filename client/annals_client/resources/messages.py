@@ -59,7 +59,7 @@ class Messages(Resource[S]):
     ) -> RequestSpec:
         """Append a message.
 
-        ``if_match`` is the seq that the message goes directly behind.
+        ``if_match`` is the seq that the message is to follow directly.
 
         Raises
         ------
@@ -80,8 +80,8 @@ class Messages(Resource[S]):
         idempotency_key: str | None = None,
     ) -> RequestSpec:
         """Append several messages as one entry: all of them or none. Raises what ``append`` raises."""
-        said = {"messages": [wire.body(**message) for message in messages]}
-        return RequestSpec(_of(conversation_id), body=said, if_match=if_match, key=idempotency_key)
+        body = {"messages": [wire.body(**message) for message in messages]}
+        return RequestSpec(_of(conversation_id), body=body, if_match=if_match, key=idempotency_key)
 
     @listing(f"GET {MESSAGES}", Message)
     def list(
@@ -95,7 +95,7 @@ class Messages(Resource[S]):
         after: int | None = None,
         before: int | None = None,
         last_runs: int | None = None,
-        **wanted: Unpack[MessageFilter],
+        **conditions: Unpack[MessageFilter],
     ) -> ListSpec:
         """A conversation's messages, from the beginning, or the newest first; see ``latest``, too.
 
@@ -108,18 +108,20 @@ class Messages(Resource[S]):
         """
         bounds = wire.query(order=order, offset=offset, after=after, before=before, last_runs=last_runs)
         return ListSpec(
-            RequestSpec(_of(conversation_id), query={**wire.query(**wire.conditions(**wanted)), **bounds}),
+            RequestSpec(_of(conversation_id), query={**wire.query(**wire.conditions(**conditions)), **bounds}),
             limit,
             page_size,
         )
 
     @StepsMethod
     def latest(
-        self, conversation_id: str, limit: int = 50, *, before: int | None = None, **wanted: Unpack[MessageFilter]
+        self, conversation_id: str, limit: int = 50, *, before: int | None = None, **conditions: Unpack[MessageFilter]
     ) -> Steps[MessageList]:
         """The newest messages in chronological order, ``limit`` at most, up to the seq ``before``."""
         size = max(1, min(limit, 1000))
-        walk = Messages.list.walk(conversation_id, order="desc", limit=limit, page_size=size, before=before, **wanted)
+        walk = Messages.list.walk(
+            conversation_id, order="desc", limit=limit, page_size=size, before=before, **conditions
+        )
         newest = yield from collect_items(walk)
         return newest[::-1]
 
@@ -135,19 +137,19 @@ class Messages(Resource[S]):
 
     @StepsMethod
     def get_many(self, conversation_id: str, message_ids: Sequence[str]) -> Steps[MessageList]:
-        """Many messages by their ids, in stored order; those that there are not are left out."""
-        found: MessageList = []
+        """Many messages by their ids, in stored order; ids of no message are left out."""
+        messages: MessageList = []
         left: Sequence[str] = message_ids
         while True:
             some: SomeMessages = yield Messages.get_some.call(conversation_id, left)
-            found += some.items
+            messages += some.items
             if not some.omitted:
-                return found
+                return messages
             left = some.omitted
 
     @call(f"POST {MESSAGE}/redact", Message)
     def redact(self, conversation_id: str, message_id: str, *, reason: str) -> RequestSpec:
-        """Withdraw a message's content. Its place, its digest and the chain stay."""
+        """Redact a message: its content goes; its seq, its digest and the chain stay."""
         return RequestSpec({**_of(conversation_id), "message_id": message_id}, body={"reason": reason})
 
 

@@ -48,11 +48,11 @@ class Spaces(Resource[S]):
         if_match: int | None = None,
         idempotency_key: str | None = None,
     ) -> RequestSpec:
-        """Describe a memory space, in the place of what was said of it before.
+        """Describe a memory space; an earlier description is replaced.
 
         Parameters
         ----------
-        retention_days : after how many days without a message its conversations are erased by themselves; not said,
+        retention_days : after how many days without a message its conversations are erased by themselves; without it,
             they stay. To change it takes the scope ``erase``
 
         Raises
@@ -61,5 +61,5 @@ class Spaces(Resource[S]):
         PreconditionFailed : the description's version is not ``if_match``
         """
         people = [wire.body(**each) for each in participants]
-        said = wire.body(name=name, participants=people, metadata=metadata, retention_days=retention_days)
-        return RequestSpec({"memory_space_id": memory_space_id}, body=said, if_match=if_match, key=idempotency_key)
+        body = wire.body(name=name, participants=people, metadata=metadata, retention_days=retention_days)
+        return RequestSpec({"memory_space_id": memory_space_id}, body=body, if_match=if_match, key=idempotency_key)

@@ -55,7 +55,7 @@ class UserMemories(Resource[S]):
         idempotency_key: str | None = None,
     ) -> RequestSpec:
         """Remember something of a user; ``input`` is what it was made of."""
-        said = wire.body(
+        body = wire.body(
             memory=memory,
             topics=topics,
             input=input,
@@ -63,7 +63,7 @@ class UserMemories(Resource[S]):
             memory_space_id=memory_space_id,
             metadata=metadata,
         )
-        return RequestSpec(_of(user_id), body=said, key=idempotency_key)
+        return RequestSpec(_of(user_id), body=body, key=idempotency_key)
 
     @listing(f"GET {MEMORIES}", UserMemory)
     def list(
@@ -78,8 +78,8 @@ class UserMemories(Resource[S]):
         memory_space_id: str | NotGiven = NOT_GIVEN,
     ) -> ListSpec:
         """What is remembered of a user, the newest first unless said otherwise, ``limit`` at most."""
-        wanted = wire.conditions(agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
-        return ListSpec(RequestSpec(_of(user_id), query=wire.query(order=order, **wanted)), limit, page_size)
+        conditions = wire.conditions(agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
+        return ListSpec(RequestSpec(_of(user_id), query=wire.query(order=order, **conditions)), limit, page_size)
 
     @call(f"POST {MEMORIES}/search", Found, inside="items")
     def search(
@@ -99,8 +99,8 @@ class UserMemories(Resource[S]):
         ------
         Unavailable : SEARCH_UNAVAILABLE, for ``semantic``
         """
-        wanted = wire.conditions(agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
-        return RequestSpec(_of(user_id), body=wire.body(query=query, method=method, limit=limit, **wanted))
+        conditions = wire.conditions(agent_id=agent_id, topic=topic, memory_space_id=memory_space_id)
+        return RequestSpec(_of(user_id), body=wire.body(query=query, method=method, limit=limit, **conditions))
 
     @call(f"GET {MEMORIES}/topics", Topics, inside="items")
     def topics(self, user_id: str) -> RequestSpec:
@@ -127,8 +127,8 @@ class UserMemories(Resource[S]):
         ------
         PreconditionFailed : the memory's version is not ``if_match``
         """
-        said = wire.body(memory=memory, topics=topics, input=input, agent_id=agent_id, metadata=metadata)
-        return RequestSpec({**_of(user_id), "memory_id": memory_id}, body=said, if_match=if_match, key=idempotency_key)
+        body = wire.body(memory=memory, topics=topics, input=input, agent_id=agent_id, metadata=metadata)
+        return RequestSpec({**_of(user_id), "memory_id": memory_id}, body=body, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {MEMORY}", NoneType)
     def delete(self, user_id: str, memory_id: str) -> RequestSpec:
