@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from annals import __version__
-from annals.cli import serving
+from annals.cli import installation
 from annals.cli.main import main
 from local.emulator import free_port
 from local.template import ROOT
@@ -65,6 +65,6 @@ def test_without_a_package_it_names_the_package(tmp_path: Path) -> None:
 def test_a_package_without_a_server_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(serving, "PLACES", (tmp_path,))
+    monkeypatch.setattr(installation, "HOMES", (tmp_path,))
     assert main(["dev"]) == 1
     assert "annals-memory" in capsys.readouterr().err

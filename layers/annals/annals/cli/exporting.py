@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-from annals.cli.files import finished_file
+from annals.cli.files import CommandFailed
 from annals.cli.progress import byte_bar
-from annals.cli.service import Service, require_success
+from annals.cli.service import connect
+from annals_client.calls import Call, Repeat, RequestSpec, Route
+
+ONE = Route.of("GET /v1/conversations/{conversationId}/export")
+MANY = Route.of("GET /v1/conversations/export")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What to export: a conversation, or all that filters match."""
+class Export:
+    """What to export: a conversation, or all that a filter matches, by the names that the API's parameters have."""
 
     format: str
     conversation_id: str | None
-    filters: Mapping[str, str]
+    filter: Mapping[str, str]
     with_metadata: bool = True
-    keeps_formulas: bool = False
+    keep_formulas: bool = False
 
-    @property
-    def path(self) -> str:
-        if self.conversation_id is None:
-            return "/v1/conversations/export"
-        return f"/v1/conversations/{quote(self.conversation_id, safe='')}/export"
+    def call(self) -> Call[None]:
+        """The request for the file. Raises InvalidArgument."""
+        route, ids = (MANY, {}) if self.conversation_id is None else (ONE, {"conversation_id": self.conversation_id})
+        return Call.of(route, RequestSpec(ids, query=self._query_params()), lambda _: None, Repeat.SAFELY)
 
-    @property
-    def query(self) -> dict[str, str]:
+    def _query_params(self) -> dict[str, str]:
         metadata = {} if self.with_metadata else {"includeMetadata": "false"}
-        formulas = {"formulas": "keep"} if self.keeps_formulas else {}
-        return {**self.filters, "format": self.format, **metadata, **formulas}
+        formulas = {"formulas": "keep"} if self.keep_formulas else {}
+        return {**self.filter, "format": self.format, **metadata, **formulas}
 
 
-def run(service: Service, wanted: Wanted, output: Path) -> None:
-    """Write what is wanted. Raises CommandFailed, and then keeps no file."""
-    with service.client() as client, client.stream("GET", wanted.path, params=wanted.query) as answer:
-        require_success(answer)
-        with finished_file(output) as file, byte_bar("exported") as bar:
-            for chunk in answer.iter_bytes():
-                file.write(chunk)
-                bar.update(len(chunk))
+def run(url: str, key: str, export: Export, output: Path) -> None:
+    """Write the file; ``-`` is the standard output. Raises CommandFailed, and then keeps no file."""
+    to = sys.stdout.buffer if str(output) == "-" else output
+    with connect(url, key) as annals, byte_bar("exported") as bar:
+        try:
+            annals.sender.save(export.call(), to, bar.update)
+        except OSError as error:
+            raise CommandFailed(f"{output} cannot be written: {error.strerror or error}") from None

@@ -1,9 +1,8 @@
-"""The files of the command: plain or gzip in, finished or not at all out."""
+"""The files that the command reads, plain or gzip."""
 
 from __future__ import annotations
 
 import gzip
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,20 +49,3 @@ def open_lines(path: Path) -> Iterator[LineFile]:
             yield LineFile(path, path.stat().st_size, raw, text)  # type: ignore[arg-type]  # reads lines like a file
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-@contextmanager
-def finished_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written, which gets its name when the block ends; where that fails, nothing is kept."""
-    if str(path) == "-":
-        yield sys.stdout.buffer
-        return
-    unfinished = path.with_name(f"{path.name}.part")
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-        unfinished.replace(path)
-    except OSError as error:
-        raise CommandFailed(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)

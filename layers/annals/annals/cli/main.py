@@ -10,6 +10,7 @@ from pathlib import Path
 
 from annals import __version__
 from annals.cli.files import CommandFailed
+from annals.cli.installation import use_client
 
 FORMATS = ("json", "jsonl", "csv", "openai-chat", "ledger")
 
@@ -123,9 +124,9 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("file", type=Path, metavar="FILE")
     _add_service(parser)
     owners = parser.add_argument_group("whose the chats of OpenAI's format are")
-    owners.add_argument("--memory-space", metavar="ID", dest="memorySpaceId")
-    owners.add_argument("--user", metavar="ID", dest="userId")
-    owners.add_argument("--agent", metavar="ID", dest="agentId")
+    owners.add_argument("--memory-space", metavar="ID", dest="memory_space_id")
+    owners.add_argument("--user", metavar="ID", dest="user_id")
+    owners.add_argument("--agent", metavar="ID", dest="agent_id")
     parser.set_defaults(run=_import)
 
 
@@ -228,28 +229,27 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from annals.cli.exporting import Wanted, run
-    from annals.cli.service import Service
+    use_client()
+    from annals.cli.exporting import Export, run
 
-    filters = dict(_filter(text) for text in options.filter)
-    wanted = Wanted(
+    export = Export(
         options.format,
         options.conversation,
-        filters,
+        dict(_parse_filter(text) for text in options.filter),
         with_metadata=not options.no_metadata,
-        keeps_formulas=options.keep_formulas,
+        keep_formulas=options.keep_formulas,
     )
-    run(Service(options.url, options.key), wanted, options.output)
+    run(options.url, options.key, export, options.output)
     return 0
 
 
 def _import(options: argparse.Namespace) -> int:
+    use_client()
     from annals.cli.importing import run
-    from annals.cli.service import Service
 
-    said = {name: getattr(options, name) for name in ("memorySpaceId", "userId", "agentId")}
-    owners = {name: value for name, value in said.items() if value is not None}
-    run(Service(options.url, options.key), options.file, owners)
+    named = {name: getattr(options, name) for name in ("memory_space_id", "user_id", "agent_id")}
+    owners = {name: value for name, value in named.items() if value is not None}
+    run(options.url, options.key, options.file, owners)
     return 0
 
 
@@ -282,7 +282,7 @@ def _redrive(options: argparse.Namespace) -> int:
     return run_redrive(options.queue)
 
 
-def _filter(text: str) -> tuple[str, str]:
+def _parse_filter(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise CommandFailed(f"--filter takes NAME=VALUE, not {text!r}")

@@ -8,12 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import annals
 from annals.cli.files import CommandFailed
-
-PACKAGE = Path(annals.__file__).resolve().parent
-PLACES = (PACKAGE / "system", PACKAGE.parents[2])
-"""Where template, functions and server stand: in a wheel, and in a checkout."""
+from annals.cli.installation import PACKAGE, find_home
 
 
 def run(*, port: int, data: Path, workers: int, events: bool) -> int:
@@ -33,10 +29,10 @@ def run_sandbox(settings: Iterable[str]) -> int:
 
 
 def _become(module: str, options: Sequence[str]) -> NoReturn:
-    home = next((place for place in PLACES if (place / "template.yaml").is_file()), None)
+    home = find_home()
     if home is None:
         raise CommandFailed("this installation has no server: install annals-memory, or call it from a checkout")
-    # -P: whatever stands in the current folder is not the server's.
+    # -P: whatever is in the current folder is not the server's.
     command = [sys.executable, "-P", "-m", module, *options]
     paths = [str(home), str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": os.pathsep.join(paths)})  # noqa: S606
