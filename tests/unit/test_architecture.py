@@ -170,7 +170,7 @@ def test_no_modules_know_each_other_in_a_circle() -> None:
 
 
 FOLDERS: dict[str, tuple[str, ...]] = {
-    "layers/annals": (),
+    "layers/annals": ("annals_client",),
     "functions": ("annals",),
     "local": ("annals",),
     "scripts": ("annals", "local"),
@@ -186,3 +186,12 @@ def test_a_folder_knows_only_the_folders_that_it_may_know(folder: str) -> None:
     own = {"layers/annals": "annals", "client": "annals_client"}.get(folder, folder)
     known = {name.partition(".")[0] for path in (ROOT / folder).rglob("*.py") for name in imported(path)}
     assert known & set(PACKAGES) <= {own, *FOLDERS[folder]}
+
+
+def test_only_the_command_line_is_built_on_the_client() -> None:
+    known = {room_of(module) for module, path in modules().items() if any(map(_is_of_client, imported(path)))}
+    assert known == {"cli"}
+
+
+def _is_of_client(name: str) -> bool:
+    return name.partition(".")[0] == "annals_client"
