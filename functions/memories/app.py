@@ -1,4 +1,4 @@
-"""Memories as resources: made, read, changed, archived, deleted, listed."""
+"""Memories as resources: created, read, changed, archived, deleted, listed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ handler = app.handler
 
 @app.post("/v1/memories", status_code=201, tags=["Memories"])
 def create_memory(body: CreateMemory) -> Response[Memory]:
-    """Make an explicit memory."""
+    """Create an explicit memory."""
     caller = app.caller.require_scope("write")
     caller.require_space(body.memory_space_id)
     new = memory_creation.new_memory(caller, body)
@@ -79,7 +79,7 @@ def count_them(memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId"
 def delete_them(body: DeleteMemories) -> DeletedMemories:
     """Delete all memories that a filter matches, or of a memory space; more than ten only where that is confirmed."""
     caller = app.caller.require_scope("erase")
-    body.require_scope()
+    body.require_selection()
     scope = memory_scope(caller, body.memory_space_id, body.filter)
     ids = delete_memories(caller, scope, dry_run=body.dry_run, confirmed=body.confirm)
     return {"count": len(ids), "memoryIds": ids, "dryRun": body.dry_run}
@@ -99,7 +99,7 @@ def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = Non
 
 @app.patch("/v1/memories/<memory_id>", tags=["Memories"])
 def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryWithVersions]:
-    """Give a memory a new version; the versions before are kept."""
+    """Give a memory a new version; the versions before stay."""
     caller = app.caller.require_scope("write")
     memory = memory_reads.get_memory(caller, memory_id)
     request = app.idempotent_request("patch-memory")
@@ -122,7 +122,7 @@ def list_versions(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: Annotated[str | None, Query()] = None,
 ) -> MemoryVersions:
-    """The versions of a memory that are kept, the newest first."""
+    """The versions of a memory that are stored, the newest first."""
     caller = app.caller.require_scope("read")
     app.require_known_query("limit", "cursor")
     cursors = app.cursors("versions of a memory", memory_id)
@@ -152,10 +152,10 @@ def restore_memory(memory_id: PathMemoryId) -> Response[Memory]:
 
 def _with_versions(memory: StoredMemory) -> dict[str, Any]:
     """A memory with as many of the versions before it as the answer has room for."""
-    shown, room = present_memory(memory), Room()
-    room.takes(shown)
+    current, room = present_memory(memory), Room()
+    room.takes(current)
     previous, left_out = fitting_counted(map(present_memory, memory_reads.previous_versions(memory)), room)
-    return {**shown, "previousVersions": previous, **left_out}
+    return {**current, "previousVersions": previous, **left_out}
 
 
 def _set_status(memory_id: str, status: str, request: IdempotentRequest | None) -> Response[Memory]:

@@ -23,7 +23,7 @@ def remember_turn(body: Remember) -> Response[Remembered]:
 
 @app.post("/v1/memory/remember-facts", status_code=201, tags=["Memory"])
 def remember_facts_of_turn(body: RememberFacts) -> Response[TurnFactsResponse]:
-    """Store facts of a turn whose messages are stored: those that are said, and, if asked for, those it states.
+    """Store facts of a turn whose messages are stored: those of the request, and, if requested, extracted ones.
 
     They are stored once for each turn, so that no Idempotency-Key is needed.
     """

@@ -24,7 +24,7 @@ def get_space(memory_space_id: PathId) -> Response[SpaceResponse]:
 
 @app.put("/v1/spaces/<memory_space_id>", tags=["Spaces"])
 def describe_space(memory_space_id: PathId, body: PutSpace) -> Response[SpaceResponse]:
-    """Describe a memory space, in the place of what was said of it before: 201 for the first time, then 200.
+    """Describe a memory space; a new description replaces the one before: 201 for the first time, then 200.
 
     With `retentionDays`, a conversation in which nothing was said for so many days is erased by itself, up to a few
     days later; until then it can be read. A change of it counts for a conversation when something is said there next,

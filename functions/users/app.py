@@ -96,7 +96,7 @@ def search_them(user_id: PathId, body: SearchUserMemories) -> UserMemoryResults:
 
 @app.patch("/v1/users/<user_id>/memories/<memory_id>", tags=["Users"])
 def patch_user_memory(user_id: PathId, memory_id: PathMemoryId, body: PatchUserMemory) -> Response[UserMemory]:
-    """Change a user's memory; its versions before are kept, and are found as any memory's."""
+    """Change a user's memory; its versions before stay, and are read as any memory's."""
     caller = app.caller.require_scope("write")
     memory = get_user_memory(caller, user_id, memory_id)
     request = app.idempotent_request("patch-user-memory")

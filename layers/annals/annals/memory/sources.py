@@ -21,10 +21,12 @@ from annals.conversations.redaction_version import (
 from annals.database.dynamodb import Item
 from annals.database.keys import item_key
 from annals.database.state import read_items
-from annals.errors import ConversationErased, MessageRedacted
+from annals.database.transactions import transact
+from annals.errors import ConversationErased, MessageRedacted, WriteConflict
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import seq_of
 from annals.memory.keys import MEMORY_PREFIX
+from annals.retries import tries
 from annals.search.documents import Document
 from annals.settings import settings
 
@@ -74,6 +76,41 @@ class Source:
             if (self.conversation_id, message_id) in removed.redacted:
                 raise MessageRedacted(message_id)
         return redaction_version
+
+
+def write_with_source(
+    source: Source | None, writes: Sequence[Mapping[str, Any]], *, guard: int | None, subject: str
+) -> Item | None:
+    """Write all or nothing, if the source is still there. Something without a source needs none.
+
+    Parameters
+    ----------
+    guard : the position of a write, from 0, that fails where all this was written before
+    subject : what is written, for whoever reads the refusal
+
+    Returns
+    -------
+    Item or None
+        What ``guard`` found in its place: then nothing was written.
+
+    Raises
+    ------
+    ConversationErased, MessageRedacted, WriteConflict
+    """
+    redaction_version: str | None = None
+    for _ in tries(settings().append_patience_s):
+        checks = source.checks(redaction_version) if source else []
+        cancelled = transact([*writes, *checks])
+        if cancelled is None:
+            return None
+        if guard is not None and cancelled.failed(guard):
+            return cancelled.item(guard)
+        if source and cancelled.failed_from(len(writes)):
+            # Something of the conversation was redacted: on with it, unless that is what this comes from.
+            redaction_version = source.require()
+        else:
+            cancelled.require_retryable()
+    raise WriteConflict(subject)
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def _find(tenant: str, memory_space_id: str) -> Space | None:
 
 
 def _from_item(item: Mapping[str, Any]) -> Space:
-    """The space of a stored item. Raises Damaged."""
+    """The space of a stored item. Raises DamagedItem."""
     return decode_item(item, _read_item)
 
 

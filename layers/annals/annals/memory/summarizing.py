@@ -55,7 +55,7 @@ def summarize(tenant: str, conversation_id: str, *, model: str | None = None, bu
     ConversationNotFound, ConversationErased
     NothingToSummarize : nothing was said
     ChatUnavailable : no model wrote a summary; the one before stays
-    WriteConflict : something was redacted meanwhile, or others kept writing
+    WriteConflict : something was redacted meanwhile, or other writers were faster, again and again
     """
     tail, pk = get_tail(tenant, conversation_id), conversation_pk(tenant, conversation_id)
     deadline = time.monotonic() + budget_s

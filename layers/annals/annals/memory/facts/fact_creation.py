@@ -12,17 +12,15 @@ from annals.access.caller import Caller
 from annals.conversations.genesis import get_genesis
 from annals.conversations.read import open_conversation
 from annals.database.dynamodb import Item, client, from_item, to_item
-from annals.database.transactions import transact
-from annals.errors import MemorySpaceMismatch, MessageNotFound, MessageRedacted, WriteConflict
+from annals.errors import MemorySpaceMismatch, MessageNotFound, MessageRedacted
 from annals.ledger.entry import SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.ledger.messages import Message, read_messages
 from annals.memory.facts.fact_items import FACT_PREFIX, DatedFact, StoredFact, batch_key, items_of
 from annals.memory.facts.fact_reads import get_dated_fact, read_facts
 from annals.memory.facts.models import CreateFact
-from annals.memory.sources import Source
+from annals.memory.sources import Source, write_with_source
 from annals.memory.user_traces import trace_keys, trace_puts
-from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
 
@@ -102,7 +100,7 @@ def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> t
         salt = os.urandom(SALT_BYTES)
         fact, marker = replace(fact, salt=salt.hex()), marker_put(request, {"factId": fact.fact_id}, salt)
     source = Source(fact.tenant, fact.conversation_id, fact.message_ids) if fact.conversation_id else None
-    earlier = _write([fact], source, once=marker)
+    earlier = _write([fact], source, guard=marker, subject=f"fact {fact.fact_id!r}")
     if request and earlier:
         dated = get_dated_fact(fact.tenant, request.read_result(earlier)["factId"])
         request.read_result(earlier, bytes.fromhex(dated.fact.salt or ""))
@@ -133,7 +131,8 @@ def create_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> lis
         "ConditionExpression": "attribute_not_exists(pk)",
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
-    earlier = _write(facts, source, once={"Put": mark})
+    subject = f"the facts of conversation {source.conversation_id!r}"
+    earlier = _write(facts, source, guard={"Put": mark}, subject=subject)
     fact_ids = from_item(earlier)["factIds"] if earlier else [fact.fact_id for fact in facts]
     return list(read_facts(tenant, fact_ids))
 
@@ -148,35 +147,14 @@ def _trace_keys(fact: StoredFact) -> list[Item]:
     return trace_keys(fact.tenant, fact.user_id, fact.fact_id, fact.conversation_id)
 
 
-def _write(facts: Sequence[StoredFact], source: Source | None, *, once: Mapping[str, Any] | None) -> Item | None:
-    """Write facts together, and the put ``once`` with them, if what they come from is still there.
-
-    Returns
-    -------
-    Item or None
-        What ``once`` found in its place: then nothing was written.
-
-    Raises
-    ------
-    ConversationErased, MessageRedacted, WriteConflict
-    """
-    first: list[Any] = [once] if once else []
-    traces = [key for fact in facts for key in _trace_keys(fact)]
-    writes: list[Any] = [*(_put(item) for fact in facts for item in items_of(fact)), *trace_puts(traces)]
-    redaction_version: str | None = None
-    for _ in tries(settings().append_patience_s):
-        checks: list[Any] = source.checks(redaction_version) if source else []
-        cancelled = transact(first + checks + writes)
-        if cancelled is None:
-            return None
-        if once and cancelled.failed(0):
-            return cancelled.item(0)
-        if source and cancelled.failed_from(0):
-            # Something of the conversation was redacted: on with it, unless it is what these facts come from.
-            redaction_version = source.require()
-        else:
-            cancelled.require_retryable()
-    raise WriteConflict(f"fact {facts[0].fact_id!r}")
+def _write(
+    facts: Sequence[StoredFact], source: Source | None, *, guard: Mapping[str, Any] | None, subject: str
+) -> Item | None:
+    """Write facts together, and the put ``guard`` with them; see ``write_with_source``."""
+    puts = [_put(item) for fact in facts for item in items_of(fact)]
+    traces = trace_puts([key for fact in facts for key in _trace_keys(fact)])
+    writes = [*([guard] if guard else []), *puts, *traces]
+    return write_with_source(source, writes, guard=0 if guard else None, subject=subject)
 
 
 def _put(item: Item) -> dict[str, Any]:

@@ -36,8 +36,8 @@ WRITERS = 8
 def delete_visible_fact(caller: Caller, fact_id: str) -> bool:
     """Delete a fact that the caller may see, be it damaged, and say whether nobody else had.
 
-    Raises FactNotFound; and Damaged where the memory space of one that is cannot be told, and only some are open, or
-    where nothing leads to it any more.
+    Raises FactNotFound; and DamagedItem where the memory space of a damaged one cannot be told, and only some are open,
+    or where nothing leads to it any more.
     """
     try:
         return delete_fact(get_fact(caller, fact_id).fact)

@@ -175,7 +175,7 @@ def items_of(fact: StoredFact) -> list[Item]:
 
 
 def find_dated_fact(pk: str, sk: str) -> DatedFact | None:
-    """The fact of a key with its successor, or None where there is none. Raises Damaged."""
+    """The fact of a key with its successor, or None where there is none. Raises DamagedItem."""
     items = _items(pk, "sk >= :sk", sk, 2)
     if not items or items[0]["sk"]["S"] != sk:
         return None
@@ -200,13 +200,13 @@ def has_fact(pk: str, sk: str) -> bool:
 
 
 def find_fact_key(tenant: str, fact_id: str) -> FactKey | None:
-    """The key of the fact of an id, or None. Raises Damaged."""
+    """The key of the fact of an id, or None. Raises DamagedItem."""
     item = find_item(pointer_key(tenant, fact_id))
     return get_fact_key(item) if item else None
 
 
 def get_fact_key(item: Mapping[str, Any]) -> FactKey:
-    """The key of the fact to which an item leads. Raises Damaged."""
+    """The key of the fact to which an item leads. Raises DamagedItem."""
 
     def read(item: Mapping[str, Any]) -> FactKey:
         pk, sk = from_item(item)["place"]
@@ -254,7 +254,7 @@ def _from_key(pk: str, sk: str) -> StoredFact:
 
 
 def from_fact_item(item: Mapping[str, Any]) -> StoredFact:
-    """The fact of a stored item. Raises Damaged."""
+    """The fact of a stored item. Raises DamagedItem."""
     return decode_item(item, _from_item)
 
 

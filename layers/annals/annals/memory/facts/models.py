@@ -34,7 +34,7 @@ Confidence = Annotated[int, BeforeValidator(_check_confidence), Field(json_schem
 
 
 MAX_FACTS = 25
-"""How many facts one turn may bring."""
+"""How many facts one turn may have of each kind: stated by the caller, and extracted."""
 
 
 FactPart = Annotated[Text, Field(max_length=1_000)]
@@ -44,8 +44,8 @@ FactPart = Annotated[Text, Field(max_length=1_000)]
 class FactStatement(Model):
     """A fact: a sentence, and what it says as subject, predicate and object.
 
-    ``validFrom`` is since when it holds; without it, since it was said. Until when it holds is not said but follows
-    from the next fact of the same subject and predicate.
+    ``validFrom`` is since when it holds; without it, since it was said. Until when it holds follows from the next fact
+    of the same subject and predicate.
     """
 
     fact: Annotated[MaskedText, Field(max_length=10_000)]
@@ -58,14 +58,14 @@ class FactStatement(Model):
 
 
 class NewFact(FactStatement):
-    """A fact that a caller brings."""
+    """A fact that a caller states."""
 
     tags: list[Tag] = Field(default_factory=list, max_length=100)
     metadata: MaskedJson = Field(default_factory=dict)
 
 
 class NewTurnFacts(Model):
-    """Whose turn it is and when it was; the facts that it brings, and whether those are extracted that it states."""
+    """Whose turn it is and when it was; the facts that the caller states of it, and whether more are extracted."""
 
     memory_space_id: Id
     user_id: Id | None = None

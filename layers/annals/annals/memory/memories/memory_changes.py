@@ -68,7 +68,7 @@ def change_memory(
     IdempotencyKeyReused : the request's key came with another change of this memory before
     PreconditionFailed : the version is not ``expected_version``
     RequestTooLarge : changed so, it would be larger than an item of the table can be
-    WriteConflict : others kept changing it
+    WriteConflict : other writers were faster, again and again
     """
     address, marked = memory.address, _with_marker(memory, request)
     for _ in tries(settings().append_patience_s):

@@ -9,17 +9,14 @@ from typing import Any
 
 from annals.access.caller import Caller
 from annals.database.dynamodb import Item
-from annals.database.transactions import transact
-from annals.errors import InvalidInput, WriteConflict
+from annals.errors import InvalidInput
 from annals.ledger.entry import SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, marker_put
 from annals.memory.memories.memory_items import StoredMemory, memory_put, split_user_memory_id, user_memory_id
 from annals.memory.memories.memory_reads import get_stored_memory
 from annals.memory.memories.memory_references import reference_puts
 from annals.memory.memories.models import CreateMemory
-from annals.memory.sources import Source
-from annals.retries import tries
-from annals.settings import settings
+from annals.memory.sources import Source, write_with_source
 from annals.times import now_ms
 
 
@@ -68,20 +65,11 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
     put = memory_put(memory.address.current, memory)
     put["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
     writes: list[Any] = [put, *marker, *reference_puts(memory)]
-    source, redaction_version = _source_of(memory), None
-    for _ in tries(settings().append_patience_s):
-        checks: list[Any] = source.checks(redaction_version) if source else []
-        cancelled = transact(writes + checks)
-        if cancelled is None:
-            return memory, False
-        if request and cancelled.failed(1):
-            return _get_earlier(memory, request, cancelled.item(1)), True
-        if source and cancelled.failed_from(len(writes)):
-            # Something of the conversation was redacted: on with it, unless it is what this memory was made of.
-            redaction_version = source.require()
-        else:
-            cancelled.require_retryable()
-    raise WriteConflict(f"memory {memory.memory_id!r}")
+    guard, subject = (1 if request else None), f"memory {memory.memory_id!r}"
+    earlier = write_with_source(_source_of(memory), writes, guard=guard, subject=subject)
+    if request and earlier:
+        return _get_earlier(memory, request, earlier), True
+    return memory, False
 
 
 def _get_earlier(memory: StoredMemory, request: IdempotentRequest, marker: Item) -> StoredMemory:

@@ -56,7 +56,8 @@ def remove_memory(caller: Caller, memory_id: str) -> None:
 def delete_visible_memory(caller: Caller, memory_id: str) -> bool:
     """Delete a memory that the caller may see, be it damaged, and say whether nobody else had.
 
-    Raises MemoryNotFound; and Damaged where the memory space of one that is cannot be told, and only some are open.
+    Raises MemoryNotFound; and DamagedItem where the memory space of a damaged one cannot be told, and only some are
+    open.
     """
     try:
         mark = find_memory_item(Address.of(caller.tenant, memory_id).current)

@@ -61,4 +61,4 @@ FORMATS = {
 """The formats by name."""
 
 UNGUARDED_CSV = replace(FORMATS[CSV], write=partial(_csv, guard=False))
-"""CSV in which formulas are kept."""
+"""CSV in which formulas stay formulas."""

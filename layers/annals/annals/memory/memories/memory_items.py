@@ -208,7 +208,7 @@ def replacement_writes(memory: StoredMemory, item: Item) -> list[dict[str, Any]]
 
 
 def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:
-    """The memory of a stored item. Raises Damaged."""
+    """The memory of a stored item. Raises DamagedItem."""
     return decode_item(item, _from_item)
 
 
@@ -240,13 +240,13 @@ def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> Stor
 
 
 def find_memory_item(key: Item) -> StoredMemory | None:
-    """The memory that is stored under a key, a deleted one too, or None. Raises Damaged."""
+    """The memory that is stored under a key, a deleted one too, or None. Raises DamagedItem."""
     item = find_item(key)
     return from_memory_item(item) if item else None
 
 
 def read_changed_memories(pk: str, first: int, last: int) -> dict[int, StoredMemory]:
-    """The raw memories of a conversation's seqs that were changed, archived or deleted, by seq. Raises Damaged."""
+    """The raw memories of a conversation's seqs that were changed, archived or deleted, by seq. Raises DamagedItem."""
     return {seq_of_changed_item(item): from_memory_item(item) for item in read_changed_items(pk, first, last)}
 
 

@@ -15,7 +15,7 @@ from annals.memory.facts.models import Fact
 
 
 class CreateMemory(Model):
-    """An explicit memory to be made."""
+    """An explicit memory to be created."""
 
     memory_space_id: Id
     content: MaskedText
@@ -31,7 +31,7 @@ class CreateMemory(Model):
 
 
 class PatchMemory(Model):
-    """What of a memory is to change. Metadata is merged; null removes a key."""
+    """A change of a memory. Metadata is merged; null removes a key."""
 
     content: MaskedText | None = None
     importance: Importance | None = None
@@ -62,7 +62,7 @@ class Memory(TypedDict):
 
 
 class MemoryWithVersions(Memory):
-    """A memory with the previous versions that are kept, the newest first.
+    """A memory with the previous versions that are stored, the newest first.
 
     ``omitted`` is how many of these the answer has no room for; the list of versions has them.
     """
@@ -79,7 +79,7 @@ class MemoryList(TypedDict):
 
 
 class MemoryVersions(TypedDict):
-    """A page of the versions of a memory that are kept, the newest first."""
+    """A page of the versions of a memory that are stored, the newest first."""
 
     items: list[Memory]
     nextCursor: NotRequired[str]
@@ -125,8 +125,8 @@ class DeleteMemories(Model):
     dry_run: bool = False
     confirm: bool = False
 
-    def require_scope(self) -> None:
-        """Raise InvalidInput where it is not said what to delete, or twice and differently."""
+    def require_selection(self) -> None:
+        """Raise InvalidInput where neither a filter nor ``all`` says what to delete, or both do."""
         if self.all and self.filter != SearchFilter():
             detail = "all means a whole memory space, and a filter a part of it: say one of them."
             raise InvalidInput("INVALID_FILTER", detail, field="all")

@@ -122,7 +122,7 @@ class UserData:
     def find_memory_or_fact(self, memory_id: str) -> MemoryOrFact | None:
         """The memory or fact of an id as the tables hold it, if it is theirs; None for what is not, or is gone.
 
-        Raises Damaged.
+        Raises DamagedItem.
         """
         try:
             get = get_dated_fact if is_fact_id(memory_id) else get_stored_memory
