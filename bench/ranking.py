@@ -39,17 +39,17 @@ Method = Callable[[SearchIndex, Embedder, SearchRequest], list[Document]]
 
 
 def documents(chosen: Sequence[Dialogue]) -> list[Document]:
-    """The dialogues' turns, each dialogue a conversation in a space of its own, each session a run."""
+    """The dialogues' turns as messages, each dialogue a conversation in a space of its own, each session a run."""
     return [
         document
         for each in chosen
         for document in to_message_documents(
-            SourceConversation(tenant=TENANT, conversation_id=each.name, memory_space_id=each.name), turns(each)
+            SourceConversation(tenant=TENANT, conversation_id=each.name, memory_space_id=each.name), messages(each)
         )
     ]
 
 
-def turns(dialogue: Dialogue) -> list[SourceMessage]:
+def messages(dialogue: Dialogue) -> list[SourceMessage]:
     """A dialogue's turns as the index takes them."""
     return [
         SourceMessage(
@@ -67,16 +67,16 @@ def turns(dialogue: Dialogue) -> list[SourceMessage]:
 def by_list(name: str) -> Method:
     """Ranks by one of the index' lists alone, asked for as the product asks for it."""
 
-    def found(index: SearchIndex, embedder: Embedder, request: SearchRequest) -> list[Document]:
-        question = queries.parse_query(request.query, index.list_speakers(request.scope))
-        vector = embedder.embed([question.text])[0] if name in ("own", "window") else None
+    def rank(index: SearchIndex, embedder: Embedder, request: SearchRequest) -> list[Document]:
+        parsed = queries.parse_query(request.query, index.list_speakers(request.scope))
+        vector = embedder.embed([parsed.text])[0] if name in ("own", "window") else None
         candidates = index.find_candidates(
-            request.scope, terms=question.terms, vector=vector, dates=None, depth=request.limit
+            request.scope, terms=parsed.terms, vector=vector, dates=None, depth=request.limit
         )
         scores: dict[str, float] = getattr(candidates, name)
         return [candidates.documents[memory_id] for memory_id in sorted(scores, key=lambda each: -scores[each])]
 
-    return found
+    return rank
 
 
 def by_product(index: SearchIndex, embedder: Embedder, request: SearchRequest) -> list[Document]:
@@ -97,8 +97,8 @@ def measure(method: Method, index: SearchIndex, embedder: Embedder, chosen: Sequ
         start = time.perf_counter()
         documents = method(index, embedder, request)
         took_ms = 1000 * (time.perf_counter() - start)
-        found = [document.message_ids[0] for document in documents]
-        outcomes.append(scores.score(question["category"], found, dialogues.evidence_of(question), took_ms))
+        ranked = [document.message_ids[0] for document in documents]
+        outcomes.append(scores.score(question["category"], ranked, dialogues.evidence_of(question), took_ms))
     return outcomes
 
 
@@ -143,13 +143,13 @@ def main() -> None:
     chosen = dialogues.read(path)
     with _embedder(arguments.embeddings, arguments.model) as embedder, _index(arguments.opensearch) as index:
         start = time.perf_counter()
-        said = documents(chosen)
-        failures = search.index_documents(index, embedder, said)
+        indexed = documents(chosen)
+        failures = search.index_documents(index, embedder, indexed)
         index.refresh()
         took_s = time.perf_counter() - start
-        indexed = f"{len(said)} turns indexed in {took_s:.1f} s, {len(failures)} failed; {embedder.model}"
+        caption = f"{len(indexed)} turns indexed in {took_s:.1f} s, {len(failures)} failed; {embedder.model}"
         for name, method in METHODS.items():
-            Console().print(scores.table(measure(method, index, embedder, chosen), f"{name}: {indexed}"))
+            Console().print(scores.table(measure(method, index, embedder, chosen), f"{name}: {caption}"))
 
 
 if __name__ == "__main__":

@@ -41,14 +41,14 @@ def server(url: str, embeddings: str) -> Iterator[httpx.Client]:
 
 def ask(http: httpx.Client, chosen: Sequence[Dialogue]) -> list[scores.Outcome]:
     """Ask every question that something answers, each within its dialogue."""
-    asked = [(each, question) for each in chosen for question in each.questions if scores.counts(question)]
+    questions = [(each, question) for each in chosen for question in each.questions if scores.counts(question)]
     outcomes = []
-    for each, question in tqdm(asked, desc="ask", unit="question"):
+    for each, question in tqdm(questions, desc="ask", unit="question"):
         start = time.perf_counter()
         hits = dialogues.search(http, each, SPACE, question["q"], limit=max(scores.DEPTHS))
         took_ms = 1000 * (time.perf_counter() - start)
-        found = dialogues.turns_of(each, hits)
-        outcomes.append(scores.score(question["category"], found, dialogues.evidence_of(question), took_ms))
+        ranked = dialogues.turns_of(each, hits)
+        outcomes.append(scores.score(question["category"], ranked, dialogues.evidence_of(question), took_ms))
     return outcomes
 
 
@@ -63,8 +63,7 @@ def main() -> None:
     if not path.exists():
         sys.stdout.write(f"Recall is left out: there is no {path}. Let LOCOMO name the data set.\n")
         return
-    read = dialogues.read(path)
-    chosen = read[: arguments.dialogues or None]
+    chosen = dialogues.read(path)[: arguments.dialogues or None]
     with server(arguments.url, arguments.embeddings) as http:
         start = time.perf_counter()
         dialogues.load(http, chosen, SPACE)

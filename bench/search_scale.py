@@ -49,7 +49,7 @@ class Layout:
         """The name of each document's space; every conversation of 50 stays whole."""
         rng, conversations = np.random.default_rng(0), size // 50 + 1
         chosen = rng.choice(len(self.shares), conversations, p=np.array(self.shares) / sum(self.shares))
-        return [f"s{chosen[place // 50]}" for place in range(size)]
+        return [f"s{chosen[row // 50]}" for row in range(size)]
 
 
 LAYOUTS = (
@@ -60,7 +60,7 @@ LAYOUTS = (
 
 
 class NoModel:
-    """Stands where an embedding model would: every question comes with its vector."""
+    """Instead of an embedding model: every query comes with its vector."""
 
     model = MODEL
     dimensions = DIMENSIONS
@@ -96,13 +96,13 @@ def fill(index: SearchIndex, corpus: Corpus, spaces: list[str], title: str) -> f
     documents, spent = corpus.documents(spaces), 0.0
     for start in tqdm(range(0, corpus.size, BATCH), desc=f"{title}: index", leave=False):
         batch = [(next(documents), "") for _ in range(min(BATCH, corpus.size - start))]
-        began = time.perf_counter()
+        started = time.perf_counter()
         if failures := index.upsert(batch):
             raise RuntimeError(failures[0].reason)
-        spent += time.perf_counter() - began
-    began = time.perf_counter()
+        spent += time.perf_counter() - started
+    started = time.perf_counter()
     index.refresh()
-    return corpus.size / (spent + time.perf_counter() - began)
+    return corpus.size / (spent + time.perf_counter() - started)
 
 
 def filters_of(size: int) -> dict[str, Filters]:
@@ -115,55 +115,52 @@ def filters_of(size: int) -> dict[str, Filters]:
 
 
 def timed(
-    index: SearchIndex, asked: Sequence[Question], space: str | None, filters: Filters, title: str
+    index: SearchIndex, questions: Sequence[Question], space: str | None, filters: Filters, title: str
 ) -> tuple[list[float], list[float]]:
     """Milliseconds of each search, after some that warm up, and those that this process computed."""
     took, computed = [], []
-    for number, (text, vector) in enumerate(tqdm([*asked[:10], *asked], desc=title, leave=False)):
+    for number, (text, vector) in enumerate(tqdm([*questions[:10], *questions], desc=title, leave=False)):
         request = SearchRequest(
             tenant=TENANT, query=text, embedding=vector, memory_space_id=space, filters=filters, limit=10
         )
-        began, computing = time.perf_counter(), time.process_time()
+        started, cpu_started = time.perf_counter(), time.process_time()
         search.search(index, NoModel(), request)
         if number >= 10:
-            took.append(1000 * (time.perf_counter() - began))
-            computed.append(1000 * (time.process_time() - computing))
+            took.append(1000 * (time.perf_counter() - started))
+            computed.append(1000 * (time.process_time() - cpu_started))
     return took, computed
 
 
 def recall(
-    index: SearchIndex, corpus: Corpus, spaces: list[str], space: str | None, asked: Sequence[Question]
+    index: SearchIndex, corpus: Corpus, spaces: list[str], space: str | None, questions: Sequence[Question]
 ) -> float:
     """The share of the truly nearest hundred, of texts and of windows, that the index finds among its 150."""
-    rows = np.array([place for place, name in enumerate(spaces) if space in (None, name)])
+    rows = np.array([row for row, name in enumerate(spaces) if space in (None, name)])
     scope, shares = Scope(tenant=TENANT, spaces=frozenset({space}) if space else None), []
-    for _, vector in asked:
-        found = index.find_candidates(scope, terms=[], vector=vector, dates=None, depth=150)
-        for matrix, cosines in ((corpus.vectors, found.own), (corpus.window_vectors, found.window)):
+    for _, vector in questions:
+        candidates = index.find_candidates(scope, terms=[], vector=vector, dates=None, depth=150)
+        for matrix, cosines in ((corpus.vectors, candidates.own), (corpus.window_vectors, candidates.window)):
             best = rows[np.argsort(-(matrix[rows] @ np.array(vector, np.float32)))[:RECALL_OF]]
-            wanted = {f"mem:c{place // 50}:{place % 50 + 1}" for place in best}
-            shares.append(len(wanted & cosines.keys()) / len(wanted))
+            expected = {f"mem:c{row // 50}:{row % 50 + 1}" for row in best}
+            shares.append(len(expected & cosines.keys()) / len(expected))
     return float(np.mean(shares))
 
 
-def found_of_few(index: SearchIndex, corpus: Corpus, vector: Vector) -> str:
+def count_few(index: SearchIndex, corpus: Corpus, vector: Vector) -> str:
     """How many documents of a filter that leaves 20 are found by a common word, and by a vector."""
     scope = Scope(tenant=TENANT, filters=Filters(tags_any=("rare",)))
     words = list(
-        dict.fromkeys(
-            word for place in range(7, corpus.size, corpus.size // 20) for word in corpus.texts[place].split()
-        )
+        dict.fromkeys(word for row in range(7, corpus.size, corpus.size // 20) for word in corpus.texts[row].split())
     )
-    worded = index.find_candidates(scope, terms=words[:200], vector=None, dates=None, depth=150).lexical
-    near = index.find_candidates(scope, terms=[], vector=vector, dates=None, depth=150).own
-    return (
-        f"Of {index.count(scope)} documents among {corpus.size:,}: {len(worded)} found by words, {len(near)} by vector"
-    )
+    by_words = index.find_candidates(scope, terms=words[:200], vector=None, dates=None, depth=150).lexical
+    by_vector = index.find_candidates(scope, terms=[], vector=vector, dates=None, depth=150).own
+    total = f"{index.count(scope)} documents among {corpus.size:,}"
+    return f"Of {total}: {len(by_words)} found by words, {len(by_vector)} by vector"
 
 
 def measure(index: SearchIndex, corpus: Corpus, searches: int, chosen: Sequence[Layout]) -> Iterator[Table | str]:
     """The tables, each when it is measured."""
-    asked, speed = corpus.questions(searches), Table(title="Indexing, without the embedding")
+    questions, speed = corpus.questions(searches), Table(title="Indexing, without the embedding")
     speed.add_column("layout")
     speed.add_column("documents/s", justify="right")
     latency = Table(title=f"Search of words and a vector, {corpus.size:,} documents in one tenant")
@@ -175,15 +172,15 @@ def measure(index: SearchIndex, corpus: Corpus, searches: int, chosen: Sequence[
     for layout in chosen:
         spaces = layout.spaces(corpus.size)
         speed.add_row(layout.name, f"{fill(index, corpus, spaces, layout.name):,.0f}")
-        few = few or found_of_few(index, corpus, asked[0][1])
+        few = few or count_few(index, corpus, questions[0][1])
         for space in layout.searched:
             searched = f"{spaces.count(space):,}" if space else "all"
-            found = f"{recall(index, corpus, spaces, space, asked[:40]):.3f}"
+            recalled = f"{recall(index, corpus, spaces, space, questions[:40]):.3f}"
             for name, filters in filters_of(corpus.size).items():
-                took, computed = timed(index, asked, space, filters, f"{layout.name}, {searched}, {name}")
-                shown = (f"{quantile(took, 0.5):.1f}", f"{quantile(took, 0.95):.1f}", f"{quantile(computed, 0.5):.1f}")
-                latency.add_row(layout.name, searched, name, *shown, found)
-                found = ""
+                took, computed = timed(index, questions, space, filters, f"{layout.name}, {searched}, {name}")
+                figures = (quantile(took, 0.5), quantile(took, 0.95), quantile(computed, 0.5))
+                latency.add_row(layout.name, searched, name, *(f"{figure:.1f}" for figure in figures), recalled)
+                recalled = ""
     yield from (speed, latency, few)
 
 

@@ -39,12 +39,12 @@ class Corpus:
 
     @cached_property
     def texts(self) -> list[str]:
-        """What was said."""
+        """The turns' texts."""
         rng = np.random.default_rng(self.seed)
         shares = 1 / np.arange(1, VOCABULARY + 1) ** ZIPF
         lengths = np.clip(rng.lognormal(np.log(SPOKEN_WORDS), 0.6, self.size), 3, 200).astype(int)
-        said = rng.choice(np.array(vocabulary()), lengths.sum(), p=shares / shares.sum())
-        return [" ".join(words) for words in np.split(said, np.cumsum(lengths)[:-1])]
+        chosen = rng.choice(np.array(vocabulary()), lengths.sum(), p=shares / shares.sum())
+        return [" ".join(words) for words in np.split(chosen, np.cumsum(lengths)[:-1])]
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
@@ -58,52 +58,52 @@ class Corpus:
     @cached_property
     def window_vectors(self) -> NDArray[np.float32]:
         """The windows' embeddings."""
-        found = self.vectors
-        return _unit(found + np.roll(found, 1, axis=0) + np.roll(found, 2, axis=0))
+        vectors = self.vectors
+        return _unit(vectors + np.roll(vectors, 1, axis=0) + np.roll(vectors, 2, axis=0))
 
     def documents(self, spaces: list[str]) -> Iterator[Document]:
         """The turns as documents; ``spaces`` names each one's space."""
-        for place, text in enumerate(self.texts):
-            conversation, seq = f"c{place // 50}", place % 50 + 1
+        for row, text in enumerate(self.texts):
+            conversation, seq = f"c{row // 50}", row % 50 + 1
             yield Document(
                 tenant=TENANT,
                 memory_id=f"mem:{conversation}:{seq}",
-                memory_space_id=spaces[place],
+                memory_space_id=spaces[row],
                 conversation_id=conversation,
                 seq=seq,
                 message_ids=(f"msg-{seq:03}",),
                 content=text,
-                window="\n".join(self.texts[max(0, place - 2) : place + 1]),
-                speaker=f"Speaker{place % 10}",
-                role=("user", "assistant")[place % 2],
-                user_id=f"user-{place // 50 % USERS}",
-                tags=("rare",) if place % max(1, self.size // 20) == 7 else (),
-                importance=place % 101,
-                at=START_MS + STEP_MS * place,
-                vectors=(as_vector(self.vectors[place]),),
-                vector_digests=(f"{place:064x}",),
-                window_vector=as_vector(self.window_vectors[place]),
-                window_digest=f"{place + self.size:064x}",
+                window="\n".join(self.texts[max(0, row - 2) : row + 1]),
+                speaker=f"Speaker{row % 10}",
+                role=("user", "assistant")[row % 2],
+                user_id=f"user-{row // 50 % USERS}",
+                tags=("rare",) if row % max(1, self.size // 20) == 7 else (),
+                importance=row % 101,
+                at=START_MS + STEP_MS * row,
+                vectors=(as_vector(self.vectors[row]),),
+                vector_digests=(f"{row:064x}",),
+                window_vector=as_vector(self.window_vectors[row]),
+                window_digest=f"{row + self.size:064x}",
             )
 
     def questions(self, count: int) -> list[tuple[str, Vector]]:
         """Questions about turns: some of a turn's words, and a vector near the turn's."""
         rng = np.random.default_rng(self.seed + 2)
-        asked = []
-        for place in rng.integers(self.size, size=count):
-            words = rng.permutation(self.texts[place].split())[:6]
-            vector = self.vectors[place] + rng.normal(size=DIMENSIONS) * 0.5 / np.sqrt(DIMENSIONS)
-            asked.append((f"what did they say about {' '.join(words)}?", as_vector(_unit(vector[None])[0])))
-        return asked
+        questions = []
+        for row in rng.integers(self.size, size=count):
+            words = rng.permutation(self.texts[row].split())[:6]
+            vector = self.vectors[row] + rng.normal(size=DIMENSIONS) * 0.5 / np.sqrt(DIMENSIONS)
+            questions.append((f"what did they say about {' '.join(words)}?", as_vector(_unit(vector[None])[0])))
+        return questions
 
 
 def vocabulary() -> list[str]:
     """Words by rank: those that every question is full of, then made ones."""
     rng = random.Random(0)
-    made = dict.fromkeys(sorted(QUESTION_WORDS))
-    while len(made) < VOCABULARY:
-        made["".join(rng.choice("bcdfghjklmnprstvw") + rng.choice("aeiou") for _ in range(rng.randint(1, 4)))] = None
-    return list(made)
+    words = dict.fromkeys(sorted(QUESTION_WORDS))
+    while len(words) < VOCABULARY:
+        words["".join(rng.choice("bcdfghjklmnprstvw") + rng.choice("aeiou") for _ in range(rng.randint(1, 4)))] = None
+    return list(words)
 
 
 def as_vector(row: NDArray[np.float32]) -> Vector:
