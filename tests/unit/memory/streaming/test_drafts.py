@@ -17,7 +17,7 @@ from annals.memory.streaming.draft_table import DraftTable, delete_drafts
 from annals.memory.streaming.drafts import STREAM_ID, DeltaBatch, Draft, DraftEnd, new_owner, stream_id_of
 from annals.settings import settings
 from annals.times import now_ms
-from local.streams import is_wanted
+from local.streams import matches_patterns
 from tests.support.ledgers import chain
 from tests.support.stack import TEMPLATE
 
@@ -154,7 +154,7 @@ def test_no_function_that_follows_the_tables_stream_is_called_for_a_draft(draft:
     items = client().scan(TableName=settings().state_table)["Items"]
     own = [{name: item[name] for name in ("pk", "sk")} for item in items if draft.stream_id in item["pk"]["S"]]
     followers = [mapping for mapping in TEMPLATE.mappings if mapping.table == "StateTable"]
-    matches = [is_wanted({"dynamodb": {"Keys": keys}}, each.patterns) for each in followers for keys in own]
+    matches = [matches_patterns({"dynamodb": {"Keys": keys}}, each.patterns) for each in followers for keys in own]
     assert (len(matches), any(matches)) == (4 * len(followers), False)
     assert not any(is_conversation_pk(keys["pk"]["S"]) for keys in own)
 
