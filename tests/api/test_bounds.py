@@ -42,27 +42,27 @@ def _resolved(schema: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     return defs[reference.rpartition("/")[2]] if reference else schema
 
 
-def _unbounded(schema: dict[str, Any], defs: dict[str, Any], path: str, seen: frozenset[str]) -> Iterator[str]:
-    """The places in a schema where a text, a list or an object may be of any size."""
-    if (reference := schema.get("$ref", "")) in seen and reference:
+def _unbounded(schema: dict[str, Any], defs: dict[str, Any], path: str, resolved: frozenset[str]) -> Iterator[str]:
+    """The paths in a schema where a text, a list or an object may be of any size."""
+    if (reference := schema.get("$ref", "")) in resolved and reference:
         return
-    seen |= {reference}
+    resolved |= {reference}
     schema = _resolved(schema, defs)
     for kind in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
-        yield from _unbounded(kind, defs, path, seen)
+        yield from _unbounded(kind, defs, path, resolved)
     kind = schema.get("type")
     if kind == "string" and not schema.keys() & {"maxLength", "enum", "const"} and schema.get("format") != "date-time":
         yield path
     if kind == "array":
         if "maxItems" not in schema:
             yield path
-        yield from _unbounded(schema["items"], defs, f"{path}[]", seen)
+        yield from _unbounded(schema["items"], defs, f"{path}[]", resolved)
     if kind == "object":
         is_open = schema.get("additionalProperties", True) is not False and "maxProperties" not in schema
         if is_open and path.rpartition(".")[2] not in ANY_JSON:
             yield path
         for name, field in schema.get("properties", {}).items():
-            yield from _unbounded(field, defs, f"{path}.{name}", seen)
+            yield from _unbounded(field, defs, f"{path}.{name}", resolved)
 
 
 def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -94,12 +94,12 @@ def test_every_text_list_and_object_of_an_event_has_a_bound() -> None:
 @pytest.mark.parametrize("route", sorted(name for name, operation in _operations() if operation.get("parameters")))
 def test_every_text_of_a_path_or_query_has_a_bound(route: str) -> None:
     operation = dict(_operations())[route]
-    found = [
+    results = [
         each["name"]
         for each in operation["parameters"]
         if each["in"] != "header" and [*_unbounded(each["schema"], SCHEMAS, each["name"], frozenset())]
     ]
-    assert [name for name in found if name not in UNBOUNDED_QUERY] == []
+    assert [name for name in results if name not in UNBOUNDED_QUERY] == []
 
 
 LONG = "x" * 1_001
@@ -156,12 +156,12 @@ def test_many_conditions_in_a_query_are_refused(api: Api, route: str) -> None:
 def test_as_many_conditions_as_are_allowed_can_be_searched_by(api: Api, tmp_path: Path) -> None:
     tags = MANY[:50]
     with embedded_index(tmp_path) as stream:
-        said = {"memorySpaceId": "home", "userId": "ada", "content": "Tea.", "tags": tags}
-        made = api.post("/v1/memories", {**said, "metadata": dict.fromkeys(tags, 1)}).json["memoryId"]
+        memory = {"memorySpaceId": "home", "userId": "ada", "content": "Tea.", "tags": tags}
+        memory_id = api.post("/v1/memories", {**memory, "metadata": dict.fromkeys(tags, 1)}).json["memoryId"]
         stream.deliver()
-        wanted = {"tagsAll": tags, "tags": tags, "metadata": dict.fromkeys(tags, 1)}
-        found = api.post("/v1/memory/search", {"query": "tea", "filter": wanted})
-        assert [each["memoryId"] for each in found.json["items"]] == [made]
+        conditions = {"tagsAll": tags, "tags": tags, "metadata": dict.fromkeys(tags, 1)}
+        results = api.post("/v1/memory/search", {"query": "tea", "filter": conditions})
+        assert [each["memoryId"] for each in results.json["items"]] == [memory_id]
 
 
 @pytest.mark.usefixtures("moto")

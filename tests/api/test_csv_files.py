@@ -29,8 +29,8 @@ def rows(body: bytes) -> list[dict[str, str]]:
 
 
 def converse(api: Api, contents: list[str], name: str = "=cmd", **more: Any) -> str:
-    made = {"type": "user-agent", "conversationId": name, "participants": PEOPLE}
-    assert api.post("/v1/conversations", made).status == 201
+    new = {"type": "user-agent", "conversationId": name, "participants": PEOPLE}
+    assert api.post("/v1/conversations", new).status == 201
     path = f"/v1/conversations/{name.replace('=', '%3D')}"
     for content in contents:
         assert api.post(f"{path}/messages", {"role": "user", "content": content, **more}).status == 201
@@ -40,11 +40,11 @@ def converse(api: Api, contents: list[str], name: str = "=cmd", **more: Any) -> 
 def test_no_cell_of_an_exported_conversation_is_a_formula(api: Api) -> None:
     path = converse(api, SAID, name="=cmd", metadata={"a": FORMULA}, parts=-5)
     for exported in (f"{path}/export", "/v1/conversations/export"):
-        found = rows(api.get(f"{exported}?format=csv").body)
-        cells = [cell for row in found for cell in row.values()]
+        results = rows(api.get(f"{exported}?format=csv").body)
+        cells = [cell for row in results for cell in row.values()]
         assert not [cell for cell in cells if cell.lstrip(" ")[:1] in tuple("=+-@＝") and cell]
-        assert found[0]["conversationId"] == "'=cmd"
-        assert [row["seq"] for row in found] == [str(seq) for seq in range(1, len(SAID) + 1)]
+        assert results[0]["conversationId"] == "'=cmd"
+        assert [row["seq"] for row in results] == [str(seq) for seq in range(1, len(SAID) + 1)]
 
 
 def test_formulas_are_kept_where_that_is_wanted(api: Api) -> None:
@@ -71,8 +71,8 @@ def tenants(module_moto: None) -> str:
 
 
 def messages(api: Api, path: str) -> list[dict[str, Any]]:
-    found = api.get(f"{path}/messages?order=asc&limit=1000").json["items"]
-    return [{name: value for name, value in each.items() if name != "timestamp"} for each in found]
+    results = api.get(f"{path}/messages?order=asc&limit=1000").json["items"]
+    return [{name: value for name, value in each.items() if name != "timestamp"} for each in results]
 
 
 awkward = st.text(st.sampled_from("'=+-@＝ \t\r\n;,\"a1"), min_size=1, max_size=12).filter(str.strip)

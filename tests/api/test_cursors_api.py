@@ -45,8 +45,8 @@ def filled(module_moto: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
             new = {"type": "user-agent", "conversationId": name, "participants": ADA}
             assert api.post("/v1/conversations", new).status == 201
         for number in range(4):
-            said = {"role": "user", "content": f"message {number}"}
-            assert api.post("/v1/conversations/one/messages", said).status == 201
+            new_message = {"role": "user", "content": f"message {number}"}
+            assert api.post("/v1/conversations/one/messages", new_message).status == 201
             fact = {"fact": f"Ada has {number}.", "subject": f"Ada {number}", "predicate": "has", "object": str(number)}
             assert api.post("/v1/facts", {**ADA, **fact}).status == 201
             assert (
@@ -77,10 +77,10 @@ def test_the_lists_are_all_there_are() -> None:
 
 @pytest.mark.parametrize("path", LISTS)
 def test_a_cursor_walks_a_list_to_its_end_and_tells_nothing(filled: Api, path: str) -> None:
-    answer, seen = page(filled, path), 0
+    answer, items_seen = page(filled, path), 0
     for _ in range(12):
         assert answer.status == 200, answer.body
-        seen += len(answer.json["items"])
+        items_seen += len(answer.json["items"])
         if "nextCursor" not in answer.json:
             break
         cursor = answer.json["nextCursor"]
@@ -89,7 +89,7 @@ def test_a_cursor_walks_a_list_to_its_end_and_tells_nothing(filled: Api, path: s
         assert not [word for word in hidden if len(word) > 2 and word.encode() in raw]
         assert len(cursor) < 400
         answer = page(filled, path, f"cursor={cursor}")
-    assert seen >= 3
+    assert items_seen >= 3
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -141,10 +141,10 @@ def test_a_restricted_key_reads_nothing_of_other_spaces_in_a_cursor(tenant: str)
     api = Api.of(tenant)
     for number in range(6):
         space = "abc"[number % 3]
-        said = {"userId": "ada", "memorySpaceId": space}
-        new = {"type": "user-agent", "conversationId": f"secret-{space}-{number}", "participants": said}
+        participants = {"userId": "ada", "memorySpaceId": space}
+        new = {"type": "user-agent", "conversationId": f"secret-{space}-{number}", "participants": participants}
         assert api.post("/v1/conversations", new).status == 201
-    restricted, seen = api.limited(spaces={"a", "b"}), []
+    restricted, items_seen = api.limited(spaces={"a", "b"}), []
     for sort_by in ("createdAt", "lastMessageAt", "updatedAt", "messageCount"):
         query = f"sortBy={sort_by}"
         answer = page(restricted, f"/v1/conversations?{query}")
@@ -153,8 +153,8 @@ def test_a_restricted_key_reads_nothing_of_other_spaces_in_a_cursor(tenant: str)
             assert b"secret" not in raw
             assert len(raw) % 64 == 32, "lengths tell nothing of ids"
             answer = page(restricted, f"/v1/conversations?{query}", f"cursor={cursor}")
-            seen += [item["participants"]["memorySpaceId"] for item in answer.json["items"]]
-    assert set(seen) == {"a", "b"}
+            items_seen += [item["participants"]["memorySpaceId"] for item in answer.json["items"]]
+    assert set(items_seen) == {"a", "b"}
 
 
 def test_the_pages_of_a_receipt_take_no_other_s_cursor(tenant: str, filled: Api) -> None:
@@ -177,8 +177,8 @@ FORGED = [
 ]
 
 
-def _as_earlier_versions_wrote(said: list[object]) -> str:
-    text = json.dumps(said, separators=(",", ":")).encode()
+def _as_earlier_versions_wrote(value: list[object]) -> str:
+    text = json.dumps(value, separators=(",", ":")).encode()
     return urlsafe_b64encode(crc32(text).to_bytes(4, "big") + text).decode().rstrip("=")
 
 

@@ -1,4 +1,4 @@
-"""A condition that is there and says nothing is refused, wherever filters are read: it would mean everything."""
+"""An empty condition is refused, wherever filters are read: it would match everything."""
 
 from __future__ import annotations
 
@@ -144,17 +144,17 @@ def test_what_is_false_or_zero_says_something(api: Api, value: Any) -> None:
     new = {"conversationId": f"is-{value}", "type": "agent-agent", "participants": {"agents": ["a", "b"]}}
     api.post("/v1/conversations", {**new, "metadata": {"x": value}})
 
-    found = api.post("/v1/conversations/delete-many", {"filter": {"metadata": {"x": value}}, "dryRun": True})
+    response = api.post("/v1/conversations/delete-many", {"filter": {"metadata": {"x": value}}, "dryRun": True})
 
-    assert found.json["conversationIds"] == [f"is-{value}"]
+    assert response.json["conversationIds"] == [f"is-{value}"]
 
 
 def test_a_whole_space_is_deleted_only_where_that_is_said(api: Api, tmp_path: Path) -> None:
-    kept = {"content": "Ada likes tea.", "userId": "ada"}
+    memory = {"content": "Ada likes tea.", "userId": "ada"}
     with embedded_index(tmp_path) as stream:
         for number in range(12):
-            api.post("/v1/memories", {**kept, "memorySpaceId": "home", "tags": [f"t{number}"]})
-        api.post("/v1/memories", {**kept, "memorySpaceId": "work"})
+            api.post("/v1/memories", {**memory, "memorySpaceId": "home", "tags": [f"t{number}"]})
+        api.post("/v1/memories", {**memory, "memorySpaceId": "work"})
         stream.deliver()
         delete_many, home = "/v1/memories/delete-many", {"memorySpaceId": "home"}
 

@@ -42,12 +42,12 @@ def sample(name: str) -> dict[str, Any]:
     return event
 
 
-def function_of(name: str) -> str:
+def function_name(name: str) -> str:
     return next(function for function in stack.TEMPLATE.functions if name.startswith(f"{function}-"))
 
 
-HANDLED = [name for name in NAMES if function_of(name) not in {*stack.TEMPLATE.streaming, "ingest"}]
-INGESTED = [name for name in NAMES if function_of(name) == "ingest"]
+HANDLED = [name for name in NAMES if function_name(name) not in {*stack.TEMPLATE.streaming, "ingest"}]
+INGESTED = [name for name in NAMES if function_name(name) == "ingest"]
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_the_samples_are_what_the_template_sends() -> None:
 @pytest.mark.usefixtures("conversation")
 def test_a_function_takes_its_sample(name: str) -> None:
     event = sample(name)
-    function = function_of(name)
+    function = function_name(name)
     answer = stack.function(function).handler(event, Context(function))
     if "Records" in event:
         assert answer == {"batchItemFailures": []}

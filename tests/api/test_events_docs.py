@@ -33,14 +33,14 @@ def failures(moto: None, tenant: str) -> Iterator[Failures]:
         yield queue
 
 
-def said(tenant: str, conversation_id: str) -> list[str]:
+def contents(tenant: str, conversation_id: str) -> list[str]:
     return [json.loads(body)["content"] for body in read_contents(conversation_pk(tenant, conversation_id))]
 
 
 def test_the_envelopes_are_stored_one_after_the_other(tenant: str, failures: Failures) -> None:
     assert take(*(record(text) for text in ENVELOPES)) == []
     assert failures.reasons() == []
-    assert said(tenant, "lisbon") == [
+    assert contents(tenant, "lisbon") == [
         "I am allergic to peanuts.",
         "Noted: no peanuts.",
         "And no shrimps.",
@@ -53,7 +53,7 @@ def test_the_transcript_is_stored(tenant: str, failures: Failures) -> None:
     [transcript] = blocks("events.md", "jsonl")
     call({"Records": [put_object("porto.jsonl", transcript.encode())]})
     assert failures.reasons() == []
-    assert said(tenant, "porto") == ["Is there a train?", "One at nine.", "Thanks."]
+    assert contents(tenant, "porto") == ["Is there a train?", "One at nine.", "Thanks."]
 
 
 def test_the_program_that_sends_is_understood(tenant: str, failures: Failures, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_the_program_that_sends_is_understood(tenant: str, failures: Failures, m
     exec(blocks("events.md", "python")[0], {})  # noqa: S102 - the page's own program
     [message] = failures.sqs.receive_message(QueueUrl=url)["Messages"]
     assert take(record(ENVELOPES[0]), record(message["Body"])) == []
-    assert said(tenant, "lisbon")[-1] == "A seat at the window, please."
+    assert contents(tenant, "lisbon")[-1] == "A seat at the window, please."
 
 
 @pytest.mark.parametrize("event", PUBLISHED, ids=lambda event: event["detail-type"])

@@ -45,38 +45,38 @@ def test_an_id_that_shows_nothing_is_refused(name: str) -> None:
 @pytest.mark.usefixtures("moto")
 @pytest.mark.parametrize("name", WRITTEN)
 def test_an_id_goes_round_through_paths_keys_filters_and_files(api: Api, tmp_path: Path, name: str) -> None:
-    place = quote(name, safe="")
+    quoted = quote(name, safe="")
     new = {
         "conversationId": name,
         "type": "user-agent",
         "participants": {"userId": name, "agentId": name, "memorySpaceId": name},
     }
     assert api.post("/v1/conversations", new).status == 201
-    said = {"role": "user", "content": "Good morning.", "threadId": name, "userId": name}
-    assert api.post(f"/v1/conversations/{place}/messages", said).status == 201
+    message = {"role": "user", "content": "Good morning.", "threadId": name, "userId": name}
+    assert api.post(f"/v1/conversations/{quoted}/messages", message).status == 201
 
-    assert api.get(f"/v1/conversations/{place}").json["conversationId"] == name
+    assert api.get(f"/v1/conversations/{quoted}").json["conversationId"] == name
     for filter_ in ("userId", "agentId", "memorySpaceId", "contains"):
-        found = api.get(f"/v1/conversations?participants.{filter_}={place}").json["items"]
-        assert [each["conversationId"] for each in found] == [name]
-    thread = api.get(f"/v1/conversations/{place}/messages?threadId={place}").json["items"]
+        items = api.get(f"/v1/conversations?participants.{filter_}={quoted}").json["items"]
+        assert [each["conversationId"] for each in items] == [name]
+    thread = api.get(f"/v1/conversations/{quoted}/messages?threadId={quoted}").json["items"]
     assert [each["userId"] for each in thread] == [name]
-    exported = api.get(f"/v1/conversations/{place}/export?format=json")
+    exported = api.get(f"/v1/conversations/{quoted}/export?format=json")
     assert exported.status == 200
     assert exported.json["conversationId"] == name
     with embedded_index(tmp_path) as stream:
         stream.deliver_ledger()
         for filter_ in ("userId", "conversationId", "threadId"):
-            found = api.get(f"/v1/memories?memorySpaceId={place}&{filter_}={place}").json["items"]
-            assert [each["memoryId"] for each in found] == [f"mem:{name}:1"]
+            items = api.get(f"/v1/memories?memorySpaceId={quoted}&{filter_}={quoted}").json["items"]
+            assert [each["memoryId"] for each in items] == [f"mem:{name}:1"]
         memory = api.get(f"/v1/memories/{quote(f'mem:{name}:1', safe='')}").json
         assert memory["conversationRef"]["conversationId"] == name
-    user_memory = api.post(f"/v1/users/{place}/memories", {"memory": "Likes tea."}).json
+    user_memory = api.post(f"/v1/users/{quoted}/memories", {"memory": "Likes tea."}).json
     assert user_memory["userId"] == name
-    path = f"/v1/users/{place}/memories/{quote(user_memory['memoryId'], safe='')}"
+    path = f"/v1/users/{quoted}/memories/{quote(user_memory['memoryId'], safe='')}"
     assert api.delete(path).status == 204
-    assert api.delete(f"/v1/conversations/{place}").json["conversationId"] == name
-    assert api.get(f"/v1/conversations/{place}").status == 410
+    assert api.delete(f"/v1/conversations/{quoted}").json["conversationId"] == name
+    assert api.get(f"/v1/conversations/{quoted}").status == 410
 
 
 @pytest.mark.usefixtures("moto")

@@ -32,7 +32,7 @@ def failures(moto: None, tenant: str) -> Iterator[Failures]:
         yield queue
 
 
-def said(content: str, conversation_id: str = "lisbon") -> dict[str, Any]:
+def envelope(content: str, conversation_id: str = "lisbon") -> dict[str, Any]:
     named = {"conversationId": conversation_id, **PEOPLE}
     return {"conversation": named, "messages": [{"role": "user", "content": content}]}
 
@@ -52,7 +52,7 @@ def contents(api: Api, conversation_id: str = "lisbon") -> list[str]:
 
 
 def test_the_lines_of_an_object_are_stored_in_their_order(api: Api, failures: Failures) -> None:
-    call(put(said("1"), "", said("2"), "   ", said("3", "porto"), said("4")))
+    call(put(envelope("1"), "", envelope("2"), "   ", envelope("3", "porto"), envelope("4")))
     assert (contents(api), contents(api, "porto")) == (["1", "2", "4"], ["3"])
     assert failures.reasons() == []
 
@@ -65,42 +65,44 @@ def test_a_line_may_hold_a_turn(api: Api, failures: Failures) -> None:
 
 @pytest.mark.usefixtures("failures")
 def test_an_object_that_comes_again_stores_nothing(api: Api) -> None:
-    told = put(said("1"), said("1"))
-    call(told)
-    call(told)
+    bucket_event = put(envelope("1"), envelope("1"))
+    call(bucket_event)
+    call(bucket_event)
     assert contents(api) == ["1", "1"]
 
 
 @pytest.mark.usefixtures("failures")
 def test_another_version_of_an_object_is_another_transcript(api: Api) -> None:
-    call(put(said("1")))
-    call(put(said("1"), said("2")))
+    call(put(envelope("1")))
+    call(put(envelope("1"), envelope("2")))
     assert contents(api) == ["1", "1", "2"]
 
 
 @pytest.mark.usefixtures("failures")
 def test_a_versioned_object_is_read_in_the_version_that_was_told_of(api: Api) -> None:
-    told = put_object("v.jsonl", text(said("older")))
+    bucket_event = put_object("v.jsonl", text(envelope("older")))
     boto3.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    first = boto3.client("s3").put_object(Bucket=BUCKET, Key="v.jsonl", Body=text(said("1")))["VersionId"]
-    boto3.client("s3").put_object(Bucket=BUCKET, Key="v.jsonl", Body=text(said("2")))
-    named = {**told["s3"]["object"], "versionId": first}
-    call({"Records": [{**told, "s3": {**told["s3"], "object": named}}]})
+    first = boto3.client("s3").put_object(Bucket=BUCKET, Key="v.jsonl", Body=text(envelope("1")))["VersionId"]
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="v.jsonl", Body=text(envelope("2")))
+    named = {**bucket_event["s3"]["object"], "versionId": first}
+    call({"Records": [{**bucket_event, "s3": {**bucket_event["s3"], "object": named}}]})
     assert contents(api) == ["1"]
 
 
 @pytest.mark.usefixtures("failures")
-@pytest.mark.parametrize("packed", [gzip.compress(text(said("1"), said("2"))), gzip.compress(text(said("1"), "")) * 2])
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(text(envelope("1"), envelope("2"))), gzip.compress(text(envelope("1"), "")) * 2]
+)
 def test_a_gzip_file_is_unpacked_whatever_its_name_is(api: Api, packed: bytes) -> None:
     call({"Records": [put_object("transcript", packed)]})
     assert len(contents(api)) == 2
 
 
 def test_a_damaged_line_is_put_aside_with_its_number_and_the_others_are_stored(api: Api, failures: Failures) -> None:
-    told = put(said("1"), "{", said("2"), {**said("3"), "tenant": "acme"}, said("4"))
-    call(told)
+    bucket_event = put(envelope("1"), "{", envelope("2"), {**envelope("3"), "tenant": "acme"}, envelope("4"))
+    call(bucket_event)
     assert contents(api) == ["1", "2", "4"]
-    [record] = told["Records"]
+    [record] = bucket_event["Records"]
     assert failures.read() == [
         ("INVALID_JSON", {"Records": [{**record, "line": 2}]}),
         ("UNKNOWN_FIELD", {"Records": [{**record, "line": 4}]}),
@@ -108,31 +110,31 @@ def test_a_damaged_line_is_put_aside_with_its_number_and_the_others_are_stored(a
 
 
 def test_a_line_that_is_longer_than_any_entry_is_put_aside_and_the_next_is_read(api: Api, failures: Failures) -> None:
-    call(put(said("x" * (2 * MAX_LINE_BYTES + 10)), said("2"), said("y" * 400_000)))
+    call(put(envelope("x" * (2 * MAX_LINE_BYTES + 10)), envelope("2"), envelope("y" * 400_000)))
     assert contents(api) == ["2"]
     assert failures.reasons() == ["REQUEST_TOO_LARGE", "ENTRY_TOO_LARGE"]
 
 
 def test_a_file_that_is_no_transcript_is_put_aside_before_all_of_it_is_read(api: Api, failures: Failures) -> None:
-    told = put(*["no json"] * (MAX_DAMAGED_LINES + 5), said("behind"))
-    call(told)
+    bucket_event = put(*["no json"] * (MAX_DAMAGED_LINES + 5), envelope("behind"))
+    call(bucket_event)
     *lines, whole = failures.read()
     assert len(lines) == MAX_DAMAGED_LINES
-    assert whole == ("TOO_MANY_DAMAGED_LINES", told)
+    assert whole == ("TOO_MANY_DAMAGED_LINES", bucket_event)
     assert contents(api) == []
-    call(told)
+    call(bucket_event)
     assert contents(api) == ["behind"]
 
 
 def test_gzip_data_that_breaks_off_is_put_aside_and_what_came_before_is_kept(api: Api, failures: Failures) -> None:
-    packed = gzip.compress(text(*(said(str(number) * 10_000) for number in range(10))), compresslevel=0)
+    packed = gzip.compress(text(*(envelope(str(number) * 10_000) for number in range(10))), compresslevel=0)
     call({"Records": [put_object(KEY, packed[: len(packed) // 2])]})
     assert [content[0] for content in contents(api)] == ["0", "1", "2", "3", "4"]
     assert failures.reasons() == ["INVALID_FORMAT"]
 
 
 def test_an_object_that_was_replaced_before_it_was_read_is_put_aside(api: Api, failures: Failures) -> None:
-    earlier, later = put(said("1")), put(said("2"))
+    earlier, later = put(envelope("1")), put(envelope("2"))
     call(earlier)
     boto3.client("s3").delete_object(Bucket=BUCKET, Key=KEY)
     call(later)
@@ -142,20 +144,22 @@ def test_an_object_that_was_replaced_before_it_was_read_is_put_aside(api: Api, f
 
 @pytest.mark.usefixtures("failures")
 def test_reading_goes_on_where_the_time_was_over(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = put(*(said(str(number)) for number in range(5)))
+    bucket_event = put(*(envelope(str(number)) for number in range(5)))
     stored: list[int] = []
     store = objects.store_line
     monkeypatch.setattr(objects, "store_line", lambda *line: (stored.append(1), store(*line)))
     with pytest.raises(Unfinished):
-        store_objects(told, lambda: len(stored) < 2)
-    store_objects(told, lambda: True)
+        store_objects(bucket_event, lambda: len(stored) < 2)
+    store_objects(bucket_event, lambda: True)
     assert contents(api) == ["0", "1", "2", "3", "4"]
     assert len(stored) == 5
 
 
 def test_a_line_that_was_put_aside_can_be_stored_later(api: Api, failures: Failures) -> None:
-    told = put(said("1"), {"conversation": {"conversationId": "porto"}, "messages": [{"role": "user", "content": "2"}]})
-    call(told)
+    bucket_event = put(
+        envelope("1"), {"conversation": {"conversationId": "porto"}, "messages": [{"role": "user", "content": "2"}]}
+    )
+    call(bucket_event)
     [(reason, event)] = failures.read()
     assert reason == "CONVERSATION_NOT_FOUND"
     assert api.post("/v1/conversations", {**PEOPLE, "conversationId": "porto"}).status == 201
@@ -173,8 +177,8 @@ def test_what_an_export_wrote_is_stored_as_it_was(api: Api, failures: Failures, 
     setting("ROOT_TENANT", f"not-{api.caller.tenant}")
     call({"Records": [put_object(KEY, file)]})
     assert failures.reasons() == []
-    there = Api.of(f"not-{api.caller.tenant}")
-    assert [without_times(line) for line in exported(there)] == [without_times(line) for line in exported(api)]
+    other = Api.of(f"not-{api.caller.tenant}")
+    assert [without_times(line) for line in exported(other)] == [without_times(line) for line in exported(api)]
 
 
 def exported(api: Api) -> list[dict[str, Any]]:
@@ -183,8 +187,8 @@ def exported(api: Api) -> list[dict[str, Any]]:
 
 
 def without_times(line: dict[str, Any]) -> dict[str, Any]:
-    made = {"timestamp", "createdAt", "updatedAt", "lastMessageAt", "headHash", "seq", "messageId"}
-    return {name: value for name, value in line.items() if name not in made}
+    generated = {"timestamp", "createdAt", "updatedAt", "lastMessageAt", "headHash", "seq", "messageId"}
+    return {name: value for name, value in line.items() if name not in generated}
 
 
 @pytest.mark.parametrize("how", [{"status": "sealed"}, {"status": "archived"}, {"offset": 3}])
@@ -195,7 +199,7 @@ def test_what_only_an_import_can_bring_is_put_aside(failures: Failures, how: dic
 
 
 def test_a_message_for_a_conversation_that_is_not_there_or_closed_is_put_aside(api: Api, failures: Failures) -> None:
-    call(put(said("1")))
+    call(put(envelope("1")))
     append(api.caller.tenant, "lisbon", [NewRecord(SEAL, b"{}")], state=SEALED)
     message = {"type": "message", "role": "user", "content": "Hi"}
     call(put({**message, "conversationId": "lisbon"}, {**message, "conversationId": "never-made"}))

@@ -23,7 +23,7 @@ def failures(moto: None, tenant: str) -> Iterator[Failures]:
         yield queue
 
 
-def said(content: str) -> dict[str, Any]:
+def envelope(content: str) -> dict[str, Any]:
     """An event for a conversation that is not there yet."""
     return {"conversation": {"conversationId": "lisbon"}, "messages": [{"role": "user", "content": content}]}
 
@@ -45,9 +45,9 @@ def run(failures: Failures) -> tuple[int, int]:
 
 
 def test_what_was_put_aside_is_stored_when_its_cause_is_gone(api: Api, failures: Failures) -> None:
-    take(record(said("queue")))
-    call(bus_event(said("bus")))
-    call({"Records": [put_object("lisbon.jsonl", json.dumps(said("bucket")).encode())]})
+    take(record(envelope("queue")))
+    call(bus_event(envelope("bus")))
+    call({"Records": [put_object("lisbon.jsonl", json.dumps(envelope("bucket")).encode())]})
     make_conversation(api)
     assert run(failures) == (3, 0)
     assert sorted(contents(api)) == ["bucket", "bus", "queue"]
@@ -55,7 +55,7 @@ def test_what_was_put_aside_is_stored_when_its_cause_is_gone(api: Api, failures:
 
 
 def test_what_still_cannot_be_stored_stays(api: Api, failures: Failures) -> None:
-    take(record(said("1")), record("{"), record({**said("2"), "tenant": "acme"}))
+    take(record(envelope("1")), record("{"), record({**envelope("2"), "tenant": "acme"}))
     make_conversation(api)
     assert run(failures) == (1, 2)
     assert failures.count() == 2
@@ -63,7 +63,7 @@ def test_what_still_cannot_be_stored_stays(api: Api, failures: Failures) -> None
 
 
 def test_what_came_again_meanwhile_is_not_stored_twice(api: Api, failures: Failures) -> None:
-    sent = record(said("1"))
+    sent = record(envelope("1"))
     take(sent)
     take(sent)
     make_conversation(api)
@@ -75,15 +75,18 @@ def test_what_lambda_gave_up_on_is_stored(api: Api, failures: Failures) -> None:
     """Lambda's own report of an asynchronous call that failed has the event inside."""
     make_conversation(api)
     report = {"version": "1.0", "requestContext": {"condition": "RetriesExhausted"}, "responsePayload": {}}
-    for event in (bus_event(said("bus")), {"Records": [put_object("a.jsonl", json.dumps(said("bucket")).encode())]}):
+    for event in (
+        bus_event(envelope("bus")),
+        {"Records": [put_object("a.jsonl", json.dumps(envelope("bucket")).encode())]},
+    ):
         failures.sqs.send_message(QueueUrl=failures.url, MessageBody=json.dumps({**report, "requestPayload": event}))
     assert run(failures) == (2, 0)
     assert sorted(contents(api)) == ["bucket", "bus"]
 
 
 def test_an_object_that_is_gone_stays(failures: Failures) -> None:
-    told = {"Records": [put_object("a.jsonl", b"{}")]}
-    told["Records"][0]["s3"]["object"]["key"] = "gone.jsonl"
-    call(told)
+    sent_event = {"Records": [put_object("a.jsonl", b"{}")]}
+    sent_event["Records"][0]["s3"]["object"]["key"] = "gone.jsonl"
+    call(sent_event)
     assert run(failures) == (0, 1)
     assert failures.count() == 1

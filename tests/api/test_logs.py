@@ -30,7 +30,7 @@ from scripts.events import CALLER, samples
 from tests.support import stack
 
 WORD = "tulipomania"
-SAYING = {
+SPOKEN_FIELDS = {
     "agentResponse", "content", "fact", "memory", "name", "object", "predicate", "query", "reason", "subject", "text",
     "topic", "userMessage",
 }  # fmt: skip
@@ -62,8 +62,8 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def caller(functions: None, tenant: str) -> Caller:
     """Who sends the samples; the conversation that they speak of is this tenant's."""
     caller = replace(Caller.from_authorizer(CALLER), tenant=tenant)
-    said = {"userMessage": f"I love {WORD}.", "agentResponse": f"So do I: {WORD}."}
-    turn = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", **said}
+    messages = {"userMessage": f"I love {WORD}.", "agentResponse": f"So do I: {WORD}."}
+    turn = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", **messages}
     remember(caller, Remember.model_validate(turn))
     return caller
 
@@ -87,8 +87,8 @@ def marked(value: Any) -> Any:
         return [marked(each) for each in value]
     if isinstance(value, dict):
         return {
-            name: f"{said} {WORD}" if name in SAYING and isinstance(said, str) else marked(said)
-            for name, said in value.items()
+            name: f"{inner} {WORD}" if name in SPOKEN_FIELDS and isinstance(inner, str) else marked(inner)
+            for name, inner in value.items()
         }
     return value
 
@@ -147,11 +147,11 @@ def quoting_database(caller: Caller) -> Iterator[None]:
 @pytest.mark.parametrize("name", BODIED)
 def test_of_what_fails_the_place_is_logged_and_not_the_words(caller: Caller, name: str, written: Written) -> None:
     status = send(caller, name, with_word)
-    said = written()
-    assert WORD not in said
+    log = written()
+    assert WORD not in log
     if status == 500:
-        assert "RuntimeError" in said
-        assert "break_off" in said
+        assert "RuntimeError" in log
+        assert "break_off" in log
 
 
 @pytest.mark.usefixtures("quoting_database")
@@ -159,10 +159,10 @@ def test_of_what_fails_the_place_is_logged_and_not_the_words(caller: Caller, nam
 def test_of_a_stream_record_that_fails_the_place_is_logged_and_not_the_words(name: str, written: Written) -> None:
     function = next(each for each in stack.TEMPLATE.functions if name.startswith(f"{each}-"))
     answer = stack.function(function).handler(SAMPLES[name], Context(function))
-    said = written()
+    log = written()
     assert answer["batchItemFailures"]
-    assert "RuntimeError" in said
-    assert WORD not in said
+    assert "RuntimeError" in log
+    assert WORD not in log
 
 
 def test_an_error_s_name_and_code_and_causes_are_told() -> None:
@@ -180,11 +180,11 @@ def test_an_error_s_name_and_code_and_causes_are_told() -> None:
     except Refused:
         logger.exception("failed")
     logger.removeHandler(handler)
-    said = stream.getvalue()
-    assert WORD not in said.replace(f"KeyError({WORD})", "").replace("(WORD)", "")
-    assert "KeyError" in said
-    assert "Refused: ENTRY_TOO_LARGE" in said
-    assert "The above exception was the direct cause" in said
+    log = stream.getvalue()
+    assert WORD not in log.replace(f"KeyError({WORD})", "").replace("(WORD)", "")
+    assert "KeyError" in log
+    assert "Refused: ENTRY_TOO_LARGE" in log
+    assert "The above exception was the direct cause" in log
 
 
 def test_libraries_that_log_whole_requests_stay_quiet_at_any_level() -> None:

@@ -136,9 +136,9 @@ def stored() -> str:
 def test_personal_data_that_is_said_is_in_no_table(private: Api, name: str) -> None:
     answer = send(private, name)
     assert answer.status < 500, answer.body
-    found = stored()
-    assert ADDRESS not in found
-    assert CARD not in found
+    table_items = stored()
+    assert ADDRESS not in table_items
+    assert CARD not in table_items
 
 
 @pytest.mark.usefixtures("no_detector")
@@ -151,8 +151,8 @@ def test_without_a_detector_nothing_is_stored(private: Api, name: str) -> None:
 
 def test_what_is_stored_has_labels_and_the_rest_of_what_was_said(private: Api) -> None:
     parts = [{"type": "text", "text": f"to {PRIVATE}", "n": 1}]
-    said = {"role": "user", "content": f"Write to {PRIVATE}!", "parts": parts, "metadata": {"cc": ADDRESS}}
-    (message,) = private.post("/v1/conversations/lisbon/messages", said).json["messages"]
+    payload = {"role": "user", "content": f"Write to {PRIVATE}!", "parts": parts, "metadata": {"cc": ADDRESS}}
+    (message,) = private.post("/v1/conversations/lisbon/messages", payload).json["messages"]
     assert message["content"] == f"Write to {LABELS}!"
     assert message["parts"] == [{"type": "text", "text": f"to {LABELS}", "n": 1}]
     assert message["metadata"] == {"cc": "[EMAIL]"}
@@ -160,8 +160,8 @@ def test_what_is_stored_has_labels_and_the_rest_of_what_was_said(private: Api) -
 
 
 def test_ids_and_names_are_not_looked_at(private: Api) -> None:
-    said = {"role": "user", "content": "x", "userId": "bob@example.org", "name": "bob@example.org"}
-    (message,) = private.post("/v1/conversations/lisbon/messages", said).json["messages"]
+    payload = {"role": "user", "content": "x", "userId": "bob@example.org", "name": "bob@example.org"}
+    (message,) = private.post("/v1/conversations/lisbon/messages", payload).json["messages"]
     assert (message["userId"], message["name"]) == ("bob@example.org", "bob@example.org")
 
 
@@ -183,9 +183,9 @@ def test_a_file_that_was_imported_is_known_again(private: Api) -> None:
 
 
 def test_events_are_stored_without_personal_data(private: Api) -> None:
-    said = {"conversation": {"conversationId": "lisbon"}, "messages": [{"role": "user", "content": PRIVATE}]}
+    payload = {"conversation": {"conversationId": "lisbon"}, "messages": [{"role": "user", "content": PRIVATE}]}
     tenant = private.caller.tenant
-    store_envelope(private.caller, parse_envelope(said), IdempotentRequest.of(tenant, "ingest", "k"))
+    store_envelope(private.caller, parse_envelope(payload), IdempotentRequest.of(tenant, "ingest", "k"))
     newest = private.get("/v1/conversations/lisbon/messages").json["items"][-1]
     assert newest["content"] == LABELS
     assert ADDRESS not in stored()
@@ -213,8 +213,8 @@ def test_who_comes_back_to_a_streamed_reply_gets_it_without_personal_data(privat
 
 
 def test_a_reply_that_cannot_be_looked_through_is_not_stored(private: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "get_detector", lambda: OnceDetector(seen))
-    seen: list[str] = []
+    monkeypatch.setattr(masking, "get_detector", lambda: OnceDetector(texts_seen))
+    texts_seen: list[str] = []
     with streaming(private) as app:
         events = events_of(app.post(STREAM, json={**TURN, "userMessage": ADDRESS}))
     name, problem = events[-1]
@@ -227,13 +227,13 @@ def test_a_reply_that_cannot_be_looked_through_is_not_stored(private: Api, monke
 class OnceDetector(PatternDetector):
     """A detector that is unavailable after its first call, which is for the user's message."""
 
-    def __init__(self, seen: list[str]) -> None:
-        self._seen = seen
+    def __init__(self, texts_seen: list[str]) -> None:
+        self._texts = texts_seen
 
     def detect(self, texts: Sequence[str]) -> list[list[PiiMatch]]:
-        if self._seen:
+        if self._texts:
             raise PiiUnavailable
-        self._seen.extend(texts)
+        self._texts.extend(texts)
         return super().detect(texts)
 
 

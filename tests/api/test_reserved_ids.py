@@ -27,10 +27,10 @@ PEOPLE = {"userId": "ada", "memorySpaceId": "home"}
 
 def beside(parameter: str) -> set[str]:
     """The literal segments that stand where some route has a parameter."""
-    places = [(path[:at]) for path in PATHS for at, part in enumerate(path) if part == f"{{{parameter}}}"]
+    prefixes = [(path[:at]) for path in PATHS for at, part in enumerate(path) if part == f"{{{parameter}}}"]
     return {
         path[len(front)]
-        for front in places
+        for front in prefixes
         for path in PATHS
         if len(path) > len(front) and path[: len(front)] == front and not path[len(front)].startswith("{")
     }
@@ -95,8 +95,8 @@ def refusal(work: Callable[[], Any]) -> str | None:
 @pytest.mark.parametrize("name", sorted(RESERVED_IDS))
 def test_no_event_or_line_of_an_object_takes_the_name_of_a_route_as_an_id(name: str, api: Api) -> None:
     message = {"role": "user", "content": "hello"}
-    for place, expected in ((name, "INVALID_ID_FORMAT"), ("fine", None)):
-        envelope = {"conversation": {"conversationId": place}, "messages": [message]}
+    for conversation_id, expected in ((name, "INVALID_ID_FORMAT"), ("fine", None)):
+        envelope = {"conversation": {"conversationId": conversation_id}, "messages": [message]}
         assert refusal(lambda envelope=envelope: parse_envelope(envelope)) == expected  # type: ignore[misc]
     request = IdempotentRequest.of(api.caller.tenant, "events", "k", b"")
     caller: Caller = api.caller
@@ -108,5 +108,5 @@ def test_no_event_or_line_of_an_object_takes_the_name_of_a_route_as_an_id(name: 
 def test_annals_makes_no_id_that_is_a_route_of_its_own(name: str, api: Api) -> None:
     """Memories and messages are named by Annals alone, with a prefix that no route has."""
     assert not name.startswith(("mem-", "mem:", "um:", "msg-", "fact-"))
-    made = {"memorySpaceId": "home", "content": "x", "memoryId": name, "userId": "ada"}
-    assert api.post("/v1/memories", made).problem[:2] == (422, "UNKNOWN_FIELD")
+    new_memory = {"memorySpaceId": "home", "content": "x", "memoryId": name, "userId": "ada"}
+    assert api.post("/v1/memories", new_memory).problem[:2] == (422, "UNKNOWN_FIELD")

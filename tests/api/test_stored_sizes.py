@@ -69,7 +69,7 @@ def test_what_no_item_has_room_for_is_refused_by_its_field_and_nothing_is_stored
 
 
 @pytest.mark.parametrize(
-    ("made", "body", "field"),
+    ("collection", "body", "field"),
     [
         ("/v1/memories", MEMORY, "metadata"),
         ("/v1/users/ada/memories", {"memory": "m"}, "metadata"),
@@ -81,10 +81,10 @@ def test_what_no_item_has_room_for_is_refused_by_its_field_and_nothing_is_stored
     ],
 )
 def test_metadata_that_changes_let_grow_is_refused_where_it_outgrows_its_item(
-    api: Api, made: str, body: dict[str, Any], field: str
+    api: Api, collection: str, body: dict[str, Any], field: str
 ) -> None:
-    new = api.post(made, body).json
-    path = f"{made}/{new.get('memoryId') or new['conversationId']}"
+    new = api.post(collection, body).json
+    path = f"{collection}/{new.get('memoryId') or new['conversationId']}"
     refused = None
     for each in range(12):
         before = stored()
@@ -108,10 +108,10 @@ def test_a_change_that_would_make_a_memory_too_large_keeps_the_version_before(ap
 
 def test_the_largest_message_can_be_changed_archived_and_deleted_as_a_memory(api: Api) -> None:
     body = {"type": "user-agent", "participants": {"userId": "u" * 128, "memorySpaceId": "😀" * 128}}
-    made = api.post("/v1/conversations", body).json
+    created = api.post("/v1/conversations", body).json
     pasted = {"role": "user", "content": '"' * 190_000}
-    assert api.post(f"/v1/conversations/{made['conversationId']}/messages", pasted).status == 201
-    path = f"/v1/memories/mem:{made['conversationId']}:1"
+    assert api.post(f"/v1/conversations/{created['conversationId']}/messages", pasted).status == 201
+    path = f"/v1/memories/mem:{created['conversationId']}:1"
     assert api.patch(path, {"importance": 90}).status == 200
     assert api.post(f"{path}/archive").status == 200
     assert api.delete(path).status == 204
@@ -143,11 +143,11 @@ def _answers(api: Api) -> list[Reply]:
     turn = {**people, "conversationId": WIDE, "userMessage": "a", "agentResponse": "b"}
     fact = {**FACT, "memorySpaceId": WIDE, "userId": WIDE}
     path = quote(WIDE)
-    said = {"role": "user", "content": "a", "threadId": WIDE, "runId": WIDE}
+    message = {"role": "user", "content": "a", "threadId": WIDE, "runId": WIDE}
     return [
         api.post("/v1/conversations", {**new, "conversationId": WIDE}, **once),
         api.put("/v1/conversations/by-participants", new),
-        api.post(f"/v1/conversations/{path}/messages", said, **once),
+        api.post(f"/v1/conversations/{path}/messages", message, **once),
         api.post("/v1/memory/remember", turn, **once),
         api.post("/v1/facts", {**fact, "sourceRef": {"conversationId": WIDE, "messageIds": ["msg-001"]}}, **once),
         api.post("/v1/memories", {**MEMORY, **people}, **once),

@@ -38,13 +38,13 @@ def published(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
     def sums() -> dict[str, float]:
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
-        found: dict[str, float] = {}
+        totals: dict[str, float] = {}
         for line in lines:
             (directive,) = line["_aws"]["CloudWatchMetrics"]
             assert directive["Namespace"] == NAMESPACE
             for metric in directive["Metrics"]:
-                found[metric["Name"]] = found.get(metric["Name"], 0) + sum(line[metric["Name"]])
-        return found
+                totals[metric["Name"]] = totals.get(metric["Name"], 0) + sum(line[metric["Name"]])
+        return totals
 
     return sums
 
@@ -69,9 +69,9 @@ def test_away_from_lambda_nothing_is_published(api: Api, capsys: pytest.CaptureF
 
 
 def test_on_lambda_whatever_a_module_logs_is_a_line_of_json() -> None:
-    said = "logging.getLogger('annals').info('answered', extra={'status': 200})"
+    statement = "logging.getLogger('annals').info('answered', extra={'status': 200})"
     done = subprocess.run(  # noqa: S603 - written above
-        [sys.executable, "-c", f"import logging; import annals.telemetry; {said}"],
+        [sys.executable, "-c", f"import logging; import annals.telemetry; {statement}"],
         env={**os.environ, "AWS_LAMBDA_FUNCTION_NAME": "one-of-ours", "PYTHONPATH": str(ROOT / "layers/annals")},
         capture_output=True,
         text=True,

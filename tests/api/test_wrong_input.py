@@ -92,8 +92,8 @@ def requests(draw: st.DrawFn) -> tuple[str, str, str | None, dict[str, str]]:
     fields = _fields(operation)
     body = None
     if fields:
-        said = draw(st.lists(st.sampled_from(fields), max_size=4, unique=True))
-        body = "{" + ",".join(f'"{each}":{draw(values)}' for each in said) + "}"
+        chosen = draw(st.lists(st.sampled_from(fields), max_size=4, unique=True))
+        body = "{" + ",".join(f'"{each}":{draw(values)}' for each in chosen) + "}"
     headers = {"if_match": draw(st.sampled_from(["*", '"1"', str(2**70), '"-1"', ""]))} if draw(st.booleans()) else {}
     return method, f"{path}?{query}" if query else path, body, headers
 
@@ -116,18 +116,18 @@ def nearly_right_requests(draw: st.DrawFn) -> tuple[str, str, str, dict[str, str
     name = draw(st.sampled_from(sorted(BODIES.keys() - {STREAMED})))
     method, _, template = name.partition(" ")
     ids = {key: quote(value, safe="") for key, value in PLACES.items()}
-    said = {field: json.dumps(value) for field, value in BODIES[name].items()}
+    written = {field: json.dumps(value) for field, value in BODIES[name].items()}
     if draw(st.booleans()):
         ids[draw(st.sampled_from(sorted(ids)))] = quote(
             draw(st.sampled_from(["😀" * 128, "%" * 128, "#" * 128])), safe=""
         )
     else:
-        fields = sorted({*_fields(OPERATIONS[name]), *said})
+        fields = sorted({*_fields(OPERATIONS[name]), *written})
         if fields:
-            said[draw(st.sampled_from(fields))] = draw(values)
-    path = re.sub(r"{(\w+)}", lambda found: ids[found[1]], template)
+            written[draw(st.sampled_from(fields))] = draw(values)
+    path = re.sub(r"{(\w+)}", lambda parameter: ids[parameter[1]], template)
     headers = {"idempotency_key": draw(st.sampled_from(KEYS))} if draw(st.booleans()) else {}
-    return method, path, "{" + ",".join(f'"{field}":{value}' for field, value in said.items()) + "}", headers
+    return method, path, "{" + ",".join(f'"{field}":{value}' for field, value in written.items()) + "}", headers
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[*HealthCheck])

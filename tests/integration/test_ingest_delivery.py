@@ -36,8 +36,8 @@ class Queue:
 
     @property
     def arn(self) -> str:
-        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
-        return str(found["Attributes"]["QueueArn"])
+        response = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
+        return str(response["Attributes"]["QueueArn"])
 
     def read(self, count: int) -> list[dict[str, Any]]:
         """So many messages as the records that Lambda makes of them; they are taken out."""
@@ -45,8 +45,13 @@ class Queue:
         deadline = time.monotonic() + PATIENCE_S
         while len(records) < count:
             assert time.monotonic() < deadline, f"{len(records)} of {count} messages came"
-            asked = {"QueueUrl": self.url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1, "AttributeNames": ["All"]}
-            for message in self.sqs.receive_message(**asked).get("Messages", []):
+            parameters = {
+                "QueueUrl": self.url,
+                "MaxNumberOfMessages": 10,
+                "WaitTimeSeconds": 1,
+                "AttributeNames": ["All"],
+            }
+            for message in self.sqs.receive_message(**parameters).get("Messages", []):
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
                 named = {"messageId": message["MessageId"], "body": message["Body"]}
                 records.append({**named, "attributes": message["Attributes"], "eventSourceARN": self.arn})
@@ -64,7 +69,7 @@ def name() -> str:
     return f"ingest-{uuid4().hex[:8]}"
 
 
-def said(content: str) -> dict[str, Any]:
+def envelope(content: str) -> dict[str, Any]:
     named = {"conversationId": "lisbon", **PEOPLE}
     return {"conversation": named, "messages": [{"role": "user", "content": content}]}
 
@@ -81,7 +86,7 @@ def test_a_queue_s_messages_are_stored_once_whoever_reads_them_again(
     queue = Queue(f"{name}.fifo")
     for number in range(3):
         for _ in range(2):
-            body = json.dumps(said(str(number)))
+            body = json.dumps(envelope(str(number)))
             sent = {"MessageGroupId": "lisbon", "MessageDeduplicationId": f"turn-{number}"}
             queue.sqs.send_message(QueueUrl=queue.url, MessageBody=body, **sent)
     records = queue.read(3)
@@ -98,7 +103,7 @@ def test_a_topic_s_messages_are_stored_raw_or_wrapped(tenant: str, failures: Fai
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn, Attributes=how, ReturnSubscriptionArn=True)
     for number in range(2):
         sent = {"MessageGroupId": "lisbon", "MessageDeduplicationId": f"{name}-{number}"}
-        sns.publish(TopicArn=topic, Message=json.dumps(said(str(number))), **sent)
+        sns.publish(TopicArn=topic, Message=json.dumps(envelope(str(number))), **sent)
     records = queue.read(2)
     assert ("Notification" in records[0]["body"]) is (raw == "false")
     assert call({"Records": records}) == call({"Records": records}) == {"batchItemFailures": []}
@@ -111,7 +116,7 @@ def test_a_bus_s_event_is_stored_once(tenant: str, failures: Failures, name: str
     events.create_event_bus(Name=name)
     events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps({"source": [{"prefix": ""}]}))
     events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": queue.arn}])
-    sent = {"Source": "planner", "DetailType": "said", "Detail": json.dumps(said("Hi")), "EventBusName": name}
+    sent = {"Source": "planner", "DetailType": "said", "Detail": json.dumps(envelope("Hi")), "EventBusName": name}
     assert events.put_events(Entries=[sent])["FailedEntryCount"] == 0
     [record] = queue.read(1)
     call(json.loads(record["body"]))
@@ -126,9 +131,9 @@ def test_a_bucket_s_object_is_found_by_its_key_and_stored_once(
 ) -> None:
     queue, s3 = Queue(name), boto3.client("s3")
     s3.create_bucket(Bucket=BUCKET)
-    told = {"QueueConfigurations": [{"QueueArn": queue.arn, "Events": ["s3:ObjectCreated:*"]}]}
-    s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=told)
-    lines = "\n".join(json.dumps(said(str(number))) for number in range(3))
+    configuration = {"QueueConfigurations": [{"QueueArn": queue.arn, "Events": ["s3:ObjectCreated:*"]}]}
+    s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=configuration)
+    lines = "\n".join(json.dumps(envelope(str(number))) for number in range(3))
     s3.put_object(Bucket=BUCKET, Key=key, Body=lines.encode())
     events = [json.loads(record["body"]) for record in queue.read(1)]
     for event in (event for event in events * 2 if "Records" in event):

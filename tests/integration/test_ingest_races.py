@@ -27,7 +27,7 @@ def failures(aws: object, tenant: str) -> Iterator[Failures]:
         yield queue
 
 
-def said(content: str, conversation_id: str = "lisbon") -> dict[str, Any]:
+def envelope(content: str, conversation_id: str = "lisbon") -> dict[str, Any]:
     named = {**LISBON, "conversationId": conversation_id}
     return {"conversation": named, "messages": [{"role": "user", "content": content}]}
 
@@ -41,8 +41,8 @@ def contents(tenant: str, conversation_id: str = "lisbon") -> list[str]:
 
 @pytest.mark.usefixtures("failures")
 def test_a_message_that_comes_again_after_a_lost_reply_stores_nothing(tenant: str) -> None:
-    take(record(said("0")))
-    sent = record(said("1"))
+    take(record(envelope("0")))
+    sent = record(envelope("1"))
     with faults.on("TransactWriteItems", *[faults.lose_reply] * 4):
         assert take(sent) == [sent["messageId"]]
     assert take(sent) == []
@@ -51,7 +51,7 @@ def test_a_message_that_comes_again_after_a_lost_reply_stores_nothing(tenant: st
 
 @pytest.mark.usefixtures("failures")
 def test_a_message_that_comes_to_many_at_once_is_stored_once(tenant: str) -> None:
-    sent = [record(said(str(number)), f"g-{number}") for number in range(10)]
+    sent = [record(envelope(str(number)), f"g-{number}") for number in range(10)]
     with ThreadPoolExecutor(8) as pool:
         assert [*pool.map(lambda each: take(each), sent * 4)] == [[]] * 40
     assert sorted(contents(tenant)) == sorted(str(number) for number in range(10))
@@ -60,10 +60,10 @@ def test_a_message_that_comes_to_many_at_once_is_stored_once(tenant: str) -> Non
 def test_what_may_be_stored_later_comes_again_with_all_that_is_behind_it_in_its_group(
     tenant: str, failures: Failures, setting: Setting
 ) -> None:
-    take(record(said("0")), record(said("0", "porto")))
+    take(record(envelope("0")), record(envelope("0", "porto")))
     setting("APPEND_PATIENCE_S", "0")
-    first, second, poison = (record(body, "a") for body in (said("1"), said("2"), "{"))
-    other = record(said("3", "porto"), "b")
+    first, second, poison = (record(body, "a") for body in (envelope("1"), envelope("2"), "{"))
+    other = record(envelope("3", "porto"), "b")
     with faults.on("TransactWriteItems", CONFLICT):
         failed = take(first, other, second, poison)
     assert failed == [each["messageId"] for each in (first, second, poison)]
@@ -75,9 +75,9 @@ def test_what_may_be_stored_later_comes_again_with_all_that_is_behind_it_in_its_
 
 @pytest.mark.usefixtures("failures")
 def test_a_message_of_a_queue_without_an_order_waits_for_no_other(tenant: str, setting: Setting) -> None:
-    take(record(said("0")))
+    take(record(envelope("0")))
     setting("APPEND_PATIENCE_S", "0")
-    first, second = ({**record(said(text)), "attributes": {}} for text in ("1", "2"))
+    first, second = ({**record(envelope(text)), "attributes": {}} for text in ("1", "2"))
     with faults.on("TransactWriteItems", CONFLICT):
         assert take(first, second) == [first["messageId"]]
     assert take(first, second) == []

@@ -60,8 +60,8 @@ def put_object(key: str, content: bytes) -> dict[str, Any]:
     s3.create_bucket(Bucket=BUCKET)
     etag = s3.put_object(Bucket=BUCKET, Key=key, Body=content)["ETag"]
     named = {"key": quote_plus(key, safe="/"), "size": len(content), "eTag": etag.strip('"')}
-    told = {"bucket": {"name": BUCKET, "arn": f"arn:aws:s3:::{BUCKET}"}, "object": named}
-    return {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": told}
+    entity = {"bucket": {"name": BUCKET, "arn": f"arn:aws:s3:::{BUCKET}"}, "object": named}
+    return {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": entity}
 
 
 @dataclass(frozen=True)
@@ -73,20 +73,20 @@ class Failures:
 
     def read(self) -> list[tuple[str, Any]]:
         """What is in it, which is taken out: reason and event."""
-        found = []
-        asked = {"QueueUrl": self.url, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
-        while messages := self.sqs.receive_message(**asked).get("Messages"):
+        failures = []
+        parameters = {"QueueUrl": self.url, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
+        while messages := self.sqs.receive_message(**parameters).get("Messages"):
             for message in messages:
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
                 reason = message["MessageAttributes"]["reason"]["StringValue"]
-                found.append((reason, json.loads(message["Body"])))
-        return found
+                failures.append((reason, json.loads(message["Body"])))
+        return failures
 
     def count(self) -> int:
         """How many messages are in it, those that somebody works on, too."""
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
+        failures = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return sum(int(failures[name]) for name in names)
 
     def reasons(self) -> list[str]:
         """The reasons of what is in it, which is taken out."""

@@ -1,4 +1,4 @@
-"""Sealed texts: opened by the same key for the same purpose, told to nobody else, and changed by nobody."""
+"""Sealed texts: opened by the same key for the same purpose, read by nobody else, and changed by nobody."""
 
 from __future__ import annotations
 

@@ -73,27 +73,27 @@ def test_a_year_is_no_time_on_any_route(api: Api) -> None:
     assert api.post("/v1/conversations", new).status == 201
     turn = {"memorySpaceId": "home", "userId": "ada", "userMessage": "x", "agentResponse": "y"}
     fact = {"memorySpaceId": "home", "fact": "f", "subject": "s", "predicate": "p", "object": "o"}
-    for said in (2024, "2024", 20240501, "2024-05-01"):
+    for year in (2024, "2024", 20240501, "2024-05-01"):
         refused = {
             "timestamp": [
-                api.post("/v1/conversations/c/messages", {**HELLO, "timestamp": said}),
-                api.post("/v1/memory/remember", {**turn, "timestamp": said}),
+                api.post("/v1/conversations/c/messages", {**HELLO, "timestamp": year}),
+                api.post("/v1/memory/remember", {**turn, "timestamp": year}),
             ],
-            "validFrom": [api.post("/v1/facts", {**fact, "validFrom": said})],
-            "expiresAt": [api.post("/v1/keys", {"name": "k", "scopes": ["read"], "expiresAt": said})],
+            "validFrom": [api.post("/v1/facts", {**fact, "validFrom": year})],
+            "expiresAt": [api.post("/v1/keys", {"name": "k", "scopes": ["read"], "expiresAt": year})],
             "filter.createdAfter": [
-                api.post("/v1/memory/search", {"query": "x", "filter": {"createdAfter": said}}),
-                api.post("/v1/conversations/delete-many", {"filter": {"createdAfter": said}}),
+                api.post("/v1/memory/search", {"query": "x", "filter": {"createdAfter": year}}),
+                api.post("/v1/conversations/delete-many", {"filter": {"createdAfter": year}}),
             ],
-            "since": [api.get(f"/v1/conversations/c/messages?since={said}")],
-            "until": [api.get(f"/v1/conversations/c/messages?until={said}")],
+            "since": [api.get(f"/v1/conversations/c/messages?since={year}")],
+            "until": [api.get(f"/v1/conversations/c/messages?until={year}")],
             "createdBefore": [
-                api.get(f"/v1/conversations?createdBefore={said}"),
-                api.get(f"/v1/memories?createdBefore={said}"),
-                api.get(f"/v1/memories/export?createdBefore={said}"),
-                api.get(f"/v1/conversations/export?createdBefore={said}"),
+                api.get(f"/v1/conversations?createdBefore={year}"),
+                api.get(f"/v1/memories?createdBefore={year}"),
+                api.get(f"/v1/memories/export?createdBefore={year}"),
+                api.get(f"/v1/conversations/export?createdBefore={year}"),
             ],
-            "at": [api.get(f"/v1/facts?at={said}")],
+            "at": [api.get(f"/v1/facts?at={year}")],
         }
         for field, answers in refused.items():
             assert [answer.problem for answer in answers] == [(422, "INVALID_FORMAT", field)] * len(answers)

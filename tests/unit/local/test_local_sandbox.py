@@ -24,8 +24,8 @@ class Following:
         return self._behind
 
 
-def asked(settling: SettleRoute, times: int = 1) -> list[httpx.Response]:
-    """What it answers, each time it is asked."""
+def settled(settling: SettleRoute, times: int = 1) -> list[httpx.Response]:
+    """The responses to so many requests."""
 
     async def ask() -> list[httpx.Response]:
         app = httpx.ASGITransport(Starlette(routes=[settling.route]))
@@ -36,11 +36,11 @@ def asked(settling: SettleRoute, times: int = 1) -> list[httpx.Response]:
 
 
 def test_what_is_done_is_a_success(tmp_path: Path) -> None:
-    assert [answer.status_code for answer in asked(SettleRoute(Following(tmp_path)))] == [204]
+    assert [answer.status_code for answer in settled(SettleRoute(Following(tmp_path)))] == [204]
 
 
 def test_what_is_not_done_in_time_is_named(tmp_path: Path) -> None:
-    (answer,) = asked(SettleRoute(Following(tmp_path, "index/LedgerTable", "project/LedgerTable")))
+    (answer,) = settled(SettleRoute(Following(tmp_path, "index/LedgerTable", "project/LedgerTable")))
     assert answer.status_code == 409
     assert "After 2 s there still is work for index/LedgerTable, project/LedgerTable" in answer.json()["detail"]
 
@@ -48,7 +48,7 @@ def test_what_is_not_done_in_time_is_named(tmp_path: Path) -> None:
 def test_what_was_given_up_is_told_once(tmp_path: Path) -> None:
     following = Following(tmp_path)
     following.dead_letters.put("index/LedgerTable", record(1), "its process died")
-    first, second = asked(SettleRoute(following), times=2)
+    first, second = settled(SettleRoute(following), times=2)
     assert first.status_code == 500
     assert first.json()["detail"].endswith("1 of the writes failed: index/LedgerTable: its process died")
     assert second.status_code == 204

@@ -149,10 +149,10 @@ class Readers:
 
     def __init__(self, work: int) -> None:
         self.progress = ReaderProgress(["project", "index"], self.look)
-        self.left, self.asked = work, 0
+        self.left, self.reads = work, 0
 
     def look(self) -> None:
-        self.asked += 1
+        self.reads += 1
         threading.Thread(target=self._look).start()
 
     def _look(self) -> None:
@@ -167,7 +167,7 @@ def test_streams_have_settled_when_each_reader_found_nothing_after_the_last_work
     readers = Readers(work)
     assert readers.progress.settle(10) == []
     assert readers.left == 0
-    assert readers.asked == work + 1
+    assert readers.reads == work + 1
 
 
 def test_what_a_reader_found_before_does_not_count() -> None:

@@ -1,4 +1,4 @@
-"""Who waits for writes wakes at once when there is one, and does not miss one that came meanwhile."""
+"""Whoever waits for writes wakes at once when there is one, and does not miss one that came meanwhile."""
 
 from __future__ import annotations
 
