@@ -21,13 +21,9 @@ from annals.ledger.messages import Message
 from annals.ledger.redact import present_redacted
 from annals.memory.erasure.conversation_erasure import erase, erase_many
 from annals.memory.erasure.message_redaction import redact_with_derived
+from annals.memory.erasure.models import UserReceiptResponse
 from annals.memory.erasure.user_erasure import erase_person
-from annals.memory.erasure.user_receipts import (
-    UserReceipt,
-    UserReceiptResponse,
-    find_user_receipt,
-    present_user_receipt,
-)
+from annals.memory.erasure.user_receipts import UserReceipt, find_user_receipt, present_user_receipt
 from annals.settings import settings
 
 app = Api()

@@ -104,7 +104,8 @@ def modules() -> dict[str, Path]:
 def imported(path: Path) -> Iterator[str]:
     """What a file imports, wherever in it: modules, and names out of modules."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import, which this test does not read"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -145,6 +146,12 @@ def test_a_room_knows_only_the_rooms_that_it_may_know() -> None:
     assert not offenders
 
 
+def test_the_rooms_lie_in_layers() -> None:
+    rooms = {room: set(known) for room, known in MAY_KNOW.items()}
+    rooms["search"] -= {"search.embedded", "search.opensearch"}  # search chooses its adapter, which knows its protocol
+    TopologicalSorter(rooms).prepare()
+
+
 def test_every_package_is_a_room() -> None:
     packages = {name for name, path in modules().items() if path.name == "__init__.py"} - {BASE}
     assert {name.removeprefix(f"{BASE}.") for name in packages} <= MAY_KNOW.keys()
@@ -167,6 +174,43 @@ def test_no_modules_know_each_other_in_a_circle() -> None:
         sorter.prepare()
     except CycleError as circle:
         pytest.fail(" -> ".join(circle.args[1]))
+
+
+PARSES_QUERIES = ("api", "http", "conversations.query_params")
+"""The rooms that know query strings,"""
+
+PARSE_FOR_FUNCTIONS = {"annals.conversations.filter_parsing", "annals.memory.memories.memory_query"}
+"""and the modules beside them; the first one is for filters in JSON as well."""
+
+
+def test_query_strings_are_parsed_for_the_functions_and_not_in_the_domain() -> None:
+    known = {module for module in modules() if "annals.api.query" in known_to(module)}
+    assert {module for module in known if room_of(module) not in PARSES_QUERIES} == PARSE_FOR_FUNCTIONS
+    parsers = {module for module in modules() if room_of(module) == "conversations.query_params"}
+    parsers.add("annals.memory.memories.memory_query")
+    assert not {module for module in modules() if module not in parsers and known_to(module) & parsers}
+
+
+NO_MODELS_OF_THE_API = {
+    "annals.memory.facts.extraction": "a chat model's reply",
+    "annals.memory.summarizers": "a chat model's reply",
+}
+
+
+def test_what_the_api_takes_and_gives_is_in_modules_of_models() -> None:
+    found = {
+        f"{module}.{node.name}"
+        for module, path in modules().items()
+        if not module.endswith(("models", ".envelope")) and module not in NO_MODELS_OF_THE_API
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and _is_model(node)
+    }
+    assert found == {"annals.api.filters.Filter"}  # what filters have in common
+
+
+def _is_model(node: ast.ClassDef) -> bool:
+    bases = {ast.unparse(base) for base in node.bases}
+    return bool(bases & {"Model", "Filter"}) or ("TypedDict" in bases and node.name.endswith("Response"))
 
 
 FOLDERS: dict[str, tuple[str, ...]] = {

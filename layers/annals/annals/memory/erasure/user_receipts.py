@@ -7,15 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import islice
-from typing import Any, Literal, NotRequired
-
-from typing_extensions import TypedDict
+from typing import Any
 
 from annals.conversations.receipts import Receipt, find_receipt_item, receipt_key
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.keys import escape
 from annals.database.state import delete_if, put_if, read_partition
 from annals.errors import Unavailable
+from annals.memory.erasure.models import RemovedOfUser, UserReceiptResponse
 from annals.settings import settings
 from annals.times import to_rfc3339
 
@@ -77,47 +76,6 @@ class RepeatRequest:
 
     user_id: str
     mark: str
-
-
-class RemovedOfUser(TypedDict):
-    """What was taken away of a person: in all, with what went with their conversations.
-
-    Every message in a conversation of theirs was a memory, so as many of these are gone. Spaces are those in which they
-    took part.
-    """
-
-    conversations: int
-    messages: int
-    memories: int
-    facts: int
-    spaces: int
-
-
-class ErasedConversation(TypedDict):
-    """A conversation that went with a person: its own receipt's id, and the head of its chain, which still verifies."""
-
-    receiptId: str
-    messages: int
-    headHash: str
-
-
-class UserReceiptResponse(TypedDict):
-    """How far the erasure of a person is. Once it is done, not even their id is kept.
-
-    ``damaged`` is how many items were met that cannot be read, where any were: whatever of them may be the person's is
-    gone, too. ``found`` says whether there was anything of them; ``conversations`` are a page of those of theirs.
-    """
-
-    receiptId: str
-    userId: NotRequired[str]
-    status: Literal["erasing", "erased"]
-    begunAt: str
-    erasedAt: NotRequired[str]
-    found: NotRequired[bool]
-    removed: RemovedOfUser
-    damaged: NotRequired[int]
-    conversations: list[ErasedConversation]
-    nextCursor: NotRequired[str]
 
 
 def user_receipt_id(tenant: str, user_id: str) -> str:
