@@ -35,20 +35,20 @@ BETWEEN = {**LIVES, "fact": "Ada lives in Rome.", "object": "Rome", "validFrom":
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
-def store(api: Api, said: dict[str, Any] = LIVES, **more: Any) -> dict[str, Any]:
-    answer = api.post(FACTS, {**said, **more})
+def store(api: Api, body: dict[str, Any] = LIVES, **more: Any) -> dict[str, Any]:
+    answer = api.post(FACTS, {**body, **more})
     assert answer.status == 201, answer.body
     fact: dict[str, Any] = answer.json
     return fact
 
 
 def read(api: Api, fact: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = api.get(f"{FACTS}/{fact['factId']}").json
-    return found
+    stored: dict[str, Any] = api.get(f"{FACTS}/{fact['factId']}").json
+    return stored
 
 
 def listed(api: Api, **query: str) -> list[str]:
@@ -93,9 +93,9 @@ def test_a_newer_fact_supersedes_the_older_which_keeps_its_interval(api: Api) ->
 
 def test_an_older_fact_that_arrives_late_does_not_win(api: Api) -> None:
     newer = store(api, MOVED)
-    late = store(api)
+    older = store(api)
 
-    assert (late["validTo"], late["supersededBy"]) == (newer["validFrom"], newer["factId"])
+    assert (older["validTo"], older["supersededBy"]) == (newer["validFrom"], newer["factId"])
     assert read(api, newer) == newer
 
 
@@ -165,8 +165,8 @@ def test_a_fact_that_cannot_be_is_refused_by_field(api: Api, more: dict[str, Any
 
 @pytest.mark.parametrize("field", ["memorySpaceId", "fact", "subject", "predicate", "object"])
 def test_a_fact_without_a_field_that_it_needs_is_refused(api: Api, field: str) -> None:
-    said = {name: value for name, value in LIVES.items() if name != field}
-    assert api.post(FACTS, said).problem == (422, "MISSING_REQUIRED_FIELD", field)
+    body = {name: value for name, value in LIVES.items() if name != field}
+    assert api.post(FACTS, body).problem == (422, "MISSING_REQUIRED_FIELD", field)
 
 
 def test_a_confidence_of_0_stays_0(api: Api) -> None:
@@ -219,32 +219,32 @@ def test_a_retried_fact_is_stored_once(api: Api, tenant: str) -> None:
 
 @pytest.mark.parametrize("fault", [faults.lose_request, faults.cancel("None", "TransactionConflict")])
 def test_a_fact_is_stored_once_whatever_happens_on_the_way(api: Api, tenant: str, fault: faults.Fault) -> None:
-    with faults.on("TransactWriteItems", fault) as left:
+    with faults.on("TransactWriteItems", fault) as unused:
         store(api)
 
-    assert not left
+    assert not unused
     assert len(items_of(tenant)) == 2
 
 
 def test_erasing_a_conversation_takes_its_facts_and_counts_them(api: Api, tenant: str) -> None:
     conversation_id = converse(api)
-    kept = store(api, BETWEEN)
-    gone = [store(api, **source(conversation_id)), store(api, MOVED, **source(conversation_id, "msg-002"))]
+    other = store(api, BETWEEN)
+    removed = [store(api, **source(conversation_id)), store(api, MOVED, **source(conversation_id, "msg-002"))]
 
     receipt = api.delete(f"/v1/conversations/{conversation_id}").json
 
     assert receipt["removed"] == {"messages": 2, "memories": 2, "facts": 2}
-    for fact in gone:
+    for fact in removed:
         assert api.get(f"{FACTS}/{fact['factId']}").problem[:2] == (404, "FACT_NOT_FOUND")
-    assert read(api, kept) == kept
+    assert read(api, other) == other
     assert len(items_of(tenant)) == 2
     assert api.delete(f"/v1/conversations/{conversation_id}").json == receipt
 
 
 def test_an_erasure_that_breaks_off_among_the_facts_counts_all_of_them(api: Api) -> None:
     conversation_id = converse(api)
-    for said in (LIVES, MOVED):
-        store(api, said, **source(conversation_id))
+    for body in (LIVES, MOVED):
+        store(api, body, **source(conversation_id))
     cancelled = faults.cancel("ValidationError", "None", "None")
     with faults.on("TransactWriteItems", faults.go_through, faults.go_through, cancelled):
         assert api.delete(f"/v1/conversations/{conversation_id}").status == 503
@@ -263,13 +263,13 @@ def test_an_erased_conversation_gets_no_facts_any_more(api: Api) -> None:
 
 def test_redacting_a_message_takes_the_facts_that_come_from_it(api: Api) -> None:
     conversation_id = converse(api)
-    gone = store(api, **source(conversation_id))
-    kept = store(api, MOVED, **source(conversation_id, "msg-002"))
+    removed = store(api, **source(conversation_id))
+    other = store(api, MOVED, **source(conversation_id, "msg-002"))
 
     api.post(f"/v1/conversations/{conversation_id}/messages/msg-001/redact", {"reason": "asked for"})
 
-    assert api.get(f"{FACTS}/{gone['factId']}").problem[:2] == (404, "FACT_NOT_FOUND")
-    assert read(api, kept) == kept
+    assert api.get(f"{FACTS}/{removed['factId']}").problem[:2] == (404, "FACT_NOT_FOUND")
+    assert read(api, other) == other
 
 
 def test_a_list_shows_what_nothing_has_superseded(api: Api, stream: Stream) -> None:
@@ -285,8 +285,8 @@ def test_a_list_shows_what_nothing_has_superseded(api: Api, stream: Stream) -> N
     [("2023-12-31", []), ("2024-01-01", ["London"]), ("2024-08-01", ["Rome"]), ("2025-01-01", ["Paris"])],
 )
 def test_a_list_at_a_time_shows_what_held_then(api: Api, stream: Stream, at: str, held: list[str]) -> None:
-    for said in (MOVED, LIVES, BETWEEN):
-        store(api, said)
+    for body in (MOVED, LIVES, BETWEEN):
+        store(api, body)
     stream.deliver()
 
     assert listed(api, at=f"{at}T00:00:00Z") == held
@@ -310,30 +310,30 @@ def test_a_cursor_walks_every_fact_once(api: Api, stream: Stream) -> None:
     for number in range(5):
         store(api, subject=f"S{number}", object=str(number))
     stream.deliver()
-    found, cursor = [], ""
+    objects, cursor = [], ""
     for _ in range(5):
         page = api.get(f"{FACTS}?limit=2&cursor={cursor}").json
-        found += [fact["object"] for fact in page["items"]]
+        objects += [fact["object"] for fact in page["items"]]
         cursor = page.get("nextCursor", "")
         if not cursor:
             break
 
-    assert sorted(found) == list("01234")
+    assert sorted(objects) == list("01234")
     assert api.get(f"{FACTS}?cursor=x").problem == (422, "INVALID_CURSOR", "cursor")
 
 
 def test_the_search_finds_the_fact_that_holds(api: Api, stream: Stream) -> None:
     older, newer = store(api, metadata={"a": 1}), store(api, MOVED)
-    asked = {"query": "Where does Ada live?", "filter": {"contentType": "fact"}}
+    search = {"query": "Where does Ada live?", "filter": {"contentType": "fact"}}
     stream.deliver()
 
-    (hit,) = api.post("/v1/memory/search", asked).json["items"]
+    (hit,) = api.post("/v1/memory/search", search).json["items"]
     assert (hit["memoryId"], hit["content"], hit["fact"]) == (newer["factId"], newer["fact"], newer)
 
     api.delete(f"{FACTS}/{newer['factId']}")
     stream.deliver()
 
-    (hit,) = api.post("/v1/memory/search", asked).json["items"]
+    (hit,) = api.post("/v1/memory/search", search).json["items"]
     assert (hit["memoryId"], hit["metadata"], hit["fact"]) == (older["factId"], {"a": 1}, older)
 
 
@@ -350,8 +350,8 @@ def test_deleting_memories_by_a_filter_takes_facts_too(api: Api, stream: Stream)
 def test_a_conversation_is_shown_with_its_facts_in_the_order_in_which_they_began(api: Api) -> None:
     conversation_id = converse(api)
     store(api, BETWEEN)
-    newer, older = (store(api, said, **source(conversation_id)) for said in (MOVED, LIVES))
+    newer, older = (store(api, body, **source(conversation_id)) for body in (MOVED, LIVES))
 
-    shown = api.get(f"/v1/conversations/{conversation_id}?include=facts").json
+    conversation = api.get(f"/v1/conversations/{conversation_id}?include=facts").json
 
-    assert shown["facts"] == [read(api, older), newer]
+    assert conversation["facts"] == [read(api, older), newer]

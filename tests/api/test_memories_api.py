@@ -30,12 +30,12 @@ def remember(api: Api) -> tuple[str, str]:
 
 
 def test_a_memory_comes_back_as_it_was_made(api: Api) -> None:
-    said = {"importance": 0, "tags": ["drinks"], "metadata": {"_a": None, "B": 1.5}, "contentType": "summarized"}
+    body = {"importance": 0, "tags": ["drinks"], "metadata": {"_a": None, "B": 1.5}, "contentType": "summarized"}
 
-    found = api.get(f"/v1/memories/{make(api, **said)}").json
+    memory = api.get(f"/v1/memories/{make(api, **body)}").json
 
-    assert {name: found[name] for name in said} == said
-    assert (found["version"], found["status"], found["previousVersions"]) == (1, "active", [])
+    assert {name: memory[name] for name in body} == body
+    assert (memory["version"], memory["status"], memory["previousVersions"]) == (1, "active", [])
 
 
 def test_a_memory_without_an_owner_is_refused(api: Api) -> None:
@@ -167,10 +167,10 @@ def test_a_retried_memory_is_made_once(api: Api) -> None:
 def test_a_record_of_the_ledger_that_comes_again_undoes_no_change_of_a_long_entrys_messages(
     api: Api, tmp_path: Path
 ) -> None:
-    made = {"type": "user-agent", "participants": ADA, "conversationId": "long"}
-    assert api.post("/v1/conversations", made).status == 201
-    said = [{"role": "user", "content": f"Sentence {number}."} for number in range(1, 41)]
-    assert api.post("/v1/conversations/long/messages", {"messages": said}).status == 201
+    body = {"type": "user-agent", "participants": ADA, "conversationId": "long"}
+    assert api.post("/v1/conversations", body).status == 201
+    messages = [{"role": "user", "content": f"Sentence {number}."} for number in range(1, 41)]
+    assert api.post("/v1/conversations/long/messages", {"messages": messages}).status == 201
     with embedded_index(tmp_path) as stream:
         stream.deliver_ledger()
         api.patch("/v1/memories/mem:long:40", {"importance": 90})

@@ -28,8 +28,8 @@ def conversation(api: Api) -> None:
 def remember(api: Api, content: str, *message_ids: str, **more: Any) -> str:
     """A memory that was made of some messages; its path."""
     ref = {"conversationRef": {"conversationId": "one", "messageIds": list(message_ids)}} if message_ids else {}
-    said = {"memorySpaceId": "home", "userId": "byron", "contentType": "summarized", "content": content, **ref, **more}
-    answer = api.post("/v1/memories", said)
+    body = {"memorySpaceId": "home", "userId": "byron", "contentType": "summarized", "content": content, **ref, **more}
+    answer = api.post("/v1/memories", body)
     assert answer.status == 201, answer.body
     return f"/v1/memories/{answer.json['memoryId']}"
 
@@ -63,11 +63,11 @@ def test_an_archived_memory_goes_with_its_message_too(api: Api) -> None:
 
 
 def test_memories_go_with_their_conversation_and_its_receipt_counts_them(api: Api) -> None:
-    made = [remember(api, "A tulip.", "msg-002"), remember(api, "A tulip in another space.", "msg-002")]
+    paths = [remember(api, "A tulip.", "msg-002"), remember(api, "A tulip in another space.", "msg-002")]
     stays = remember(api, "No flower.")
     receipt = api.delete(ONE).json
     assert receipt["removed"] == {"messages": 3, "memories": 5, "facts": 0}
-    assert [api.get(path).problem[:2] for path in made] == [GONE, GONE]
+    assert [api.get(path).problem[:2] for path in paths] == [GONE, GONE]
     assert api.get(stays).status == 200
     assert "tulip" not in stored(api)
 

@@ -31,8 +31,8 @@ LIVES = {"factType": "home", "subject": "Ada", "predicate": "lives in"}
 
 @pytest.fixture
 def stream(moto: None, tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
 def ok(answer: Any) -> Any:
@@ -55,8 +55,8 @@ def live(api: Api, stream: Stream) -> str:
     memory_id = make(api, HARD, tags=["a", "b"], metadata={"deep": {"x": 1.0}})
     ok(api.post("/v1/users/ada/memories", {"memory": "Likes engines."}))
     for place, since in (("London", "2020-01-01T00:00:00Z"), ("Paris", "2025-01-01T00:00:00Z")):
-        said = {"fact": f"Ada lives in {place}.", "object": place, "validFrom": since}
-        ok(api.post("/v1/facts", {**ADA, **LIVES, **said}))
+        body = {"fact": f"Ada lives in {place}.", "object": place, "validFrom": since}
+        ok(api.post("/v1/facts", {**ADA, **LIVES, **body}))
     deliver(stream)
     return memory_id
 
@@ -69,9 +69,9 @@ def deliver(stream: Stream) -> None:
 def lines(api: Api, query: str = "") -> list[dict[str, Any]]:
     answer = api.get(f"{EXPORT}?format=jsonl{query}")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson"), answer.body
-    found = [json.loads(line) for line in answer.body.decode().removesuffix("\n").split("\n") if line]
-    assert all(line.pop("type") == "memory" for line in found)
-    return found
+    memories = [json.loads(line) for line in answer.body.decode().removesuffix("\n").split("\n") if line]
+    assert all(line.pop("type") == "memory" for line in memories)
+    return memories
 
 
 def rows(api: Api, query: str = "") -> list[dict[str, str]]:
@@ -79,8 +79,8 @@ def rows(api: Api, query: str = "") -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(body.decode(), newline="")))
 
 
-def contents(found: list[dict[str, Any]]) -> list[str]:
-    return [each["content"] for each in found]
+def contents(memories: list[dict[str, Any]]) -> list[str]:
+    return [each["content"] for each in memories]
 
 
 def test_the_file_holds_what_the_list_shows(api: Api, stream: Stream) -> None:
@@ -129,12 +129,12 @@ def test_versions_come_where_they_are_asked_for(api: Api, stream: Stream) -> Non
         ok(api.patch(f"/v1/memories/{memory_id}", {"content": content}))
     ok(api.patch("/v1/memories/mem:talk:1", {"content": "A changed message."}))
 
-    found = {each["memoryId"]: each for each in lines(api, "&includeVersions=true")}
+    by_id = {each["memoryId"]: each for each in lines(api, "&includeVersions=true")}
 
-    assert found[memory_id] == ok(api.get(f"/v1/memories/{memory_id}"))
-    assert contents(found[memory_id]["previousVersions"]) == ["Two", HARD]
-    assert contents(found["mem:talk:1"]["previousVersions"]) == ["My cat is called Byron."]
-    assert found["mem:talk:2"]["previousVersions"] == []
+    assert by_id[memory_id] == ok(api.get(f"/v1/memories/{memory_id}"))
+    assert contents(by_id[memory_id]["previousVersions"]) == ["Two", HARD]
+    assert contents(by_id["mem:talk:1"]["previousVersions"]) == ["My cat is called Byron."]
+    assert by_id["mem:talk:2"]["previousVersions"] == []
     assert not any("previousVersions" in each for each in lines(api))
 
 
@@ -142,9 +142,9 @@ def test_in_csv_each_version_has_a_row(api: Api, stream: Stream) -> None:
     memory_id = live(api, stream)
     ok(api.patch(f"/v1/memories/{memory_id}", {"content": "Two"}))
 
-    found = [row for row in rows(api, "&includeVersions=true") if row["memoryId"] == memory_id]
+    versions = [row for row in rows(api, "&includeVersions=true") if row["memoryId"] == memory_id]
 
-    assert [(row["version"], row["content"]) for row in found] == [("2", "Two"), ("1", HARD)]
+    assert [(row["version"], row["content"]) for row in versions] == [("2", "Two"), ("1", HARD)]
 
 
 def test_archived_memories_and_superseded_facts_come_where_they_are_asked_for(api: Api, stream: Stream) -> None:
@@ -166,10 +166,10 @@ def test_what_changed_is_as_it_is_stored_though_the_index_has_not_heard_of_it(ap
     ok(api.patch("/v1/memories/mem:talk:1", {"content": "A changed message."}))
     ok(api.post("/v1/memories/mem:talk:2/archive"))
 
-    found = contents(lines(api))
+    exported = contents(lines(api))
 
-    assert {"Two", "A changed message."} < {*found}
-    assert not {HARD, "My cat is called Byron.", "Noted."} & {*found}
+    assert {"Two", "A changed message."} < {*exported}
+    assert not {HARD, "My cat is called Byron.", "Noted."} & {*exported}
 
 
 def test_what_was_deleted_is_not_in_the_file_though_the_index_has_not_heard_of_it(api: Api, stream: Stream) -> None:
@@ -290,8 +290,8 @@ def test_no_more_is_read_than_is_sent(api: Api, stream: Stream, monkeypatch: pyt
 def test_messages_of_one_conversation_may_lie_far_apart(api: Api, stream: Stream) -> None:
     ok(api.post("/v1/conversations", {"type": "user-agent", "participants": ADA, "conversationId": "long"}))
     for first in (1, 31):
-        said = [{"role": "user", "content": f"{number}"} for number in range(first, first + 30)]
-        ok(api.post("/v1/conversations/long/messages", {"messages": said}))
+        messages = [{"role": "user", "content": f"{number}"} for number in range(first, first + 30)]
+        ok(api.post("/v1/conversations/long/messages", {"messages": messages}))
     deliver(stream)
     ok(api.patch("/v1/memories/mem:long:1", {"importance": 90}))
     ok(api.patch("/v1/memories/mem:long:60", {"importance": 90}))

@@ -51,8 +51,8 @@ def test_a_missing_conversation_is_made_once(api: Api) -> None:
     first, second = api.post(REMEMBER, IN_CONV), api.post(REMEMBER, IN_CONV)
     assert second.json["conversation"]["messageIds"] == ["msg-003", "msg-004"]
     assert first.json["conversation"]["conversationId"] == "conv-1"
-    made = api.get("/v1/conversations/conv-1").json
-    assert made["participants"] == {"userId": "ada", "memorySpaceId": "work"}
+    conversation = api.get("/v1/conversations/conv-1").json
+    assert conversation["participants"] == {"userId": "ada", "memorySpaceId": "work"}
 
 
 def test_a_turn_without_a_conversation_gets_a_new_one(api: Api) -> None:

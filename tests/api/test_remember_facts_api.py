@@ -64,8 +64,8 @@ def facts_reply(*facts: dict[str, Any]) -> str:
 def remembered(api: Api, turn: dict[str, Any], **headers: str) -> dict[str, Any]:
     answer = api.post(REMEMBER, turn, **headers)
     assert answer.status == 201, answer.body
-    found: dict[str, Any] = answer.json
-    return found
+    response: dict[str, Any] = answer.json
+    return response
 
 
 def stored_facts(tenant: str) -> list[str]:
@@ -247,8 +247,8 @@ STORED = {"memorySpaceId": "home", "conversationId": "chat", "userId": "ada", "m
 def of_turn(api: Api, **more: Any) -> dict[str, Any]:
     answer = api.post(OF_TURN, {**STORED, **more})
     assert answer.status == 201, answer.body
-    found: dict[str, Any] = answer.json
-    return found
+    response: dict[str, Any] = answer.json
+    return response
 
 
 def test_the_facts_of_a_stored_turn_are_stored_once(api: Api, tenant: str) -> None:
@@ -292,7 +292,7 @@ def test_a_turn_that_was_withdrawn_states_no_facts(api: Api, tenant: str, write:
 
 
 @pytest.mark.parametrize(
-    ("said", "problem"),
+    ("more", "problem"),
     [
         ({"messageIds": ["msg-009"]}, (404, "MESSAGE_NOT_FOUND")),
         ({"messageIds": []}, (422, "EMPTY_ARRAY")),
@@ -301,11 +301,11 @@ def test_a_turn_that_was_withdrawn_states_no_facts(api: Api, tenant: str, write:
     ],
 )
 def test_facts_of_a_turn_that_is_not_there_are_refused(
-    api: Api, tenant: str, said: dict[str, Any], problem: tuple[int, str]
+    api: Api, tenant: str, more: dict[str, Any], problem: tuple[int, str]
 ) -> None:
     remembered(api, TURN)
 
-    assert api.post(OF_TURN, {**STORED, "facts": [LIVES], **said}).problem[:2] == problem
+    assert api.post(OF_TURN, {**STORED, "facts": [LIVES], **more}).problem[:2] == problem
     assert api.limited(spaces={"away"}).post(OF_TURN, {**STORED, "facts": [LIVES]}).status == 404
     assert api.limited(scopes={"read"}).post(OF_TURN, {**STORED, "facts": [LIVES]}).status == 403
     assert stored_facts(tenant) == []

@@ -19,19 +19,19 @@ PEOPLE = [{"participantId": "ada", "type": "person", "name": "Ada"}, {"participa
 
 @pytest.fixture
 def stream(moto: None, tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
 def test_a_space_comes_back_as_it_was_described(api: Api) -> None:
-    said = {"name": "Team", "participants": PEOPLE, "metadata": {"_x": [1.5, None], "n": None}}
+    body = {"name": "Team", "participants": PEOPLE, "metadata": {"_x": [1.5, None], "n": None}}
 
-    made = api.put(TEAM, said)
+    response = api.put(TEAM, body)
 
-    assert made.status == 201
-    found = api.get(TEAM).json
-    assert {name: found[name] for name in said} == said
-    assert (found["memorySpaceId"], found["version"], made.headers["etag"]) == ("team", 1, '"1"')
+    assert response.status == 201
+    space = api.get(TEAM).json
+    assert {name: space[name] for name in body} == body
+    assert (space["memorySpaceId"], space["version"], response.headers["etag"]) == ("team", 1, '"1"')
 
 
 def test_a_space_is_described_anew_as_a_whole(api: Api) -> None:
@@ -76,11 +76,11 @@ def test_only_an_admin_describes_spaces_and_only_those_that_are_open_to_it(api: 
 
 def share(api: Api) -> None:
     """A conversation and explicit memories of several participants, in a space that nobody described."""
-    made = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "hive"}, "conversationId": "hive"}
-    assert api.post("/v1/conversations", made).status == 201
+    body = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "hive"}, "conversationId": "hive"}
+    assert api.post("/v1/conversations", body).status == 201
     for who in ("planner", "critic", "planner"):
-        said = {"role": "assistant", "content": f"The {who} speaks of bees.", "participantId": who}
-        assert api.post("/v1/conversations/hive/messages", said).status == 201
+        message = {"role": "assistant", "content": f"The {who} speaks of bees.", "participantId": who}
+        assert api.post("/v1/conversations/hive/messages", message).status == 201
     for who in ("planner", "critic"):
         memory = {"memorySpaceId": "hive", "agentId": "a", "participantId": who, "content": f"The {who} knows bees."}
         assert api.post("/v1/memories", memory).status == 201
@@ -92,8 +92,8 @@ def test_searches_and_lists_tell_the_participants_of_a_space_apart(api: Api, str
     stream.deliver_ledger()
 
     for who, count in (("planner", 3), ("critic", 2), ("nobody", 0)):
-        asked = {"query": "bees", "memorySpaceId": "hive", "filter": {"participantId": who}}
-        hits = api.post("/v1/memory/search", asked).json["items"]
+        search = {"query": "bees", "memorySpaceId": "hive", "filter": {"participantId": who}}
+        hits = api.post("/v1/memory/search", search).json["items"]
         assert [hit["participantId"] for hit in hits] == [who] * count
         listed = api.get(f"/v1/memories?memorySpaceId=hive&participantId={who}").json["items"]
         assert {item["memoryId"] for item in listed} == {hit["memoryId"] for hit in hits}

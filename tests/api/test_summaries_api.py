@@ -41,8 +41,8 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Write:
 @pytest.fixture
 def chat(api: Api) -> str:
     """A conversation without messages."""
-    made = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "home"}, "conversationId": "chat"}
-    assert api.post("/v1/conversations", made).status == 201
+    body = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "home"}, "conversationId": "chat"}
+    assert api.post("/v1/conversations", body).status == 201
     return CHAT
 
 
@@ -55,10 +55,10 @@ def test_a_summary_says_what_it_covers_and_who_wrote_it(api: Api, chat: str, wri
     write(summary_of("Ada plans a journey.", "travel", "travel", "Lisbon"))
     say(api, "I plan a journey.", "To Lisbon.")
 
-    made = api.post(f"{chat}/summarize", {}).json
+    summary = api.post(f"{chat}/summarize", {}).json
 
-    assert made.pop("updatedAt").endswith("Z")
-    assert made == {
+    assert summary.pop("updatedAt").endswith("Z")
+    assert summary == {
         "summary": "Ada plans a journey.",
         "topics": ["travel", "Lisbon"],
         "fromSeq": 1,
@@ -75,9 +75,9 @@ def test_the_next_summary_is_made_of_the_one_before_and_only_the_messages_behind
     api.post(f"{chat}/summarize", {})
     say(api, "It is Porto.")
 
-    made = api.post(f"{chat}/summarize", {"model": "larger"}).json
+    summary = api.post(f"{chat}/summarize", {"model": "larger"}).json
 
-    assert (made["fromSeq"], made["toSeq"], made["model"]) == (1, 2, "larger")
+    assert (summary["fromSeq"], summary["toSeq"], summary["model"]) == (1, 2, "larger")
     assert "Ada plans a journey." in writer.prompts[1]
     assert "It is Porto." in writer.prompts[1]
     assert "A secret plan." not in writer.prompts[1]
@@ -86,9 +86,9 @@ def test_the_next_summary_is_made_of_the_one_before_and_only_the_messages_behind
 def test_where_nothing_new_was_said_the_summary_stays_and_no_model_is_asked(api: Api, chat: str, write: Write) -> None:
     writer = write(summary_of("Short."))
     say(api, "Words.")
-    made = api.post(f"{chat}/summarize", {}).json
+    summary = api.post(f"{chat}/summarize", {}).json
 
-    assert api.post(f"{chat}/summarize", {}).json == made
+    assert api.post(f"{chat}/summarize", {}).json == summary
     assert len(writer.prompts) == 1
 
 
@@ -141,12 +141,12 @@ def test_a_conversation_shows_its_newest_messages_and_summary_where_they_are_ask
 ) -> None:
     write(summary_of("Many."))
     say(api, *(f"Message {number}." for number in range(1, 61)))
-    made = api.post(f"{chat}/summarize", {}).json
+    summary = api.post(f"{chat}/summarize", {}).json
 
-    shown = api.get(f"{chat}?include=summary,messages").json
+    conversation = api.get(f"{chat}?include=summary,messages").json
 
-    assert shown["summary"] == made
-    assert [message["seq"] for message in shown["messages"]] == list(range(11, 61))
+    assert conversation["summary"] == summary
+    assert [message["seq"] for message in conversation["messages"]] == list(range(11, 61))
     assert not {"summary", "messages"} & api.get(chat).json.keys()
 
 
@@ -194,9 +194,9 @@ def test_what_is_redacted_while_a_model_writes_is_in_no_summary(
     api: Api, chat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Meanwhile(OfflineSummarizer):
-        def write(self, *said: Any, **how: Any) -> WrittenSummary:
+        def write(self, *parts: Any, **options: Any) -> WrittenSummary:
             api.post(f"{chat}/messages/msg-001/redact", {"reason": "a secret"})
-            return super().write(*said, **how)
+            return super().write(*parts, **options)
 
     monkeypatch.setattr(summarizing, "get_summarizer", Meanwhile)
     say(api, "My password is xylophone.")
@@ -209,9 +209,9 @@ def test_what_is_erased_while_a_model_writes_leaves_no_summary(
     api: Api, chat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Meanwhile(OfflineSummarizer):
-        def write(self, *said: Any, **how: Any) -> WrittenSummary:
+        def write(self, *parts: Any, **options: Any) -> WrittenSummary:
             assert api.delete(chat).status == 200
-            return super().write(*said, **how)
+            return super().write(*parts, **options)
 
     monkeypatch.setattr(summarizing, "get_summarizer", Meanwhile)
     say(api, "My password is xylophone.")
@@ -225,9 +225,9 @@ def test_messages_that_come_while_a_model_writes_are_left_to_the_next_summary(
     api: Api, chat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Meanwhile(OfflineSummarizer):
-        def write(self, *said: Any, **how: Any) -> WrittenSummary:
+        def write(self, *parts: Any, **options: Any) -> WrittenSummary:
             say(api, "And another thing.")
-            return super().write(*said, **how)
+            return super().write(*parts, **options)
 
     monkeypatch.setattr(summarizing, "get_summarizer", Meanwhile)
     say(api, "One thing.")
@@ -240,9 +240,9 @@ def test_a_long_conversation_is_read_in_batches_each_only_once(api: Api, chat: s
     for name in ("alpha", "beta"):
         say(api, f"{name} " + "word " * 8_000)
 
-    made = api.post(f"{chat}/summarize", {}).json
+    summary = api.post(f"{chat}/summarize", {}).json
 
-    assert (made["summary"], made["fromSeq"], made["toSeq"]) == ("All of it.", 1, 2)
+    assert (summary["summary"], summary["fromSeq"], summary["toSeq"]) == ("All of it.", 1, 2)
     assert "First half." in writer.prompts[1]
     assert "alpha" not in writer.prompts[1]
 
@@ -250,15 +250,15 @@ def test_a_long_conversation_is_read_in_batches_each_only_once(api: Api, chat: s
 def test_without_a_model_a_summary_is_a_choice_of_what_was_said(api: Api, chat: str, setting: Setting) -> None:
     setting("CHAT_URL", "offline")
     get_summarizer.cache_clear()
-    said = [f"Sentence {number} speaks of Lisbon harbour." for number in range(10)]
-    say(api, *said, "Oh.")
+    sentences = [f"Sentence {number} speaks of Lisbon harbour." for number in range(10)]
+    say(api, *sentences, "Oh.")
 
-    made = api.post(f"{chat}/summarize", {}).json
+    summary = api.post(f"{chat}/summarize", {}).json
 
     get_summarizer.cache_clear()
-    assert made["model"] == "offline"
-    assert made["summary"] in " ".join(said)
-    assert {"lisbon", "harbour"} <= set(made["topics"])
+    assert summary["model"] == "offline"
+    assert summary["summary"] in " ".join(sentences)
+    assert {"lisbon", "harbour"} <= set(summary["topics"])
 
 
 def stream_event(api: Api, seq: int) -> dict[str, Any]:

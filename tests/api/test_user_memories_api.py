@@ -19,8 +19,8 @@ ADA = "/v1/users/ada/memories"
 
 @pytest.fixture
 def stream(moto: None, tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
 def remember(api: Api, memory: str, path: str = ADA, **more: Any) -> str:
@@ -39,18 +39,18 @@ def texts(answer: Any) -> list[str]:
     return [item["memory"] for item in answer.json["items"]]
 
 
-def search(api: Api, **asked: Any) -> list[str]:
-    return texts(api.post(f"{ADA}/search", asked))
+def search(api: Api, **body: Any) -> list[str]:
+    return texts(api.post(f"{ADA}/search", body))
 
 
 def test_a_users_memory_comes_back_as_it_was_made(api: Api) -> None:
-    said = {"topics": ["travel"], "input": "I like windows", "agentId": "a", "metadata": {"_x": [1.5, None]}}
-    memory_id = remember(api, "Prefers window seats.", **said)
+    body = {"topics": ["travel"], "input": "I like windows", "agentId": "a", "metadata": {"_x": [1.5, None]}}
+    memory_id = remember(api, "Prefers window seats.", **body)
 
-    (found,) = api.get(ADA).json["items"]
+    (memory,) = api.get(ADA).json["items"]
 
-    assert {name: found[name] for name in said} == said
-    assert (found["memoryId"], found["userId"], found["version"]) == (memory_id, "ada", 1)
+    assert {name: memory[name] for name in body} == body
+    assert (memory["memoryId"], memory["userId"], memory["version"]) == (memory_id, "ada", 1)
 
 
 def test_a_list_is_consistent_and_newest_first_unless_said_otherwise(api: Api) -> None:
@@ -87,8 +87,8 @@ def test_a_list_can_be_of_one_agent_topic_or_space(api: Api) -> None:
 def test_a_change_makes_a_version_and_keeps_the_one_before(api: Api) -> None:
     memory_id = remember(api, "Likes tea.", metadata={"keep": 1, "drop": 2})
 
-    said = {"memory": "Likes coffee.", "topics": ["drinks"], "metadata": {"drop": None}}
-    changed = api.patch(path_of(memory_id), said, if_match='"1"').json
+    body = {"memory": "Likes coffee.", "topics": ["drinks"], "metadata": {"drop": None}}
+    changed = api.patch(path_of(memory_id), body, if_match='"1"').json
 
     assert (changed["memory"], changed["topics"], changed["metadata"]) == ("Likes coffee.", ["drinks"], {"keep": 1})
     assert changed["version"] == 2
@@ -163,12 +163,12 @@ def test_a_search_by_text_finds_all_words_in_whatever_case(api: Api) -> None:
 
 
 def test_a_search_by_meaning_finds_the_users_own_memories_and_no_deleted_one(api: Api, stream: Stream) -> None:
-    gone = remember(api, "Ada keeps bees at home.")
+    deleted = remember(api, "Ada keeps bees at home.")
     remember(api, "Ada keeps bees in Porto.", topics=["bees"], agentId="a")
     remember(api, "Bob keeps bees.", path="/v1/users/bob/memories")
     api.post("/v1/memories", {"memorySpaceId": "home", "userId": "ada", "content": "An explicit memory of bees."})
     stream.deliver()
-    api.delete(path_of(gone))
+    api.delete(path_of(deleted))
 
     assert search(api, method="semantic", query="bees") == ["Ada keeps bees in Porto."]
     assert search(api, method="semantic", query="bees", topic="bees", agentId="a") == ["Ada keeps bees in Porto."]
@@ -176,7 +176,7 @@ def test_a_search_by_meaning_finds_the_users_own_memories_and_no_deleted_one(api
     stream.deliver()
     hits = api.post("/v1/memory/search", {"query": "bees", "filter": {"userId": "ada"}}).json["items"]
     assert {(hit["contentType"], hit["sourceType"]) for hit in hits} == {("custom", "user"), ("custom", "system")}
-    assert gone not in {hit["memoryId"] for hit in hits}
+    assert deleted not in {hit["memoryId"] for hit in hits}
 
 
 def test_a_search_by_words_or_meaning_needs_a_query(api: Api) -> None:

@@ -14,13 +14,13 @@ MOVED = {**LIVES, "fact": "Ada lives in Paris.", "object": "Paris"}
 ASKED = {"query": "Where does Ada live?", "memorySpaceId": "home"}
 
 
-def remember(own: httpx.Client, said: str, fact: dict[str, Any]) -> dict[str, Any]:
-    turn = {**ADA, "conversationId": "chat", "userMessage": said, "agentResponse": "Noted.", "facts": [fact]}
+def remember(own: httpx.Client, message: str, fact: dict[str, Any]) -> dict[str, Any]:
+    turn = {**ADA, "conversationId": "chat", "userMessage": message, "agentResponse": "Noted.", "facts": [fact]}
     answer = own.post("/v1/memory/remember", json=turn)
     assert answer.status_code == 201, answer.text
-    (kept,) = answer.json()["facts"]
-    found: dict[str, Any] = kept
-    return found
+    facts: list[dict[str, Any]] = answer.json()["facts"]
+    assert len(facts) == 1
+    return facts[0]
 
 
 def found_facts(own: httpx.Client) -> list[str]:

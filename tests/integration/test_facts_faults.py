@@ -34,8 +34,8 @@ WRITES = 2
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
 @pytest.mark.parametrize("fault", [faults.lose_request, faults.lose_reply])
@@ -55,16 +55,16 @@ def test_a_turn_that_breaks_off_at_a_write_is_whole_and_once_after_its_retry(
 
 
 def test_a_turn_has_no_write_beyond_those_that_are_tried(api: Api) -> None:
-    with faults.on("TransactWriteItems", *[faults.go_through] * WRITES, faults.lose_request) as left:
+    with faults.on("TransactWriteItems", *[faults.go_through] * WRITES, faults.lose_request) as unused:
         assert api.post(REMEMBER, TURN, idempotency_key="once").status == 201
-    assert left == [faults.lose_request]
+    assert unused == [faults.lose_request]
 
 
 def test_a_retry_beside_others_transactions_stores_the_facts_once(api: Api, tenant: str) -> None:
     conflict = faults.cancel("None", "TransactionConflict", *["None"] * 6)
-    with faults.on("TransactWriteItems", faults.go_through, conflict) as left:
+    with faults.on("TransactWriteItems", faults.go_through, conflict) as unused:
         assert len(api.post(REMEMBER, TURN, idempotency_key="once").json["facts"]) == 2
-    assert not left
+    assert not unused
     assert len(places(tenant)) == 6
 
 
@@ -82,18 +82,18 @@ def test_an_erasure_that_breaks_off_at_a_fact_counts_all_of_them(api: Api, tenan
 def test_facts_that_come_and_go_in_any_order_leave_the_index_as_the_table_is(api: Api, stream: Stream) -> None:
     ids = []
     for year in (2024, 2022, 2025, 2023):
-        said = {**FACT, "memorySpaceId": "home", "object": str(year), "validFrom": f"{year}-01-01T00:00:00Z"}
-        ids.append(api.post("/v1/facts", said).json["factId"])
+        body = {**FACT, "memorySpaceId": "home", "object": str(year), "validFrom": f"{year}-01-01T00:00:00Z"}
+        ids.append(api.post("/v1/facts", body).json["factId"])
         stream.deliver()
-    assert shown(api) == [("2025", None), ("2024", "2025"), ("2023", "2024"), ("2022", "2023")]
+    assert listed_facts(api) == [("2025", None), ("2024", "2025"), ("2023", "2024"), ("2022", "2023")]
 
     api.delete(f"/v1/facts/{ids[2]}")
     api.delete(f"/v1/facts/{ids[3]}")
     stream.deliver()
-    assert shown(api) == [("2024", None), ("2022", "2024")]
+    assert listed_facts(api) == [("2024", None), ("2022", "2024")]
 
 
-def shown(api: Api) -> list[tuple[str, str | None]]:
+def listed_facts(api: Api) -> list[tuple[str, str | None]]:
     """Each fact's object, and the year until which it holds."""
-    found = api.get("/v1/facts?includeSuperseded=true").json["items"]
-    return [(fact["object"], fact.get("validTo", "")[:4] or None) for fact in found]
+    facts = api.get("/v1/facts?includeSuperseded=true").json["items"]
+    return [(fact["object"], fact.get("validTo", "")[:4] or None) for fact in facts]

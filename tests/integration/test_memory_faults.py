@@ -50,21 +50,21 @@ def whole(path: Callable[[Api], str], status: str) -> Callable[[Api, Reply], Non
 
     def check(api: Api, answer: Reply) -> None:
         assert answer.status == 200, answer.body
-        found = api.get(path(api)).json
-        assert found["status"] == status
-        numbers = [each["version"] for each in (found, *found["previousVersions"])]
-        assert numbers == list(range(found["version"], 0, -1))
+        memory = api.get(path(api)).json
+        assert memory["status"] == status
+        numbers = [each["version"] for each in (memory, *memory["previousVersions"])]
+        assert numbers == list(range(memory["version"], 0, -1))
 
     return check
 
 
-def gone(path: Callable[[Api], str], left: int) -> Callable[[Api, Reply], None]:
+def is_gone(path: Callable[[Api], str], others: int) -> Callable[[Api, Reply], None]:
     """The memory is gone with all versions; so many other items still hold the word."""
 
     def check(api: Api, answer: Reply) -> None:
         assert answer.status in (204, 404), answer.body
         assert api.get(path(api)).status == 404
-        assert len(places_of(api.caller.tenant, WORD)) == left
+        assert len(places_of(api.caller.tenant, WORD)) == others
 
     return check
 
@@ -75,8 +75,8 @@ OPERATIONS = {
     "archive a message's memory": Operation(lambda api: api.post(f"{raw(api)}/archive"), whole(raw, "archived")),
     "archive a memory": Operation(lambda api: api.post(f"{explicit(api)}/archive"), whole(explicit, "archived")),
     # What stays is the message, and the other memory with its version.
-    "delete a message's memory": Operation(lambda api: api.delete(raw(api)), gone(raw, 3)),
-    "delete a memory": Operation(lambda api: api.delete(explicit(api)), gone(explicit, 3)),
+    "delete a message's memory": Operation(lambda api: api.delete(raw(api)), is_gone(raw, 3)),
+    "delete a memory": Operation(lambda api: api.delete(explicit(api)), is_gone(explicit, 3)),
 }
 
 

@@ -29,9 +29,9 @@ def users(api: Api) -> str:
     return f"{path}/{api.post(path, {'memory': 'x'}).json['memoryId']}"
 
 
-@pytest.mark.parametrize("made", [explicit, raw, users])
-def test_metadata_that_two_patch_at_once_are_all_kept(api: Api, made: Callable[[Api], str]) -> None:
-    path = made(api)
+@pytest.mark.parametrize("create", [explicit, raw, users])
+def test_metadata_that_two_patch_at_once_are_all_kept(api: Api, create: Callable[[Api], str]) -> None:
+    path = create(api)
     first, second, was_held = held(
         lambda: api.patch(path, {"metadata": {"first": 1}}), 1, lambda: api.patch(path, {"metadata": {"second": 2}})
     )

@@ -1,4 +1,4 @@
-"""A person of whom there is everything that can be, made over the API; and looking for what is left of them."""
+"""A user of whom there is everything that can be, made over the API; and looking for what is left of them."""
 
 from __future__ import annotations
 

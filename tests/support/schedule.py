@@ -11,7 +11,7 @@ from xdist.workermanage import WorkerController
 OPENSEARCH = "the files with OpenSearch"
 LONGEST = (
     OPENSEARCH,
-    "tests/integration/test_person_faults.py",
+    "tests/integration/test_user_erasure_faults.py",
     "tests/integration/test_withdrawal_races.py",
     "tests/integration/test_distribution.py",
     "tests/integration/test_erasure_faults.py",

@@ -1,4 +1,4 @@
-"""All that there is of a person: exported, and erased everywhere, over the functions' real events."""
+"""All that there is of a user: exported, and erased everywhere, over the functions' real events."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ BYRON = {"memorySpaceId": "home", "userId": "byron"}
 
 @pytest.fixture
 def stream(moto: None, tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
 def ok(answer: Any) -> Any:
@@ -41,12 +41,12 @@ def ok(answer: Any) -> Any:
 def live(api: Api, stream: Stream) -> None:
     """Ada's own conversations and memories, what she said in Byron's, and what is known of her; and Byron's own."""
     for name, user in (("hers", "ada"), ("hers-too", "ada"), ("his", "byron")):
-        made = {"type": "user-agent", "participants": {"userId": user, "memorySpaceId": "home"}, "conversationId": name}
-        ok(api.post("/v1/conversations", made))
+        body = {"type": "user-agent", "participants": {"userId": user, "memorySpaceId": "home"}, "conversationId": name}
+        ok(api.post("/v1/conversations", body))
         ok(api.post(f"/v1/conversations/{name}/messages", {"role": "user", "content": f"Engines of {user}."}))
-    said = {"role": "user", "content": "Ada speaks of engines.", "userId": "ada", "name": "Ada"}
-    ok(api.post("/v1/conversations/his/messages", said))
-    ok(api.post("/v1/conversations/his/messages", {**said, "content": "Byron answers.", "userId": "byron"}))
+    message = {"role": "user", "content": "Ada speaks of engines.", "userId": "ada", "name": "Ada"}
+    ok(api.post("/v1/conversations/his/messages", message))
+    ok(api.post("/v1/conversations/his/messages", {**message, "content": "Byron answers.", "userId": "byron"}))
     ok(api.post(f"{ADA}/memories", {"memory": "Likes engines."}))
     ok(api.post("/v1/memories", {"memorySpaceId": "home", "userId": "ada", "content": "An engine's memory."}))
     ok(api.post("/v1/memories", {**BYRON, "content": "A poem."}))
@@ -87,14 +87,14 @@ def require_erased(api: Api, stream: Stream) -> None:
     assert kinds(exported(api)) == ["person"]
     assert kinds(exported(api, "byron")) == ["conversation", "memory", *["message"] * 3, "person", "userMemory"]
     for table in (settings().ledger_table, settings().state_table):
-        left = [item for item in client().scan(TableName=table)["Items"] if api.caller.tenant in item["pk"]["S"]]
-        assert "engine" not in str(left).replace("Engines of byron", "").lower()
+        items = [item for item in client().scan(TableName=table)["Items"] if api.caller.tenant in item["pk"]["S"]]
+        assert "engine" not in str(items).replace("Engines of byron", "").lower()
 
 
 GONE = {"conversations": 2, "messages": 3, "memories": 4, "facts": 1, "spaces": 0}
 
 
-def test_an_export_holds_all_that_there_is_of_a_person_and_nothing_of_others(api: Api, stream: Stream) -> None:
+def test_an_export_holds_all_that_there_is_of_a_user_and_nothing_of_others(api: Api, stream: Stream) -> None:
     live(api, stream)
 
     lines = exported(api)
@@ -113,7 +113,7 @@ def test_an_export_holds_only_what_its_key_may_see(api: Api, stream: Stream) -> 
     assert api.get(f"{ADA}/export?format=xml").problem == (422, "UNKNOWN_FIELD", "format")
 
 
-def test_an_erased_person_is_gone_everywhere_and_nobody_else_is(api: Api, stream: Stream) -> None:
+def test_an_erased_user_is_gone_everywhere_and_nobody_else_is(api: Api, stream: Stream) -> None:
     live(api, stream)
 
     answer = api.delete(ADA)
@@ -158,16 +158,16 @@ OPERATIONS = ("PutItem", "DeleteItem", "TransactWriteItems")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize("calls_before", [0, 3])
 def test_a_crash_at_any_write_leaves_what_a_repeat_finishes(
-    api: Api, stream: Stream, operation: str, place: int
+    api: Api, stream: Stream, operation: str, calls_before: int
 ) -> None:
     live(api, stream)
-    broken = [faults.go_through] * place + [faults.lose_request] * 4
+    broken = [faults.go_through] * calls_before + [faults.lose_request] * 4
 
-    with faults.on(operation, *broken) as left:
+    with faults.on(operation, *broken) as unused:
         api.delete(ADA)
-    assert len(left) < len(broken)
+    assert len(unused) < len(broken)
 
     receipt = api.delete(ADA).json
     assert receipt["status"] == "erased"
@@ -193,7 +193,7 @@ def test_without_the_index_an_erasure_goes_as_far_as_it_can_and_a_repeat_finishe
     require_erased(api, stream)
 
 
-def test_only_a_key_for_all_spaces_with_the_scope_erases_a_person(api: Api, stream: Stream) -> None:
+def test_only_a_key_for_all_spaces_with_the_scope_erases_a_user(api: Api, stream: Stream) -> None:
     live(api, stream)
 
     assert api.limited(spaces={"home"}).delete(ADA).problem[:2] == (403, "FORBIDDEN")
@@ -201,7 +201,7 @@ def test_only_a_key_for_all_spaces_with_the_scope_erases_a_person(api: Api, stre
     assert api.get("/v1/conversations/hers").status == 200
 
 
-def test_another_tenants_person_of_the_same_name_is_another(api: Api, stream: Stream) -> None:
+def test_another_tenants_user_of_the_same_name_is_another(api: Api, stream: Stream) -> None:
     live(api, stream)
     other = Api.of("tenant-of-nobody")
 

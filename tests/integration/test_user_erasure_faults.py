@@ -1,4 +1,4 @@
-"""The erasure of a person whose process dies at any of its writes to DynamoDB is finished by the stream functions.
+"""The erasure of a user whose process dies at any of its writes to DynamoDB is finished by the stream functions.
 
 Dying before a write leaves the tables as dying after the one in front of it does.
 """
@@ -24,12 +24,12 @@ PARTS = 4
 
 @pytest.fixture(autouse=True)
 def stream(own_tables: Emulator, tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
 def little_of_everything(api: Api) -> dict[str, int]:
-    """One of each kind of thing that is a person's. What an erasure's receipt counts."""
+    """One of each kind of thing that is a user's. What an erasure's receipt counts."""
     ok(api.put("/v1/spaces/home", {"participants": [{"participantId": ID}]}))
     talk(api, "hers", ID)
     say(api, "hers", f"My {WORD}.")
@@ -42,7 +42,7 @@ def little_of_everything(api: Api) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("first", range(1, PARTS + 1))
-def test_the_erasure_of_a_person_ends_without_whoever_asked_for_it(tenant: str, first: int) -> None:
+def test_the_erasure_of_a_user_ends_without_whoever_asked_for_it(tenant: str, first: int) -> None:
     for call in range(first, MOST_CALLS, PARTS):
         api = Api.of(f"{tenant}-{call}")
         removed = little_of_everything(api)
@@ -60,10 +60,10 @@ def test_the_erasure_of_a_person_ends_without_whoever_asked_for_it(tenant: str, 
         if not death.came:
             assert call > 1
             return
-    pytest.fail(f"erasing a person takes more than {MOST_CALLS} writes")
+    pytest.fail(f"erasing a user takes more than {MOST_CALLS} writes")
 
 
-def test_a_person_of_whom_there_is_everything_is_erased_in_rounds_of_no_time(
+def test_a_user_of_whom_there_is_everything_is_erased_in_rounds_of_no_time(
     tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = Api.of(tenant)

@@ -1,4 +1,4 @@
-"""A person of whom there is everything that can be: an erasure leaves no word and no id, an export shows as much.
+"""A user of whom there is everything that can be: an erasure leaves no word and no id, an export shows as much.
 
 What is left is looked for in both tables and in the index' file, byte by byte.
 """
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.usefixtures("moto")
 
 @pytest.fixture
 def stream(moto: None, tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
-def test_nothing_of_a_person_is_left_and_the_receipt_counts_all_of_it(api: Api, stream: Stream, tmp_path: Path) -> None:
+def test_nothing_of_a_user_is_left_and_the_receipt_counts_all_of_it(api: Api, stream: Stream, tmp_path: Path) -> None:
     removed = everything(api)
     deliver(api, stream)
     assert in_tables(api, WORD, ID)
@@ -86,9 +86,9 @@ def test_what_only_the_index_knows_of_is_erased_too(api: Api, stream: Stream) ->
 
     ok(api.delete(USER))
 
-    left = [message.get("content") for message in ok(api.get("/v1/conversations/his/messages"))["items"]]
-    assert left[0] == "Mine."
-    assert None in left
+    contents = [message.get("content") for message in ok(api.get("/v1/conversations/his/messages"))["items"]]
+    assert contents[0] == "Mine."
+    assert None in contents
     assert "space" not in str(exported(api))
 
 
@@ -118,7 +118,7 @@ def test_what_the_stream_tells_of_after_the_erasure_is_erased_by_itself(api: Api
     assert in_tables(api, WORD, ID) == []
 
 
-def test_what_a_person_says_after_their_erasure_stays(api: Api, stream: Stream) -> None:
+def test_what_a_user_says_after_their_erasure_stays(api: Api, stream: Stream) -> None:
     everything(api)
     deliver(api, stream)
     ok(api.delete(USER))
@@ -130,7 +130,7 @@ def test_what_a_person_says_after_their_erasure_stays(api: Api, stream: Stream) 
     assert list(read_traces(api.caller.tenant, ID, CONVERSATION)) == ["his"]
 
 
-def test_a_person_who_never_was_gets_a_receipt_that_says_so(api: Api, stream: Stream) -> None:
+def test_a_user_who_never_was_gets_a_receipt_that_says_so(api: Api, stream: Stream) -> None:
     receipt = ok(api.delete("/v1/users/nobody-known"))
 
     assert (receipt["status"], receipt["found"], receipt["conversations"]) == ("erased", False, [])
@@ -153,8 +153,8 @@ def test_a_stale_head_does_not_keep_an_erasure_from_its_end(api: Api, stream: St
 
 
 def test_an_entry_that_says_nothing_of_people_leads_to_nobody(api: Api, stream: Stream) -> None:
-    made: dict[str, Any] = {"type": "agent-agent", "participants": {"agent1": "a", "agent2": "b"}}
-    name = ok(api.post("/v1/conversations", made))["conversationId"]
+    body: dict[str, Any] = {"type": "agent-agent", "participants": {"agent1": "a", "agent2": "b"}}
+    name = ok(api.post("/v1/conversations", body))["conversationId"]
     append(api.caller.tenant, name, [NewRecord(MESSAGE, b'{"role":"user","content":"hi","timestamp":"x"}')])
     let_streams_finish(api.caller.tenant)
     assert in_tables(api, "#PT#") == []
