@@ -21,8 +21,8 @@ MAX_SEEN = 10_000
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Answer API Gateway's question whether a request may pass, and for whom it speaks."""
-    said = read_key(event.get("headers") or {})
-    caller = find_token_caller(said) if looks_like_token(said) else find_key_caller(said)
+    credential = read_key(event.get("headers") or {})
+    caller = find_token_caller(credential) if looks_like_token(credential) else find_key_caller(credential)
     if caller is None:
         # These very words make API Gateway answer 401.
         raise Exception("Unauthorized")
@@ -45,9 +45,9 @@ def read_key(headers: Mapping[str, str]) -> str:
     return lower.get("x-api-key", "").strip()
 
 
-def looks_like_token(said: str) -> bool:
+def looks_like_token(credential: str) -> bool:
     """Whether this is no key but a JWT, where those are taken: three parts, the first of them a JSON object."""
-    return bool(settings().jwt_issuer) and said.startswith("eyJ") and said.count(".") == 2
+    return bool(settings().jwt_issuer) and credential.startswith("eyJ") and credential.count(".") == 2
 
 
 def find_token_caller(token: str) -> Caller | None:
@@ -65,26 +65,26 @@ def find_key_caller(key: str) -> Caller | None:
     if seen and seen.works and time.monotonic() < until:
         return seen.to_caller()
     _seen.pop(key, None)
-    found = find_key(key)
-    if found is None:
+    stored_key = find_key(key)
+    if stored_key is None:
         return None
     if len(_seen) >= MAX_SEEN:
         _seen.clear()
-    _seen[key] = (time.monotonic() + settings().authorizer_cache_s, found)
-    return found.to_caller()
+    _seen[key] = (time.monotonic() + settings().authorizer_cache_s, stored_key)
+    return stored_key.to_caller()
 
 
-def _is_root(said: str) -> bool:
+def _is_root(credential: str) -> bool:
     """Whether this is the root key. Where it is not the one that is known, it may be a newer one."""
-    if not said:
+    if not credential:
         return False
-    if not _equal(said, root_key().value()):
+    if not _equal(credential, root_key().value()):
         root_key().renew()
-    return _equal(said, root_key().value())
+    return _equal(credential, root_key().value())
 
 
-def _equal(said: str, root: str) -> bool:
-    return hmac.compare_digest(said.encode(errors="surrogatepass"), root.encode())
+def _equal(credential: str, expected: str) -> bool:
+    return hmac.compare_digest(credential.encode(errors="surrogatepass"), expected.encode())
 
 
 @cache

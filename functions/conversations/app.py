@@ -20,6 +20,7 @@ from annals.conversations.models import (
     GetOrCreateConversation,
     PatchConversation,
 )
+from annals.conversations.presenters import present_conversation
 from annals.conversations.query_params.lists import (
     LIST_PARAMS,
     list_name,
@@ -28,7 +29,7 @@ from annals.conversations.query_params.lists import (
     read_order,
     read_position,
 )
-from annals.conversations.read import get_head, present_conversation, require_conversation_access
+from annals.conversations.read import get_head, require_conversation_access
 from annals.http.app import Api, respond
 from annals.memory.conversation_includes import present_with_parts, require_parts
 from annals.memory.models import ConversationWithMore
@@ -63,7 +64,7 @@ def list_them(
     sort_by: Annotated[str, Query(alias="sortBy")] = "lastMessageAt",
     sort_order: Annotated[str, Query(alias="sortOrder")] = "desc",
 ) -> ConversationList:
-    """List conversations, the newest activity first unless said otherwise. Every other query parameter is a filter."""
+    """List conversations, the newest activity first by default. Every other query parameter is a filter."""
     caller = app.caller.require_scope("read")
     order = read_order({"sortBy": sort_by, "sortOrder": sort_order})
     selection = Selection(caller.tenant, caller.spaces, read_filter(app.query_params, *LIST_PARAMS))

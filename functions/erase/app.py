@@ -1,4 +1,4 @@
-"""Take back what was said: redact a message, erase a conversation."""
+"""Redact a message, erase a conversation or a person, and show the receipts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from annals.api.cursors import invalid_cursor
 from annals.api.fields import PathId
 from annals.conversations.filter_parsing import filter_from_json
 from annals.conversations.lists import Selection
-from annals.conversations.models import DeletedMany, DeleteMany, ReceiptResponse, Redact, present_receipt
+from annals.conversations.models import DeletedMany, DeleteMany, ReceiptResponse, Redact
+from annals.conversations.presenters import present_receipt
 from annals.conversations.read import require_conversation_access
 from annals.conversations.receipts import get_conversation_receipt
 from annals.errors import InvalidInput, ReceiptNotFound
@@ -32,7 +33,7 @@ handler = app.handler
 
 @app.post("/v1/conversations/<conversation_id>/messages/<message_id>/redact", tags=["Messages"])
 def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) -> Message:
-    """Withdraw a message's content. Its place, its digest and the chain stay; a summary of the conversation goes."""
+    """Redact a message: its content goes, and a summary of the conversation. Seq, digest and chain stay."""
     caller = app.caller.require_scope("erase")
     require_conversation_access(caller, conversation_id)
     redact_with_derived(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
@@ -55,8 +56,8 @@ def erase_conversations(body: DeleteMany) -> DeletedMany:
     caller = app.caller.require_scope("erase")
     if not body.filter:
         raise InvalidInput("MISSING_REQUIRED_FIELD", "filter must name what to erase.", field="filter")
-    chosen = Selection(caller.tenant, caller.spaces, filter_from_json(body.filter))
-    ids = erase_many(chosen, caller.key_id, dry_run=body.dry_run, confirmed=body.confirm)
+    selection = Selection(caller.tenant, caller.spaces, filter_from_json(body.filter))
+    ids = erase_many(selection, caller.key_id, dry_run=body.dry_run, confirmed=body.confirm)
     return {"count": len(ids), "conversationIds": ids, "dryRun": body.dry_run}
 
 
@@ -67,8 +68,8 @@ def get_receipt(
     """An erasure's receipt. That of a person names their conversations, in pages."""
     caller = app.caller.require_scope("read")
     app.require_known_query("cursor")
-    if caller.spaces is None and (found := find_user_receipt(caller.tenant, receipt_id)):
-        return _shown(found, cursor)
+    if caller.spaces is None and (user_receipt := find_user_receipt(caller.tenant, receipt_id)):
+        return _present_user_receipt(user_receipt, cursor)
     receipt = get_conversation_receipt(caller.tenant, receipt_id)
     if not caller.may_see(receipt.space):
         raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
@@ -88,10 +89,10 @@ def erase_user(user_id: PathId) -> Response[UserReceiptResponse]:
     caller = app.caller.require_scope("erase")
     app.require_known_query()
     receipt = erase_person(caller, user_id, settings().erase_budget_s)
-    return respond(_shown(receipt), 202 if receipt.erased_at is None else 200)
+    return respond(_present_user_receipt(receipt), 202 if receipt.erased_at is None else 200)
 
 
-def _shown(receipt: UserReceipt, cursor: str | None = None) -> UserReceiptResponse:
+def _present_user_receipt(receipt: UserReceipt, cursor: str | None = None) -> UserReceiptResponse:
     cursors = app.cursors("receipt", receipt.receipt_id)
-    shown, last = present_user_receipt(receipt, cursors.read(cursor)[0] if cursor else None)
-    return {**shown, **(cursors.next(last) if last else {})}  # type: ignore[typeddict-item]
+    response, last = present_user_receipt(receipt, cursors.read(cursor)[0] if cursor else None)
+    return {**response, **(cursors.next(last) if last else {})}  # type: ignore[typeddict-item]

@@ -34,8 +34,8 @@ async def export_conversations(request: Request) -> Response:
     """All conversations that a filter matches as one file."""
     caller, query = asgi.get_caller(request).require_scope("read"), asgi.read_query_params(request)
     options = read_conversation_export_options(query)
-    chosen = Selection(caller.tenant, caller.spaces, read_filter(query, *EXPORT_PARAMS))
-    pieces = export_many(chosen, options)
+    selection = Selection(caller.tenant, caller.spaces, read_filter(query, *EXPORT_PARAMS))
+    pieces = export_many(selection, options)
     return await download(pieces, options.format.content_type, f"conversations{options.format.suffix}")
 
 

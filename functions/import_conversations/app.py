@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from annals.answers import fitting_counted
+from annals.conversations.import_models import ImportedConversation, ImportedConversations
 from annals.conversations.import_parsing import parse_import
 from annals.conversations.importing import import_all
-from annals.conversations.models import ImportedConversation, ImportedConversations
 from annals.conversations.query_params.imports import OWNER_PARAMS, read_owners
 from annals.errors import InvalidInput
 from annals.http.app import Api

@@ -1,4 +1,4 @@
-"""Say something about a conversation: a preamble, an archive mark, a seal."""
+"""Mark a conversation: with a preamble, an archive mark, a seal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from aws_lambda_powertools.event_handler import Response
 
 from annals.api.fields import PathId
 from annals.conversations.models import AddPreamble, Archive, Conversation
-from annals.conversations.read import get_head, open_conversation, present_conversation, require_conversation_access
+from annals.conversations.presenters import present_conversation
+from annals.conversations.read import get_head, open_conversation, require_conversation_access
 from annals.http.app import Api, respond
 from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
 from annals.ledger.messages import Message, present_message
@@ -18,7 +19,7 @@ handler = app.handler
 
 @app.post("/v1/conversations/<conversation_id>/preamble", status_code=201, tags=["Conversations"])
 def post_preamble(conversation_id: PathId, body: AddPreamble) -> Response[Message]:
-    """Put a text in front of the first message, in the place of an earlier one. It is not counted."""
+    """Put a text before the first message, replacing an earlier one. It is not counted."""
     caller = app.caller.require_scope("write")
     require_conversation_access(caller, conversation_id)
     request = app.idempotent_request("preamble")

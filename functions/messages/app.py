@@ -45,7 +45,7 @@ def list_messages(
     before: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     last_runs_count: Annotated[int | None, Query(alias="lastRuns", ge=1, le=100)] = None,
 ) -> Response[History]:
-    """The newest messages in chronological order, unless said otherwise.
+    """The newest messages in chronological order, unless ``order`` says otherwise.
 
     Where an answer has no room for the last runs that are asked for, the oldest are left out, and ``omitted`` is true.
     """
@@ -79,7 +79,7 @@ def get_message(conversation_id: PathId, message_id: PathMessageId) -> Message:
 
 @app.post("/v1/conversations/<conversation_id>/messages/get-many", tags=["Messages"])
 def get_messages(conversation_id: PathId, body: GetMessages) -> MessageList:
-    """Many messages by their ids, in stored order; those that there are not are left out.
+    """Many messages by their ids, in stored order; ids of no message are left out.
 
     Where the answer has no room for all of them, ``omitted`` names the ids that are to be asked for again.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from annals.api.fields import PathId
 from annals.conversations.models import Summarize, SummaryResponse
+from annals.conversations.presenters import present_summary
 from annals.conversations.read import require_conversation_access
-from annals.conversations.summary_store import present_summary
 from annals.http.app import Api
 from annals.memory.summarizing import summarize
 
@@ -15,7 +15,7 @@ handler = app.handler
 
 @app.post("/v1/conversations/<conversation_id>/summarize", tags=["Conversations"])
 def summarize_conversation(conversation_id: PathId, body: Summarize) -> SummaryResponse:
-    """Bring a conversation's summary up to its newest message; the one there is where nothing new was said.
+    """Bring a conversation's summary up to its newest message; the one there is where there is no newer one.
 
     It is made of the summary before and the messages behind that one. Of a long conversation, one request may cover a
     part only: ``toSeq`` says how far it came, and the next request goes on.

@@ -61,7 +61,7 @@ def list_them(
     topic: Annotated[Tag | None, Query()] = None,
     memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None,
 ) -> UserMemoryList:
-    """List what is remembered of a user, the newest first unless said otherwise. Strongly consistent."""
+    """List what is remembered of a user, the newest first by default. Strongly consistent."""
     caller = app.caller.require_scope("read")
     app.require_known_query("limit", "cursor", "order", "agentId", "topic", "memorySpaceId")
     memory_filter = UserMemoryFilter(agent_id, topic, memory_space_id)
@@ -73,7 +73,7 @@ def list_them(
 
 @app.delete("/v1/users/<user_id>/memories", tags=["Users"])
 def clear_them(user_id: PathId) -> UserMemoriesCleared:
-    """Delete all that is remembered of this one user; what was said in conversations stays."""
+    """Delete all that is remembered of this one user; messages in conversations stay."""
     caller = app.caller.require_scope("erase")
     app.require_known_query()
     return {"count": clear_user_memories(caller, user_id)}

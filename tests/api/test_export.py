@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from annals.conversations import snapshot
+from annals.conversations.snapshot import take_snapshot
 from annals.errors import ConversationErased
 from annals.http.download import safe_file_name
 from annals.ledger.read import walk
@@ -214,7 +214,7 @@ def test_an_export_needs_the_scope_read(api: Api) -> None:
 
 def test_a_conversation_that_grows_meanwhile_is_exported_as_it_was(api: Api) -> None:
     path = talk(api, rich=False)
-    found = snapshot.snapshot(api.caller.tenant, "talk")
+    found = take_snapshot(api.caller.tenant, "talk")
     messages: Iterator[dict[str, Any]] = found.messages()
     first = next(messages)
     api.post(f"{path}/messages", {"role": "user", "content": "late"})
@@ -223,7 +223,7 @@ def test_a_conversation_that_grows_meanwhile_is_exported_as_it_was(api: Api) -> 
 
 def test_an_erasure_that_overtakes_an_export_breaks_it_off(api: Api) -> None:
     path = talk(api, rich=False)
-    messages = snapshot.snapshot(api.caller.tenant, "talk").messages()
+    messages = take_snapshot(api.caller.tenant, "talk").messages()
     assert api.delete(path).status == 200
     with pytest.raises(ConversationErased):
         list(messages)
@@ -231,7 +231,7 @@ def test_an_erasure_that_overtakes_an_export_breaks_it_off(api: Api) -> None:
 
 def test_what_was_redacted_meanwhile_is_explained_in_the_ledger_s_file(api: Api) -> None:
     path = talk(api, rich=False)
-    found = snapshot.snapshot(api.caller.tenant, "talk")
+    found = take_snapshot(api.caller.tenant, "talk")
     api.post(f"{path}/messages/msg-005/redact", {"reason": "asked for"})
     entries = list(found.entries())
     assert next(record for entry in entries for record in entry.records if record.seq == 5).body is None

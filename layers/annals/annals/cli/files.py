@@ -14,7 +14,7 @@ GZIP = b"\x1f\x8b"
 
 
 class CommandFailed(Exception):
-    """A sentence that says why the command did not do what it was asked to."""
+    """A sentence that says why the command failed."""
 
 
 @dataclass(frozen=True)

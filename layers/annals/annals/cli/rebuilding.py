@@ -57,7 +57,7 @@ def run_index(*, beside: str, restart: bool) -> int:
 
 
 def run_drift(*, repair: bool, as_json: bool) -> int:
-    """Compare the search index with the tables, and repair it where that is wanted."""
+    """Compare the search index with the tables, and repair it with ``repair``."""
     with _answering(), item_bar("compared", count_table_items()) as bar:
         drift = find_drift(adapters.index(), adapters.embedder(), bar.update, repair=repair, lag_s=LAG_S)
     status = _tell(drift, as_json=as_json)

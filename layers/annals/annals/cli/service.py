@@ -1,4 +1,4 @@
-"""The service as the command sees it: through the client, whose refusals are told as sentences."""
+"""The service as the command sees it: through the client, whose errors become sentences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def connect(url: str, key: str) -> Iterator[Annals]:
 
     Raises
     ------
-    CommandFailed : nothing answers there, which is said at once; or what the client raises within the block
+    CommandFailed : nothing answers there, which shows at once; or what the client raises within the block
     """
     try:
         _require_answer(url, key)

@@ -31,11 +31,11 @@ def _noted(head: str | None) -> bytes | None:
 
 
 def _report(checked: VerifiedConversation) -> str:
-    found, name = checked.verification, checked.header.conversation_id
-    if not found.valid:
-        return f"{name}: NOT VALID at seq {found.first_bad_seq}: {found.reason}\n"
-    withdrawn = f", {found.redacted} redacted" if found.redacted else ""
+    result, name = checked.verification, checked.header.conversation_id
+    if not result.valid:
+        return f"{name}: NOT VALID at seq {result.first_bad_seq}: {result.reason}\n"
+    redacted = f", {result.redacted} redacted" if result.redacted else ""
     return (
-        f"{name}: valid, {found.entries} entries, {found.message_count} messages{withdrawn}\n"
-        f"  head hash {found.head_hash.hex()}\n"
+        f"{name}: valid, {result.entries} entries, {result.message_count} messages{redacted}\n"
+        f"  head hash {result.head_hash.hex()}\n"
     )

@@ -1,7 +1,7 @@
-"""Analytics of a conversation, kept beside it: each look reads only what was said since the last one.
+"""Analytics of a conversation, stored beside it: each look reads only the messages since the last one.
 
-What was counted so far is an item of the state table, with the seq that it reaches. It is derived from the ledger, and
-counted anew where it is missing.
+The counts so far are an item of the state table, with the seq up to which they count. They are derived from the ledger,
+and counted anew where they are missing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ PART_SHARE = 0.4
 
 @dataclass
 class AnalyticsCounts:
-    """What was counted of a conversation up to seq ``seq``. Times are Unix milliseconds."""
+    """The counts of a conversation up to seq ``seq``, under the names by which they are stored.
+
+    Times are Unix milliseconds; ``asked_at`` is when the user's message came that has no reply yet.
+    """
 
     seq: int = 0
     roles: Counter[str] = field(default_factory=Counter)
@@ -84,7 +87,7 @@ class AnalyticsCounts:
         self._add_response(role, at)
 
     def _add_response(self, role: str, at: int) -> None:
-        """A turn begins with a user's message; the first reply behind it ends the wait."""
+        """A turn begins with a user's message; the first reply after it ends the wait."""
         if role == "user":
             self.days[to_rfc3339(at)[:10]] += 1
             self.asked_at = at
@@ -94,35 +97,35 @@ class AnalyticsCounts:
 
 
 def analyse(pk: str) -> Analytics:
-    """The figures of a conversation as it is now."""
-    mark = find_redaction_version(pk)
-    kept = _read(pk)
-    reached = kept.seq
-    figures = _count_on(kept, pk)
-    if figures.seq > reached:
-        _keep(pk, figures, mark)
+    """The analytics of a conversation as it is now."""
+    version = find_redaction_version(pk)
+    stored = _read(pk)
+    counted_up_to = stored.seq
+    counts = _count_on(stored, pk)
+    if counts.seq > counted_up_to:
+        _store(pk, counts, version)
     summary = find_summary(pk)
-    return _show(figures, summary.topics if summary else ())
+    return _present(counts, summary.topics if summary else ())
 
 
-def _count_on(figures: AnalyticsCounts, pk: str) -> AnalyticsCounts:
-    """Count what was said since; all of it anew where something that was counted may have been withdrawn."""
-    reached = figures.seq
-    for entry in walk_readable(pk, first=reached + 1):
-        if reached and entry.records[0].kind == REDACTION:
+def _count_on(counts: AnalyticsCounts, pk: str) -> AnalyticsCounts:
+    """Count the messages since; all of them anew where one that was counted may have been redacted."""
+    counted_up_to = counts.seq
+    for entry in walk_readable(pk, first=counted_up_to + 1):
+        if counted_up_to and entry.records[0].kind == REDACTION:
             return _count_on(AnalyticsCounts(), pk)
-        figures.add(entry)
-    return figures
+        counts.add(entry)
+    return counts
 
 
-def _keep(pk: str, figures: AnalyticsCounts, mark: str | None) -> None:
-    """Store the figures, unless the conversation was erased, or something of it redacted, since a mark was read.
+def _store(pk: str, counts: AnalyticsCounts, version: str | None) -> None:
+    """Store the counts, unless the conversation was erased, or something of it redacted, since a version was read.
 
-    Those of so many participants or days that no item has room for them are counted anew each time.
+    Counts of so many participants or days that no item has room for them are counted anew each time.
     """
-    checks: list[Any] = [not_erased_check(*split_conversation_pk(pk)), not_redacted_since_check(pk, mark)]
+    checks: list[Any] = [not_erased_check(*split_conversation_pk(pk)), not_redacted_since_check(pk, version)]
     try:
-        put: Any = {"Put": {"TableName": settings().state_table, "Item": _to_figures_item(pk, figures)}}
+        put: Any = {"Put": {"TableName": settings().state_table, "Item": _to_item(pk, counts)}}
         is_stored = transact([*checks, put]) is None
     except RequestTooLarge:
         is_stored = False
@@ -130,42 +133,42 @@ def _keep(pk: str, figures: AnalyticsCounts, mark: str | None) -> None:
         logger.info("The figures of a conversation were not kept")
 
 
-def _figures_key(pk: str) -> Item:
+def _key(pk: str) -> Item:
     return item_key(pk, ANALYTICS)
 
 
 def _read(pk: str) -> AnalyticsCounts:
-    item = client().get_item(TableName=settings().state_table, Key=_figures_key(pk)).get("Item")
+    item = client().get_item(TableName=settings().state_table, Key=_key(pk)).get("Item")
     if item is None:
         return AnalyticsCounts()
-    kept = json.loads(from_item(item)["figures"])
-    values: Any = {name: Counter(value) if isinstance(value, dict) else value for name, value in kept.items()}
+    stored = json.loads(from_item(item)["figures"])
+    values: Any = {name: Counter(value) if isinstance(value, dict) else value for name, value in stored.items()}
     return AnalyticsCounts(**values)
 
 
-def _to_figures_item(pk: str, figures: AnalyticsCounts) -> Item:
-    said = {"participants": figures.participants, "days": figures.days, "topics": figures.topics}
-    return state_item(_figures_key(pk), {"figures": dump(vars(figures))}, of="figures", said=said)
+def _to_item(pk: str, counts: AnalyticsCounts) -> Item:
+    fields = {"participants": counts.participants, "days": counts.days, "topics": counts.topics}
+    return state_item(_key(pk), {"figures": dump(vars(counts))}, of="figures", said=fields)
 
 
-def _show(figures: AnalyticsCounts, summarized: Sequence[str]) -> Analytics:
+def _present(counts: AnalyticsCounts, summarized: Sequence[str]) -> Analytics:
     """The API's analytics. The topics of the summary come first, then those that messages name most often."""
-    named = dict.fromkeys([*summarized, *_words([topic for topic, _ in figures.topics.most_common(TOPICS)])])
-    topics = list(named)[:TOPICS]
-    participants, few = fitting_counted(figures.participants.most_common(), Room(PART_SHARE))
-    days, late = fitting_counted(sorted(figures.days.items(), reverse=True), Room(PART_SHARE))
-    counted = {"byParticipant": few, "turnsPerDay": late}
-    omitted = {name: left_out["omitted"] for name, left_out in counted.items() if left_out}
+    ranked = dict.fromkeys([*summarized, *_words([topic for topic, _ in counts.topics.most_common(TOPICS)])])
+    topics = list(ranked)[:TOPICS]
+    participants, participants_omitted = fitting_counted(counts.participants.most_common(), Room(PART_SHARE))
+    days, days_omitted = fitting_counted(sorted(counts.days.items(), reverse=True), Room(PART_SHARE))
+    left_out = {"byParticipant": participants_omitted, "turnsPerDay": days_omitted}
+    omitted = {name: part["omitted"] for name, part in left_out.items() if part}
     return {
-        "messageCount": figures.roles.total(),
-        "byRole": dict(figures.roles),
+        "messageCount": counts.roles.total(),
+        "byRole": dict(counts.roles),
         "byParticipant": dict(participants),
-        "tokens": {**figures.tokens, "total": figures.tokens.total()},
-        "firstMessageAt": to_rfc3339(figures.first_at) if figures.first_at is not None else None,
-        "lastMessageAt": to_rfc3339(figures.last_at) if figures.last_at is not None else None,
+        "tokens": {**counts.tokens, "total": counts.tokens.total()},
+        "firstMessageAt": to_rfc3339(counts.first_at) if counts.first_at is not None else None,
+        "lastMessageAt": to_rfc3339(counts.last_at) if counts.last_at is not None else None,
         "responseTimeMs": {
-            "p50": _percentile(figures.response_buckets, 0.50),
-            "p95": _percentile(figures.response_buckets, 0.95),
+            "p50": _percentile(counts.response_buckets, 0.50),
+            "p95": _percentile(counts.response_buckets, 0.95),
         },
         "turnsPerDay": dict(sorted(days)),
         "topics": topics,
@@ -179,7 +182,7 @@ def _words(value: Any) -> list[str]:
 
 
 def _bucket(ms: int) -> int:
-    """The place of a time on a scale of powers of two, in eighths; less than 1 ms is in front of it."""
+    """The position of a time on a scale of powers of two, in eighths; of less than 1 ms it is -1."""
     return math.floor(math.log2(ms) * BUCKETS_PER_DOUBLING) if ms else -1
 
 

@@ -9,7 +9,7 @@ from annals.access.caller import Caller
 from annals.conversations.formats import Format
 from annals.conversations.lists import Selection
 from annals.conversations.read import require_conversation_access
-from annals.conversations.snapshot import snapshot, snapshots
+from annals.conversations.snapshot import take_snapshot, take_snapshots
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class ExportOptions:
 def export_one(caller: Caller, conversation_id: str, options: ExportOptions) -> Iterator[str]:
     """The pieces of a conversation's file. Raises ConversationNotFound or ConversationErased, at once."""
     require_conversation_access(caller, conversation_id)
-    found = snapshot(
+    snapshot = take_snapshot(
         caller.tenant,
         conversation_id,
         with_metadata=options.with_metadata,
         with_damage=options.format.with_damage,
     )
-    return options.format.write_one(found)
+    return options.format.write_one(snapshot)
 
 
-def export_many(chosen: Selection, options: ExportOptions) -> Iterator[str]:
+def export_many(selection: Selection, options: ExportOptions) -> Iterator[str]:
     """The pieces of a file of all conversations of a selection, the oldest first."""
-    found = snapshots(chosen, with_metadata=options.with_metadata, with_damage=options.format.with_damage)
-    return options.format.write_many(found, with_metadata=options.with_metadata)
+    snapshots = take_snapshots(selection, with_metadata=options.with_metadata, with_damage=options.format.with_damage)
+    return options.format.write_many(snapshots, with_metadata=options.with_metadata)

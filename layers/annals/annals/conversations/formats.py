@@ -33,7 +33,7 @@ class Format:
     suffix : of the file's name
     write : the pieces of one conversation
     heading : what a file begins with, by whether it holds metadata
-    opening, between, closing : what stands around several conversations
+    opening, between, closing : what is around several conversations
     with_damage : whether it shows a conversation whose last entry cannot be read, too
     """
 
@@ -46,43 +46,43 @@ class Format:
     closing: str = ""
     with_damage: bool = False
 
-    def write_one(self, found: Snapshot) -> Iterator[str]:
+    def write_one(self, snapshot: Snapshot) -> Iterator[str]:
         """The pieces of a file that holds one conversation."""
-        yield self.heading(found.with_metadata)
-        yield from self.write(found)
+        yield self.heading(snapshot.with_metadata)
+        yield from self.write(snapshot)
 
-    def write_many(self, found: Iterable[Snapshot], *, with_metadata: bool) -> Iterator[str]:
+    def write_many(self, snapshots: Iterable[Snapshot], *, with_metadata: bool) -> Iterator[str]:
         """The pieces of a file that holds any number of conversations."""
         yield self.heading(with_metadata)
         yield self.opening
-        for place, each in enumerate(found):
-            yield self.between if place else ""
+        for index, each in enumerate(snapshots):
+            yield self.between if index else ""
             yield from self.write(each)
         yield self.closing
 
 
-def _json(found: Snapshot) -> Iterator[str]:
+def _json(snapshot: Snapshot) -> Iterator[str]:
     """The conversation's own object, left open for its messages."""
-    yield dump(found.conversation())[:-1] + ',"messages":['
-    for place, message in enumerate(found.messages()):
-        yield ("," if place else "") + dump(message)
+    yield dump(snapshot.conversation())[:-1] + ',"messages":['
+    for index, message in enumerate(snapshot.messages()):
+        yield ("," if index else "") + dump(message)
     yield "]}"
 
 
-def _jsonl(found: Snapshot) -> Iterator[str]:
+def _jsonl(snapshot: Snapshot) -> Iterator[str]:
     """A line for the conversation, whose own type goes by ``conversationType``, and a line for each message."""
-    said = found.conversation()
-    yield _line({"type": "conversation", "conversationType": said.pop("type"), **said})
-    for message in found.messages():
-        yield _line({"type": "message", "conversationId": said["conversationId"], **message})
+    conversation = snapshot.conversation()
+    yield _line({"type": "conversation", "conversationType": conversation.pop("type"), **conversation})
+    for message in snapshot.messages():
+        yield _line({"type": "message", "conversationId": conversation["conversationId"], **message})
 
 
-def _csv(found: Snapshot, *, guard: bool = True) -> Iterator[str]:
-    conversation_id = found.head.genesis.conversation_id
-    for message in found.messages():
+def _csv(snapshot: Snapshot, *, guard: bool = True) -> Iterator[str]:
+    conversation_id = snapshot.head.genesis.conversation_id
+    for message in snapshot.messages():
         values = {"conversationId": conversation_id, "kind": "message", **message}
         yield csv_text.row(
-            [_cell(values, name) for name in csv_columns(with_metadata=found.with_metadata)], guard=guard
+            [_cell(values, name) for name in csv_columns(with_metadata=snapshot.with_metadata)], guard=guard
         )
 
 
@@ -97,19 +97,19 @@ def _cell(values: Mapping[str, Any], name: str) -> Any:
     return values.get(name, "")
 
 
-def _openai_chat(found: Snapshot) -> Iterator[str]:
-    """One line: the preamble as a system message, then what was said. What was redacted is not there."""
+def _openai_chat(snapshot: Snapshot) -> Iterator[str]:
+    """One line: the preamble as a system message, then the messages, without those that were redacted."""
     yield '{"messages":['
-    said = (to_openai(message) for message in found.messages() if message.get("status") not in HIDDEN_STATUSES)
-    for place, message in enumerate(said):
-        yield ("," if place else "") + dump(message)
+    visible = (message for message in snapshot.messages() if message.get("status") not in HIDDEN_STATUSES)
+    for index, message in enumerate(map(to_openai, visible)):
+        yield ("," if index else "") + dump(message)
     yield "]}\n"
 
 
-def _ledger(found: Snapshot) -> Iterator[str]:
-    known = None if found.known == found.head.checkpoint else found.known
-    yield header_line(Header(found.head.pk, found.head.checkpoint, found.tail.count, now_ms(), known)) + "\n"
-    for entry in found.entries():
+def _ledger(snapshot: Snapshot) -> Iterator[str]:
+    known = None if snapshot.known == snapshot.head.checkpoint else snapshot.known
+    yield header_line(Header(snapshot.head.pk, snapshot.head.checkpoint, snapshot.tail.count, now_ms(), known)) + "\n"
+    for entry in snapshot.entries():
         yield (damaged_line(entry) if isinstance(entry, DamagedEntry) else entry_line(entry)) + "\n"
 
 

@@ -32,7 +32,7 @@ HEAD = "HEAD"
 """The sort key of a conversation's head."""
 
 ANALYTICS = "FIGURES"
-"""The sort key of the item that keeps a conversation's analytics."""
+"""The sort key of the item that holds a conversation's analytics."""
 
 ACTIVE, ARCHIVED = "active", "archived"
 ATTRIBUTES: AttributeTypes = {
@@ -82,18 +82,18 @@ class Head:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """A place that the ledger must still hold."""
+        """A point of the chain that the ledger must still hold."""
         return Checkpoint(self.seq, self.hash)
 
 
 def initial_head(genesis: Genesis, tail: Tail) -> Head:
-    """The head of a conversation of which nothing is known but its genesis entry."""
+    """The head of a conversation that has only its genesis, at a tail."""
     at = genesis.created_at
     return Head(genesis, genesis.metadata, 1, 0, at, at, None, OPEN, False, tail.seq, tail.hash)
 
 
 def head_fields_at(tail: Tail, newest: LastMessage | None) -> dict[str, Any]:
-    """What of a head follows from the ledger's tail and the newest message."""
+    """The fields of a head that follow from the ledger's tail and the newest message."""
     return {
         "message_count": tail.count,
         "tail_at": tail.at,
@@ -127,7 +127,7 @@ def _suffix(shard: int) -> str:
 
 
 def metadata_text(metadata: Mapping[str, Any]) -> str:
-    """Metadata as a head keeps it. Raises RequestTooLarge: a head holds two such texts in an item of 400 KB."""
+    """Metadata as a head holds it. Raises RequestTooLarge: a head holds two such texts in an item of 400 KB."""
     text = dump(metadata)
     if (size := len(text.encode())) > MAX_METADATA_BYTES:
         detail = f"The metadata takes {size} bytes of JSON; a conversation's may take {MAX_METADATA_BYTES}."
@@ -139,8 +139,8 @@ def to_head_item(head: Head) -> Item:
     """The item of a head, with the keys by which the lists find it."""
     genesis, pk = head.genesis, head.pk
     first, second = genesis.members
-    place = crc32(pk.encode())
-    tenant_shard, shard = place % settings().tenant_shards, place % settings().list_shards
+    hashed = crc32(pk.encode())
+    tenant_shard, shard = hashed % settings().tenant_shards, hashed % settings().list_shards
     values = {
         "pk": pk,
         "sk": HEAD,
@@ -209,8 +209,8 @@ def find_stored_head(pk: str) -> Head | None:
 
 def find_stored_heads(pks: Iterable[str]) -> dict[str, Head]:
     """The stored heads of many conversations, by partition key; without those that have none, or a damaged one."""
-    found = read_items([head_key(pk) for pk in pks])
-    return {head.pk: head for head in decode_readable(found, from_head_item)}
+    items = read_items([head_key(pk) for pk in pks])
+    return {head.pk: head for head in decode_readable(items, from_head_item)}
 
 
 def project_head(pk: str) -> Head | None:
@@ -228,41 +228,41 @@ def project_head(pk: str) -> Head | None:
 
 
 def analytics_delete(pk: str) -> dict[str, Any]:
-    """The part of a transaction that drops a conversation's analytics, if they are kept."""
+    """The part of a transaction that deletes a conversation's analytics, if they are stored."""
     return {"Delete": {"TableName": settings().state_table, "Key": item_key(pk, ANALYTICS)}}
 
 
 def state_deletes(pk: str) -> list[dict[str, Any]]:
-    """The parts of a transaction that take a conversation out of the lists, with what is shown of it there."""
+    """The parts of a transaction that take a conversation out of the lists, and delete its analytics."""
     return [{"Delete": {"TableName": settings().state_table, "Key": head_key(pk)}}, analytics_delete(pk)]
 
 
 def delete_conversation_state(pk: str) -> None:
-    """Take a conversation out of the lists, and forget all that was kept beside its head."""
+    """Take a conversation out of the lists, and delete all that is stored beside its head."""
     delete_partition(pk)
 
 
 def _advance(pk: str, tail: Tail) -> Head | None:
-    """Move the stored head forward to a tail, never back. None where there is no head."""
-    now = head_fields_at(tail, find_last_message(pk, tail))
+    """Move the stored head forward to a tail, never back. None where there is no stored head."""
+    fields = head_fields_at(tail, find_last_message(pk, tail))
     values = {
-        "messageCount": now["message_count"],
-        "tailAt": now["tail_at"],
-        "lastMessageAt": now["last_message_at"],
-        "state": now["state"],
-        "archived": now["archived"],
-        "seq": now["seq"],
-        "hash": now["hash"],
+        "messageCount": fields["message_count"],
+        "tailAt": fields["tail_at"],
+        "lastMessageAt": fields["last_message_at"],
+        "state": fields["state"],
+        "archived": fields["archived"],
+        "seq": fields["seq"],
+        "hash": fields["hash"],
     }
-    changed = {name: value for name, value in values.items() if value is not None}
+    set_values = {name: value for name, value in values.items() if value is not None}
     try:
-        answer = client().update_item(
+        response = client().update_item(
             TableName=settings().state_table,
             Key=head_key(pk),
-            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in changed),
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in set_values),
             ConditionExpression="#seq < :seq",
-            ExpressionAttributeNames={f"#{name}": name for name in changed},
-            ExpressionAttributeValues=to_item({f":{name}": value for name, value in changed.items()}),
+            ExpressionAttributeNames={f"#{name}": name for name in set_values},
+            ExpressionAttributeValues=to_item({f":{name}": value for name, value in set_values.items()}),
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
@@ -271,11 +271,11 @@ def _advance(pk: str, tail: Tail) -> Head | None:
             raise
         stored = current_item(error.response)
         return from_head_item(stored) if stored else None
-    return from_head_item(answer["Attributes"])
+    return from_head_item(response["Attributes"])
 
 
 def _restore(pk: str, tail: Tail) -> Head | None:
-    """Make a head that was lost, from the ledger alone."""
+    """Create a head that was lost, from the ledger alone."""
     genesis = get_genesis(*split_conversation_pk(pk))
     head = replace(initial_head(genesis, tail), **head_fields_at(tail, find_last_message(pk, tail)))
     put = {
@@ -289,7 +289,7 @@ def _restore(pk: str, tail: Tail) -> Head | None:
 def store_unless_erased(pk: str, write: dict[str, Any]) -> bool:
     """Do a write in a conversation's state, unless its erasure has begun, or the write's own condition fails.
 
-    What is found in the ledger before an erasure would else be there again behind it. Raises WriteConflict.
+    Otherwise, what was read in the ledger before an erasure would be there again after it. Raises WriteConflict.
     """
     tenant, conversation_id = split_conversation_pk(pk)
     return run_transaction([write, not_erased_check(tenant, conversation_id)], f"conversation {conversation_id!r}")

@@ -1,10 +1,11 @@
-"""What an import takes: the lines of an exported ``jsonl`` file."""
+"""What an import takes and gives: the lines of an exported ``jsonl`` file, and what became of its conversations."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from annals.api.fields import ConversationId, MaskedJson, MessageId, Model, Time, Word
 from annals.conversations.create import NewConversation
@@ -74,6 +75,21 @@ class RedactedLine(Model):
         """What is stored: that the message was redacted, and its time."""
         at = {} if self.timestamp is None else {"timestamp": to_rfc3339(self.timestamp)}
         return {"status": "redacted", **at}
+
+
+class ImportedConversation(TypedDict):
+    """What an import did to a conversation: messages that it appended, and those that were there before."""
+
+    conversationId: str
+    imported: int
+    skipped: int
+
+
+class ImportedConversations(TypedDict):
+    """The conversations of an import. ``omitted`` is how many more there were, for which the answer has no room."""
+
+    conversations: list[ImportedConversation]
+    omitted: NotRequired[int]
 
 
 def parse_line(value: Any) -> ConversationLine | MessageLine | RedactedLine | None:

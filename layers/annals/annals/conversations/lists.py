@@ -25,7 +25,7 @@ from annals.conversations.filters import (
     head_value,
 )
 from annals.conversations.heads import Head, find_stored_heads, member_list_key, space_list_key, tenant_list_key
-from annals.conversations.read import present_conversation
+from annals.conversations.presenters import present_conversation
 from annals.database.dynamodb import client, from_item
 from annals.errors import InvalidInput
 from annals.settings import settings
@@ -106,17 +106,17 @@ def list_conversations(
     """
     if order.key not in INDEXED:
         return _sorted_page(selection, limit, order, start)
-    found: list[Head] = []
+    heads: list[Head] = []
     last, room = start, Room()
     for looked_at, (position, head) in enumerate(_matches(selection, order, start, min(limit + 1, BATCH)), start=1):
-        if head and (len(found) == limit or not room.takes(present_conversation(head))):
-            return ConversationPage(found, last)
+        if head and (len(heads) == limit or not room.takes(present_conversation(head))):
+            return ConversationPage(heads, last)
         if head:
-            found.append(head)
+            heads.append(head)
         last = position
         if looked_at == MAX_READ:
-            return ConversationPage(found, last)
-    return ConversationPage(found, None)
+            return ConversationPage(heads, last)
+    return ConversationPage(heads, None)
 
 
 def count_conversations(selection: Selection) -> int:
@@ -130,7 +130,7 @@ def count_conversations(selection: Selection) -> int:
 
 
 def walk_matches(selection: Selection, order: Order | None = None) -> Iterator[Head]:
-    """All conversations of a selection, the newest activity first unless said otherwise, read as they are asked for."""
+    """All conversations of a selection, the newest activity first by default, read as they are iterated."""
     return (head for _, head in _matches(selection, order or Order(), None, ALL) if head)
 
 

@@ -130,7 +130,7 @@ class Appended(TypedDict):
 class History(TypedDict):
     """A page of messages; ``total`` counts all messages of the conversation.
 
-    ``omitted`` is whether the answer has no room for all the runs that were asked for.
+    ``omitted`` is whether the answer has no room for all the runs of the request.
     """
 
     items: list[Message]
@@ -147,7 +147,7 @@ class MessageList(TypedDict):
 
 
 class Verified(TypedDict):
-    """What verifying a conversation's chain found."""
+    """The result of verifying a conversation's chain."""
 
     valid: bool
     messageCount: int

@@ -1,4 +1,4 @@
-"""A conversation's metadata: the one thing of it that may change. Its version counts the changes."""
+"""Changing a conversation's metadata, the one thing of it that may change. Its version counts the changes."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def patch_metadata(
     WriteConflict : others kept changing the metadata
     """
     pk, change_id = conversation_pk(tenant, conversation_id), secrets.token_hex(8)
-    once = request.with_marker_in(pk, HEAD) if request else None
+    marker_request = request.with_marker_in(pk, HEAD) if request else None
     for _ in tries(settings().append_patience_s):
         head = get_head(tenant, conversation_id)
-        if once and (earlier := find_result(once)):
-            return _changed_by(head, earlier), True
+        if marker_request and (earlier := find_result(marker_request)):
+            return _with_result(head, earlier), True
         if expected_version is not None and head.version != expected_version:
             raise PreconditionFailed(expected_version, head.version)
         changed = replace(
             head, metadata=merge_patch(head.metadata, patch), version=head.version + 1, changed_at=now_ms()
         )
-        if _write(pk, changed, change_id, once):
+        if _store(pk, changed, change_id, marker_request):
             return changed, False
         if find_stored_head(pk) is None:
             project_head(pk)
@@ -69,21 +69,21 @@ def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str
         if value is None:
             result.pop(name, None)
         elif isinstance(value, Mapping):
-            before = result.get(name)
-            result[name] = merge_patch(before if isinstance(before, Mapping) else {}, value)
+            target_value = result.get(name)
+            result[name] = merge_patch(target_value if isinstance(target_value, Mapping) else {}, value)
         else:
             result[name] = value
     return result
 
 
-def _changed_by(head: Head, result: Mapping[str, Any]) -> Head:
-    """The conversation as an earlier request left its metadata."""
-    said = {"metadata": json.loads(result["metadata"]), "version": result["version"], "changed_at": result["changedAt"]}
-    return replace(head, **said)
+def _with_result(head: Head, result: Mapping[str, Any]) -> Head:
+    """The conversation with the metadata that an earlier try of the request left."""
+    metadata = json.loads(result["metadata"])
+    return replace(head, metadata=metadata, version=result["version"], changed_at=result["changedAt"])
 
 
-def _write(pk: str, head: Head, change_id: str, once: IdempotentRequest | None) -> bool:
-    """Store the metadata of a head, if its version is still the one before, or this very change made it already."""
+def _store(pk: str, head: Head, change_id: str, marker_request: IdempotentRequest | None) -> bool:
+    """Store the metadata of a head, if its version is still the one before, or this very change is stored already."""
     result = {"metadata": metadata_text(head.metadata), "version": head.version, "changedAt": head.changed_at}
     values = {
         ":metadata": result["metadata"],
@@ -100,13 +100,13 @@ def _write(pk: str, head: Head, change_id: str, once: IdempotentRequest | None) 
         "ExpressionAttributeValues": to_item(values),
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
-    if once:
-        return try_transaction([{"Update": update}, marker_put(once, result)])
+    if marker_request:
+        return try_transaction([{"Update": update}, marker_put(marker_request, result)])
     try:
         client().update_item(**update)
     except ClientError as error:
         if not condition_failed(error):
             raise
-        # A change whose reply was lost is sent again by the client library, and finds itself.
+        # A change whose reply was lost is sent again by the client library, and finds its own id.
         return from_item(current_item(error.response)).get("changeId") == change_id
     return True

@@ -1,9 +1,9 @@
-"""What the API takes and gives of conversations."""
+"""What the API takes and gives of conversations; of messages, see ``message_models``, of imports, ``import_models``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NotRequired, cast
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
@@ -24,10 +24,8 @@ from annals.api.fields import (
 from annals.api.filters import JsonFilter
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
-from annals.conversations.receipts import Receipt
 from annals.errors import InvalidInput
 from annals.ledger.messages import Message
-from annals.times import to_rfc3339
 
 MAX_SEQ = 10**9
 
@@ -56,25 +54,25 @@ class Participants(Model):
 
     def for_type(self, kind: str) -> dict[str, str]:
         """The participants that a type of conversation asks for, by their names. Raises InvalidInput for others."""
-        said = self.model_dump(by_alias=True, exclude_none=True)
-        return _two_agents(said) if kind == AGENT_AGENT else _user_and_agent(said)
+        values = self.model_dump(by_alias=True, exclude_none=True)
+        return _two_agents(values) if kind == AGENT_AGENT else _user_and_agent(values)
 
 
-def _user_and_agent(said: dict[str, str]) -> dict[str, str]:
-    if not said.keys() <= {"userId", "agentId", "participantId", "memorySpaceId"}:
+def _user_and_agent(values: dict[str, str]) -> dict[str, str]:
+    if not values.keys() <= {"userId", "agentId", "participantId", "memorySpaceId"}:
         raise _bad_participants("A user-agent conversation has a userId and/or an agentId.")
-    if "userId" not in said and "agentId" not in said:
+    if "userId" not in values and "agentId" not in values:
         raise _bad_participants("A user-agent conversation needs a userId or an agentId.")
-    if "memorySpaceId" not in said:
+    if "memorySpaceId" not in values:
         field = "participants.memorySpaceId"
         raise InvalidInput("MISSING_REQUIRED_FIELD", f"{field} is required.", field=field)
-    return said
+    return values
 
 
-def _two_agents(said: dict[str, Any]) -> dict[str, str]:
-    space = said.pop("memorySpaceId", None)
-    agents = said.pop("agents", None) or [said.pop(name) for name in ("agent1", "agent2") if name in said]
-    if len(agents) != 2 or said:
+def _two_agents(values: dict[str, Any]) -> dict[str, str]:
+    space = values.pop("memorySpaceId", None)
+    agents = values.pop("agents", None) or [values.pop(name) for name in ("agent1", "agent2") if name in values]
+    if len(agents) != 2 or values:
         raise _bad_participants("An agent-agent conversation has exactly two agents, and nobody else.")
     if agents[0] == agents[1]:
         raise InvalidInput("DUPLICATE_VALUES", "The two agents must differ.", field="participants")
@@ -87,7 +85,7 @@ def _bad_participants(detail: str) -> InvalidInput:
 
 
 class CreateConversation(Model):
-    """A conversation to be made; without an id it gets one."""
+    """A conversation to be created; without an id it gets one."""
 
     type: ConversationType
     conversation_id: ConversationId | None = None
@@ -100,7 +98,7 @@ class CreateConversation(Model):
 
 
 class GetOrCreateConversation(CreateConversation):
-    """A conversation to be found by its participants, or made. Its id is not the caller's to choose."""
+    """A conversation to be found by its participants, or created. Its id is not the caller's to choose."""
 
     conversation_id: None = None
 
@@ -112,7 +110,7 @@ class PatchConversation(Model):
 
 
 class AddPreamble(Model):
-    """A text to be put in front of the first message."""
+    """A text to be put before the first message."""
 
     content: MaskedText
     metadata: MaskedJson | None = None
@@ -127,7 +125,7 @@ def _to_point(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class ArchivePoint:
-    """Where archiving ends: in front of a seq, or of a moment in Unix milliseconds."""
+    """Where archiving ends: before a seq, or before a moment in Unix milliseconds."""
 
     seq: int | None = None
     at: int | None = None
@@ -147,13 +145,13 @@ MAX_REASON_CHARS = 10_000
 
 
 class Redact(Model):
-    """Why a message's content is withdrawn."""
+    """Why a message is redacted."""
 
     reason: Annotated[MaskedText, Field(max_length=MAX_REASON_CHARS)]
 
 
 class Removed(TypedDict):
-    """What an erasure took away."""
+    """What an erasure removed."""
 
     messages: int
     memories: int
@@ -163,8 +161,8 @@ class Removed(TypedDict):
 class ReceiptResponse(TypedDict):
     """How far an erasure is.
 
-    ``damaged`` is how many entries of the conversation were changed behind Annals, where any were: their words are gone
-    as all others, and ``messages`` counts those in them as far as that could be told.
+    ``damaged`` is how many entries of the conversation were changed by others than Annals, where any were: their words
+    are gone as all others, and ``messages`` counts those in them as far as that could be told.
     """
 
     receiptId: str
@@ -178,34 +176,8 @@ class ReceiptResponse(TypedDict):
     headHash: NotRequired[str]
 
 
-def present_receipt(receipt: Receipt) -> ReceiptResponse:
-    """The API's receipt. Every message was a memory, so as many of these are gone, and those made of messages."""
-    shown = ReceiptResponse(
-        receiptId=receipt.receipt_id,
-        conversationId=receipt.conversation_id,
-        status="erasing",
-        begunAt=to_rfc3339(receipt.begun_at),
-    )
-    if receipt.reason is not None:
-        shown["reason"] = cast("Literal['retention']", receipt.reason)
-    if receipt.erased_at is None:
-        return shown
-    if receipt.damaged:
-        shown["damaged"] = receipt.damaged
-    return shown | ReceiptResponse(  # type: ignore[typeddict-item]
-        status="erased",
-        erasedAt=to_rfc3339(receipt.erased_at),
-        removed={
-            "messages": receipt.messages,
-            "memories": receipt.messages + receipt.memories,
-            "facts": receipt.facts or 0,
-        },
-        headHash=receipt.head_hash.hex(),
-    )
-
-
 class SummaryResponse(TypedDict):
-    """A conversation's summary: what was said from seq ``fromSeq`` to ``toSeq``."""
+    """A conversation's summary, of its messages from seq ``fromSeq`` to ``toSeq``."""
 
     summary: str
     topics: list[str]
@@ -278,7 +250,7 @@ class DeletedMany(TypedDict):
 
 
 class SearchConversations(Model):
-    """A question to the conversations."""
+    """A search of the conversations."""
 
     query: QueryText
     filter: JsonFilter = Field(default_factory=dict)
@@ -303,7 +275,7 @@ class ConversationHit(TypedDict):
 
 
 class ConversationHits(TypedDict):
-    """What was found, the best first. ``omitted`` is how many conversations the answer has no room for."""
+    """The results, the best first. ``omitted`` is how many conversations the answer has no room for."""
 
     items: list[ConversationHit]
     omitted: NotRequired[int]
@@ -338,21 +310,6 @@ class ConversationCount(TypedDict):
     """How many conversations there are."""
 
     count: int
-
-
-class ImportedConversation(TypedDict):
-    """What an import did to a conversation: messages that it appended, and those that were there before."""
-
-    conversationId: str
-    imported: int
-    skipped: int
-
-
-class ImportedConversations(TypedDict):
-    """The conversations of an import. ``omitted`` is how many more were brought, for which the answer has no room."""
-
-    conversations: list[ImportedConversation]
-    omitted: NotRequired[int]
 
 
 class NewConversationRef(Model):

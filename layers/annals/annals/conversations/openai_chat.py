@@ -1,4 +1,4 @@
-"""Messages as OpenAI's chat completions have them, both ways.
+"""Messages as OpenAI's chat completions have them, from and to ours.
 
 A message's ``parts`` are OpenAI's where they are a list of its content parts or tool calls, or an object of the fields
 that it has beside role, name and content (``tool_calls``, ``tool_call_id``, …).
@@ -17,27 +17,29 @@ ROLES = {"developer": "system", "function": "tool"}
 
 def to_openai(message: Mapping[str, Any]) -> dict[str, Any]:
     """A message as OpenAI's; parts of another shape are left out, since their text is the content."""
-    said: dict[str, Any] = {"role": message["role"], "content": message.get("content", "")}
+    chat_message: dict[str, Any] = {"role": message["role"], "content": message.get("content", "")}
     if "name" in message:
-        said["name"] = message["name"]
-    said |= _fields(message.get("parts"))
-    if said["content"] == "" and ("tool_calls" in said or "function_call" in said):
-        said["content"] = None
-    return said
+        chat_message["name"] = message["name"]
+    chat_message |= _fields(message.get("parts"))
+    if chat_message["content"] == "" and ("tool_calls" in chat_message or "function_call" in chat_message):
+        chat_message["content"] = None
+    return chat_message
 
 
-def from_openai(said: Mapping[str, Any]) -> dict[str, Any]:
+def from_openai(chat_message: Mapping[str, Any]) -> dict[str, Any]:
     """A message of OpenAI's as the API takes it; what it has beside role, name and content goes into ``parts``."""
-    role, content = said.get("role"), said.get("content")
-    parts: dict[str, Any] = {name: value for name, value in said.items() if name not in ("role", "name", "content")}
+    role, content = chat_message.get("role"), chat_message.get("content")
+    parts: dict[str, Any] = {
+        name: value for name, value in chat_message.items() if name not in ("role", "name", "content")
+    }
     message: dict[str, Any] = {"role": ROLES.get(role, role) if isinstance(role, str) else role, "content": content}
     if content is None:
         message["content"] = ""
     elif isinstance(content, list):
         message["content"] = "".join(_text(part) for part in content)
         parts["content"] = content
-    if "name" in said:
-        message["name"] = said["name"]
+    if "name" in chat_message:
+        message["name"] = chat_message["name"]
     if parts:
         message["parts"] = parts["content"] if parts.keys() == {"content"} else parts
     return message

@@ -1,4 +1,4 @@
-"""Holders: which conversation some participants share, decided by one item's condition; an index could not."""
+"""Locks: which conversation some participants share, decided by the condition of one item; an index could not."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from annals.settings import settings
 
 
 def lock_pk(tenant: str, kind: str, participants: Mapping[str, str]) -> str:
-    """The key under which the conversation of some participants is held; the order of two agents does not matter.
+    """The partition key of the lock of some participants; the order of two agents does not matter.
 
     It names a digest of them, since four long ids would not fit into a key.
     """
-    said = dict(participants)
+    ids = dict(participants)
     if kind == AGENT_AGENT:
-        said["agent1"], said["agent2"] = sorted((said["agent1"], said["agent2"]))
-    parts = [f"{name}={escape(said[name])}" for name in sorted(said)]
+        ids["agent1"], ids["agent2"] = sorted((ids["agent1"], ids["agent2"]))
+    parts = [f"{name}={escape(ids[name])}" for name in sorted(ids)]
     return partition_key(tenant, "U", sha256("#".join([kind, *parts]).encode()).hexdigest())
 
 
 def find_locked_conversation(pk: str) -> str | None:
-    """The id of the conversation that is held, or None."""
+    """The id of the conversation for which the participants are locked, or None."""
     item = client().get_item(TableName=settings().state_table, Key=_key(pk), ConsistentRead=True).get("Item")
     return from_item(item)["conversationId"] if item else None
 
 
 def lock_put(pk: str, conversation_id: str, erased: str | None) -> dict[str, Any]:
-    """The part of a transaction that makes a conversation the one that is held, in the place of an erased one."""
+    """The part of a transaction that locks the participants for a conversation; one that was erased loses the lock."""
     condition = "attribute_not_exists(pk)"
     values = {}
     if erased:
@@ -50,9 +50,9 @@ def lock_put(pk: str, conversation_id: str, erased: str | None) -> dict[str, Any
 
 
 def release_lock(genesis: Genesis) -> None:
-    """Forget that a conversation is held, if it is: its key names the participants."""
+    """Release the lock of a conversation's participants, if it has it: the lock's key was made of their ids."""
     key = _key(lock_pk(genesis.tenant, genesis.type, genesis.participants))
-    delete_if(key, "conversationId = :held", {":held": genesis.conversation_id})
+    delete_if(key, "conversationId = :own", {":own": genesis.conversation_id})
 
 
 def _key(pk: str) -> dict[str, Any]:

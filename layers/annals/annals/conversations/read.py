@@ -1,19 +1,17 @@
-"""A conversation as the API shows it: its head, brought up to the ledger's tail."""
+"""Reading a conversation: whether a caller may see it, its tail, its memory space, and its head as of now."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.genesis import Genesis, get_genesis
+from annals.conversations.genesis import get_genesis
 from annals.conversations.heads import Head, find_stored_head, head_fields_at, initial_head
 from annals.conversations.receipts import find_receipt, receipt_id
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, DamagedItem
 from annals.ledger.entry import ERASED, Tail
 from annals.ledger.keys import conversation_pk
 from annals.ledger.tail import find_last_message, read_tail
-from annals.times import to_rfc3339
 
 
 def get_tail(tenant: str, conversation_id: str) -> Tail:
@@ -44,7 +42,7 @@ def open_conversation(caller: Caller, conversation_id: str) -> OpenConversation:
 def require_conversation_access(caller: Caller, conversation_id: str) -> None:
     """Raise ConversationNotFound unless the conversation is in a memory space that is open to the caller.
 
-    Whether it was erased is not asked, and nothing is read for a caller to whom all spaces are open.
+    It may be erased. Nothing is read for a caller to whom all spaces are open.
     """
     if caller.spaces is not None and not caller.may_see(get_conversation_space(caller.tenant, conversation_id)):
         raise ConversationNotFound(conversation_id)
@@ -53,7 +51,7 @@ def require_conversation_access(caller: Caller, conversation_id: str) -> None:
 def get_conversation_space(tenant: str, conversation_id: str) -> str | None:
     """The memory space that a conversation is in; of an erased one only its receipt still knows.
 
-    Of one whose genesis cannot be read, its head knows it. Raises ConversationNotFound, Damaged.
+    Of one whose genesis cannot be read, its head knows it. Raises ConversationNotFound, DamagedItem.
     """
     try:
         return get_genesis(tenant, conversation_id).memory_space_id
@@ -87,21 +85,3 @@ def get_head_at(tenant: str, conversation_id: str, tail: Tail) -> Head:
         head,
         **head_fields_at(tail, find_last_message(pk, tail)),
     )
-
-
-def present_conversation(head: Head) -> dict[str, Any]:
-    """The API's conversation."""
-    genesis: Genesis = head.genesis
-    return {
-        "conversationId": genesis.conversation_id,
-        "type": genesis.type,
-        "participants": dict(genesis.participants),
-        "metadata": dict(head.metadata),
-        "version": head.version,
-        "messageCount": head.message_count,
-        "createdAt": to_rfc3339(genesis.created_at),
-        "updatedAt": to_rfc3339(head.updated_at),
-        "lastMessageAt": to_rfc3339(head.last_message_at) if head.last_message_at else None,
-        "status": head.status,
-        "headHash": head.hash.hex(),
-    }

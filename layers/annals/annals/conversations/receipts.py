@@ -1,4 +1,4 @@
-"""Receipts of erasures: how far each one is, and what it took away. They stay when everything else is gone."""
+"""Receipts of conversations' erasures: how far each one is, and what it removed. They stay when all else is gone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECEIPT = "RECEIPT"
 """The sort key of a receipt."""
 
 LEASE_MARGIN_MS = 5_000
-"""By how much a lease outlasts the time that its holder wants to work."""
+"""By how much a lease is longer than the time for which its holder works."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,11 @@ class Receipt:
     """How far an erasure is. Times are Unix milliseconds.
 
     Each receipt that is stored reaches the stream's function, which goes on with the erasure where that is not done by
-    ``leased_until``: until then whoever stored it is at work. ``facts`` and ``memories`` are how
-    many facts and memories go with it, that were made of its messages; ``facts`` is None until both are counted.
-    ``space`` is the memory space that the conversation was in: who may not see that one sees no receipt. ``reason`` is
-    told where no request was one. ``damaged`` is how many items of the ledger were not as they had been written.
+    ``leased_until``: until then whoever stored it works on it. ``facts`` and ``memories`` are how many facts and
+    memories go with the conversation, since they were made of its messages; ``facts`` is None until both are counted.
+    ``space`` is the memory space that the conversation was in: a caller who may not see it sees no receipt. ``reason``
+    is there where the erasure was not requested. ``damaged`` is how many items of the ledger were not as they had been
+    written.
     """
 
     tenant: str
@@ -65,7 +66,7 @@ def find_receipt(tenant: str, receipt_id: str) -> Receipt | None:
 
 
 def find_receipt_item(tenant: str, receipt_id: str) -> Item | None:
-    """What is stored of a receipt, a conversation's or a person's, as plain values; or None."""
+    """The item of a receipt, a conversation's or a person's, as plain values; or None."""
     key = receipt_key(tenant, receipt_id)
     item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
     return from_item(item) if item else None
@@ -85,7 +86,7 @@ def receipt_put(receipt: Receipt) -> dict[str, object]:
 
 
 def not_erased_check(tenant: str, conversation_id: str) -> dict[str, object]:
-    """The part of a transaction that demands that no erasure of a conversation has begun."""
+    """The part of a transaction that requires that no erasure of a conversation has begun."""
     return {
         "ConditionCheck": {
             "TableName": settings().state_table,
@@ -107,8 +108,8 @@ def store_receipt(receipt: Receipt) -> Receipt:
 
 def _store(receipt: Receipt, condition: str) -> Receipt:
     """Store a receipt on a condition; where it does not hold, the stored one is returned instead."""
-    stored = put_if(_to_receipt_item(receipt), condition)
-    return receipt if stored is None else _of_values(from_item(stored))
+    current = put_if(_to_receipt_item(receipt), condition)
+    return receipt if current is None else _of_values(from_item(current))
 
 
 def _of_values(values: Item) -> Receipt:

@@ -8,7 +8,8 @@ from typing import Any
 
 from annals.conversations.heads import Head, find_stored_head
 from annals.conversations.lists import Order, Selection, walk_matches
-from annals.conversations.read import get_head_at, get_tail, present_conversation
+from annals.conversations.presenters import present_conversation
+from annals.conversations.read import get_head_at, get_tail
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry
 from annals.ledger.entry import ERASED, MESSAGE, Entry, Tail
 from annals.ledger.history import read_preamble
@@ -24,7 +25,7 @@ CREATED_ORDER = Order("createdAt", descending=False)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A conversation up to its tail of that time; ``known`` is the place that its stored head knew, if it has one."""
+    """A conversation up to its tail of that time; ``known`` is the checkpoint of its stored head, if it has one."""
 
     head: Head
     tail: Tail
@@ -33,7 +34,7 @@ class Snapshot:
 
     def conversation(self) -> dict[str, Any]:
         """The conversation as the API shows it."""
-        return self._shown(present_conversation(self.head))
+        return self._with_options(present_conversation(self.head))
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """The preamble in force, then all messages, archived and redacted ones too, as the API shows them.
@@ -43,7 +44,7 @@ class Snapshot:
         """
         at = self.head.genesis.created_at
         if preamble := self._preamble():
-            yield self._shown({"kind": "preamble", **preamble})
+            yield self._with_options({"kind": "preamble", **preamble})
         for entry in self._unless_erased(walk_all(self.head.pk)):
             if isinstance(entry, DamagedEntry):
                 yield self._damaged(seq_of_sk(entry.sk) or 0, at)
@@ -51,7 +52,7 @@ class Snapshot:
             at = entry.at
             for record in entry.records:
                 if record.kind == MESSAGE and record.seq <= self.tail.seq:
-                    yield self._shown(dict(present_message(record, entry, self.tail.archived)))
+                    yield self._with_options(dict(present_message(record, entry, self.tail.archived)))
 
     def _preamble(self) -> Mapping[str, Any] | None:
         try:
@@ -70,17 +71,19 @@ class Snapshot:
         """
         return self._unless_erased(walk_checked(self.head.pk))
 
-    def _unless_erased(self, found: Iterator[Entry | DamagedEntry]) -> Iterator[Entry | DamagedEntry]:
-        for each in found:
+    def _unless_erased(self, items: Iterator[Entry | DamagedEntry]) -> Iterator[Entry | DamagedEntry]:
+        for each in items:
             if isinstance(each, Entry) and each.state == ERASED:
                 raise ConversationErased(self.head.genesis.conversation_id)
             yield each
 
-    def _shown(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _with_options(self, values: dict[str, Any]) -> dict[str, Any]:
         return values if self.with_metadata else {name: value for name, value in values.items() if name != "metadata"}
 
 
-def snapshot(tenant: str, conversation_id: str, *, with_metadata: bool = True, with_damage: bool = False) -> Snapshot:
+def take_snapshot(
+    tenant: str, conversation_id: str, *, with_metadata: bool = True, with_damage: bool = False
+) -> Snapshot:
     """A conversation as it is now.
 
     Parameters
@@ -103,12 +106,18 @@ def snapshot(tenant: str, conversation_id: str, *, with_metadata: bool = True, w
     return Snapshot(head, tail, known.checkpoint if known else None, with_metadata)
 
 
-def snapshots(chosen: Selection, *, with_metadata: bool = True, with_damage: bool = False) -> Iterator[Snapshot]:
+def take_snapshots(
+    selection: Selection, *, with_metadata: bool = True, with_damage: bool = False
+) -> Iterator[Snapshot]:
     """Every conversation of a selection, the oldest first; what was erased by then, or is damaged, is left out."""
-    for head in walk_matches(chosen, CREATED_ORDER):
+    for head in walk_matches(selection, CREATED_ORDER):
         try:
-            conversation_id = head.genesis.conversation_id
-            found = snapshot(chosen.tenant, conversation_id, with_metadata=with_metadata, with_damage=with_damage)
+            snapshot = take_snapshot(
+                selection.tenant,
+                head.genesis.conversation_id,
+                with_metadata=with_metadata,
+                with_damage=with_damage,
+            )
         except (ConversationErased, ConversationNotFound, DamagedEntry):
             continue
-        yield found
+        yield snapshot

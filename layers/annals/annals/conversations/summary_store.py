@@ -1,7 +1,4 @@
-"""Summaries of conversations: what is stored of one, beside its conversation's head, and how the API shows it.
-
-``memory.summarizing`` makes them.
-"""
+"""Summaries of conversations: what is stored of one, beside its conversation's head."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from annals.conversations.models import SummaryResponse
 from annals.database.damage import AttributeTypes, decode_item, decode_readable, find_mismatch
 from annals.database.dynamodb import Item, client, from_item
 from annals.database.keys import item_key
@@ -22,12 +18,12 @@ from annals.times import to_rfc3339
 SUMMARY: AttributeTypes = {
     "summary": str, "topics": list, "from_seq": int, "to_seq": int, "count": int, "updated_at": int, "model": str,
 }  # fmt: skip
-"""What is said of a summary, with its types."""
+"""The attributes of a summary, with their types."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was said in a conversation from seq ``from_seq`` to ``to_seq``, in short.
+    """The messages of a conversation from seq ``from_seq`` to ``to_seq``, in short.
 
     ``count`` is the conversation's messages up to there, ``updated_at`` in Unix milliseconds, ``model`` who wrote it.
     """
@@ -61,8 +57,8 @@ def _from_item(item: Mapping[str, Any]) -> Summary:
     values = from_item(item)
     if reason := find_mismatch(values, SUMMARY, {}):
         raise DamagedItem(values["pk"], values["sk"], reason)
-    kept: Mapping[str, Any] = {name: values[name] for name in Summary.__dataclass_fields__}
-    return Summary(**{**kept, "topics": tuple(kept["topics"])})
+    fields: Mapping[str, Any] = {name: values[name] for name in Summary.__dataclass_fields__}
+    return Summary(**{**fields, "topics": tuple(fields["topics"])})
 
 
 def to_summary_item(pk: str, summary: Summary) -> Item:
@@ -76,20 +72,8 @@ def summary_delete(pk: str) -> dict[str, Any]:
     return {"Delete": {"TableName": settings().state_table, "Key": summary_key(pk)}}
 
 
-def present_summary(summary: Summary) -> SummaryResponse:
-    """The API's summary."""
-    return {
-        "summary": summary.summary,
-        "topics": list(summary.topics),
-        "fromSeq": summary.from_seq,
-        "toSeq": summary.to_seq,
-        "updatedAt": to_rfc3339(summary.updated_at),
-        "model": summary.model,
-    }
-
-
 def to_context_message(summary: Summary) -> Message:
-    """A summary as a context window shows it: in front of the messages, marked system, with the last seq it covers."""
+    """A summary as a context window shows it: before the messages, with the role system and the last seq it covers."""
     return {
         "messageId": "summary",
         "seq": summary.to_seq,

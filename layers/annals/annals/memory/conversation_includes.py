@@ -7,8 +7,9 @@ from typing import Any
 
 from annals.answers import Room, fitting
 from annals.conversations.heads import Head
-from annals.conversations.read import get_tail, present_conversation
-from annals.conversations.summary_store import find_summary, present_summary
+from annals.conversations.presenters import present_conversation, present_summary
+from annals.conversations.read import get_tail
+from annals.conversations.summary_store import find_summary
 from annals.errors import InvalidInput
 from annals.ledger.history import MessageRange, read_page
 from annals.memory.facts.fact_presenters import present_fact

@@ -9,7 +9,7 @@ from annals.conversations.filter_parsing import filter_from_json
 from annals.conversations.heads import Head, find_stored_heads
 from annals.conversations.lists import Selection, walk_matches
 from annals.conversations.models import ConversationHit, SearchConversations
-from annals.conversations.read import present_conversation
+from annals.conversations.presenters import present_conversation
 from annals.errors import InvalidInput
 from annals.ledger.entry import ERASED
 from annals.ledger.keys import conversation_pk

@@ -8,8 +8,9 @@ from itertools import chain
 
 from annals.access.caller import Caller
 from annals.conversations.formats import FORMATS
-from annals.conversations.snapshot import snapshot
-from annals.conversations.summary_store import find_summary, present_summary
+from annals.conversations.presenters import present_summary
+from annals.conversations.snapshot import take_snapshot
+from annals.conversations.summary_store import find_summary
 from annals.database.dynamodb import Item
 from annals.database.state import read_partition
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, DamagedItem
@@ -96,7 +97,7 @@ class _UserExport:
         yield from self._damaged(conversation_id)
 
     def _messages(self, conversation_id: str) -> Iterator[str]:
-        yield from FORMATS["jsonl"].write(snapshot(self.user_data.tenant, conversation_id, with_damage=True))
+        yield from FORMATS["jsonl"].write(take_snapshot(self.user_data.tenant, conversation_id, with_damage=True))
 
     def _summary(self, conversation_id: str) -> Iterator[str]:
         if summary := find_summary(conversation_pk(self.user_data.tenant, conversation_id)):
