@@ -1,4 +1,4 @@
-"""No answer is larger than Lambda sends: every route of the API is asked for more than that, and all of it arrives."""
+"""No answer is larger than Lambda sends: every route of the API has more than that to give, and all of it arrives."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ def stored(tables: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def _fill(api: Api, stream: Stream) -> None:
     chat = {"type": "user-agent", "participants": PEOPLE, "metadata": {"a": FAT}}
     assert api.post("/v1/conversations", {**chat, "conversationId": "chat"}).status == 201
-    made = api.post("/v1/memories", {"memorySpaceId": "vault", "userId": "eve", "content": "first"})
-    assert made.status == 201, made.body[:500]
-    big = made.json["memoryId"]
+    response = api.post("/v1/memories", {"memorySpaceId": "vault", "userId": "eve", "content": "first"})
+    assert response.status == 201, response.body[:500]
+    big = response.json["memoryId"]
     BIG.append(big)
     for each in range(11):
         assert api.patch(f"/v1/memories/{big}", {"content": f"{FAT_WORD}{each}"}).status == 200
     for each in range(MANY):
-        said = {"role": "user", "content": f"river {each}", "metadata": {"a": FAT}, "runId": f"run-{each}"}
+        message = {"role": "user", "content": f"river {each}", "metadata": {"a": FAT}, "runId": f"run-{each}"}
         fact = {"fact": f"river {each}", "subject": f"river {each}", "predicate": "is", "object": "fat"}
         source = {"conversationId": "chat", "messageIds": ["msg-001"]}
-        spaces = [f"space-{place:0100d}" for place in range(1_000)]
-        topics = [f"{TOPICS}{each:03d}{place:03d}" for place in range(100)]
+        spaces = [f"space-{number:0100d}" for number in range(1_000)]
+        topics = [f"{TOPICS}{each:03d}{number:03d}" for number in range(100)]
         for path, body in (
-            (f"{CHAT}/messages", said),
+            (f"{CHAT}/messages", message),
             ("/v1/conversations", {**chat, "conversationId": f"conv-{each:03d}"}),
             (f"/v1/conversations/conv-{each:03d}/messages", {"role": "user", "content": "river"}),
             ("/v1/memories", {**PEOPLE, "content": f"river {each}", "metadata": {"a": FAT}}),
@@ -117,17 +117,17 @@ def _once(method: str, path: str, body: Any = None) -> Callable[[Api], Asked]:
 
 
 def _get_many(api: Api) -> Asked:
-    """Ids that an answer leaves out are asked for again, until none is."""
-    wanted = [f"msg-{seq:03d}" for seq in range(1, MANY + 1)]
-    found: list[str] = []
-    left = [*wanted, "msg-999"]
+    """Ids that an answer leaves out are requested again, until none is."""
+    expected = [f"msg-{seq:03d}" for seq in range(1, MANY + 1)]
+    received: list[str] = []
+    left = [*expected, "msg-999"]
     while left:
         answer = api.post(f"{CHAT}/messages/get-many", {"messageIds": left})
         yield answer
-        found += [message["messageId"] for message in answer.json["items"]]
+        received += [message["messageId"] for message in answer.json["items"]]
         assert answer.json["items"]
         left = answer.json.get("omitted", [])
-    assert found == wanted
+    assert received == expected
 
 
 def _history(api: Api) -> Asked:
@@ -139,15 +139,15 @@ def _history(api: Api) -> Asked:
     assert runs.json["omitted"] is True
     older = list(_pages(api, f"{CHAT}/messages?limit=1000&before={runs.json['items'][0]['seq']}"))
     yield from older
-    found = [message["seq"] for page in (runs, *older) for message in page.json["items"]]
-    assert sorted(found) == list(range(1, MANY + 1))
+    seqs = [message["seq"] for page in (runs, *older) for message in page.json["items"]]
+    assert sorted(seqs) == list(range(1, MANY + 1))
 
 
 def _context(api: Api) -> Asked:
     answer = api.get(f"{CHAT}/context?maxTokens=10000000&includeSummary=true")
-    shown = answer.json["messages"]
-    assert shown[-1]["seq"] == MANY
-    assert answer.json["omitted"]["count"] == MANY - len(shown) > 0
+    messages = answer.json["messages"]
+    assert messages[-1]["seq"] == MANY
+    assert answer.json["omitted"]["count"] == MANY - len(messages) > 0
     yield answer
     yield api.get(f"{CHAT}/context?maxTokens=1")
 
@@ -174,8 +174,8 @@ def _whole(api: Api, path: str, body: Any, count: int | None = None) -> Asked:
 
 
 def _user_searches(api: Api) -> Asked:
-    for asked in ({"method": "last_n"}, {"method": "first_n"}, {"method": "text", "query": "river"}):
-        yield from _whole(api, "/v1/users/ada/memories/search", {**asked, "limit": 1000}, MANY)
+    for query in ({"method": "last_n"}, {"method": "first_n"}, {"method": "text", "query": "river"}):
+        yield from _whole(api, "/v1/users/ada/memories/search", {**query, "limit": 1000}, MANY)
     newest = api.post("/v1/users/ada/memories/search", {"method": "last_n", "limit": 1000}).json["items"]
     assert newest[-1]["memory"] == f"river {MANY - 1}"
     yield from _whole(api, "/v1/users/ada/memories/search", {"method": "semantic", "query": "river", "limit": 1000})
@@ -287,7 +287,7 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
     ("delete", "/v1/users/{userId}/memories"): _once("DELETE", "/v1/users/bob/memories"),
     ("delete", "/v1/users/{userId}"): _once("DELETE", "/v1/users/bob"),
 }
-"""How each route whose answer is JSON is asked for as much as it can give, in this order: what destroys comes last."""
+"""How each route with a JSON answer is called so that it gives as much as it can; what destroys comes last."""
 
 
 def _first(api: Api, listed: str, path: str, name: str, change: Any = None) -> Asked:
@@ -362,10 +362,10 @@ def test_the_figures_of_more_participants_than_an_answer_can_name_count_the_othe
     stored: Api, setting: Setting
 ) -> None:
     setting("MAX_PAGE_BYTES", "2000")
-    made = {"type": "user-agent", "participants": PEOPLE, "conversationId": "crowd"}
-    assert stored.post("/v1/conversations", made).status == 201
-    said = [{"role": "user", "content": "a", "participantId": f"person {each:0100d}"} for each in range(50)]
-    assert stored.post("/v1/conversations/crowd/messages", {"messages": said}).status == 201
+    new = {"type": "user-agent", "participants": PEOPLE, "conversationId": "crowd"}
+    assert stored.post("/v1/conversations", new).status == 201
+    messages = [{"role": "user", "content": "a", "participantId": f"person {each:0100d}"} for each in range(50)]
+    assert stored.post("/v1/conversations/crowd/messages", {"messages": messages}).status == 201
     figures = stored.get("/v1/conversations/crowd/analytics").json
     assert len(figures["byParticipant"]) + figures["omitted"]["byParticipant"] == 50
 

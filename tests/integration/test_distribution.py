@@ -39,8 +39,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_installed_system_remembers_finds_and_streams(built: Path, tmp_path: Path, version: str, kind: str) -> None:
     (package,) = built.glob(KINDS[kind])
     binaries = install(package, version, tmp_path / "venv")
-    told = subprocess.run([binaries / "annals", "--version"], env=bare(), capture_output=True, text=True, check=True)  # noqa: S603
-    assert told.stdout == f"annals {__version__}\n"
+    printed = subprocess.run([binaries / "annals", "--version"], env=bare(), capture_output=True, text=True, check=True)  # noqa: S603
+    assert printed.stdout == f"annals {__version__}\n"
     require_dynoxide()
     url = f"http://127.0.0.1:{free_port()}"
     command = [binaries / "annals", "dev", "--port", url.rpartition(":")[2], "--data", tmp_path / "data"]
@@ -76,12 +76,12 @@ def test_peoples_tests_have_the_fixtures_of_the_installed_client(built: Path, tm
     client_only = install(client, "3.10", tmp_path / "old", "pytest")
     path = os.environ["PATH"]
     require_dynoxide()
-    assert "1 passed" in pytest_of(with_server, tmp_path, path)
-    assert "Annals' server needs Python 3.11 or later, and this is 3.10" in pytest_of(client_only, tmp_path, "/bin")
-    assert "1 passed" in pytest_of(client_only, tmp_path, f"{with_server}:{path}")
+    assert "1 passed" in run_pytest(with_server, tmp_path, path)
+    assert "Annals' server needs Python 3.11 or later, and this is 3.10" in run_pytest(client_only, tmp_path, "/bin")
+    assert "1 passed" in run_pytest(client_only, tmp_path, f"{with_server}:{path}")
 
 
-def pytest_of(binaries: Path, folder: Path, path: str) -> str:
+def run_pytest(binaries: Path, folder: Path, path: str) -> str:
     """What pytest of an environment says of the tests in a folder, with that PATH."""
     command = [binaries / "python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_users.py"]
     env = {**bare(), "PATH": path}
@@ -103,8 +103,8 @@ def wait_until_up(server: subprocess.Popen[bytes], api: httpx.Client, log: Path)
 
 def use(api: httpx.Client) -> None:
     turn: dict[str, Any] = {"memorySpaceId": "demo", "userId": "ada"}
-    said = {**turn, "userMessage": "I am allergic to peanuts.", "agentResponse": "Noted."}
-    assert api.post("/v1/memory/remember", json=said).status_code == 201
+    body = {**turn, "userMessage": "I am allergic to peanuts.", "agentResponse": "Noted."}
+    assert api.post("/v1/memory/remember", json=body).status_code == 201
     deadline = time.monotonic() + 30
     question = {"memorySpaceId": "demo", "query": "peanuts"}
     while not api.post("/v1/memory/search", json=question).json()["items"]:

@@ -31,18 +31,18 @@ def serving(pieces: Callable[[], Iterator[str]]) -> Iterator[str]:
 
 
 def test_the_first_bytes_are_there_before_the_last_ones_are_made() -> None:
-    seen = Event()
+    arrived = Event()
 
     def pieces() -> Iterator[str]:
         yield PIECE
         yield PIECE
-        assert seen.wait(20), "the first bytes did not arrive"
+        assert arrived.wait(20), "the first bytes did not arrive"
         yield "the end"
 
     with serving(pieces) as url, httpx.stream("GET", url) as answer:
         chunks = answer.iter_bytes(CHUNK_CHARS)
         assert next(chunks) == PIECE.encode()
-        seen.set()
+        arrived.set()
         assert b"".join(chunks) == PIECE.encode() + b"the end"
 
 
@@ -70,20 +70,20 @@ def test_what_fails_in_the_middle_breaks_the_connection_off(error: Exception) ->
 
 
 def test_nothing_is_made_for_a_client_that_does_not_read_or_has_gone() -> None:
-    made = 0
+    produced = 0
 
     def pieces() -> Iterator[str]:
-        nonlocal made
+        nonlocal produced
         while True:
-            made += 1
+            produced += 1
             yield PIECE
 
     with serving(pieces) as url:
         with httpx.stream("GET", url) as answer:
             assert next(answer.iter_bytes()).startswith(b"x")
-            waiting = settled(lambda: made)
+            waiting = settled(lambda: produced)
         assert waiting < 500
-        gone = settled(lambda: made)
+        gone = settled(lambda: produced)
         assert gone <= waiting + 5
 
 

@@ -90,9 +90,9 @@ def test_nothing_acknowledged_is_lost_when_the_database_is_killed_under_writers(
         for thread in threads:
             thread.join()
     with database.serving(tmp_path, NAMES) as running:
-        kept = {int(item["sk"]["S"][2:]) for item in stored(client(running.url))}
+        stored_numbers = {int(item["sk"]["S"][2:]) for item in stored(client(running.url))}
     assert len(acknowledged) > 100
-    assert set(acknowledged) <= kept
+    assert set(acknowledged) <= stored_numbers
 
 
 def fill_streams(file: Path, records: int) -> None:
@@ -172,8 +172,8 @@ def overwritten(file: Path) -> None:
 
 def another_database(file: Path) -> None:
     file.unlink()
-    with closing(sqlite3.connect(file)) as made:
-        made.execute("CREATE TABLE notes (text)")
+    with closing(sqlite3.connect(file)) as new_file:
+        new_file.execute("CREATE TABLE notes (text)")
 
 
 @pytest.mark.parametrize("harm", [garbage, emptied, cut, overwritten, another_database], ids=lambda harm: harm.__name__)
@@ -206,7 +206,7 @@ def test_a_file_of_a_newer_layout_stops_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("note", "said"),
+    ("note", "detail"),
     [
         ('{"format": 1000, "database": "annals.sqlite3"}', "format 1000"),
         ("{", "is damaged"),
@@ -214,15 +214,15 @@ def test_a_file_of_a_newer_layout_stops_the_start(tmp_path: Path) -> None:
         ("[]", "is damaged"),
     ],
 )
-def test_a_folder_of_a_newer_or_unknown_format_stops_the_start(tmp_path: Path, note: str, said: str) -> None:
+def test_a_folder_of_a_newer_or_unknown_format_stops_the_start(tmp_path: Path, note: str, detail: str) -> None:
     filled(tmp_path)
     (tmp_path / "format.json").write_text(note)
-    with pytest.raises(Unusable, match=said), database.serving(tmp_path, NAMES):
+    with pytest.raises(Unusable, match=detail), database.serving(tmp_path, NAMES):
         pass
 
 
 @pytest.fixture
-def kept_by_ministack(tmp_path: Path) -> list[dict[str, Any]]:
+def ministack_items(tmp_path: Path) -> list[dict[str, Any]]:
     """A folder as MiniStack left it."""
     running = ministack.start(tmp_path)
     dynamodb = client(running.url)
@@ -235,11 +235,11 @@ def kept_by_ministack(tmp_path: Path) -> list[dict[str, Any]]:
     return items
 
 
-def test_the_data_of_ministack_are_taken_over_once(tmp_path: Path, kept_by_ministack: list[dict[str, Any]]) -> None:
+def test_the_data_of_ministack_are_taken_over_once(tmp_path: Path, ministack_items: list[dict[str, Any]]) -> None:
     for _ in range(2):
         with database.serving(tmp_path, NAMES) as running:
             assert "dynoxide" in running.program
-            assert stored(client(running.url)) == kept_by_ministack
+            assert stored(client(running.url)) == ministack_items
     assert not (tmp_path / "ministack/dynamodb.json").exists()
     assert not (tmp_path / "streams.json").exists()
 
@@ -255,7 +255,7 @@ def test_data_of_a_ministack_that_still_runs_are_taken_over(tmp_path: Path) -> N
 
 
 def test_a_take_over_that_broke_off_is_done_anew(
-    tmp_path: Path, kept_by_ministack: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ministack_items: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_off(*_: object) -> int:
         raise KeyboardInterrupt
@@ -266,7 +266,7 @@ def test_a_take_over_that_broke_off_is_done_anew(
             pass
     assert not dynoxide.database_file(tmp_path).exists()
     with database.serving(tmp_path, NAMES) as running:
-        assert stored(client(running.url)) == kept_by_ministack
+        assert stored(client(running.url)) == ministack_items
 
 
 @pytest.fixture
@@ -284,8 +284,8 @@ def test_without_dynoxide_ministack_serves_and_one_line_says_what_that_means(
 ) -> None:
     with caplog.at_level(logging.WARNING, "annals"), database.serving(tmp_path, NAMES) as running:
         assert running.program == "MiniStack"
-    (said,) = [record.getMessage() for record in caplog.records]
-    assert "loses all that was stored since the start" in said
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "loses all that was stored since the start" in warning
 
 
 def test_data_of_dynoxide_are_not_served_by_another_database(tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -10,17 +10,17 @@ from local.server import _listen
 
 async def delays(listener: socket.socket) -> bool:
     """Whether the server's end of a connection waits for acknowledgements before it sends on."""
-    taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    nagle_off: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         no_delay = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        taken.set_result(not no_delay)
+        nagle_off.set_result(not no_delay)
         writer.close()
 
     async with await asyncio.start_server(note, sock=listener):
         _, writer = await asyncio.open_connection(*listener.getsockname())
         writer.close()
-        return await taken
+        return await nagle_off
 
 
 def test_answers_are_sent_without_delay() -> None:

@@ -46,15 +46,15 @@ class Consumer:
 
     def read(self) -> list[dict[str, Any]]:
         """The events that came, as the rule saw them, each of the documented form; they are taken out."""
-        found = []
+        received = []
         while messages := self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
                 event = json.loads(message["Body"])
-                found.append({name: event[name] for name in ("source", "detail-type", "detail")})
-        for event in found:
+                received.append({name: event[name] for name in ("source", "detail-type", "detail")})
+        for event in received:
             DOCUMENTED.validate_python(event)
-        return sorted(found, key=lambda event: event["detail"].get("fromSeq", 0))
+        return sorted(received, key=lambda event: event["detail"].get("fromSeq", 0))
 
     def kinds(self) -> list[str]:
         """The kinds of the events that came; they are taken out."""
@@ -66,7 +66,7 @@ for detail in (events.ConversationEvent, events.MemoryEvent, events.FactEvent):
 DOCUMENTED: TypeAdapter[Any] = TypeAdapter(events.Change)
 
 
-def arn_of(sqs: Any, url: str) -> str:
+def queue_arn(sqs: Any, url: str) -> str:
     """A queue's ARN."""
     arn: str = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     return arn
@@ -79,7 +79,7 @@ def bus(aws: object) -> Iterator[tuple[str, Consumer]]:
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     bus_arn = events.create_event_bus(Name=name)["EventBusArn"]
     events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps({"source": ["annals"]}))
-    events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn_of(sqs, url)}])
+    events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": queue_arn(sqs, url)}])
     return bus_arn, Consumer(url, sqs)
 
 
@@ -113,7 +113,7 @@ def index(*keys: Record) -> list[str]:
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
-def test_each_entry_of_a_conversation_is_told_of(tenant: str, consumer: Consumer) -> None:
+def test_each_entry_of_a_conversation_is_published(tenant: str, consumer: Consumer) -> None:
     pk = new_conversation(tenant)
     say(tenant, "1", "2")
     assert project(record(pk, 0), record(pk, 1)) == []
@@ -121,8 +121,8 @@ def test_each_entry_of_a_conversation_is_told_of(tenant: str, consumer: Consumer
     named = {"tenant": tenant, "conversationId": "conv-1", "memorySpaceId": "space-1"}
     assert created["detail-type"] == "ConversationCreated"
     assert appended["detail-type"] == "MessagesAppended"
-    told = {name: value for name, value in appended["detail"].items() if name not in ("eventId", "at")}
-    assert told == {**named, "fromSeq": 1, "toSeq": 2, "messageCount": 2, "messageIds": ["msg-001", "msg-002"]}
+    detail = {name: value for name, value in appended["detail"].items() if name not in ("eventId", "at")}
+    assert detail == {**named, "fromSeq": 1, "toSeq": 2, "messageCount": 2, "messageIds": ["msg-001", "msg-002"]}
 
 
 def test_what_an_event_tells_can_be_listed(api: Api, consumer: Consumer) -> None:
@@ -144,7 +144,7 @@ def test_what_is_told_again_has_the_same_id(tenant: str, consumer: Consumer) -> 
     assert created != appended
 
 
-def test_redaction_archive_seal_and_erasure_are_told_of(api: Api, consumer: Consumer) -> None:
+def test_redaction_archive_seal_and_erasure_are_published(api: Api, consumer: Consumer) -> None:
     pk = new_conversation(api.caller.tenant)
     say(api.caller.tenant, "1", "2", "3")
     path = "/v1/conversations/conv-1"
@@ -164,14 +164,14 @@ def test_redaction_archive_seal_and_erasure_are_told_of(api: Api, consumer: Cons
     assert (erased["detail-type"], erased["detail"]["memorySpaceId"]) == ("ConversationErased", "space-1")
 
 
-def test_no_word_of_what_was_said_is_told(api: Api, consumer: Consumer) -> None:
+def test_no_content_is_published(api: Api, consumer: Consumer) -> None:
     pk = new_conversation(api.caller.tenant)
     say(api.caller.tenant, "Byron")
     api.post("/v1/conversations/conv-1/messages/msg-001/redact", {"reason": "Byron"})
     project(record(pk, 0), record(pk, 1), record(pk, 2))
-    told = json.dumps(consumer.read())
-    assert "Byron" not in told
-    assert "user-1" not in told
+    events = json.dumps(consumer.read())
+    assert "Byron" not in events
+    assert "user-1" not in events
 
 
 def test_a_change_of_an_entry_that_is_there_is_not_told_as_a_new_one(tenant: str, consumer: Consumer) -> None:
@@ -182,23 +182,23 @@ def test_a_change_of_an_entry_that_is_there_is_not_told_as_a_new_one(tenant: str
 
 
 @pytest.mark.usefixtures("bus")
-def test_without_a_bus_nobody_is_told(tenant: str, bus: tuple[str, Consumer]) -> None:
+def test_without_a_bus_nobody_is_published(tenant: str, bus: tuple[str, Consumer]) -> None:
     pk = new_conversation(tenant)
     assert project(record(pk, 0)) == []
     assert bus[1].read() == []
 
 
-def refuse(*places: int) -> faults.Fault:
-    """The bus takes a request's events, but for those in these places."""
+def refuse(*indexes: int) -> faults.Fault:
+    """The bus takes a request's events, but for those at these indexes."""
 
     def answer(request: AWSPreparedRequest) -> AWSResponse:
         count = len(json.loads(request.body or b"")["Entries"])
         entries = [
-            {"ErrorCode": "ThrottlingException", "ErrorMessage": "busy"} if place in places else {"EventId": "1"}
-            for place in range(count)
+            {"ErrorCode": "ThrottlingException", "ErrorMessage": "busy"} if index in indexes else {"EventId": "1"}
+            for index in range(count)
         ]
         response = AWSResponse(request.url, 200, {"content-type": "application/x-amz-json-1.1"}, None)
-        response._content = json.dumps({"FailedEntryCount": len(places), "Entries": entries}).encode()
+        response._content = json.dumps({"FailedEntryCount": len(indexes), "Entries": entries}).encode()
         return response
 
     return answer
@@ -231,7 +231,7 @@ def test_a_record_that_comes_again_is_the_one_that_brought_the_entry(tenant: str
         assert project(record(pk, 1, 10), record(pk, 1, 12, kind="MODIFY")) == ["10"]
 
 
-def test_more_events_than_a_request_takes_are_all_told(tenant: str, consumer: Consumer) -> None:
+def test_more_events_than_a_request_takes_are_all_published(tenant: str, consumer: Consumer) -> None:
     pk = new_conversation(tenant)
     for number in range(25):
         say(tenant, str(number))
@@ -245,7 +245,7 @@ def test_the_page_s_rule_passes_on_what_it_is_for(
 ) -> None:
     monkeypatch.setenv("EVENTS_BUS", bus[0])
     url = consumer.sqs.create_queue(QueueName=f"listening-{uuid4().hex[:8]}")["QueueUrl"]
-    monkeypatch.setenv("QUEUE_ARN", arn_of(consumer.sqs, url))
+    monkeypatch.setenv("QUEUE_ARN", queue_arn(consumer.sqs, url))
     exec(blocks("events.md", "python")[1], {})  # noqa: S102 - the page's own program
     pks = {space: new_conversation_in(tenant, space) for space in ("demo", "other")}
     for pk in pks.values():
@@ -277,7 +277,7 @@ def failures() -> Iterator[str]:
     sqs.delete_queue(QueueUrl=url)
 
 
-def given_up(pk: str) -> Record:
+def abandoned_batch(pk: str) -> Record:
     """What Lambda says of a batch that it gave up on: the records of a conversation, which stand side by side."""
     streams = boto3.client("dynamodbstreams", config=Config(parameter_validation=False))
     arn = client().describe_table(TableName=settings().ledger_table)["Table"]["LatestStreamArn"]
@@ -299,7 +299,7 @@ def test_what_a_bus_did_not_take_until_lambda_gave_up_is_told_by_a_redrive(
 ) -> None:
     pk = new_conversation(tenant)
     say(tenant, "1")
-    message = json.dumps(given_up(pk))
+    message = json.dumps(abandoned_batch(pk))
     boto3.client("sqs").send_message(QueueUrl=failures, MessageBody=message)
     assert redrive(failures).done == 1
     assert consumer.kinds() == ["ConversationCreated", "MessagesAppended"]
@@ -308,7 +308,7 @@ def test_what_a_bus_did_not_take_until_lambda_gave_up_is_told_by_a_redrive(
 @pytest.mark.usefixtures("indexed")
 def test_a_redrive_keeps_what_the_bus_does_not_take(tenant: str, consumer: Consumer, failures: str) -> None:
     pk = new_conversation(tenant)
-    boto3.client("sqs").send_message(QueueUrl=failures, MessageBody=json.dumps(given_up(pk)))
+    boto3.client("sqs").send_message(QueueUrl=failures, MessageBody=json.dumps(abandoned_batch(pk)))
     with faults.on("PutEvents", refuse(0), of=events_client()):
         assert redrive(failures).failed == 1
     assert consumer.kinds() == []
@@ -321,7 +321,7 @@ def indexed(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("indexed")
-def test_a_memory_s_changes_are_told_of(api: Api, consumer: Consumer) -> None:
+def test_a_memory_s_changes_are_published(api: Api, consumer: Consumer) -> None:
     body = {"memorySpaceId": "demo", "userId": "ada", "content": "Ada is allergic to peanuts."}
     memory_id = api.post("/v1/memories", body).json["memoryId"]
     key = Address.of(api.caller.tenant, memory_id).current
@@ -330,25 +330,25 @@ def test_a_memory_s_changes_are_told_of(api: Api, consumer: Consumer) -> None:
         lambda: api.post(f"/v1/memories/{memory_id}/archive"),
         lambda: api.delete(f"/v1/memories/{memory_id}"),
     ]
-    told = []
+    events = []
     for step in (lambda: None, *steps):
         step()
         assert index(key) == []
-        told += consumer.read()
-    states = [(event["detail-type"], event["detail"].get("version"), event["detail"].get("status")) for event in told]
+        events += consumer.read()
+    states = [(event["detail-type"], event["detail"].get("version"), event["detail"].get("status")) for event in events]
     assert states == [
         ("MemoryUpdated", 1, "active"),
         ("MemoryUpdated", 2, "active"),
         ("MemoryUpdated", 2, "archived"),
         ("MemoryDeleted", None, None),
     ]
-    assert len({event["detail"]["eventId"] for event in told}) == 4
-    assert {event["detail"]["memoryId"] for event in told} == {memory_id}
-    assert "peanuts" not in json.dumps(told)
+    assert len({event["detail"]["eventId"] for event in events}) == 4
+    assert {event["detail"]["memoryId"] for event in events} == {memory_id}
+    assert "peanuts" not in json.dumps(events)
 
 
 @pytest.mark.usefixtures("indexed")
-def test_a_message_that_is_changed_as_a_memory_is_told_of(api: Api, consumer: Consumer) -> None:
+def test_a_message_that_is_changed_as_a_memory_is_published(api: Api, consumer: Consumer) -> None:
     new_conversation(api.caller.tenant)
     say(api.caller.tenant, "1")
     key = {"pk": {"S": conversation_pk(api.caller.tenant, "conv-1")}, "sk": {"S": "M#000000000001"}}
@@ -362,12 +362,12 @@ def test_a_message_that_is_changed_as_a_memory_is_told_of(api: Api, consumer: Co
 
 
 @pytest.mark.usefixtures("indexed")
-def test_a_fact_is_told_of_when_it_is_stored_and_when_it_goes(api: Api, consumer: Consumer) -> None:
-    said = {"fact": "Ada lives in Rome.", "subject": "Ada", "predicate": "lives in", "object": "Rome"}
-    fact_id = api.post("/v1/facts", {"memorySpaceId": "demo", **said}).json["factId"]
-    place = find_fact_key(api.caller.tenant, fact_id)
-    assert place
-    key = {"pk": {"S": place[0]}, "sk": {"S": place[1]}}
+def test_a_fact_is_published_when_it_is_stored_and_when_it_goes(api: Api, consumer: Consumer) -> None:
+    fact = {"fact": "Ada lives in Rome.", "subject": "Ada", "predicate": "lives in", "object": "Rome"}
+    fact_id = api.post("/v1/facts", {"memorySpaceId": "demo", **fact}).json["factId"]
+    fact_key = find_fact_key(api.caller.tenant, fact_id)
+    assert fact_key
+    key = {"pk": {"S": fact_key[0]}, "sk": {"S": fact_key[1]}}
     index(key)
     assert api.delete(f"/v1/facts/{fact_id}").status < 300
     index(key)

@@ -43,13 +43,13 @@ def nothing(_: int) -> None:
 @pytest.fixture
 def world(api: Api, stream: Stream) -> Api:
     """A tenant with conversations in every state, and memories beside them."""
-    for place, name in enumerate(("a", "b", "sealed", "archived", "empty", "erased", "redacted")):
-        people = {"userId": f"user-{place % 2}", "memorySpaceId": "home"}
-        made = {"type": "user-agent", "conversationId": name, "participants": people, "metadata": {"place": place}}
-        assert api.post("/v1/conversations", made).status == 201
-        for number in range(0 if name == "empty" else place % 3 + 1):
-            said = {"role": "user", "content": f"a tulip is flower {number} in garden {name}"}
-            assert api.post(f"/v1/conversations/{name}/messages", said).status == 201
+    for number, name in enumerate(("a", "b", "sealed", "archived", "empty", "erased", "redacted")):
+        people = {"userId": f"user-{number % 2}", "memorySpaceId": "home"}
+        new = {"type": "user-agent", "conversationId": name, "participants": people, "metadata": {"place": number}}
+        assert api.post("/v1/conversations", new).status == 201
+        for each in range(0 if name == "empty" else number % 3 + 1):
+            message = {"role": "user", "content": f"a tulip is flower {each} in garden {name}"}
+            assert api.post(f"/v1/conversations/{name}/messages", message).status == 201
     api.post("/v1/conversations/sealed/seal")
     api.post("/v1/conversations/archived/archive", {"before": 100})
     api.post("/v1/conversations/redacted/messages", {"role": "user", "content": "to be withdrawn"})
@@ -62,9 +62,9 @@ def world(api: Api, stream: Stream) -> Api:
 
 def remember(api: Api) -> None:
     """Memories that are no messages: one as it is, one changed, one deleted."""
-    said = {"memorySpaceId": "home", "userId": "user-0", "content": "allergic to peanuts"}
-    kept, changed, deleted = (api.post("/v1/memories", said).json["memoryId"] for _ in range(3))
-    assert kept
+    memory = {"memorySpaceId": "home", "userId": "user-0", "content": "allergic to peanuts"}
+    unchanged, changed, deleted = (api.post("/v1/memories", memory).json["memoryId"] for _ in range(3))
+    assert unchanged
     assert api.patch(f"/v1/memories/{changed}", {"content": "likes a rose"}).status == 200
     assert api.delete(f"/v1/memories/{deleted}").status < 300
     assert api.delete("/v1/memories/mem:a:1").status < 300
@@ -88,8 +88,8 @@ def lists(api: Api) -> list[Any]:
 
 
 def answers(api: Api) -> list[Any]:
-    found = [api.post("/v1/memory/search", {"query": word, "memorySpaceId": "home"}).json["items"] for word in WORDS]
-    return [*found, *(api.post("/v1/conversations/search", {"query": word}).json for word in WORDS)]
+    memories = [api.post("/v1/memory/search", {"query": word, "memorySpaceId": "home"}).json["items"] for word in WORDS]
+    return [*memories, *(api.post("/v1/conversations/search", {"query": word}).json for word in WORDS)]
 
 
 def test_heads_that_were_dropped_are_rebuilt_from_the_ledger(world: Api) -> None:
@@ -107,7 +107,7 @@ def test_heads_that_were_dropped_are_rebuilt_from_the_ledger(world: Api) -> None
 
 def test_an_index_that_was_dropped_is_rebuilt_from_the_tables(world: Api) -> None:
     before = answers(world)
-    assert [bool(found) for found in before[:4]] == [True] * 4
+    assert [bool(results) for results in before[:4]] == [True] * 4
     assert "withdrawn" not in str(before[4])
     adapters.index.cache_clear()
     for file in Path(settings().embedded_index).parent.glob("index.sqlite3*"):

@@ -28,8 +28,8 @@ TABLES = ("LEDGER_TABLE", "STATE_TABLE")
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
 class Tables:
@@ -42,8 +42,8 @@ class Tables:
     def back_up(self, variable: str) -> None:
         """Keep a table as it is now."""
         table = getattr(settings(), variable.lower())
-        made = client().create_backup(TableName=table, BackupName=f"{variable.lower().replace('_', '-')}-drill")
-        self._backups[variable] = made["BackupDetails"]["BackupArn"]
+        response = client().create_backup(TableName=table, BackupName=f"{variable.lower().replace('_', '-')}-drill")
+        self._backups[variable] = response["BackupDetails"]["BackupArn"]
 
     def restore(self) -> None:
         """Have both tables as they were kept, beside the live ones, and work with them from now on."""
@@ -65,8 +65,8 @@ def talk(api: Api, conversation_id: str, *contents: str) -> None:
     """A conversation that goes on, or is made, and its place in the lists."""
     api.post("/v1/conversations", {**PEOPLE, "conversationId": conversation_id})
     for content in contents:
-        said = {"role": "user", "content": content}
-        assert api.post(f"/v1/conversations/{conversation_id}/messages", said).status == 201
+        message = {"role": "user", "content": content}
+        assert api.post(f"/v1/conversations/{conversation_id}/messages", message).status == 201
     project_head(conversation_pk(api.caller.tenant, conversation_id))
 
 
@@ -75,7 +75,7 @@ def listed(api: Api) -> dict[str, int]:
     return {item["conversationId"]: item["messageCount"] for item in items}
 
 
-def found(api: Api, word: str) -> list[str]:
+def search(api: Api, word: str) -> list[str]:
     items = api.post("/v1/memory/search", {"query": word, "memorySpaceId": "home"}).json["items"]
     return sorted(item["memoryId"] for item in items)
 
@@ -96,13 +96,13 @@ def test_after_a_restore_lists_search_and_verify_answer_as_at_that_moment(
     talk(api, "before", "an orchid")
     talk(api, "after", "an orchid")
     stream.deliver_ledger()
-    assert (len(found(api, "orchid")), listed(api)) == (2, {"before": 3, "after": 1})
+    assert (len(search(api, "orchid")), listed(api)) == (2, {"before": 3, "after": 1})
 
     drill(tables)
 
     assert listed(api) == {"before": 2}
-    assert found(api, "orchid") == []
-    assert found(api, "tulip") == ["mem:before:1", "mem:before:2"]  # the second one is shown with the one before it
+    assert search(api, "orchid") == []
+    assert search(api, "tulip") == ["mem:before:1", "mem:before:2"]  # the second one is shown with the one before it
     assert [message["content"] for message in api.get("/v1/conversations/before/messages").json["items"]] == [
         "a tulip",
         "a rose",
@@ -113,11 +113,11 @@ def test_after_a_restore_lists_search_and_verify_answer_as_at_that_moment(
 
 
 @pytest.mark.parametrize(
-    ("earlier", "later", "shown"),
+    ("earlier", "later", "listed_counts"),
     [("LEDGER_TABLE", "STATE_TABLE", {"before": 1}), ("STATE_TABLE", "LEDGER_TABLE", {"before": 2, "after": 1})],
 )
 def test_tables_that_were_restored_to_two_moments_answer_as_at_the_ledgers(
-    api: Api, stream: Stream, tables: Tables, earlier: str, later: str, shown: dict[str, int]
+    api: Api, stream: Stream, tables: Tables, earlier: str, later: str, listed_counts: dict[str, int]
 ) -> None:
     talk(api, "before", "a tulip")
     tables.back_up(earlier)
@@ -127,8 +127,8 @@ def test_tables_that_were_restored_to_two_moments_answer_as_at_the_ledgers(
 
     drill(tables)
 
-    assert listed(api) == shown
-    assert len(found(api, "orchid")) == sum(shown.values()) - 1
+    assert listed(api) == listed_counts
+    assert len(search(api, "orchid")) == sum(listed_counts.values()) - 1
     assert api.get("/v1/conversations/before/verify").json["valid"]
 
 

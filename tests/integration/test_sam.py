@@ -55,13 +55,13 @@ class Stack:
     def make_conversation(self) -> str:
         """Make a conversation; its path."""
         name = f"c-{next(_numbers)}"
-        made = self.call("POST", "/v1/conversations", {**ADA, "conversationId": name})
-        assert made.status_code == 201, made.text
+        response = self.call("POST", "/v1/conversations", {**ADA, "conversationId": name})
+        assert response.status_code == 201, response.text
         return f"/v1/conversations/{name}"
 
     def append(self, path: str, *contents: str, **headers: str) -> httpx.Response:
-        said = [{"role": "user", "content": content} for content in contents]
-        return self.call("POST", f"{path}/messages", {"messages": said}, **headers)
+        messages = [{"role": "user", "content": content} for content in contents]
+        return self.call("POST", f"{path}/messages", {"messages": messages}, **headers)
 
     def contents(self, path: str) -> list[str]:
         """What the history of a conversation says; nothing while there is no such conversation."""
@@ -89,10 +89,10 @@ def stack(build: Path, search_url: str, tmp_path_factory: pytest.TempPathFactory
 
 def add_this_interpreters_modules(build: Path) -> None:
     """The emulator runs functions with the interpreter of the tests, which need not be the Lambda runtime's."""
-    found = find_spec("pydantic_core._pydantic_core")
-    assert found is not None
-    assert found.origin is not None
-    shutil.copy(found.origin, build / "DependenciesLayer/python/pydantic_core")
+    spec = find_spec("pydantic_core._pydantic_core")
+    assert spec is not None
+    assert spec.origin is not None
+    shutil.copy(spec.origin, build / "DependenciesLayer/python/pydantic_core")
 
 
 def deploy(file: Path, endpoint: str, search: str) -> Stack:
@@ -157,7 +157,7 @@ def test_health_needs_no_key(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])
-def test_without_a_valid_key_nothing_is_told(stack: Stack, key: str) -> None:
+def test_without_a_valid_key_nothing_is_answered(stack: Stack, key: str) -> None:
     assert stack.call("GET", "/v1/conversations", key=key).status_code == 401
 
 
@@ -221,23 +221,23 @@ def wait_until(true: Callable[[], Any]) -> None:
 @pytest.mark.usefixtures("opensearch_url")
 def test_the_stream_brings_a_turn_into_the_search(stack: Stack) -> None:
     turn = {"memorySpaceId": "kitchen", "conversationId": "dinner", "userId": "ada"}
-    said = {"userMessage": "I am allergic to peanuts.", "agentResponse": "Noted."}
-    assert stack.call("POST", "/v1/memory/remember", {**turn, **said}).status_code == 201
-    wait_until(lambda: "mem:dinner:1" in found(stack, "peanuts"))
+    messages = {"userMessage": "I am allergic to peanuts.", "agentResponse": "Noted."}
+    assert stack.call("POST", "/v1/memory/remember", {**turn, **messages}).status_code == 201
+    wait_until(lambda: "mem:dinner:1" in search(stack, "peanuts"))
 
 
-def found(stack: Stack, query: str) -> list[str]:
+def search(stack: Stack, query: str) -> list[str]:
     answer = stack.call("POST", "/v1/memory/search", {"memorySpaceId": "kitchen", "query": query})
     assert answer.status_code == 200, answer.text
     return [item["memoryId"] for item in answer.json()["items"]]
 
 
 def test_a_key_works_until_it_is_revoked_and_does_no_more_than_it_may(stack: Stack) -> None:
-    made = stack.call("POST", "/v1/keys", {"name": "reader", "scopes": ["read"]}).json()
-    assert stack.call("GET", "/v1/conversations", key=made["key"]).status_code == 200
-    assert stack.call("POST", "/v1/conversations", ADA, key=made["key"]).status_code == 403
-    stack.call("DELETE", f"/v1/keys/{made['keyId']}")  # MiniStack falls over an answer that has no body: no word of it
-    assert stack.call("GET", "/v1/conversations", key=made["key"]).status_code == 401
+    key = stack.call("POST", "/v1/keys", {"name": "reader", "scopes": ["read"]}).json()
+    assert stack.call("GET", "/v1/conversations", key=key["key"]).status_code == 200
+    assert stack.call("POST", "/v1/conversations", ADA, key=key["key"]).status_code == 403
+    stack.call("DELETE", f"/v1/keys/{key['keyId']}")  # MiniStack falls over an answer that has no body: no word of it
+    assert stack.call("GET", "/v1/conversations", key=key["key"]).status_code == 401
 
 
 NO_ANY = pytest.mark.xfail(
@@ -266,15 +266,15 @@ def test_an_export_is_streamed(stack: Stack) -> None:
 
 
 def envelope(name: str) -> dict[str, Any]:
-    said = [{"role": "user", "content": "Which trains go to Faro?"}, {"role": "assistant", "content": "Two."}]
-    return {"conversation": {"conversationId": name, **ADA}, "messages": said}
+    messages = [{"role": "user", "content": "Which trains go to Faro?"}, {"role": "assistant", "content": "Two."}]
+    return {"conversation": {"conversationId": name, **ADA}, "messages": messages}
 
 
 def test_what_is_sent_to_the_queue_is_stored_once(stack: Stack) -> None:
     queue = {"QueueUrl": stack.outputs["IngestQueueUrl"], "MessageGroupId": "faro"}
     for number in range(2):
-        said = {**envelope("by-queue"), "idempotencyKey": "faro-1"}
-        stack.client("sqs").send_message(**queue, MessageBody=json.dumps(said), MessageDeduplicationId=f"d-{number}")
+        body = {**envelope("by-queue"), "idempotencyKey": "faro-1"}
+        stack.client("sqs").send_message(**queue, MessageBody=json.dumps(body), MessageDeduplicationId=f"d-{number}")
     stack.client("sqs").send_message(
         **queue, MessageBody=json.dumps({**envelope("behind-queue")}), MessageDeduplicationId="d-2"
     )
@@ -285,8 +285,8 @@ def test_what_is_sent_to_the_queue_is_stored_once(stack: Stack) -> None:
 def test_what_is_put_on_the_bus_is_stored_once(stack: Stack) -> None:
     entry = {"EventBusName": stack.outputs["IngestBusName"], "Source": "planner", "DetailType": "annals.ingest"}
     for name in ("by-bus", "by-bus", "behind-bus"):
-        said = {**envelope(name), "idempotencyKey": name}
-        stack.client("events").put_events(Entries=[{**entry, "Detail": json.dumps(said)}])
+        body = {**envelope(name), "idempotencyKey": name}
+        stack.client("events").put_events(Entries=[{**entry, "Detail": json.dumps(body)}])
     wait_until(lambda: stack.contents("/v1/conversations/by-bus"))
     wait_until(lambda: stack.contents("/v1/conversations/behind-bus"))
     assert stack.contents("/v1/conversations/by-bus") == ["Which trains go to Faro?", "Two."]

@@ -56,8 +56,8 @@ def roles() -> dict[str, Any]:
 
 
 def test_a_role_holds_no_managed_policy_but_those_that_sam_gives(roles: dict[str, Any]) -> None:
-    found = {arn.split(":policy/")[1] for role in roles.values() for arn in role["ManagedPolicyArns"]}
-    assert found == MANAGED
+    names = {arn.split(":policy/")[1] for role in roles.values() for arn in role["ManagedPolicyArns"]}
+    assert names == MANAGED
 
 
 def test_only_what_reads_a_stream_may_read_streams(roles: dict[str, Any]) -> None:

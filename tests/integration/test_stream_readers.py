@@ -28,7 +28,7 @@ class Follower:
     """A stream function that notes which items it was told of."""
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
+        self.keys_received: list[str] = []
         self.events: list[dict[str, Any]] = []
         self.broken = False
 
@@ -38,7 +38,7 @@ class Follower:
         if self.broken:
             return {"batchItemFailures": [{"itemIdentifier": records[0]["dynamodb"]["SequenceNumber"]}]}
         self.events.append(event)
-        self.seen += [record["dynamodb"]["Keys"]["pk"]["S"] for record in records]
+        self.keys_received += [record["dynamodb"]["Keys"]["pk"]["S"] for record in records]
         return {"batchItemFailures": []}
 
 
@@ -70,7 +70,7 @@ def test_a_written_item_reaches_its_function_at_once_as_lambdas_event(ministack:
     with reading(ministack, tmp_path, follower):
         time.sleep(0.3)
         put("at-once")
-        wait_for(lambda: "at-once" in follower.seen)
+        wait_for(lambda: "at-once" in follower.keys_received)
     record = next(
         record
         for event in follower.events
@@ -86,11 +86,11 @@ def test_a_restarted_reader_goes_on_behind_its_checkpoint(ministack: Emulator, t
     before, after = Follower(), Follower()
     with reading(ministack, tmp_path, before):
         put("before")
-        wait_for(lambda: "before" in before.seen)
+        wait_for(lambda: "before" in before.keys_received)
     put("between")
     with reading(ministack, tmp_path, after):
-        wait_for(lambda: "between" in after.seen)
-    assert "before" not in after.seen
+        wait_for(lambda: "between" in after.keys_received)
+    assert "before" not in after.keys_received
 
 
 def test_a_checkpoint_that_the_stream_does_not_know_begins_it_anew(ministack: Emulator, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_checkpoint_that_the_stream_does_not_know_begins_it_anew(ministack: Em
     (tmp_path / "streams.json").write_text(shard)
     follower = Follower()
     with reading(ministack, tmp_path, follower):
-        wait_for(lambda: "kept" in follower.seen)
+        wait_for(lambda: "kept" in follower.keys_received)
 
 
 def test_a_stop_works_off_what_is_in_the_stream(ministack: Emulator, tmp_path: Path) -> None:
@@ -108,14 +108,14 @@ def test_a_stop_works_off_what_is_in_the_stream(ministack: Emulator, tmp_path: P
         for number in range(50):
             put(f"last-{number}")
         readers.stop()
-    assert {f"last-{number}" for number in range(50)} <= set(follower.seen)
+    assert {f"last-{number}" for number in range(50)} <= set(follower.keys_received)
 
 
 def test_what_a_function_never_takes_ends_in_a_file(ministack: Emulator, tmp_path: Path) -> None:
     follower = Follower()
     with reading(ministack, tmp_path, follower):
         put("before-the-bad-one")
-        wait_for(lambda: "before-the-bad-one" in follower.seen)
+        wait_for(lambda: "before-the-bad-one" in follower.keys_received)
         follower.broken = True
         put("bad")
         wait_for(lambda: (tmp_path / "dlq.jsonl").exists())

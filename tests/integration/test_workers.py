@@ -29,9 +29,9 @@ def workers() -> Iterator[Workers]:
 
 
 def ask(workers: Workers, function: str = "fallback") -> Any:
-    found = events.match(template.read().routes, "GET", "/v1/health")
-    assert found is not None
-    return workers.submit(function, events.proxy_event(HEALTH, found)).result(60)
+    route_match = events.match(template.read().routes, "GET", "/v1/health")
+    assert route_match is not None
+    return workers.submit(function, events.proxy_event(HEALTH, route_match)).result(60)
 
 
 def test_a_function_answers_from_its_own_process(workers: Workers) -> None:

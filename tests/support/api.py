@@ -82,13 +82,15 @@ class Api:
         named = {"content_type": "application/json", **headers} if sent else headers
         pairs = tuple((name.replace("_", "-").title(), value) for name, value in named.items())
         request = events.Request(method, plain, query, pairs, sent, "127.0.0.1")
-        found = events.match(TEMPLATE.routes, method, plain)
-        assert found, f"the template has no route for {method} {plain}"
+        route_match = events.match(TEMPLATE.routes, method, plain)
+        assert route_match, f"the template has no route for {method} {plain}"
         context = events.caller_context({"context": self.caller.to_authorizer(), "principalId": self.caller.key_id})
-        name = found.route.function
-        if found.route.streams:
-            return _streamed(name, request, events.request_context(request, found, context))
-        answer = events.to_answer(function(name).handler(events.proxy_event(request, found, context), Context(name)))
+        name = route_match.route.function
+        if route_match.route.streams:
+            return _streamed(name, request, events.request_context(request, route_match, context))
+        answer = events.to_answer(
+            function(name).handler(events.proxy_event(request, route_match, context), Context(name))
+        )
         return Reply(answer.status, {name.lower(): value for name, value in answer.headers}, answer.body)
 
 

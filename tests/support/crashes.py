@@ -71,8 +71,8 @@ def let_streams_finish(tenant: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resuming, "now_ms", lambda: now_ms() + 60_000)
         _hand_over("project", ledger)
-        wanted = ("RECEIPT", "LATE")
-        receipts = [item for item in items_of(tenant, settings().state_table) if item["sk"]["S"] in wanted]
+        sort_keys = ("RECEIPT", "LATE")
+        receipts = [item for item in items_of(tenant, settings().state_table) if item["sk"]["S"] in sort_keys]
         _hand_over("finish_erasure", [("INSERT", item) for item in sorted(receipts, key=lambda item: item["sk"]["S"])])
 
 

@@ -29,9 +29,12 @@ def install(package: Path, version: str, folder: Path, *more: str | Path) -> Pat
 
 
 def _interpreter(version: str) -> str:
-    found = [shutil.which(f"python{version}"), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))]
-    for each in filter(None, found):
-        said = subprocess.run([each, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-        if said.returncode == 0:
+    candidates = [
+        shutil.which(f"python{version}"),
+        *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python")),
+    ]
+    for each in filter(None, candidates):
+        printed = subprocess.run([each, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        if printed.returncode == 0:
             return each
     pytest.skip(f"there is no Python {version} here")

@@ -42,8 +42,8 @@ def _own_conversations(api: Api) -> None:
     ok(api.patch("/v1/memories/mem:hers:1", {"content": f"One {WORD}."}))
     ref = {"conversationId": "hers", "messageIds": ["msg-001"]}
     ok(api.post("/v1/facts", {**FACT, "memorySpaceId": "home", "userId": ID, "subject": "one", "sourceRef": ref}))
-    made = {"memorySpaceId": "home", "agentId": "helper", "contentType": "summarized", "conversationRef": ref}
-    ok(api.post("/v1/memories", {**made, "content": f"Somebody has a {WORD}."}))
+    memory = {"memorySpaceId": "home", "agentId": "helper", "contentType": "summarized", "conversationRef": ref}
+    ok(api.post("/v1/memories", {**memory, "content": f"Somebody has a {WORD}."}))
     (hers_too,) = [
         item["conversationId"] for item in ok(api.get("/v1/conversations"))["items"] if item["conversationId"] != "hers"
     ]
@@ -61,8 +61,8 @@ def _in_the_conversation_of_another(api: Api) -> None:
     ok(api.get("/v1/conversations/his/analytics"))
     ref = {"conversationId": "his", "messageIds": ["msg-001"]}
     ok(api.post("/v1/facts", {**FACT, "memorySpaceId": "home", "userId": ID, "subject": "two", "sourceRef": ref}))
-    made = {"memorySpaceId": "home", "userId": ID, "contentType": "summarized", "conversationRef": ref}
-    ok(api.post("/v1/memories", {**made, "content": f"Told of a {WORD}."}))
+    memory = {"memorySpaceId": "home", "userId": ID, "contentType": "summarized", "conversationRef": ref}
+    ok(api.post("/v1/memories", {**memory, "content": f"Told of a {WORD}."}))
 
 
 def _memories(api: Api) -> None:
@@ -98,8 +98,8 @@ def deliver(api: Api, stream: Stream) -> None:
 def in_tables(api: Api, *words: str) -> list[str]:
     """What of some words the tables hold of a tenant, keys too."""
     tables = (settings().ledger_table, settings().state_table)
-    found = [str(item) for table in tables for item in items_of(api.caller.tenant, table)]
-    return [f"{word} in {item}" for word in words for item in found if word in item]
+    items = [str(item) for table in tables for item in items_of(api.caller.tenant, table)]
+    return [f"{word} in {item}" for word in words for item in items if word in item]
 
 
 def in_files(folder: Path, *words: str) -> list[str]:

@@ -27,13 +27,15 @@ def on(operation: str, *faults: Fault, of: Any = None) -> Iterator[list[Fault]]:
 
     The client library's retries do not wait meanwhile. ``of`` is another client than DynamoDB's.
     """
-    made = of or client()
+    faulty_client = of or client()
     left = list(faults)
 
     def meet(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         return left.pop(0)(request) if left else None
 
-    with _meeting(made, f"before-send.{made.meta.service_model.service_id.hyphenize()}.{operation}", meet):
+    with _meeting(
+        faulty_client, f"before-send.{faulty_client.meta.service_model.service_id.hyphenize()}.{operation}", meet
+    ):
         yield left
 
 
@@ -75,14 +77,14 @@ def dying_at(call: int, fault: Fault) -> Iterator[Loss]:
 
 
 @contextmanager
-def _meeting(made: Any, event: str, meet: Callable[..., AWSResponse | None]) -> Iterator[None]:
-    made.meta.events.register(event, meet)
+def _meeting(faulty_client: Any, event: str, meet: Callable[..., AWSResponse | None]) -> Iterator[None]:
+    faulty_client.meta.events.register(event, meet)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
             yield
     finally:
-        made.meta.events.unregister(event, meet)
+        faulty_client.meta.events.unregister(event, meet)
 
 
 def go_through(_: AWSPreparedRequest) -> None:
