@@ -1,6 +1,6 @@
-"""Go on with erasures that were begun and are not done, and begin those that nobody asks for: retention's.
+"""Go on with erasures that were begun and are not done, and begin those of spaces' retention.
 
-The state table's stream tells of both.
+The state table's stream names both.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 from annals import telemetry
 from annals.database.streams import answer_each
-from annals.memory.erasure.resuming import finish
+from annals.memory.erasure.resuming import resume_erasure
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Go on with each erasure that nobody else is at; what is still left then comes back through the stream."""
-    answer = answer_each(event, lambda keys: finish(keys["pk"]["S"], keys["sk"]["S"]))
+    answer = answer_each(event, lambda keys: resume_erasure(keys["pk"]["S"], keys["sk"]["S"]))
     telemetry.publish()
     return answer

@@ -110,7 +110,7 @@ def test_an_erasure_that_was_broken_off_behind_its_record_shows_nothing_on_any_r
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = stored(api)
-    monkeypatch.setattr(conversation_erasure, "_forget_state", _die)
+    monkeypatch.setattr(conversation_erasure, "_delete_derived", _die)
     assert api.delete(CHAT).status == 500
 
     for name, answer in answers(api, ids):

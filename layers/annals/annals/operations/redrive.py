@@ -17,7 +17,7 @@ from annals.errors import AnnalsError, SearchUnavailable, Unavailable
 from annals.ingest.redriving import IngestFailure
 from annals.ledger.keys import is_conversation_pk, is_entry_sk, seq_of_sk
 from annals.memory.erasure.message_redaction import finish_redactions
-from annals.memory.erasure.resuming import finish
+from annals.memory.erasure.resuming import resume_erasure
 from annals.memory.erasure.user_receipts import REPEAT_SK
 from annals.memory.indexing.indexer import index_entries, index_item
 from annals.memory.indexing.stream_indexing import open_targets
@@ -64,7 +64,7 @@ class RecordFailure:
     def retry(self, message: Message) -> None:
         """Project, index and publish the record's item as it is now; or go on with an erasure."""
         if message["sk"] in (RECEIPT, REPEAT_SK, TIMER):
-            finish(message["pk"], message["sk"])
+            resume_erasure(message["pk"], message["sk"])
         else:
             _catch_up(message["pk"], message["sk"])
 
@@ -93,7 +93,7 @@ class ErasureFailure:
         """Go on with the erasures whose receipts, or expired timers, the batch names."""
         for keys in _read_keys(message["DDBStreamBatchInfo"]):
             if keys["sk"]["S"] in (RECEIPT, TIMER):
-                finish(keys["pk"]["S"], keys["sk"]["S"])
+                resume_erasure(keys["pk"]["S"], keys["sk"]["S"])
 
 
 KINDS: Sequence[FailureKind] = (RecordFailure(), StreamFailure(), ErasureFailure(), IngestFailure())

@@ -1,8 +1,8 @@
-"""Erasure: everything that was said in a conversation goes; its chain and its id stay, so that nobody reuses it.
+"""Erasure of a conversation: everything that was said in it goes. Its chain and its id stay, so that nobody reuses it.
 
-The erasure's record comes first, and with it a receipt: from then on the conversation is gone for everyone. Then the
-head and every entry are scrubbed. Each step can be done again, so whoever finds an erasure unfinished finishes it. The
-receipt itself hands it over: it reaches the stream's function, which goes on where nobody else does.
+The erasure's record comes first, and with it a receipt: from then on the conversation is gone for everyone. Then what
+was made of it is deleted, and every entry is scrubbed. Each step can be done again, so that whoever finds an erasure
+unfinished can finish it: the receipt reaches the stream's function, which goes on where nobody else does.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ from annals.memory.streaming.draft_table import delete_drafts
 from annals.times import now_ms
 
 RETENTION = "retention"
-"""Who erases, and why, where nobody asked for it."""
+"""Who erases, and why, where a space's retention does."""
 
-UNCONFIRMED = 10
-"""How many conversations one request may erase without being told to twice."""
+MAX_UNCONFIRMED = 10
+"""How many conversations one request may erase without a confirmation."""
 
 MAX_MANY = 1_000
 """How many conversations one request may erase at all."""
@@ -65,10 +65,10 @@ WRITERS = 8
 """How many entries are scrubbed side by side."""
 
 BATCH = 200
-"""How many entries are scrubbed between two looks at the clock."""
+"""How many entries are scrubbed before the clock is read again, and the receipt stored if the time is over."""
 
 
-def erase(tenant: str, conversation_id: str, by: str, budget_s: float) -> Receipt:
+def erase_conversation(tenant: str, conversation_id: str, by: str, budget_s: float) -> Receipt:
     """Erase a conversation, as far as the time goes; what is left over is handed to the stream's function.
 
     Erasing it again goes on where the last try ended, or returns its receipt. Raises ConversationNotFound.
@@ -77,11 +77,11 @@ def erase(tenant: str, conversation_id: str, by: str, budget_s: float) -> Receip
 
 
 def erase_expired(tenant: str, conversation_id: str, last_seq: int, budget_s: float) -> Receipt:
-    """Erase a conversation for its space's retention. Raises PreconditionFailed where it went on behind a seq."""
-    begun = _begin(
+    """Erase a conversation for its space's retention. Raises PreconditionFailed where it has records after a seq."""
+    receipt = _begin(
         tenant, conversation_id, RETENTION, reason=RETENTION, expected_seq=last_seq, leased_until=lease_end(budget_s)
     )
-    return continue_erasure(begun, budget_s)
+    return continue_erasure(receipt, budget_s)
 
 
 def _begin(
@@ -93,8 +93,9 @@ def _begin(
     expected_seq: int | None = None,
     leased_until: int = 0,
 ) -> Receipt:
-    """Append the erasure's record, and write the receipt with it; of an erasure that began before, its receipt."""
-    name = receipt_id(conversation_pk(tenant, conversation_id))
+    """Append the erasure's record and write its receipt, in one transaction; the receipt of one that began before."""
+    pk = conversation_pk(tenant, conversation_id)
+    name = receipt_id(pk)
     earlier = find_receipt(tenant, name)
     if earlier is not None:
         return earlier
@@ -108,7 +109,7 @@ def _begin(
             [record],
             expected_seq=expected_seq,
             state=ERASED,
-            also=[receipt_put(receipt), *state_deletes(conversation_pk(tenant, conversation_id))],
+            also=[receipt_put(receipt), *state_deletes(pk)],
             salvage=True,
         )
     except ConversationErased:
@@ -116,7 +117,7 @@ def _begin(
     return receipt
 
 
-def erase_many(chosen: Selection, by: str, *, dry_run: bool, confirmed: bool) -> list[str]:
+def erase_conversations(selection: Selection, by: str, *, dry_run: bool, confirmed: bool) -> list[str]:
     """Erase every conversation of a selection, and return their ids; a dry run only returns them.
 
     What somebody else erases meanwhile is passed over.
@@ -126,24 +127,24 @@ def erase_many(chosen: Selection, by: str, *, dry_run: bool, confirmed: bool) ->
     DeleteManyThresholdExceeded : more than ten match, and that was not confirmed
     InvalidInput : TOO_MANY_MATCHES for one request
     """
-    ids = [head.genesis.conversation_id for head in islice(walk_matches(chosen), MAX_MANY + 1)]
+    ids = [head.genesis.conversation_id for head in islice(walk_matches(selection), MAX_MANY + 1)]
     if len(ids) > MAX_MANY:
         detail = f"More than {MAX_MANY} conversations match; filter further."
         raise InvalidInput("TOO_MANY_MATCHES", detail, field="filter")
     if dry_run:
         return ids
-    if len(ids) > UNCONFIRMED and not confirmed:
-        raise DeleteManyThresholdExceeded(len(ids), UNCONFIRMED)
-    return [conversation_id for conversation_id in ids if _erase_one_of_many(chosen.tenant, conversation_id, by)]
+    if len(ids) > MAX_UNCONFIRMED and not confirmed:
+        raise DeleteManyThresholdExceeded(len(ids), MAX_UNCONFIRMED)
+    return [conversation_id for conversation_id in ids if _erase_one_of_many(selection.tenant, conversation_id, by)]
 
 
 def _erase_one_of_many(tenant: str, conversation_id: str, by: str) -> bool:
-    """Begin to erase a conversation; False for one that is erased already, or of which a list shows a head alone."""
+    """Begin to erase a conversation; False for one that is erased already, or of which only a head is left."""
     pk = conversation_pk(tenant, conversation_id)
     is_first = find_receipt(tenant, receipt_id(pk)) is None
     try:
-        # Without a lease: nobody works on it beyond this, so that the stream's function goes on at once.
-        _forget_state(_begin(tenant, conversation_id, by))
+        # Without a lease, since nobody works on it after this: so the stream's function goes on at once.
+        _delete_derived(_begin(tenant, conversation_id, by))
     except ConversationNotFound:
         delete_conversation_state(pk)
         return False
@@ -156,13 +157,13 @@ def continue_erasure(receipt: Receipt, budget_s: float) -> Receipt:
         return receipt
     deadline = time.monotonic() + budget_s
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
-    receipt = _forget_state(receipt)
-    # The genesis comes last: until then it tells whoever goes on what else has to be forgotten.
+    receipt = _delete_derived(receipt)
+    # The genesis is scrubbed last: it names the participants, whose lock has to be released by whoever goes on.
     entries = walk_items(pk, first=max(receipt.next_seq, 1))
     with ThreadPoolExecutor(WRITERS) as writers:
         while batch := list(islice(entries, BATCH)):
             damaged = receipt.damaged + sum(writers.map(scrub_item, batch))
-            receipt = replace(receipt, next_seq=_seq_behind(batch, receipt.next_seq), damaged=damaged)
+            receipt = replace(receipt, next_seq=_seq_after(batch, receipt.next_seq), damaged=damaged)
             if time.monotonic() > deadline:
                 telemetry.count("ErasuresPending")
                 return store_receipt(replace(receipt, leased_until=0))
@@ -170,18 +171,15 @@ def continue_erasure(receipt: Receipt, budget_s: float) -> Receipt:
     return _finish(replace(receipt, damaged=damaged), pk)
 
 
-def _seq_behind(batch: Sequence[Item], before: int) -> int:
-    """The seq from which an erasure goes on behind some items; among them may be some whose keys are no entry's."""
-    return max((seq + 1 for item in batch if (seq := seq_of_sk(item["sk"]["S"])) is not None), default=before)
+def _seq_after(batch: Sequence[Item], reached: int) -> int:
+    """The seq from which an erasure goes on after some items; among these may be some whose keys are no entry's."""
+    return max((seq + 1 for item in batch if (seq := seq_of_sk(item["sk"]["S"])) is not None), default=reached)
 
 
-def _forget_state(receipt: Receipt) -> Receipt:
-    """Take the conversation out of the lists, and out of what finds it by its participants.
-
-    The facts and memories that were made of it go with it.
-    """
+def _delete_derived(receipt: Receipt) -> Receipt:
+    """Delete what was made of the conversation, and what it is found by: memories, facts, drafts, head and lock."""
     if receipt.facts is None:
-        # Counted before any goes, so that whoever finishes a broken-off erasure still knows how many there were.
+        # Counted before any goes, so that whoever finishes an erasure that broke off still knows how many there were.
         facts = count_facts_of(receipt.tenant, receipt.conversation_id)
         memories = count_memories_of(receipt.tenant, receipt.conversation_id)
         receipt = store_counts(replace(receipt, facts=facts, memories=memories))

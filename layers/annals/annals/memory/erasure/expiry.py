@@ -1,4 +1,4 @@
-"""Expiring: what happens when a conversation's timer is gone."""
+"""Expiry: what happens when a conversation's timer is gone."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from annals.times import now_ms
 
 
 def expire(pk: str, budget_s: float) -> None:
-    """Erase a conversation of which the timer is gone, if its space wants that; else set the timer anew.
+    """Erase a conversation whose timer is gone, if its space's retention says so; else set the timer anew.
 
-    A timer goes for other reasons, too, with an erasure for one, and the retention may have changed since it was set:
-    what counts is what is stored now. Doing it again finishes what was begun.
+    A timer goes for other reasons, too, as with an erasure, and the retention may have changed since it was set: what
+    is stored now counts. Doing it again finishes what was begun.
     """
     tail = salvage_tail(pk)
     if tail is None:
         return
     if tail.state == ERASED:
-        _finish(pk, budget_s)
+        _resume(pk, budget_s)
     else:
         _erase_if_due(pk, tail, budget_s)
 
 
-def _finish(pk: str, budget_s: float) -> None:
-    """Go on with an erasure that began here; others are in other hands."""
+def _resume(pk: str, budget_s: float) -> None:
+    """Go on with an erasure that retention began; any other goes on by its receipt."""
     receipt = find_receipt(split_conversation_pk(pk)[0], receipt_id(pk))
     if receipt and receipt.reason == RETENTION:
         continue_erasure(receipt, budget_s)
@@ -41,19 +41,19 @@ def _erase_if_due(pk: str, tail: Tail, budget_s: float) -> None:
     days = read_retention_days(tenant, find_conversation_space(tenant, conversation_id))
     if days is None:
         return
-    spoken_at = _spoken_at(pk, tail)
-    if now_ms() < spoken_at + days * DAY_MS:
-        set_timer(pk, spoken_at, days)
+    last_active_at = _last_active_at(pk, tail)
+    if now_ms() < last_active_at + days * DAY_MS:
+        set_timer(pk, last_active_at, days)
         return
     try:
         erase_expired(tenant, conversation_id, tail.seq, budget_s)
     except PreconditionFailed:
-        # Somebody went on with the conversation at this very moment.
+        # Somebody appended to the conversation at this very moment.
         set_timer(pk, now_ms(), days)
 
 
-def _spoken_at(pk: str, tail: Tail) -> int:
-    """When something was last said, or the conversation was made; where that is damaged, when it last grew."""
+def _last_active_at(pk: str, tail: Tail) -> int:
+    """When the last message was sent, or the conversation was made; where that is damaged, when it last grew."""
     try:
         newest = find_last_message(pk, tail)
         return newest.at if newest else get_genesis(*split_conversation_pk(pk)).created_at

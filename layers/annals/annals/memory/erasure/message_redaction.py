@@ -1,6 +1,6 @@
-"""Withdrawing a message: its content goes from the ledger, and with it all that was made of it.
+"""Redaction of a message: its content goes from the ledger, and with it all that was made of it.
 
-The change of its entry reaches the stream's function, which finishes what the withdrawal had no time for.
+The change of its entry reaches the stream's function, which finishes what the request had no time for.
 """
 
 from __future__ import annotations
@@ -27,25 +27,27 @@ from annals.search.message_documents import memory_id
 
 
 def redact_with_derived(tenant: str, conversation_id: str, message_id: str, reason: str, by: str) -> None:
-    """Redact a message, and forget what was made of it: memories, facts, its conversation's summary and drafts.
+    """Redact a message, and delete what was made of it: memories, facts, its conversation's summary and drafts.
 
-    It can be done again.
+    It can be done again. Raises ConversationNotFound, and what ``ledger.redact`` raises.
 
-    In the redaction's own transaction a mark takes the memory's place, and another one tells whoever makes something of
-    the conversation at this moment. Raises ConversationNotFound, and what ``ledger.redact`` raises.
+    The redaction's own transaction puts a tombstone in the memory's place, and a new redaction version beside the
+    conversation: whoever makes something of the conversation at this moment stores it on the condition that these are
+    as they were, so that nothing comes back.
     """
     pk, seq = conversation_pk(tenant, conversation_id), seq_of(message_id) or 0
     space = find_conversation_space(tenant, conversation_id) or ""
-    mark = redaction_put(tenant, memory_id(conversation_id, seq), space)
-    also = [redaction_version_put(pk), mark, summary_delete(pk), analytics_delete(pk)]
+    tombstone = redaction_put(tenant, memory_id(conversation_id, seq), space)
+    also = [redaction_version_put(pk), tombstone, summary_delete(pk), analytics_delete(pk)]
     redact(tenant, conversation_id, message_id, reason, by, also=also)
     delete_derived(tenant, conversation_id, seq)
 
 
 def delete_derived(tenant: str, conversation_id: str, seq: int) -> None:
-    """Forget what was made of a message that is redacted. Whoever reads of its redaction in the stream does it again.
+    """Delete what was made of a message that is redacted.
 
-    So it is done, whatever becomes of the process that redacted the message.
+    Whoever reads of the redaction in the stream does it again, so that it is done even if the process that redacted the
+    message dies.
     """
     delete_memory_versions(tenant, memory_id(conversation_id, seq))
     delete_memories_of(tenant, conversation_id, message_id(seq))
@@ -54,7 +56,7 @@ def delete_derived(tenant: str, conversation_id: str, seq: int) -> None:
 
 
 def delete_if_source_redacted(memory: StoredMemory) -> None:
-    """Delete a memory that was made of messages which are gone: a former version let it stay."""
+    """Delete a memory that was made of messages which are gone, and that a former version let stay."""
     if memory.conversation_id is None or split_raw_id(memory.memory_id):
         return
     pk = conversation_pk(memory.tenant, memory.conversation_id)
@@ -68,23 +70,23 @@ def delete_if_source_redacted(memory: StoredMemory) -> None:
 
 
 def finish_redactions(pk: str, seqs: Iterable[int]) -> None:
-    """Forget what came of the messages that are redacted in the entries which begin at these seqs.
+    """Delete what was made of the messages that are redacted in the entries which begin at these seqs.
 
-    Of an erased conversation, its receipt is what leads to the end.
+    An erased conversation is left to whoever goes on by its receipt.
     """
     tail = salvage_tail(pk)
     if tail is None or tail.state == ERASED:
         return
     tenant, conversation_id = split_conversation_pk(pk)
-    for seq in seqs:
-        for each in _withdrawn_in(pk, seq):
-            delete_derived(tenant, conversation_id, each)
+    for entry_seq in seqs:
+        for seq in _redacted_seqs(pk, entry_seq):
+            delete_derived(tenant, conversation_id, seq)
 
 
-def _withdrawn_in(pk: str, seq: int) -> list[int]:
+def _redacted_seqs(pk: str, entry_seq: int) -> list[int]:
     """The seqs of the messages whose words are gone in the entry that begins at this one."""
     try:
-        records = [record for entry in walk(pk, first=seq, last=seq) for record in entry.records]
+        records = [record for entry in walk(pk, first=entry_seq, last=entry_seq) for record in entry.records]
     except DamagedEntry:
-        return scrubbed_seqs(pk, seq)
+        return scrubbed_seqs(pk, entry_seq)
     return [record.seq for record in records if record.body is None and record.kind in (MESSAGE, PREAMBLE)]

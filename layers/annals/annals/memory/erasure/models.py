@@ -1,4 +1,4 @@
-"""What the API gives of a person's erasure."""
+"""What the API gives of the erasure of a user. A conversation's receipt is in ``conversations.models``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 
 class RemovedOfUser(TypedDict):
-    """What was taken away of a person: in all, with what went with their conversations.
+    """What was taken away of a user: in all, with what went with their conversations.
 
     Every message in a conversation of theirs was a memory, so as many of these are gone. Spaces are those in which they
     took part.
@@ -22,7 +22,7 @@ class RemovedOfUser(TypedDict):
 
 
 class ErasedConversation(TypedDict):
-    """A conversation that went with a person: its own receipt's id, and the head of its chain, which still verifies."""
+    """A conversation that went with a user: its own receipt's id, and the head of its chain, which still verifies."""
 
     receiptId: str
     messages: int
@@ -30,9 +30,9 @@ class ErasedConversation(TypedDict):
 
 
 class UserReceiptResponse(TypedDict):
-    """How far the erasure of a person is. Once it is done, not even their id is kept.
+    """How far the erasure of a user is. Once it is done, not even their id is kept.
 
-    ``damaged`` is how many items were met that cannot be read, where any were: whatever of them may be the person's is
+    ``damaged`` is how many items were met that cannot be read, where any were: whatever of them may be the user's is
     gone, too. ``found`` says whether there was anything of them; ``conversations`` are a page of those of theirs.
     """
 

@@ -1,7 +1,7 @@
-"""Finishing erasures whose process died, or had no time left.
+"""Resuming erasures whose process died, or had no time left.
 
-A receipt hands its erasure over as it is stored: it reaches the stream's function, which goes on where nobody else
-does. Each step can be done again.
+Each receipt that is stored reaches the stream's function. It waits until the receipt's lease is over, and goes on with
+the erasure where nobody else does. Each step can be done again.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from annals.settings import settings
 from annals.times import now_ms
 
 POLL_S = 0.5
-"""How often a receipt is read while another process is at work on it."""
+"""How often a receipt is read, in seconds, while another process is at work on it."""
 
 LONGEST_WAIT_S = 30.0
-"""How long another process is waited for at most: longer than any request works."""
+"""How many seconds another process is waited for at most: longer than any request works."""
 
 OVERDUE_MS = 3_600_000
 """After how long an erasure that is not done is worth an alarm."""
 
 
 class Leased(Protocol):
-    """A receipt, be it a conversation's or a person's."""
+    """A receipt, be it a conversation's or a user's."""
 
     @property
     def begun_at(self) -> int: ...
@@ -48,7 +48,7 @@ class Leased(Protocol):
 R = TypeVar("R", bound=Leased)
 
 
-def finish(pk: str, sk: str) -> None:
+def resume_erasure(pk: str, sk: str) -> None:
     """Do what is left of the erasure that a receipt, or a timer that is gone, stands for."""
     budget_s = settings().erase_budget_s
     if sk == TIMER:
@@ -57,9 +57,9 @@ def finish(pk: str, sk: str) -> None:
     tenant, kind, [name] = split_partition_key(pk)
     if kind != "R":
         return
-    if person := _left(lambda: find_user_receipt(tenant, name)):
-        continue_user_erasure(person, budget_s)
-    elif receipt := _left(lambda: find_receipt(tenant, name)):
+    if user_receipt := _wait_for_lease(lambda: find_user_receipt(tenant, name)):
+        continue_user_erasure(user_receipt, budget_s)
+    elif receipt := _wait_for_lease(lambda: find_receipt(tenant, name)):
         continue_erasure(receipt, budget_s)
     if sk == REPEAT_SK:
         repeat_user_erasure(tenant, name, budget_s)
@@ -68,16 +68,16 @@ def finish(pk: str, sk: str) -> None:
 def hand_over(pk: str) -> None:
     """Have the stream's function go on with the erasure of a receipt, where that is not done."""
     tenant, _, [name] = split_partition_key(pk)
-    person, receipt = find_user_receipt(tenant, name), find_receipt(tenant, name)
-    if person and person.erased_at is None:
+    user_receipt, receipt = find_user_receipt(tenant, name), find_receipt(tenant, name)
+    if user_receipt and user_receipt.erased_at is None:
         with suppress(Unavailable):  # somebody is at work on it
-            store_user_receipt(replace(person, leased_until=0))
+            store_user_receipt(replace(user_receipt, leased_until=0))
     if receipt and receipt.erased_at is None:
         store_receipt(replace(receipt, leased_until=0))
 
 
-def _left(find: Callable[[], R | None]) -> R | None:
-    """The receipt of an erasure that is to be gone on with, once nobody else does; None where nothing is left."""
+def _wait_for_lease(find: Callable[[], R | None]) -> R | None:
+    """The receipt of an erasure that is not done, once nobody else works on it; None where nothing is left to do."""
     until = time.monotonic() + LONGEST_WAIT_S
     receipt = find()
     while receipt and receipt.erased_at is None and receipt.leased_until > now_ms() and time.monotonic() < until:
