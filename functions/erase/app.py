@@ -1,4 +1,4 @@
-"""Take back what was said: redact a message, erase a conversation or a user."""
+"""Redact a message, erase a conversation or a user, and show the receipts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from annals.api.cursors import invalid_cursor
 from annals.api.fields import PathId
 from annals.conversations.filter_parsing import filter_from_json
 from annals.conversations.lists import Selection
-from annals.conversations.models import DeletedMany, DeleteMany, ReceiptResponse, Redact, present_receipt
+from annals.conversations.models import DeletedMany, DeleteMany, ReceiptResponse, Redact
+from annals.conversations.presenters import present_receipt
 from annals.conversations.read import require_conversation_access
 from annals.conversations.receipts import get_conversation_receipt
 from annals.errors import InvalidInput, ReceiptNotFound
@@ -22,11 +23,7 @@ from annals.ledger.redact import present_redacted
 from annals.memory.erasure import conversation_erasure, user_erasure
 from annals.memory.erasure.message_redaction import redact_with_derived
 from annals.memory.erasure.models import UserReceiptResponse
-from annals.memory.erasure.user_receipts import (
-    UserReceipt,
-    find_user_receipt,
-    present_user_receipt,
-)
+from annals.memory.erasure.user_receipts import UserReceipt, find_user_receipt, present_user_receipt
 from annals.settings import settings
 
 app = Api()
@@ -35,7 +32,7 @@ handler = app.handler
 
 @app.post("/v1/conversations/<conversation_id>/messages/<message_id>/redact", tags=["Messages"])
 def redact_message(conversation_id: PathId, message_id: PathId, body: Redact) -> Message:
-    """Redact a message: its content goes. Its place, its digest and the chain stay; a summary of the conversation goes."""
+    """Redact a message: its content goes, and a summary of the conversation. Seq, digest and chain stay."""
     caller = app.caller.require_scope("erase")
     require_conversation_access(caller, conversation_id)
     redact_with_derived(caller.tenant, conversation_id, message_id, body.reason, caller.key_id)
@@ -74,7 +71,7 @@ def get_receipt(
     caller = app.caller.require_scope("read")
     app.require_known_query("cursor")
     if caller.spaces is None and (user_receipt := find_user_receipt(caller.tenant, receipt_id)):
-        return _present_page(user_receipt, cursor)
+        return _present_user_receipt(user_receipt, cursor)
     receipt = get_conversation_receipt(caller.tenant, receipt_id)
     if not caller.may_see(receipt.space):
         raise ReceiptNotFound(f"There is no receipt {receipt_id!r}.")
@@ -94,10 +91,10 @@ def erase_user(user_id: PathId) -> Response[UserReceiptResponse]:
     caller = app.caller.require_scope("erase")
     app.require_known_query()
     receipt = user_erasure.erase_user(caller, user_id, settings().erase_budget_s)
-    return respond(_present_page(receipt), 202 if receipt.erased_at is None else 200)
+    return respond(_present_user_receipt(receipt), 202 if receipt.erased_at is None else 200)
 
 
-def _present_page(receipt: UserReceipt, cursor: str | None = None) -> UserReceiptResponse:
+def _present_user_receipt(receipt: UserReceipt, cursor: str | None = None) -> UserReceiptResponse:
     cursors = app.cursors("receipt", receipt.receipt_id)
     response, last = present_user_receipt(receipt, cursors.read(cursor)[0] if cursor else None)
     return {**response, **(cursors.next(last) if last else {})}  # type: ignore[typeddict-item]

@@ -12,7 +12,7 @@ import pytest
 from annals.database.dynamodb import client
 from annals.errors import SearchUnavailable
 from annals.memory import adapters
-from annals.memory.erasure.user_erasure import erase_person
+from annals.memory.erasure.user_erasure import erase_user
 from annals.settings import settings
 from local.workers import Context
 from tests.conftest import Setting
@@ -205,6 +205,6 @@ def test_another_tenants_user_of_the_same_name_is_another(api: Api, stream: Stre
     live(api, stream)
     other = Api.of("tenant-of-nobody")
 
-    assert erase_person(other.caller, "ada", 5).conversations == 0
+    assert erase_user(other.caller, "ada", 5).conversations == 0
     assert kinds(exported(other)) == ["person"]
     assert api.get("/v1/conversations/hers").status == 200

@@ -70,8 +70,8 @@ def test_a_user_of_whom_there_is_everything_is_erased_in_rounds_of_no_time(
     removed = everything(api)
     let_streams_finish(tenant)
     with monkeypatch.context() as patch:
-        patch.setattr("annals.memory.erasure.user_erasure.BATCH", 1)
-        patch.setattr("annals.memory.erasure.user_erasure.STRIDE", 1)
+        patch.setattr("annals.memory.erasure.user_erasure_stages.BATCH", 1)
+        patch.setattr("annals.memory.erasure.user_erasure_stages.STRIDE", 1)
         receipt = ok(api.delete(USER))
     assert (receipt["status"], receipt["removed"]) == ("erased", removed)
     assert in_tables(api, WORD, ID) == []

@@ -1,7 +1,7 @@
-"""Writing the traces of what is said: whoever follows the ledger's stream notes whose a conversation's new entries are.
+"""Writing traces of users: whoever reads the ledger's stream notes whose a conversation's new entries are.
 
-A trace that comes after its person was erased, of something that was said before, has them erased once more: so nothing
-is missed, however late the stream is.
+A trace of an earlier message that comes after its user was erased has the user erased once more: so nothing is missed,
+however late the stream is.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def trace_entries(pk: str, seqs: Iterable[int]) -> None:
 
     What is damaged leaves no trace, and keeps no other entry from it.
     """
-    wanted = sorted(set(seqs))
+    entry_seqs = sorted(set(seqs))
     try:
-        _trace(pk, wanted)
+        _trace(pk, entry_seqs)
     except DamagedItem:
-        for seq in wanted:
+        for seq in entry_seqs:
             with suppress(DamagedItem):
                 _trace(pk, [seq])
 
@@ -42,26 +42,26 @@ def _trace(pk: str, seqs: Sequence[int]) -> None:
 def trace_entry(entry: Entry) -> None:
     """Write the traces of an entry: of the conversation's user by its genesis, else of others who speak in it."""
     tenant, conversation_id = split_conversation_pk(entry.pk)
-    for user_id in sorted(set(_people_of(entry))):
+    for user_id in sorted(set(_user_ids_of(entry))):
         if entry.seq and is_conversation_user(tenant, user_id, conversation_id):
             continue
         if put_trace(tenant, user_id, CONVERSATION, conversation_id):
-            _erase_again(tenant, user_id, entry.at)
+            _request_repeat(tenant, user_id, entry.at)
 
 
-def _people_of(entry: Entry) -> Iterator[str]:
-    """Whose an entry's records are, as far as they say so; what was changed behind the API says nothing."""
+def _user_ids_of(entry: Entry) -> Iterator[str]:
+    """The users that an entry's records name; a record that was changed past the API is passed over."""
     for record in entry.records:
         if record.body is None or not record.matches_digest():
             continue
-        said = json.loads(record.body)["participants"] if record.kind == GENESIS else message_body(record)
-        if isinstance(said.get("userId"), str):
-            yield said["userId"]
+        body = json.loads(record.body)["participants"] if record.kind == GENESIS else message_body(record)
+        if isinstance(body.get("userId"), str):
+            yield body["userId"]
 
 
-def _erase_again(tenant: str, user_id: str, said_at: int) -> None:
-    """Have a person erased again if their erasure may have missed what was said at a time (Unix milliseconds)."""
+def _request_repeat(tenant: str, user_id: str, appended_at: int) -> None:
+    """Have a user erased once more if their erasure may have missed what was appended at a time (Unix milliseconds)."""
     name = user_receipt_id(tenant, user_id)
     receipt = find_user_receipt(tenant, name)
-    if receipt and (receipt.erased_at is None or said_at <= receipt.erased_at):
+    if receipt and (receipt.erased_at is None or appended_at <= receipt.erased_at):
         put_repeat_request(tenant, name, user_id)
