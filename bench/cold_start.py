@@ -75,7 +75,7 @@ def measure(names: Sequence[str], rounds: int) -> dict[str, tuple[float, float]]
     return {name: (statistics.median(took[name]), statistics.median(ratios.get(name, [1.0]))) for name in took}
 
 
-def shown(measured: Mapping[str, tuple[float, float]]) -> Table:
+def to_table(measured: Mapping[str, tuple[float, float]]) -> Table:
     """The table, the fastest first."""
     table = Table(title="Cold start: imports and a DynamoDB client")
     table.add_column("function")
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("functions", nargs="*", help="names (all)")
     parser.add_argument("--rounds", type=int, default=5, help="starts of each function (%(default)s)")
     arguments = parser.parse_args()
-    Console().print(shown(measure(arguments.functions, arguments.rounds)))
+    Console().print(to_table(measure(arguments.functions, arguments.rounds)))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class Meter:
         self._used = None
 
     def _ask(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
-        context["asked"] = dict(params)
+        context["parameters"] = dict(params)
         if model.name in WRITES:
             params["ReturnConsumedCapacity"] = "INDEXES"
 
@@ -79,19 +79,23 @@ class Meter:
         if self._used is None:
             return
         if model.name in WRITES:
-            said = parsed.get("ConsumedCapacity", [])
-            for part in said if isinstance(said, list) else [said]:
+            reported = parsed.get("ConsumedCapacity", [])
+            for part in reported if isinstance(reported, list) else [reported]:
                 self._used.written[part["TableName"]] += part["CapacityUnits"]
-        elif context["asked"].get("TableName") or "RequestItems" in context["asked"]:
-            self._used.read += self._read_units(model.name, context["asked"], parsed)
+        elif context["parameters"].get("TableName") or "RequestItems" in context["parameters"]:
+            self._used.read += self._read_units(model.name, context["parameters"], parsed)
 
-    def _read_units(self, operation: str, asked: dict[str, Any], answer: dict[str, Any]) -> float:
+    def _read_units(self, operation: str, parameters: dict[str, Any], answer: dict[str, Any]) -> float:
         if operation == "BatchGetItem":
             return sum(0.5 * units_of([item]) for items in answer["Responses"].values() for item in items)
-        rate = 1.0 if asked.get("ConsistentRead") else 0.5
+        rate = 1.0 if parameters.get("ConsistentRead") else 0.5
         if operation == "GetItem":
             return rate * units_of([answer["Item"]] if "Item" in answer else [])
-        whole = self._plain.query(**unprojected(asked)) if {"ProjectionExpression", "Select"} & asked.keys() else answer
+        whole = (
+            self._plain.query(**unprojected(parameters))
+            if {"ProjectionExpression", "Select"} & parameters.keys()
+            else answer
+        )
         return rate * units_of(whole["Items"])
 
 
@@ -150,8 +154,8 @@ class Conversation:
     def grow(self, size: int) -> None:
         """Fill up to ``size`` messages, the last hundred of them as turns."""
         while self.size < size - 100:
-            said = [{"role": "user", "content": passage(self.rng, USER_BYTES)} for _ in range(FILL)]
-            self.append(said[: size - 100 - self.size])
+            messages = [{"role": "user", "content": passage(self.rng, USER_BYTES)} for _ in range(FILL)]
+            self.append(messages[: size - 100 - self.size])
         while self.size < size:
             self.append_turn("plain")
 
@@ -166,7 +170,7 @@ class Conversation:
 
 def measure_turns(meter: Meter, functions: Functions, sizes: list[int], samples: int) -> Table:
     """The write units of a turn, by way, participants and the conversation's size; the median of the samples."""
-    table = Table(title=f"WCU of a {USER_BYTES} + {REPLY_BYTES} B turn at message {shown(sizes)}")
+    table = Table(title=f"WCU of a {USER_BYTES} + {REPLY_BYTES} B turn at message {listed(sizes)}")
     for column in ("append", "participants"):
         table.add_column(column)
     for column in ("ledger", "state", "limit", "project", "total"):
@@ -180,8 +184,8 @@ def measure_turns(meter: Meter, functions: Functions, sizes: list[int], samples:
             costs[size] = {way: turn_cost(meter, grown, way, samples) for way in WAYS}
         for way, limit in WAYS.items():
             ledger, state, projected = zip(*(costs[size][way] for size in sizes), strict=True)
-            total = shown(sum(costs[size][way]) for size in sizes)
-            table.add_row(way, who, shown(ledger), shown(state), f"≤ {limit}", shown(projected), total)
+            total = listed(sum(costs[size][way]) for size in sizes)
+            table.add_row(way, who, listed(ledger), listed(state), f"≤ {limit}", listed(projected), total)
     table.caption = f"limit of the total, one participant and no key alone: {TOTAL_LIMIT}"
     return table
 
@@ -261,7 +265,7 @@ def milliseconds(work: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def shown(values: Any) -> str:
+def listed(values: Any) -> str:
     """``1 / 1 / 1``."""
     return " / ".join(f"{value:,g}" for value in values)
 

@@ -71,10 +71,10 @@ def measure_lists(meter: Meter, functions: Functions, sizes: list[int], samples:
     """Read units and milliseconds of a page of 50 conversations, and of counts."""
     table = new_table("Conversations: a page of 50, and counts", "read", sizes)
     cells: dict[str, list[str]] = {}
-    made = 0
+    count = 0
     for size in sizes:
-        make_heads(made, size)
-        made = size
+        make_heads(count, size)
+        count = size
         for name, query in LISTS.items():
             read = partial(functions.request, "GET", "/v1/conversations", query=f"limit=50{query}")
             cells.setdefault(name, []).extend(measured(meter, read, samples))
@@ -101,8 +101,8 @@ def measure_histories(meter: Meter, functions: Functions, sizes: list[int], samp
     }.items():
         figures: list[str] = []
         for conversation, size in zip(grown, sizes, strict=True):
-            asked = f"limit=50{query.format(half=size // 2)}"
-            read = partial(functions.request, "GET", f"{conversation.path}/messages", query=asked)
+            parameters = f"limit=50{query.format(half=size // 2)}"
+            read = partial(functions.request, "GET", f"{conversation.path}/messages", query=parameters)
             figures += measured(meter, read, samples)
         table.add_row(name, *figures)
     return table

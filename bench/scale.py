@@ -78,7 +78,7 @@ class Race:
     seconds: float
     entries: int = 0
     puts: int = 0
-    given_up: int = 0
+    abandoned: int = 0
     took_s: list[float] = field(default_factory=list)
     _events: list[tuple[float, int, Iterator[float]]] = field(default_factory=list)
     _free_at: list[float] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Race:
             start = self._now
             for attempt in itertools.count():
                 if self._now - start > PATIENCE_S:
-                    self.given_up += 1
+                    self.abandoned += 1
                     start = self._now
                 yield self._now + self.times.client_s
                 yield self._served(self.times.put_s)
@@ -139,7 +139,7 @@ def hot_conversation(writers: list[int], times: Latencies, seconds: float) -> Ta
     for count in writers:
         race = Race(times, random.Random(count), seconds).run(count)
         waits = [f"{1000 * quantile(race.took_s, share):.0f}" for share in (0.5, 0.99)]
-        gave_up = f"{race.given_up / (race.given_up + race.entries):.2%}"
+        gave_up = f"{race.abandoned / (race.abandoned + race.entries):.2%}"
         used = race.rate * race.puts_each / PARTITION_WCU
         table.add_row(str(count), f"{race.rate:.0f}", f"{race.puts_each:.2f}", *waits, gave_up, f"{used:.0%}")
     return table
@@ -254,8 +254,8 @@ def check(writers: list[int], seconds: float) -> Table:
             race = Race(times, random.Random(count), 20 * seconds).run(count)
             row = (f"{rate:.0f}", f"{race.rate:.0f}", f"{puts_each:.2f}", f"{race.puts_each:.2f}")
             table.add_row(str(count), *row)
-    said = f"put {1000 * times.put_s:.1f} ms and read {1000 * times.read_s:.1f} ms at MiniStack, one at a time"
-    table.caption = f"{said}; {1000 * times.client_s:.1f} ms in the writer"
+    measured = f"put {1000 * times.put_s:.1f} ms and read {1000 * times.read_s:.1f} ms at MiniStack, one at a time"
+    table.caption = f"{measured}; {1000 * times.client_s:.1f} ms in the writer"
     return table
 
 

@@ -18,7 +18,7 @@ CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What search made of one question."""
+    """The scores of one question."""
 
     category: int
     recall: dict[int, float]
@@ -31,25 +31,25 @@ def counts(question: dict[str, Any]) -> bool:
     return question["category"] in CATEGORIES and bool(evidence_of(question))
 
 
-def score(category: int, found: Sequence[str], wanted: set[str], took_ms: float) -> Outcome:
-    """The outcome of a question: the ids of the turns that were found, best first, and of those that answer it."""
-    recall = {depth: len(wanted.intersection(found[:depth])) / len(wanted) for depth in DEPTHS}
-    return Outcome(category, recall, _ndcg(found[:10], wanted), took_ms)
+def score(category: int, results: Sequence[str], relevant: set[str], took_ms: float) -> Outcome:
+    """The outcome of a question: the ids of the turns in the results, best first, and of those that answer it."""
+    recall = {depth: len(relevant.intersection(results[:depth])) / len(relevant) for depth in DEPTHS}
+    return Outcome(category, recall, _ndcg(results[:10], relevant), took_ms)
 
 
 def table(outcomes: Sequence[Outcome], title: str) -> Table:
     """The figures, a row for each category and one for all."""
-    shown = Table(title=title, caption=latency(outcomes))
-    shown.add_column("questions")
+    rows = Table(title=title, caption=latency(outcomes))
+    rows.add_column("questions")
     for column in ("n", *(f"R@{depth}" for depth in DEPTHS), "nDCG@10"):
-        shown.add_column(column, justify="right")
+        rows.add_column(column, justify="right")
     groups = {name: [each for each in outcomes if each.category == number] for number, name in CATEGORIES.items()}
     for name, group in {**groups, "all": list(outcomes)}.items():
         if group:
             means = [statistics.fmean(each.recall[depth] for each in group) for depth in DEPTHS]
             means.append(statistics.fmean(each.ndcg for each in group))
-            shown.add_row(name, str(len(group)), *(f"{mean:.3f}" for mean in means))
-    return shown
+            rows.add_row(name, str(len(group)), *(f"{mean:.3f}" for mean in means))
+    return rows
 
 
 def latency(outcomes: Sequence[Outcome]) -> str:
@@ -63,6 +63,6 @@ def quantile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
-def _ndcg(found: Sequence[str], wanted: set[str]) -> float:
-    gained = sum(1 / math.log2(place + 2) for place, name in enumerate(found) if name in wanted)
-    return gained / sum(1 / math.log2(place + 2) for place in range(min(len(wanted), 10)))
+def _ndcg(results: Sequence[str], relevant: set[str]) -> float:
+    gained = sum(1 / math.log2(rank + 2) for rank, name in enumerate(results) if name in relevant)
+    return gained / sum(1 / math.log2(rank + 2) for rank in range(min(len(relevant), 10)))

@@ -41,8 +41,8 @@ FOLLOW_S = 900
 
 def turn(rng: random.Random) -> list[dict[str, Any]]:
     """Two messages of English."""
-    said = {"user": passage(rng, USER_BYTES), "assistant": passage(rng, REPLY_BYTES)}
-    return [{"role": role, "content": content} for role, content in said.items()]
+    texts = {"user": passage(rng, USER_BYTES), "assistant": passage(rng, REPLY_BYTES)}
+    return [{"role": role, "content": content} for role, content in texts.items()]
 
 
 def seed_conversation(server: Served, name: str, messages: int) -> None:
@@ -94,8 +94,8 @@ def client_of(url: str) -> DynamoDBClient:
 def settle(http: httpx.Client) -> None:
     """Wait until the streams are worked off: until search finds a message that was appended now."""
     word = f"settled{secrets.token_hex(16)}"
-    said = {"memorySpaceId": SPACE, "userId": "user", "userMessage": word, "agentResponse": "Yes."}
-    http.post("/v1/memory/remember", json=said).raise_for_status()
+    body = {"memorySpaceId": SPACE, "userId": "user", "userMessage": word, "agentResponse": "Yes."}
+    http.post("/v1/memory/remember", json=body).raise_for_status()
     deadline = time.monotonic() + FOLLOW_S
     while not any(hit["content"] == word for hit in search(http, word)):
         if time.monotonic() > deadline:

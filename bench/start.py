@@ -50,13 +50,13 @@ def run(watch: Watch) -> None:
         with watch.time("settle"):
             annals.settle()
         with watch.time("search"):
-            found = annals.memory.search("tea", memory_space_id="demo")
-        assert len(found) == 2
+            results = annals.memory.search("tea", memory_space_id="demo")
+        assert len(results) == 2
     with watch.time("stop"):
         sandbox.stop()
 
 
-def shown(watch: Watch) -> Table:
+def to_table(watch: Watch) -> Table:
     """The table, in the order of a run."""
     table = Table(title="An Annals in memory")
     table.add_column("step")
@@ -75,7 +75,7 @@ def main() -> None:
     watch = Watch()
     for _ in trange(arguments.runs, desc="sandboxes", leave=False):
         run(watch)
-    Console().print(shown(watch))
+    Console().print(to_table(watch))
 
 
 if __name__ == "__main__":

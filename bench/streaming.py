@@ -53,7 +53,7 @@ class Metronome:
         yield Finished("stop", Usage(1, self._pieces))
 
 
-def pieces_of(characters: int) -> list[str]:
+def split_text(characters: int) -> list[str]:
     """Different strings, as a model's pieces are."""
     return [f"{number % 10_000:04d}" for number in range(characters // PIECE)]
 
@@ -94,9 +94,9 @@ def measure_buffering(sizes: Sequence[int], rounds: int) -> Table:
     for column in ("characters", "join, ms", "buffer, ms", "ratio", "goal", "buffer, ns per piece"):
         table.add_column(column, justify="right")
     for size in tqdm(sizes, desc="buffering", leave=False):
-        pieces = pieces_of(size)
-        taken = [(seconds(join, pieces), seconds(buffer, pieces)) for _ in range(rounds)]
-        joined, buffered = (min(column) for column in zip(*taken, strict=True))
+        pieces = split_text(size)
+        times = [(seconds(join, pieces), seconds(buffer, pieces)) for _ in range(rounds)]
+        joined, buffered = (min(column) for column in zip(*times, strict=True))
         per_piece = f"{1e9 * buffered / len(pieces):.0f}"
         cells = [f"{1000 * joined:.2f}", f"{1000 * buffered:.2f}", f"{buffered / joined:.2f}", f"≤ {GOAL:g}", per_piece]
         table.add_row(f"{size:,}", *cells)
@@ -133,8 +133,8 @@ async def measure_turns(deltas: int, pause_ms: Sequence[float], rounds: int) -> 
     for pause in pause_ms:
         count = deltas if not pause else min(deltas, 100)
         model = Metronome(count, pause / 1000)
-        taken = [(*await listen(model.stream(ASKED)), *await follow(model)) for _ in range(rounds)]
-        own_first, own, first, whole = (statistics.median(column) for column in zip(*taken, strict=True))
+        times = [(*await listen(model.stream(ASKED)), *await follow(model)) for _ in range(rounds)]
+        own_first, own, first, whole = (statistics.median(column) for column in zip(*times, strict=True))
         firsts = [f"{1000 * value:.2f}" for value in (own_first, first, first - own_first)]
         more = (whole - first) - (own - own_first)
         table.add_row(f"{pause:g}", f"{count:,}", *firsts, f"{1e6 * more / count:.1f}", f"{whole / own:.2f}")

@@ -73,28 +73,28 @@ def in_process(server: Served, samples: int) -> dict[str, float]:
     environment.set_defaults(os.environ, server.data, template.read())
     environment.replace_credentials(os.environ)
     path, rng = f"/v1/conversations/{new_conversation(server.client())}/messages", random.Random(1)
-    asked = _asked("POST", path)
-    caller = events.caller_context(invoke("authorizer", events.authorizer_event(*asked)))
-    health = events.proxy_event(*_asked("GET", "/v1/health"))
+    request = _request("POST", path)
+    caller = events.caller_context(invoke("authorizer", events.authorizer_event(*request)))
+    health = events.proxy_event(*_request("GET", "/v1/health"))
 
     def append() -> None:
-        said = _asked("POST", path, json.dumps({"messages": turn(rng)}))
-        answer = invoke("append", events.proxy_event(*said, caller))
+        append_request = _request("POST", path, json.dumps({"messages": turn(rng)}))
+        answer = invoke("append", events.proxy_event(*append_request, caller))
         if answer["statusCode"] != 201:
             raise RuntimeError(answer["body"])
 
     return {
         "nothing": median("health's function", lambda: invoke("fallback", health), samples),
-        "authorizer": median("authorizer", lambda: invoke("authorizer", events.authorizer_event(*asked)), samples),
+        "authorizer": median("authorizer", lambda: invoke("authorizer", events.authorizer_event(*request)), samples),
         "append": median("append's function", append, samples),
     }
 
 
-def _asked(method: str, path: str, body: str = "") -> tuple[Request, Match]:
-    found = events.match(template.read().routes, method, path)
-    if found is None:
+def _request(method: str, path: str, body: str = "") -> tuple[Request, Match]:
+    route_match = events.match(template.read().routes, method, path)
+    if route_match is None:
         raise RuntimeError(f"There is no route {method} {path}.")
-    return Request(method, path, "", HEADERS, body.encode(), "127.0.0.1"), found
+    return Request(method, path, "", HEADERS, body.encode(), "127.0.0.1"), route_match
 
 
 def in_database(server: Served, samples: int) -> dict[str, float]:
@@ -115,8 +115,8 @@ def raw_put(url: str) -> Callable[[], object]:
 
     def put() -> None:
         item = {"pk": {"S": uuid.uuid4().hex}, "text": {"S": text}}
-        said = {"TableName": BARE, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}
-        connection.request("POST", "/", json.dumps(said), PUT_HEADERS)
+        parameters = {"TableName": BARE, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}
+        connection.request("POST", "/", json.dumps(parameters), PUT_HEADERS)
         answer = connection.getresponse()
         if answer.read() and answer.status != 200:
             raise RuntimeError(f"The put was answered {answer.status}.")
@@ -137,7 +137,7 @@ def parts(times: dict[str, float]) -> dict[str, float]:
     }
 
 
-def shown(times: dict[str, float]) -> Table:
+def to_table(times: dict[str, float]) -> Table:
     """The parts, their sum, and what was measured of the whole."""
     table = Table(title=f"An append of {USER_BYTES} + {REPLY_BYTES} B over HTTP")
     table.add_column("part")
@@ -160,7 +160,7 @@ def main() -> None:
         make_bare_table(server.dynamodb_url)
         samples = arguments.samples
         times = over_http(server, samples) | in_process(server, samples) | in_database(server, samples)
-    Console().print(shown(times))
+    Console().print(to_table(times))
 
 
 if __name__ == "__main__":
