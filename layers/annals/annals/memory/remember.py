@@ -67,7 +67,7 @@ def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None =
     Raises
     ------
     RequestTooLarge : its facts
-    and what ``store`` raises
+    and what ``store_turn`` raises
     """
     require_facts_fit(turn.facts)
     stored = store_turn(caller, turn, [user_record(turn), reply_record(turn, turn.agent_response)], request)
@@ -82,7 +82,7 @@ def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None =
 
 
 def remember_facts(caller: Caller, turn: RememberFacts) -> TurnFacts:
-    """Store the facts of a turn whose messages are stored, once: the same ones sent again are found.
+    """Store the facts of a turn whose messages are stored, once, however often they are sent.
 
     Raises
     ------

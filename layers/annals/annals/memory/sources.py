@@ -36,7 +36,7 @@ SourceRef = tuple[str | None, Sequence[str]]
 """A conversation's id, if there is one, and the ids of messages in it."""
 
 REDACTED = "redacted"
-"""The attribute that a raw memory's mark has where its message itself was redacted."""
+"""The attribute that a raw memory's tombstone has where its message itself was redacted."""
 
 Key = tuple[str, str]
 """The partition key and the sort key of an item."""

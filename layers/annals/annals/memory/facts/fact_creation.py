@@ -114,15 +114,15 @@ def create_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> lis
     Parameters
     ----------
     source : the turn's messages
-    batch : the name under which they are marked as stored
-    facts : up to 25 of the conversation; that there are none is marked, too
+    batch : the name under which it is stored which facts these are
+    facts : up to 25 of the conversation; that there are none is stored, too
 
     Raises
     ------
     ConversationErased, MessageRedacted, WriteConflict
     """
     tenant = source.tenant
-    mark = {
+    batch_put = {
         "TableName": settings().state_table,
         "Item": {
             **batch_key(tenant, source.conversation_id, batch),
@@ -132,7 +132,7 @@ def create_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> lis
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
     subject = f"the facts of conversation {source.conversation_id!r}"
-    earlier = _write(facts, source, guard={"Put": mark}, subject=subject)
+    earlier = _write(facts, source, guard={"Put": batch_put}, subject=subject)
     fact_ids = from_item(earlier)["factIds"] if earlier else [fact.fact_id for fact in facts]
     return list(read_facts(tenant, fact_ids))
 

@@ -153,7 +153,7 @@ def source_key(tenant: str, conversation_id: str, fact_id: str) -> Item:
 
 
 def batch_key(tenant: str, conversation_id: str, batch: str) -> Item:
-    """The key of the mark that a turn's facts are stored."""
+    """The key of the item that says which facts of a turn are stored."""
     return item_key(sources_pk(tenant, conversation_id), f"B#{batch}")
 
 

@@ -1,7 +1,7 @@
 """Deleting memories with their versions, be they damaged; and what redactions and erasures take of memories.
 
-A deletion first puts a mark in the memory's place, then deletes all else, and can be done again from anywhere between.
-The mark of a raw memory stays, so that its message does not bring it back; any other goes last.
+A deletion first puts a tombstone in the memory's place, then deletes all else, and can be done again from anywhere
+between. The tombstone of a raw memory stays, so that its message does not bring it back; any other goes last.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from annals.memory.memories.memory_items import (
     replacement_writes,
     salvage_memory,
     split_raw_id,
-    to_mark_item,
+    to_tombstone_item,
 )
 from annals.memory.memories.memory_reads import get_memory, get_stored_memory
 from annals.memory.memories.memory_references import (
@@ -60,10 +60,10 @@ def delete_visible_memory(caller: Caller, memory_id: str) -> bool:
     open.
     """
     try:
-        mark = find_memory_item(Address.of(caller.tenant, memory_id).current)
-        if mark and mark.status == DELETED and caller.may_see(mark.memory_space_id):
-            # An earlier try may have been broken off after the mark.
-            _delete_rest(mark)
+        tombstone = find_memory_item(Address.of(caller.tenant, memory_id).current)
+        if tombstone and tombstone.status == DELETED and caller.may_see(tombstone.memory_space_id):
+            # An earlier try may have been broken off after it.
+            _delete_rest(tombstone)
         return delete_memory(get_memory(caller, memory_id))
     except DamagedItem:
         memory = find_damaged_memory(caller.tenant, memory_id)
@@ -77,20 +77,20 @@ def delete_visible_memory(caller: Caller, memory_id: str) -> bool:
 def delete_memory(memory: StoredMemory) -> bool:
     """Delete a memory with its versions, and say whether nobody else had. It can be done again.
 
-    The mark takes the versions that are stored along: after it, nobody can write one any more.
+    The tombstone takes the stored versions along: after it, nobody can write one any more.
     """
-    is_deleted = _put_mark(memory)
+    is_deleted = _put_tombstone(memory)
     _delete_rest(memory)
     return is_deleted
 
 
-def _put_mark(memory: StoredMemory) -> bool:
-    """Put a mark in the place of a memory; False where that is done already, or its conversation is erased."""
+def _put_tombstone(memory: StoredMemory) -> bool:
+    """Put a tombstone in the place of a memory; False where one is there, or the memory's conversation is erased."""
     for _ in tries(settings().append_patience_s):
         if memory.status == DELETED:
             return False
-        mark = to_mark_item(memory.address.current, memory)
-        if try_transaction([*replacement_writes(memory, mark), *_version_deletes(memory)]):
+        tombstone = to_tombstone_item(memory.address.current, memory)
+        if try_transaction([*replacement_writes(memory, tombstone), *_version_deletes(memory)]):
             return True
         try:
             memory = get_stored_memory(memory.tenant, memory.memory_id)
@@ -107,7 +107,7 @@ def _version_deletes(memory: StoredMemory) -> list[dict[str, Any]]:
 
 
 def _delete_rest(memory: StoredMemory) -> None:
-    """Delete all that is left of a memory that is marked as deleted, then the mark, if it is no raw memory's."""
+    """Delete all that is left of a memory that has a tombstone, then the tombstone, unless it is a raw memory's."""
     _delete_versions(memory.address)
     if split_raw_id(memory.memory_id) is None:
         delete_references(memory)
@@ -159,7 +159,7 @@ def delete_damaged_memory(memory: StoredMemory) -> bool:
     raw = split_raw_id(memory.memory_id)
     put = {
         "TableName": settings().state_table,
-        "Item": to_mark_item(memory.address.current, memory),
+        "Item": to_tombstone_item(memory.address.current, memory),
         "ConditionExpression": f"attribute_not_exists({REDACTED})" if raw else "attribute_exists(pk)",
     }
     checks = [not_erased_check(memory.tenant, raw[0])] if raw else []

@@ -151,9 +151,9 @@ def to_memory_item(key: Item, memory: StoredMemory) -> Item:
     return state_item(key, values, of="memory", said=fields)
 
 
-def to_mark_item(key: Item, memory: StoredMemory) -> Item:
-    """The item that says that a memory is deleted. Nothing in it says what it was, or whose."""
-    bare = StoredMemory(
+def to_tombstone_item(key: Item, memory: StoredMemory) -> Item:
+    """The item that stands in the place of a deleted memory. Nothing in it says what it was, or whose."""
+    tombstone = StoredMemory(
         tenant=memory.tenant,
         memory_id=memory.memory_id,
         memory_space_id=memory.memory_space_id,
@@ -164,7 +164,7 @@ def to_mark_item(key: Item, memory: StoredMemory) -> Item:
         updated_at=now_ms(),
         status=DELETED,
     )
-    return to_memory_item(key, bare)
+    return to_memory_item(key, tombstone)
 
 
 def redaction_put(tenant: str, memory_id: str, memory_space_id: str) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def redaction_put(tenant: str, memory_id: str, memory_space_id: str) -> dict[str
         created_at=at,
         updated_at=at,
     )
-    item = {**to_mark_item(key, redacted), **to_item({REDACTED: True})}
+    item = {**to_tombstone_item(key, redacted), **to_item({REDACTED: True})}
     return {"Put": {"TableName": settings().state_table, "Item": item}}
 
 
