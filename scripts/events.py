@@ -24,7 +24,7 @@ REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 TIME_MS = 1_767_225_600_000
 CALLER = {**Caller("local", "root", frozenset(SCOPES)).to_authorizer(), "principalId": "root"}
 
-PLACES = {
+PATH_PARAMETERS = {
     "conversationId": "lisbon",
     "messageId": "msg-001",
     "keyId": "key-0123456789abcdef",
@@ -41,7 +41,7 @@ TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", "u
 PARTICIPANTS = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
 ALLERGY = {"subject": "Ada", "predicate": "is allergic to", "object": "peanuts"}
 FACT = {"fact": "Ada is allergic to peanuts.", "factType": "health", "confidence": 95, **ALLERGY}
-OF_TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "messageIds": ["msg-001", "msg-002"]}
+STORED_TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "messageIds": ["msg-001", "msg-002"]}
 IMPORTED = {"messages": [{"role": "user", "content": "I am allergic to peanuts."}]}
 BODIES: Mapping[str, Any] = {
     "POST /v1/keys": {"name": "assistant", "scopes": ["read", "write"], "memorySpaces": ["demo"]},
@@ -67,7 +67,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /v1/spaces/{memorySpaceId}": {"name": "Demo", "participants": [{"participantId": "ada", "type": "person"}]},
     "POST /v1/a2a/messages": {"from": "planner", "to": "booker", "text": "Book the flight of 3 May."},
     "POST /v1/memory/remember": {**TURN, "agentResponse": "Peanuts."},
-    "POST /v1/memory/remember-facts": {**OF_TURN, "extractFacts": True},
+    "POST /v1/memory/remember-facts": {**STORED_TURN, "extractFacts": True},
     "POST /v1/memory/remember-stream": TURN,
     "POST /v1/memory/search": {"memorySpaceId": "demo", "query": "peanut allergy", "limit": 5},
     "POST /v1/memory/recall": {"memorySpaceId": "demo", "query": "peanut allergy", "limit": 5},
@@ -126,14 +126,16 @@ def _authorizer_event(described: template.Template) -> dict[str, Any]:
 
 
 def _request(described: template.Template, method: str, resource: str, body: str) -> tuple[Request, Match]:
-    path = resource.replace("+}", "}").format_map(PLACES)
+    path = resource.replace("+}", "}").format_map(PATH_PARAMETERS)
     headers = [("Host", "127.0.0.1"), ("User-Agent", "sample"), ("Authorization", "Bearer local")]
     headers += [("Content-Type", "application/json")] if body else []
     query = QUERIES.get(f"{method} {resource}", "")
     sent = "GET" if method == "ANY" else method
     request = Request(sent, path, query, tuple(headers), body.encode(), "127.0.0.1", REQUEST_ID)
     [route] = [route for route in described.routes if (route.method, route.resource) == (method, resource)]
-    named = {part.strip("{+}"): PLACES[part.strip("{+}")] for part in resource.split("/") if part.startswith("{")}
+    named = {
+        part.strip("{+}"): PATH_PARAMETERS[part.strip("{+}")] for part in resource.split("/") if part.startswith("{")
+    }
     return request, Match(route, named)
 
 

@@ -54,23 +54,24 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
-EVENTS = "Server-sent events: start, context, delta (its SSE id is its number), and at last result or error."
-REPEATED = (
-    "Sent again with its Idempotency-Key, a request is told what the first one led to, while that is under way, too. "
-    "The model is asked again only where no reply was stored."
+STREAM_EVENTS = "Server-sent events: start, context, delta (its SSE id is its number), and at last result or error."
+STREAM_REPEATED = (
+    "A request sent again with its Idempotency-Key gets what the first one led to, also while that is under way. "
+    "The model is called again only if no reply was stored."
 )
 ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS}
 STREAM_ID = {"name": "streamId", "in": "path", "required": True, "schema": ID}
 LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
-    "description": "The number of the last delta that the client has; without it, the whole stream is told",
+    "description": "The number of the last delta that the client has; without it, the whole stream is sent",
     "schema": {"type": "integer", "minimum": 0},
 }
-EXPORT = "The file. Where it cannot be finished, the connection breaks off: no half of a file passes for a whole one."
-OF_USER = (
-    "What a line is, its type says: conversation and message for those of which they are the user, message for what "
-    "they said elsewhere, userMemory, and memory, which a fact is, too. What was stored just before may be missing."
+EXPORT_FILE = "The file. If it cannot be finished, the connection breaks off: half a file never passes for a whole one."
+USER_EXPORT = (
+    "The type of a line says what it is: conversation and message for conversations of which they are the user, "
+    "message for what they said in others, userMemory, and memory, facts included. "
+    "What was stored a moment ago may be missing."
 )
 IMPORT_BODY = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in JSON_LINES}}
 IMPORT_QUERY = [{"name": name, "in": "query", "schema": ID} for name in OWNER_PARAMS]
@@ -80,12 +81,12 @@ def document() -> dict[str, Any]:
     """The API's OpenAPI document."""
     described = template.read()
     merge = OpenAPIMerge(title="Annals", version=__version__, description=DESCRIPTION, on_conflict="error")
-    merge.add_schema(_of_stream())
+    merge.add_schema(_stream_schema())
     for name, folder in described.buffered.items():
         module = load(name, folder)
         if hasattr(module, "app"):
-            merge.add_schema(_of_resolver(module))
-    merge.add_schema(_of_exports())
+            merge.add_schema(_resolver_schema(module))
+    merge.add_schema(_export_schema())
     open_paths = {route.resource for route in described.routes if not route.authorized}
     api = merge.get_openapi_schema()
     api["paths"]["/v1/conversations/import"]["post"] |= {"parameters": IMPORT_QUERY, "requestBody": IMPORT_BODY}
@@ -97,7 +98,7 @@ def routes(api: dict[str, Any]) -> dict[str, list[str]]:
     return {path: sorted(method.upper() for method in item if method in METHODS) for path, item in api["paths"].items()}
 
 
-def _of_resolver(module: ModuleType) -> dict[str, Any]:
+def _resolver_schema(module: ModuleType) -> dict[str, Any]:
     """A function's routes, with what its docstrings say of them."""
     schema: dict[str, Any] = json.loads(module.app.get_openapi_json_schema())
     for path, item in schema["paths"].items():
@@ -111,17 +112,17 @@ def _of_resolver(module: ModuleType) -> dict[str, Any]:
     return schema
 
 
-def _of_stream() -> dict[str, Any]:
+def _stream_schema() -> dict[str, Any]:
     """The routes of streamed replies: they are no resolver's."""
     model = RememberStream.model_json_schema(by_alias=True, ref_template=REFERENCE)
     schemas = {**model.pop("$defs", {}), "RememberStream": model}
     body = {"application/json": {"schema": {"$ref": REFERENCE.format(model="RememberStream")}}}
-    events = {"description": EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    events = {"description": STREAM_EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
     begin = {
         "tags": ["Memory"],
         "operationId": "rememberStream",
         "summary": "Store the user's message, then stream the model's reply while it is made.",
-        "description": REPEATED,
+        "description": STREAM_REPEATED,
         "parameters": [IDEMPOTENCY_KEY],
         "requestBody": {"required": True, "content": body},
         "responses": {"200": events},
@@ -129,7 +130,7 @@ def _of_stream() -> dict[str, Any]:
     follow = {
         "tags": ["Memory"],
         "operationId": "followStream",
-        "summary": "Stream the rest of a reply, from the delta behind Last-Event-ID on.",
+        "summary": "Stream the rest of a reply, from the delta after Last-Event-ID on.",
         "parameters": [STREAM_ID, LAST_EVENT_ID],
         "responses": {"200": events},
     }
@@ -148,23 +149,23 @@ FORMULAS = {
 """What becomes of texts in CSV that a spreadsheet would compute."""
 
 
-def _of_exports() -> dict[str, Any]:
+def _export_schema() -> dict[str, Any]:
     """The routes that stream files: they are no resolver's either."""
-    one = {"name": "conversationId", "in": "path", "required": True, "schema": ID}
+    conversation_id = {"name": "conversationId", "in": "path", "required": True, "schema": ID}
     options = [
         {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS), "default": "json"}},
         {"name": "includeMetadata", "in": "query", "schema": {"type": "boolean", "default": True}},
         FORMULAS,
     ]
     file = _file(FORMATS)
-    of_one = {
+    one_operation = {
         "tags": ["Conversations"],
         "operationId": "exportConversation",
         "summary": "A conversation with all its messages as a file, streamed.",
-        "parameters": [one, *options],
+        "parameters": [conversation_id, *options],
         "responses": {"200": file},
     }
-    of_many = {
+    many_operation = {
         "tags": ["Conversations"],
         "operationId": "exportConversations",
         "summary": "All conversations that a filter matches as one file, the oldest first, streamed.",
@@ -172,7 +173,7 @@ def _of_exports() -> dict[str, Any]:
         "parameters": options,
         "responses": {"200": file},
     }
-    of_memories = {
+    memories_operation = {
         "tags": ["Memories"],
         "operationId": "exportMemories",
         "summary": "All memories that a filter matches as one file, the newest first, streamed.",
@@ -181,20 +182,20 @@ def _of_exports() -> dict[str, Any]:
         "responses": {"200": _file(MEMORY_FORMATS)},
     }
     user = {"name": "userId", "in": "path", "required": True, "schema": ID}
-    lines = {"description": EXPORT, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
-    of_user = {
+    lines = {"description": EXPORT_FILE, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
+    user_operation = {
         "tags": ["Users"],
         "operationId": "exportUser",
-        "summary": "All that there is of a person as JSON lines, streamed.",
-        "description": OF_USER,
+        "summary": "All data of a person as JSON lines, streamed.",
+        "description": USER_EXPORT,
         "parameters": [user],
         "responses": {"200": lines},
     }
     paths = {
-        "/v1/conversations/{conversationId}/export": of_one,
-        "/v1/conversations/export": of_many,
-        "/v1/memories/export": of_memories,
-        "/v1/users/{userId}/export": of_user,
+        "/v1/conversations/{conversationId}/export": one_operation,
+        "/v1/conversations/export": many_operation,
+        "/v1/memories/export": memories_operation,
+        "/v1/users/{userId}/export": user_operation,
     }
     return {"paths": {path: {"get": operation} for path, operation in paths.items()}}
 
@@ -213,7 +214,7 @@ def _memory_options() -> list[dict[str, Any]]:
 def _file(formats: Mapping[str, Format | MemoryFormat]) -> dict[str, Any]:
     """The answer that is a file in one of these formats."""
     kinds = sorted({each.content_type.partition(";")[0] for each in formats.values()})
-    return {"description": EXPORT, "content": {kind: {"schema": {"type": "string"}} for kind in kinds}}
+    return {"description": EXPORT_FILE, "content": {kind: {"schema": {"type": "string"}} for kind in kinds}}
 
 
 def _finished(api: dict[str, Any], open_paths: set[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the handlers do that their signatures don't say: headers, filters, statuses that depend on what was there."""
+"""What the signatures of handlers don't say: headers, filters, statuses that depend on what existed before."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ COUNT = {"type": "integer", "minimum": 0, "maximum": 10**12 - 1}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "A request sent again with its key in the next 24 hours is told the first one's answer",
+    "description": "A request sent again with its key in the next 24 hours gets the first one's answer",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
 }
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
-    "description": "The ETag that the caller has seen: 412 where it is another one by now",
+    "description": "The ETag that the caller has seen: 412 if it has changed since",
     "schema": {"type": "string", "pattern": '^"[0-9]{1,12}"$'},
 }
 HEADERS = {"app.idempotent_request(": IDEMPOTENCY_KEY, "app.if_match(": IF_MATCH}
@@ -36,7 +36,7 @@ FILTERS: dict[str, Any] = {
     **dict.fromkeys(("createdAfter", "createdBefore", "lastMessageAfter", "lastMessageBefore"), TIME),
     **dict.fromkeys(("messageCount", "messageCountMin", "messageCountMax"), COUNT),
 }
-BY_METADATA = "A parameter `metadata.<path>` is a filter, too: what the metadata hold there, as text."
+BY_METADATA = "A parameter `metadata.<path>` is a filter, too: the value at that path of the metadata, as text."
 HISTORY: dict[str, Any] = {
     "roles": {"type": "string", "description": f"Comma-separated: {', '.join(ROLES)}"},
     "threadId": TEXT,
