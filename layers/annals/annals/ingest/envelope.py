@@ -20,10 +20,10 @@ Key = Annotated[Text, Field(max_length=MAX_KEY_CHARS)]
 
 
 class NamedConversation(Model):
-    """Where the messages go.
+    """The conversation that the messages go to.
 
-    With an id alone, the conversation must be there. With type and participants, it is found by them, or made; with
-    an id, too, it is made under that id where it is missing. ``metadata`` is for a conversation that is made.
+    With an id alone, it must exist. With type and participants, it is found by them, or created; with an id as well, it
+    is created under that id if it is missing. ``metadata`` is for a conversation that is created.
     """
 
     conversation_id: ConversationId | None = None

@@ -22,9 +22,9 @@ FactKind = Literal["FactStored", "FactDeleted"]
 class ConversationEvent(TypedDict):
     """What happened to a conversation: one entry of its ledger, from seq ``fromSeq`` to ``toSeq``.
 
-    ``eventId`` is the same whenever the event is told again. ``messageIds`` are the messages that were appended,
-    ``redacted`` those among them whose words are withdrawn by now; of a redaction, it is the message that it withdrew.
-    ``archivedToSeq`` is up to where messages are archived.
+    ``eventId`` is the same whenever the event is published again. ``messageIds`` are the messages that were appended,
+    and ``redacted`` those among them that are redacted by now; for a redaction, ``messageIds`` is the message that it
+    redacted. Messages up to ``archivedToSeq`` are archived.
     """
 
     eventId: str
@@ -43,8 +43,8 @@ class ConversationEvent(TypedDict):
 class MemoryEvent(TypedDict):
     """What a memory is now: one that callers made, or a message that was changed as a memory.
 
-    ``eventId`` is the same whenever the same state is told again. ``version`` counts from 1. Of a memory that is gone,
-    only its id is known.
+    ``eventId`` is the same whenever the same state is published again. ``version`` counts from 1. Of a memory that
+    is gone, only the required fields are there.
     """
 
     eventId: str
@@ -57,7 +57,7 @@ class MemoryEvent(TypedDict):
 
 
 class FactEvent(TypedDict):
-    """A fact that was stored, or taken out. Of one that is gone, only its id is known."""
+    """A fact that was stored, or deleted. Of one that is gone, only the required fields are there."""
 
     eventId: str
     tenant: str
@@ -69,14 +69,14 @@ class FactEvent(TypedDict):
 ConversationChange = TypedDict(
     "ConversationChange", {"source": Literal["annals"], "detail-type": ConversationKind, "detail": ConversationEvent}
 )
-"""What a rule sees of a conversation's event."""
+"""A conversation's event, as rules see it."""
 
 MemoryChange = TypedDict(
     "MemoryChange", {"source": Literal["annals"], "detail-type": MemoryKind, "detail": MemoryEvent}
 )
-"""What a rule sees of a memory's event."""
+"""A memory's event, as rules see it."""
 
 FactChange = TypedDict("FactChange", {"source": Literal["annals"], "detail-type": FactKind, "detail": FactEvent})
-"""What a rule sees of a fact's event."""
+"""A fact's event, as rules see it."""
 
 Change = ConversationChange | MemoryChange | FactChange
