@@ -69,7 +69,7 @@ class Appended(Model):
 
 
 class Summary(Model):
-    """What was said in a conversation from seq ``from_seq`` to ``to_seq``."""
+    """The summary of a conversation's messages from seq ``from_seq`` to ``to_seq``."""
 
     summary: str
     topics: list[str]
@@ -152,9 +152,9 @@ class ErasedConversation(Model):
 class Receipt(Model):
     """How far an erasure is: ``erasing`` or ``erased``. Of a person's, not even the id is kept once it is done.
 
-    ``damaged`` is how many items were changed behind Annals, where any were: their words are gone, too. A person's says
-    whether anything of them was ``found``, and names a page of their ``conversations``; those after it are shown where
-    ``receipts.get`` is given ``next_cursor``.
+    ``damaged`` is how many items were changed by others than Annals, where any were: their words are gone, too. A
+    person's receipt says whether anything of them was ``found``, and names a page of their ``conversations``;
+    ``receipts.get`` with ``next_cursor`` gives the next one.
     """
 
     receipt_id: str

@@ -33,7 +33,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     def work(pk: str, seqs: list[int]) -> Collection[int]:
         report_unexplained(pk, unreported.pop(pk, {}))
         if pk in changed:
-            # What was withdrawn goes first, whatever may be wrong with the head.
+            # What was redacted goes first, whatever may be wrong with the head.
             from annals.memory.erasure.message_redaction import finish_redactions
 
             finish_redactions(pk, changed[pk])

@@ -33,7 +33,7 @@ def recall_memories(body: Recall) -> Recollection:
 
 @app.post("/v1/conversations/search", tags=["Conversations"])
 def search_them(body: SearchConversations) -> ConversationHits:
-    """Find conversations by what was said in them, with the best messages of each."""
+    """Find conversations by their messages, with the best messages of each."""
     caller = app.caller.require_scope("read")
     items, left_out = fitting_counted(search_conversations(caller, body))
     return {"items": items, **left_out}  # type: ignore[typeddict-item]

@@ -17,7 +17,7 @@ handler = app.handler
 def summarize_conversation(conversation_id: PathId, body: Summarize) -> SummaryResponse:
     """Bring a conversation's summary up to its newest message; the one there is where there is no newer one.
 
-    It is made of the summary before and the messages behind that one. Of a long conversation, one request may cover a
+    It is made of the summary before and the messages after that one. Of a long conversation, one request may cover a
     part only: ``toSeq`` says how far it came, and the next request goes on.
     """
     caller = app.caller.require_scope("write")

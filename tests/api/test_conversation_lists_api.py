@@ -48,9 +48,13 @@ def made(module_moto: None, more_shards: Callable[[], None]) -> list[dict[str, A
             if number == 7:
                 more_shards()
             patch.setattr("time.time_ns", lambda number=number: (now + number // 3) * 1_000_000)
-            who = {"userId": f"user-{number % 3}", "agentId": f"user-{number % 2}", "memorySpaceId": f"s{number % 2}"}
+            participants = {
+                "userId": f"user-{number % 3}",
+                "agentId": f"user-{number % 2}",
+                "memorySpaceId": f"s{number % 2}",
+            }
             name = f"conv-{number}"
-            api.post(LIST, {"type": "user-agent", "participants": who, "conversationId": name})
+            api.post(LIST, {"type": "user-agent", "participants": participants, "conversationId": name})
         for number in (3, 7, 7):
             patch.setattr("time.time_ns", lambda number=number: (now + 100 + number) * 1_000_000)
             say(TENANT, "word", conversation_id=f"conv-{number}")
@@ -94,62 +98,62 @@ FILTERS: list[dict[str, str]] = [
 ]
 
 
-def _matches(conversation: dict[str, Any], chosen: dict[str, str]) -> bool:
-    who, said = conversation["participants"], conversation["messageCount"]
+def _matches(conversation: dict[str, Any], filters: dict[str, str]) -> bool:
+    participants, count = conversation["participants"], conversation["messageCount"]
     checks = {
-        "participants.userId": lambda wanted: who.get("userId") == wanted,
-        "participants.agentId": lambda wanted: who.get("agentId") == wanted,
-        "participants.contains": lambda wanted: wanted in (who.get("userId"), who.get("agentId")),
-        "participants.memorySpaceId": lambda wanted: who.get("memorySpaceId") == wanted,
-        "type": lambda wanted: conversation["type"] == wanted,
-        "messageCount": lambda wanted: said == int(wanted),
-        "messageCountMin": lambda wanted: said >= int(wanted),
-        "messageCountMax": lambda wanted: said <= int(wanted),
+        "participants.userId": lambda expected: participants.get("userId") == expected,
+        "participants.agentId": lambda expected: participants.get("agentId") == expected,
+        "participants.contains": lambda expected: expected in (participants.get("userId"), participants.get("agentId")),
+        "participants.memorySpaceId": lambda expected: participants.get("memorySpaceId") == expected,
+        "type": lambda expected: conversation["type"] == expected,
+        "messageCount": lambda expected: count == int(expected),
+        "messageCountMin": lambda expected: count >= int(expected),
+        "messageCountMax": lambda expected: count <= int(expected),
     }
-    return all(checks[name](wanted) for name, wanted in chosen.items())
+    return all(checks[name](expected) for name, expected in filters.items())
 
 
 @settings(max_examples=12)
-@given(chosen=st.sampled_from(FILTERS), limit=st.integers(1, 16))
+@given(filters=st.sampled_from(FILTERS), limit=st.integers(1, 16))
 def test_pages_walk_what_matches_once_the_newest_activity_first(
-    made: list[dict[str, Any]], chosen: dict[str, str], limit: int
+    made: list[dict[str, Any]], filters: dict[str, str], limit: int
 ) -> None:
-    found = _follow(Api.of(TENANT), {**chosen, "limit": limit})
-    expected = [conversation for conversation in made if _matches(conversation, chosen)]
-    assert sorted(item["conversationId"] for item in found) == sorted(item["conversationId"] for item in expected)
-    activity = [_activity(item) for item in found]
+    items = _follow(Api.of(TENANT), {**filters, "limit": limit})
+    expected = [conversation for conversation in made if _matches(conversation, filters)]
+    assert sorted(item["conversationId"] for item in items) == sorted(item["conversationId"] for item in expected)
+    activity = [_activity(item) for item in items]
     assert activity == sorted(activity, reverse=True)
 
 
 @settings(max_examples=10)
 @given(
-    chosen=st.sampled_from(FILTERS),
+    filters=st.sampled_from(FILTERS),
     limit=st.integers(1, 16),
     sort_by=st.sampled_from(["createdAt", "updatedAt", "lastMessageAt", "messageCount"]),
     order=st.sampled_from(["asc", "desc"]),
 )
 def test_pages_walk_what_matches_once_in_any_order(
-    made: list[dict[str, Any]], chosen: dict[str, str], limit: int, sort_by: str, order: str
+    made: list[dict[str, Any]], filters: dict[str, str], limit: int, sort_by: str, order: str
 ) -> None:
-    found = _follow(Api.of(TENANT), {**chosen, "limit": limit, "sortBy": sort_by, "sortOrder": order})
-    expected = [conversation["conversationId"] for conversation in made if _matches(conversation, chosen)]
-    assert sorted(item["conversationId"] for item in found) == sorted(expected)
-    values = [_activity(item) if sort_by == "lastMessageAt" else item[sort_by] for item in found]
+    items = _follow(Api.of(TENANT), {**filters, "limit": limit, "sortBy": sort_by, "sortOrder": order})
+    expected = [conversation["conversationId"] for conversation in made if _matches(conversation, filters)]
+    assert sorted(item["conversationId"] for item in items) == sorted(expected)
+    values = [_activity(item) if sort_by == "lastMessageAt" else item[sort_by] for item in items]
     assert values == sorted(values, reverse=order == "desc")
 
 
 def test_a_list_shows_what_get_shows(made: list[dict[str, Any]]) -> None:
-    found = _follow(Api.of(TENANT), {})
-    assert sorted(found, key=lambda item: item["conversationId"]) == sorted(
+    items = _follow(Api.of(TENANT), {})
+    assert sorted(items, key=lambda item: item["conversationId"]) == sorted(
         made, key=lambda item: str(item["conversationId"])
     )
 
 
-@pytest.mark.parametrize("chosen", FILTERS)
-def test_a_count_is_the_length_of_the_whole_list(chosen: dict[str, str]) -> None:
+@pytest.mark.parametrize("filters", FILTERS)
+def test_a_count_is_the_length_of_the_whole_list(filters: dict[str, str]) -> None:
     api = Api.of(TENANT)
-    counted = api.get(f"{LIST}/count?{urlencode(chosen)}")
-    assert counted.json == {"count": len(_follow(api, chosen))}
+    counted = api.get(f"{LIST}/count?{urlencode(filters)}")
+    assert counted.json == {"count": len(_follow(api, filters))}
 
 
 def test_a_caller_sees_the_conversations_of_its_spaces_only() -> None:

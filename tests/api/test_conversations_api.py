@@ -182,10 +182,10 @@ def test_a_patch_over_the_limit_is_refused_and_changes_nothing(api: Api) -> None
     assert api.get("/v1/conversations/mine").json["version"] == 1
 
 
-@pytest.mark.parametrize("said", [USER_AGENT, AGENTS, _with(agentId="bot", participantId="p", **SPACE)])
-def test_participants_share_one_conversation(api: Api, said: dict[str, Any]) -> None:
-    first = api.put("/v1/conversations/by-participants", said)
-    second = api.put("/v1/conversations/by-participants", said)
+@pytest.mark.parametrize("body", [USER_AGENT, AGENTS, _with(agentId="bot", participantId="p", **SPACE)])
+def test_participants_share_one_conversation(api: Api, body: dict[str, Any]) -> None:
+    first = api.put("/v1/conversations/by-participants", body)
+    second = api.put("/v1/conversations/by-participants", body)
     assert (first.status, second.status) == (201, 200)
     assert first.json["conversationId"] == second.json["conversationId"]
 
@@ -198,7 +198,7 @@ def test_the_order_of_two_agents_does_not_matter(api: Api) -> None:
 
 def test_other_participants_have_another_conversation(api: Api) -> None:
     others = [USER_AGENT, _with(userId="ada", memorySpaceId="home"), _with(userId="bob", **SPACE), AGENTS]
-    ids = {api.put("/v1/conversations/by-participants", said).json["conversationId"] for said in others}
+    ids = {api.put("/v1/conversations/by-participants", body).json["conversationId"] for body in others}
     ids.add(Api.of("another").put("/v1/conversations/by-participants", USER_AGENT).json["conversationId"])
     assert len(ids) == 5
 

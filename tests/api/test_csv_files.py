@@ -56,8 +56,8 @@ def test_formulas_are_kept_where_that_is_wanted(api: Api) -> None:
 
 def test_no_cell_of_exported_memories_is_a_formula_and_numbers_stay(api: Api, tmp_path: Path) -> None:
     with embedded_index(tmp_path) as stream:
-        said = {"memorySpaceId": "home", "content": FORMULA, "tags": ["=1"], "importance": 7, "userId": "=ada"}
-        assert api.post("/v1/memories", said).status == 201
+        body = {"memorySpaceId": "home", "content": FORMULA, "tags": ["=1"], "importance": 7, "userId": "=ada"}
+        assert api.post("/v1/memories", body).status == 201
         stream.deliver()
         [row] = rows(api.get("/v1/memories/export?format=csv&memorySpaceId=home").body)
         assert (row["content"], row["userId"], row["importance"]) == (f"'{FORMULA}", "'=ada", "7")

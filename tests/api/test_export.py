@@ -44,16 +44,16 @@ def history(api: Api, path: str) -> list[dict[str, Any]]:
 
 def test_json_is_the_conversation_with_all_its_messages(api: Api) -> None:
     path = talk(api)
-    found = api.get(f"{path}/export").json
-    assert found.pop("messages") == [{"kind": "preamble", **history(api, path)[0]}, *history(api, path)[1:]]
-    assert found == api.get(path).json
+    exported = api.get(f"{path}/export").json
+    assert exported.pop("messages") == [{"kind": "preamble", **history(api, path)[0]}, *history(api, path)[1:]]
+    assert exported == api.get(path).json
 
 
 def test_json_of_many_is_a_list_of_them_the_oldest_first(api: Api) -> None:
     paths = [talk(api, name, rich=False) for name in ("c", "a", "b")]
-    found = api.get("/v1/conversations/export").json
-    assert [each["conversationId"] for each in found["conversations"]] == ["c", "a", "b"]
-    assert found["conversations"] == [api.get(f"{path}/export?format=json").json for path in paths]
+    exported = api.get("/v1/conversations/export").json
+    assert [each["conversationId"] for each in exported["conversations"]] == ["c", "a", "b"]
+    assert exported["conversations"] == [api.get(f"{path}/export?format=json").json for path in paths]
 
 
 def test_json_of_no_conversations_is_an_empty_list(api: Api) -> None:
@@ -64,8 +64,8 @@ def test_jsonl_is_a_line_for_the_conversation_and_one_for_each_message(api: Api)
     path = talk(api)
     conversation, *messages = lines(api.get(f"{path}/export?format=jsonl").body)
     own = {"type": "message", "conversationId": "talk"}
-    shown = api.get(path).json
-    assert conversation == {**shown, "type": "conversation", "conversationType": shown["type"]}
+    stored = api.get(path).json
+    assert conversation == {**stored, "type": "conversation", "conversationType": stored["type"]}
     assert [message for message in messages if "kind" not in message] == [
         {**own, **message} for message in history(api, path)[1:]
     ]
@@ -78,22 +78,22 @@ def test_jsonl_is_a_line_for_the_conversation_and_one_for_each_message(api: Api)
 def test_csv_gives_back_what_was_said_to_any_reader(api: Api) -> None:
     path = talk(api)
     body = api.get(f"{path}/export?format=csv").body
-    found = rows(body)
-    assert [row["messageId"] for row in found] == [message["messageId"] for message in history(api, path)]
-    assert found[1]["content"] == HARD
-    assert found[4]["content"] == "'=1+1"
-    assert json.loads(found[2]["parts"]) == [CALL]
-    assert json.loads(found[2]["metadata"]) == {"tokens": 3, "cost": 1.0}
-    assert [row["kind"] for row in found[:2]] == ["preamble", "message"]
-    assert found[5]["status"] == "redacted"
-    assert body.count(b"\r\n") == len(found) + 1 + HARD.count("\r\n")
+    exported = rows(body)
+    assert [row["messageId"] for row in exported] == [message["messageId"] for message in history(api, path)]
+    assert exported[1]["content"] == HARD
+    assert exported[4]["content"] == "'=1+1"
+    assert json.loads(exported[2]["parts"]) == [CALL]
+    assert json.loads(exported[2]["metadata"]) == {"tokens": 3, "cost": 1.0}
+    assert [row["kind"] for row in exported[:2]] == ["preamble", "message"]
+    assert exported[5]["status"] == "redacted"
+    assert body.count(b"\r\n") == len(exported) + 1 + HARD.count("\r\n")
 
 
 def test_csv_of_many_has_one_header(api: Api) -> None:
     for name in ("a", "b"):
         talk(api, name, rich=False)
-    found = rows(api.get("/v1/conversations/export?format=csv").body)
-    assert [row["conversationId"] for row in found] == ["a"] * 6 + ["b"] * 6
+    exported = rows(api.get("/v1/conversations/export?format=csv").body)
+    assert [row["conversationId"] for row in exported] == ["a"] * 6 + ["b"] * 6
 
 
 def test_openai_chat_is_one_line_that_a_model_can_be_given(api: Api) -> None:
@@ -173,8 +173,8 @@ def test_filters_choose_what_is_exported(api: Api) -> None:
     for name in ("a", "b"):
         talk(api, name, rich=False)
     api.patch("/v1/conversations/b", {"metadata": {"topic": "cats"}})
-    found = api.get("/v1/conversations/export?metadata.topic=cats&participants.userId=ada").json
-    assert [each["conversationId"] for each in found["conversations"]] == ["b"]
+    exported = api.get("/v1/conversations/export?metadata.topic=cats&participants.userId=ada").json
+    assert [each["conversationId"] for each in exported["conversations"]] == ["b"]
 
 
 def test_what_was_erased_is_not_exported(api: Api) -> None:
@@ -214,8 +214,8 @@ def test_an_export_needs_the_scope_read(api: Api) -> None:
 
 def test_a_conversation_that_grows_meanwhile_is_exported_as_it_was(api: Api) -> None:
     path = talk(api, rich=False)
-    found = take_snapshot(api.caller.tenant, "talk")
-    messages: Iterator[dict[str, Any]] = found.messages()
+    exported = take_snapshot(api.caller.tenant, "talk")
+    messages: Iterator[dict[str, Any]] = exported.messages()
     first = next(messages)
     api.post(f"{path}/messages", {"role": "user", "content": "late"})
     assert [first["seq"], *(message["seq"] for message in messages)] == [1, 2, 3, 4, 5, 6]
@@ -231,8 +231,8 @@ def test_an_erasure_that_overtakes_an_export_breaks_it_off(api: Api) -> None:
 
 def test_what_was_redacted_meanwhile_is_explained_in_the_ledger_s_file(api: Api) -> None:
     path = talk(api, rich=False)
-    found = take_snapshot(api.caller.tenant, "talk")
+    exported = take_snapshot(api.caller.tenant, "talk")
     api.post(f"{path}/messages/msg-005/redact", {"reason": "asked for"})
-    entries = list(found.entries())
+    entries = list(exported.entries())
     assert next(record for entry in entries for record in entry.records if record.seq == 5).body is None
     assert entries[-1].records[0].kind == "redaction"

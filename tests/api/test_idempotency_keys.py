@@ -62,13 +62,13 @@ def history(api: Api) -> list[str]:
 
 def items(api: Api) -> list[dict[str, Any]]:
     """All that both tables hold of the tenant."""
-    found = [
+    stored = [
         item
         for table in (settings().ledger_table, settings().state_table)
         for page in client().get_paginator("scan").paginate(TableName=table)
         for item in page["Items"]
     ]
-    return [values for values in map(from_item, found) if values["pk"].startswith(f"T#{api.caller.tenant}#")]
+    return [values for values in map(from_item, stored) if values["pk"].startswith(f"T#{api.caller.tenant}#")]
 
 
 def test_a_key_after_its_day_does_not_lead_into_the_conversation_that_it_made_before(
@@ -160,16 +160,16 @@ def test_a_turn_of_another_user_is_not_remembered_into_a_conversation(api: Api) 
 def test_facts_of_another_user_are_not_remembered_of_a_conversation(api: Api) -> None:
     api.post(REMEMBER, {**TURN, "conversationId": "conv-1"})
     fact = {"fact": "It is 4711.", "subject": "PIN", "predicate": "is", "object": "4711"}
-    said = {"memorySpaceId": "work", "conversationId": "conv-1", "messageIds": ["msg-001"], "facts": [fact]}
-    refused = api.post("/v1/memory/remember-facts", {**said, "userId": "bob"})
+    body = {"memorySpaceId": "work", "conversationId": "conv-1", "messageIds": ["msg-001"], "facts": [fact]}
+    refused = api.post("/v1/memory/remember-facts", {**body, "userId": "bob"})
     assert refused.problem == (409, "PARTICIPANT_MISMATCH", "userId")
-    assert api.post("/v1/memory/remember-facts", {**said, "userId": "ada"}).status == 201
+    assert api.post("/v1/memory/remember-facts", {**body, "userId": "ada"}).status == 201
 
 
 def test_a_turn_says_who_takes_part_only_if_it_wants_to(api: Api) -> None:
     api.post(REMEMBER, {**TURN, "conversationId": "conv-1"})
-    for said in ({"agentId": "helper"}, {"agentId": "other", "participantId": "tool"}):
-        assert api.post(REMEMBER, {**TURN, "conversationId": "conv-1", **said}).status == 201
+    for body in ({"agentId": "helper"}, {"agentId": "other", "participantId": "tool"}):
+        assert api.post(REMEMBER, {**TURN, "conversationId": "conv-1", **body}).status == 201
     by_agent = {**TURN, "conversationId": "conv-1", "agentId": "helper"}
     del by_agent["userId"]
     assert api.post(REMEMBER, by_agent).status == 201
@@ -224,16 +224,16 @@ def test_a_key_that_expected_a_place_is_answered_after_the_seal(chat: Api) -> No
     assert chat.post(MESSAGES, SAID, idempotency_key="k2", if_match="2").problem[1] == "CONVERSATION_SEALED"
 
 
-@pytest.mark.parametrize("place", [{"if_match": "0"}, {}])
-def test_of_a_redacted_message_no_digest_of_its_request_is_left(chat: Api, place: dict[str, str]) -> None:
-    chat.post(MESSAGES, SAID, idempotency_key="k", **place)
+@pytest.mark.parametrize("headers", [{"if_match": "0"}, {}])
+def test_of_a_redacted_message_no_digest_of_its_request_is_left(chat: Api, headers: dict[str, str]) -> None:
+    chat.post(MESSAGES, SAID, idempotency_key="k", **headers)
     (entry,) = [item for item in items(chat) if item["sk"] == "E#000000000001"]
     assert len(entry["idem"]) == 32
     chat.post(f"{MESSAGES}/msg-001/redact", {"reason": "asked"})
     (scrubbed,) = [item for item in items(chat) if item["sk"] == "E#000000000001"]
     assert scrubbed["idem"] == entry["idem"][:16]
-    assert [item.keys() & {"digest", "salt"} for item in items(chat) if "#I#" in item["pk"]] == [set()] * (not place)
-    again = chat.post(MESSAGES, SAID, idempotency_key="k", **place)
+    assert [item.keys() & {"digest", "salt"} for item in items(chat) if "#I#" in item["pk"]] == [set()] * (not headers)
+    again = chat.post(MESSAGES, SAID, idempotency_key="k", **headers)
     assert (again.headers["idempotent-replayed"], again.json["messages"][0]["status"]) == ("true", "redacted")
 
 
@@ -259,8 +259,8 @@ def test_the_name_of_a_turns_facts_tells_nothing_of_them(api: Api, tenant: str) 
     ids = []
     for each in (api, other):
         each.post(REMEMBER, {**TURN, "conversationId": "conv-1"})
-        said = {"memorySpaceId": "work", "conversationId": "conv-1", "messageIds": ["msg-001", "msg-002"]}
-        answers = [each.post("/v1/memory/remember-facts", {**said, "userId": "ada", "facts": [fact]}) for _ in "12"]
+        body = {"memorySpaceId": "work", "conversationId": "conv-1", "messageIds": ["msg-001", "msg-002"]}
+        answers = [each.post("/v1/memory/remember-facts", {**body, "userId": "ada", "facts": [fact]}) for _ in "12"]
         assert answers[0].json == answers[1].json
         ids.append(answers[0].json["facts"][0]["factId"])
     assert ids[0] != ids[1]

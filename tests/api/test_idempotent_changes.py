@@ -25,12 +25,12 @@ class Change:
     api: Api
     method: str
     path: str
-    said: dict[str, Any]
+    body: dict[str, Any]
     other: dict[str, Any]
     read_at: str = ""
 
-    def __call__(self, said: dict[str, Any] | None = None, of: Api | None = None, **headers: str) -> Reply:
-        return (of or self.api).send(self.method, self.path, self.said if said is None else said, **headers)
+    def __call__(self, body: dict[str, Any] | None = None, of: Api | None = None, **headers: str) -> Reply:
+        return (of or self.api).send(self.method, self.path, self.body if body is None else body, **headers)
 
     def read(self) -> Reply:
         """What there is now."""
@@ -209,18 +209,18 @@ def test_an_erasure_takes_along_what_was_kept_of_a_change(api: Api) -> None:
 
 
 def test_asking_for_a_conversation_by_its_participants_again_is_told_that_it_was_made(api: Api) -> None:
-    asked = {"type": "user-agent", "participants": PARTICIPANTS}
+    body = {"type": "user-agent", "participants": PARTICIPANTS}
     path = "/v1/conversations/by-participants"
-    first = api.put(path, asked, idempotency_key="k")
+    first = api.put(path, body, idempotency_key="k")
     api.patch(f"/v1/conversations/{first.json['conversationId']}", {"metadata": {"a": 1}})
-    again = api.put(path, asked, idempotency_key="k")
+    again = api.put(path, body, idempotency_key="k")
     assert (first.status, again.status, again.json) == (201, 201, first.json)
     assert again.headers["idempotent-replayed"] == "true"
-    found = [api.put(path, asked, idempotency_key="k2") for _ in range(2)]
-    assert [(answer.status, answer.headers.get("idempotent-replayed")) for answer in found] == [
+    answers = [api.put(path, body, idempotency_key="k2") for _ in range(2)]
+    assert [(answer.status, answer.headers.get("idempotent-replayed")) for answer in answers] == [
         (200, None),
         (200, "true"),
     ]
-    other = {**asked, "participants": {**PARTICIPANTS, "userId": "bob"}}
+    other = {**body, "participants": {**PARTICIPANTS, "userId": "bob"}}
     for key in ("k", "k2"):
         assert api.put(path, other, idempotency_key=key).problem[:2] == (409, "IDEMPOTENCY_KEY_REUSED")

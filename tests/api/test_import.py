@@ -54,7 +54,7 @@ def exported(api: Api, name: str = "jsonl") -> list[dict[str, Any]]:
     return [json.loads(line) for line in body.decode().splitlines() if line]
 
 
-def kept(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def imported_lines(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in line.items() if name not in GIVEN_ANEW} for line in lines]
 
 
@@ -70,7 +70,9 @@ def test_what_is_exported_imported_and_exported_again_is_the_same(api: Api) -> N
     answer = other.post(PATH, file, content_type="application/x-ndjson")
     assert counts(answer) == {"talk": (6, 0), "plain": (6, 0)}
     again = other.get("/v1/conversations/export?format=jsonl").body
-    assert sorted(map(json.dumps, kept(lines_of(again)))) == sorted(map(json.dumps, kept(lines_of(file))))
+    assert sorted(map(json.dumps, imported_lines(lines_of(again)))) == sorted(
+        map(json.dumps, imported_lines(lines_of(file)))
+    )
     assert all(other.get(f"/v1/conversations/{name}/verify").json["valid"] for name in ("talk", "plain"))
 
 

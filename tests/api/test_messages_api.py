@@ -133,12 +133,12 @@ def test_parts_alone_are_enough(api: Api) -> None:
 
 
 def test_a_time_of_the_caller_s_is_kept_as_utc(api: Api) -> None:
-    for said, shown in [
+    for sent, stored in [
         ("2020-02-29T23:59:59.5+01:00", "2020-02-29T22:59:59.500Z"),
         (1_750_000_000_123, "2025-06-15T15:06:40.123Z"),
         ("0999-01-01T00:00:00Z", "0999-01-01T00:00:00.000Z"),
     ]:
-        assert api.post(MESSAGES, {**HELLO, "timestamp": said}).json["messages"][0]["timestamp"] == shown
+        assert api.post(MESSAGES, {**HELLO, "timestamp": sent}).json["messages"][0]["timestamp"] == stored
     assert len(_ids(api.get(f"{MESSAGES}?since=2020-01-01T00:00:00Z"))) == 2
 
 
@@ -322,8 +322,8 @@ def test_a_message_that_there_is_not_is_not_found(api: Api) -> None:
 def test_many_messages_come_in_stored_order_without_the_unknown(api: Api) -> None:
     _say(api, "1", "2")
     api.post(MESSAGES, {"messages": [{**HELLO, "content": text} for text in "345"]})
-    asked = {"messageIds": ["msg-005", "msg-009", "msg-001", "msg-004", "nonsense"]}
-    assert _contents(api.post(f"{MESSAGES}/get-many", asked)) == ["1", "4", "5"]
+    body = {"messageIds": ["msg-005", "msg-009", "msg-001", "msg-004", "nonsense"]}
+    assert _contents(api.post(f"{MESSAGES}/get-many", body)) == ["1", "4", "5"]
 
 
 @pytest.mark.parametrize(

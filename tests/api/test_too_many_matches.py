@@ -37,8 +37,8 @@ def test_an_order_that_an_index_keeps_has_no_limit(three: Api, key: str) -> None
 
 
 def test_erasing_more_than_the_limit_at_once_is_refused(three: Api) -> None:
-    asked = {"filter": {"type": "user-agent"}, "confirm": True}
-    assert three.post("/v1/conversations/delete-many", asked).problem == (422, "TOO_MANY_MATCHES", "filter")
+    body = {"filter": {"type": "user-agent"}, "confirm": True}
+    assert three.post("/v1/conversations/delete-many", body).problem == (422, "TOO_MANY_MATCHES", "filter")
     assert three.get("/v1/conversations/count").json == {"count": 4}
-    asked["filter"] = {"participants": {"userId": "ada"}}  # type: ignore[assignment]
-    assert three.post("/v1/conversations/delete-many", asked).json["count"] == 3
+    body["filter"] = {"participants": {"userId": "ada"}}  # type: ignore[assignment]
+    assert three.post("/v1/conversations/delete-many", body).json["count"] == 3

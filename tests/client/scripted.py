@@ -24,7 +24,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RecordedRequest:
     """A request, as it came. Header names are in lower case."""
 
     method: str
@@ -61,7 +61,7 @@ class ScriptedServer(Server):
     def __init__(self, answers: Sequence[Answer]) -> None:
         super().__init__(ScriptedHandler)
         self.answers = list(answers)
-        self.asked: list[Asked] = []
+        self.requests: list[RecordedRequest] = []
 
 
 class ScriptedHandler(Handler):
@@ -72,7 +72,7 @@ class ScriptedHandler(Handler):
     def give(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.asked.append(Asked(self.command, self.path, headers, body))
+        self.server.requests.append(RecordedRequest(self.command, self.path, headers, body))
         answer = self.server.answers.pop(0)
         if answer.dropped:
             self.break_off()
@@ -82,8 +82,8 @@ class ScriptedHandler(Handler):
                 self.chunk(chunk)
             self.break_off() if answer.cut else self.end_chunks()
         else:
-            said = b"" if answer.body is None else json.dumps(answer.body).encode()
-            self.answer(answer.status, said, dict(answer.headers))
+            body = b"" if answer.body is None else json.dumps(answer.body).encode()
+            self.answer(answer.status, body, dict(answer.headers))
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = give  # noqa: N815 - http.server's names
 

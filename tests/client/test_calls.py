@@ -34,14 +34,14 @@ NOON = datetime(2026, 5, 3, 14, 0, 0, 123_000, timezone(timedelta(hours=2)))
 
 def test_names_are_the_apis_and_what_is_none_is_not_said() -> None:
     call = Messages.append.call("c", role="user", content="hi", thread_id="t", from_="a", name=None, timestamp=NOON)
-    said = {"role": "user", "content": "hi", "threadId": "t", "from": "a", "timestamp": "2026-05-03T12:00:00.123Z"}
-    assert call.body == said
+    expected = {"role": "user", "content": "hi", "threadId": "t", "from": "a", "timestamp": "2026-05-03T12:00:00.123Z"}
+    assert call.body == expected
 
 
 def test_what_callers_keep_goes_through_unchanged() -> None:
-    kept = {"snake_case": {"_private": None, "camelCase": [1.5, None]}}
-    call = Messages.append.call("c", role="user", parts=kept, metadata=kept)
-    assert call.body == {"role": "user", "parts": kept, "metadata": kept}
+    metadata = {"snake_case": {"_private": None, "camelCase": [1.5, None]}}
+    call = Messages.append.call("c", role="user", parts=metadata, metadata=metadata)
+    assert call.body == {"role": "user", "parts": metadata, "metadata": metadata}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_callers_keep_goes_through_unchanged() -> None:
 def test_an_id_is_one_segment_of_the_path(ask: Ask, name: str, path: str) -> None:
     with scripted(refused(404, "CONVERSATION_NOT_FOUND")) as server, pytest.raises(NotFound):
         ask(f"{server.url}/stage/", lambda client: client.conversations.get(name))
-    assert server.asked[0].path == f"/stage/v1/conversations/{path}"
+    assert server.requests[0].path == f"/stage/v1/conversations/{path}"
 
 
 @pytest.mark.parametrize("name", ["", "  ", ".", ".."])
@@ -78,14 +78,14 @@ def test_participants_decide_the_type() -> None:
 
 
 def test_a_filter_is_written_for_query_and_body() -> None:
-    wanted: Any = {"user_id": "ada", "contains": "bot", "created_after": NOON, "metadata": {"a": {"b_c": True}}}
-    assert Conversations.count.call(**wanted).query == {
+    conditions: Any = {"user_id": "ada", "contains": "bot", "created_after": NOON, "metadata": {"a": {"b_c": True}}}
+    assert Conversations.count.call(**conditions).query == {
         "participants.userId": "ada",
         "participants.contains": "bot",
         "createdAfter": "2026-05-03T12:00:00.123Z",
         "metadata.a.b_c": "true",
     }
-    assert Conversations.delete_many.call(**wanted).body == {
+    assert Conversations.delete_many.call(**conditions).body == {
         "filter": {
             "participants": {"userId": "ada", "$contains": "bot"},
             "createdAfter": "2026-05-03T12:00:00.123Z",
@@ -102,9 +102,9 @@ def test_a_condition_cannot_be_said_in_a_list() -> None:
 
 
 def test_what_is_recalled_for_a_user_is_asked_for_beside_the_filter() -> None:
-    asked = Remembering.recall.call("q", user_id="ada", recall_scope="user", tags=["a"], filter={"user_id": "ben"})
+    request = Remembering.recall.call("q", user_id="ada", recall_scope="user", tags=["a"], filter={"user_id": "ben"})
     narrowed = {"tags": ["a"], "userId": "ben"}
-    assert asked.body == {"query": "q", "userId": "ada", "recallScope": "user", "filter": narrowed}
+    assert request.body == {"query": "q", "userId": "ada", "recallScope": "user", "filter": narrowed}
     assert Remembering.recall.call("q").body == {"query": "q", "filter": {}}
 
 
@@ -114,7 +114,7 @@ def test_a_user_who_is_none_is_not_everybody(ask: Ask) -> None:
     turn: dict[str, Any] = {"memory_space_id": "s", "user_message": "hi", "agent_id": "guide", "user_id": None}
     with scripted(refused(422, "MISSING_REQUIRED_FIELD")) as server, pytest.raises(ValidationFailed):
         ask(server.url, lambda client: client.memory.remember_stream(**turn, filter={"tags": ["a"]}))
-    assert server.asked[0].json == {
+    assert server.requests[0].json == {
         "memorySpaceId": "s", "userMessage": "hi", "agentId": "guide", "userId": None, "filter": {"tags": ["a"]},
     }  # fmt: skip
 
@@ -122,14 +122,14 @@ def test_a_user_who_is_none_is_not_everybody(ask: Ask) -> None:
 def test_memories_are_filtered_alike() -> None:
     call = Memories.count.call(memory_space_id="demo", tags=["a", "b"], importance_min=3, metadata={"x": 1})
     assert call.query == {"memorySpaceId": "demo", "tags": "a,b", "importanceMin": "3", "metadata.x": "1"}
-    found = Remembering.search.call("q", embedding=(1, 2.5), tags_all=("a",))
-    assert found.body == {"query": "q", "embedding": [1.0, 2.5], "filter": {"tagsAll": ["a"]}}
+    message = Remembering.search.call("q", embedding=(1, 2.5), tags_all=("a",))
+    assert message.body == {"query": "q", "embedding": [1.0, 2.5], "filter": {"tagsAll": ["a"]}}
 
 
 def test_every_request_says_who_asks(ask: Ask) -> None:
     with scripted(UP) as server:
         ask(server.url, lambda client: client.health())
-    headers = server.asked[0].headers
+    headers = server.requests[0].headers
     assert (headers["authorization"], headers["user-agent"]) == ("Bearer a-key", "annals-client/0.1.0")
 
 
@@ -154,8 +154,14 @@ def test_a_newer_servers_fields_are_kept(ask: Ask) -> None:
 
 
 def test_times_have_their_zone(ask: Ask) -> None:
-    found = {"messageId": "msg-001", "seq": 1, "role": "user", "content": "x", "timestamp": "2026-05-03T12:00:00.123Z"}
-    with scripted(Answer(body=found)) as server:
+    message = {
+        "messageId": "msg-001",
+        "seq": 1,
+        "role": "user",
+        "content": "x",
+        "timestamp": "2026-05-03T12:00:00.123Z",
+    }
+    with scripted(Answer(body=message)) as server:
         message = ask(server.url, lambda client: client.messages.get("c", "msg-001"))
     assert (message.timestamp, message.timestamp.tzinfo is not None) == (NOON.astimezone(UTC), True)
 

@@ -30,11 +30,11 @@ def _text(*chunks: Any) -> str:
 
 def _openai(**delta: Any) -> ChatCompletionChunk:
     choice = {"index": 0, "delta": delta, "finish_reason": None}
-    said = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-    return ChatCompletionChunk.model_validate(said)
+    fields = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    return ChatCompletionChunk.model_validate(fields)
 
 
-def _response(**said: Any) -> Any:
+def _response(**fields: Any) -> Any:
     kinds = {
         "response.output_text.delta": openai.types.responses.ResponseTextDeltaEvent,
         "response.refusal.delta": openai.types.responses.ResponseRefusalDeltaEvent,
@@ -42,13 +42,13 @@ def _response(**said: Any) -> Any:
         "response.function_call_arguments.delta": openai.types.responses.ResponseFunctionCallArgumentsDeltaEvent,
         "error": openai.types.responses.ResponseErrorEvent,
     }
-    place = {"item_id": "i", "output_index": 0, "content_index": 0, "sequence_number": 1, "logprobs": []}
-    return kinds[said["type"]].model_validate({**place, **said})
+    position = {"item_id": "i", "output_index": 0, "content_index": 0, "sequence_number": 1, "logprobs": []}
+    return kinds[fields["type"]].model_validate({**position, **fields})
 
 
 def _anthropic(**delta: Any) -> anthropic.types.RawContentBlockDeltaEvent:
-    said = {"type": "content_block_delta", "index": 0, "delta": delta}
-    return anthropic.types.RawContentBlockDeltaEvent.model_validate(said)
+    fields = {"type": "content_block_delta", "index": 0, "delta": delta}
+    return anthropic.types.RawContentBlockDeltaEvent.model_validate(fields)
 
 
 OPENAI = [

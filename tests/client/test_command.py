@@ -23,17 +23,17 @@ def test_an_export_sends_filters_and_options_as_they_are_named(tmp_path: Path) -
     options = ("--filter", "participants.userId=ada", "--filter", "metadata.topic=tea", "--no-metadata")
     with scripted(UP, FILE) as server:
         assert run(server, "export", *options, "--format", "csv", "--keep-formulas", "-o", str(tmp_path / "f")) == 0
-    assert server.asked[1].path == (
+    assert server.requests[1].path == (
         "/v1/conversations/export?participants.userId=ada&metadata.topic=tea"
         "&format=csv&includeMetadata=false&formulas=keep"
     )
-    assert server.asked[1].headers["authorization"] == "Bearer some-key"
+    assert server.requests[1].headers["authorization"] == "Bearer some-key"
 
 
 def test_an_export_that_breaks_off_is_begun_anew(tmp_path: Path) -> None:
     with scripted(UP, CUT, DROPPED, FILE) as server:
         assert run(server, "export", "--conversation", "a/b", "-o", str(tmp_path / "f")) == 0
-    assert server.asked[1].path == "/v1/conversations/a%2Fb/export?format=jsonl"
+    assert server.requests[1].path == "/v1/conversations/a%2Fb/export?format=jsonl"
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("f", b'{"a":1}\n{"b":2}\n')]
 
 
@@ -43,8 +43,8 @@ def test_an_import_goes_on_where_the_service_is_busy(tmp_path: Path, capsys: pyt
     done = Answer(200, {"conversations": [{"conversationId": "c", "imported": 1, "skipped": 2}]})
     with scripted(UP, refused(503, "UNAVAILABLE"), refused(429, "RATE_LIMITED"), DROPPED, done) as server:
         assert run(server, "import", str(file), "--memory-space", "s", "--user", "ada") == 0
-    assert server.asked[-1].path == "/v1/conversations/import?memorySpaceId=s&userId=ada"
-    assert json.loads(server.asked[-1].body) == json.loads(CHAT)
+    assert server.requests[-1].path == "/v1/conversations/import?memorySpaceId=s&userId=ada"
+    assert json.loads(server.requests[-1].body) == json.loads(CHAT)
     assert capsys.readouterr().out == "1 conversations: 1 messages imported, 2 there before\n"
 
 

@@ -36,7 +36,7 @@ def test_a_file_is_written_as_it_came(ask: Ask, tmp_path: Path) -> None:
         size = ask(server.url, lambda client: client.conversations.export("c", tmp_path / "c.jsonl"))
     assert (tmp_path / "c.jsonl").read_bytes() == b'{"a":1}\n{"b":2}\n'
     assert size == 16
-    assert server.asked[0].path == "/v1/conversations/c/export?format=jsonl"
+    assert server.requests[0].path == "/v1/conversations/c/export?format=jsonl"
 
 
 def test_an_export_that_broke_off_is_begun_anew(ask: Ask, tmp_path: Path) -> None:
@@ -45,13 +45,13 @@ def test_an_export_that_broke_off_is_begun_anew(ask: Ask, tmp_path: Path) -> Non
     with scripted(CUT, CUT, WHOLE) as server:
         ask(server.url, lambda client: client.conversations.export_many(file, format="csv", user_id="ada"))
     assert file.getvalue() == b'before{"a":1}\n{"b":2}\n'
-    assert server.asked[0].path == "/v1/conversations/export?participants.userId=ada&format=csv"
+    assert server.requests[0].path == "/v1/conversations/export?participants.userId=ada&format=csv"
 
 
 def test_an_export_of_memories_says_what_belongs_to_it(ask: Ask, tmp_path: Path) -> None:
     with scripted(WHOLE) as server:
         ask(server.url, lambda client: client.memories.export(tmp_path / "m", include_versions=True, tags=["tea"]))
-    assert server.asked[0].path == "/v1/memories/export?tags=tea&format=jsonl&includeVersions=true"
+    assert server.requests[0].path == "/v1/memories/export?tags=tea&format=jsonl&includeVersions=true"
 
 
 def test_what_cannot_be_taken_back_is_not_written_twice(ask: Ask) -> None:
@@ -119,12 +119,12 @@ def test_what_an_import_did_is_summed_up(ask: Ask) -> None:
     lines = [json.dumps({"messages": [{"role": "user", "content": "x" * 3_000_000}]}) for _ in range(2)]
     with scripted(did, refused(503, "UNAVAILABLE"), did) as server:
         owners = {"agents": ("a", "b"), "memory_space_id": "s"}
-        found = ask(server.url, lambda client: client.conversations.import_(lines, **owners))
-    assert [(each.conversation_id, each.imported, each.skipped) for each in found] == [("conv-1", 2, 4)]
-    assert {asked.path for asked in server.asked} == {
+        results = ask(server.url, lambda client: client.conversations.import_(lines, **owners))
+    assert [(each.conversation_id, each.imported, each.skipped) for each in results] == [("conv-1", 2, 4)]
+    assert {request.path for request in server.requests} == {
         "/v1/conversations/import?memorySpaceId=s&type=agent-agent&agent1=a&agent2=b"
     }
-    assert server.asked[0].headers["content-type"] == "application/x-ndjson"
+    assert server.requests[0].headers["content-type"] == "application/x-ndjson"
 
 
 def test_a_part_has_no_more_conversations_than_a_request_has_time_for() -> None:

@@ -62,7 +62,9 @@ def _kinds(events: list[Any]) -> list[type]:
 
 
 def _resumed(server: ScriptedServer) -> list[tuple[str, str | None]]:
-    return [(f"{asked.method} {asked.path}", asked.headers.get("last-event-id")) for asked in server.asked[1:]]
+    return [
+        (f"{request.method} {request.path}", request.headers.get("last-event-id")) for request in server.requests[1:]
+    ]
 
 
 def test_a_stream_is_typed_events_with_the_result_last(ask: Ask) -> None:
@@ -72,10 +74,10 @@ def test_a_stream_is_typed_events_with_the_result_last(ask: Ask) -> None:
     assert [event.text for event in events[2:5]] == list(WORDS)
     result = events[-1]
     assert (result.full_response, result.usage.output_tokens) == ("".join(WORDS), 4)
-    asked = server.asked[0]
-    said = {"memorySpaceId": "demo", "userId": "ada", "userMessage": "hi", "history": 3}
-    assert (asked.json, asked.path) == (said, "/v1/memory/remember-stream")
-    assert asked.headers["idempotency-key"]
+    request = server.requests[0]
+    body = {"memorySpaceId": "demo", "userId": "ada", "userMessage": "hi", "history": 3}
+    assert (request.json, request.path) == (body, "/v1/memory/remember-stream")
+    assert request.headers["idempotency-key"]
 
 
 def test_a_turn_may_bring_facts(ask: Ask) -> None:
@@ -87,8 +89,8 @@ def test_a_turn_may_bring_facts(ask: Ask) -> None:
                 memory_space_id="demo", user_id="ada", user_message="hi", facts=[fact], extract_facts=True
             ),
         )
-    said = server.asked[0].json
-    assert (said["facts"][0]["factType"], said["extractFacts"]) == ("taste", True)
+    body = server.requests[0].json
+    assert (body["facts"][0]["factType"], body["extractFacts"]) == ("taste", True)
 
 
 def test_bytes_may_be_cut_anywhere(ask: Ask) -> None:
@@ -97,11 +99,11 @@ def test_bytes_may_be_cut_anywhere(ask: Ask) -> None:
         assert len(ask(server.url, _remember)) == 6
 
 
-@pytest.mark.parametrize("told", range(3, 6))
-def test_a_broken_connection_is_taken_up_behind_the_last_piece(ask: Ask, told: int) -> None:
-    number = told - 2
+@pytest.mark.parametrize("events", range(3, 6))
+def test_a_broken_connection_is_taken_up_after_the_last_piece(ask: Ask, events: int) -> None:
+    number = events - 2
     with scripted(
-        _streamed(*[START, CONTEXT, *DELTAS][:told], cut=True),
+        _streamed(*[START, CONTEXT, *DELTAS][:events], cut=True),
         DROPPED,
         refused(503, "UNAVAILABLE"),
         _streamed(*DELTAS[number:], RESULT),
@@ -111,9 +113,9 @@ def test_a_broken_connection_is_taken_up_behind_the_last_piece(ask: Ask, told: i
     assert _resumed(server) == [("GET /v1/memory/remember-stream/stream-1", str(number))] * 3
 
 
-@pytest.mark.parametrize("told", [1, 2])
-def test_before_the_first_piece_everything_is_asked_for_again_and_told_once(ask: Ask, told: int) -> None:
-    with scripted(_streamed(*[START, CONTEXT][:told], cut=True), _streamed(*WHOLE)) as server:
+@pytest.mark.parametrize("events", [1, 2])
+def test_before_the_first_piece_everything_is_requested_again_and_given_once(ask: Ask, events: int) -> None:
+    with scripted(_streamed(*[START, CONTEXT][:events], cut=True), _streamed(*WHOLE)) as server:
         events = ask(server.url, _remember)
     assert _kinds(events) == [Start, Context, Delta, Delta, Delta, Result]
     assert _resumed(server) == [("GET /v1/memory/remember-stream/stream-1", None)]
@@ -122,7 +124,7 @@ def test_before_the_first_piece_everything_is_asked_for_again_and_told_once(ask:
 def test_before_the_start_the_turn_is_sent_again_under_its_key(ask: Ask) -> None:
     with scripted(DROPPED, _streamed(KEEP_ALIVE, cut=True), _streamed(*WHOLE)) as server:
         assert len(ask(server.url, _remember)) == 6
-    assert len({(asked.path, asked.headers["idempotency-key"], asked.body) for asked in server.asked}) == 1
+    assert len({(request.path, request.headers["idempotency-key"], request.body) for request in server.requests}) == 1
 
 
 def test_pieces_that_are_told_again_are_passed_over(ask: Ask) -> None:
@@ -206,7 +208,7 @@ def test_texts_are_the_pieces(ask: Ask) -> None:
 def test_nobody_is_asked_before_the_first_step() -> None:
     with scripted() as server, Annals(server.url, "k") as client, _remember(client) as stream:
         assert stream.result is None
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_who_leaves_closes_the_connection() -> None:

@@ -10,17 +10,17 @@ import pytest
 from annals_client.calls import RequestSpec
 from annals_client.listing import ListSpec
 from tests.client.asking import Ask
-from tests.client.scripted import DROPPED, Answer, Asked, scripted
+from tests.client.scripted import DROPPED, Answer, RecordedRequest, scripted
 
 
 def _page(*seqs: int, cursor: str | None = None) -> Answer:
-    said = {"role": "user", "timestamp": "2026-01-01T00:00:00Z"}
-    items = [{**said, "messageId": f"msg-{seq:03d}", "seq": seq, "content": str(seq)} for seq in seqs]
+    fields = {"role": "user", "timestamp": "2026-01-01T00:00:00Z"}
+    items = [{**fields, "messageId": f"msg-{seq:03d}", "seq": seq, "content": str(seq)} for seq in seqs]
     return Answer(200, {"items": items, "total": 9, **({"nextCursor": cursor} if cursor else {})}, {"ETag": '"9"'})
 
 
-def _query(asked: Asked) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(asked.path).query).items()}
+def _query(request: RecordedRequest) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
 
 
 def _contents(messages: list[Any]) -> str:
@@ -29,9 +29,9 @@ def _contents(messages: list[Any]) -> str:
 
 def test_a_list_goes_on_where_its_cursor_points(ask: Ask) -> None:
     with scripted(_page(1, 2, cursor="x/y="), _page(cursor="z"), DROPPED, _page(3)) as server:
-        found = ask(server.url, lambda client: client.messages.list("c", page_size=2, roles=["user", "tool"]))
-    assert _contents(found) == "123"
-    first, second, third, again = map(_query, server.asked)
+        messages = ask(server.url, lambda client: client.messages.list("c", page_size=2, roles=["user", "tool"]))
+    assert _contents(messages) == "123"
+    first, second, third, again = map(_query, server.requests)
     assert first == {"limit": "2", "order": "asc", "roles": "user,tool"}
     assert (second, third) == ({**first, "cursor": "x/y="}, {**first, "cursor": "z"})
     assert again == third
@@ -39,9 +39,9 @@ def test_a_list_goes_on_where_its_cursor_points(ask: Ask) -> None:
 
 def test_a_limit_ends_the_walk(ask: Ask) -> None:
     with scripted(_page(9, 8, cursor="x"), _page(7, cursor="y")) as server:
-        found = ask(server.url, lambda client: client.messages.list("c", order="desc", limit=3, page_size=2))
-    assert _contents(found) == "987"
-    assert [_query(asked)["limit"] for asked in server.asked] == ["2", "1"]
+        messages = ask(server.url, lambda client: client.messages.list("c", order="desc", limit=3, page_size=2))
+    assert _contents(messages) == "987"
+    assert [_query(request)["limit"] for request in server.requests] == ["2", "1"]
 
 
 def test_a_limit_of_none_at_all_asks_nothing(ask: Ask) -> None:
@@ -53,7 +53,7 @@ def test_a_limit_of_none_at_all_asks_nothing(ask: Ask) -> None:
 def test_the_latest_are_the_newest_in_chronological_order(ask: Ask) -> None:
     with scripted(_page(9, 8, cursor="x"), _page(7, cursor="y")) as server:
         assert _contents(ask(server.url, lambda client: client.messages.latest("c", 3, thread_id="t"))) == "789"
-    assert _query(server.asked[0]) == {"limit": "3", "order": "desc", "threadId": "t"}
+    assert _query(server.requests[0]) == {"limit": "3", "order": "desc", "threadId": "t"}
 
 
 def test_pages_say_how_many_there_are_and_where_the_tail_is(ask: Ask) -> None:

@@ -55,7 +55,7 @@ def _append(client: Any) -> Any:
 def test_a_passing_failure_is_survived_under_the_same_key(ask: Ask, failure: Answer) -> None:
     with scripted(failure, failure, APPENDED) as server:
         assert ask(server.url, _append).message_count == 1
-    first, *others = server.asked
+    first, *others = server.requests
     assert first.headers["idempotency-key"]
     assert all(other == first for other in others)
 
@@ -63,21 +63,21 @@ def test_a_passing_failure_is_survived_under_the_same_key(ask: Ask, failure: Ans
 def test_what_reads_is_asked_again(ask: Ask) -> None:
     with scripted(DROPPED, BUSY, UP) as server:
         assert ask(server.url, lambda client: client.health()).version == "1.2.3"
-    assert "idempotency-key" not in server.asked[0].headers
+    assert "idempotency-key" not in server.requests[0].headers
 
 
 def test_two_calls_have_two_keys(ask: Ask) -> None:
     with scripted(APPENDED, APPENDED) as server:
         ask(server.url, _append)
         ask(server.url, _append)
-    first, second = (asked.headers["idempotency-key"] for asked in server.asked)
+    first, second = (request.headers["idempotency-key"] for request in server.requests)
     assert first != second
 
 
 def test_a_callers_key_is_sent_as_it_is(ask: Ask) -> None:
     with scripted(APPENDED) as server:
         ask(server.url, lambda client: client.messages.append("c", role="user", content="x", idempotency_key="turn 7"))
-    assert server.asked[0].headers["idempotency-key"] == "turn 7"
+    assert server.requests[0].headers["idempotency-key"] == "turn 7"
 
 
 CHANGED = [
@@ -93,7 +93,7 @@ CHANGED = [
 def test_a_change_whose_answer_was_lost_is_sent_again_under_the_same_key(ask: Ask, do: Any) -> None:
     with scripted(DROPPED, BUSY, refused(422, "X")) as server, pytest.raises(ValidationFailed):
         ask(server.url, do)
-    assert len({asked.headers["idempotency-key"] for asked in server.asked}) == 1
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
 
 UNKEYED = [

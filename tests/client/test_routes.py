@@ -15,18 +15,18 @@ from tests.e2e.servers import ROOT
 
 def groups() -> list[type]:
     """The client's groups of calls."""
-    found: list[type] = [Service]
+    known: list[type] = [Service]
     for module in (agents, conversations, facts, keys, memories, memory, messages, spaces, users):
         classes = (each for _, each in inspect.getmembers(module, inspect.isclass))
-        found += [each for each in classes if issubclass(each, Resource) and each is not Resource]
-    return found
+        known += [each for each in classes if issubclass(each, Resource) and each is not Resource]
+    return known
 
 
 def _of_client() -> set[str]:
-    found: list[Route] = [following.BEGIN, following.RESUME]
+    known: list[Route] = [following.BEGIN, following.RESUME]
     for group in groups():
-        found += [each.route for each in vars(group).values() if isinstance(each, Method | ListMethod | SaveMethod)]
-    return {f"{route.method} {route.template}" for route in found}
+        known += [each.route for each in vars(group).values() if isinstance(each, Method | ListMethod | SaveMethod)]
+    return {f"{route.method} {route.template}" for route in known}
 
 
 def _of_api() -> set[str]:

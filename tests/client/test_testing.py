@@ -61,10 +61,10 @@ class Agent:
     def __init__(self, annals: Annals) -> None:
         self._annals = annals
 
-    def reply(self, user: str, said: str) -> str:
-        known = self._annals.memory.recall(said, memory_space_id="demo", user_id=user).context
+    def reply(self, user: str, message: str) -> str:
+        known = self._annals.memory.recall(message, memory_space_id="demo", user_id=user).context
         answer = f"I know: {known}" if known else "I know nothing of that yet."
-        self._annals.memory.remember(memory_space_id="demo", user_id=user, user_message=said, agent_response=answer)
+        self._annals.memory.remember(memory_space_id="demo", user_id=user, user_message=message, agent_response=answer)
         return answer
 
 
@@ -117,9 +117,9 @@ def test_the_client_for_asyncio_may_be_used_in_several_loops(async_annals: testi
 
 
 def test_facts_hold_until_newer_ones_do(annals: testing.Annals) -> None:
-    for place in ("Paris", "Rome"):
-        said = {"subject": "ada", "predicate": "lives in", "object": place}
-        annals.facts.create(memory_space_id="demo", user_id="ada", fact=f"Ada lives in {place}.", **said)
+    for city in ("Paris", "Rome"):
+        triple = {"subject": "ada", "predicate": "lives in", "object": city}
+        annals.facts.create(memory_space_id="demo", user_id="ada", fact=f"Ada lives in {city}.", **triple)
     annals.settle()
     assert [fact.object for fact in annals.facts.list(memory_space_id="demo")] == ["Rome"]
 
@@ -164,8 +164,8 @@ def test_a_reply_streams_while_the_model_still_speaks(with_chat: Sandbox, chat: 
                 text += event.text
                 chat.may_go_on.set()
             if isinstance(event, Result):
-                kept = annals.messages.list(event.conversation.conversation_id)
-                assert [message.content for message in kept] == ["What is memory?", REPLY]
+                messages = annals.messages.list(event.conversation.conversation_id)
+                assert [message.content for message in messages] == ["What is memory?", REPLY]
     assert text == REPLY
 
 
@@ -174,8 +174,8 @@ def test_a_reply_streams_with_asyncio(with_chat: Sandbox, chat: ChatServer) -> N
 
     async def ask() -> str:
         text = ""
-        said = {"memory_space_id": "demo", "user_id": "ada", "user_message": "What is memory?"}
-        async for event in with_chat.async_client().memory.remember_stream(**said):
+        turn = {"memory_space_id": "demo", "user_id": "ada", "user_message": "What is memory?"}
+        async for event in with_chat.async_client().memory.remember_stream(**turn):
             if isinstance(event, Delta):
                 text += event.text
                 chat.may_go_on.set()
@@ -312,8 +312,8 @@ def test_a_sandbox_that_was_not_started_says_so() -> None:
 
 def test_without_the_server_the_error_says_what_to_install(tmp_path: Path) -> None:
     code = "from annals_client.testing import Sandbox; Sandbox().start()"
-    said = failure_of(code, PYTHONPATH=str(CLIENT), PATH=str(tmp_path))
-    assert "CannotStart: Annals' server is not installed: pip install 'annals-client[testing]'" in said
+    output = failure_of(code, PYTHONPATH=str(CLIENT), PATH=str(tmp_path))
+    assert "CannotStart: Annals' server is not installed: pip install 'annals-client[testing]'" in output
 
 
 def test_without_the_database_the_error_says_what_to_install(tmp_path: Path) -> None:
@@ -322,9 +322,9 @@ def test_without_the_database_the_error_says_what_to_install(tmp_path: Path) -> 
     npm.chmod(0o755)
     code = "from annals_client.testing import Sandbox; Sandbox().start()"
     elsewhere = {"ANNALS_CACHE": str(tmp_path / "cache"), "CARGO_HOME": str(tmp_path), "PATH": f"{tmp_path}:/bin"}
-    said = failure_of(code, **elsewhere)
-    assert "dynoxide cannot be installed (npm: no network)" in said
-    assert "cargo install dynoxide-rs" in said
+    output = failure_of(code, **elsewhere)
+    assert "dynoxide cannot be installed (npm: no network)" in output
+    assert "cargo install dynoxide-rs" in output
 
 
 USERS_TESTS = """

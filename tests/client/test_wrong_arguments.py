@@ -81,7 +81,7 @@ def test_what_no_request_can_say_is_refused_by_its_name(ask: Ask, do: Callable[[
     assert refused.value.field == field
     assert isinstance(refused.value, ValidationFailed)
     assert refused.value.status == 0
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("value", [deep(64), round_about()], ids=["deep", "round about"])
@@ -92,8 +92,8 @@ def test_what_nests_too_deep_is_refused(value: Any) -> None:
 
 
 def test_every_kind_of_mapping_and_list_is_json() -> None:
-    kept = MappingProxyType({"a": (1, [None, True])})
-    call = Messages.append.call("c", role="user", content="Grüße 👋", metadata=kept)
+    metadata = MappingProxyType({"a": (1, [None, True])})
+    call = Messages.append.call("c", role="user", content="Grüße 👋", metadata=metadata)
     assert call.content == '{"role":"user","content":"Grüße 👋","metadata":{"a":[1,[null,true]]}}'.encode()
     assert call.headers["Content-Type"] == "application/json"
 
@@ -116,19 +116,19 @@ ASKED: list[tuple[Callable[..., Any], list[str]]] = [
     (Conversations.list.walk, CONVERSATION_FILTERS),
     (Conversations.count.call, CONVERSATION_FILTERS),
     (Conversations.delete_many.call, CONVERSATION_FILTERS),
-    (lambda **wanted: Conversations.search.call("q", **wanted), CONVERSATION_FILTERS),
-    (lambda **wanted: Conversations.export_many.describe(None, "file", **wanted), CONVERSATION_FILTERS),
+    (lambda **conditions: Conversations.search.call("q", **conditions), CONVERSATION_FILTERS),
+    (lambda **conditions: Conversations.export_many.describe(None, "file", **conditions), CONVERSATION_FILTERS),
     (Memories.list.walk, [*MEMORY_FILTERS, "memory_space_id"]),
     (Memories.count.call, [*MEMORY_FILTERS, "memory_space_id"]),
     (Memories.delete_many.call, [*MEMORY_FILTERS, "memory_space_id"]),
-    (lambda **wanted: Memories.export.describe(None, "file", **wanted), [*MEMORY_FILTERS, "memory_space_id"]),
-    (lambda **wanted: Remembering.search.call("q", **wanted), [*MEMORY_FILTERS, "memory_space_id"]),
-    (lambda **wanted: Remembering.recall.call("q", **wanted), [*MEMORY_FILTERS[1:], "memory_space_id"]),
-    (lambda **wanted: Remembering.recall.call("q", filter=wanted), MEMORY_FILTERS),
-    (lambda **wanted: Messages.list.walk("c", **wanted), ["roles", "thread_id", "run_id", "since", "until"]),
+    (lambda **conditions: Memories.export.describe(None, "file", **conditions), [*MEMORY_FILTERS, "memory_space_id"]),
+    (lambda **conditions: Remembering.search.call("q", **conditions), [*MEMORY_FILTERS, "memory_space_id"]),
+    (lambda **conditions: Remembering.recall.call("q", **conditions), [*MEMORY_FILTERS[1:], "memory_space_id"]),
+    (lambda **conditions: Remembering.recall.call("q", filter=conditions), MEMORY_FILTERS),
+    (lambda **conditions: Messages.list.walk("c", **conditions), ["roles", "thread_id", "run_id", "since", "until"]),
     (Facts.list.walk, LISTED),
-    (lambda **wanted: UserMemories.list.walk("ada", **wanted), ["agent_id", "topic", "memory_space_id"]),
-    (lambda **wanted: UserMemories.search.call("ada", **wanted), ["agent_id", "topic", "memory_space_id"]),
+    (lambda **conditions: UserMemories.list.walk("ada", **conditions), ["agent_id", "topic", "memory_space_id"]),
+    (lambda **conditions: UserMemories.search.call("ada", **conditions), ["agent_id", "topic", "memory_space_id"]),
     (lambda **limits: Keys.create.call("k", ["read"], **limits), ["memory_spaces", "expires_at"]),
 ]
 
@@ -183,12 +183,16 @@ def test_all_memories_of_a_space_are_meant_only_where_that_is_said() -> None:
 
 def test_a_reply_that_cannot_be_written_is_a_stream_that_failed_with_what_is_stored() -> None:
     message = {"messageId": "msg-001", "seq": 1, "role": "user", "content": "Hi.", "timestamp": "2026-01-01T00:00:00Z"}
-    said = {"conversationId": "c", "messages": [message], "messageCount": 1, "headHash": "00"}
+    appended = {"conversationId": "c", "messages": [message], "messageCount": 1, "headHash": "00"}
     reply = Reply(text_of)
     reply.take("Hello.")
 
     with pytest.raises(StreamFailed) as failed:
-        next(OwnTurn("key", "home", "Hi.", metadata={"a": float("nan")}).complete(Appended.model_validate(said), reply))
+        next(
+            OwnTurn("key", "home", "Hi.", metadata={"a": float("nan")}).complete(
+                Appended.model_validate(appended), reply
+            )
+        )
 
     assert failed.value.field == "metadata.a"
     assert failed.value.stored is not None

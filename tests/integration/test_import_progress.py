@@ -99,15 +99,15 @@ def test_an_import_that_dies_in_the_middle_is_completed_by_the_next(api: Api) ->
             bring(api, many(150))
     finally:
         client().meta.events.unregister("before-call.dynamodb.TransactWriteItems", die)
-    found = counts(bring(api, many(150)))
-    assert set(found.values()) == {(0, 2), (2, 0)}
-    assert all(contents(api, name) == ["hello", "2"] for name in list(found)[::10])
+    results = counts(bring(api, many(150)))
+    assert set(results.values()) == {(0, 2), (2, 0)}
+    assert all(contents(api, name) == ["hello", "2"] for name in list(results)[::10])
 
 
 def test_two_equal_imports_at_once_make_each_conversation_once(api: Api) -> None:
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: counts(bring(api, many(120))), range(2)))
-    taken = [sum(found[name][0] for found in both) for name in both[0]]
+    taken = [sum(results[name][0] for results in both) for name in both[0]]
     assert taken == [2] * 120
     assert len(api.get("/v1/conversations?limit=1000").json["items"]) == 120
 
@@ -115,14 +115,14 @@ def test_two_equal_imports_at_once_make_each_conversation_once(api: Api) -> None
 def test_what_is_there_as_a_whole_is_known_by_reads_of_many_at_once(api: Api) -> None:
     lines = many(150)
     bring(api, lines)
-    asked: list[str] = []
-    client().meta.events.register("before-call.dynamodb", lambda model, **_: asked.append(model.name))
+    operations: list[str] = []
+    client().meta.events.register("before-call.dynamodb", lambda model, **_: operations.append(model.name))
     try:
         assert set(counts(bring(api, lines)).values()) == {(0, 2)}
     finally:
         client().meta.events.unregister("before-call.dynamodb")
-    assert len(asked) < 150 / 5
-    assert "Query" not in asked
+    assert len(operations) < 150 / 5
+    assert "Query" not in operations
 
 
 def test_of_many_conversations_the_one_that_differs_is_refused_and_named(api: Api) -> None:

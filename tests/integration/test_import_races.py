@@ -76,7 +76,7 @@ def test_a_message_that_comes_in_between_is_noticed_and_not_written_over(api: Ap
             import_all(api.caller, parse_import(file(), lambda: read_owners({}), api.caller.tenant), b"")
     finally:
         client().meta.events.unregister("before-call.dynamodb.PutItem", interrupt)
-    found = contents(api)
-    ours = [content for content in found if content != "in between"]
-    assert found[: len(ours)] == ours == CONTENTS[: len(ours)]
-    assert len(found) == len(ours) + 1
+    stored = contents(api)
+    ours = [content for content in stored if content != "in between"]
+    assert stored[: len(ours)] == ours == CONTENTS[: len(ours)]
+    assert len(stored) == len(ours) + 1

@@ -118,9 +118,11 @@ def test_lost_heads_are_made_anew_from_the_ledger_as_they_were(tenant: str) -> N
     pks = []
     for number in range(4):
         name = f"conv-{number}"
-        said = {"userId": "ada", "agentId": "bot", "memorySpaceId": f"space {number}#%"}
-        made = create(tenant, NewConversation("user-agent", said, {"n": number, "_ü": [None, 0.5]}, name), "key-1")
-        pks.append(conversation_pk(tenant, made.head.genesis.conversation_id))
+        participants = {"userId": "ada", "agentId": "bot", "memorySpaceId": f"space {number}#%"}
+        created = create(
+            tenant, NewConversation("user-agent", participants, {"n": number, "_ü": [None, 0.5]}, name), "key-1"
+        )
+        pks.append(conversation_pk(tenant, created.head.genesis.conversation_id))
         for turn in range(number):
             say(tenant, str(turn), conversation_id=name)
     append(tenant, "conv-3", [NewRecord(SEAL, b"{}")], state=SEALED)

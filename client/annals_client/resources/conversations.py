@@ -188,7 +188,7 @@ class Conversations(Resource[S]):
         consistent: bool | None = None,
         **conditions: Unpack[ConversationFilter],
     ) -> RequestSpec:
-        """Conversations by what was said in them, the best first, each with its best messages. Raises Unavailable."""
+        """Conversations by their messages, the best first, each with its best messages. Raises Unavailable."""
         body = wire.body(query=query, limit=limit, consistent=consistent)
         return RequestSpec(body={**body, "filter": conversation_body(**conditions)})
 

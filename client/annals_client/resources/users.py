@@ -137,7 +137,7 @@ class UserMemories(Resource[S]):
 
     @call(f"DELETE {MEMORIES}", int, Repeat.NEVER, inside="count")
     def clear(self, user_id: str) -> RequestSpec:
-        """Delete all that is remembered of this one user; how many memories that was. What was said stays."""
+        """Delete all that is remembered of this one user; how many memories that was. Messages stay."""
         return RequestSpec(_of(user_id))
 
 

@@ -35,10 +35,10 @@ def write(path: Path, lines: list[str]) -> Path:
     return path
 
 
-def changed(lines: list[str], place: int, change: Callable[[Values], Any]) -> list[str]:
-    values = json.loads(lines[place])
+def changed(lines: list[str], index: int, change: Callable[[Values], Any]) -> list[str]:
+    values = json.loads(lines[index])
     change(values)
-    return [*lines[:place], json.dumps(values), *lines[place + 1 :]]
+    return [*lines[:index], json.dumps(values), *lines[index + 1 :]]
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def test_a_file_as_it_was_exported_is_valid(
     tmp_path: Path, lines: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify", str(write(tmp_path / "ledger.jsonl", lines))]) == 0
-    said = capsys.readouterr().out
-    assert "conv-1: valid, 4 entries, 4 messages" in said
-    assert json.loads(lines[-1])["hash"] in said
+    output = capsys.readouterr().out
+    assert "conv-1: valid, 4 entries, 4 messages" in output
+    assert json.loads(lines[-1])["hash"] in output
 
 
 def test_a_gzip_file_is_read_as_it_is(tmp_path: Path, lines: list[str]) -> None:
@@ -97,8 +97,8 @@ CHANGES: dict[str, tuple[int, Callable[[Values], Any], int]] = {
 def test_a_change_is_found_where_it_is(
     name: str, tmp_path: Path, lines: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place, change, seq = CHANGES[name]
-    assert main(["verify", str(write(tmp_path / "ledger", changed(lines, place, change)))]) == 1
+    index, change, seq = CHANGES[name]
+    assert main(["verify", str(write(tmp_path / "ledger", changed(lines, index, change)))]) == 1
     assert f"NOT VALID at seq {seq}: " in capsys.readouterr().out
 
 
@@ -127,12 +127,12 @@ def test_a_removal_or_insertion_is_found_where_it_is(
 def redacted(lines: list[str], seq: int) -> list[str]:
     """The file of a conversation of which a message was redacted."""
     entries = chain(SAID)
-    said = Record.new(5, REDACTION, json.dumps({"seq": seq, "reason": "asked for", "by": "key-1"}).encode())
+    record = Record.new(5, REDACTION, json.dumps({"seq": seq, "reason": "asked for", "by": "key-1"}).encode())
     last = entry_after(entries[-1], [b"{}"])
-    withdrawal = Entry(last.pk, last.entry_id, (said,), 4, last.state, last.at, last.prev).chained()
+    redaction = Entry(last.pk, last.entry_id, (record,), 4, last.state, last.at, last.prev).chained()
     bare = Record(1, MESSAGE, entries[1].records[0].digest)
     entries[1] = Entry(**{**vars(entries[1]), "records": (bare,)})
-    return lines_of([*entries, withdrawal])
+    return lines_of([*entries, redaction])
 
 
 def test_a_redaction_explains_what_is_gone(
@@ -155,9 +155,9 @@ def test_each_conversation_of_a_file_is_verified(
     other = "T#acme#C#conv-2"
     both = [*changed(lines, 2, CHANGES["body"][1]), *lines_of(chain(SAID, other), other)]
     assert main(["verify", str(write(tmp_path / "ledger", both))]) == 1
-    said = capsys.readouterr().out
-    assert "conv-1: NOT VALID at seq 1" in said
-    assert "conv-2: valid" in said
+    output = capsys.readouterr().out
+    assert "conv-1: NOT VALID at seq 1" in output
+    assert "conv-2: valid" in output
 
 
 def test_a_file_written_anew_as_a_whole_is_found_by_a_hash_that_was_noted(tmp_path: Path, lines: list[str]) -> None:
@@ -185,8 +185,8 @@ def test_a_line_that_is_none_is_named(
 ) -> None:
     lines[number - 1] = line
     assert main(["verify", str(write(tmp_path / "ledger", lines))]) == 1
-    said = capsys.readouterr().err
-    assert f"line {number}: " in said or "does not begin with the header" in said
+    output = capsys.readouterr().err
+    assert f"line {number}: " in output or "does not begin with the header" in output
 
 
 DAMAGES: dict[str, Callable[[Values], Any]] = {

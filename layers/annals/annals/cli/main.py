@@ -108,7 +108,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=[],
         help="such as participants.userId=ada or createdAfter=2026-01-01T00:00:00Z; may be repeated",
     )
-    parser.add_argument("--keep-formulas", action="store_true", help="in csv, no apostrophe in front of formulas")
+    parser.add_argument("--keep-formulas", action="store_true", help="in csv, no apostrophe before formulas")
     parser.add_argument("--no-metadata", action="store_true", help="leave all metadata out")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="- is the standard output")
     parser.set_defaults(run=_export)

@@ -1,1 +1,1 @@
-"""Conversations: who takes part, what is known of each, and the lists of them."""
+"""Conversations: created, read, listed, changed, exported, imported, with their heads, summaries and receipts."""

@@ -63,7 +63,7 @@ def is_stored_in(entries: Sequence[Entry], incoming: IncomingConversation) -> bo
 def missing_parts(incoming: IncomingConversation, count: int) -> ConversationDiffers:
     """The refusal of a part of a conversation whose earlier parts are not stored."""
     detail = (
-        f"Conversation {incoming.conversation_id!r} holds {count} messages, and this part begins behind "
+        f"Conversation {incoming.conversation_id!r} holds {count} messages, and this part begins after "
         f"{incoming.offset}: send the earlier parts first."
     )
     return ConversationDiffers(detail, field="offset")

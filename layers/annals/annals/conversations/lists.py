@@ -99,7 +99,7 @@ class ConversationPage:
 def list_conversations(
     selection: Selection, limit: int, order: Order, start: ListPosition | None = None
 ) -> ConversationPage:
-    """A page of conversations behind ``start``, as many as an answer has room for.
+    """A page of conversations after ``start``, as many as an answer has room for.
 
     An order that an index keeps costs one index query per list that the filter needs and one BatchGetItem per 100
     heads. Another order reads all matches. Raises InvalidInput TOO_MANY_MATCHES where these are more than 10,000.
@@ -141,9 +141,9 @@ def _sorted_page(selection: Selection, limit: int, order: Order, start: ListPosi
         raise InvalidInput("TOO_MANY_MATCHES", detail, field="sortBy")
     sign = -1 if order.descending else 1
     positions = sorted(ListPosition(sign * head_value(head, order.key), pk) for pk, head in heads.items())
-    behind = [position for position in positions if start is None or position > start]
-    page = fitting(behind[:limit], of=lambda position: present_conversation(heads[position.pk]))
-    return ConversationPage([heads[position.pk] for position in page], page[-1] if len(behind) > len(page) else None)
+    rest = [position for position in positions if start is None or position > start]
+    page = fitting(rest[:limit], of=lambda position: present_conversation(heads[position.pk]))
+    return ConversationPage([heads[position.pk] for position in page], page[-1] if len(rest) > len(page) else None)
 
 
 def _matches(
