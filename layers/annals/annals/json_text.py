@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ MAX_DIGITS = 1000
 MEASURED = frozenset({"embedding"})
 """The fields whose numbers are measures: the nearest double will do. Everywhere else a number comes back as it was."""
 
-FieldPath = Sequence[str | int]
+FieldPath = tuple[str | int, ...]
 """Where in a JSON value something is: ``("messages", 0, "content")``."""
 
 
@@ -67,10 +67,10 @@ def canonical_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def field_name(place: FieldPath) -> str:
+def field_name(path: FieldPath) -> str:
     """``("messages", 0, "content")`` as ``messages[0].content``."""
     name = ""
-    for part in place:
+    for part in path:
         if isinstance(part, int):
             name += f"[{part}]"
         else:
@@ -105,19 +105,19 @@ def _is_equal(number: float, digits: str) -> bool:
 
 def _refuse_inexact(value: Any) -> None:
     """Raise InvalidInput for a number that would come back as another one."""
-    for place, number in _inexact_numbers(value, ()):
-        if place[:1] not in {(name,) for name in MEASURED}:
-            field = field_name(place) or None
+    for path, number in _inexact_numbers(value, ()):
+        if path[:1] not in {(name,) for name in MEASURED}:
+            field = field_name(path) or None
             detail = f"{field or 'The body'} is {number.digits[:40]}, which could not be given back; send it as text."
             raise InvalidInput("INVALID_FORMAT", detail, field=field)
 
 
-def _inexact_numbers(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], _Inexact]]:
+def _inexact_numbers(value: Any, path: FieldPath) -> Iterator[tuple[FieldPath, _Inexact]]:
     if isinstance(value, _Inexact):
-        yield place, value
+        yield path, value
     elif isinstance(value, dict | list):
         for name, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _inexact_numbers(part, (*place, name))
+            yield from _inexact_numbers(part, (*path, name))
 
 
 def _refuse_lone_surrogates(value: Any) -> None:

@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema
 
 from annals.api.fields import Json, Model, field_error
 from annals.errors import InvalidInput
-from annals.json_text import field_name
+from annals.json_text import FieldPath, field_name
 
 MAX_CONDITIONS = 100
 """How many conditions a filter may have."""
@@ -33,15 +33,12 @@ T = TypeVar("T")
 
 EMPTY = "is empty; leave out a condition that is not meant"
 
-Path = tuple[str | int, ...]
-"""Where in a filter a condition is."""
-
 
 class Fault(NamedTuple):
     """What is wrong with a filter, and where in it."""
 
     code: str
-    path: Path
+    path: FieldPath
     text: str
 
 
@@ -76,7 +73,7 @@ def _find_fault(conditions: Any) -> Fault | None:
     return None
 
 
-def _walk_conditions(conditions: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
+def _walk_conditions(conditions: Mapping[str, Any], path: FieldPath) -> Iterator[tuple[FieldPath, Any]]:
     """The values of a filter, each with its path: what is no object, or an empty one. Operators are not in the path."""
     for name, value in conditions.items():
         inner = path if name.startswith("$") else (*path, name)
@@ -86,7 +83,7 @@ def _walk_conditions(conditions: Mapping[str, Any], path: Path) -> Iterator[tupl
             yield inner, value
 
 
-def _find_value_fault(value: Any, path: Path) -> Fault | None:
+def _find_value_fault(value: Any, path: FieldPath) -> Fault | None:
     if _is_empty(value):
         return Fault("INVALID_FILTER", path, EMPTY)
     if len(path) > MAX_DEPTH:

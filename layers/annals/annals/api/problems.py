@@ -96,11 +96,11 @@ def _reason(error: Mapping[str, Any]) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _as_written(loc: Sequence[str | int]) -> Sequence[str | int]:
+def _as_written(loc: FieldPath) -> FieldPath:
     """A field's path as callers write it: they know the document's ``conversationId``, not the handler's parameter."""
     if not loc or loc[0] not in PARTS_OF_REQUEST:
         return loc
-    return [to_camel(str(name)) for name in loc[1:]] if loc[0] == "path" else loc[1:]
+    return tuple(to_camel(str(name)) for name in loc[1:]) if loc[0] == "path" else loc[1:]
 
 
 PARTS_OF_REQUEST = {"body", "query", "path", "header"}
@@ -111,7 +111,7 @@ UNION_TAGS = {"<message>", "<messages>"}
 
 def field_name(path: FieldPath) -> str:
     """The name of a field, by its path in a request, as callers know it."""
-    return json_text.field_name([part for part in path if part not in UNION_TAGS])
+    return json_text.field_name(tuple(part for part in path if part not in UNION_TAGS))
 
 
 def from_aws(error: Exception) -> AnnalsError:
