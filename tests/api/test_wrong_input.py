@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.template import ROOT
-from scripts.events import BODIES, PLACES
+from scripts.events import BODIES, PATH_PARAMETERS
 from tests.conftest import Setting
 from tests.support.api import Api
 from tests.support.indexing import embedded_index
@@ -115,7 +115,7 @@ def nearly_right_requests(draw: st.DrawFn) -> tuple[str, str, str, dict[str, str
     """A request as it should be, but for one field of its body or one id of its path."""
     name = draw(st.sampled_from(sorted(BODIES.keys() - {STREAMED})))
     method, _, template = name.partition(" ")
-    ids = {key: quote(value, safe="") for key, value in PLACES.items()}
+    ids = {key: quote(value, safe="") for key, value in PATH_PARAMETERS.items()}
     written = {field: json.dumps(value) for field, value in BODIES[name].items()}
     if draw(st.booleans()):
         ids[draw(st.sampled_from(sorted(ids)))] = quote(
