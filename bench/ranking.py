@@ -22,7 +22,7 @@ from rich.console import Console
 
 from annals import providers, search
 from annals.providers.embedding import Embedder
-from annals.search import SearchRequest, queries
+from annals.search import Scope, SearchRequest, queries
 from annals.search.documents import Document
 from annals.search.message_documents import SourceConversation, SourceMessage, to_message_documents
 from annals.search.protocol import SearchIndex
@@ -91,9 +91,8 @@ def measure(method: Method, index: SearchIndex, embedder: Embedder, chosen: Sequ
     """Ask every question that something answers, each within its dialogue."""
     outcomes = []
     for question in [question for each in chosen for question in each.questions if scores.counts(question)]:
-        request = SearchRequest(
-            tenant=TENANT, query=question["q"], memory_space_id=question["conv"], limit=max(scores.DEPTHS)
-        )
+        scope = Scope(tenant=TENANT, spaces=frozenset({question["conv"]}))
+        request = SearchRequest(scope=scope, query=question["q"], limit=max(scores.DEPTHS))
         start = time.perf_counter()
         documents = method(index, embedder, request)
         took_ms = 1000 * (time.perf_counter() - start)

@@ -118,11 +118,10 @@ def timed(
     index: SearchIndex, questions: Sequence[Question], space: str | None, filters: Filters, title: str
 ) -> tuple[list[float], list[float]]:
     """Milliseconds of each search, after some that warm up, and those that this process computed."""
+    scope = Scope(tenant=TENANT, spaces=frozenset({space}) if space else None, filters=filters)
     took, computed = [], []
     for number, (text, vector) in enumerate(tqdm([*questions[:10], *questions], desc=title, leave=False)):
-        request = SearchRequest(
-            tenant=TENANT, query=text, embedding=vector, memory_space_id=space, filters=filters, limit=10
-        )
+        request = SearchRequest(scope=scope, query=text, embedding=vector, limit=10)
         started, cpu_started = time.perf_counter(), time.process_time()
         search.search(index, NoModel(), request)
         if number >= 10:

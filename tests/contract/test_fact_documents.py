@@ -12,7 +12,7 @@ from annals.memory import adapters
 from annals.memory.facts.fact_documents import filter_terms, to_fact_document
 from annals.memory.facts.fact_items import DatedFact, StoredFact
 from annals.memory.facts.fact_lists import FactFilter, list_facts
-from annals.memory.index_pages import walk_pages
+from annals.memory.index_pages import visible_scope, walk_pages
 from annals.memory.memories.models import SearchFilter
 from annals.memory.memories.search_filters import memory_scope
 from annals.memory.recall.memory_search import search_memories
@@ -81,7 +81,7 @@ def test_a_search_finds_a_fact_with_all_that_it_says() -> None:
 )
 def test_a_search_is_narrowed_by_what_facts_name(index: SearchIndex, named: dict[str, str], expected: set[str]) -> None:
     filters = Filters(content_type="fact", metadata=filter_terms(named))
-    request = SearchRequest(tenant=TENANT, memory_space_id=SPACE, query="car puppy", filters=filters)
+    request = SearchRequest(scope=visible_scope(CALLER, SPACE, filters), query="car puppy")
     assert {hit.document.content for hit in search(index, FakeEmbedder(), request)} == expected
 
 

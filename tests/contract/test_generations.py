@@ -26,7 +26,7 @@ def fill(index: RebuildableIndex, *contents: str) -> None:
 
 
 def find_ids(index: RebuildableIndex, query: str) -> set[str]:
-    hits = search(index, FakeEmbedder(semantic=False), SearchRequest(tenant=TENANT, query=query))
+    hits = search(index, FakeEmbedder(semantic=False), SearchRequest(scope=ALL, query=query))
     return {hit.document.memory_id for hit in hits}
 
 
@@ -221,7 +221,7 @@ def test_a_write_that_could_not_be_stored_leaves_the_index_to_others(tmp_path: P
 
 def test_a_question_of_another_model_with_the_same_dimensions_is_refused(index: RebuildableIndex) -> None:
     fill(index, "dog")
-    question = SearchRequest(tenant=TENANT, query="dog")
+    question = SearchRequest(scope=ALL, query="dog")
     assert search(index, FakeEmbedder(), question)
     with pytest.raises(ConfigurationError, match="EMBEDDINGS_MODEL"):
         search(index, FakeEmbedder(model="another"), question)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from annals.errors import EmbeddingUnavailable, OutOfTime
-from annals.search import SearchRequest, index_documents, search
+from annals.search import Hit, Scope, SearchRequest, index_documents, search
 from annals.search.documents import Document
 from annals.search.profiles import MAX_VECTOR_CHARS, EmbeddingProfile
 from annals.search.protocol import SearchIndex
@@ -58,9 +57,9 @@ def test_the_vectors_of_another_index_of_the_model_are_used(index: SearchIndex, 
     assert [hit.document.memory_id for hit in find_hits(index, "puppy")] == ["c:2"]
 
 
-def find_hits(index: SearchIndex, query: str) -> Sequence[object]:
+def find_hits(index: SearchIndex, query: str) -> list[Hit]:
     index.refresh()
-    return search(index, FakeEmbedder(), SearchRequest(tenant=TENANT, query=query))
+    return search(index, FakeEmbedder(), SearchRequest(scope=Scope(tenant=TENANT), query=query))
 
 
 def test_a_meaning_that_is_only_in_the_last_part_of_a_long_text_is_found(index: SearchIndex) -> None:
@@ -70,7 +69,7 @@ def test_a_meaning_that_is_only_in_the_last_part_of_a_long_text_is_found(index: 
     texts = embedded_texts(index, memory("long", long), *other)
     assert max(map(len, texts)) <= MAX_VECTOR_CHARS
     hits = find_hits(index, "car")
-    assert hits[0].document.memory_id == "long"  # type: ignore[attr-defined]
+    assert hits[0].document.memory_id == "long"
 
 
 def test_a_text_that_the_model_does_not_take_fails_alone(index: SearchIndex) -> None:
@@ -89,7 +88,7 @@ def test_a_text_that_the_model_does_not_take_fails_alone(index: SearchIndex) -> 
 def test_a_text_whose_window_the_model_does_not_take_goes_without_it_until_it_does(index: SearchIndex) -> None:
     document = memory("c:2", "a dog", window="poison\na dog")
     assert index_documents(index, FakeEmbedder(refuses="poison"), [document]) == []
-    assert [hit.document.memory_id for hit in find_hits(index, "puppy")] == ["c:2"]  # type: ignore[attr-defined]
+    assert [hit.document.memory_id for hit in find_hits(index, "puppy")] == ["c:2"]
     assert embedded_texts(index, document) == ["poison\na dog"]
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from annals.access.caller import Caller
 from annals.errors import ConfigurationError, EmbeddingUnavailable, InvalidInput, SearchUnavailable
+from annals.memory.index_pages import visible_scope
 from annals.search import Filters, Hit, Scope, SearchRequest, index_documents, profiles, search
 from annals.search.documents import NOBODY, OWNED_SINCE, SOMEBODY, Document, Vector, user_owner, vector_digest
 from annals.search.embedded.index import EmbeddedIndex
@@ -29,9 +31,22 @@ def _fill(index: SearchIndex, *documents: Document, embedder: FakeEmbedder | Non
     index.refresh()
 
 
-def _hits(index: SearchIndex, query: str, *, semantic: bool = True, **more: Any) -> list[Hit]:
-    request = SearchRequest(**{"tenant": TENANT, "query": query, **more})
-    return search(index, FakeEmbedder(semantic=semantic), request)
+def _hits(
+    index: SearchIndex,
+    query: str,
+    *,
+    semantic: bool = True,
+    tenant: str = TENANT,
+    memory_spaces: frozenset[str] | None = None,
+    memory_space_id: str | None = None,
+    filters: Filters | None = None,
+    for_user: str | None = None,
+    **options: Any,
+) -> list[Hit]:
+    """What a caller finds who may see these spaces, or all."""
+    caller = Caller(tenant, "key", frozenset({"read"}), memory_spaces)
+    scope = visible_scope(caller, memory_space_id, filters, for_user)
+    return search(index, FakeEmbedder(semantic=semantic), SearchRequest(scope=scope, query=query, **options))
 
 
 def _ids(hits: Sequence[Hit]) -> list[str]:

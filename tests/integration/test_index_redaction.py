@@ -13,7 +13,7 @@ from annals.ledger.messages import new_message
 from annals.ledger.redact import redact
 from annals.memory.indexing.indexer import IndexTarget, index_entries
 from annals.providers.offline_embedding import OfflineEmbedder
-from annals.search import SearchRequest, search
+from annals.search import Scope, SearchRequest, search
 from annals.search.embedded.index import EmbeddedIndex
 
 pytestmark = pytest.mark.usefixtures("ministack")
@@ -29,9 +29,8 @@ def test_a_redacted_word_is_found_nowhere_any_more(tenant: str, tmp_path: Path) 
     index_entries(IndexTarget(index, embedder), pk, 1, 3)
 
     def found() -> list[str]:
-        return [
-            hit.document.memory_id for hit in search(index, embedder, SearchRequest(tenant=tenant, query="xylophone"))
-        ]
+        request = SearchRequest(scope=Scope(tenant=tenant), query="xylophone")
+        return [hit.document.memory_id for hit in search(index, embedder, request)]
 
     assert found() == ["mem:chat:1", "mem:chat:2", "mem:chat:3"]
 

@@ -1,4 +1,4 @@
-"""Pages of what the search index holds, by time, the newest first: lists of memories and of facts are made of them.
+"""What a caller may see of the search index, and pages of that, the newest first, for lists of memories and of facts.
 
 The index learns of a redaction or an erasure a moment later only; what comes from removed words is passed over here.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from annals.access.caller import Caller
 from annals.answers import Room
 from annals.api.cursors import Cursors
 from annals.memory import adapters
 from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search.documents import Document
-from annals.search.protocol import Scope
+from annals.search.protocol import Filters, Scope
 
 READ_AT_ONCE = 100
 """How many documents one round trip brings: each may hold 400 KB."""
@@ -22,6 +23,28 @@ IndexPosition = tuple[int, str]
 """Where a document is in the index: its time, in Unix milliseconds, and its id."""
 
 T = TypeVar("T")
+
+
+def visible_scope(
+    caller: Caller,
+    memory_space_id: str | None = None,
+    filters: Filters | None = None,
+    for_user: str | None = None,
+) -> Scope:
+    """What of the index a caller may see: its spaces, or the one that is named among them.
+
+    Parameters
+    ----------
+    for_user : only what belongs to this user or to nobody, with the user's own user memories of no space where the
+        caller may see all spaces; None for anybody's
+    """
+    return Scope(
+        tenant=caller.tenant,
+        spaces=caller.visible_spaces(memory_space_id),
+        filters=filters or Filters(),
+        for_user=for_user,
+        with_spaceless=caller.spaces is None,
+    )
 
 
 def read_position(cursor: str | None, cursors: Cursors) -> IndexPosition | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from annals import telemetry
 from annals.errors import InvalidInput
@@ -13,7 +13,7 @@ from annals.providers.reranking import Reranker
 from annals.search import fusion, queries, reranking
 from annals.search.documents import Document
 from annals.search.fusion import Ranked, Weights
-from annals.search.protocol import Filters, Scope, SearchIndex
+from annals.search.protocol import Scope, SearchIndex
 from annals.search.queries import ParsedQuery
 from annals.search.snippets import snippet
 
@@ -26,46 +26,23 @@ More than the hundred that a list is scaled over: after them come messages that 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """What is searched for, and what may be seen.
+    """What is searched for.
 
     Parameters
     ----------
-    tenant : the caller's; nothing of another tenant is ever found
+    scope : what may be found
     query, embedding : a query's text, its vector made by the caller, or both
-    memory_spaces : the spaces that the caller may see; None for all of the tenant's
-    memory_space_id : the one space to search, if it is one that the caller may see
-    for_user : only what belongs to this user or to nobody is found, and in every space the user's own user memories of
-        no space, where the caller may see all spaces; None finds what is anybody's
     limit : how many hits, 1..1000
     min_score : hits with less are left out, 0..1
     explain : whether hits carry the parts of their score
     """
 
-    tenant: str
+    scope: Scope
     query: str = ""
     embedding: Sequence[float] | None = None
-    memory_spaces: frozenset[str] | None = None
-    memory_space_id: str | None = None
-    for_user: str | None = None
     limit: int = 50
     min_score: float = 0.0
-    filters: Filters = field(default_factory=Filters)
     explain: bool = False
-
-    @property
-    def scope(self) -> Scope:
-        """What the search may see."""
-        spaces = self.memory_spaces
-        if self.memory_space_id is not None:
-            named = frozenset({self.memory_space_id})
-            spaces = named if spaces is None else spaces & named
-        return Scope(
-            tenant=self.tenant,
-            spaces=spaces,
-            filters=self.filters,
-            for_user=self.for_user,
-            with_spaceless=self.memory_spaces is None,
-        )
 
 
 @dataclass(frozen=True)

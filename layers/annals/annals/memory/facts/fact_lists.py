@@ -10,7 +10,7 @@ from annals.memory.facts.fact_documents import filter_terms, is_fact, valid_to
 from annals.memory.facts.fact_items import ACTIVE, SUPERSEDED
 from annals.memory.facts.fact_presenters import present_fact_document
 from annals.memory.facts.models import Fact
-from annals.memory.index_pages import IndexPosition, list_page
+from annals.memory.index_pages import IndexPosition, list_page, visible_scope
 from annals.search.documents import Document
 from annals.search.protocol import Filters, Scope
 
@@ -34,18 +34,15 @@ class FactFilter:
 
     def scope(self, caller: Caller) -> Scope:
         """What of the index the list is made of."""
-        return Scope(
-            tenant=caller.tenant,
-            spaces=caller.visible_spaces(self.memory_space_id),
-            filters=Filters(
-                content_type="fact",
-                status=(ACTIVE, SUPERSEDED) if self.at is not None or self.include_superseded else ACTIVE,
-                user_id=self.user_id,
-                participant_id=self.participant_id,
-                until=self.at,
-                metadata=filter_terms(self.terms),
-            ),
+        filters = Filters(
+            content_type="fact",
+            status=(ACTIVE, SUPERSEDED) if self.at is not None or self.include_superseded else ACTIVE,
+            user_id=self.user_id,
+            participant_id=self.participant_id,
+            until=self.at,
+            metadata=filter_terms(self.terms),
         )
+        return visible_scope(caller, self.memory_space_id, filters)
 
     def holds_for(self, until: int | None) -> bool:
         """Whether a fact that began in time, and held until then, is listed."""

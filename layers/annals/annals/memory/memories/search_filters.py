@@ -6,17 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from annals.access.caller import Caller
+from annals.memory.index_pages import visible_scope
 from annals.memory.memories.models import SearchFilter
 from annals.search.protocol import Filters, Scope
 
 
 def memory_scope(caller: Caller, memory_space_id: str | None, search_filter: SearchFilter) -> Scope:
-    """What of the index a list may show: the spaces that the caller may see, or the one that is named among them."""
-    return Scope(
-        tenant=caller.tenant,
-        spaces=caller.visible_spaces(memory_space_id),
-        filters=to_filters(search_filter),
-    )
+    """What of the index a list may show."""
+    return visible_scope(caller, memory_space_id, to_filters(search_filter))
 
 
 def to_filters(search_filter: SearchFilter) -> Filters:

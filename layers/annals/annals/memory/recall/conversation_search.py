@@ -14,6 +14,7 @@ from annals.errors import InvalidInput
 from annals.ledger.entry import ERASED
 from annals.ledger.keys import conversation_pk
 from annals.memory import adapters
+from annals.memory.index_pages import visible_scope
 from annals.memory.indexing.indexer import catch_up
 from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search import engine
@@ -40,12 +41,9 @@ def search_conversations(caller: Caller, search: SearchConversations) -> list[Co
     heads = _find_searchable(caller, search)
     if heads is not None and not heads:
         return []
+    filters = Filters(conversation_id=tuple(head.genesis.conversation_id for head in heads) if heads else None)
     request = engine.SearchRequest(
-        tenant=caller.tenant,
-        query=search.query,
-        memory_spaces=caller.spaces,
-        limit=min(1000, search.limit * 20),
-        filters=Filters(conversation_id=tuple(head.genesis.conversation_id for head in heads) if heads else None),
+        scope=visible_scope(caller, filters=filters), query=search.query, limit=min(1000, search.limit * 20)
     )
     hits = engine.search(adapters.index(), adapters.embedder(), request)
     existing = with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))

@@ -9,6 +9,7 @@ from annals.access.caller import Caller
 from annals.conversations.read import open_conversation
 from annals.errors import InvalidInput
 from annals.memory import adapters
+from annals.memory.index_pages import visible_scope
 from annals.memory.indexing.indexer import catch_up
 from annals.memory.memories.memory_presenters import present_document
 from annals.memory.memories.search_filters import to_filters
@@ -44,16 +45,13 @@ def search_memories(
     search.require_question()
     if search.consistent:
         _index_conversation(caller, search)
+    filters = replace(to_filters(search.filter), content_type=search.filter.content_type or content_type)
     request = engine.SearchRequest(
-        tenant=caller.tenant,
+        scope=visible_scope(caller, search.memory_space_id, filters, for_user),
         query=search.query or "",
         embedding=search.embedding,
-        memory_spaces=caller.spaces,
-        memory_space_id=search.memory_space_id,
-        for_user=for_user,
         limit=search.limit,
         min_score=search.min_score,
-        filters=replace(to_filters(search.filter), content_type=search.filter.content_type or content_type),
         explain=search.explain,
     )
     hits = engine.search(adapters.index(), embedder or adapters.embedder(), request, adapters.reranker())

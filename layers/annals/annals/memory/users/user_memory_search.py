@@ -9,6 +9,7 @@ from itertools import islice
 from annals.access.caller import Caller
 from annals.answers import fitting_counted
 from annals.memory import adapters
+from annals.memory.index_pages import visible_scope
 from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.users.models import SearchUserMemories, UserMemory, UserMemoryResults
 from annals.memory.users.user_memories import UserMemoryFilter, present_user_memory, walk_user_memories
@@ -44,18 +45,14 @@ def _walk_matches(caller: Caller, user_id: str, search: SearchUserMemories) -> I
 
 def _search_by_meaning(caller: Caller, user_id: str, search: SearchUserMemories) -> list[UserMemory]:
     """The memories that the search index finds, as they are stored now."""
+    filters = Filters(
+        user_id=user_id,
+        source_type=USER_MEMORY,
+        agent_id=search.agent_id,
+        tags_all=(search.topic,) if search.topic else (),
+    )
     request = engine.SearchRequest(
-        tenant=caller.tenant,
-        query=search.require_query(),
-        memory_spaces=caller.spaces,
-        memory_space_id=search.memory_space_id,
-        limit=search.limit,
-        filters=Filters(
-            user_id=user_id,
-            source_type=USER_MEMORY,
-            agent_id=search.agent_id,
-            tags_all=(search.topic,) if search.topic else (),
-        ),
+        scope=visible_scope(caller, search.memory_space_id, filters), query=search.require_query(), limit=search.limit
     )
     stored = {memory.memory_id: memory for memory in walk_user_memories(caller, user_id)}
     hits = engine.search(adapters.index(), adapters.embedder(), request)
