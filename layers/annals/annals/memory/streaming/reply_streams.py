@@ -159,7 +159,7 @@ class DraftStream:
                     yield delta_event(text, number)
 
     async def _next_stream(self) -> ReplyStream | None:
-        """The stream that goes on behind this one's draft; None while that is to be read on, after a while.
+        """The stream that takes over from this one's draft; None while that is to be read on, after a while.
 
         An owner that gave no sign of life for its lease counts as dead. Then the draft is ended here, with what it
         holds of the reply; and where nothing of that was stored, the model is asked anew.
