@@ -1,9 +1,9 @@
-"""Traces: what leads from a user to what is theirs outside of their own memories.
+"""Traces: references from a user to what is theirs outside of their own memories.
 
 ``C#`` names a conversation of which they are the user or in which they spoke, or in which something was made of them;
 ``K#`` a memory or a fact of theirs that belongs to no conversation; ``S#`` a memory space in which they take part. A
-trace says where to look, not what is there: that say the ledger and the tables. Those of memories and facts are written
-in their own transactions, those of conversations by whoever follows the ledger's stream.
+trace says where to look, not what is there: the ledger and the tables say that. Those of memories and facts are written
+in their own transactions, those of conversations by the function that follows the ledger's stream.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Creating facts, with all that leads to them, on the condition that the words that they come from are still there."""
+"""Creating facts, with all references to them, on the condition that the words they come from are still there."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def get_source_messages(
 
 
 def create_fact(fact: StoredFact, request: IdempotentRequest | None = None) -> tuple[DatedFact, bool]:
-    """Store a fact, and say whether an earlier try of the request had stored it.
+    """Store a fact, and return with it whether an earlier try of the request had stored it.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def create_batch(source: Source, batch: str, facts: Sequence[StoredFact]) -> lis
 
 
 def put_fact_traces(fact: StoredFact) -> None:
-    """Write what leads from a user to a fact of theirs, of which a former version may have written none."""
+    """Write the traces from a user to a fact of theirs, of which a former version may have written none."""
     for put in trace_puts(_trace_keys(fact)):
         client().put_item(**put["Put"])
 

@@ -1,4 +1,4 @@
-"""Deleting facts, be they damaged. All items of a fact go together; the fact before it holds for longer then."""
+"""Deleting facts, also damaged ones. All items of a fact go together; the fact before it holds for longer then."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ WRITERS = 8
 
 
 def delete_visible_fact(caller: Caller, fact_id: str) -> bool:
-    """Delete a fact that the caller may see, be it damaged, and say whether nobody else had.
+    """Delete a fact that the caller may see, even a damaged one; False where another request had deleted it.
 
     Raises FactNotFound; and DamagedItem where the memory space of a damaged one cannot be told, and only some are open,
-    or where nothing leads to it any more.
+    or where no reference to it is left.
     """
     try:
         return delete_fact(get_fact(caller, fact_id).fact)
@@ -50,8 +50,8 @@ def delete_visible_fact(caller: Caller, fact_id: str) -> bool:
 
 
 def delete_fact(fact: StoredFact) -> bool:
-    """Delete a fact, and say whether nobody else had."""
-    # What leads from a user to a conversation stays: it leads to more than this fact.
+    """Delete a fact; False where another request had deleted it."""
+    # The trace from a user to a conversation stays: it leads to more than this fact.
     own_traces = trace_keys(fact.tenant, fact.user_id, fact.fact_id, None) if fact.conversation_id is None else []
     return _delete([*keys_of(fact), *own_traces])
 
@@ -74,7 +74,7 @@ def _delete_by_key(tenant: str, conversation_id: str, key: FactKey) -> None:
 
 
 def delete_damaged_fact_by_id(tenant: str, fact_id: str, conversation_id: str | None) -> None:
-    """Delete a fact that cannot be read, wherever something still leads to it. It can be done again."""
+    """Delete a fact that cannot be read, by whichever reference to it is left. It can be done again."""
     for key in (
         pointer_key(tenant, fact_id),
         *([source_key(tenant, conversation_id, fact_id)] if conversation_id else []),
@@ -85,7 +85,7 @@ def delete_damaged_fact_by_id(tenant: str, fact_id: str, conversation_id: str | 
 
 
 def delete_damaged_fact(tenant: str, key: FactKey, conversation_id: str | None) -> bool:
-    """Delete a fact that cannot be read, by its key, and say whether nobody else had."""
+    """Delete a fact that cannot be read, by its key; False where another request had deleted it."""
     fact_id = split_fact_key(*key)[1]
     keys = [item_key(*key), pointer_key(tenant, fact_id)]
     return _delete([*keys, *([source_key(tenant, conversation_id, fact_id)] if conversation_id else [])])

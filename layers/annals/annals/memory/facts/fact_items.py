@@ -30,7 +30,7 @@ FACT_PREFIX = "fact-"
 """How the ids of facts begin."""
 
 SOURCE_PREFIX = "F#"
-"""How the sort keys begin of what leads from a conversation to a fact."""
+"""How the sort keys of references from a conversation to a fact begin."""
 
 FactKey = tuple[str, str]
 """The partition key and the sort key of a fact's own item."""
@@ -138,17 +138,17 @@ def split_fact_key(pk: str, sk: str) -> tuple[str, str]:
 
 
 def pointer_key(tenant: str, fact_id: str) -> Item:
-    """The key of what leads from a fact's id to its key."""
+    """The key of the pointer from a fact's id to its key."""
     return item_key(partition_key(tenant, "FI", fact_id), "FACT")
 
 
 def sources_pk(tenant: str, conversation_id: str) -> str:
-    """The partition of what leads from a conversation to the facts that come from it."""
+    """The partition of the references from a conversation to the facts and memories that come from it."""
     return partition_key(tenant, "FS", conversation_id)
 
 
 def source_key(tenant: str, conversation_id: str, fact_id: str) -> Item:
-    """The key of what leads from a conversation to one fact."""
+    """The key of the reference from a conversation to one fact."""
     return item_key(sources_pk(tenant, conversation_id), f"{SOURCE_PREFIX}{escape(fact_id)}")
 
 
@@ -166,7 +166,7 @@ def keys_of(fact: StoredFact) -> list[Item]:
 
 
 def items_of(fact: StoredFact) -> list[Item]:
-    """All items of a fact: itself, and what leads to it from its id and its conversation. Raises RequestTooLarge."""
+    """All items of a fact: itself, and the pointers from its id and its conversation. Raises RequestTooLarge."""
     own, *leading = keys_of(fact)
     pointer = to_item({"place": [fact.pk, fact.sk], "messageIds": list(fact.message_ids)})
     sizes = {"fact": fact.fact, "tags": list(fact.tags), "metadata": fact.metadata, "sourceRef": list(fact.message_ids)}
@@ -195,7 +195,7 @@ def find_affected_facts(pk: str, sk: str) -> list[DatedFact]:
 
 
 def has_fact(pk: str, sk: str) -> bool:
-    """Whether there is a fact of a key, be it one that cannot be read."""
+    """Whether there is a fact of a key, even one that cannot be read."""
     return bool(_items(pk, "sk = :sk", sk, 1, ProjectionExpression="pk"))
 
 
@@ -206,7 +206,7 @@ def find_fact_key(tenant: str, fact_id: str) -> FactKey | None:
 
 
 def get_fact_key(item: Mapping[str, Any]) -> FactKey:
-    """The key of the fact to which an item leads. Raises DamagedItem."""
+    """The key of the fact to which an item points. Raises DamagedItem."""
 
     def read(item: Mapping[str, Any]) -> FactKey:
         pk, sk = from_item(item)["place"]

@@ -102,7 +102,7 @@ def list_fact_keys_of(tenant: str, conversation_id: str, message_id: str | None 
 
 
 def _find_key_by(item: Item, tenant: str) -> FactKey | None:
-    """The key of the fact to which an item leads; where that is damaged, what leads from its id says it, too."""
+    """The key of the fact to which an item points; where that is damaged, the pointer from its id says it, too."""
     with suppress(DamagedItem):
         return get_fact_key(item)
     with suppress(DamagedItem):

@@ -90,7 +90,7 @@ def change_memory(
 def set_status(
     memory: StoredMemory, status: str, request: IdempotentRequest | None = None
 ) -> tuple[StoredMemory, bool]:
-    """Archive a memory, or restore it as it was, and say whether an earlier try of the request had.
+    """Archive a memory, or restore it as it was, and return with it whether an earlier try of the request had.
 
     Raises MemoryNotArchived where there is nothing to restore.
     """

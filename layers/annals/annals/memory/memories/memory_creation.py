@@ -1,4 +1,4 @@
-"""Creating memories, with all that leads to them, on the condition that the words they come from are still there."""
+"""Creating memories, with all references to them, on the condition that the words they come from are still there."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def new_memory(caller: Caller, body: CreateMemory) -> StoredMemory:
 
 
 def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None) -> tuple[StoredMemory, bool]:
-    """Store a new memory, and say whether an earlier try of the request had stored it.
+    """Store a new memory, and return with it whether an earlier try of the request had stored it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Deleting memories with their versions, be they damaged; and what redactions and erasures take of memories.
+"""Deleting memories with their versions, also damaged ones; and what redactions and erasures take of memories.
 
 A deletion first puts a tombstone in the memory's place, then deletes all else, and can be done again from anywhere
 between. The tombstone of a raw memory stays, so that its message does not bring it back; any other goes last.
@@ -48,13 +48,13 @@ MAX_VERSION_DELETES = 90
 
 
 def remove_memory(caller: Caller, memory_id: str) -> None:
-    """Delete a memory that the caller may see. Raises MemoryNotFound, also where somebody else was faster."""
+    """Delete a memory that the caller may see. Raises MemoryNotFound, also where another request was faster."""
     if not delete_visible_memory(caller, memory_id):
         raise MemoryNotFound(memory_id)
 
 
 def delete_visible_memory(caller: Caller, memory_id: str) -> bool:
-    """Delete a memory that the caller may see, be it damaged, and say whether nobody else had.
+    """Delete a memory that the caller may see, even a damaged one; False where another request had deleted it.
 
     Raises MemoryNotFound; and DamagedItem where the memory space of a damaged one cannot be told, and only some are
     open.
@@ -75,7 +75,7 @@ def delete_visible_memory(caller: Caller, memory_id: str) -> bool:
 
 
 def delete_memory(memory: StoredMemory) -> bool:
-    """Delete a memory with its versions, and say whether nobody else had. It can be done again.
+    """Delete a memory with its versions; False where another request had deleted it. It can be done again.
 
     The tombstone takes the stored versions along: after it, nobody can write one any more.
     """
@@ -136,7 +136,7 @@ def delete_memories_of(tenant: str, conversation_id: str, message_id: str | None
 
 
 def find_damaged_memory(tenant: str, memory_id: str) -> StoredMemory | None:
-    """What is known of a memory that cannot be read, be it the item or the message; None where it is gone."""
+    """What is known of a memory whose item or message cannot be read; None where it is gone."""
     item = find_item(Address.of(tenant, memory_id).current)
     if item and any(memory.status == DELETED for memory in decode_readable([item], from_memory_item)):
         return None
@@ -155,7 +155,7 @@ def find_damaged_memory(tenant: str, memory_id: str) -> StoredMemory | None:
 
 
 def delete_damaged_memory(memory: StoredMemory) -> bool:
-    """Delete a memory that cannot be read, by its key, and say whether nobody else had."""
+    """Delete a memory that cannot be read, by its key; False where another request had deleted it."""
     raw = split_raw_id(memory.memory_id)
     put = {
         "TableName": settings().state_table,

@@ -49,7 +49,7 @@ def list_memory_versions(memory: StoredMemory, limit: int, before: int | None) -
 def delete_memories(caller: Caller, scope: Scope, *, dry_run: bool, confirmed: bool) -> list[str]:
     """Delete every memory of a scope, and return the ids of those that this deleted; a dry run returns all of them.
 
-    What somebody else deletes meanwhile is passed over.
+    What another request deletes meanwhile is passed over.
 
     Raises
     ------

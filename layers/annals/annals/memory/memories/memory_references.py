@@ -1,8 +1,8 @@
-"""What leads to a memory: from the conversation of its messages, and from its user.
+"""References to a memory: from the conversation of its messages, and from its user.
 
 A memory that names messages (``conversationRef``) goes with any of them that is redacted, and with its conversation;
-one that names a user goes with the user. What leads to it is written in the memory's own transaction, so that nothing
-has to be searched for. What leads from a conversation to its facts stands in the same partition.
+one that names a user goes with the user. The references are written in the memory's own transaction, so that nothing
+has to be searched for. Those from a conversation to its facts stand in the same partition.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from annals.memory.user_traces import trace_keys, trace_puts
 from annals.settings import settings
 
 REFERENCE_PREFIX = "R#"
-"""How the sort keys begin of what leads from a conversation to a memory."""
+"""How the sort keys of references from a conversation to a memory begin."""
 
 
 def reference_key(tenant: str, conversation_id: str, memory_id: str) -> Item:
-    """The key of what leads from a conversation to one memory."""
+    """The key of the reference from a conversation to one memory."""
     return item_key(sources_pk(tenant, conversation_id), f"{REFERENCE_PREFIX}{escape(memory_id)}")
 
 
@@ -33,13 +33,13 @@ def reference_puts(memory: StoredMemory) -> list[dict[str, Any]]:
 
 
 def put_references(memory: StoredMemory) -> None:
-    """Write what leads to a memory, of which a former version may have written none."""
+    """Write the references to a memory, of which a former version may have written none."""
     for put in reference_puts(memory):
         client().put_item(**put["Put"])
 
 
 def delete_references(memory: StoredMemory) -> None:
-    """Delete what leads to a memory that is deleted, and to nothing else."""
+    """Delete the references that lead to a deleted memory, and to nothing else."""
     if memory.conversation_id is None:
         for key in _trace_keys(memory):
             client().delete_item(TableName=settings().state_table, Key=key)
@@ -48,7 +48,7 @@ def delete_references(memory: StoredMemory) -> None:
 
 
 def delete_conversation_reference(tenant: str, conversation_id: str, memory_id: str) -> None:
-    """Delete what leads from a conversation to one memory."""
+    """Delete the reference from a conversation to one memory."""
     key = reference_key(tenant, conversation_id, memory_id)
     client().delete_item(TableName=settings().state_table, Key=key)
 
@@ -77,7 +77,7 @@ def _conversation_reference_puts(memory: StoredMemory) -> list[dict[str, Any]]:
 
 
 def _trace_keys(memory: StoredMemory) -> list[Item]:
-    """The keys of what leads from a user to a memory that is no message's and none of the user's own."""
+    """The keys of the traces from a user to a memory that is no message's and none of the user's own."""
     if split_raw_id(memory.memory_id) or split_user_memory_id(memory.memory_id):
         return []
     return trace_keys(memory.tenant, memory.user_id, memory.memory_id, memory.conversation_id)

@@ -171,7 +171,7 @@ def clear_user_memories(caller: Caller, user_id: str) -> int:
 
 
 def _clear(caller: Caller, item: Item) -> bool:
-    """Delete a memory that the caller may see, be it damaged, and say whether this did."""
+    """Delete a memory that the caller may see, even a damaged one, and return whether this call did."""
     try:
         memory, delete = from_memory_item(item), delete_memory
     except DamagedItem:
