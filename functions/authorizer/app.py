@@ -14,7 +14,7 @@ from annals.secret import ApiKey
 from annals.settings import settings
 
 _seen: dict[str, tuple[float, Key]] = {}
-"""The keys that this process has seen, and until when they need no new look-up."""
+"""The keys that this process knows, and until when they need no new look-up."""
 
 MAX_SEEN = 10_000
 
@@ -37,7 +37,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 
 def read_key(headers: Mapping[str, str]) -> str:
-    """The key in ``Authorization: Bearer <key>`` or ``x-api-key: <key>``, or an empty string."""
+    """The key or token in ``Authorization: Bearer …`` or ``x-api-key: …``, or an empty string."""
     lower = {name.lower(): value for name, value in headers.items()}
     scheme, _, token = lower.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
@@ -52,9 +52,9 @@ def looks_like_token(credential: str) -> bool:
 
 def find_token_caller(token: str) -> Caller | None:
     """The caller that a token stands for, or None. Only tokens need the library that verifies signatures."""
-    from annals.access import tokens
+    from annals.access import bearer_tokens
 
-    return tokens.find_token_caller(token)
+    return bearer_tokens.find_token_caller(token)
 
 
 def find_key_caller(key: str) -> Caller | None:

@@ -7,10 +7,9 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from annals.access.keys import covers_key, make_key, revoke_key
+from annals.access import keys
 from annals.access.models import CreatedKey, CreateKey, KeyList, present_key, present_key_page
 from annals.api.fields import PathId
-from annals.errors import KeyNotFound
 from annals.http.app import Api, respond
 
 app = Api()
@@ -28,9 +27,9 @@ def create_key(body: CreateKey) -> Response[CreatedKey]:
     caller = app.caller.require_scope("admin")
     spaces = body.spaces_within(caller)
     tenant = body.tenant or caller.tenant
-    once = app.idempotent_request("keys")
-    key, text = make_key(
-        tenant, body.name, frozenset(body.scopes), spaces, body.expiry_within(caller), caller.key_id, once
+    request = app.idempotent_request("keys")
+    key, text = keys.create_key(
+        tenant, body.name, frozenset(body.scopes), spaces, body.expiry_within(caller), caller.key_id, request
     )
     return respond({**present_key(key), "key": text, "tenant": tenant}, 201)
 
@@ -42,14 +41,15 @@ def list_tenant_keys(
     """The tenant's keys that open no more than the caller's own, by their ids."""
     caller = app.caller.require_scope("admin")
     app.require_known_query("limit", "cursor")
-    return present_key_page(caller, limit, cursor, app.cursors("keys"))
+    cursors = app.cursors("keys")
+    after = cursors.read(cursor)[0] if cursor else ""
+    items, last = present_key_page(keys.list_keys(caller, after=after), limit)
+    return {"items": items, **(cursors.next(last) if last else {})}  # type: ignore[typeddict-item]
 
 
 @app.delete("/v1/keys/<key_id>", status_code=204, tags=["Keys"])
 def delete_key(key_id: PathId) -> Response[None]:
     """Revoke a key. It stops working within the authorizer's cache time; keys that it made work on."""
     caller = app.caller.require_scope("admin")
-    if not covers_key(caller, key_id):
-        raise KeyNotFound(key_id)
-    revoke_key(caller.tenant, key_id)
+    keys.revoke_key(caller, key_id)
     return respond(None, 204)

@@ -29,7 +29,7 @@ def post_preamble(conversation_id: PathId, body: AddPreamble) -> Response[Messag
 
 @app.post("/v1/conversations/<conversation_id>/archive", tags=["Conversations"])
 def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversation]:
-    """Archive the messages before a seq or a time: histories leave them out unless they are asked for."""
+    """Archive the messages before a seq or a time: histories leave them out unless a request includes them."""
     caller = app.caller.require_scope("write")
     conversation = open_conversation(caller, conversation_id)
     pk, tail, point = conversation.pk, conversation.tail, body.before
@@ -37,7 +37,7 @@ def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversatio
     newest = find_last_message(pk, tail)
     if newest and min(up_to, newest.seq) > tail.archived:
         archive(caller.tenant, conversation_id, min(up_to, newest.seq), caller.key_id)
-    return _show(caller.tenant, conversation_id)
+    return _respond_with_head(caller.tenant, conversation_id)
 
 
 @app.post("/v1/conversations/<conversation_id>/seal", tags=["Conversations"])
@@ -46,9 +46,9 @@ def post_seal(conversation_id: PathId) -> Response[Conversation]:
     caller = app.caller.require_scope("write")
     require_conversation_access(caller, conversation_id)
     seal(caller.tenant, conversation_id, caller.key_id)
-    return _show(caller.tenant, conversation_id)
+    return _respond_with_head(caller.tenant, conversation_id)
 
 
-def _show(tenant: str, conversation_id: str) -> Response[Conversation]:
+def _respond_with_head(tenant: str, conversation_id: str) -> Response[Conversation]:
     head = get_head(tenant, conversation_id)
     return respond(present_conversation(head), etag=head.version)

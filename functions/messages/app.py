@@ -47,7 +47,7 @@ def list_messages(
 ) -> Response[History]:
     """The newest messages in chronological order, unless ``order`` says otherwise.
 
-    Where an answer has no room for the last runs that are asked for, the oldest are left out, and ``omitted`` is true.
+    Where an answer has no room for all of the ``lastRuns``, the oldest are left out, and ``omitted`` is true.
     """
     caller = app.caller.require_scope("read")
     app.require_known_query(*HISTORY_PARAMS)
@@ -81,7 +81,7 @@ def get_message(conversation_id: PathId, message_id: PathMessageId) -> Message:
 def get_messages(conversation_id: PathId, body: GetMessages) -> MessageList:
     """Many messages by their ids, in stored order; ids of no message are left out.
 
-    Where the answer has no room for all of them, ``omitted`` names the ids that are to be asked for again.
+    Where the answer has no room for all of them, ``omitted`` names the ids to request again.
     """
     caller = app.caller.require_scope("read")
     conversation = open_conversation(caller, conversation_id)
@@ -99,7 +99,7 @@ def verify_conversation(conversation_id: PathId) -> Verified:
     app.require_known_query()
     require_conversation_access(caller, conversation_id)
     pk = conversation_pk(caller.tenant, conversation_id)
-    head, settled = _known(pk)
+    head, settled = _read_expected(pk)
     result = verify(walk_checked(pk), pk, head.checkpoint if head else None, settled=settled)
     if not result.entries and head is None:
         raise ConversationNotFound(conversation_id)
@@ -114,8 +114,8 @@ def verify_conversation(conversation_id: PathId) -> Verified:
     return {**verified, "firstBadSeq": result.first_bad_seq or 0, "reason": result.reason or ""}
 
 
-def _known(pk: str) -> tuple[Head | None, int | None]:
-    """What is known of a chain before it is read: its head, and the seq at which it ends; damage tells nothing."""
+def _read_expected(pk: str) -> tuple[Head | None, int | None]:
+    """What is known of a chain before it is read: its head, and the seq at which it ends; None where damaged."""
     head: Head | None = None
     with suppress(DamagedItem):
         head = find_stored_head(pk)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annals.access import tokens
+from annals.access import bearer_tokens
 from annals.access.caller import SCOPES, Caller
 from annals.database.dynamodb import client
 from annals.settings import settings as annals_settings
@@ -265,7 +265,7 @@ def test_a_key_s_time_reaches_the_functions_and_the_keys_that_it_makes(api: Api)
 def test_a_token_makes_keys_that_end_with_it(api: Api) -> None:
     exp = now_ms() // 1000 + 900
     token = {"sub": "ada", "tenant": api.caller.tenant, "scope": "admin read", "exp": exp}
-    caller = tokens._to_caller(token)
+    caller = bearer_tokens._to_caller(token)
     assert caller
     passed_on = Api(Caller.from_authorizer(caller.to_authorizer()))
     made = passed_on.post("/v1/keys", READ).json
@@ -275,7 +275,7 @@ def test_a_token_makes_keys_that_end_with_it(api: Api) -> None:
 
 
 def test_a_token_without_end_makes_keys_as_far_as_times_go(api: Api) -> None:
-    caller = tokens._to_caller({"sub": "a", "tenant": api.caller.tenant, "scope": "admin read", "exp": 10**18})
+    caller = bearer_tokens._to_caller({"sub": "a", "tenant": api.caller.tenant, "scope": "admin read", "exp": 10**18})
     assert caller
     assert Api(caller).post("/v1/keys", READ).json["expiresAt"] == "9999-12-31T23:59:59.000Z"
 

@@ -120,9 +120,9 @@ def test_the_largest_message_can_be_changed_archived_and_deleted_as_a_memory(api
 def test_an_item_of_the_very_limit_is_taken_and_one_byte_more_is_refused() -> None:
     key = {"pk": {"S": "T#t#X"}, "sk": {"S": "X"}}
     room = MAX_ITEM_BYTES - item_size({"pk": "T#t#X", "sk": "X", "text": ""})
-    assert state_item(key, {"text": "x" * room}, of="thing", said={"text": "x"})
+    assert state_item(key, {"text": "x" * room}, kind="thing", fields={"text": "x"})
     with pytest.raises(RequestTooLarge, match=f"at most {MAX_ITEM_BYTES}"):
-        state_item(key, {"text": "x" * (room + 1)}, of="thing", said={"text": "x"})
+        state_item(key, {"text": "x" * (room + 1)}, kind="thing", fields={"text": "x"})
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "2", "9" * 11, "9" * 2_000])

@@ -26,8 +26,8 @@ def sent_bytes(part: Any) -> int:
 class Room:
     """The room that an answer has for its parts: ``max_page_bytes`` in all, or a share of it.
 
-    The first part always finds room, or an item larger than the room could never be read. ``is_full`` is whether there
-    was none for another one.
+    The first part always fits, or an item larger than the room could never be read. ``is_full`` is whether a part did
+    not fit.
     """
 
     def __init__(self, share: float = 1.0) -> None:
@@ -36,7 +36,7 @@ class Room:
         self._is_empty = True
 
     def takes(self, part: Any) -> bool:
-        """Whether there is room for a part, which then is taken in."""
+        """Whether a part fits; then it takes its share of the room."""
         size = sent_bytes(part)
         if size > self._left and not self._is_empty:
             self.is_full = True
@@ -46,28 +46,28 @@ class Room:
         return True
 
 
-def fitting(parts: Iterable[T], room: Room | None = None, *, of: Callable[[T], Any] | None = None) -> list[T]:
+def fitting(parts: Iterable[T], room: Room | None = None, *, present: Callable[[T], Any] | None = None) -> list[T]:
     """The first parts for which there is room, up to the first for which there is none.
 
     Parameters
     ----------
-    of : what of a part is sent, where it is not the part itself
+    present : makes what is sent of a part, where that is not the part itself
     """
     left = Room() if room is None else room
-    found: list[T] = []
+    fitted: list[T] = []
     for part in parts:
-        if not left.takes(of(part) if of else part):
+        if not left.takes(present(part) if present else part):
             break
-        found.append(part)
-    return found
+        fitted.append(part)
+    return fitted
 
 
 def fitting_counted(parts: Iterable[T], room: Room | None = None) -> tuple[list[T], dict[str, Any]]:
-    """The first parts for which there is room, and what an answer without a cursor says of the others.
+    """The first parts for which there is room, and the field of an answer without a cursor about the others.
 
-    ``omitted`` is how many these are; where there are none, nothing is said.
+    ``omitted`` is how many these are; where there are none, there is no such field.
     """
     left = Room() if room is None else room
     rest = iter(parts)
-    found = fitting(rest, left)
-    return found, {"omitted": 1 + sum(1 for _ in rest)} if left.is_full else {}
+    fitted = fitting(rest, left)
+    return fitted, {"omitted": 1 + sum(1 for _ in rest)} if left.is_full else {}

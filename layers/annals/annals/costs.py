@@ -1,4 +1,4 @@
-"""What a request spends: DynamoDB's capacity units, as its answers tell them, and the tokens that were embedded."""
+"""What a request costs: DynamoDB's capacity units, as its responses state them, and the tokens that were embedded."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ class Hooks(Protocol):
         ...
 
 
-def watch(hooks: Hooks) -> None:
-    """Note what the requests of a DynamoDB client consume, while somebody asks."""
-    hooks.register("before-parameter-build.dynamodb", _ask)
-    hooks.register("after-call.dynamodb", _note)
+def meter(hooks: Hooks) -> None:
+    """Note what the requests of a DynamoDB client consume, within ``metered`` blocks."""
+    hooks.register("before-parameter-build.dynamodb", _request_consumption)
+    hooks.register("after-call.dynamodb", _add_consumption)
 
 
-def _ask(params: dict[str, Any], model: Any, **_: Any) -> None:
+def _request_consumption(params: dict[str, Any], model: Any, **_: Any) -> None:
     if _spent.get() is not None and "ReturnConsumedCapacity" in model.input_shape.members:
         params.setdefault("ReturnConsumedCapacity", "TOTAL")
 
 
-def _note(parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
+def _add_consumption(parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
     spent = _spent.get()
     if spent is None:
         return
-    said = parsed.get("ConsumedCapacity", [])
-    units = sum(part["CapacityUnits"] for part in (said if isinstance(said, list) else [said]))
+    consumed = parsed.get("ConsumedCapacity", [])
+    units = sum(part["CapacityUnits"] for part in (consumed if isinstance(consumed, list) else [consumed]))
     if model.name in WRITES:
         spent.wcu += units
     else:

@@ -1,4 +1,4 @@
-"""JSON in: what is no JSON, or could not be given back exactly, is refused."""
+"""JSON in and out. What is no JSON, or could not be given back exactly, is refused; written JSON is compact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_DEPTH = 64
 MAX_DIGITS = 1000
 
 MEASURED = frozenset({"embedding"})
-"""The fields whose numbers are measures: the nearest double will do. Everywhere else a number comes back as it was."""
+"""The fields whose numbers are measures: the nearest double will do. All other numbers come back exactly."""
 
 FieldPath = tuple[str | int, ...]
 """Where in a JSON value something is: ``("messages", 0, "content")``."""
@@ -88,9 +88,9 @@ class _Inexact(float):
     digits: str
 
     def __new__(cls, digits: str) -> Self:
-        made = super().__new__(cls, digits)
-        made.digits = digits
-        return made
+        number = super().__new__(cls, digits)
+        number.digits = digits
+        return number
 
 
 def _is_equal(number: float, digits: str) -> bool:

@@ -1,7 +1,7 @@
-"""How a model is shown what was said: so that no words of anybody look like what Annals says itself.
+"""How texts are quoted to a model, so that nobody's words look like Annals' own.
 
-Annals' own structure is lines: headings, ``- [day] who:`` in front of what is remembered, ``[who]`` above what was
-said. So what stands in such a line is brought onto it, and what keeps its lines has those marked that could be ours.
+Annals' own structure is lines: headings, ``- [day] who:`` before a memory, ``[who]`` above a message. So a text within
+such a line is put on one line, and in a text that keeps its lines, those that look like Annals' own are marked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 LINE_BREAK = " ⏎ "
-"""What stands where a text was broken into lines."""
+"""What replaces the line breaks of a text."""
 
 FACTS_HEADING = "What is known:"
 MEMORIES_HEADING = "What is remembered from earlier, oldest first:"
@@ -31,17 +31,17 @@ def to_one_line(text: str) -> str:
 
 
 def quote_lines(text: str) -> str:
-    """A text with its lines; one that looks like a line of ours has ``> `` in front."""
+    """A text with its lines; one that looks like a line of ours gets ``> `` before it."""
     return "".join(f"> {line}" if _looks_like_ours(line) else line for line in text.splitlines(keepends=True))
 
 
 def display_name(name: str) -> str:
-    """A name without what could end it: brackets, colons, what breaks lines or is not seen; it may be empty then."""
+    """A name without what could end it: brackets, colons, line breaks, invisible characters; it may be empty then."""
     return " ".join("".join(each if _is_of_names(each) else " " for each in name).split())[:MAX_NAME_CHARS].strip()
 
 
 def speaker_name(message: Mapping[str, Any]) -> str:
-    """The name of who said a message, an agent's among agents; empty where it is not known."""
+    """The name of who wrote a message, among agents the agent's; empty where it is not known."""
     return display_name(str(message.get("name") or message.get("from") or ""))
 
 

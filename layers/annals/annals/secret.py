@@ -1,4 +1,4 @@
-"""API keys: given as they are, or as the ARN of a Secrets Manager secret that holds one."""
+"""API keys in settings: the key itself, or the ARN of a Secrets Manager secret that holds it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from threading import Lock
 logger = logging.getLogger("annals")
 
 RETRY_EVERY_S = 60.0
-"""While Secrets Manager does not answer, the key that is known goes on, and it is asked no more often."""
+"""While Secrets Manager does not answer, the known key stays in use, and is asked for no more often."""
 
 RENEW_EVERY_S = 10.0
-"""However many requests are refused for the key, it is read no more often for their sake."""
+"""However many requests are refused because of the key, it is read anew no more often."""
 
 
 class SecretUnreadable(Exception):
-    """Secrets Manager does not hand out the secret."""
+    """Secrets Manager does not give the secret."""
 
 
 class ApiKey:
-    """An API key: a secret is read when it is first needed, and again in time. Threads may share it.
+    """An API key that a setting names. A secret is read when it is first needed, and again later. Threads may share it.
 
     Parameters
     ----------
     setting : the key itself, ``arn:…:secretsmanager:…`` of a secret whose string is the key, or empty for none
-    max_age_s : after how many seconds a secret is read again by whoever needs it then
+    max_age_s : after how many seconds a secret is read again when it is needed
     """
 
     def __init__(self, setting: str, max_age_s: float = math.inf) -> None:
@@ -62,7 +62,7 @@ class ApiKey:
         return None if headers == refused else headers
 
     def renew(self) -> None:
-        """Read the secret again at once, unless that was done a moment ago: somebody knows another key."""
+        """Read the secret again at once, unless that was done a moment ago: a caller has another key."""
         with self._lock:
             if self._is_secret and self._value is not None:
                 self._renew()
@@ -110,6 +110,6 @@ def _count(failure: SecretUnreadable) -> None:
     # Imported here: the authorizer, which needs it for this alone, starts sooner without it.
     from annals import telemetry
 
-    logger.error("%s The key that was read before goes on.", failure)
+    logger.error("%s The key that was read before stays in use.", failure)
     telemetry.count("SecretsUnreadable")
     telemetry.publish()

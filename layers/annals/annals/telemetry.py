@@ -1,7 +1,7 @@
 """What operators see: JSON lines in the log, and metrics in CloudWatch's embedded metric format.
 
-Neither ever holds what was said, nor an id that a caller chose: a tenant and a route are all that is told of a request.
-Away from Lambda nothing is published, and the log is whatever the running program made of it.
+Neither ever holds what people say, nor an id that a caller chose: of a request, they name the tenant and the route.
+Outside Lambda nothing is published, and the log is what the running program makes it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ if is_on_lambda():
 
 
 def count(name: CountMetric, amount: int = 1) -> None:
-    """Add to what is published of the event that is worked on."""
+    """Add to a metric of the event that is being handled."""
     if is_on_lambda():
         _metrics.add_metric(name, MetricUnit.Count, amount)
 
@@ -72,13 +72,13 @@ def record_time(name: TimeMetric, took_ms: float) -> None:
 
 
 def publish() -> None:
-    """Publish what was counted and timed, at the end of an event's work."""
+    """Publish what was counted and timed, when an event was handled."""
     if _metrics.metric_set:
         _metrics.flush_metrics()
 
 
 def count_refusal(error: AnnalsError) -> str:
-    """Count a refusal where operators have to know of it; its code."""
+    """Count a refusal that operators have to know of, and return its code."""
     if isinstance(error, SearchUnavailable):
         count("SearchUnavailable")
     if isinstance(error, WriteConflict):
@@ -96,7 +96,7 @@ def log_request(context: Mapping[str, Any], status: int, code: str, started: flo
     code : of the problem details that it was refused with, or an empty string
     started : when work on it began, by ``time.perf_counter``
     """
-    said = {
+    fields = {
         "requestId": context.get("requestId", ""),
         "tenant": (context.get("authorizer") or {}).get("tenant", ""),
         "method": context.get("httpMethod", ""),
@@ -106,5 +106,5 @@ def log_request(context: Mapping[str, Any], status: int, code: str, started: flo
         "latencyMs": round(1000 * (time.perf_counter() - started), 1),
     }
     if is_on_lambda():
-        logger.info("answered", extra=said)
+        logger.info("answered", extra=fields)
     publish()

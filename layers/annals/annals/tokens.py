@@ -19,8 +19,8 @@ def estimate(text: str) -> int:
 
 
 def estimate_message(message: Mapping[str, Any]) -> int:
-    """The tokens of a message in a prompt. A count that the caller brought, ``metadata.tokens``, is believed."""
-    brought = (message.get("metadata") or {}).get("tokens")
-    if isinstance(brought, int) and not isinstance(brought, bool) and brought >= 0:
-        return brought
+    """The tokens of a message in a prompt. A count that the caller sent with it, ``metadata.tokens``, is believed."""
+    counted = (message.get("metadata") or {}).get("tokens")
+    if isinstance(counted, int) and not isinstance(counted, bool) and counted >= 0:
+        return counted
     return estimate(message.get("content") or "") + TOKENS_AROUND_MESSAGE

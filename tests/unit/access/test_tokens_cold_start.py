@@ -17,7 +17,7 @@ sys.path.insert(0, "functions/authorizer")
 import app
 event = {"methodArn": "arn:aws:execute-api:eu-west-1:0:a/prod/GET/v1", "headers": {"x-api-key": "the-root-key"}}
 app.handler(event, None)
-print(*(name for name in ("jwt", "cryptography", "annals.access.tokens") if name in sys.modules))
+print(*(name for name in ("jwt", "cryptography", "annals.access.bearer_tokens") if name in sys.modules))
 """
 
 ISSUER = {"JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "annals"}

@@ -1,4 +1,4 @@
-"""An issuer's public keys: found by OpenID Connect discovery, kept, and fetched again for a key that is new."""
+"""An issuer's public keys: found by OpenID Connect discovery, cached, and fetched again for a key that is new."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ALGORITHMS = {"RSA": "RS256", "EC": "ES256"}
 """The one algorithm that each type of key may sign with: a token chooses none for it."""
 
 REFRESH_EVERY_S = 10.0
-"""However many tokens name keys that there are not, the issuer is asked no more often."""
+"""However many tokens name unknown keys, they are fetched no more often."""
 
 MAX_AGE_S = 600.0
-"""After this time keys are fetched again, so that one that was withdrawn is used no longer."""
+"""After this time keys are fetched again, so that one that was revoked is used no longer."""
 
 TIMEOUT_S = 3.0
 
 
 class IssuerKeys:
-    """The keys of one issuer, kept in this process.
+    """The keys of one issuer, cached in this process.
 
     Parameters
     ----------
@@ -64,15 +64,15 @@ class IssuerKeys:
             logger.error("The token issuer's keys cannot be fetched: %s", error.detail)
 
     def _discover(self) -> str:
-        found = _get(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
-        if found.get("issuer") != self._issuer:
-            raise Unavailable(f"JWT_ISSUER is {self._issuer!r}, but its document says {found.get('issuer')!r}.")
-        return str(found.get("jwks_uri"))
+        document = _get(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
+        if document.get("issuer") != self._issuer:
+            raise Unavailable(f"JWT_ISSUER is {self._issuer!r}, but its document says {document.get('issuer')!r}.")
+        return str(document.get("jwks_uri"))
 
 
-def _usable(found: Mapping[str, Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
+def _usable(key_set: Mapping[str, Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
     """The keys that sign with an algorithm that is taken, by id."""
-    for listed in found.get("keys") or ():
+    for listed in key_set.get("keys") or ():
         algorithm = ALGORITHMS.get(listed.get("kty"))
         if algorithm and listed.get("alg", algorithm) == algorithm and listed.get("use", "sig") == "sig":
             try:
@@ -84,12 +84,12 @@ def _usable(found: Mapping[str, Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
 def _get(url: str) -> dict[str, Any]:
     try:
         with urllib3.PoolManager(timeout=TIMEOUT_S, retries=False) as http:
-            answer = http.request("GET", url, redirect=False)
-        if answer.status != 200:
-            raise Unavailable(f"{url} answered {answer.status}.")
-        found = json.loads(answer.data)
+            response = http.request("GET", url, redirect=False)
+        if response.status != 200:
+            raise Unavailable(f"{url} answered {response.status}.")
+        document = json.loads(response.data)
     except (urllib3.exceptions.HTTPError, ValueError) as error:
         raise Unavailable(f"{url} gave no JSON ({type(error).__name__}).") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise Unavailable(f"{url} gave no JSON object.")
-    return found
+    return document

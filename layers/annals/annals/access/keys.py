@@ -25,15 +25,15 @@ from annals.settings import settings
 from annals.times import now_ms
 
 PREFIX = "annals"
+"""What the text of every key begins with."""
 
 KEY_ID = re.compile(r"key-[0-9a-f]{16}")
 
 MAX_CHARS = 800
-"""No key is longer: its tenant has up to 512 bytes. What is longer would not fit into a key of the table."""
-
+"""No key is longer: its tenant has up to 512 bytes. A longer tenant would not fit into a key of the table."""
 
 KEY: AttributeTypes = {"tenant": str, "keyId": str, "name": str, "digest": bytes, "scopes": list, "createdAt": int}
-BESIDE: AttributeTypes = {"spaces": list, "validUntil": int, "revokedAt": int, "createdBy": str}
+OPTIONAL: AttributeTypes = {"spaces": list, "validUntil": int, "revokedAt": int, "createdBy": str}
 """The attributes of a key, with their types: first those that are always there, then those that may be."""
 
 
@@ -64,7 +64,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Credential:
-    """What the text of a key says."""
+    """The parts of a key's text."""
 
     tenant: str
     key_id: str
@@ -88,7 +88,7 @@ class Credential:
         return f"{PREFIX}.{tenant}.{self.key_id}.{self.secret}"
 
 
-def make_key(
+def create_key(
     tenant: str,
     name: str,
     scopes: frozenset[str],
@@ -97,7 +97,7 @@ def make_key(
     created_by: str,
     request: IdempotentRequest | None = None,
 ) -> tuple[Key, str]:
-    """Store a new key and return it with its text, which is not stored and cannot be had again.
+    """Store a new key and return it with its text, which is stored nowhere.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def make_key(
 
 
 def _store(key: Key, request: IdempotentRequest | None) -> None:
-    """Store a new key; of a request, once."""
+    """Store a new key; for a request with an Idempotency-Key, once."""
     item, is_new = _to_key_item(key), "attribute_not_exists(pk)"
     if request is None:
         if put_if(item, is_new) is not None:
@@ -132,46 +132,40 @@ def _store(key: Key, request: IdempotentRequest | None) -> None:
 
 
 def find_key(text: str) -> Key | None:
-    """The working key that a text is, or None for any other text."""
+    """The key of a text, if it works; None for any other text."""
     credential = Credential.parse(text)
     if credential is None:
         return None
-    item = client().get_item(
-        TableName=settings().state_table, Key=_key_of(credential.tenant, credential.key_id), ConsistentRead=True
-    )
-    if "Item" not in item:
+    table_key = _key_of(credential.tenant, credential.key_id)
+    item = client().get_item(TableName=settings().state_table, Key=table_key, ConsistentRead=True).get("Item")
+    if item is None:
         return None
     try:
-        key = _from_key_item(item["Item"])
+        key = _from_key_item(item)
     except DamagedItem:
         return None
     return key if hmac.compare_digest(key.digest, _digest(credential.secret)) and key.works else None
 
 
-def list_keys(tenant: str, *, after: str = "") -> Iterator[Key]:
-    """The keys of a tenant by their ids, behind one of them; revoked ones too."""
-    start: dict[str, Any] = {"ExclusiveStartKey": _key_of(tenant, after)} if after else {}
-    return decode_readable(read_partition(_pk(tenant), **start), _from_key_item)
+def list_keys(caller: Caller, *, after: str = "") -> Iterator[Key]:
+    """The keys of the caller's tenant that open no more than its own, by their ids, after one; revoked ones too."""
+    start: dict[str, Any] = {"ExclusiveStartKey": _key_of(caller.tenant, after)} if after else {}
+    keys = decode_readable(read_partition(_pk(caller.tenant), **start), _from_key_item)
+    return (key for key in keys if caller.covers(key.spaces))
 
 
-def covers_key(caller: Caller, key_id: str) -> bool:
-    """Whether a key of the caller's tenant opens no more than the caller's own. One that cannot be read may open all.
-
-    Raises KeyNotFound.
-    """
+def revoke_key(caller: Caller, key_id: str) -> None:
+    """Make a key stop working that opens no more than the caller's own; it stays in the list. Raises KeyNotFound."""
     item = next((item for item in read_partition(_pk(caller.tenant)) if item["sk"]["S"] == _sk(key_id)), None)
     if item is None:
         raise KeyNotFound(key_id)
     key = next(decode_readable([item], _from_key_item), None)
-    return caller.covers(key.spaces if key else None)
-
-
-def revoke_key(tenant: str, key_id: str) -> None:
-    """Make a key stop working; it stays in the list. Raises KeyNotFound."""
+    if not caller.covers(key.spaces if key else None):  # one that cannot be read may open all
+        raise KeyNotFound(key_id)
     try:
         client().update_item(
             TableName=settings().state_table,
-            Key=_key_of(tenant, key_id),
+            Key=_key_of(caller.tenant, key_id),
             UpdateExpression="SET revokedAt = if_not_exists(revokedAt, :now)",
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues={":now": {"N": str(now_ms())}},
@@ -211,9 +205,9 @@ def _to_key_item(key: Key) -> Item:
         "validUntil": key.valid_until,
         "createdBy": key.created_by,
     }
-    kept = {name: value for name, value in values.items() if value is not None}
-    said = {"name": key.name, "memorySpaces": sorted(key.spaces or ())}
-    return state_item(_key_of(key.tenant, key.key_id), kept, of="key", said=said)
+    stored = {name: value for name, value in values.items() if value is not None}
+    fields = {"name": key.name, "memorySpaces": sorted(key.spaces or ())}
+    return state_item(_key_of(key.tenant, key.key_id), stored, kind="key", fields=fields)
 
 
 def _from_key_item(item: Mapping[str, Any]) -> Key:
@@ -224,7 +218,7 @@ def _from_key_item(item: Mapping[str, Any]) -> Key:
 def _from_item(item: Mapping[str, Any]) -> Key:
     values = from_item(item)
     spaces = values.get("spaces")
-    reason = find_mismatch(values, KEY, BESIDE)
+    reason = find_mismatch(values, KEY, OPTIONAL)
     if not reason and not all(isinstance(word, str) for word in (*values["scopes"], *(spaces or ()))):
         reason = "its scopes and spaces are not words"
     if not reason and _key_of(values["tenant"], values["keyId"]) != {name: item[name] for name in ("pk", "sk")}:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from annals.access.caller import Caller
-from annals.access.keys import Key, list_keys
+from annals.access.keys import Key
 from annals.answers import Room
-from annals.api.cursors import Cursors
 from annals.api.fields import Id, Model, Name, Time
 from annals.api.filters import Omittable
 from annals.errors import Forbidden, InvalidInput
@@ -21,7 +21,7 @@ MAX_SPACES = 1_000
 
 
 class CreateKey(Model):
-    """A key to be made. It can do no more than what makes it, and lives no longer."""
+    """A key to be made. It can do no more than the key or token that makes it, and lives no longer."""
 
     name: Name
     tenant: Id | None = None
@@ -30,18 +30,18 @@ class CreateKey(Model):
     expires_at: Omittable[Time] = None
 
     def spaces_within(self, caller: Caller) -> frozenset[str] | None:
-        """The spaces of the new key: those asked for, else the maker's. Raises Forbidden, InvalidInput."""
+        """The spaces of the new key: those that are named, else the caller's. Raises Forbidden."""
         if self.tenant not in (None, caller.tenant):
             caller.require_scope("operator")
         if excess := set(self.scopes) - caller.scopes:
             raise Forbidden(f"This key lacks {', '.join(sorted(excess))}, so it cannot give it.")
-        asked = caller.spaces if self.memory_spaces is None else frozenset(self.memory_spaces)
-        if not caller.covers(asked):
+        spaces = caller.spaces if self.memory_spaces is None else frozenset(self.memory_spaces)
+        if not caller.covers(spaces):
             raise Forbidden("A key can open no memory spaces beyond its own.")
-        return asked
+        return spaces
 
     def expiry_within(self, caller: Caller) -> int | None:
-        """When the new key expires: as it is asked for, else with its maker. Raises Forbidden, InvalidInput."""
+        """When the new key expires: as the request has it, else with the caller. Raises Forbidden, InvalidInput."""
         if self.expires_at is not None and self.expires_at <= now_ms():
             raise InvalidInput("INVALID_DATE_RANGE", "expiresAt must be in the future.", field="expiresAt")
         if caller.expires_at is None:
@@ -81,30 +81,26 @@ class KeyList(TypedDict):
 
 def present_key(key: Key) -> KeyResponse:
     """A key as the API shows it."""
-    shown = KeyResponse(
+    response = KeyResponse(
         keyId=key.key_id, name=key.name, scopes=sorted(key.scopes), createdAt=to_rfc3339(key.created_at)
     )
     if key.spaces is not None:
-        shown["memorySpaces"] = sorted(key.spaces)
+        response["memorySpaces"] = sorted(key.spaces)
     if key.created_by is not None:
-        shown["createdBy"] = key.created_by
+        response["createdBy"] = key.created_by
     if key.valid_until is not None:
-        shown["expiresAt"] = to_rfc3339(key.valid_until)
+        response["expiresAt"] = to_rfc3339(key.valid_until)
     if key.revoked_at is not None:
-        shown["revokedAt"] = to_rfc3339(key.revoked_at)
-    return shown
+        response["revokedAt"] = to_rfc3339(key.revoked_at)
+    return response
 
 
-def present_key_page(caller: Caller, limit: int, cursor: str | None, cursors: Cursors) -> KeyList:
-    """A page of the tenant's keys that open no more than the caller's own. Raises InvalidInput for a damaged cursor."""
-    last = cursors.read(cursor)[0] if cursor else ""
+def present_key_page(keys: Iterable[Key], limit: int) -> tuple[list[KeyResponse], str | None]:
+    """A page of keys, and the id after which the next one begins; None where there are no more."""
     items: list[KeyResponse] = []
     room = Room()
-    for key in list_keys(caller.tenant, after=last):
-        if not caller.covers(key.spaces):
-            continue
-        shown = present_key(key)
-        if len(items) == limit or not room.takes(shown):
-            return {"items": items, **cursors.next(items[-1]["keyId"])}  # type: ignore[typeddict-item]
-        items.append(shown)
-    return {"items": items}
+    for response in map(present_key, keys):
+        if len(items) == limit or not room.takes(response):
+            return items, items[-1]["keyId"]
+        items.append(response)
+    return items, None

@@ -148,7 +148,7 @@ def _read(pk: str) -> AnalyticsCounts:
 
 def _to_item(pk: str, counts: AnalyticsCounts) -> Item:
     fields = {"participants": counts.participants, "days": counts.days, "topics": counts.topics}
-    return state_item(_key(pk), {"figures": dump(vars(counts))}, of="figures", said=fields)
+    return state_item(_key(pk), {"figures": dump(vars(counts))}, kind="figures", fields=fields)
 
 
 def _present(counts: AnalyticsCounts, summarized: Sequence[str]) -> Analytics:

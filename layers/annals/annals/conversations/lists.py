@@ -142,7 +142,7 @@ def _sorted_page(selection: Selection, limit: int, order: Order, start: ListPosi
     sign = -1 if order.descending else 1
     positions = sorted(ListPosition(sign * head_value(head, order.key), pk) for pk, head in heads.items())
     rest = [position for position in positions if start is None or position > start]
-    page = fitting(rest[:limit], of=lambda position: present_conversation(heads[position.pk]))
+    page = fitting(rest[:limit], present=lambda position: present_conversation(heads[position.pk]))
     return ConversationPage([heads[position.pk] for position in page], page[-1] if len(rest) > len(page) else None)
 
 

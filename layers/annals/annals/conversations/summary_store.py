@@ -64,7 +64,7 @@ def _from_item(item: Mapping[str, Any]) -> Summary:
 def to_summary_item(pk: str, summary: Summary) -> Item:
     """The item of a summary. Raises RequestTooLarge."""
     values = {**asdict(summary), "topics": list(summary.topics)}
-    return state_item(summary_key(pk), values, of="summary", said={"model": summary.model})
+    return state_item(summary_key(pk), values, kind="summary", fields={"model": summary.model})
 
 
 def summary_delete(pk: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""DynamoDB: its client, the state table, the streams, items that were changed behind Annals."""
+"""DynamoDB: its client, keys, transactions, the state table, the streams, and damaged items. It knows no other room."""

@@ -1,4 +1,4 @@
-"""Stored items that were changed behind Annals: what they should be, and how operators hear that they are not."""
+"""Stored items that were changed behind Annals: how they are recognised, reported to operators, and salvaged."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from annals.errors import DamagedItem
 logger = logging.getLogger("annals")
 
 AttributeTypes = dict[str, type | tuple[type, ...]]
-"""The types that some attributes have."""
+"""The types of some attributes, by their names."""
 
 _T = TypeVar("_T")
 _D = TypeVar("_D", bound=DamagedItem)
 
 
 def find_mismatch(values: Any, always: AttributeTypes, sometimes: AttributeTypes) -> str | None:
-    """What keeps some attributes from being these: one is missing, or of another type."""
+    """Why some attributes are not these, in words: one is missing, or of another type; None where they are."""
     if not isinstance(values, dict):
         return "a part of it is of the wrong type"
     for name in always:
@@ -33,7 +33,7 @@ def find_mismatch(values: Any, always: AttributeTypes, sometimes: AttributeTypes
 
 
 def _is_of(value: Any, types: type | tuple[type, ...]) -> bool:
-    """Whether a value is of a type; a truth value is no number, though Python has it as one."""
+    """Whether a value is of a type; a boolean is no number, though in Python it is."""
     return isinstance(value, types) and (types is bool or not isinstance(value, bool))
 
 
@@ -44,10 +44,10 @@ def report_damage(damaged: _D) -> _D:
     return damaged
 
 
-def decode_item(item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]) -> _T:
-    """What is read of an item of the state table. Raises Damaged, and reports it, where it is not as it was written."""
+def decode_item(item: Mapping[str, Any], decode: Callable[[Mapping[str, Any]], _T]) -> _T:
+    """What an item of the state table stands for. Raises DamagedItem, and reports it, where it cannot be decoded."""
     try:
-        return read(item)
+        return decode(item)
     except DamagedItem as damaged:
         raise report_damage(damaged) from None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -56,19 +56,19 @@ def decode_item(item: Mapping[str, Any], read: Callable[[Mapping[str, Any]], _T]
 
 
 def salvage_strings(item: Mapping[str, Any], name: str) -> dict[str, str]:
-    """What the JSON text in an attribute still says in words, where it can be read at all: the ids in it, for one."""
+    """The string fields of the JSON object in an attribute, as far as it can be read: the ids in it, for one."""
     text = item.get(name, {}).get("S", "")
     try:
-        said = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return {name: value for name, value in said.items() if isinstance(value, str)} if isinstance(said, dict) else {}
+    return {name: part for name, part in value.items() if isinstance(part, str)} if isinstance(value, dict) else {}
 
 
-def decode_readable(items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _T]) -> Iterator[_T]:
-    """What is read of items; those that cannot be read are reported and left out, so that a list shows the others."""
+def decode_readable(items: Iterable[Mapping[str, Any]], decode: Callable[[Mapping[str, Any]], _T]) -> Iterator[_T]:
+    """What items stand for, without those that are damaged: a list shows the others. ``decode`` reports each."""
     for item in items:
         try:
-            yield read(item)
+            yield decode(item)
         except DamagedItem:
             continue

@@ -27,7 +27,7 @@ _deserializer = TypeDeserializer()
 def client() -> DynamoDBClient:
     """The client; threads may share it. Its retries are botocore's standard ones, with jitter.
 
-    A connection that falls silent is given up while there is still time for another try before a function's own end.
+    A connection that falls silent is given up while there is still time for another try within a function's timeout.
     """
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 4},
@@ -35,9 +35,9 @@ def client() -> DynamoDBClient:
         read_timeout=10,
         max_pool_connections=32,
     )
-    made = boto3.client("dynamodb", endpoint_url=settings().dynamodb_url or None, config=config)
-    costs.watch(made.meta.events)
-    return made
+    dynamodb = boto3.client("dynamodb", endpoint_url=settings().dynamodb_url or None, config=config)
+    costs.meter(dynamodb.meta.events)
+    return dynamodb
 
 
 def to_item(values: Mapping[str, Any]) -> Item:

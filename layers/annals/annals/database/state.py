@@ -1,4 +1,4 @@
-"""The state table's partitions: what may change, beside the ledger that never does."""
+"""Reads and writes of the state table: all that may change, beside the ledger that never does."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from annals.retries import tries
 from annals.settings import settings
 
 BATCH_KEYS = 100
-"""How many items DynamoDB brings in one request by their keys."""
+"""How many items DynamoDB reads in one request by their keys."""
 
 
-def state_item(key: Item, values: Mapping[str, Any], *, of: str, said: Mapping[str, Any]) -> Item:
-    """An item with this key and these values, which DynamoDB has room for.
+def state_item(key: Item, values: Mapping[str, Any], *, kind: str, fields: Mapping[str, Any]) -> Item:
+    """An item with this key and these values, small enough for DynamoDB.
 
     Parameters
     ----------
-    of : what it is, for whoever reads the refusal
-    said : what the caller said that is in it, by the names of the API's fields
+    kind : what it is, such as ``memory``, for the refusal
+    fields : what the caller sent that is in it, by the names of the API's fields
 
     Raises
     ------
-    RequestTooLarge : it weighs more than an item can; the field is what takes most of it
+    RequestTooLarge : it weighs more than an item can; the refusal names the field that takes most of it
     """
     size = item_size(values) + sum(len(name) + len(part["S"].encode()) for name, part in key.items())
     if size > MAX_ITEM_BYTES:
-        field = max(said, key=lambda name: item_size(said[name]))
-        detail = f"The {of} takes {size} bytes as it is stored, and at most {MAX_ITEM_BYTES} are; {field} takes most."
+        field = max(fields, key=lambda name: item_size(fields[name]))
+        detail = f"The {kind} takes {size} bytes as it is stored, and at most {MAX_ITEM_BYTES} are; {field} takes most."
         raise RequestTooLarge(detail, field=field)
     return {**key, **to_item(values)}
 
 
 def read_partition(pk: str, prefix: str = "", **more: Any) -> Iterator[Item]:
-    """The items of a partition, those whose sort keys begin so, in their order. Strongly consistent."""
+    """The items of a partition whose sort keys begin so, in their order. Strongly consistent."""
     values = {":pk": {"S": pk}, **({":prefix": {"S": prefix}} if prefix else {})}
     query = client().get_paginator("query")
     pages = query.paginate(
@@ -59,39 +59,39 @@ def find_item(key: Item) -> Item | None:
 
 
 def read_items(keys: Sequence[Item], *, consistent: bool = False, table: str = "", **more: Any) -> Iterator[Item]:
-    """The items of these keys that are there, in no order; of the state table, or of another.
+    """The items of these keys that exist, in no order; of the state table, or of another.
 
-    Raises Unavailable where DynamoDB does not bring all.
+    Raises Unavailable where DynamoDB does not read them all in time.
     """
     name = table or settings().state_table
     for start in range(0, len(keys), BATCH_KEYS):
-        wanted: Any = {"Keys": keys[start : start + BATCH_KEYS], "ConsistentRead": consistent, **more}
-        asked: dict[str, Any] = {name: wanted}
+        batch: Any = {"Keys": keys[start : start + BATCH_KEYS], "ConsistentRead": consistent, **more}
+        remaining: dict[str, Any] = {name: batch}
         for _ in tries(settings().append_patience_s):
-            answer = client().batch_get_item(RequestItems=asked)
-            yield from answer["Responses"].get(name, [])
-            asked = answer.get("UnprocessedKeys") or {}
-            if not asked:
+            response = client().batch_get_item(RequestItems=remaining)
+            yield from response["Responses"].get(name, [])
+            remaining = response.get("UnprocessedKeys") or {}
+            if not remaining:
                 break
         else:
-            raise Unavailable("DynamoDB did not bring all items in time. Send the request again.")
+            raise Unavailable("DynamoDB did not read all items in time. Send the request again.")
 
 
 def put_if(item: Item, condition: str, values: Mapping[str, Any] | None = None, **more: Any) -> Item | None:
-    """Put an item on a condition. The client library sends it again where the reply was lost, and it finds itself.
-    (Transactions need no such thing: the client library gives each one a token, by which DynamoDB knows it again.)
+    """Put an item on a condition. Where the reply is lost, the client library sends the put again: that finds its own
+    write id, and counts as stored. (Transactions need none: the client library gives each one a token.)
 
     Parameters
     ----------
-    item : as DynamoDB has it; ``writeId`` is added, by which the put is known again
-    condition : the condition; of an item that this very put has stored it need not hold any more
+    item : as DynamoDB has it; ``writeId`` is added
+    condition : the condition
     values : what the condition compares with, as plain values
-    more : what else the request says
+    more : further parameters of the request
 
     Returns
     -------
     Item or None
-        None where the item is stored; else what stands in its place, empty for nothing.
+        None where the item is stored; else the item that is there instead, empty for none.
     """
     write_id = {"S": secrets.token_hex(8)}
     if values:
@@ -129,13 +129,13 @@ def delete_if(key: Item, condition: str, values: Mapping[str, Any]) -> bool:
 
 
 def delete_partition(pk: str, prefix: str = "") -> None:
-    """Delete the items of a partition, those whose sort keys begin so. Doing it again finishes what was begun."""
+    """Delete the items of a partition whose sort keys begin so. It can be done again, and then finishes."""
     for key in read_partition(pk, prefix, ProjectionExpression="pk, sk"):
         client().delete_item(TableName=settings().state_table, Key=key)
 
 
 def empty_partition(pk: str) -> None:
-    """Delete all items of a partition, also those that come meanwhile. Raises Unavailable where these don't end."""
+    """Delete all items of a partition, even those that come meanwhile. Raises Unavailable where these don't end."""
     for _ in tries(settings().append_patience_s):
         delete_partition(pk)
         if next(read_partition(pk, ProjectionExpression="pk", Limit=1), None) is None:

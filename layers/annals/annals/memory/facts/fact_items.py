@@ -170,7 +170,7 @@ def items_of(fact: StoredFact) -> list[Item]:
     own, *leading = keys_of(fact)
     pointer = to_item({"place": [fact.pk, fact.sk], "messageIds": list(fact.message_ids)})
     sizes = {"fact": fact.fact, "tags": list(fact.tags), "metadata": fact.metadata, "sourceRef": list(fact.message_ids)}
-    item = state_item(own, {"fact": dump(asdict(fact))}, of="fact", said=sizes)
+    item = state_item(own, {"fact": dump(asdict(fact))}, kind="fact", fields=sizes)
     return [item, *({**key, **pointer} for key in leading)]
 
 

@@ -148,7 +148,7 @@ def to_memory_item(key: Item, memory: StoredMemory) -> Item:
         "metadata": memory.metadata,
         "conversationRef": list(memory.message_ids),
     }
-    return state_item(key, values, of="memory", said=fields)
+    return state_item(key, values, kind="memory", fields=fields)
 
 
 def to_tombstone_item(key: Item, memory: StoredMemory) -> Item:

@@ -48,7 +48,7 @@ def recall(caller: Caller, request: Recall) -> Recollection:
     history_ids = {message["messageId"] for message in history}
     beyond_history = [hit for hit in hits if not is_in_messages(hit, request.history_conversation_id, history_ids)]
     candidates = [hit for hit in (*facts, *beyond_history) if estimate(memory_line(hit)) <= request.max_tokens]
-    _, context = fit_to_budget(fitting(candidates, Room(CONTEXT_SHARE), of=memory_line), request.max_tokens)
+    _, context = fit_to_budget(fitting(candidates, Room(CONTEXT_SHARE), present=memory_line), request.max_tokens)
     # Of the history, the newest messages are what an answer has room for first.
     parts, omitted = _fit_to_answer(
         {"items": hits, "facts": [hit["fact"] for hit in facts], "history": history[::-1]}, context

@@ -1,4 +1,4 @@
-"""Tokens: JWTs of an OpenID Connect issuer, beside the keys that Annals makes itself."""
+"""Bearer tokens: JWTs of an OpenID Connect issuer, beside the keys that Annals makes itself."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SKEW_S = 60
 MAX_NAME_CHARS = 128
 
 LAST_S = 253_402_300_799
-"""The last second that RFC 3339 can name."""
+"""The last second that RFC 3339 can express."""
 
-GIVEN = frozenset(SCOPES) - {"operator"}
-"""The scopes that a token can give: as with keys, no other tenant is opened by one."""
+GRANTABLE_SCOPES = frozenset(SCOPES) - {"operator"}
+"""The scopes that a token can grant: as with keys, none opens another tenant."""
 
 
 def find_token_caller(token: str) -> Caller | None:
@@ -70,8 +70,8 @@ def _claims(token: str, key: jwt.PyJWK) -> dict[str, Any]:
 
 def _is_for_us(claims: Mapping[str, Any]) -> bool:
     """Whether a token was made for this API: by its audience or, where it has none, by its client."""
-    named = claims.get("aud", claims.get("client_id"))
-    audience = named if isinstance(named, list) else [named]
+    claimed = claims.get("aud", claims.get("client_id"))
+    audience = claimed if isinstance(claimed, list) else [claimed]
     return any(ours in audience for ours in settings().jwt_audience.replace(",", " ").split())
 
 
@@ -84,17 +84,17 @@ def _to_caller(claims: Mapping[str, Any]) -> Caller | None:
     if settings().jwt_spaces_claim and not spaces:
         return None
     prefix = settings().jwt_scope_prefix
-    said = _words(claims.get(settings().jwt_scopes_claim))
-    scopes = {word.removeprefix(prefix) for word in said if word.startswith(prefix)} & GIVEN
+    words = _words(claims.get(settings().jwt_scopes_claim))
+    scopes = {word.removeprefix(prefix) for word in words if word.startswith(prefix)} & GRANTABLE_SCOPES
     return Caller(tenant, f"token:{claims['sub']}", frozenset(scopes), spaces or None, _expiry(claims))
 
 
 def _expiry(claims: Mapping[str, Any]) -> int:
-    """When a token expires, in Unix milliseconds: what it makes lasts no longer, whatever clocks may differ by."""
+    """When a token expires, in Unix milliseconds: a key that it makes works no longer, however much clocks differ."""
     return min(int(claims["exp"]), LAST_S) * 1000
 
 
 def _words(claim: Any) -> frozenset[str]:
     """The words of a claim, which is a list of them or a text with blanks between them."""
-    said = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else ()
-    return frozenset(word for word in said if isinstance(word, str))
+    words = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else ()
+    return frozenset(word for word in words if isinstance(word, str))
