@@ -156,7 +156,7 @@ class OpenSearchIndex:
     def refresh(self) -> None:
         """Make what was written searchable.
 
-        A Serverless collection does so by itself, within some ten seconds, and cannot be asked to: a search that is to
+        A Serverless collection does so by itself, within some ten seconds, and not on request: a search that is to
         be consistent may lack what was stored within them.
         """
         if not self._is_serverless:
@@ -247,7 +247,7 @@ class OpenSearchIndex:
         actions = ({"_op_type": "delete", "_id": each} for each in ids)
         failures = self._requests.bulk(actions, is_failure=lambda status: status >= 300 and status != 404)
         if failures:
-            raise SearchUnavailable(f"The search index kept {len(failures)} documents: {failures[0][1]}")
+            raise SearchUnavailable(f"The search index did not remove {len(failures)} documents: {failures[0][1]}")
 
     def _to_cosine(self, score: float) -> float:
         """The cosine of a score: Lucene gives (1 + cosine) / 2, faiss 1 + product, or 1 / (1 - product) below 0."""
