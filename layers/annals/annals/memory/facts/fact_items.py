@@ -169,8 +169,13 @@ def items_of(fact: StoredFact) -> list[Item]:
     """All items of a fact: itself, and the pointers from its id and its conversation. Raises RequestTooLarge."""
     own, *leading = keys_of(fact)
     pointer = to_item({"place": [fact.pk, fact.sk], "messageIds": list(fact.message_ids)})
-    sizes = {"fact": fact.fact, "tags": list(fact.tags), "metadata": fact.metadata, "sourceRef": list(fact.message_ids)}
-    item = state_item(own, {"fact": dump(asdict(fact))}, kind="fact", fields=sizes)
+    fields = {
+        "fact": fact.fact,
+        "tags": list(fact.tags),
+        "metadata": fact.metadata,
+        "sourceRef": list(fact.message_ids),
+    }
+    item = state_item(own, {"fact": dump(asdict(fact))}, kind="fact", fields=fields)
     return [item, *({**key, **pointer} for key in leading)]
 
 
