@@ -43,7 +43,7 @@ def stream(moto: None, tmp_path: Path) -> Iterator[Stream]:
 
 
 @pytest.fixture
-def told(api: Api, stream: Stream) -> Api:
+def filled(api: Api, stream: Stream) -> Api:
     """A client of a tenant in which Ada has moved, and two have talked of it."""
     for path, body in (("/v1/facts", LIVES | BEGAN), ("/v1/facts", MOVED), ("/v1/memory/remember", TURN)):
         assert api.post(path, body).status == 201
@@ -63,8 +63,8 @@ def contents(found: dict[str, Any], name: str) -> list[str]:
     return [each["content"] for each in found[name]]
 
 
-def test_the_context_names_facts_that_hold_first_and_then_memories_in_the_order_of_time(told: Api) -> None:
-    found = recalled(told)
+def test_the_context_names_facts_that_hold_first_and_then_memories_in_the_order_of_time(filled: Api) -> None:
+    found = recalled(filled)
 
     assert found["context"] == (
         "What is known:\n"
@@ -77,69 +77,69 @@ def test_the_context_names_facts_that_hold_first_and_then_memories_in_the_order_
     assert found["tokens"] == estimate(found["context"])
 
 
-def test_facts_and_other_memories_come_apart(told: Api) -> None:
-    found = recalled(told)
+def test_facts_and_other_memories_come_apart(filled: Api) -> None:
+    found = recalled(filled)
 
     assert [fact["object"] for fact in found["facts"]] == ["Paris"]
     assert set(contents(found, "items")) == {TURN["userMessage"], TURN["agentResponse"]}
     assert found["history"] == []
 
 
-def test_items_are_what_the_search_finds(told: Api) -> None:
-    asked = {**ASKED, "filter": {"contentType": "raw"}, "limit": 1, "explain": True}
+def test_items_are_what_the_search_finds(filled: Api) -> None:
+    query = {**ASKED, "filter": {"contentType": "raw"}, "limit": 1, "explain": True}
 
-    assert told.post(RECALL, asked).json["items"] == told.post("/v1/memory/search", asked).json["items"]
+    assert filled.post(RECALL, query).json["items"] == filled.post("/v1/memory/search", query).json["items"]
 
 
-def test_facts_take_no_other_memory_s_place(told: Api, stream: Stream) -> None:
+def test_facts_take_no_other_memory_s_place(filled: Api, stream: Stream) -> None:
     for place in ("Rome", "Oslo", "Bern"):
-        told.post("/v1/facts", {**LIVES, "subject": f"Ada of {place}", "object": place})
+        filled.post("/v1/facts", {**LIVES, "subject": f"Ada of {place}", "object": place})
     own = {**ADA, "content": "Ada's live address is secret.", "contentType": "fact"}
-    assert told.post("/v1/memories", own).status == 201
+    assert filled.post("/v1/memories", own).status == 201
     stream.deliver()
 
-    found = recalled(told, limit=3)
+    found = recalled(filled, limit=3)
 
     assert set(contents(found, "items")) == {TURN["userMessage"], TURN["agentResponse"], own["content"]}
     assert own["content"] in found["context"].partition("\n\n")[0]
 
 
 @pytest.mark.parametrize("named", [{"conversationId": "chat"}, {"filter": {"conversationId": "chat"}}])
-def test_recent_messages_of_a_conversation_come_with_it_and_are_not_told_twice(told: Api, named: Any) -> None:
-    found = recalled(told, history=1, **named)
+def test_recent_messages_of_a_conversation_come_with_it_and_are_not_told_twice(filled: Api, named: Any) -> None:
+    found = recalled(filled, history=1, **named)
 
     assert contents(found, "history") == [TURN["agentResponse"]]
     assert TURN["agentResponse"] not in found["context"]
     assert TURN["agentResponse"] in contents(found, "items")
 
 
-def test_history_is_in_the_order_in_which_it_was_said_and_0_is_none(told: Api) -> None:
+def test_history_is_in_the_order_in_which_it_was_said_and_0_is_none(filled: Api) -> None:
     both = [TURN["userMessage"], TURN["agentResponse"]]
 
-    assert contents(recalled(told, conversationId="chat"), "history") == both
-    assert recalled(told, conversationId="chat", history=0)["history"] == []
+    assert contents(recalled(filled, conversationId="chat"), "history") == both
+    assert recalled(filled, conversationId="chat", history=0)["history"] == []
 
 
-def test_a_question_is_embedded_once(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
+def test_a_question_is_embedded_once(filled: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    query: list[list[str]] = []
     embedder, embed = adapters.embedder(), adapters.embedder().embed
     monkeypatch.setattr(embedder, "semantic", True, raising=False)
-    monkeypatch.setattr(embedder, "embed", lambda texts: asked.append([*texts]) or embed(texts))
+    monkeypatch.setattr(embedder, "embed", lambda texts: query.append([*texts]) or embed(texts))
 
-    assert recalled(told)["items"]
-    assert len(asked) == 1
+    assert recalled(filled)["items"]
+    assert len(query) == 1
 
 
-def test_what_the_index_does_not_say_of_facts_is_not_passed_over(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_index_does_not_say_of_facts_is_not_passed_over(filled: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     find_candidates = adapters.index().find_candidates
 
-    def without_facts(scope: Any, **asked: Any) -> Any:
+    def without_facts(scope: Any, **query: Any) -> Any:
         if scope.filters.content_type == "fact":
             raise SearchUnavailable("The index is silent.")
-        return find_candidates(scope, **asked)
+        return find_candidates(scope, **query)
 
     monkeypatch.setattr(adapters.index(), "find_candidates", without_facts)
-    assert told.post(RECALL, ASKED).problem[:2] == (503, "SEARCH_UNAVAILABLE")
+    assert filled.post(RECALL, ASKED).problem[:2] == (503, "SEARCH_UNAVAILABLE")
 
 
 def test_a_consistent_recall_knows_what_was_said_a_moment_ago(api: Api, stream: Stream) -> None:
@@ -149,8 +149,8 @@ def test_a_consistent_recall_knows_what_was_said_a_moment_ago(api: Api, stream: 
 
 
 @pytest.mark.parametrize("most", [1, 5, 12, 20, 30, 50])
-def test_the_context_is_never_over_the_budget(told: Api, most: int) -> None:
-    found = recalled(told, maxTokens=most)
+def test_the_context_is_never_over_the_budget(filled: Api, most: int) -> None:
+    found = recalled(filled, maxTokens=most)
 
     assert found["tokens"] == estimate(found["context"]) <= most
     assert ("Paris" in found["context"]) == (most >= 13)
@@ -168,12 +168,12 @@ def test_no_choice_of_memories_makes_a_text_over_the_budget(said: list[tuple[str
     assert all(to_one_line(memory["content"]) in text for memory in chosen)
 
 
-def test_what_another_key_may_not_see_is_not_recalled(told: Api) -> None:
-    work = told.limited(spaces={"work"})
+def test_what_another_key_may_not_see_is_not_recalled(filled: Api) -> None:
+    work = filled.limited(spaces={"work"})
 
     assert recalled(work) == {"items": [], "facts": [], "history": [], "context": "", "tokens": 0}
     assert work.post(RECALL, {**ASKED, "conversationId": "chat"}).problem[:2] == (404, "CONVERSATION_NOT_FOUND")
-    assert told.limited(scopes={"write"}).post(RECALL, ASKED).problem[:2] == (403, "FORBIDDEN")
+    assert filled.limited(scopes={"write"}).post(RECALL, ASKED).problem[:2] == (403, "FORBIDDEN")
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,8 @@ def conversation(api: Api, **participants: str) -> str:
 
 
 def recalled(api: Api, query: str = QUESTION, **more: Any) -> dict[str, Any]:
-    said = {"query": query, **SPACE, **more}
-    answer = api.post(RECALL, {name: value for name, value in said.items() if value is not None})
+    payload = {"query": query, **SPACE, **more}
+    answer = api.post(RECALL, {name: value for name, value in payload.items() if value is not None})
     assert answer.status == 200, answer.body
     found: dict[str, Any] = answer.json
     return found
@@ -151,8 +151,8 @@ def test_what_belongs_to_nobody_is_recalled_for_everybody(api: Api, stream: Stre
     index(stream)
 
     for shown in (recalled(api, userId="u1")["context"], prompted(api, model, userId="u1")):
-        for known in ("four digits", "any counter", "never sent by post", "letters are late"):
-            assert known in shown
+        for words in ("four digits", "any counter", "never sent by post", "letters are late"):
+            assert words in shown
         assert "assistant (guide): PIN letters" in shown
 
 
@@ -277,8 +277,8 @@ def test_the_history_of_another_user_s_conversation_is_refused(api: Api, stream:
     twos = say(api, TWOS, f"My PIN is {SECRET}")
     before = len(api.get(f"/v1/conversations/{twos}/messages").json["items"])
 
-    asked = {**ONES, "query": QUESTION, "conversationId": twos}
-    assert api.post(RECALL, asked).problem == (409, "PARTICIPANT_MISMATCH", "userId")
+    payload = {**ONES, "query": QUESTION, "conversationId": twos}
+    assert api.post(RECALL, payload).problem == (409, "PARTICIPANT_MISMATCH", "userId")
     turn = {**ONES, "userMessage": QUESTION, "conversationId": twos}
     assert api.post(STREAM, turn).problem == (409, "PARTICIPANT_MISMATCH", "userId")
     assert len(api.get(f"/v1/conversations/{twos}/messages").json["items"]) == before
@@ -345,9 +345,9 @@ def test_erasing_a_user_takes_what_would_be_recalled(api: Api, stream: Stream, m
 def test_a_user_s_recall_without_a_user_is_refused(
     api: Api, stream: Stream, model: Parrot, path: str, more: dict[str, Any]
 ) -> None:
-    said = {"query": QUESTION} if path == RECALL else {"userMessage": QUESTION, "agentId": "guide"}
+    payload = {"query": QUESTION} if path == RECALL else {"userMessage": QUESTION, "agentId": "guide"}
 
-    answer = api.post(path, {**SPACE, **said, **more})
+    answer = api.post(path, {**SPACE, **payload, **more})
     assert answer.problem[0] == 422
     assert answer.problem[2] == "userId"
     assert api.get("/v1/conversations").json["items"] == []
@@ -355,8 +355,8 @@ def test_a_user_s_recall_without_a_user_is_refused(
 
 @pytest.mark.parametrize("path", [RECALL, STREAM])
 def test_there_is_no_other_scope(api: Api, stream: Stream, model: Parrot, path: str) -> None:
-    said = {"query": QUESTION} if path == RECALL else {"userMessage": QUESTION}
-    answer = api.post(path, {**ONES, **said, "recallScope": "tenant"})
+    payload = {"query": QUESTION} if path == RECALL else {"userMessage": QUESTION}
+    answer = api.post(path, {**ONES, **payload, "recallScope": "tenant"})
     assert (answer.problem[0], answer.problem[2]) == (422, "recallScope")
 
 

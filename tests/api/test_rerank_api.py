@@ -33,7 +33,7 @@ def stream(moto: None, tmp_path: Path) -> Iterator[Stream]:
 
 
 @pytest.fixture
-def told(api: Api, stream: Stream) -> Api:
+def filled(api: Api, stream: Stream) -> Api:
     """A client of a tenant in which two turns were said."""
     assert api.post("/v1/memory/remember", TURN).status == 201
     stream.deliver_ledger()
@@ -52,20 +52,20 @@ def rerank(monkeypatch: pytest.MonkeyPatch) -> Rerank:
     return begin
 
 
-def test_nobody_reranks_unless_it_is_set(told: Api) -> None:
-    hits = told.post("/v1/memory/search", ASKED).json["items"]
+def test_nobody_reranks_unless_it_is_set(filled: Api) -> None:
+    hits = filled.post("/v1/memory/search", ASKED).json["items"]
     assert len(hits) == 2
     assert not any("rerank" in hit["explanation"] for hit in hits)
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_the_model_decides_and_the_explanation_shows_by_how_much(told: Api, rerank: Rerank, place: int) -> None:
+def test_the_model_decides_and_the_explanation_shows_by_how_much(filled: Api, rerank: Rerank, place: int) -> None:
     model = rerank({})
-    told.post("/v1/memory/search", ASKED)
+    filled.post("/v1/memory/search", ASKED)
     ((query, texts),) = model.requests
     rerank({texts[place]: 1.0})
 
-    hits = told.post("/v1/memory/search", ASKED).json["items"]
+    hits = filled.post("/v1/memory/search", ASKED).json["items"]
 
     assert query == ASKED["query"]
     assert texts[place].endswith(hits[0]["content"])
@@ -74,9 +74,9 @@ def test_the_model_decides_and_the_explanation_shows_by_how_much(told: Api, rera
 
 
 def test_a_search_goes_on_without_a_model_that_does_not_answer(
-    told: Api, rerank: Rerank, caplog: pytest.LogCaptureFixture
+    filled: Api, rerank: Rerank, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = told.post("/v1/memory/search", ASKED).json
+    before = filled.post("/v1/memory/search", ASKED).json
     rerank(None)
-    assert told.post("/v1/memory/search", ASKED).json == before
+    assert filled.post("/v1/memory/search", ASKED).json == before
     assert "not reranked" in caplog.text

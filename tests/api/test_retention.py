@@ -30,7 +30,7 @@ Later = Callable[[float], None]
 
 
 @pytest.fixture(autouse=True)
-def known() -> None:
+def stored() -> None:
     """No process remembers a space's retention from an earlier test."""
     retention_timers._cached_retention_days.cache_clear()
 
@@ -55,8 +55,8 @@ def deliver(name: str, pk: str, sk: str, event: str = "INSERT") -> None:
 
 def talk(api: Api, *, retention_days: int | None) -> str:
     """A conversation with a message in a space, projected; its partition key."""
-    said = {} if retention_days is None else {"retentionDays": retention_days}
-    assert api.put(SPACE, said).status in (200, 201)
+    message = {} if retention_days is None else {"retentionDays": retention_days}
+    assert api.put(SPACE, message).status in (200, 201)
     assert api.post("/v1/conversations", CONVERSATION).status == 201
     say(api, 1)
     return conversation_pk(api.caller.tenant, "one")

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.servers import Server, start_server, stop_server
 from tests.fakes.chat_server import REPLY, ChatServer
 from tests.fakes.servers import serving
-from tests.fakes.uvicorn_server import Connection, Told
+from tests.fakes.uvicorn_server import Connection, ReceivedEvent
 
 PATH = "/v1/memory/remember-stream"
 KEY = {"Authorization": "Bearer local"}
@@ -49,30 +49,30 @@ def follow(port: int, stream_id: str, headers: dict[str, str]) -> Connection:
     return Connection(port, "GET", f"{PATH}/{stream_id}", b"", headers)
 
 
-def events(connection: Connection) -> list[Told]:
+def events(connection: Connection) -> list[ReceivedEvent]:
     assert connection.status == 200, connection.json()
-    return [event for event in connection.events() if isinstance(event, Told)]
+    return [event for event in connection.events() if isinstance(event, ReceivedEvent)]
 
 
-def shown(told: list[Told]) -> list[tuple[str, str | None, Any]]:
-    return [(event.name, event.id, event.data) for event in told]
+def as_tuples(received: list[ReceivedEvent]) -> list[tuple[str, str | None, Any]]:
+    return [(event.name, event.id, event.data) for event in received]
 
 
 def test_deltas_are_on_the_socket_while_the_model_still_speaks(port: int) -> None:
-    told = events(post(port))
-    deltas = [event for event in told if event.name == "delta"]
-    assert [event.name for event in told] == ["start", "context", *["delta"] * 9, "result"]
-    assert "".join(event.data["text"] for event in deltas) == REPLY == told[-1].data["fullResponse"]
+    received = events(post(port))
+    deltas = [event for event in received if event.name == "delta"]
+    assert [event.name for event in received] == ["start", "context", *["delta"] * 9, "result"]
+    assert "".join(event.data["text"] for event in deltas) == REPLY == received[-1].data["fullResponse"]
     assert deltas[-1].at - deltas[0].at > 8 * 0.03
 
 
 def test_who_was_gone_comes_back_and_gets_the_rest(port: int) -> None:
     connection = post(port)
-    told = list(islice(connection.events(), 4))
+    received = list(islice(connection.events(), 4))
     connection.leave()
-    rest = events(follow(port, told[0].data["streamId"], KEY | {"Last-Event-ID": told[-1].id}))
-    assert "".join(event.data["text"] for event in [*told, *rest] if event.name == "delta") == REPLY
-    assert [event.id for event in [*told, *rest] if event.id] == [str(number) for number in range(1, 10)]
+    rest = events(follow(port, received[0].data["streamId"], KEY | {"Last-Event-ID": received[-1].id}))
+    assert "".join(event.data["text"] for event in [*received, *rest] if event.name == "delta") == REPLY
+    assert [event.id for event in [*received, *rest] if event.id] == [str(number) for number in range(1, 10)]
     assert rest[-1].name == "result"
 
 
@@ -81,7 +81,7 @@ def test_a_request_sent_again_is_told_the_same_and_the_model_is_asked_once(port:
     first = post(port, key="k", conversationId="c-twice")
     again = post(port, key="k", conversationId="c-twice")
     assert again.headers["idempotent-replayed"] == "true"
-    assert shown(events(again)) == shown(events(first))
+    assert as_tuples(events(again)) == as_tuples(events(first))
     assert len(chat.requests) == asked + 1
 
 

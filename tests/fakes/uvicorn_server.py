@@ -34,7 +34,7 @@ def serving_app(app: ASGIApp) -> Iterator[int]:
 
 
 @dataclass
-class Told:
+class ReceivedEvent:
     """One server-sent event, and when it was on the socket."""
 
     name: str
@@ -66,12 +66,12 @@ class Connection:
             yield self._file.read(size)
             self._file.readline()
 
-    def events(self) -> Iterator[Told | str]:
+    def events(self) -> Iterator[ReceivedEvent | str]:
         """The events, each as soon as it is there; comments as strings."""
         waiting = b""
         for chunk in self.chunks():
             *frames, waiting = (waiting + chunk).split(b"\n\n")
-            yield from map(_told, frames)
+            yield from map(_parse_event, frames)
         assert not waiting, "the stream ended in the middle of an event"
 
     def json(self) -> Any:
@@ -84,8 +84,8 @@ class Connection:
         self.socket.close()
 
 
-def _told(frame: bytes) -> Told | str:
+def _parse_event(frame: bytes) -> ReceivedEvent | str:
     if frame.startswith(b":"):
         return frame.decode()
     fields = dict(line.split(": ", 1) for line in frame.decode().split("\n"))
-    return Told(fields["event"], json.loads(fields["data"]), fields.get("id"))
+    return ReceivedEvent(fields["event"], json.loads(fields["data"]), fields.get("id"))

@@ -32,8 +32,8 @@ def talk(api: Api, messages: int) -> None:
     made = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "home"}, "conversationId": "one"}
     assert api.post("/v1/conversations", made).status == 201
     for number in range(messages):
-        said = {"role": "user", "content": f"tulip {number}"}
-        assert api.post("/v1/conversations/one/messages", said).status == 201
+        message = {"role": "user", "content": f"tulip {number}"}
+        assert api.post("/v1/conversations/one/messages", message).status == 201
 
 
 def drift(capsys: pytest.CaptureFixture[str]) -> float:

@@ -276,9 +276,9 @@ def test_ten_thousand_messages_are_erased_behind_the_answer(
     for _ in range(100):
         say(api.caller.tenant, *(["tulip"] * 100), conversation_id="one")
     setting("ERASE_BUDGET_S", "0")
-    begun = api.delete("/v1/conversations/one")
-    assert (begun.status, begun.json["status"]) == (202, "erasing")
-    receipt = f"/v1/receipts/{begun.json['receiptId']}"
+    response = api.delete("/v1/conversations/one")
+    assert (response.status, response.json["status"]) == (202, "erasing")
+    receipt = f"/v1/receipts/{response.json['receiptId']}"
     with following(tables, tmp_path, "finish_erasure"):
         wait_for(lambda: api.get(receipt).json["status"] == "erased")
     assert api.get(receipt).json["removed"]["messages"] == 10_000
@@ -337,10 +337,10 @@ def test_erasing_many_leaves_nothing_that_nobody_finishes(tenant: str, moment: s
         api = Api.of(f"{tenant}-{call}")
         for name in ("one", "two"):
             api.post("/v1/conversations", {**NEW, "conversationId": name})
-        asked = {"filter": {"participants": {"userId": "ada"}}}
+        payload = {"filter": {"participants": {"userId": "ada"}}}
         with dying(moment, call) as death:
-            api.post("/v1/conversations/delete-many", asked)
-        assert api.post("/v1/conversations/delete-many", asked).status == 200
+            api.post("/v1/conversations/delete-many", payload)
+        assert api.post("/v1/conversations/delete-many", payload).status == 200
         for name in ("one", "two"):
             assert api.get(f"/v1/conversations/{name}").status == 410
             receipt = get_conversation_receipt(

@@ -34,8 +34,8 @@ def talk(api: Api) -> None:
     ok(api.patch("/v1/memories/mem:one:2", {"content": "The tulip is the word."}).status)
     fact = {"fact": "The word is tulip.", "factType": "knowledge", "confidence": 90, "subject": "word"}
     source = {"conversationId": "one", "messageIds": ["msg-002"]}
-    told = {**fact, "predicate": "is", "object": "tulip", "memorySpaceId": "home", "sourceRef": source}
-    ok(api.post("/v1/facts", told).status)
+    events = {**fact, "predicate": "is", "object": "tulip", "memorySpaceId": "home", "sourceRef": source}
+    ok(api.post("/v1/facts", events).status)
     made = {"memorySpaceId": "home", "userId": "ada", "contentType": "summarized", "conversationRef": source}
     ok(api.post("/v1/memories", {**made, "content": "All about a tulip."}).status)
 
@@ -76,8 +76,8 @@ def test_an_erasure_that_began_ends_without_whoever_asked_for_it(tenant: str, mo
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_redaction_that_began_ends_without_whoever_asked_for_it(tenant: str, moment: str) -> None:
     def check(api: Api) -> None:
-        said = api.get(f"{ONE}/messages/msg-002").json.get("content")
-        assert words_of(api, "rose", "tulip", "lily") == ["rose", *(["tulip"] if said else []), "lily"]
+        payload = api.get(f"{ONE}/messages/msg-002").json.get("content")
+        assert words_of(api, "rose", "tulip", "lily") == ["rose", *(["tulip"] if payload else []), "lily"]
         assert api.get(f"{ONE}/verify").json["valid"]
 
     redact = f"{ONE}/messages/msg-002/redact"

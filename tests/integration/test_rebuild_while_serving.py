@@ -31,12 +31,12 @@ class CountingEmbedder(OfflineEmbedder):
     """Knows what it was asked; ``before`` is done whenever it is."""
 
     def __init__(self, before: Callable[[], object] = lambda: None) -> None:
-        self.asked: list[str] = []
+        self.embedded: list[str] = []
         self._before = before
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         self._before()
-        self.asked += texts
+        self.embedded += texts
         return super().embed(texts)
 
 
@@ -129,7 +129,7 @@ def test_what_is_withdrawn_while_it_is_embedded_does_not_come_back(service: Api)
     embedder = CountingEmbedder(redact)
     adapters.index().delete(service.caller.tenant, [f"mem:talk-0:{seq}" for seq in (1, 2, 3, 4)])
     index_entries(IndexTarget(adapters.index(), embedder), pk, 1, 4)
-    assert any("xylophone" in text for text in embedder.asked)
+    assert any("xylophone" in text for text in embedder.embedded)
     assert found(service, "xylophone") == set()
     assert found(service, "talk") >= {f"mem:talk-0:{seq}" for seq in (1, 2, 3)}
 
@@ -138,7 +138,7 @@ def test_a_rebuild_with_the_same_model_embeds_nothing(service: Api) -> None:
     embedder = CountingEmbedder()
     rebuilt = rebuild.rebuild_index(adapters.index(), embedder, nothing)
     assert rebuilt.items >= 30
-    assert embedder.asked == []
+    assert embedder.embedded == []
     assert len(found(service, "common")) == 30
     assert off() == NOTHING
 
@@ -202,9 +202,9 @@ def derived(tenant: str) -> Iterator[Document]:
 def test_the_command_rebuilds_heads_and_index(service: Api, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rebuild", "heads"]) == 0
     assert main(["rebuild", "index"]) == 0
-    told = capsys.readouterr().out
-    assert "the new index is in service" in told
-    assert "missing           0\n" in told
+    progress = capsys.readouterr().out
+    assert "the new index is in service" in progress
+    assert "missing           0\n" in progress
     assert len(found(service, "common")) == 30
 
 
@@ -222,7 +222,7 @@ def test_another_model_gets_an_index_of_another_name_and_words_are_withdrawn_fro
         patch.setenv("EMBEDDED_INDEX" if settings().embedded_index else "OPENSEARCH_INDEX", f"{served}-another")
         successor = from_settings(Settings.from_env(os.environ))
     rebuild.build_index(successor, another, nothing, beside=served)
-    assert another.asked
+    assert another.embedded
 
     assert service.post("/v1/conversations/talk-0/messages/msg-001/redact", {"reason": "r"}).status == 200
     new = successor.find_next()

@@ -156,8 +156,8 @@ def test_the_invocation_ends_after_the_turn_is_stored(invoke: Invoke, api: Api):
     answer = read(invoke())
     assert names(answer)[-1] == "result"
     assert "Z" in {item["sk"]["S"] for item in draft_items(api.caller.tenant, stream_id(answer))}
-    said = api.get("/v1/conversations/c/messages").json["items"]
-    assert [message["content"] for message in said] == ["Where?", REPLY]
+    payload = api.get("/v1/conversations/c/messages").json["items"]
+    assert [message["content"] for message in payload] == ["Where?", REPLY]
 
 
 def test_what_is_wrong_is_refused_with_its_status(invoke: Invoke):
@@ -180,7 +180,7 @@ def test_an_answer_whose_connection_breaks_leaves_a_whole_turn_all_the_same(
     broken = runtime.invoke({**event, "body": event["body"].replace("Where?", "And now?")}, breaks_after=4)
     assert len(list(broken.answer())) == 5
     deadline = time.monotonic() + 10
-    while len(said := api.get("/v1/conversations/c/messages").json["items"]) < 4:
+    while len(payload := api.get("/v1/conversations/c/messages").json["items"]) < 4:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert [message["content"] for message in said[2:]] == ["And now?", REPLY]
+    assert [message["content"] for message in payload[2:]] == ["And now?", REPLY]

@@ -21,7 +21,7 @@ from tests.fakes.chat_server import REPLY, ChatServer
 from tests.support import faults
 from tests.support.api import Api
 from tests.support.facts import places
-from tests.support.streaming import Streams, draft_items, events, forget_draft, shown
+from tests.support.streaming import Streams, as_tuples, draft_items, events, forget_draft
 
 FACT = {"fact": "Ada lives in Paris.", "subject": "Ada", "predicate": "lives in", "object": "Paris"}
 FACTS = [FACT, {**FACT, "predicate": "works in", "tags": ["job"]}]
@@ -65,10 +65,17 @@ def total(api: Api) -> int:
     return count
 
 
-def begun(api: Api, **more: Any) -> Draft:
+def begin_turn(api: Api, **more: Any) -> Draft:
     """A streamed turn whose user's message is stored, and whose process says nothing more."""
-    said = {"memorySpaceId": "s", "conversationId": "c", "userId": "u", "userMessage": "Hello", "facts": FACTS, **more}
-    draft = LedgerTurnStore().begin(StreamRequest(api.caller, RememberStream.model_validate(said))).draft
+    payload = {
+        "memorySpaceId": "s",
+        "conversationId": "c",
+        "userId": "u",
+        "userMessage": "Hello",
+        "facts": FACTS,
+        **more,
+    }
+    draft = LedgerTurnStore().begin(StreamRequest(api.caller, RememberStream.model_validate(payload))).draft
     assert DraftTable().claim(draft)
     DraftTable().add(draft, DeltaBatch(1, [REPLY]))
     return draft
@@ -99,13 +106,13 @@ def test_an_extraction_that_fails_is_told_and_the_turn_is_stored(
 ) -> None:
     extractor = extract(ChatUnavailable("Not today."))
 
-    told = events(stream(facts=[FACT], extractFacts=True, headers=KEY))
+    received = events(stream(facts=[FACT], extractFacts=True, headers=KEY))
 
-    result = told[-1].data
+    result = received[-1].data
     assert (predicates(result["facts"]), result["factsExtracted"]) == (["lives in"], False)
     assert result["factsProblem"] == "No facts were extracted: Not today."
-    assert shown(events(stream(facts=[FACT], extractFacts=True, headers=KEY))) == shown(told)
-    assert shown(events(stream.follow(told[0].data["streamId"]))) == shown(told)
+    assert as_tuples(events(stream(facts=[FACT], extractFacts=True, headers=KEY))) == as_tuples(received)
+    assert as_tuples(events(stream.follow(received[0].data["streamId"]))) == as_tuples(received)
     assert len(extractor.turns) == 1
 
 
@@ -117,8 +124,8 @@ def test_a_stream_that_is_told_again_tells_its_facts_and_stores_none(
     first = events(stream(**turn))
     stored = places(tenant)
 
-    assert shown(events(stream(**turn))) == shown(first)
-    assert shown(events(stream.follow(first[0].data["streamId"]))) == shown(first)
+    assert as_tuples(events(stream(**turn))) == as_tuples(first)
+    assert as_tuples(events(stream.follow(first[0].data["streamId"]))) == as_tuples(first)
     forget_draft(tenant, first[0].data["streamId"])
     assert events(stream(**turn))[-1].data["facts"] == first[-1].data["facts"]
     assert (places(tenant), len(extractor.turns)) == (stored, 1)
@@ -130,9 +137,9 @@ def test_a_reply_that_is_not_kept_leaves_no_facts(
 ) -> None:
     extractor = extract()
 
-    told = events(stream(model=model, onFailure="discard", facts=FACTS, extractFacts=True))
+    received = events(stream(model=model, onFailure="discard", facts=FACTS, extractFacts=True))
 
-    assert (told[-1].name, places(tenant), extractor.turns) == ("error", [], [])
+    assert (received[-1].name, places(tenant), extractor.turns) == ("error", [], [])
 
 
 def test_a_reply_that_is_kept_incomplete_has_the_facts_that_were_brought(
@@ -140,9 +147,9 @@ def test_a_reply_that_is_kept_incomplete_has_the_facts_that_were_brought(
 ) -> None:
     extractor = extract()
 
-    told = events(stream(model="break", facts=FACTS, extractFacts=True))
+    received = events(stream(model="break", facts=FACTS, extractFacts=True))
 
-    assert (told[-1].name, len(places(tenant)), extractor.turns) == ("error", 6, [])
+    assert (received[-1].name, len(places(tenant)), extractor.turns) == ("error", 6, [])
 
 
 def test_facts_that_could_not_be_stored_are_refused_before_any_stream(stream: Streams, api: Api) -> None:
@@ -155,8 +162,8 @@ def test_facts_that_could_not_be_stored_are_refused_before_any_stream(stream: St
 
 def test_large_facts_beside_a_large_message_are_stored(stream: Streams, tenant: str) -> None:
     facts = [{**FACT, "metadata": {"large": "x" * 300_000}}]
-    told = events(stream(facts=facts, metadata={"large": "y" * 300_000}))
-    assert (told[-1].name, len(places(tenant))) == ("result", 3)
+    received = events(stream(facts=facts, metadata={"large": "y" * 300_000}))
+    assert (received[-1].name, len(places(tenant))) == ("result", 3)
 
 
 @pytest.mark.parametrize("fault", [faults.lose_request, faults.lose_reply])
@@ -187,13 +194,13 @@ def test_a_process_that_died_behind_the_reply_has_its_facts_stored_by_whoever_fo
     stream: Streams, api: Api, tenant: str, extract: Callable[..., Extractor]
 ) -> None:
     extractor = extract()
-    draft = begun(api, extractFacts=True)
+    draft = begin_turn(api, extractFacts=True)
     LedgerTurnStore().commit(draft, REPLY, incomplete=False)
 
-    told = [events(stream.follow(draft.stream_id)) for _ in range(2)]
+    received = [events(stream.follow(draft.stream_id)) for _ in range(2)]
 
-    assert shown(told[0]) == shown(told[1])
-    assert predicates(told[0][-1].data["facts"]) == ["lives in", "works in", "was extracted"]
+    assert as_tuples(received[0]) == as_tuples(received[1])
+    assert predicates(received[0][-1].data["facts"]) == ["lives in", "works in", "was extracted"]
     assert (len(places(tenant)), len(extractor.turns)) == (9, 1)
 
 
@@ -201,14 +208,14 @@ def test_a_process_that_died_behind_the_reply_has_its_facts_stored_by_whoever_fo
 def test_a_process_that_died_within_the_reply_leaves_the_facts_that_belong_to_what_is_kept(
     stream: Streams, api: Api, tenant: str, on_failure: str, stored: int
 ) -> None:
-    draft = begun(api, onFailure=on_failure)
+    draft = begin_turn(api, onFailure=on_failure)
 
     assert events(stream.follow(draft.stream_id))[-1].data["code"] == "STREAM_FAILED"
     assert len(places(tenant)) == stored
 
 
 def test_what_a_turn_says_of_facts_goes_with_its_conversation(api: Api, tenant: str, streaming_port: int) -> None:
-    draft = begun(api)
+    draft = begin_turn(api)
     assert "Paris" in str(draft_items(tenant, draft.stream_id))
 
     assert api.delete("/v1/conversations/c").status == 200
@@ -231,7 +238,7 @@ def test_the_model_is_not_asked_again_for_facts_that_are_missing(
 ) -> None:
     with faults.on("TransactWriteItems", *[faults.go_through] * 3, *[faults.lose_request] * TRIES):
         assert events(stream(facts=FACTS, headers=KEY))[-1].name == "error"
-    asked = len(chat.requests)
+    request_count = len(chat.requests)
 
     assert events(stream(facts=FACTS, headers=KEY))[-1].name == "result"
-    assert (len(chat.requests), len(places(tenant))) == (asked, 6)
+    assert (len(chat.requests), len(places(tenant))) == (request_count, 6)

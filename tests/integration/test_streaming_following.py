@@ -11,34 +11,34 @@ import pytest
 from annals.database.dynamodb import from_item
 from annals.settings import settings
 from tests.fakes.chat_server import REPLY, ChatServer, words
-from tests.fakes.uvicorn_server import Connection, Told
+from tests.fakes.uvicorn_server import Connection, ReceivedEvent
 from tests.integration.conftest import LEASE_S
 from tests.support.api import Api
 from tests.support.searching import wait_for
-from tests.support.streaming import Streams, app_in_a_process, draft_items, events, shown, text_of
+from tests.support.streaming import Streams, app_in_a_process, as_tuples, draft_items, events, text_of
 
 TWO_WORDS = "".join(words(REPLY)[:2])
 
 
-def read(coming: Iterator[Told | str], count: int) -> list[Told]:
+def read(incoming: Iterator[ReceivedEvent | str], count: int) -> list[ReceivedEvent]:
     """The next events."""
-    return list(islice((each for each in coming if isinstance(each, Told)), count))
+    return list(islice((each for each in incoming if isinstance(each, ReceivedEvent)), count))
 
 
-def leave_after_two_words(stream: Streams, **more: object) -> tuple[list[Told], Connection]:
+def leave_after_two_words(stream: Streams, **more: object) -> tuple[list[ReceivedEvent], Connection]:
     connection = stream(model="hold", **more)
-    told = read(connection.events(), 4)
-    assert [event.name for event in told] == ["start", "context", "delta", "delta"]
+    received = read(connection.events(), 4)
+    assert [event.name for event in received] == ["start", "context", "delta", "delta"]
     connection.leave()
-    return told, connection
+    return received, connection
 
 
-def wait_until_kept(api: Api, told: list[Told]) -> None:
+def wait_until_kept(api: Api, received: list[ReceivedEvent]) -> None:
     """Wait until the draft holds the two words that were told."""
-    wait_for(lambda: kept(api, told[0].data["streamId"]) == TWO_WORDS)
+    wait_for(lambda: draft_text(api, received[0].data["streamId"]) == TWO_WORDS)
 
 
-def kept(api: Api, stream_id: str) -> str:
+def draft_text(api: Api, stream_id: str) -> str:
     """The text that a draft holds."""
     items = draft_items(api.caller.tenant, stream_id)
     return "".join(from_item(item)["text"] for item in items if item["sk"]["S"].startswith("B#"))
@@ -49,54 +49,54 @@ def messages(api: Api) -> list[dict]:
 
 
 def test_a_stream_that_is_over_can_be_told_again(stream: Streams):
-    told = events(stream())
-    again = stream.follow(told[0].data["streamId"])
+    received = events(stream())
+    again = stream.follow(received[0].data["streamId"])
     assert again.headers["content-type"].startswith("text/event-stream")
-    assert shown(events(again)) == shown(told)
+    assert as_tuples(events(again)) == as_tuples(received)
 
 
 @pytest.mark.parametrize("model", ["break", "empty", "status-500"])
 def test_a_stream_that_failed_is_told_again_with_its_error(stream: Streams, model: str):
-    told = events(stream(model=model))
-    assert shown(events(stream.follow(told[0].data["streamId"]))) == shown(told)
+    received = events(stream(model=model))
+    assert as_tuples(events(stream.follow(received[0].data["streamId"]))) == as_tuples(received)
 
 
 def test_after_the_last_event_id_comes_the_rest_and_nothing_twice(stream: Streams):
-    told = events(stream())
-    stream_id = told[0].data["streamId"]
+    received = events(stream())
+    stream_id = received[0].data["streamId"]
     for after in (0, 1, 5, 9):
-        assert shown(events(stream.follow(stream_id, after))) == shown(told[2 + after :])
+        assert as_tuples(events(stream.follow(stream_id, after))) == as_tuples(received[2 + after :])
     assert [event.name for event in events(stream.follow(stream_id, 1000))] == ["result"]
 
 
 def test_a_client_that_comes_back_while_the_reply_grows_gets_the_rest_of_it(stream: Streams, chat: ChatServer):
-    told, _ = leave_after_two_words(stream)
-    coming = stream.follow(told[0].data["streamId"], told[-1].id).events()
+    received, _ = leave_after_two_words(stream)
+    incoming = stream.follow(received[0].data["streamId"], received[-1].id).events()
     chat.may_go_on.set()
-    rest = read(coming, 100)
-    assert text_of(told) + text_of(rest) == REPLY == rest[-1].data["fullResponse"]
+    rest = read(incoming, 100)
+    assert text_of(received) + text_of(rest) == REPLY == rest[-1].data["fullResponse"]
     assert [event.id for event in rest[:-1]] == [str(number) for number in range(3, 10)]
 
 
 def test_a_follower_from_another_process_is_told_what_comes_while_it_comes(stream: Streams, chat: ChatServer):
     with app_in_a_process() as (_, port):
         first = stream(model="hold").events()
-        told = read(first, 4)
-        coming = stream.at(port).follow(told[0].data["streamId"]).events()
-        assert shown(read(coming, 4)) == shown(told)
+        received = read(first, 4)
+        incoming = stream.at(port).follow(received[0].data["streamId"]).events()
+        assert as_tuples(read(incoming, 4)) == as_tuples(received)
         chat.may_go_on.set()
-        told += read(first, 100)
-        assert shown(read(coming, 100)) == shown(told[4:])
+        received += read(first, 100)
+        assert as_tuples(read(incoming, 100)) == as_tuples(received[4:])
 
 
 def test_a_turn_that_nobody_follows_is_stored_and_can_be_told_later(stream: Streams, chat: ChatServer, api: Api):
-    told, _ = leave_after_two_words(stream)
+    received, _ = leave_after_two_words(stream)
     chat.may_go_on.set()
     deadline = time.monotonic() + 10
     while len(messages(api)) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert events(stream.follow(told[0].data["streamId"]))[-1].data["fullResponse"] == REPLY
+    assert events(stream.follow(received[0].data["streamId"]))[-1].data["fullResponse"] == REPLY
 
 
 def test_an_unknown_stream_is_404_and_so_is_that_of_another_tenant_or_space(stream: Streams):
@@ -130,8 +130,8 @@ def test_a_stream_whose_reply_was_redacted_is_not_told_again(stream: Streams, ap
 
 
 def test_every_item_of_a_draft_is_small_and_goes_when_its_time_is_over(stream: Streams, api: Api):
-    told = events(stream(model="huge"))
-    items = draft_items(api.caller.tenant, told[0].data["streamId"])
+    received = events(stream(model="huge"))
+    items = draft_items(api.caller.tenant, received[0].data["streamId"])
     now = time.time()
     assert all(0 < int(item["expiresAt"]["N"]) - now <= settings().draft_retention_s for item in items)
     batches = [from_item(item) for item in items if item["sk"]["S"].startswith("B#")]
@@ -144,20 +144,20 @@ def test_after_a_kill_in_the_middle_a_request_sent_again_is_told_what_came_and_k
 ):
     key = {"headers": {"Idempotency-Key": "k"}}
     with app_in_a_process() as (process, port):
-        told, _ = leave_after_two_words(stream.at(port), **key)
-        wait_until_kept(api, told)
+        received, _ = leave_after_two_words(stream.at(port), **key)
+        wait_until_kept(api, received)
         process.kill()
-    asked = len(chat.requests)
+    request_count = len(chat.requests)
     again = events(stream(model="hold", **key))
     assert [event.name for event in again] == ["start", "context", "delta", "delta", "error"]
-    assert shown(again[:4]) == shown(told)
+    assert as_tuples(again[:4]) == as_tuples(received)
     assert (again[-1].data["code"], again[-1].data["stored"]["messageIds"]) == ("STREAM_FAILED", ["msg-001", "msg-002"])
     assert [(message["content"], message.get("status")) for message in messages(api)] == [
         ("Where is my cat?", None),
         (TWO_WORDS, "incomplete"),
     ]
-    assert shown(events(stream(model="hold", **key))) == shown(again)
-    assert len(chat.requests) == asked
+    assert as_tuples(events(stream(model="hold", **key))) == as_tuples(again)
+    assert len(chat.requests) == request_count
 
 
 def test_after_a_kill_before_the_first_word_a_request_sent_again_asks_the_model_again(
@@ -166,14 +166,14 @@ def test_after_a_kill_before_the_first_word_a_request_sent_again_asks_the_model_
     key = {"headers": {"Idempotency-Key": "k"}}
     with app_in_a_process() as (process, port):
         first = stream.at(port)(model="mute", **key).events()
-        told = read(first, 2)
-        assert [event.name for event in told] == ["start", "context"]
+        received = read(first, 2)
+        assert [event.name for event in received] == ["start", "context"]
         process.kill()
     chat.may_go_on.set()
     started = time.monotonic()
     again = events(stream(model="mute", **key))
     assert time.monotonic() - started < LEASE_S + 5
-    assert (again[0].data, text_of(again)) == (told[0].data, REPLY)
+    assert (again[0].data, text_of(again)) == (received[0].data, REPLY)
     assert [event.name for event in again].count("start") == 1
     assert [message["content"] for message in messages(api)] == ["Where is my cat?", REPLY]
 
@@ -183,8 +183,8 @@ def test_after_a_kill_a_reply_that_is_not_wanted_in_part_is_asked_for_again_and_
 ):
     turn = {"headers": {"Idempotency-Key": "k"}, "onFailure": "discard"}
     with app_in_a_process() as (process, port):
-        told, _ = leave_after_two_words(stream.at(port), **turn)
-        wait_until_kept(api, told)
+        received, _ = leave_after_two_words(stream.at(port), **turn)
+        wait_until_kept(api, received)
         process.kill()
     chat.may_go_on.set()
     again = events(stream(model="hold", **turn))
@@ -193,17 +193,17 @@ def test_after_a_kill_a_reply_that_is_not_wanted_in_part_is_asked_for_again_and_
     assert text_of(again[beginnings[1] :]) == REPLY == again[-1].data["fullResponse"]
     numbers = [int(event.id) for event in again if event.id]
     assert numbers == sorted(set(numbers))
-    stream_id = told[0].data["streamId"]
-    late = events(stream.follow(stream_id, told[-1].id))
+    stream_id = received[0].data["streamId"]
+    late = events(stream.follow(stream_id, received[-1].id))
     assert (late[0].name, text_of(late)) == ("start", REPLY)
     assert [message["content"] for message in messages(api)] == ["Where is my cat?", REPLY]
 
 
 def test_after_a_kill_a_follower_keeps_what_came_even_without_a_key(stream: Streams, api: Api):
     with app_in_a_process() as (process, port):
-        told, _ = leave_after_two_words(stream.at(port))
-        wait_until_kept(api, told)
+        received, _ = leave_after_two_words(stream.at(port))
+        wait_until_kept(api, received)
         process.kill()
-    rest = events(stream.follow(told[0].data["streamId"], told[-1].id))
+    rest = events(stream.follow(received[0].data["streamId"], received[-1].id))
     assert [event.name for event in rest] == ["error"]
     assert messages(api)[1]["status"] == "incomplete"

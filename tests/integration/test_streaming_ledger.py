@@ -13,14 +13,14 @@ from annals.search.documents import NOBODY, Document
 from annals.search.pipeline import index_documents
 from tests.fakes.chat_server import EMOJI, REPLY, ChatServer
 from tests.support.api import Api
-from tests.support.streaming import Streams, events, forget_draft, shown
+from tests.support.streaming import Streams, as_tuples, events, forget_draft
 
 
 def messages(api: Api) -> list[dict]:
     return api.get("/v1/conversations/c/messages").json["items"]
 
 
-def said(api: Api) -> list[tuple[str, str]]:
+def contents(api: Api) -> list[tuple[str, str]]:
     return [(message["role"], message["content"]) for message in messages(api)]
 
 
@@ -29,53 +29,55 @@ def is_valid(api: Api) -> bool:
 
 
 def test_a_turn_is_in_the_ledger_with_both_messages(stream: Streams, api: Api):
-    told = events(stream())
-    result = told[-1].data
-    assert told[0].data["message"]["content"] == "Where is my cat?"
+    received = events(stream())
+    result = received[-1].data
+    assert received[0].data["message"]["content"] == "Where is my cat?"
     assert result["fullResponse"] == REPLY
     assert result["conversation"] == {"conversationId": "c", "messageIds": ["msg-001", "msg-002"], "messageCount": 2}
     assert [memory["content"] for memory in result["memories"]] == ["Where is my cat?", REPLY]
-    assert [memory["createdAt"] for memory in result["memories"]] == [told["timestamp"] for told in messages(api)]
+    assert [memory["createdAt"] for memory in result["memories"]] == [
+        received["timestamp"] for received in messages(api)
+    ]
     assert result["usage"]["outputTokens"] == 9
-    assert said(api) == [("user", "Where is my cat?"), ("assistant", REPLY)]
+    assert contents(api) == [("user", "Where is my cat?"), ("assistant", REPLY)]
     assert is_valid(api)
 
 
 @pytest.mark.parametrize("model", ["bytes", "halves"])
 def test_an_emoji_that_the_model_splits_is_stored_whole(stream: Streams, api: Api, model: str):
     assert events(stream(model=model))[-1].data["fullResponse"] == EMOJI
-    assert said(api)[1] == ("assistant", EMOJI)
+    assert contents(api)[1] == ("assistant", EMOJI)
 
 
 def test_the_users_message_is_in_the_ledger_before_the_first_delta(stream: Streams, api: Api):
     coming = stream(model="slow").events()
     assert next(coming).name == "start"
-    assert said(api) == [("user", "Where is my cat?")]
+    assert contents(api) == [("user", "Where is my cat?")]
     assert [event.name for event in coming][-1] == "result"
 
 
 def test_the_model_gets_the_history_and_last_the_users_message(stream: Streams):
     events(stream("First?"))
-    shown = json.loads(events(stream("Second? ", model="echo", instructions="Be brief."))[-1].data["fullResponse"])
-    assert shown[0] == {"role": "system", "content": "Be brief."}
-    assert [message["content"] for message in shown[1:]] == ["First?", REPLY, "Second? "]
+    as_tuples = json.loads(events(stream("Second? ", model="echo", instructions="Be brief."))[-1].data["fullResponse"])
+    assert as_tuples[0] == {"role": "system", "content": "Be brief."}
+    assert [message["content"] for message in as_tuples[1:]] == ["First?", REPLY, "Second? "]
 
 
 def test_the_model_gets_facts_and_memories_of_the_space_within_a_budget_and_the_caller_is_told_which(
     stream: Streams, api: Api
 ):
     about = {"tenant": api.caller.tenant, "memory_space_id": "s", "at": 1_750_000_000_000, "owner": NOBODY}
-    known = [
+    cited = [
         Document(**about, memory_id="fact-1", content="My cat is called Byron.", content_type="fact"),
         Document(**about, memory_id="mem:x:1", content="The cat sleeps on the roof.", role="user"),
         Document(**about, memory_id="mem:x:2", content="cat " * 3000, role="user"),
         Document(**{**about, "memory_space_id": "other"}, memory_id="mem:y:1", content="Where is my cat?"),
     ]
-    assert not index_documents(adapters.index(), adapters.embedder(), known)
-    told = events(stream(model="echo"))
-    assert set(told[1].data["memoryIds"]) == {"fact-1", "mem:x:1"}
-    assert (told[1].data["historyCount"], 30 < told[1].data["tokenEstimate"] < 60) == (0, True)
-    assert json.loads(told[-1].data["fullResponse"])[0] == {
+    assert not index_documents(adapters.index(), adapters.embedder(), cited)
+    received = events(stream(model="echo"))
+    assert set(received[1].data["memoryIds"]) == {"fact-1", "mem:x:1"}
+    assert (received[1].data["historyCount"], 30 < received[1].data["tokenEstimate"] < 60) == (0, True)
+    assert json.loads(received[-1].data["fullResponse"])[0] == {
         "role": "system",
         "content": (
             "What is known:\n- [2025-06-15] My cat is called Byron.\n\n"
@@ -87,9 +89,9 @@ def test_the_model_gets_facts_and_memories_of_the_space_within_a_budget_and_the_
 def test_of_the_history_the_newest_are_shown_as_many_as_are_asked_for_and_fit(stream: Streams, api: Api):
     for number in range(4):
         events(stream(f"Message {number}"))
-    told = events(stream(model="echo", history=3))
-    shown_to_model = [message["content"] for message in json.loads(told[-1].data["fullResponse"])]
-    assert (told[1].data["historyCount"], shown_to_model) == (3, [REPLY, "Message 3", REPLY, "Where is my cat?"])
+    received = events(stream(model="echo", history=3))
+    shown_to_model = [message["content"] for message in json.loads(received[-1].data["fullResponse"])]
+    assert (received[1].data["historyCount"], shown_to_model) == (3, [REPLY, "Message 3", REPLY, "Where is my cat?"])
     assert events(stream(model="echo", history=0))[1].data["historyCount"] == 0
     events(stream("long " * 5000))
     assert events(stream(model="echo", history=3))[1].data["historyCount"] == 1
@@ -98,30 +100,30 @@ def test_of_the_history_the_newest_are_shown_as_many_as_are_asked_for_and_fit(st
 @pytest.mark.parametrize("model", ["empty", "blank"])
 def test_an_empty_reply_keeps_the_users_message(stream: Streams, api: Api, model: str):
     assert events(stream(model=model))[-1].data["code"] == "STREAM_EMPTY"
-    assert said(api) == [("user", "Where is my cat?")]
+    assert contents(api) == [("user", "Where is my cat?")]
 
 
 @pytest.mark.parametrize("model", ["break", "error", "malformed", "list", "shape", "latin-1", "stall", "cut", "filter"])
 def test_a_reply_that_breaks_off_is_kept_marked_incomplete(stream: Streams, api: Api, model: str):
     problem = events(stream(model=model))[-1].data
     assert (problem["code"], problem["stored"]["messageIds"]) == ("STREAM_FAILED", ["msg-001", "msg-002"])
-    assert said(api)[1] == ("assistant", "Memory is")
+    assert contents(api)[1] == ("assistant", "Memory is")
     assert messages(api)[1]["status"] == "incomplete"
 
 
 def test_a_reply_that_breaks_off_is_discarded_where_the_caller_says_so(stream: Streams, api: Api):
     problem = events(stream(model="break", onFailure="discard"))[-1].data
     assert (problem["code"], problem["stored"]["messageIds"]) == ("STREAM_FAILED", ["msg-001"])
-    assert said(api) == [("user", "Where is my cat?")]
+    assert contents(api) == [("user", "Where is my cat?")]
 
 
 def test_of_a_reply_beyond_what_an_entry_holds_what_fits_is_kept(stream: Streams, api: Api):
     problem = events(stream(model="huge", metadata={"quoted": '"' * 1000}))[-1].data
     assert (problem["status"], problem["code"]) == (413, "ENTRY_TOO_LARGE")
     assert problem["stored"]["messageIds"] == ["msg-001", "msg-002"]
-    kept = messages(api)[1]
-    assert (kept["status"], len(kept["content"]) > 380_000) == ("incomplete", True)
-    assert ("memory " * 71_500).startswith(kept["content"])
+    stored = messages(api)[1]
+    assert (stored["status"], len(stored["content"]) > 380_000) == ("incomplete", True)
+    assert ("memory " * 71_500).startswith(stored["content"])
     assert is_valid(api)
 
 
@@ -154,7 +156,7 @@ def test_of_a_turn_whose_conversation_is_erased_meanwhile_nothing_is_kept(stream
 
 def test_a_model_that_refuses_fails_the_stream(stream: Streams, api: Api):
     assert events(stream(model="status-500"))[-1].data["code"] == "STREAM_FAILED"
-    assert said(api) == [("user", "Where is my cat?")]
+    assert contents(api) == [("user", "Where is my cat?")]
 
 
 def test_a_client_gone_in_the_middle_leaves_a_whole_turn(stream: Streams, api: Api):
@@ -165,37 +167,39 @@ def test_a_client_gone_in_the_middle_leaves_a_whole_turn(stream: Streams, api: A
     while len(messages(api)) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert said(api)[1] == ("assistant", REPLY)
+    assert contents(api)[1] == ("assistant", REPLY)
 
 
 def test_two_streams_into_one_conversation_leave_four_messages_and_a_chain_that_verifies(stream: Streams, api: Api):
     first, second = stream("one", model="slow"), stream("two", model="slow")
     assert [events(first)[-1].name, events(second)[-1].name] == ["result", "result"]
-    assert sorted(said(api)) == sorted([("user", "one"), ("user", "two"), ("assistant", REPLY), ("assistant", REPLY)])
+    assert sorted(contents(api)) == sorted(
+        [("user", "one"), ("user", "two"), ("assistant", REPLY), ("assistant", REPLY)]
+    )
     assert is_valid(api)
 
 
 def test_a_request_sent_again_is_told_the_same_events_and_stores_nothing(stream: Streams, api: Api, chat: ChatServer):
     first = events(stream(headers={"Idempotency-Key": "k"}))
-    asked = len(chat.requests)
+    request_count = len(chat.requests)
     again = stream(headers={"Idempotency-Key": "k"})
-    told = events(again)
+    received = events(again)
     assert again.headers["idempotent-replayed"] == "true"
-    assert shown(told) == shown(first)
-    assert (len(chat.requests), len(messages(api))) == (asked, 2)
+    assert as_tuples(received) == as_tuples(first)
+    assert (len(chat.requests), len(messages(api))) == (request_count, 2)
 
 
 def test_a_request_sent_again_when_its_draft_is_gone_is_told_the_reply_of_the_ledger(
     stream: Streams, api: Api, chat: ChatServer
 ):
     first = events(stream(headers={"Idempotency-Key": "k"}))
-    asked = len(chat.requests)
+    request_count = len(chat.requests)
     forget_draft(api.caller.tenant, first[0].data["streamId"])
-    told = events(stream(headers={"Idempotency-Key": "k"}))
-    assert [event.name for event in told] == ["start", "context", "delta", "result"]
-    assert told[2].data["text"] == told[3].data["fullResponse"] == REPLY
-    assert told[3].data["memories"] == first[-1].data["memories"]
-    assert (len(chat.requests), len(messages(api))) == (asked, 2)
+    received = events(stream(headers={"Idempotency-Key": "k"}))
+    assert [event.name for event in received] == ["start", "context", "delta", "result"]
+    assert received[2].data["text"] == received[3].data["fullResponse"] == REPLY
+    assert received[3].data["memories"] == first[-1].data["memories"]
+    assert (len(chat.requests), len(messages(api))) == (request_count, 2)
 
 
 def test_a_request_sent_again_whose_reply_broke_off_is_told_so_and_no_model_is_asked(
@@ -203,12 +207,15 @@ def test_a_request_sent_again_whose_reply_broke_off_is_told_so_and_no_model_is_a
 ):
     turn = {"headers": {"Idempotency-Key": "k"}, "model": "break"}
     first = events(stream(**turn))
-    asked = len(chat.requests)
-    assert shown(events(stream(**turn))) == shown(first)
+    request_count = len(chat.requests)
+    assert as_tuples(events(stream(**turn))) == as_tuples(first)
     forget_draft(api.caller.tenant, first[0].data["streamId"])
-    told = events(stream(**turn))
-    assert (told[-1].data["code"], told[-1].data["stored"]["messageIds"]) == ("STREAM_FAILED", ["msg-001", "msg-002"])
-    assert (len(chat.requests), len(messages(api))) == (asked, 2)
+    received = events(stream(**turn))
+    assert (received[-1].data["code"], received[-1].data["stored"]["messageIds"]) == (
+        "STREAM_FAILED",
+        ["msg-001", "msg-002"],
+    )
+    assert (len(chat.requests), len(messages(api))) == (request_count, 2)
 
 
 def test_the_same_key_with_another_body_is_refused_before_any_stream(stream: Streams, api: Api):
@@ -219,12 +226,12 @@ def test_the_same_key_with_another_body_is_refused_before_any_stream(stream: Str
 
 
 def test_ten_at_once_with_one_key_ask_the_model_once_and_are_told_the_same(stream: Streams, api: Api, chat: ChatServer):
-    asked = len(chat.requests)
+    request_count = len(chat.requests)
     with ThreadPoolExecutor(10) as pool:
         turn = {"headers": {"Idempotency-Key": "k"}, "model": "slow"}
-        told = list(pool.map(lambda _: shown(events(stream(**turn))), range(10)))
-    assert all(each == told[0] for each in told)
-    assert (len(chat.requests), len(messages(api))) == (asked + 1, 2)
+        received = list(pool.map(lambda _: as_tuples(events(stream(**turn))), range(10)))
+    assert all(each == received[0] for each in received)
+    assert (len(chat.requests), len(messages(api))) == (request_count + 1, 2)
     assert is_valid(api)
 
 
@@ -232,7 +239,7 @@ def test_a_request_whose_reply_was_discarded_is_answered_when_it_is_sent_again(s
     turn = {"headers": {"Idempotency-Key": "k"}, "model": "broken-once", "onFailure": "discard"}
     assert events(stream(**turn))[-1].data["code"] == "STREAM_FAILED"
     assert events(stream(**turn))[-1].data["fullResponse"] == REPLY
-    assert said(api) == [("user", "Where is my cat?"), ("assistant", REPLY)]
+    assert contents(api) == [("user", "Where is my cat?"), ("assistant", REPLY)]
 
 
 def test_a_space_of_somebody_else_is_refused_before_any_stream(stream: Streams, api: Api):

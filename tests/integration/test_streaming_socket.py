@@ -14,7 +14,7 @@ from annals.errors import MemorySpaceMismatch
 from annals.memory.streaming.live_turn import ModelLimits
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel
-from tests.fakes.uvicorn_server import Connection, Told, serving_app
+from tests.fakes.uvicorn_server import Connection, ReceivedEvent, serving_app
 from tests.support.stack import function
 
 PATH = "/v1/memory/remember-stream"
@@ -45,8 +45,8 @@ def serving(store: MemoryTurnStore, model: ScriptedModel) -> Iterator[Post]:
         yield post
 
 
-def events(connection: Connection) -> list[Told]:
-    return [event for event in connection.events() if isinstance(event, Told)]
+def events(connection: Connection) -> list[ReceivedEvent]:
+    return [event for event in connection.events() if isinstance(event, ReceivedEvent)]
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
@@ -59,29 +59,31 @@ def wait_for(happened: Callable[[], bool]) -> None:
 def test_events_come_in_order_and_nobody_may_keep_them():
     with serving(MemoryTurnStore(), ScriptedModel("On ", "the roof", END)) as post:
         answer = post()
-        told = events(answer)
+        received = events(answer)
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-cache", "no")
-    assert [(event.name, event.id) for event in told] == [
+    assert [(event.name, event.id) for event in received] == [
         ("start", None),
         ("context", None),
         ("delta", "1"),
         ("delta", "2"),
         ("result", None),
     ]
-    assert told[-1].data["fullResponse"] == "".join(event.data["text"] for event in told if event.name == "delta")
+    assert received[-1].data["fullResponse"] == "".join(
+        event.data["text"] for event in received if event.name == "delta"
+    )
 
 
 def test_the_first_delta_is_on_the_socket_before_the_model_has_said_its_last():
     model = ScriptedModel("first", 0.5, "last", END)
     with serving(MemoryTurnStore(), model) as post:
         coming = post().events()
-        told = [next(coming) for _ in range(3)]
-        assert told[-1].data == {"text": "first"}
+        received = [next(coming) for _ in range(3)]
+        assert received[-1].data == {"text": "first"}
         assert model.sent == ["first"]
-        told += coming
-    at = {event.data.get("text", event.name): event.at for event in told}
+        received += coming
+    at = {event.data.get("text", event.name): event.at for event in received}
     assert at["last"] - at["first"] > 0.4
 
 
@@ -103,9 +105,9 @@ def test_the_users_message_can_be_read_before_the_first_delta_is_sent():
 def test_an_emoji_split_over_deltas_arrives_whole():
     pieces = ["👩", "\u200d", "🚀", " e\u0301", "\u2028\r\n"]
     with serving(MemoryTurnStore(), ScriptedModel(*pieces, END)) as post:
-        told = events(post())
-    assert [event.data["text"] for event in told if event.name == "delta"] == pieces
-    assert told[-1].data["fullResponse"] == "👩‍🚀 e\u0301\u2028\r\n"
+        received = events(post())
+    assert [event.data["text"] for event in received if event.name == "delta"] == pieces
+    assert received[-1].data["fullResponse"] == "👩‍🚀 e\u0301\u2028\r\n"
 
 
 def test_a_client_that_goes_away_does_not_keep_the_turn_from_being_stored():
@@ -132,9 +134,9 @@ def test_a_server_that_stops_stores_the_turn_first():
 def test_a_failing_model_ends_the_stream_with_problem_details():
     store = MemoryTurnStore()
     with serving(store, ScriptedModel("On ", BROKEN)) as post:
-        told = events(post())
-    problem = told[-1].data
-    assert [event.name for event in told] == ["start", "context", "delta", "error"]
+        received = events(post())
+    problem = received[-1].data
+    assert [event.name for event in received] == ["start", "context", "delta", "error"]
     assert {"type", "title", "status", "code", "detail", "requestId", "stored"} == problem.keys()
     assert (problem["status"], problem["code"], problem["requestId"]) == (502, "STREAM_FAILED", "req-7")
     assert len(store.contents()) == 2

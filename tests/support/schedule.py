@@ -12,7 +12,7 @@ OPENSEARCH = "the files with OpenSearch"
 LONGEST = (
     OPENSEARCH,
     "tests/integration/test_user_erasure_faults.py",
-    "tests/integration/test_withdrawal_races.py",
+    "tests/integration/test_redaction_races.py",
     "tests/integration/test_distribution.py",
     "tests/integration/test_erasure_faults.py",
     "tests/integration/test_lost_replies.py",

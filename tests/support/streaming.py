@@ -19,7 +19,7 @@ from annals.access.caller import Caller
 from annals.database.dynamodb import client
 from annals.settings import settings
 from local.emulator import free_port
-from tests.fakes.uvicorn_server import Connection, Told
+from tests.fakes.uvicorn_server import Connection, ReceivedEvent
 
 ROOT = Path(__file__).parents[2]
 PATH = "/v1/memory/remember-stream"
@@ -56,20 +56,20 @@ class Streams:
         return {"x-amzn-request-context": json.dumps({"requestId": "r", "authorizer": self.caller.to_authorizer()})}
 
 
-def events(connection: Connection) -> list[Told]:
+def events(connection: Connection) -> list[ReceivedEvent]:
     """All events of a stream."""
     assert connection.status == 200, connection.json()
-    return [event for event in connection.events() if isinstance(event, Told)]
+    return [event for event in connection.events() if isinstance(event, ReceivedEvent)]
 
 
-def shown(told: list[Told]) -> list[tuple[str, str | None, Any]]:
+def as_tuples(received: list[ReceivedEvent]) -> list[tuple[str, str | None, Any]]:
     """What events say."""
-    return [(event.name, event.id, event.data) for event in told]
+    return [(event.name, event.id, event.data) for event in received]
 
 
-def text_of(told: list[Told]) -> str:
+def text_of(received: list[ReceivedEvent]) -> str:
     """What deltas say together."""
-    return "".join(event.data["text"] for event in told if event.name == "delta")
+    return "".join(event.data["text"] for event in received if event.name == "delta")
 
 
 def draft_items(tenant: str, stream_id: str) -> list[dict[str, Any]]:

@@ -32,11 +32,11 @@ class SlowEmbedder(OfflineEmbedder):
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.asked: list[str] = []
+        self.embedded: list[str] = []
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         self.now += 5.0 * len(texts)
-        self.asked += texts
+        self.embedded += texts
         return super().embed(texts)
 
 
@@ -57,8 +57,8 @@ def batch(api: Api, *names: str) -> dict[str, Any]:
         created = {"type": "user-agent", "conversationId": name, "participants": people}
         assert api.post("/v1/conversations", created).status == 201
         for number in range(MESSAGES // len(names)):
-            said = {"role": "user", "content": f"number {number} of {name}"}
-            assert api.post(f"/v1/conversations/{name}/messages", said).status == 201
+            message = {"role": "user", "content": f"number {number} of {name}"}
+            assert api.post(f"/v1/conversations/{name}/messages", message).status == 201
     keys = [
         (conversation_pk(api.caller.tenant, name), seq)
         for seq in range(1, MESSAGES // len(names) + 1)
@@ -84,19 +84,19 @@ def test_a_batch_for_a_slow_model_is_worked_off_in_several_goes_within_the_timeo
         assert model.now - began <= TIMEOUT_S
         assert goes < 50
     assert goes > 5
-    assert len(model.asked) == len(set(model.asked))
+    assert len(model.embedded) == len(set(model.embedded))
     found = api.post("/v1/memory/search", {"query": "number", "memorySpaceId": "home", "limit": 1000}).json["items"]
     assert len(found) == MESSAGES
 
 
 def test_windows_are_embedded_unless_the_setting_says_no(api: Api, model: SlowEmbedder, setting: Setting) -> None:
     function("index").handler(batch(api, "with"), Context("index"))
-    assert any("\n" in text for text in model.asked)
-    model.asked.clear()
+    assert any("\n" in text for text in model.embedded)
+    model.embedded.clear()
     setting("EMBED_WINDOWS", "false")
     function("index").handler(batch(api, "without"), Context("index"))
-    assert model.asked
-    assert not any("\n" in text for text in model.asked)
+    assert model.embedded
+    assert not any("\n" in text for text in model.embedded)
 
 
 def test_a_switch_that_is_neither_on_nor_off_is_named() -> None:

@@ -42,8 +42,8 @@ def stored(api: Api) -> dict[str, str]:
     turn = {"userMessage": f"My password is {SECRET}.", "agentResponse": "I keep it."}
     assert api.post("/v1/memory/remember", {**ADA, "conversationId": "chat", **turn}).status == 201
     assert api.patch(RAW, {"content": f"The password is {SECRET}."}).status == 200
-    said = {**ADA, "content": f"Ada's password is {SECRET}.", "conversationRef": ONE}
-    explicit = api.post("/v1/memories", said).json["memoryId"]
+    payload = {**ADA, "content": f"Ada's password is {SECRET}.", "conversationRef": ONE}
+    explicit = api.post("/v1/memories", payload).json["memoryId"]
     fact = api.post("/v1/facts", FACT).json["factId"]
     TenantIndex(api.caller.tenant).bring_up_to_date()
     found = {hit["memoryId"] for hit in api.post("/v1/memory/search", {"query": SECRET}).json["items"]}

@@ -1,6 +1,6 @@
-"""A change and a withdrawal at once, switched in front of every write of either: the words are nowhere behind both.
+"""A change and a removal at once, one held before each of its writes: afterwards the words are nowhere.
 
-Each pair runs in two threads. One of them is held in front of its first write, then of its second, and so on, and each
+Each pair runs in two threads. One of them is held before its first write, then before its second, and so on, and each
 time the other one runs to its end meanwhile.
 """
 
@@ -97,7 +97,7 @@ OF_A_MESSAGE = {
 }
 """What is made of a message, beside what was said."""
 
-WITHDRAWALS: dict[str, Request] = {
+REDACTIONS: dict[str, Request] = {
     "redact": lambda api: api.post("/v1/conversations/chat/messages/msg-001/redact", {"reason": "asked for"}),
     "erase": lambda api: api.delete("/v1/conversations/chat"),
     "erase the person": lambda api: api.delete("/v1/users/ada"),
@@ -114,7 +114,7 @@ OWN = {
 }
 """What is changed of a user's memory."""
 
-WITHDRAWALS_OF_OWN: dict[str, Request] = {
+REDACTIONS_OF_OWN: dict[str, Request] = {
     "delete": lambda api: api.delete(own(api)),
     "clear": lambda api: api.delete("/v1/users/ada/memories"),
     "erase the person": lambda api: api.delete("/v1/users/ada"),
@@ -125,8 +125,8 @@ _made: dict[str, str] = {}
 
 def made_for(api: Api) -> None:
     """A user's memory, changed once."""
-    said = {"memory": f"Her password is {SECRET}."}
-    _made[api.caller.tenant] = api.post("/v1/users/ada/memories", said).json["memoryId"]
+    payload = {"memory": f"Her password is {SECRET}."}
+    _made[api.caller.tenant] = api.post("/v1/users/ada/memories", payload).json["memoryId"]
     assert api.patch(own(api), {"memory": f"Ada's password is {SECRET}."}).status == 200
 
 
@@ -140,8 +140,8 @@ def own(api: Api) -> str:
 
 def made_explicitly(api: Api) -> None:
     """A memory that no message is, changed once."""
-    said = {**ADA, "content": f"Her password is {SECRET}."}
-    _made[api.caller.tenant] = api.post("/v1/memories", said).json["memoryId"]
+    payload = {**ADA, "content": f"Her password is {SECRET}."}
+    _made[api.caller.tenant] = api.post("/v1/memories", payload).json["memoryId"]
     assert api.patch(explicit(api), {"content": f"Ada's password is {SECRET}."}).status == 200
 
 
@@ -157,14 +157,14 @@ EXPLICIT = {
     ),
 }
 
-WITHDRAWALS_OF_EXPLICIT: dict[str, Request] = {
+REDACTIONS_OF_EXPLICIT: dict[str, Request] = {
     "delete": lambda api: api.delete(explicit(api)),
     "erase the person": lambda api: api.delete("/v1/users/ada"),
 }
 
 
 def both(
-    tenant: str, begin: Callable[[Api], None], change: Change, redact_with_derived: Request, *, holds_change: bool
+    tenant: str, begin: Callable[[Api], None], change: Change, redaction: Request, *, holds_change: bool
 ) -> Iterator[tuple[Api, list[str]]]:
     """Run both, the one that is held at each of its writes in turn; each time with another tenant.
 
@@ -176,11 +176,11 @@ def both(
         change.prepare(api)
         index = TenantIndex(api.caller.tenant)
         index.bring_up_to_date()
-        first, second = (change.request, redact_with_derived) if holds_change else (redact_with_derived, change.request)
+        first, second = (change.request, redaction) if holds_change else (redaction, change.request)
         answers = held(lambda: first(api), at, lambda: second(api))  # noqa: B023 - run before the next one
-        of_change, of_withdrawal = answers[:2] if holds_change else answers[1::-1]
+        of_change, of_redaction = answers[:2] if holds_change else answers[1::-1]
         assert of_change.status < 300 or of_change.status in GONE, of_change.body
-        assert of_withdrawal.status < 300, of_withdrawal.body
+        assert of_redaction.status < 300, of_redaction.body
         index.bring_up_to_date()
         yield api, search_finds(api)
         if not answers[2]:
@@ -193,18 +193,18 @@ def search_finds(api: Api) -> list[str]:
     return [hit["memoryId"] for hit in api.post("/v1/memory/search", {"query": SECRET}).json["items"]]
 
 
-@pytest.mark.parametrize("holds_change", [True, False], ids=["the change is held", "the withdrawal is held"])
-@pytest.mark.parametrize("withdrawal", WITHDRAWALS)
+@pytest.mark.parametrize("holds_change", [True, False], ids=["the change is held", "the redaction is held"])
+@pytest.mark.parametrize("redaction_name", REDACTIONS)
 @pytest.mark.parametrize("change", OF_A_MESSAGE)
-def test_what_is_made_of_a_message_while_it_is_withdrawn_is_nowhere_afterwards(
-    tenant: str, change: str, withdrawal: str, holds_change: bool
+def test_what_is_made_of_a_message_while_it_is_redacted_is_nowhere_afterwards(
+    tenant: str, change: str, redaction_name: str, holds_change: bool
 ) -> None:
-    for api, found in both(tenant, talk, OF_A_MESSAGE[change], WITHDRAWALS[withdrawal], holds_change=holds_change):
+    for api, found in both(tenant, talk, OF_A_MESSAGE[change], REDACTIONS[redaction_name], holds_change=holds_change):
         assert places_of(api.caller.tenant, SECRET) == []
         assert found == []
 
 
-@pytest.mark.parametrize("holds_change", [True, False], ids=["the change is held", "the withdrawal is held"])
+@pytest.mark.parametrize("holds_change", [True, False], ids=["the change is held", "the redaction is held"])
 @pytest.mark.parametrize("change", ["change content", "change content again", "patch metadata", "archive", "restore"])
 def test_what_is_changed_of_a_message_s_memory_while_that_is_deleted_is_nowhere_but_in_the_ledger(
     tenant: str, change: str, holds_change: bool
@@ -214,25 +214,25 @@ def test_what_is_changed_of_a_message_s_memory_while_that_is_deleted_is_nowhere_
         assert api.get(RAW).status == 404
 
 
-@pytest.mark.parametrize("holds_change", [True, False], ids=["the change is held", "the withdrawal is held"])
-@pytest.mark.parametrize("withdrawal", WITHDRAWALS_OF_OWN)
+@pytest.mark.parametrize("holds_change", [True, False], ids=["the change is held", "the redaction is held"])
+@pytest.mark.parametrize("redaction_name", REDACTIONS_OF_OWN)
 @pytest.mark.parametrize("change", OWN)
-def test_what_is_changed_of_a_user_s_memory_while_that_is_withdrawn_is_nowhere_afterwards(
-    tenant: str, change: str, withdrawal: str, holds_change: bool
+def test_what_is_changed_of_a_user_s_memory_while_that_is_removed_is_nowhere_afterwards(
+    tenant: str, change: str, redaction_name: str, holds_change: bool
 ) -> None:
-    for api, found in both(tenant, made_for, OWN[change], WITHDRAWALS_OF_OWN[withdrawal], holds_change=holds_change):
+    for api, found in both(tenant, made_for, OWN[change], REDACTIONS_OF_OWN[redaction_name], holds_change=holds_change):
         assert places_of(api.caller.tenant, SECRET) == []
         assert found == []
 
 
-@pytest.mark.parametrize("holds_change", [True, False], ids=["the change is held", "the withdrawal is held"])
-@pytest.mark.parametrize("withdrawal", WITHDRAWALS_OF_EXPLICIT)
+@pytest.mark.parametrize("holds_change", [True, False], ids=["the change is held", "the redaction is held"])
+@pytest.mark.parametrize("redaction_name", REDACTIONS_OF_EXPLICIT)
 @pytest.mark.parametrize("change", EXPLICIT)
-def test_what_is_changed_of_an_explicit_memory_while_that_is_withdrawn_is_nowhere_afterwards(
-    tenant: str, change: str, withdrawal: str, holds_change: bool
+def test_what_is_changed_of_an_explicit_memory_while_that_is_removed_is_nowhere_afterwards(
+    tenant: str, change: str, redaction_name: str, holds_change: bool
 ) -> None:
-    redact_with_derived = WITHDRAWALS_OF_EXPLICIT[withdrawal]
-    for api, found in both(tenant, made_explicitly, EXPLICIT[change], redact_with_derived, holds_change=holds_change):
+    redaction = REDACTIONS_OF_EXPLICIT[redaction_name]
+    for api, found in both(tenant, made_explicitly, EXPLICIT[change], redaction, holds_change=holds_change):
         assert places_of(api.caller.tenant, SECRET) == []
         assert found == []
 
