@@ -91,8 +91,8 @@ def pk(api: Api) -> str:
         made = {"type": "user-agent", "conversationId": name, "participants": people}
         assert api.post("/v1/conversations", made).status == 201
         for text in ("one", "two", "three"):
-            said = {"role": "user", "content": text}
-            assert api.post(f"/v1/conversations/{name}/messages", said).status == 201
+            message = {"role": "user", "content": text}
+            assert api.post(f"/v1/conversations/{name}/messages", message).status == 201
         project_head(conversation_pk(api.caller.tenant, name))
     return conversation_pk(api.caller.tenant, "conv-1")
 
@@ -121,8 +121,8 @@ def test_a_damaged_entry_is_named_by_verify_and_makes_no_route_answer_500(
     name: str, seq: int, api: Api, pk: str
 ) -> None:
     damage(pk, seq, DAMAGES[name])
-    found = api.get(f"{PATH}/verify").json
-    assert (found["valid"], found["firstBadSeq"]) == (False, seq)
+    verified = api.get(f"{PATH}/verify").json
+    assert (verified["valid"], verified["firstBadSeq"]) == (False, seq)
     for path in READS:
         answer = api.get(f"{PATH}{path}")
         assert answer.status == 200 or answer.problem[:2] == (409, "ENTRY_DAMAGED"), path
@@ -142,10 +142,10 @@ def test_a_message_whose_words_are_not_what_was_appended_is_shown_as_damaged_wit
     assert api.get(f"{PATH}/verify").json["firstBadSeq"] == 2
     for path in READS:
         assert api.get(f"{PATH}{path}").status == 200, path
-    shown = api.get(f"{PATH}/messages").json["items"]
-    assert [message.get("content") for message in shown] == ["one", None, "three"]
-    assert shown[1].keys() == {"messageId", "seq", "timestamp", "status"}
-    assert shown[1]["status"] == "damaged"
+    messages = api.get(f"{PATH}/messages").json["items"]
+    assert [message.get("content") for message in messages] == ["one", None, "three"]
+    assert messages[1].keys() == {"messageId", "seq", "timestamp", "status"}
+    assert messages[1]["status"] == "damaged"
     assert [each["content"] for each in api.get(f"{PATH}/context?maxTokens=1000").json["messages"]] == ["one", "three"]
 
 

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.usefixtures("moto")
 
 @pytest.fixture(autouse=True)
 def index(moto: None, tmp_path: Path) -> Iterator[Stream]:
-    with embedded_index(tmp_path) as found:
-        yield found
+    with embedded_index(tmp_path) as index:
+        yield index
 
 
 STRANGE = {
@@ -81,8 +81,8 @@ def test_a_conversation_is_erased_whichever_of_its_entries_is_damaged(name: str,
     assert api.get(PATH).problem[:2] == (410, "CONVERSATION_ERASED")
     assert api.get(f"{PATH}/messages").status == 410
     assert api.post(f"{PATH}/messages", {"role": "user", "content": "more"}).status == 410
-    found = api.get(f"{PATH}/verify").json
-    assert (found["valid"], found["firstBadSeq"]) == (False, seq)
+    verified = api.get(f"{PATH}/verify").json
+    assert (verified["valid"], verified["firstBadSeq"]) == (False, seq)
     assert api.delete(PATH).json == answer.json
     assert [item["conversationId"] for item in api.get("/v1/conversations").json["items"]] == ["neighbour"]
 
@@ -113,8 +113,8 @@ def test_a_message_is_redacted_whichever_entry_is_damaged(name: str, damaged: in
 
 
 def test_a_redaction_in_a_damaged_entry_takes_the_message_alone(api: Api, pk: str) -> None:
-    said = [{"role": "user", "content": "a walrus"}, {"role": "user", "content": "an otter"}]
-    assert api.post(f"{PATH}/messages", {"messages": said}).status == 201
+    body = [{"role": "user", "content": "a walrus"}, {"role": "user", "content": "an otter"}]
+    assert api.post(f"{PATH}/messages", {"messages": body}).status == 201
     damage(pk, 4, lambda item: item.pop("hash"))
     damage(pk, 4, lambda item: item.update(note={"S": "a walrus"}))
     assert api.post(f"{PATH}/messages/msg-004/redact", {"reason": "why"}).status == 200
@@ -132,8 +132,8 @@ def test_a_redaction_behind_a_damaged_end_opens_the_conversation_for_no_message(
 
 def test_many_are_erased_with_the_damaged_ones_among_them(api: Api, pk: str) -> None:
     damage(pk, 3, STRANGE["no hash"])
-    asked = {"filter": {"participants": {"userId": "ada"}}}
-    assert set(api.post("/v1/conversations/delete-many", asked).json["conversationIds"]) == {"conv-1", "neighbour"}
+    body = {"filter": {"participants": {"userId": "ada"}}}
+    assert set(api.post("/v1/conversations/delete-many", body).json["conversationIds"]) == {"conv-1", "neighbour"}
     assert api.delete(PATH).json["damaged"] == 1
 
 
@@ -213,12 +213,12 @@ FACTS = {
 @pytest.mark.parametrize("name", FACTS)
 def test_a_damaged_fact_is_named_by_its_id_and_deleted(name: str, api: Api) -> None:
     first, second = (api.post("/v1/facts", {**FACT, "validFrom": f"202{each}-01-01T00:00:00Z"}).json for each in (1, 2))
-    place = find_fact_key(api.caller.tenant, second["factId"])
-    assert place
-    spoil({"pk": {"S": place[0]}, "sk": {"S": place[1]}}, **FACTS[name])
+    key = find_fact_key(api.caller.tenant, second["factId"])
+    assert key
+    spoil({"pk": {"S": key[0]}, "sk": {"S": key[1]}}, **FACTS[name])
     assert api.get(f"/v1/facts/{second['factId']}").problem[:2] == (409, "ITEM_DAMAGED")
-    shown = api.get(f"/v1/facts/{first['factId']}")
-    assert (shown.status, shown.json["validTo"]) == (200, "2022-01-01T00:00:00.000Z")
+    response = api.get(f"/v1/facts/{first['factId']}")
+    assert (response.status, response.json["validTo"]) == (200, "2022-01-01T00:00:00.000Z")
     assert api.get("/v1/facts").status == 200
     for fact in (second, first):
         assert api.delete(f"/v1/facts/{fact['factId']}").status == 204
@@ -235,9 +235,9 @@ def test_damaged_facts_and_memories_go_with_the_words_that_they_were_made_of(
     fact = api.post("/v1/facts", {**FACT, "sourceRef": source}).json["factId"]
     made = {"memorySpaceId": "home", "userId": "eve", "conversationRef": source, "content": "a walrus"}
     memory = api.post("/v1/memories", made).json["memoryId"]
-    place = find_fact_key(api.caller.tenant, fact)
-    assert place
-    spoil({"pk": {"S": place[0]}, "sk": {"S": place[1]}}, **FACTS[name])
+    key = find_fact_key(api.caller.tenant, fact)
+    assert key
+    spoil({"pk": {"S": key[0]}, "sk": {"S": key[1]}}, **FACTS[name])
     spoil(Address.of(api.caller.tenant, memory).current, memory={"S": "{walrus"})
     assert api.get(f"{PATH}?include=messages,facts,summary").status == 200
     if how == "erase":
@@ -253,8 +253,8 @@ def converse_of_two(api: Api) -> str:
     made = {"type": "user-agent", "conversationId": "of-bo", "participants": people}
     assert api.post("/v1/conversations", made).status == 201
     for user, text in (("ada", "a walrus"), ("bo", "an otter"), ("ada", "one more walrus")):
-        said = {"role": "user", "content": text, "userId": user}
-        assert api.post("/v1/conversations/of-bo/messages", said).status == 201
+        body = {"role": "user", "content": text, "userId": user}
+        assert api.post("/v1/conversations/of-bo/messages", body).status == 201
     of_bo = conversation_pk(api.caller.tenant, "of-bo")
     trace_entries(of_bo, [0, 1, 2, 3])
     return of_bo
@@ -290,9 +290,9 @@ def test_what_is_damaged_of_a_person_beside_conversations_goes_and_is_counted(ap
     fact = api.post("/v1/facts", {**FACT, "userId": "ada"}).json["factId"]
     people = [{"participantId": "ada", "name": "a walrus"}, {"participantId": "bo"}]
     assert api.put("/v1/spaces/home", {"participants": people}).status == 201
-    place = find_fact_key(api.caller.tenant, fact)
-    assert place
-    spoil({"pk": {"S": place[0]}, "sk": {"S": place[1]}}, fact={"S": "{walrus"})
+    key = find_fact_key(api.caller.tenant, fact)
+    assert key
+    spoil({"pk": {"S": key[0]}, "sk": {"S": key[1]}}, fact={"S": "{walrus"})
     for name in (um[0], memory):
         spoil(Address.of(api.caller.tenant, name).current, memory={"S": "{walrus"})
     spoil(space_key(api.caller.tenant, "home"), described={"S": '{"participants": "walrus"'})

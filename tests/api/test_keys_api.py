@@ -212,13 +212,13 @@ def test_no_root_key_is_not_an_empty_one() -> None:
 
 def test_a_key_cannot_give_more_than_it_has(api: Api) -> None:
     some = api.limited(scopes={"admin", "read"}, spaces={"work"})
-    for asked in (
+    for body in (
         {"name": "n", "scopes": ["write"]},
         {**READ, "memorySpaces": ["home"]},
         {**READ, "memorySpaces": ["work", "home"]},
         {**READ, "tenant": "another"},
     ):
-        assert some.post("/v1/keys", asked).problem[:2] == (403, "FORBIDDEN"), asked
+        assert some.post("/v1/keys", body).problem[:2] == (403, "FORBIDDEN"), body
     assert some.post("/v1/keys", READ).json["memorySpaces"] == ["work"]
     assert some.post("/v1/keys", {**READ, "tenant": api.caller.tenant}).status == 201
 
@@ -298,9 +298,9 @@ def test_keys_that_a_revoked_key_made_work_on(api: Api) -> None:
 def test_a_key_from_before_makers_were_kept_is_listed_without_one(api: Api) -> None:
     api.post("/v1/keys", READ)
     (item,) = [
-        found
-        for found in client().scan(TableName=annals_settings().state_table)["Items"]
-        if found["pk"]["S"] == f"T#{api.caller.tenant}#K"
+        item
+        for item in client().scan(TableName=annals_settings().state_table)["Items"]
+        if item["pk"]["S"] == f"T#{api.caller.tenant}#K"
     ]
     client().put_item(
         TableName=annals_settings().state_table,
@@ -312,8 +312,8 @@ def test_a_key_from_before_makers_were_kept_is_listed_without_one(api: Api) -> N
 
 def test_no_key_is_given_the_scope_operator(api: Api) -> None:
     operator = api.limited(scopes=set(SCOPES))
-    asked = operator.post("/v1/keys", {"name": "n", "scopes": ["operator"]})
-    assert asked.problem == (422, "INVALID_FORMAT", "scopes[0]")
+    response = operator.post("/v1/keys", {"name": "n", "scopes": ["operator"]})
+    assert response.problem == (422, "INVALID_FORMAT", "scopes[0]")
 
 
 def test_an_operator_makes_keys_for_other_tenants(api: Api) -> None:

@@ -75,15 +75,15 @@ def pk_of(api: Api) -> str:
 def items_of(pk: str) -> list[Stored]:
     values: Any = {":pk": {"S": pk}}
     table = annals_settings().ledger_table
-    found = client().query(TableName=table, KeyConditionExpression="pk = :pk", ExpressionAttributeValues=values)
-    return list(found["Items"])
+    result = client().query(TableName=table, KeyConditionExpression="pk = :pk", ExpressionAttributeValues=values)
+    return list(result["Items"])
 
 
 def restore(pk: str, items: list[Stored]) -> None:
     table = annals_settings().ledger_table
-    kept = {item["sk"]["S"] for item in items}
+    remaining = {item["sk"]["S"] for item in items}
     for item in items_of(pk):
-        if item["sk"]["S"] not in kept:
+        if item["sk"]["S"] not in remaining:
             client().delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
     for item in items:
         client().put_item(TableName=table, Item=item)
@@ -150,8 +150,8 @@ def changed_value(typed: Stored, how: int) -> Stored:
     if kind == "S":
         return {"S": f"{value[: how % (len(value) + 1)]}x{value[how % (len(value) + 1) :]}"}
     if kind == "B":
-        place = how % len(value)
-        return {"B": value[:place] + bytes([value[place] ^ 1]) + value[place + 1 :]}
+        position = how % len(value)
+        return {"B": value[:position] + bytes([value[position] ^ 1]) + value[position + 1 :]}
     if kind == "L":
         return {"L": [*value, *value[:1]]}
     return {"M": {**value, "other": {"S": "x"}}}
@@ -161,8 +161,8 @@ def changed_value(typed: Stored, how: int) -> Stored:
 def mutations(draw: st.DrawFn, items: list[Stored]) -> list[Stored]:
     """The items of a conversation with one of them changed, removed, put in or moved."""
     changed = copy.deepcopy(items)
-    place = draw(st.integers(0, len(changed) - 1))
-    item = changed[place]
+    position = draw(st.integers(0, len(changed) - 1))
+    item = changed[position]
     paths = [path for path in paths_in(item) if path[0] not in {"pk", "sk"} | OUTSIDE_THE_HASH]
     path = draw(st.sampled_from(paths))
     inside = holder(item, path)
@@ -179,7 +179,7 @@ def mutations(draw: st.DrawFn, items: list[Stored]) -> list[Stored]:
         target = draw(st.sampled_from([item, *(each["M"] for each in item["records"]["L"])]))
         target["other"] = draw(st.sampled_from(OTHERS))
     elif how == "drop":
-        del changed[place]
+        del changed[position]
     else:
         sk = draw(st.sampled_from([entry_sk(draw(st.integers(0, 50))), "E#7", "E#00000000000x", "A", "X#1", "HEAD"]))
         others = {each["sk"]["S"] for each in items}
@@ -187,7 +187,7 @@ def mutations(draw: st.DrawFn, items: list[Stored]) -> list[Stored]:
         if sk not in others:
             changed.append({**body, "sk": {"S": sk}})
         else:
-            del changed[place]
+            del changed[position]
     return changed
 
 
@@ -198,10 +198,10 @@ def test_any_single_mutation_is_found_by_both_at_the_same_seq(
 ) -> None:
     changed = data.draw(mutations(stored))
     restore(pk_of(module_api), changed)
-    found = online(module_api)
-    assert found == offline(module_api)
-    assert not found[0]
-    assert found[1] is not None
+    result = online(module_api)
+    assert result == offline(module_api)
+    assert not result[0]
+    assert result[1] is not None
 
 
 def test_a_conversation_without_its_head_is_verified_alike(module_api: Api, stored: list[Stored]) -> None:

@@ -192,10 +192,10 @@ def test_a_conversation_that_is_too_large_is_not_half_made(tenant: str) -> None:
     large = NewConversation("agent-agent", NEW.participants, {"x": "y" * 200_000}, "conv-1")
     with pytest.raises(AnnalsError):
         create(tenant, large, "key-1")
-    found = client().scan(
+    scanned = client().scan(
         TableName=settings().state_table,
         FilterExpression="begins_with(pk, :tenant)",
         ExpressionAttributeValues={":tenant": {"S": f"T#{tenant}#"}},
     )
-    assert found["Items"] == []
+    assert scanned["Items"] == []
     assert read_tail(conversation_pk(tenant, "conv-1")) is None

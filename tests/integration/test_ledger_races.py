@@ -24,7 +24,7 @@ from annals.ledger.append import AppendResult
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.read import walk
 from annals.ledger.tail import read_tail, tails
-from tests.support.ledgers import new_conversation, read_contents, read_seqs, said, say, verify_stored
+from tests.support.ledgers import new_conversation, read_contents, read_seqs, say, user_message, verify_stored
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -117,8 +117,8 @@ def test_expecting_and_other_writers_together_leave_no_gap(tenant: str) -> None:
 
 def test_participants_who_meet_at_once_share_one_conversation(tenant: str) -> None:
     def ask(turn: int) -> CreateResult:
-        said = PAIR if turn % 2 else {"agent1": "critic", "agent2": "planner"}
-        return get_or_create(tenant, NewConversation("agent-agent", said, {}), "key-1")
+        participants = PAIR if turn % 2 else {"agent1": "critic", "agent2": "planner"}
+        return get_or_create(tenant, NewConversation("agent-agent", participants, {}), "key-1")
 
     answers: list[CreateResult] = _at_once(20, ask)
     assert len({answer.head.genesis.conversation_id for answer in answers}) == 1
@@ -185,7 +185,9 @@ def test_one_key_at_once_beside_other_writers_is_stored_once(tenant: str) -> Non
 def test_equal_first_turns_at_once_begin_one_conversation(tenant: str) -> None:
     request = IdempotentRequest.of(tenant, "remember", "key-1", b"{}")
     new = NewConversation("agent-agent", PAIR, {})
-    answers: list[Any] = _at_once(10, lambda _: create_with_messages(tenant, new, "key-1", [said("first")], request))
+    answers: list[Any] = _at_once(
+        10, lambda _: create_with_messages(tenant, new, "key-1", [user_message("first")], request)
+    )
     assert len({genesis.conversation_id for genesis, _ in answers}) == 1
     assert sum(not appended.replayed for _, appended in answers) == 1
     assert read_seqs(answers[0][1].entry.pk) == [0, 1]
@@ -193,7 +195,7 @@ def test_equal_first_turns_at_once_begin_one_conversation(tenant: str) -> None:
 
 def test_first_messages_between_the_same_agents_at_once_share_one_conversation(tenant: str) -> None:
     new = NewConversation("agent-agent", PAIR, {})
-    answers: list[Any] = _at_once(10, lambda turn: append_or_create(tenant, new, "key-1", [said(str(turn))]))
+    answers: list[Any] = _at_once(10, lambda turn: append_or_create(tenant, new, "key-1", [user_message(str(turn))]))
     (pk,) = {appended.entry.pk for _, appended in answers}
     assert read_seqs(pk) == list(range(11))
     assert verify_stored(pk).valid

@@ -257,9 +257,9 @@ def test_a_stream_is_taken_over_by_whoever_lost_the_reply_to_the_claim(draft: Dr
 def test_a_streamed_turn_is_told_by_its_own_request_whatever_reply_is_lost(stream: Streams, api: Api) -> None:
     for call in range(1, MOST_CALLS):
         with faults.losing_reply(call) as loss:
-            told = events(stream(conversationId=f"c-{call}"))
-        assert [event.name for event in told][:2] == ["start", "context"]
-        assert told[-1].name == "result", (call, told[-1].data)
+            received = events(stream(conversationId=f"c-{call}"))
+        assert [event.name for event in received][:2] == ["start", "context"]
+        assert received[-1].name == "result", (call, received[-1].data)
         verified = api.get(f"/v1/conversations/c-{call}/verify").json
         assert (verified["valid"], verified["messageCount"]) == (True, 2)
         if not loss.came:

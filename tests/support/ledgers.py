@@ -32,7 +32,7 @@ def chain(batches: Sequence[Sequence[bytes]], pk: str = PK, at: int = 1_750_000_
 
 def entry_after(previous: Entry, bodies: Sequence[bytes]) -> Entry:
     """The entry that appends messages with these bodies to another."""
-    records = tuple(Record.new(previous.last_seq + 1 + place, MESSAGE, body) for place, body in enumerate(bodies))
+    records = tuple(Record.new(previous.last_seq + 1 + position, MESSAGE, body) for position, body in enumerate(bodies))
     return Entry(
         previous.pk,
         os.urandom(8).hex(),
@@ -46,8 +46,8 @@ def entry_after(previous: Entry, bodies: Sequence[bytes]) -> Entry:
 
 def withdrawal_after(previous: Entry, seq: int) -> Entry:
     """The entry that redacts the message of a seq, behind another entry."""
-    said = json.dumps({"seq": seq, "reason": "asked for", "by": "key-1"}).encode()
-    record = Record.new(previous.last_seq + 1, REDACTION, said)
+    body = json.dumps({"seq": seq, "reason": "asked for", "by": "key-1"}).encode()
+    record = Record.new(previous.last_seq + 1, REDACTION, body)
     return replace(entry_after(previous, [b"{}"]), records=(record,), count=previous.count, hash=b"").chained()
 
 
@@ -63,17 +63,17 @@ def from_values(values: dict[str, Any]) -> Entry:
 
 def new_conversation(tenant: str, conversation_id: str = "conv-1") -> str:
     """A conversation in the tables; its partition key."""
-    said = {"userId": "user-1", "memorySpaceId": "space-1"}
-    create(tenant, NewConversation("user-agent", said, {"made": "for a test"}, conversation_id), "key-1")
+    participants = {"userId": "user-1", "memorySpaceId": "space-1"}
+    create(tenant, NewConversation("user-agent", participants, {"made": "for a test"}, conversation_id), "key-1")
     return conversation_pk(tenant, conversation_id)
 
 
 def say(tenant: str, *contents: str, conversation_id: str = "conv-1", **how: Any) -> AppendResult:
     """Append user messages to a conversation as one entry."""
-    return append(tenant, conversation_id, [said(content) for content in contents], **how)
+    return append(tenant, conversation_id, [user_message(content) for content in contents], **how)
 
 
-def said(content: str) -> NewRecord:
+def user_message(content: str) -> NewRecord:
     """The record of a user's message."""
     return new_message({"role": "user", "content": content})
 
@@ -96,8 +96,8 @@ def verify_stored(pk: str, checkpoint: Checkpoint | None = None) -> Verification
 def tamper(pk: str, seq: int, path: str, value: Any) -> None:
     """Change one attribute of a stored entry behind Annals' back."""
     parts = path.replace("[", ".[").split(".")
-    names = {f"#{place}": part for place, part in enumerate(parts) if not part.startswith("[")}
-    target = ".".join(part if part.startswith("[") else f"#{place}" for place, part in enumerate(parts))
+    names = {f"#{position}": part for position, part in enumerate(parts) if not part.startswith("[")}
+    target = ".".join(part if part.startswith("[") else f"#{position}" for position, part in enumerate(parts))
     client().update_item(
         TableName=settings().ledger_table,
         Key={"pk": {"S": pk}, "sk": {"S": entry_sk(seq)}},

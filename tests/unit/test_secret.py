@@ -61,14 +61,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is asked of Secrets Manager."""
     from annals import secret
 
-    asked, fetch = [], secret._fetch
+    requested_arns, fetch = [], secret._fetch
 
     def counting(arn: str) -> str:
-        asked.append(arn)
+        requested_arns.append(arn)
         return fetch(arn)
 
     monkeypatch.setattr(secret, "_fetch", counting)
-    return asked
+    return requested_arns
 
 
 def test_a_secret_is_read_once_for_as_long_as_it_may_be_kept(arn: str, clock: list[float], reads: list[str]):

@@ -29,7 +29,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.read import walk
 from annals.ledger.tail import read_tail, tails
 from tests.conftest import Setting
-from tests.support.ledgers import new_conversation, read_contents, read_seqs, said, say, verify_stored
+from tests.support.ledgers import new_conversation, read_contents, read_seqs, say, user_message, verify_stored
 
 pytestmark = pytest.mark.usefixtures("moto")
 
@@ -244,7 +244,7 @@ def test_the_tail_says_what_the_next_writer_needs(tenant: str, pk: str) -> None:
 def test_the_same_words_get_another_salt_each_time(tenant: str, pk: str) -> None:
     records = [say(tenant, "yes").entry.records[0] for _ in range(2)]
     assert records[0].salt != records[1].salt
-    assert said("yes").body == records[0].body == records[1].body
+    assert user_message("yes").body == records[0].body == records[1].body
 
 
 @pytest.mark.parametrize("expected_seq", [None, 3])
@@ -254,14 +254,14 @@ def test_a_process_that_appended_last_reads_nothing_to_know_a_key(
     say(tenant, "1", request=_request(tenant, "key-1"))
     say(tenant, "2", expected_seq=1, request=_request(tenant, "key-2"))
     say(tenant, "3")
-    asked: list[str] = []
+    operations: list[str] = []
 
     def note(model: Any, **_: Any) -> None:
-        asked.append(model.name)
+        operations.append(model.name)
 
     client().meta.events.register("before-call.dynamodb", note)
     try:
         say(tenant, "4", expected_seq=expected_seq, request=_request(tenant, "key-3"))
     finally:
         client().meta.events.unregister("before-call.dynamodb", note)
-    assert asked == (["TransactWriteItems"] if expected_seq is None else ["PutItem"])
+    assert operations == (["TransactWriteItems"] if expected_seq is None else ["PutItem"])

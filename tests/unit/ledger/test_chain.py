@@ -26,7 +26,7 @@ batches = st.lists(st.lists(small | large, min_size=1, max_size=3), min_size=1, 
 
 
 @dataclass(frozen=True)
-class Place:
+class RecordPosition:
     """An entry of a conversation, and a record in it."""
 
     items: list[Values]
@@ -38,9 +38,9 @@ class Place:
         return self.items[self.entry]
 
     @property
-    def said(self) -> Values:
-        found: Values = self.values["records"][self.record]
-        return found
+    def stored_record(self) -> Values:
+        record: Values = self.values["records"][self.record]
+        return record
 
     @property
     def seq(self) -> int:
@@ -51,18 +51,18 @@ def _verify(items: list[Values], checkpoint: Checkpoint | None = None, pk: str =
     return verify([check_ledger_item(to_item(values)) for values in items], pk, checkpoint)
 
 
-def _draw_place(data: Draw, items: list[Values], least_records: int = 1) -> Place:
-    fitting = [place for place, values in enumerate(items) if len(values["records"]) >= least_records]
+def _draw_position(data: Draw, items: list[Values], least_records: int = 1) -> RecordPosition:
+    fitting = [position for position, values in enumerate(items) if len(values["records"]) >= least_records]
     entry = data.draw(st.sampled_from(fitting))
-    return Place(items, entry, data.draw(st.integers(0, len(items[entry]["records"]) - 1)))
+    return RecordPosition(items, entry, data.draw(st.integers(0, len(items[entry]["records"]) - 1)))
 
 
-def _items(said: list[list[bytes]]) -> list[Values]:
-    return [to_values(entry) for entry in chain(said)]
+def _items(bodies: list[list[bytes]]) -> list[Values]:
+    return [to_values(entry) for entry in chain(bodies)]
 
 
-def _body(place: Place) -> bytes | None:
-    return from_values(place.values).records[place.record].body
+def _body(position: RecordPosition) -> bytes | None:
+    return from_values(position.values).records[position.record].body
 
 
 def _other_bytes(data: Draw, value: bytes) -> bytes:
@@ -78,33 +78,37 @@ def _other_body(data: Draw, body: str | bytes) -> str | bytes:
 
 
 @given(batches)
-def test_a_chain_as_it_was_appended_is_valid(said: list[list[bytes]]) -> None:
-    items = _items(said)
-    found = _verify(items, Checkpoint(sum(map(len, said)), items[-1]["hash"]))
-    assert found == Verification(sum(map(len, said)), len(said) + 1, items[-1]["hash"])
-    assert found.valid
+def test_a_chain_as_it_was_appended_is_valid(bodies: list[list[bytes]]) -> None:
+    items = _items(bodies)
+    result = _verify(items, Checkpoint(sum(map(len, bodies)), items[-1]["hash"]))
+    assert result == Verification(sum(map(len, bodies)), len(bodies) + 1, items[-1]["hash"])
+    assert result.valid
 
 
 RECORD_CHANGES: dict[str, Callable[[Draw, Values], Values]] = {
-    "body": lambda data, said: {**said, "body": _other_body(data, said["body"])},
-    "salt": lambda data, said: {**said, "salt": _other_bytes(data, said["salt"])},
-    "digest": lambda data, said: {**said, "digest": _other_bytes(data, said["digest"])},
-    "body gone": lambda _, said: {name: value for name, value in said.items() if name != "body"},
-    "salt gone": lambda _, said: {name: value for name, value in said.items() if name != "salt"},
-    "salt lengthened by the body": lambda _, said: {**said, "salt": said["salt"] + b"{", "body": said["body"][1:]},
+    "body": lambda data, record: {**record, "body": _other_body(data, record["body"])},
+    "salt": lambda data, record: {**record, "salt": _other_bytes(data, record["salt"])},
+    "digest": lambda data, record: {**record, "digest": _other_bytes(data, record["digest"])},
+    "body gone": lambda _, record: {name: value for name, value in record.items() if name != "body"},
+    "salt gone": lambda _, record: {name: value for name, value in record.items() if name != "salt"},
+    "salt lengthened by the body": lambda _, record: {
+        **record,
+        "salt": record["salt"] + b"{",
+        "body": record["body"][1:],
+    },
 }
 
 
 @pytest.mark.parametrize("change", RECORD_CHANGES)
 @settings(max_examples=20)
 @given(batches, st.data())
-def test_a_changed_record_is_named(change: str, said: list[list[bytes]], data: Draw) -> None:
-    place = _draw_place(data, _items(said))
-    before = _body(place)
-    place.values["records"][place.record] = RECORD_CHANGES[change](data, place.said)
+def test_a_changed_record_is_named(change: str, bodies: list[list[bytes]], data: Draw) -> None:
+    position = _draw_position(data, _items(bodies))
+    before = _body(position)
+    position.values["records"][position.record] = RECORD_CHANGES[change](data, position.stored_record)
     # A deflated body may end in a few bits that say nothing: it still is what was appended.
-    assume(change != "body" or _body(place) != before)
-    assert _verify(place.items).first_bad_seq == place.seq + place.record
+    assume(change != "body" or _body(position) != before)
+    assert _verify(position.items).first_bad_seq == position.seq + position.record
 
 
 ENTRY_CHANGES: dict[str, Callable[[Draw, Values], Any]] = {
@@ -123,37 +127,37 @@ ENTRY_CHANGES: dict[str, Callable[[Draw, Values], Any]] = {
 @pytest.mark.parametrize("attribute", ENTRY_CHANGES)
 @settings(max_examples=20)
 @given(batches, st.data())
-def test_a_changed_attribute_is_found_in_its_entry(attribute: str, said: list[list[bytes]], data: Draw) -> None:
-    place = _draw_place(data, _items(said))
-    place.values[attribute] = ENTRY_CHANGES[attribute](data, place.values)
-    assert _verify(place.items).first_bad_seq == place.seq
+def test_a_changed_attribute_is_found_in_its_entry(attribute: str, bodies: list[list[bytes]], data: Draw) -> None:
+    position = _draw_position(data, _items(bodies))
+    position.values[attribute] = ENTRY_CHANGES[attribute](data, position.values)
+    assert _verify(position.items).first_bad_seq == position.seq
 
 
 @given(batches, st.data())
-def test_a_changed_kind_is_found_in_its_entry(said: list[list[bytes]], data: Draw) -> None:
-    place = _draw_place(data, _items(said))
-    place.said["kind"] = data.draw(st.sampled_from(["seal", "redaction", "genesi", "messag", "Message"]))
-    assert _verify(place.items).first_bad_seq == place.seq
+def test_a_changed_kind_is_found_in_its_entry(bodies: list[list[bytes]], data: Draw) -> None:
+    position = _draw_position(data, _items(bodies))
+    position.stored_record["kind"] = data.draw(st.sampled_from(["seal", "redaction", "genesi", "messag", "Message"]))
+    assert _verify(position.items).first_bad_seq == position.seq
 
 
 @given(batches, st.data())
-def test_a_missing_entry_is_found_where_it_is_missed(said: list[list[bytes]], data: Draw) -> None:
-    items = _items(said)
+def test_a_missing_entry_is_found_where_it_is_missed(bodies: list[list[bytes]], data: Draw) -> None:
+    items = _items(bodies)
     gone = items.pop(data.draw(st.integers(0, len(items) - 2)))
     assert _verify(items).first_bad_seq == int(gone["sk"][2:])
 
 
 @given(batches, st.data())
-def test_a_tail_cut_off_is_found_by_a_checkpoint(said: list[list[bytes]], data: Draw) -> None:
-    items = _items(said)
-    checkpoint = Checkpoint(sum(map(len, said)), items[-1]["hash"])
+def test_a_tail_cut_off_is_found_by_a_checkpoint(bodies: list[list[bytes]], data: Draw) -> None:
+    items = _items(bodies)
+    checkpoint = Checkpoint(sum(map(len, bodies)), items[-1]["hash"])
     left = data.draw(st.integers(0, len(items) - 1))
     assert _verify(items[:left], checkpoint).first_bad_seq == int(items[left]["sk"][2:])
 
 
 @given(batches, st.data())
-def test_history_written_anew_is_found_by_a_checkpoint(said: list[list[bytes]], data: Draw) -> None:
-    entries = chain(said)
+def test_history_written_anew_is_found_by_a_checkpoint(bodies: list[list[bytes]], data: Draw) -> None:
+    entries = chain(bodies)
     checkpoint = Checkpoint(entries[-1].last_seq, entries[-1].hash)
     at = data.draw(st.integers(1, len(entries) - 1))
     forged = entries[:at]
@@ -164,21 +168,21 @@ def test_history_written_anew_is_found_by_a_checkpoint(said: list[list[bytes]], 
 
 
 @given(batches)
-def test_a_checkpoint_in_the_middle_holds_as_the_conversation_grows(said: list[list[bytes]]) -> None:
-    entries = chain(said)
+def test_a_checkpoint_in_the_middle_holds_as_the_conversation_grows(bodies: list[list[bytes]]) -> None:
+    entries = chain(bodies)
     assert all(verify(entries, PK, Checkpoint(entry.last_seq, entry.hash)).valid for entry in entries)
 
 
 @given(batches)
-def test_a_foreign_entry_at_the_end_is_found(said: list[list[bytes]]) -> None:
-    entries, others = chain(said), chain(said)
+def test_a_foreign_entry_at_the_end_is_found(bodies: list[list[bytes]]) -> None:
+    entries, others = chain(bodies), chain(bodies)
     foreign = entry_after(others[-1], [b'{"content":"from elsewhere"}'])
     assert verify([*entries, foreign], PK).first_bad_seq == foreign.seq
 
 
 @given(batches, st.data())
-def test_two_entries_that_changed_places_are_found(said: list[list[bytes]], data: Draw) -> None:
-    items = _items([*said, [b"{}"]])
+def test_two_entries_that_changed_places_are_found(bodies: list[list[bytes]], data: Draw) -> None:
+    items = _items([*bodies, [b"{}"]])
     first, second = sorted(data.draw(st.lists(st.integers(1, len(items) - 1), min_size=2, max_size=2, unique=True)))
     keys = items[first]["sk"], items[second]["sk"]
     items[first], items[second] = {**items[second], "sk": keys[0]}, {**items[first], "sk": keys[1]}
@@ -186,36 +190,36 @@ def test_two_entries_that_changed_places_are_found(said: list[list[bytes]], data
 
 
 @given(batches, st.data())
-def test_two_records_that_changed_places_are_found(said: list[list[bytes]], data: Draw) -> None:
-    items = _items([*said, [b'{"content":"1"}', b'{"content":"2"}']])
-    place = _draw_place(data, items, least_records=2)
-    records = place.values["records"]
+def test_two_records_that_changed_places_are_found(bodies: list[list[bytes]], data: Draw) -> None:
+    items = _items([*bodies, [b'{"content":"1"}', b'{"content":"2"}']])
+    position = _draw_position(data, items, least_records=2)
+    records = position.values["records"]
     records.insert(0, records.pop())
-    assert _verify(items).first_bad_seq == place.seq
+    assert _verify(items).first_bad_seq == position.seq
 
 
 @given(batches, st.data())
-def test_a_record_taken_out_of_its_entry_is_found(said: list[list[bytes]], data: Draw) -> None:
-    items = _items([*said, [b'{"content":"1"}', b'{"content":"2"}']])
-    place = _draw_place(data, items, least_records=2)
-    del place.values["records"][place.record]
-    place.values["n"] -= 1
-    assert _verify(items).first_bad_seq == place.seq
+def test_a_record_taken_out_of_its_entry_is_found(bodies: list[list[bytes]], data: Draw) -> None:
+    items = _items([*bodies, [b'{"content":"1"}', b'{"content":"2"}']])
+    position = _draw_position(data, items, least_records=2)
+    del position.values["records"][position.record]
+    position.values["n"] -= 1
+    assert _verify(items).first_bad_seq == position.seq
 
 
 @given(batches, st.data())
-def test_a_record_put_into_an_entry_is_found(said: list[list[bytes]], data: Draw) -> None:
-    place = _draw_place(data, _items(said))
-    place.values["records"].insert(place.record, to_values(entry_after(chain([])[0], [b"{}"]))["records"][0])
-    place.values["n"] += 1
-    assert _verify(place.items).first_bad_seq == place.seq
+def test_a_record_put_into_an_entry_is_found(bodies: list[list[bytes]], data: Draw) -> None:
+    position = _draw_position(data, _items(bodies))
+    position.values["records"].insert(position.record, to_values(entry_after(chain([])[0], [b"{}"]))["records"][0])
+    position.values["n"] += 1
+    assert _verify(position.items).first_bad_seq == position.seq
 
 
 @given(batches)
-def test_another_conversation_s_entries_are_not_this_one_s(said: list[list[bytes]]) -> None:
+def test_another_conversation_s_entries_are_not_this_one_s(bodies: list[list[bytes]]) -> None:
     elsewhere = conversation_pk("acme", "conv-2")
-    assert _verify(_items(said), pk=elsewhere).first_bad_seq == 0
-    moved = [{**values, "pk": elsewhere} for values in _items(said)]
+    assert _verify(_items(bodies), pk=elsewhere).first_bad_seq == 0
+    moved = [{**values, "pk": elsewhere} for values in _items(bodies)]
     assert _verify(moved, pk=elsewhere).first_bad_seq == 0
 
 
@@ -224,23 +228,23 @@ def test_an_empty_ledger_is_not_valid() -> None:
 
 
 @given(batches, st.data())
-def test_a_redacted_record_leaves_the_chain_valid(said: list[list[bytes]], data: Draw) -> None:
-    entries = chain([*said, [b'{"content":"1"}']])
+def test_a_redacted_record_leaves_the_chain_valid(bodies: list[list[bytes]], data: Draw) -> None:
+    entries = chain([*bodies, [b'{"content":"1"}']])
     items = [to_values(entry) for entry in entries]
-    place = _draw_place(data, items[1:])
-    withdrawal = withdrawal_after(entries[-1], place.seq + place.record)
-    del place.said["body"], place.said["salt"]
-    assert _verify(items).first_bad_seq == place.seq + place.record
+    position = _draw_position(data, items[1:])
+    withdrawal = withdrawal_after(entries[-1], position.seq + position.record)
+    del position.stored_record["body"], position.stored_record["salt"]
+    assert _verify(items).first_bad_seq == position.seq + position.record
     assert _verify([*items, to_values(withdrawal)]).valid
 
 
 @given(batches, st.data())
-def test_a_redaction_of_what_is_still_there_is_found(said: list[list[bytes]], data: Draw) -> None:
-    entries = chain([*said, [b'{"content":"1"}']])
+def test_a_redaction_of_what_is_still_there_is_found(bodies: list[list[bytes]], data: Draw) -> None:
+    entries = chain([*bodies, [b'{"content":"1"}']])
     items = [to_values(entry) for entry in entries]
-    place = _draw_place(data, items[1:])
-    withdrawal = to_values(withdrawal_after(entries[-1], place.seq + place.record))
-    assert _verify([*items, withdrawal]).first_bad_seq == place.seq + place.record
+    position = _draw_position(data, items[1:])
+    withdrawal = to_values(withdrawal_after(entries[-1], position.seq + position.record))
+    assert _verify([*items, withdrawal]).first_bad_seq == position.seq + position.record
 
 
 def test_equal_bodies_have_different_digests() -> None:

@@ -30,7 +30,7 @@ SHAPES = {
 
 
 @dataclass(frozen=True)
-class Said:
+class SentMessage:
     seq: int
     role: str
 
@@ -62,10 +62,10 @@ class Question:
     def is_forward(self) -> bool:
         return self.order == "asc" or (self.order is None and self.after is not None)
 
-    def pages(self, said: list[Said]) -> list[list[int]]:
+    def pages(self, sent: list[SentMessage]) -> list[list[int]]:
         inside = [
             message.seq
-            for message in said
+            for message in sent
             if message.seq > (self.after or 0)
             and (self.before is None or message.seq < self.before)
             and self.role in (None, message.role)
@@ -87,48 +87,50 @@ questions = st.builds(
 
 
 @pytest.fixture(scope="module")
-def conversations(module_moto: None) -> dict[str, list[Said]]:
+def conversations(module_moto: None) -> dict[str, list[SentMessage]]:
     return {name: _tell(name.replace(" ", "-"), sizes) for name, sizes in SHAPES.items()}
 
 
-def _tell(conversation_id: str, sizes: list[int]) -> list[Said]:
+def _tell(conversation_id: str, sizes: list[int]) -> list[SentMessage]:
     new_conversation(TENANT, conversation_id)
-    said: list[Said] = []
+    sent: list[SentMessage] = []
     for size in sizes:
         records = [
-            new_message({"role": ROLES[(len(said) + place) % 3], "content": "word " * (len(said) + place)})
-            for place in range(size)
+            new_message({"role": ROLES[(len(sent) + position) % 3], "content": "word " * (len(sent) + position)})
+            for position in range(size)
         ]
         entry = append(TENANT, conversation_id, records or [NewRecord("note", b"{}")]).entry
-        said += [Said(entry.seq + place, ROLES[(len(said) + place) % 3]) for place in range(size)]
-    return said
+        sent += [SentMessage(entry.seq + position, ROLES[(len(sent) + position) % 3]) for position in range(size)]
+    return sent
 
 
 def _follow(name: str, query: dict[str, str | int]) -> list[list[int]]:
     """The seqs of a history's pages, from the first to the one without a cursor."""
     pages = []
-    kept = {name: value for name, value in query.items() if name in ("limit", "roles")}
+    same = {name: value for name, value in query.items() if name in ("limit", "roles")}
     while True:
         path = f"/v1/conversations/{name.replace(' ', '-')}/messages?{urlencode(query)}"
-        answer = Api.of(TENANT).get(path).json
-        pages.append([message["seq"] for message in answer["items"]])
-        if "nextCursor" not in answer:
+        response = Api.of(TENANT).get(path).json
+        pages.append([message["seq"] for message in response["items"]])
+        if "nextCursor" not in response:
             return pages
-        query = {**kept, "cursor": answer["nextCursor"]}
+        query = {**same, "cursor": response["nextCursor"]}
         assert len(pages) < 100
 
 
 @pytest.mark.parametrize("name", SHAPES)
 @settings(max_examples=12)
 @given(question=questions)
-def test_pages_are_those_of_a_plain_list(conversations: dict[str, list[Said]], name: str, question: Question) -> None:
+def test_pages_are_those_of_a_plain_list(
+    conversations: dict[str, list[SentMessage]], name: str, question: Question
+) -> None:
     assert _follow(name, question.query) == question.pages(conversations[name])
 
 
 @settings(max_examples=15)
 @given(question=questions)
 def test_pages_cut_short_by_their_size_leave_nothing_out(
-    conversations: dict[str, list[Said]], question: Question
+    conversations: dict[str, list[SentMessage]], question: Question
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAX_PAGE_BYTES", "60")

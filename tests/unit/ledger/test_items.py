@@ -25,7 +25,7 @@ DYNAMODB_LIMIT = 400 * 1024
 GENESIS = chain([])[0]
 
 seqs = st.integers(0, 10**9)
-bodies = json_objects.map(lambda said: new_message(said).body)
+bodies = json_objects.map(lambda body: new_message(body).body)
 
 
 def _stored(entry: Entry) -> Entry:
@@ -33,15 +33,15 @@ def _stored(entry: Entry) -> Entry:
 
 
 @given(st.lists(bodies, min_size=1, max_size=4))
-def test_any_bodies_come_back_byte_for_byte(said: list[bytes]) -> None:
-    entry = entry_after(GENESIS, said)
-    assert _stored(entry) == replace(entry, n=len(said))
+def test_any_bodies_come_back_byte_for_byte(stored: list[bytes]) -> None:
+    entry = entry_after(GENESIS, stored)
+    assert _stored(entry) == replace(entry, n=len(stored))
 
 
 @given(json_objects)
-def test_what_was_said_comes_back_as_it_was(said: dict[str, Any]) -> None:
-    entry = entry_after(GENESIS, [new_message(said).body])
-    assert parse(_stored(entry).records[0].body or b"") == said
+def test_what_was_said_comes_back_as_it_was(body: dict[str, Any]) -> None:
+    entry = entry_after(GENESIS, [new_message(body).body])
+    assert parse(_stored(entry).records[0].body or b"") == body
 
 
 @given(texts, st.integers(1, 60), st.integers(0, 200))

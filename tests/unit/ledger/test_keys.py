@@ -69,10 +69,10 @@ def test_sort_keys_sort_as_seqs_do(one: int, other: int) -> None:
 
 def test_the_longest_ids_fit_into_the_table_s_keys() -> None:
     for longest in (LONGEST_ID, LONGEST_ESCAPED_ID):
-        said = dict.fromkeys(("userId", "agentId", "participantId", "memorySpaceId"), longest)
+        participants = dict.fromkeys(("userId", "agentId", "participantId", "memorySpaceId"), longest)
         keys = [
             thread_key(longest, longest, longest),
             head_key(conversation_pk(longest, longest))["pk"]["S"],
-            lock_pk(longest, "user-agent", said),
+            lock_pk(longest, "user-agent", participants),
         ]
         assert max(len(key.encode()) for key in keys) <= 2048

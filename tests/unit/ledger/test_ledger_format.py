@@ -60,23 +60,23 @@ def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | No
         ]
         kinds = []
         up_to = [archived]
-        for place, record in enumerate(item["records"]):
+        for position, record in enumerate(item["records"], start=seq):
             kind = record.get("kind", "message")
             if not kind.isalpha() or ("salt" in record) != ("body" in record):
-                return seq + place
+                return position
             if "body" in record:
                 digest = _sha256(record["salt"], _plain(record["body"]))
                 if len(record["salt"]) != 16 or digest != record["digest"]:
-                    return seq + place
+                    return position
             else:
-                bare.add(seq + place)
+                bare.add(position)
             if kind == "redaction" and "body" in record:
-                withdrawn[json.loads(_plain(record["body"]))["seq"]] = seq + place
+                withdrawn[json.loads(_plain(record["body"]))["seq"]] = position
             if kind == "archive":
                 up_to.append(json.loads(_plain(record["body"]))["upTo"])
-            lines.append(f"{seq + place} {kind} {record['digest'].hex()}")
+            lines.append(f"{position} {kind} {record['digest'].hex()}")
             kinds.append(kind)
-            preamble = seq + place if kind == "preamble" else preamble
+            preamble = position if kind == "preamble" else preamble
         count += kinds.count("message")
         marked = item.get("archived", 0)
         was, state = state, "erased" if "erasure" in kinds else "sealed" if "seal" in kinds else state
@@ -132,9 +132,9 @@ def test_the_example_is_what_was_appended_by_the_document() -> None:
 
 def test_the_example_is_what_was_appended_by_annals() -> None:
     entries = _read(_example_items())
-    found = verify(entries, EXAMPLE["pk"])
-    assert (found.valid, found.entries, found.message_count) == (True, 3, 2)
-    assert found.head_hash.hex() == EXAMPLE["entries"][-1]["hash"]
+    result = verify(entries, EXAMPLE["pk"])
+    assert (result.valid, result.entries, result.message_count) == (True, 3, 2)
+    assert result.head_hash.hex() == EXAMPLE["entries"][-1]["hash"]
 
 
 def test_annals_stores_the_example_as_the_document_shows_it() -> None:
@@ -204,6 +204,6 @@ def test_annals_and_the_document_agree_on_what_is_wrong(change: str) -> None:
     items = _example_items()
     checkpoint = (3, items[-1]["hash"])
     CHANGES[change](items)
-    found = first_bad_seq(EXAMPLE["pk"], items, checkpoint)
-    assert verify(_check(items), EXAMPLE["pk"], Checkpoint(*checkpoint)).first_bad_seq == found
-    assert (found is None) == (change == "no change")
+    result = first_bad_seq(EXAMPLE["pk"], items, checkpoint)
+    assert verify(_check(items), EXAMPLE["pk"], Checkpoint(*checkpoint)).first_bad_seq == result
+    assert (result is None) == (change == "no change")

@@ -66,7 +66,7 @@ class Cancellation:
         return bool(self.reasons[position]["Code"] == CONDITION_FAILED)
 
     def failed_from(self, position: int) -> bool:
-        """Whether the condition of this write, or of one behind it, did not hold."""
+        """Whether the condition of this write, or of one after it, did not hold."""
         return any(reason["Code"] == CONDITION_FAILED for reason in self.reasons[position:])
 
     def item(self, position: int) -> Item:

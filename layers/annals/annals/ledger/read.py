@@ -45,7 +45,7 @@ def walk_checked(pk: str) -> Iterator[Entry | DamagedEntry]:
 def walk_other_items(pk: str) -> Iterator[Item]:
     """The stored items whose keys are before those of a conversation's messages, or after them.
 
-    These are the genesis, and what was put there behind Annals.
+    These are the genesis, and what somebody else put there.
     """
     yield from _query("pk = :pk AND sk < :first", {":pk": {"S": pk}, ":first": {"S": entry_sk(1)}})
     yield from _query("pk = :pk AND sk > :last", {":pk": {"S": pk}, ":last": {"S": entry_sk(MAX_SEQ)}})
