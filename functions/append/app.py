@@ -33,10 +33,10 @@ def append_messages(conversation_id: PathId, body: Annotated[AppendMessages, Bod
         thread_id=messages[0].thread_id,
     )
     entry = stored.entry
-    answer = Appended(
+    appended = Appended(
         conversationId=conversation_id,
         messages=list(messages_of(entry)),
         messageCount=entry.count,
         headHash=entry.hash.hex(),
     )
-    return respond(answer, 201, etag=entry.last_seq, replayed=stored.replayed)
+    return respond(appended, 201, etag=entry.last_seq, replayed=stored.replayed)

@@ -96,7 +96,7 @@ def _entry(values: Mapping[str, Any]) -> Entry:
     first = seq_of_sk(values["sk"])
     if reason or first is None:
         raise DamagedEntry(values["pk"], values["sk"], reason or "its key is none of an entry")
-    records = tuple(_record(first + place, record) for place, record in enumerate(values["records"]))
+    records = tuple(_record(seq, record) for seq, record in enumerate(values["records"], start=first))
     thread = values.get("thread")
     return Entry(
         pk=values["pk"],
@@ -158,7 +158,7 @@ def _attributes(entry: Entry, *, deflate: bool) -> dict[str, Any]:
 
 
 def record_attributes(record: Record, *, deflate: bool = False) -> dict[str, Any]:
-    """A record as it is stored. Its seq follows from its place, and its kind is left out where it is a message."""
+    """A record as it is stored. Its seq follows from its position, and its kind is left out where it is a message."""
     values: dict[str, Any] = {"digest": record.digest}
     if record.kind != MESSAGE:
         values["kind"] = record.kind

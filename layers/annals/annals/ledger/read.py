@@ -103,11 +103,11 @@ def _query(condition: str, values: Mapping[str, Any], **more: Any) -> Iterator[I
         **more,
     }
     while True:
-        answer = client().query(**query)
-        yield from answer["Items"]
-        if "LastEvaluatedKey" not in answer:
+        response = client().query(**query)
+        yield from response["Items"]
+        if "LastEvaluatedKey" not in response:
             return
-        query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        query["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
 
 def walk_records_from(pk: str, seq: int, *, last: int | None = None, page: int | None = None) -> Iterator[Entry]:

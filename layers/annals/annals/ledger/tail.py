@@ -58,11 +58,11 @@ def _read_newest(pk: str, limit: int) -> Sequence[Mapping[str, Any]]:
         "Limit": limit,
     }
     while True:
-        answer = client().query(**query)
-        entries = [item for item in answer["Items"] if is_entry_sk(item["sk"]["S"])]
-        if entries or "LastEvaluatedKey" not in answer:
+        response = client().query(**query)
+        entries = [item for item in response["Items"] if is_entry_sk(item["sk"]["S"])]
+        if entries or "LastEvaluatedKey" not in response:
             return entries
-        query["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        query["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
 
 def salvage_tail(pk: str) -> Tail | None:
