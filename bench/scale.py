@@ -177,7 +177,7 @@ class Setup:
 class Stage:
     """A limit that a load meets: how many turns a second fit through, and what raises it.
 
-    What is ``behind`` the ledger waits in a stream, and lags; what is in front of it is refused, and tried again.
+    What is ``behind`` the ledger waits in a stream, and lags; what is before it is refused, and tried again.
     """
 
     name: str

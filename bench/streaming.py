@@ -114,8 +114,8 @@ async def listen(pieces: AsyncIterator[str | Finished]) -> tuple[float, float]:
 async def follow(model: Metronome) -> tuple[float, float]:
     """Seconds from the request to the first delta and to the last event, as the frames of a turn's follower."""
     started, first = time.perf_counter(), 0.0
-    told = await StreamedTurns(MemoryTurnStore(), MemoryDrafts(), model).begin(request())
-    async for event in told.events(idle_s=60):
+    reply_stream = await StreamedTurns(MemoryTurnStore(), MemoryDrafts(), model).begin(request())
+    async for event in reply_stream.events(idle_s=60):
         if event:
             sse.frame(event.name, event.data, event.number)
             first = first or (time.perf_counter() - started if event.name == "delta" else 0.0)

@@ -126,7 +126,7 @@ def method_arn(request: Request) -> str:
 
 
 def request_context(request: Request, route_match: Match, authorizer: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The event's requestContext, with what the authorizer said."""
+    """The event's requestContext, with the authorizer's context."""
     agent = next((value for name, value in request.headers if name.lower() == "user-agent"), None)
     context = {
         "accountId": "000000000000",

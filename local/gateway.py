@@ -37,7 +37,7 @@ class Gateway:
     """The API as an ASGI app.
 
     ``streaming`` holds the ASGI apps of the functions whose answers are streamed, by function name; on AWS the Lambda
-    Web Adapter stands in front of them.
+    Web Adapter stands before them.
     """
 
     template: Template

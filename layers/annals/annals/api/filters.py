@@ -1,7 +1,7 @@
 """Filters and their conditions, in bodies and in query strings alike.
 
 A condition that is left out matches everything. An empty one (null, "", [] or {}) is refused: it would match everything
-too, where its sender meant something.
+too, against its sender's intent.
 """
 
 from __future__ import annotations

@@ -83,5 +83,5 @@ def _store_message(caller: Caller, line: MessageLine | RedactedLine, request: Id
 
 
 def _only_for_imports(field: str) -> InvalidInput:
-    detail = "What is archived, sealed or sent in parts is brought in by POST /v1/conversations/import."
+    detail = "POST /v1/conversations/import takes what is archived, sealed or sent in parts."
     return InvalidInput("INVALID_FORMAT", detail, field=field)

@@ -1,1 +1,1 @@
-"""Personal data: found in what is said, and masked before anything is stored."""
+"""Personal data: detected in what people say, and masked before anything is stored."""
