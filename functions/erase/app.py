@@ -20,7 +20,7 @@ from annals.http.app import Api, respond
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message
 from annals.ledger.redact import present_redacted
-from annals.memory.erasure import conversation_erasure, user_erasure
+from annals.memory.erasure import conversation_erasure
 from annals.memory.erasure.message_redaction import redact_with_derived
 from annals.memory.erasure.models import UserReceiptResponse
 from annals.memory.erasure.user_receipts import UserReceipt, find_user_receipt, present_user_receipt
@@ -88,6 +88,8 @@ def erase_user(user_id: PathId) -> Response[UserReceiptResponse]:
     messages in other conversations, by ``userId``, and their places in memory spaces. Where there was nothing of them,
     the receipt says so.
     """
+    from annals.memory.erasure import user_erasure  # what a user's erasure needs, no other route does
+
     caller = app.caller.require_scope("erase")
     app.require_known_query()
     receipt = user_erasure.erase_user(caller, user_id, settings().erase_budget_s)

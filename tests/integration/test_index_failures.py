@@ -18,6 +18,7 @@ from annals.database.dynamodb import client
 from annals.errors import EmbeddingUnavailable
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.memory import adapters
+from annals.memory.erasure.user_receipts import find_repeat_request, put_repeat_request, user_receipt_id
 from annals.providers.offline_embedding import OfflineEmbedder
 from annals.settings import settings
 from local.emulator import Emulator
@@ -192,3 +193,18 @@ def test_an_erasure_that_lambda_gave_up_on_is_gone_on_with(
     assert main(["redrive", "--queue", queue]) == 0
     assert in_queue(queue) == 0
     assert api.get(f"/v1/receipts/{receipt['receiptId']}").json["status"] == "erased"
+
+
+def test_a_repeated_erasure_of_a_user_that_lambda_gave_up_on_is_gone_on_with(
+    model: PickyEmbedder, queue: str, running_aws: Emulator, api: Api
+) -> None:
+    converse(api)
+    assert api.delete("/v1/users/ada").json["status"] == "erased"
+    tenant, receipt_id = api.caller.tenant, user_receipt_id(api.caller.tenant, "ada")
+    put_repeat_request(tenant, receipt_id, "ada")
+    message = gave_up(running_aws, -1, settings().state_table)
+    message["requestContext"]["functionArn"] += "-FinishErasureFunction-1"
+    sqs(queue).send_message(QueueUrl=queue, MessageBody=json.dumps(message))
+    assert main(["redrive", "--queue", queue]) == 0
+    assert in_queue(queue) == 0
+    assert find_repeat_request(tenant, receipt_id) is None

@@ -11,18 +11,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from annals.conversations.receipts import RECEIPT
 from annals.database.failures_queue import sqs_client
 from annals.errors import AnnalsError, SearchUnavailable, Unavailable
 from annals.ingest.redriving import IngestFailure
 from annals.ledger.keys import is_conversation_pk, is_entry_sk, seq_of_sk
 from annals.memory.erasure.message_redaction import finish_redactions
-from annals.memory.erasure.resuming import resume_erasure
-from annals.memory.erasure.user_receipts import REPEAT_SK
+from annals.memory.erasure.resuming import ERASURE_SKS, resume_erasure
 from annals.memory.indexing.indexer import index_entries, index_item
 from annals.memory.indexing.stream_indexing import open_targets
 from annals.memory.keys import is_memory_sk
-from annals.memory.retention_timers import TIMER, project_with_timer
+from annals.memory.retention_timers import project_with_timer
 from annals.publishing.notify import notify_entries, notify_item
 from annals.settings import settings
 
@@ -63,7 +61,7 @@ class RecordFailure:
 
     def retry(self, message: Message) -> None:
         """Project, index and publish the record's item as it is now; or go on with an erasure."""
-        if message["sk"] in (RECEIPT, REPEAT_SK, TIMER):
+        if message["sk"] in ERASURE_SKS:
             resume_erasure(message["pk"], message["sk"])
         else:
             _catch_up(message["pk"], message["sk"])
@@ -90,9 +88,9 @@ class ErasureFailure:
         return "DDBStreamBatchInfo" in message and _is_erasure(message)
 
     def retry(self, message: Message) -> None:
-        """Go on with the erasures whose receipts, or expired timers, the batch names."""
+        """Go on with the erasures whose receipts, repeat requests or expired timers the batch names."""
         for keys in _read_keys(message["DDBStreamBatchInfo"]):
-            if keys["sk"]["S"] in (RECEIPT, TIMER):
+            if keys["sk"]["S"] in ERASURE_SKS:
                 resume_erasure(keys["pk"]["S"], keys["sk"]["S"])
 
 

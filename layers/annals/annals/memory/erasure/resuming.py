@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from annals import telemetry
-from annals.conversations.receipts import find_receipt, store_receipt
+from annals.conversations.receipts import RECEIPT, find_receipt, store_receipt
 from annals.database.keys import split_partition_key
 from annals.errors import Unavailable
 from annals.memory.erasure.conversation_erasure import continue_erasure
@@ -29,6 +29,9 @@ POLL_S = 0.5
 
 LONGEST_WAIT_S = 30.0
 """How many seconds another process is waited for at most: longer than any request works."""
+
+ERASURE_SKS = (RECEIPT, REPEAT_SK, TIMER)
+"""The sort keys of what an erasure is resumed by."""
 
 OVERDUE_MS = 3_600_000
 """After how long an erasure that is not done is worth an alarm."""
