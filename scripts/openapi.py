@@ -44,8 +44,8 @@ PROBLEM_SCHEMA = {
         "type": {"type": "string", "const": "about:blank"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "code": {"type": "string", "description": "Stable, in capitals: what programs should look at"},
-        "detail": {"type": "string", "description": "What is wrong and what to do next"},
+        "code": {"type": "string", "description": "A stable code in capitals, for programs to check"},
+        "detail": {"type": "string", "description": "What is wrong, and what to do next"},
         "field": {"type": "string", "description": "The offending field, as the caller wrote it"},
         "requestId": {"type": "string"},
     },
@@ -54,9 +54,9 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
-STREAM_EVENTS = "Server-sent events: start, context, delta (its SSE id is its number), and at last result or error."
+STREAM_EVENTS = "Server-sent events: start, context, delta (its SSE id is its number), and finally result or error."
 STREAM_REPEATED = (
-    "A request sent again with its Idempotency-Key gets what the first one led to, also while that is under way. "
+    "A request repeated with its Idempotency-Key gets the outcome of the first one, even while that is in progress. "
     "The model is called again only if no reply was stored."
 )
 ID = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS}
@@ -64,14 +64,14 @@ STREAM_ID = {"name": "streamId", "in": "path", "required": True, "schema": ID}
 LAST_EVENT_ID = {
     "name": "Last-Event-ID",
     "in": "header",
-    "description": "The number of the last delta that the client has; without it, the whole stream is sent",
+    "description": "The number of the last delta that the client received; without it, the whole stream is sent",
     "schema": {"type": "integer", "minimum": 0},
 }
-EXPORT_FILE = "The file. If it cannot be finished, the connection breaks off: half a file never passes for a whole one."
+EXPORT_FILE = "The file. If it cannot be completed, the connection breaks off: half a file never looks complete."
 USER_EXPORT = (
-    "The type of a line says what it is: conversation and message for conversations of which they are the user, "
-    "message for what they said in others, userMemory, and memory, facts included. "
-    "What was stored a moment ago may be missing."
+    "Each line has a type: conversation and message for the user's own conversations, message for the user's messages "
+    "in other conversations, userMemory, and memory, which includes facts. "
+    "Data stored a moment ago may be missing."
 )
 IMPORT_BODY = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in JSON_LINES}}
 IMPORT_QUERY = [{"name": name, "in": "query", "schema": ID} for name in OWNER_PARAMS]
@@ -94,12 +94,12 @@ def document() -> dict[str, Any]:
 
 
 def routes(api: dict[str, Any]) -> dict[str, list[str]]:
-    """The methods by path, as the fallback function reads them."""
+    """The methods of each path, as the fallback function reads them."""
     return {path: sorted(method.upper() for method in item if method in METHODS) for path, item in api["paths"].items()}
 
 
 def _resolver_schema(module: ModuleType) -> dict[str, Any]:
-    """A function's routes, with what its docstrings say of them."""
+    """A function's routes, described by their docstrings."""
     schema: dict[str, Any] = json.loads(module.app.get_openapi_json_schema())
     for path, item in schema["paths"].items():
         for operation in item.values():
@@ -113,7 +113,7 @@ def _resolver_schema(module: ModuleType) -> dict[str, Any]:
 
 
 def _stream_schema() -> dict[str, Any]:
-    """The routes of streamed replies: they are no resolver's."""
+    """The routes of streamed replies, which have no resolver."""
     model = RememberStream.model_json_schema(by_alias=True, ref_template=REFERENCE)
     schemas = {**model.pop("$defs", {}), "RememberStream": model}
     body = {"application/json": {"schema": {"$ref": REFERENCE.format(model="RememberStream")}}}
@@ -121,7 +121,7 @@ def _stream_schema() -> dict[str, Any]:
     begin = {
         "tags": ["Memory"],
         "operationId": "rememberStream",
-        "summary": "Store the user's message, then stream the model's reply while it is made.",
+        "summary": "Store the user's message, then stream the model's reply as it is generated.",
         "description": STREAM_REPEATED,
         "parameters": [IDEMPOTENCY_KEY],
         "requestBody": {"required": True, "content": body},
@@ -130,7 +130,7 @@ def _stream_schema() -> dict[str, Any]:
     follow = {
         "tags": ["Memory"],
         "operationId": "followStream",
-        "summary": "Stream the rest of a reply, from the delta after Last-Event-ID on.",
+        "summary": "Stream the rest of a reply, starting after the delta Last-Event-ID.",
         "parameters": [STREAM_ID, LAST_EVENT_ID],
         "responses": {"200": events},
     }
@@ -146,11 +146,11 @@ FORMULAS = {
     "in": "query",
     "schema": {"type": "string", "enum": ["guard", "keep"], "default": "guard"},
 }
-"""What becomes of texts in CSV that a spreadsheet would compute."""
+"""How CSV exports treat texts that a spreadsheet would compute."""
 
 
 def _export_schema() -> dict[str, Any]:
-    """The routes that stream files: they are no resolver's either."""
+    """The routes that stream files, which have no resolver either."""
     conversation_id = {"name": "conversationId", "in": "path", "required": True, "schema": ID}
     options = [
         {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS), "default": "json"}},
@@ -161,14 +161,14 @@ def _export_schema() -> dict[str, Any]:
     one_operation = {
         "tags": ["Conversations"],
         "operationId": "exportConversation",
-        "summary": "A conversation with all its messages as a file, streamed.",
+        "summary": "Stream a conversation with all its messages as a file.",
         "parameters": [conversation_id, *options],
         "responses": {"200": file},
     }
     many_operation = {
         "tags": ["Conversations"],
         "operationId": "exportConversations",
-        "summary": "All conversations that a filter matches as one file, the oldest first, streamed.",
+        "summary": "Stream all conversations that match a filter as one file, oldest first.",
         "description": "Every other query parameter is a filter, as in the list of conversations.",
         "parameters": options,
         "responses": {"200": file},
@@ -176,7 +176,7 @@ def _export_schema() -> dict[str, Any]:
     memories_operation = {
         "tags": ["Memories"],
         "operationId": "exportMemories",
-        "summary": "All memories that a filter matches as one file, the newest first, streamed.",
+        "summary": "Stream all memories that match a filter as one file, newest first.",
         "description": "Every other query parameter is a filter, as in the list of memories.",
         "parameters": _memory_options(),
         "responses": {"200": _file(MEMORY_FORMATS)},
@@ -186,7 +186,7 @@ def _export_schema() -> dict[str, Any]:
     user_operation = {
         "tags": ["Users"],
         "operationId": "exportUser",
-        "summary": "All data of a person as JSON lines, streamed.",
+        "summary": "Stream all data of a user as JSON lines.",
         "description": USER_EXPORT,
         "parameters": [user],
         "responses": {"200": lines},
@@ -212,13 +212,13 @@ def _memory_options() -> list[dict[str, Any]]:
 
 
 def _file(formats: Mapping[str, Format | MemoryFormat]) -> dict[str, Any]:
-    """The answer that is a file in one of these formats."""
+    """The response that is a file in one of these formats."""
     kinds = sorted({each.content_type.partition(";")[0] for each in formats.values()})
     return {"description": EXPORT_FILE, "content": {kind: {"schema": {"type": "string"}} for kind in kinds}}
 
 
 def _finished(api: dict[str, Any], open_paths: set[str]) -> dict[str, Any]:
-    """With what holds for all routes: callers, problems, and parameters named as in the template."""
+    """Add what all routes share: security, problems, and parameters named as in the template."""
     paths = {_camel_path(path): item for path, item in sorted(api["paths"].items())}
     for path, item in paths.items():
         for operation in item.values():
@@ -254,10 +254,10 @@ def _camel(name: str) -> str:
 
 
 def files() -> dict[Path, str]:
-    """What is written where."""
+    """The text of each generated file."""
     api = document()
     return {
-        # Docstrings mark names as reStructuredText does; a page renders the document's as Markdown.
+        # Docstrings mark names as in reStructuredText; readers of the document render Markdown.
         ROOT / "openapi.json": json.dumps(api, indent=2, ensure_ascii=False).replace("``", "`") + "\n",
         ROOT / "functions/fallback/routes.json": json.dumps(routes(api), indent=2) + "\n",
         **schemas.files(),
@@ -265,15 +265,15 @@ def files() -> dict[Path, str]:
 
 
 def main() -> int:
-    """The command line; 1 when ``--check`` finds a difference."""
+    """Run the command line; return 1 when ``--check`` finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m scripts.openapi", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not up to date")
+    parser.add_argument("--check", action="store_true", help="write nothing, and fail if a file is out of date")
     checks = parser.parse_args().check
     stale = {path: text for path, text in files().items() if not path.exists() or path.read_text() != text}
     for path, text in stale.items():
         name = path.relative_to(ROOT)
         if checks:
-            sys.stderr.write(f"{name} is not what the functions say: run `make openapi` and commit it.\n")
+            sys.stderr.write(f"{name} is out of date: run `make openapi` and commit it.\n")
         else:
             path.write_text(text)
             sys.stdout.write(f"wrote {name}\n")

@@ -1,4 +1,4 @@
-"""What the signatures of handlers don't say: headers, filters, statuses that depend on what existed before."""
+"""Headers, filters and statuses that the signatures of handlers don't show."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ COUNT = {"type": "integer", "minimum": 0, "maximum": 10**12 - 1}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "A request sent again with its key in the next 24 hours gets the first one's answer",
+    "description": "A request repeated with its key within 24 hours gets the first one's response",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS},
 }
 IF_MATCH = {
     "name": "If-Match",
     "in": "header",
-    "description": "The ETag that the caller has seen: 412 if it has changed since",
+    "description": "The ETag that the caller last saw; the answer is 412 if it has changed since",
     "schema": {"type": "string", "pattern": '^"[0-9]{1,12}"$'},
 }
 HEADERS = {"app.idempotent_request(": IDEMPOTENCY_KEY, "app.if_match(": IF_MATCH}
-"""The headers that a handler reads, by the call that reads them."""
+"""The headers that handlers read, by the call that reads them."""
 
 FILTERS: dict[str, Any] = {
     **{name: {"type": "string", "enum": list(words)} for name, (_, words) in ENUM_FILTERS.items()},
@@ -36,7 +36,7 @@ FILTERS: dict[str, Any] = {
     **dict.fromkeys(("createdAfter", "createdBefore", "lastMessageAfter", "lastMessageBefore"), TIME),
     **dict.fromkeys(("messageCount", "messageCountMin", "messageCountMax"), COUNT),
 }
-BY_METADATA = "A parameter `metadata.<path>` is a filter, too: the value at that path of the metadata, as text."
+BY_METADATA = "A parameter `metadata.<path>` filters by the value at that path of the metadata, as text."
 HISTORY: dict[str, Any] = {
     "roles": {"type": "string", "description": f"Comma-separated: {', '.join(ROLES)}"},
     "threadId": TEXT,
@@ -46,10 +46,10 @@ HISTORY: dict[str, Any] = {
     "includeArchived": {"type": "boolean", "default": False},
 }
 QUERY = {"listConversations": FILTERS, "countConversations": FILTERS, "listMessages": HISTORY}
-"""The query parameters that handlers read by themselves, by operation."""
+"""The query parameters that handlers parse themselves, by operation."""
 
 STATUSES = {"getOrCreateConversation": "201", "eraseConversation": "202", "describeSpace": "201"}
-"""The other statuses of some operations; their answers look like those of 200."""
+"""The other success statuses of some operations; their responses look like those of 200."""
 
 
 def operation_id(handler: str, path: str) -> str:
@@ -60,7 +60,7 @@ def operation_id(handler: str, path: str) -> str:
 
 
 def complete(operation: dict[str, Any], handler: Callable[..., Any]) -> None:
-    """Add to an operation what its handler does beyond its signature."""
+    """Add what a handler does beyond its signature to its operation."""
     name, source = operation["operationId"], inspect.getsource(handler)
     headers = [header for call, header in HEADERS.items() if call in source]
     query = [{"name": each, "in": "query", "schema": schema} for each, schema in QUERY.get(name, {}).items()]
