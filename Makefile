@@ -12,8 +12,8 @@ EVENTS ?= false
 JOBS ?= 2
 URL ?= http://127.0.0.1:$(PORT)
 export PYTHONPATH := layers/annals:client:.
-unexport PYTHONDONTWRITEBYTECODE# without it, every start compiles everything anew
-export UV_SYSTEM_CERTS ?= true# the machine's certificates, as pip takes them
+unexport PYTHONDONTWRITEBYTECODE# otherwise every start compiles everything again
+export UV_SYSTEM_CERTS ?= true# the machine's certificates, as in pip
 export PATH := $(CURDIR)/$(SAM):$(PATH)
 
 .PHONY: help setup dev demo test test-unit test-contract test-integration test-e2e lint audit format bench openapi pins clean
@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(SAM):$(PATH)
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-setup: $(VENV)/.ready $(VENV)/sam/.ready ## install what is missing (the other targets call it)
+setup: $(VENV)/.ready $(VENV)/sam/.ready ## install missing packages (the other targets call it)
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Annals needs Python 3.11 or later: make PYTHON=python3.13 …")'
@@ -51,40 +51,40 @@ $(VENV)/audit/.ready: requirements/audit.txt | $(BIN)/uv
 dev: $(VENV)/.serve ## serve the whole system on http://127.0.0.1:8000 (PORT=, DATA=, EVENTS=true)
 	@exec $(BIN)/python -m local --port $(PORT) --data $(DATA) $(if $(filter true,$(EVENTS)),--events)
 
-demo: $(VENV)/.serve ## load a dialogue into a running Annals and ask about it (URL=, DIALOGUES=)
+demo: $(VENV)/.serve ## load a dialogue into a running Annals and ask questions about it (URL=, DIALOGUES=)
 	@$(BIN)/python -m scripts.demo --url $(URL) --dialogues '$(DIALOGUES)'
 
-test: setup ## run every test that can run on this machine, JOBS files at once (2)
+test: setup ## run every test that this machine can run, JOBS files in parallel (2)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-test-unit: setup ## only what needs no other program: the package's units, the API over moto, the client
+test-unit: setup ## run the tests that need no other program: units, the API over moto, the client
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/unit tests/api tests/client
 
-test-contract: setup ## only what both search indexes must do alike
+test-contract: setup ## run the tests that both search indexes share
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/contract
 
-test-integration: setup ## only what runs on real databases, OpenSearch and the SAM CLI
+test-integration: setup ## run the tests on real databases, OpenSearch and the SAM CLI
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/integration
 
-test-e2e: setup ## only what asks a running server
+test-e2e: setup ## run the tests against a running server
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/e2e
 
-lint: setup ## ruff, mypy --strict, the committed OpenAPI document
+lint: setup ## run ruff and mypy --strict, and check the generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.openapi --check
 	$(BIN)/python -m scripts.functions_table --check
 
-audit: $(VENV)/audit/.ready ## checkov over the template, pip-audit (needs the internet) over what is deployed
+audit: $(VENV)/audit/.ready ## run checkov on the template, and pip-audit (needs the internet) on the deployed packages
 	$(VENV)/audit/bin/checkov
 	$(VENV)/audit/bin/pip-audit --disable-pip --no-deps -r layers/dependencies/requirements.txt -r layers/tokens/requirements.txt
 
-format: $(VENV)/.ready ## let ruff rewrite
+format: $(VENV)/.ready ## format the code with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.ready ## print the measurements, in small sizes; each has --help (bench/README.md)
+bench: $(VENV)/.ready ## run all benchmarks at small sizes; each has --help (bench/README.md)
 	@$(BIN)/python -m bench.cost
 	@$(BIN)/python -m bench.lists --sizes 100 1000
 	@$(BIN)/python -m bench.cold_start
@@ -96,11 +96,11 @@ bench: $(VENV)/.ready ## print the measurements, in small sizes; each has --help
 	@$(BIN)/python -m bench.search_scale --searches 50
 	@$(BIN)/python -m bench.scale
 
-openapi: $(VENV)/.ready ## write openapi.json from the handlers, and the table of functions/README.md
+openapi: $(VENV)/.ready ## write openapi.json from the handlers, and the table in functions/README.md
 	$(BIN)/python -m scripts.openapi
 	$(BIN)/python -m scripts.functions_table
 
-pins: | $(BIN)/uv ## compile requirements/*.in anew
+pins: | $(BIN)/uv ## compile requirements/*.in again
 	cd requirements && compile='../$(UV) compile --quiet --no-header --no-annotate --universal --python-version 3.11' && \
 	  $$compile dev.in -o dev.txt && $$compile sam.in -o sam.txt && $$compile -c dev.txt serve.in -o serve.txt && \
 	  $$compile --generate-hashes npm.in -o ../local/npm.txt && \
@@ -110,5 +110,5 @@ pins: | $(BIN)/uv ## compile requirements/*.in anew
 	  $$compile -c dev.txt runtime.in -o ../layers/dependencies/requirements.txt && \
 	  cat no-deps.txt >> ../layers/dependencies/requirements.txt
 
-clean: ## remove what the build made (not .annals, your data)
+clean: ## remove build files (not .annals, which holds your data)
 	rm -rf $(VENV) .aws-sam .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

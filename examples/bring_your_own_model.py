@@ -1,6 +1,7 @@
-"""Stream a reply from your own model, and have Annals keep the turn.
+"""Stream a reply from your own model, and store the turn in Annals.
 
-The question is stored before the model is asked, the reply when it is complete, or what came of it when it breaks off.
+Annals stores the question before it calls the model, and the reply when it is complete. If the reply breaks off, Annals
+stores the part that arrived.
 
     pip install openai
     ANNALS_URL=http://127.0.0.1:8000 ANNALS_KEY=local \\
@@ -20,7 +21,7 @@ from annals_client import Annals, StreamFailed
 
 
 def reply_to(question: str) -> Iterator[ChatCompletionChunk]:
-    """The model's reply. The model is not asked before the first chunk is."""
+    """The model's reply. The model is called when the first chunk is requested."""
     with openai.OpenAI() as model:
         yield from model.chat.completions.create(
             model=os.environ["OPENAI_MODEL"], messages=[{"role": "user", "content": question}], stream=True

@@ -1,4 +1,4 @@
-"""Chat in the terminal: the server's model answers from what is remembered, and every turn is kept.
+"""Chat in the terminal: the server's model answers from stored memories, and Annals stores every turn.
 
 ANNALS_URL=http://127.0.0.1:8000 ANNALS_KEY=local python examples/chat_loop.py
 """
@@ -12,7 +12,7 @@ from annals_client import AsyncAnnals, Context, Delta, Result, Start, StreamFail
 
 
 async def answer(annals: AsyncAnnals, conversation_id: str | None, question: str) -> str | None:
-    """Print the reply as it comes; the conversation's id."""
+    """Print the reply as it arrives, and return the conversation's id."""
     stream = annals.memory.remember_stream(
         memory_space_id="demo", user_id="ada", conversation_id=conversation_id, user_message=question
     )

@@ -1,4 +1,4 @@
-"""Remember a turn, read it back, search it, and check that nothing was changed.
+"""Remember a turn, read it, search it, and verify that nothing was changed.
 
 ANNALS_URL=http://127.0.0.1:8000 ANNALS_KEY=local python examples/quickstart.py
 """
