@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from annals.access import issuer_keys, tokens
+from annals.access import bearer_tokens, issuer_keys
 from annals.access.caller import Caller
 from annals.errors import Unavailable
 from annals.times import now_ms
@@ -40,9 +40,9 @@ def issuer(running: Issuer, setting: Setting) -> Iterator[Issuer]:
     running.requests.clear()
     setting("JWT_ISSUER", running.url)
     setting("JWT_AUDIENCE", "annals")
-    tokens.issuer_keys.cache_clear()
+    bearer_tokens.issuer_keys.cache_clear()
     yield running
-    tokens.issuer_keys.cache_clear()
+    bearer_tokens.issuer_keys.cache_clear()
 
 
 @pytest.fixture
