@@ -7,6 +7,7 @@ A room is a package, however deep it lies. What lies right in ``memory/`` is a r
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -19,19 +20,23 @@ from local.template import ROOT
 LAYER = ROOT / "layers/annals"
 BASE = "annals"
 
-DOMAIN = ("access", "api", "conversations", "database", "ledger", "privacy", "providers", "search")
+DOMAIN = ("access", "api", "conversations", "database", "formats", "ledger", "privacy", "providers", "search")
 MEMORY_BASE = ("memory.adapters", "memory.index_pages", "memory.keys", "memory.sources", "memory.user_traces")
 SPACES = ("memory.retention_timers", "memory.space_models", "memory.spaces")
 
+FORMATS = "annals.formats"
+"""The room that the client has as well, as a part of its own package: it imports relatively, and nothing else."""
+
 MAY_KNOW: dict[str, tuple[str, ...]] = {
+    "formats": (),
     "database": (),
     "privacy": (),
-    "providers": (),
-    "api": ("database", "privacy"),
-    "ledger": ("database",),
+    "providers": ("formats",),
+    "api": ("database", "formats", "privacy"),
+    "ledger": ("database", "formats"),
     "access": ("api", "database", "ledger"),
     "http": ("access", "api", "ledger"),
-    "conversations": ("access", "api", "database", "ledger", "privacy"),
+    "conversations": ("access", "api", "database", "formats", "ledger", "privacy"),
     "conversations.query_params": ("api", "conversations", "ledger"),
     "search": ("providers", "search.embedded", "search.opensearch"),
     "search.embedded": ("providers", "search"),
@@ -51,7 +56,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "memory.users": (*DOMAIN, *MEMORY_BASE, *SPACES, "memory.facts", "memory.memories"),
     "memory.indexing": (*DOMAIN, *MEMORY_BASE, "memory.facts", "memory.memories"),
     "memory.recall": (*DOMAIN, *MEMORY_BASE, "memory.facts", "memory.indexing", "memory.memories"),
-    "memory.models": ("api", "conversations", "ledger", "memory.facts", "memory.memories"),
+    "memory.models": ("api", "conversations", "formats", "ledger", "memory.facts", "memory.memories"),
     "memory.conversation_includes": (*DOMAIN, "memory.facts", "memory.memories", "memory.sources"),
     "memory.summarizing": (*DOMAIN, "memory.adapters", "memory.summarizers"),
     "memory.remember": (*DOMAIN, "memory.facts", "memory.memories", "memory.models"),
@@ -73,7 +78,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
         "memory.streaming",
         "memory.users",
     ),
-    "ingest": ("access", "api", "conversations", "database", "ledger", "memory.models", "memory.remember"),
+    "ingest": ("access", "api", "conversations", "database", "formats", "ledger", "memory.models", "memory.remember"),
     "publishing": ("conversations", "database", "ledger", "memory.facts", "memory.keys", "memory.memories", "search"),
     "operations": (
         *DOMAIN,
@@ -86,7 +91,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
         "memory.memories",
         "publishing",
     ),
-    "cli": ("ledger", "memory.adapters", "memory.indexing", "operations"),
+    "cli": ("formats", "ledger", "memory.adapters", "memory.indexing", "operations"),
 }
 """Of each room, the rooms that it may know."""
 
@@ -104,8 +109,11 @@ def modules() -> dict[str, Path]:
 def imported(path: Path) -> Iterator[str]:
     """What a file imports, wherever in it: modules, and names out of modules."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import, which this test does not read"
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert path.parent.name == "formats", f"{path} has a relative import; only {FORMATS} has"
+            assert node.level == 1, f"{path} imports from outside its folder"
+            yield from (f"{FORMATS}.{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -176,6 +184,16 @@ def test_no_modules_know_each_other_in_a_circle() -> None:
         pytest.fail(" -> ".join(circle.args[1]))
 
 
+def test_the_formats_know_only_the_standard_library() -> None:
+    files = [path for name, path in modules().items() if room_of(name) == "formats"]
+    names = {name.partition(".")[0] for path in files for name in imported(path) if not name.startswith(FORMATS)}
+    assert names <= sys.stdlib_module_names
+
+
+def test_the_client_has_the_formats_as_a_part_of_itself() -> None:
+    assert (ROOT / "client/annals_client/formats").resolve() == LAYER / "annals/formats"
+
+
 PARSES_QUERIES = ("api", "http", "conversations.query_params")
 """The rooms that know query strings,"""
 
@@ -228,7 +246,8 @@ PACKAGES = ("annals", "annals_client", "bench", "functions", "local", "scripts",
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_folder_knows_only_the_folders_that_it_may_know(folder: str) -> None:
     own = {"layers/annals": "annals", "client": "annals_client"}.get(folder, folder)
-    known = {name.partition(".")[0] for path in (ROOT / folder).rglob("*.py") for name in imported(path)}
+    files = (path for path in (ROOT / folder).rglob("*.py") if path.parent.name != "formats")
+    known = {name.partition(".")[0] for path in files for name in imported(path)}
     assert known & set(PACKAGES) <= {own, *FOLDERS[folder]}
 
 
