@@ -42,4 +42,4 @@ def get_analytics(conversation_id: PathId) -> Analytics:
     """Counts by role and participant, tokens, response times and turns per day."""
     caller = app.caller.require_scope("read")
     app.require_known_query()
-    return analyse(open_conversation(caller, conversation_id).pk)
+    return analyse(open_conversation(caller, conversation_id))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("moto")
 
 PATH = "/v1/conversations/import"
 OWNERS = "memorySpaceId=space-1&userId=ada"
-GIVEN_ANEW = {"messageId", "seq", "version", "createdAt", "updatedAt", "lastMessageAt", "headHash"}
+GIVEN_ANEW = {"messageId", "seq", "version", "updatedAt", "headHash"}
 """What an import does not keep: it follows from the new ledger."""
 
 

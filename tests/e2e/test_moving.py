@@ -17,7 +17,7 @@ import pytest
 from local.template import ROOT
 from tests.e2e.servers import Server, start_server, stop_server
 
-OWN = {"createdAt", "updatedAt", "lastMessageAt", "headHash"}
+OWN = {"updatedAt", "headHash"}
 """What of a conversation's line is each ledger's own."""
 
 

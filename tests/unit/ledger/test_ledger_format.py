@@ -10,6 +10,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def _plain(body: str | bytes) -> bytes:
 
 def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | None = None) -> int | None:
     """Verify a conversation by the document. None means that it is what was appended."""
-    count, last, prev, at, preamble, archived, state = 0, -1, bytes(32), 0, 0, 0, "open"
+    count, last, prev, at, preamble, archived, said, state = 0, -1, bytes(32), 0, 0, 0, None, "open"
     bare: set[int] = set()
     withdrawn: dict[int, int] = {}
     for item in items:
@@ -92,8 +93,10 @@ def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | No
             item["state"] == state,
             (kinds == ["genesis"]) if seq == 0 else ("genesis" not in kinds and was != "erased"),
             was != "sealed" or "message" not in kinds,
+            _says_when(item, said),
         ]
         last, prev, at, archived = seq + len(kinds) - 1, item["hash"], item["at"], marked
+        said = _said(item) if all("body" in record for record in item["records"]) else None
         if not all(holds):
             return seq
         if checkpoint and seq <= checkpoint[0] <= last and (last, prev) != checkpoint:
@@ -102,6 +105,24 @@ def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | No
         return last + 1
     wrong = bare.symmetric_difference(withdrawn) if state != "erased" else set()
     return min(wrong, default=None)
+
+
+def _said(item: Item) -> int | None:
+    return item.get("said", item["at"] if item["records"][0].get("kind", "message") == "message" else None)
+
+
+def _says_when(item: Item, before: int | None) -> bool:
+    if "said" not in item:
+        return True
+    if not all("body" in record for record in item["records"]):
+        return (before or 0) <= item["said"] <= item["at"]
+    times = [] if before is None else [before]
+    for record in item["records"]:
+        if record.get("kind", "message") == "message":
+            own = json.loads(_plain(record["body"])).get("timestamp")
+            own_ms = round(datetime.fromisoformat(own).timestamp() * 1000) if own else item["at"]
+            times.append(min(own_ms, item["at"]))
+    return not times or item["said"] == max(times)
 
 
 def _example_items() -> list[Item]:
@@ -191,6 +212,7 @@ CHANGES: dict[str, Callable[[list[Item]], Any]] = {
     "the number of records": lambda items: items[1].update(n=1),
     "the archive mark": lambda items: items[2].update(archived=2),
     "the preamble": lambda items: items[2].update(preamble=1),
+    "when the last message was said": lambda items: items[1].update(said=1),
     "a missing entry": lambda items: items.pop(1),
     "a missing genesis": lambda items: items.pop(0),
     "a tail cut off": lambda items: items.pop(),

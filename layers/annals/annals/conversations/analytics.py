@@ -11,12 +11,13 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from annals.answers import Room, fitting_counted
 from annals.conversations.heads import ANALYTICS
 from annals.conversations.models import Analytics
+from annals.conversations.read import OpenConversation
 from annals.conversations.receipts import not_erased_check
 from annals.conversations.redaction_version import find_redaction_version, not_redacted_since_check
 from annals.conversations.summary_store import find_summary
@@ -30,6 +31,7 @@ from annals.ledger.entry import MESSAGE, REDACTION, Entry
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.messages import messages_of
 from annals.ledger.read import walk_readable
+from annals.ledger.tail import find_last_message
 from annals.settings import settings
 from annals.times import from_rfc3339, to_rfc3339
 from annals.tokens import estimate_message
@@ -52,7 +54,8 @@ PART_SHARE = 0.4
 class AnalyticsCounts:
     """The counts of a conversation up to seq ``seq``, under the names by which they are stored.
 
-    Times are Unix milliseconds; ``asked_at`` is when the user's message came that has no reply yet.
+    Times are Unix milliseconds; ``asked_at`` is when the user's message came that has no reply yet, ``first_at`` when
+    the earliest message was said.
     """
 
     seq: int = 0
@@ -64,16 +67,15 @@ class AnalyticsCounts:
     response_buckets: Counter[str] = field(default_factory=Counter)
     asked_at: int | None = None
     first_at: int | None = None
-    last_at: int | None = None
 
     def add(self, entry: Entry) -> None:
         """Count an entry's messages."""
         if entry.records[0].kind == MESSAGE:
             for message in messages_of(entry):
-                self._add_message(message)
+                self._add_message(message, entry.at)
         self.seq = entry.last_seq
 
-    def _add_message(self, message: Mapping[str, Any]) -> None:
+    def _add_message(self, message: Mapping[str, Any], stored_at: int) -> None:
         role, at = message.get("role", "redacted"), from_rfc3339(message["timestamp"])
         self.roles[role] += 1
         self.tokens[role] += estimate_message(message)
@@ -82,8 +84,7 @@ class AnalyticsCounts:
         who = message.get("participantId") or message.get("from") or message.get("userId") or message.get("name")
         if who:
             self.participants[who] += 1
-        self.first_at = at if self.first_at is None else min(self.first_at, at)
-        self.last_at = at if self.last_at is None else max(self.last_at, at)
+        self.first_at = min(at, stored_at, *(() if self.first_at is None else (self.first_at,)))
         self._add_response(role, at)
 
     def _add_response(self, role: str, at: int) -> None:
@@ -96,8 +97,9 @@ class AnalyticsCounts:
             self.asked_at = None
 
 
-def analyse(pk: str) -> Analytics:
+def analyse(conversation: OpenConversation) -> Analytics:
     """The analytics of a conversation as it is now."""
+    pk = conversation.pk
     version = find_redaction_version(pk)
     stored = _read(pk)
     counted_up_to = stored.seq
@@ -105,7 +107,8 @@ def analyse(pk: str) -> Analytics:
     if counts.seq > counted_up_to:
         _store(pk, counts, version)
     summary = find_summary(pk)
-    return _present(counts, summary.topics if summary else ())
+    newest = find_last_message(pk, conversation.tail)
+    return _present(counts, newest.said_at if newest else None, summary.topics if summary else ())
 
 
 def _count_on(counts: AnalyticsCounts, pk: str) -> AnalyticsCounts:
@@ -143,15 +146,16 @@ def _read(pk: str) -> AnalyticsCounts:
         return AnalyticsCounts()
     stored = json.loads(from_item(item)["figures"])
     values: Any = {name: Counter(value) if isinstance(value, dict) else value for name, value in stored.items()}
-    return AnalyticsCounts(**values)
+    # Earlier versions kept more: when the last message was said is the ledger's to say.
+    return AnalyticsCounts(**{each.name: values[each.name] for each in fields(AnalyticsCounts) if each.name in values})
 
 
 def _to_item(pk: str, counts: AnalyticsCounts) -> Item:
-    fields = {"participants": counts.participants, "days": counts.days, "topics": counts.topics}
-    return state_item(_key(pk), {"figures": dump(vars(counts))}, kind="figures", fields=fields)
+    parts = {"participants": counts.participants, "days": counts.days, "topics": counts.topics}
+    return state_item(_key(pk), {"figures": dump(vars(counts))}, kind="figures", fields=parts)
 
 
-def _present(counts: AnalyticsCounts, summarized: Sequence[str]) -> Analytics:
+def _present(counts: AnalyticsCounts, last_message_at: int | None, summarized: Sequence[str]) -> Analytics:
     """The API's analytics. The topics of the summary come first, then those that messages name most often."""
     ranked = dict.fromkeys([*summarized, *_words([topic for topic, _ in counts.topics.most_common(TOPICS)])])
     topics = list(ranked)[:TOPICS]
@@ -165,7 +169,7 @@ def _present(counts: AnalyticsCounts, summarized: Sequence[str]) -> Analytics:
         "byParticipant": dict(participants),
         "tokens": {**counts.tokens, "total": counts.tokens.total()},
         "firstMessageAt": to_rfc3339(counts.first_at) if counts.first_at is not None else None,
-        "lastMessageAt": to_rfc3339(counts.last_at) if counts.last_at is not None else None,
+        "lastMessageAt": to_rfc3339(last_message_at) if last_message_at is not None else None,
         "responseTimeMs": {
             "p50": _percentile(counts.response_buckets, 0.50),
             "p95": _percentile(counts.response_buckets, 0.95),

@@ -39,12 +39,16 @@ from annals.times import now_ms
 
 @dataclass(frozen=True)
 class NewConversation:
-    """A conversation to be created; without an id it gets one."""
+    """A conversation to be created; without an id it gets one.
+
+    ``created_at`` is when it was created elsewhere, in Unix milliseconds; without it, or where it is later, now.
+    """
 
     type: str
     participants: Mapping[str, str]
     metadata: Mapping[str, Any]
     conversation_id: str | None = None
+    created_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,7 @@ def _find_shared(tenant: str, pk: str) -> tuple[str | None, str | None]:
 def _new_genesis(
     tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None
 ) -> tuple[Genesis, Entry]:
+    at = now_ms()
     genesis = Genesis(
         tenant=tenant,
         conversation_id=new.conversation_id or new_conversation_id(),
@@ -229,7 +234,8 @@ def _new_genesis(
         participants=new.participants,
         metadata=new.metadata,
         created_by=created_by,
-        created_at=now_ms(),
+        created_at=at if new.created_at is None else min(new.created_at, at),
+        stored_at=at,
     )
     entry = genesis_entry(genesis, secrets.token_hex(8))
     return genesis, request.sign(entry) if request else entry

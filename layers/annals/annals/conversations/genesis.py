@@ -18,13 +18,18 @@ from annals.json_text import dump
 from annals.ledger.entry import GENESIS, NO_HASH, OPEN, Entry, Record
 from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
 from annals.ledger.read import walk
+from annals.times import from_rfc3339, to_rfc3339
 
 USER_AGENT, AGENT_AGENT = "user-agent", "agent-agent"
 
 
 @dataclass(frozen=True)
 class Genesis:
-    """Type, participants and creation metadata of a conversation; ``created_at`` in Unix milliseconds."""
+    """Type, participants and creation metadata of a conversation.
+
+    ``created_at`` is when it was created, in Unix milliseconds; of an imported one that may be long before
+    ``stored_at``.
+    """
 
     tenant: str
     conversation_id: str
@@ -33,6 +38,7 @@ class Genesis:
     metadata: Mapping[str, Any]
     created_by: str
     created_at: int
+    stored_at: int
 
     @property
     def memory_space_id(self) -> str | None:
@@ -62,6 +68,7 @@ def genesis_entry(genesis: Genesis, entry_id: str) -> Entry:
         "participants": dict(genesis.participants),
         "metadata": dict(genesis.metadata),
         "createdBy": genesis.created_by,
+        **({} if genesis.created_at == genesis.stored_at else {"createdAt": to_rfc3339(genesis.created_at)}),
     }
     return Entry(
         pk=conversation_pk(genesis.tenant, genesis.conversation_id),
@@ -69,7 +76,7 @@ def genesis_entry(genesis: Genesis, entry_id: str) -> Entry:
         records=(Record.new(0, GENESIS, dump(body).encode()),),
         count=0,
         state=OPEN,
-        at=genesis.created_at,
+        at=genesis.stored_at,
         prev=NO_HASH,
     ).chained()
 
@@ -103,6 +110,7 @@ def get_genesis_entry(pk: str) -> tuple[Genesis, Entry]:
         participants=body["participants"],
         metadata=body["metadata"],
         created_by=body["createdBy"],
-        created_at=entry.at,
+        created_at=from_rfc3339(body["createdAt"]) if "createdAt" in body else entry.at,
+        stored_at=entry.at,
     )
     return genesis, entry

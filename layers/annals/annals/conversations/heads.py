@@ -40,7 +40,8 @@ ATTRIBUTES: AttributeTypes = {
     "version": int, "messageCount": int, "changedAt": int, "tailAt": int, "lastMessageAt": int, "state": str,
     "archived": bool, "seq": int, "hash": bytes,
 }  # fmt: skip
-"""The attributes of a head, with their types."""
+OPTIONAL: AttributeTypes = {"storedAt": int, "silentSince": int}
+"""The attributes of a head, with their types: first those that are always there, then those that may be."""
 
 STATUSES = (ACTIVE, SEALED, ARCHIVED)
 
@@ -49,7 +50,9 @@ STATUSES = (ACTIVE, SEALED, ARCHIVED)
 class Head:
     """A conversation as lists show it.
 
-    Times are Unix milliseconds; ``seq`` is how far of the ledger it knows, ``archived`` whether all its messages are.
+    Times are Unix milliseconds. ``last_message_at`` is when the latest message was said, ``silent_since`` when the
+    newest one, or else the conversation, was stored. ``seq`` is how far of the ledger it knows, ``archived`` whether
+    all its messages are.
     """
 
     genesis: Genesis
@@ -59,6 +62,7 @@ class Head:
     changed_at: int
     tail_at: int
     last_message_at: int | None
+    silent_since: int
     state: str
     archived: bool
     seq: int
@@ -88,8 +92,8 @@ class Head:
 
 def initial_head(genesis: Genesis, tail: Tail) -> Head:
     """The head of a conversation that has only its genesis, at a tail."""
-    at = genesis.created_at
-    return Head(genesis, genesis.metadata, 1, 0, at, at, None, OPEN, False, tail.seq, tail.hash)
+    at = genesis.stored_at
+    return Head(genesis, genesis.metadata, 1, 0, at, at, None, at, OPEN, False, tail.seq, tail.hash)
 
 
 def head_fields_at(tail: Tail, newest: LastMessage | None) -> dict[str, Any]:
@@ -97,7 +101,8 @@ def head_fields_at(tail: Tail, newest: LastMessage | None) -> dict[str, Any]:
     return {
         "message_count": tail.count,
         "tail_at": tail.at,
-        "last_message_at": newest.at if newest else None,
+        "last_message_at": newest.said_at if newest else None,
+        **({"silent_since": newest.stored_at} if newest else {}),
         "state": tail.state,
         "archived": newest is not None and tail.archived >= newest.seq,
         "seq": tail.seq,
@@ -149,12 +154,14 @@ def to_head_item(head: Head) -> Item:
         "creation": metadata_text(genesis.metadata),
         "createdBy": genesis.created_by,
         "createdAt": genesis.created_at,
+        "storedAt": None if genesis.stored_at == genesis.created_at else genesis.stored_at,
         "metadata": metadata_text(head.metadata),
         "version": head.version,
         "messageCount": head.message_count,
         "changedAt": head.changed_at,
         "tailAt": head.tail_at,
         "lastMessageAt": head.last_message_at or genesis.created_at,
+        "silentSince": head.silent_since,
         "state": head.state,
         "archived": head.archived,
         "seq": head.seq,
@@ -174,7 +181,7 @@ def from_head_item(item: Mapping[str, Any]) -> Head:
 
 def _from_item(item: Mapping[str, Any]) -> Head:
     values = from_item(item)
-    if reason := find_mismatch(values, ATTRIBUTES, {}):
+    if reason := find_mismatch(values, ATTRIBUTES, OPTIONAL):
         raise DamagedItem(values["pk"], values["sk"], reason)
     tenant, conversation_id = split_conversation_pk(values["pk"])
     genesis = Genesis(
@@ -185,6 +192,7 @@ def _from_item(item: Mapping[str, Any]) -> Head:
         metadata=json.loads(values["creation"]),
         created_by=values["createdBy"],
         created_at=values["createdAt"],
+        stored_at=values["storedAt"] if "storedAt" in values else values["createdAt"],
     )
     return Head(
         genesis=genesis,
@@ -194,6 +202,7 @@ def _from_item(item: Mapping[str, Any]) -> Head:
         changed_at=values["changedAt"],
         tail_at=values["tailAt"],
         last_message_at=values["lastMessageAt"] if values["messageCount"] else None,
+        silent_since=values["silentSince"] if "silentSince" in values else values["lastMessageAt"],
         state=values["state"],
         archived=values["archived"],
         seq=values["seq"],
@@ -249,6 +258,7 @@ def _advance(pk: str, tail: Tail) -> Head | None:
         "messageCount": fields["message_count"],
         "tailAt": fields["tail_at"],
         "lastMessageAt": fields["last_message_at"],
+        "silentSince": fields.get("silent_since"),
         "state": fields["state"],
         "archived": fields["archived"],
         "seq": fields["seq"],

@@ -41,7 +41,9 @@ class ConversationLine(Model):
     def to_new(self) -> NewConversation:
         """The conversation as the domain takes it. Raises InvalidInput where its participants do not fit its type."""
         participants = self.participants.for_type(self.conversation_type)
-        return NewConversation(self.conversation_type, participants, self.metadata, self.conversation_id)
+        return NewConversation(
+            self.conversation_type, participants, self.metadata, self.conversation_id, self.created_at
+        )
 
 
 class MessageLine(NewMessage):

@@ -194,7 +194,11 @@ class Summarize(Model):
 
 
 class Conversation(TypedDict):
-    """A conversation. ``version`` counts the changes of its metadata and is its ETag."""
+    """A conversation. ``version`` counts the changes of its metadata and is its ETag.
+
+    ``lastMessageAt`` is when the latest message was said: its own ``timestamp``, or when it was stored if it has none,
+    or a later one. ``createdAt`` of an imported conversation is its file's.
+    """
 
     conversationId: str
     type: str

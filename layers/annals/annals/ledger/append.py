@@ -37,10 +37,14 @@ from annals.times import now_ms
 
 @dataclass(frozen=True)
 class NewRecord:
-    """A record before it has a seq: its kind and the JSON text of its body."""
+    """A record before it has a seq: its kind and the JSON text of its body.
+
+    ``said_at`` is when a message was said, in Unix milliseconds, where its body tells.
+    """
 
     kind: str
     body: bytes
+    said_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -173,18 +177,30 @@ def next_entry(
 ) -> Entry:
     """The entry that holds new records, after a tail."""
     numbered = tuple(Record.new(seq, new.kind, new.body) for seq, new in enumerate(records, start=tail.seq + 1))
+    at = max(now_ms(), tail.at)
     return Entry(
         pk=pk,
         entry_id=entry_id,
         records=numbered,
         count=tail.count + sum(record.kind == MESSAGE for record in numbered),
         state=state or tail.state,
-        at=max(now_ms(), tail.at),
+        at=at,
         prev=tail.hash,
         thread_id=thread_id,
         preamble=max((record.seq for record in numbered if record.kind == PREAMBLE), default=tail.preamble),
         archived=max(archived, tail.archived),
+        said=None if state == ERASED else _last_said_at(records, at, tail),
     ).chained()
+
+
+def _last_said_at(records: Sequence[NewRecord], at: int, tail: Tail) -> int | None:
+    """When the latest message is said, those before the new records included; None where an entry does not store it.
+
+    What is said later than it is stored is said when it is stored: a wrong clock must not stay ahead for ever.
+    """
+    said = [at if new.said_at is None else min(new.said_at, at) for new in records if new.kind == MESSAGE]
+    last = max([*said, *([] if tail.last_message_at is None else [tail.last_message_at])], default=None)
+    return None if said and last == at else last
 
 
 def _store(

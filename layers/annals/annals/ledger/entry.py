@@ -88,8 +88,9 @@ class Entry:
 
     ``count`` is the number of messages up to and including this entry, ``at`` the server's time in Unix milliseconds.
     ``preamble`` is the seq of the preamble in force, and messages up to seq ``archived`` are archived; both follow from
-    the records, are copied forward so that a reader finds them at the tail, and are 0 where there is none. ``n`` is how
-    many records a stored item says that it holds; None before it is stored.
+    the records, are copied forward so that a reader finds them at the tail, and are 0 where there is none. ``said`` is
+    when the latest message up to here was said, where that is not ``at``; copied forward like them. ``n`` is how many
+    records a stored item says that it holds; None before it is stored.
     """
 
     pk: str
@@ -104,7 +105,15 @@ class Entry:
     thread_id: str | None = None
     preamble: int = 0
     archived: int = 0
+    said: int | None = None
     n: int | None = None
+
+    @property
+    def last_message_at(self) -> int | None:
+        """When the latest message up to and including this entry was said; None where the entry does not tell."""
+        if self.said is None and self.records[0].kind == MESSAGE:
+            return self.at
+        return self.said
 
     @property
     def seq(self) -> int:
@@ -133,7 +142,8 @@ class Entry:
 class Tail:
     """What the next writer must know of the last entry.
 
-    ``kind`` is that of its first record. ``recent`` is which of the last RECENT entries, or more, store a request with
+    ``kind`` is that of its first record. ``last_message_at`` is when the latest message was said, None where the entry
+    does not tell. ``recent`` is which of the last RECENT entries, or more, store a request with
     an Idempotency-Key: the request's id and the entry's seq, the oldest first. None where that was not read.
     """
 
@@ -145,6 +155,7 @@ class Tail:
     kind: str = MESSAGE
     preamble: int = 0
     archived: int = 0
+    last_message_at: int | None = None
     recent: tuple[tuple[bytes, int], ...] | None = field(default=None, compare=False)
 
     @staticmethod
@@ -155,7 +166,16 @@ class Tail:
             None if before is None or before.recent is None else (*before.recent, *recent_requests(entry))[-RECENT:]
         )
         return Tail(
-            entry.last_seq, entry.count, entry.state, entry.at, entry.hash, kind, entry.preamble, entry.archived, recent
+            entry.last_seq,
+            entry.count,
+            entry.state,
+            entry.at,
+            entry.hash,
+            kind,
+            entry.preamble,
+            entry.archived,
+            entry.last_message_at,
+            recent,
         )
 
 

@@ -12,7 +12,7 @@ from annals.json_text import dump
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.ledger.read import read_records, walk_records_from
-from annals.times import to_rfc3339
+from annals.times import from_rfc3339, to_rfc3339
 
 Message = TypedDict(
     "Message",
@@ -63,7 +63,8 @@ def seq_of(message_id: str) -> int | None:
 
 def new_message(body: Mapping[str, Any]) -> NewRecord:
     """The record of a message with this body."""
-    return NewRecord(MESSAGE, dump(body).encode())
+    said_at = from_rfc3339(body["timestamp"]) if "timestamp" in body else None
+    return NewRecord(MESSAGE, dump(body).encode(), said_at)
 
 
 def memory_field(importance: int | None, tags: Sequence[str], answers: int | None = None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from annals.settings import settings
 from annals.times import now_ms
 
 TAIL: AttributeTypes = {"sk": str, "n": int, "count": int, "state": str, "at": int, "hash": bytes}
-OPTIONAL: AttributeTypes = {"preamble": int, "archived": int, "records": list}
+OPTIONAL: AttributeTypes = {"preamble": int, "archived": int, "said": int, "records": list}
 """What is read of the last entry, with its types."""
 
 PAGE = 10
@@ -51,7 +51,7 @@ def _read_newest(pk: str, limit: int) -> Sequence[Mapping[str, Any]]:
             ":first": {"S": entry_sk(0)},
             ":last": {"S": entry_sk(MAX_SEQ)},
         },
-        "ProjectionExpression": "sk, n, #count, #state, #at, #hash, records[0].kind, preamble, archived, idem",
+        "ProjectionExpression": "sk, n, #count, #state, #at, #hash, records[0].kind, preamble, archived, said, idem",
         "ExpressionAttributeNames": {"#count": "count", "#state": "state", "#at": "at", "#hash": "hash"},
         "ScanIndexForward": False,
         "ConsistentRead": True,
@@ -111,6 +111,7 @@ def _tail(pk: str, values: Mapping[str, Any]) -> Tail:
         kind=kind,
         preamble=values.get("preamble", 0),
         archived=values.get("archived", 0),
+        last_message_at=values.get("said", values["at"] if kind == MESSAGE else None),
     )
 
 
@@ -123,10 +124,15 @@ def _recent(newest_first: Sequence[Mapping[str, Any]]) -> Iterator[tuple[bytes, 
 
 @dataclass(frozen=True)
 class LastMessage:
-    """The newest message's seq, and when it was appended, in Unix milliseconds."""
+    """The newest message's seq, and when it was stored; and when the latest message was said. In Unix milliseconds.
+
+    A message is said at its own ``timestamp`` where it has one, and otherwise, or where that is later, when it is
+    stored. The latest one need not be the newest: messages may be appended that were said long before.
+    """
 
     seq: int
-    at: int
+    stored_at: int
+    said_at: int
 
 
 def find_last_message(pk: str, tail: Tail) -> LastMessage | None:
@@ -134,10 +140,10 @@ def find_last_message(pk: str, tail: Tail) -> LastMessage | None:
     if not tail.count:
         return None
     if tail.kind == MESSAGE:
-        return LastMessage(tail.seq, tail.at)
+        return LastMessage(tail.seq, tail.at, tail.at if tail.last_message_at is None else tail.last_message_at)
     for entry in walk(pk, newest_first=True, page=PAGE):
         if entry.records[0].kind == MESSAGE:
-            return LastMessage(entry.last_seq, entry.at)
+            return LastMessage(entry.last_seq, entry.at, entry.at if entry.said is None else entry.said)
     raise report_damage(DamagedEntry(pk, entry_sk(tail.seq), f"it counts {tail.count} messages where there are none"))
 
 

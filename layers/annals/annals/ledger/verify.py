@@ -6,6 +6,7 @@ The API verifies what the table holds, and ``annals verify`` what was exported o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from annals.errors import DamagedEntry
@@ -22,8 +23,10 @@ from annals.ledger.entry import (
     SEAL,
     SEALED,
     Entry,
+    Record,
     hash_of,
 )
+from annals.times import from_rfc3339
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,7 @@ def _has_right_copies(entry: Entry, previous: Entry | None) -> bool:
         and entry.state == _state_after(entry, previous)
         and entry.preamble == preamble
         and _has_right_archived(entry, archived)
+        and _has_right_said(entry, previous)
     )
 
 
@@ -227,3 +231,30 @@ def _has_right_archived(entry: Entry, before: int) -> bool:
     limits = [(record.json_body() or {}).get("upTo") for record in archives]
     expected = max([before, *(each for each in limits if isinstance(each, int))])
     return entry.archived == expected or (None in limits and entry.archived > before)
+
+
+def _has_right_said(entry: Entry, previous: Entry | None) -> bool:
+    """Whether an entry that says when the latest message was said has it from its messages, or from those before.
+
+    Where a body is gone, so is when that message was said; and an entry that says nothing may be one of the first,
+    which never did.
+    """
+    if entry.said is None:
+        return True
+    before = previous.last_message_at if previous and _has_bodies(previous) else None
+    own = [_said_at(record, entry) for record in entry.records if record.kind == MESSAGE]
+    if not _has_bodies(entry):
+        return (before or 0) <= entry.said <= entry.at
+    return entry.said == max([*own, *([] if before is None else [before])], default=entry.said)
+
+
+def _has_bodies(entry: Entry) -> bool:
+    return all(record.body is not None for record in entry.records)
+
+
+def _said_at(record: Record, entry: Entry) -> int:
+    """When a message was said, as its body tells; what is no time there tells nothing."""
+    said = (record.json_body() or {}).get("timestamp")
+    with suppress(ValueError, TypeError):
+        return min(from_rfc3339(said or ""), entry.at)
+    return entry.at

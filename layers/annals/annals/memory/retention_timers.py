@@ -72,17 +72,18 @@ def _update_timer(head: Head) -> None:
     genesis = head.genesis
     days = _cached_retention_days(genesis.tenant, genesis.memory_space_id, int(time.monotonic() / CACHED_FOR_S))
     if days is not None:
-        set_timer(head.pk, head.last_message_at or genesis.created_at, days)
+        set_timer(head.pk, head.silent_since, days)
 
 
-def set_timer(pk: str, last_message_at: int, days: int) -> None:
+def set_timer(pk: str, silent_since: int, days: int) -> None:
     """Set a conversation's timer to the midnight (UTC) after so many days of silence, unless its erasure has begun.
 
     Parameters
     ----------
-    last_message_at : in Unix milliseconds; of a conversation without messages, when it was created
+    silent_since : when the newest message was stored, in Unix milliseconds; without messages, the conversation.
+        When a message says that it was said does not count: what is imported stays as long as what is said now.
     """
-    due_s = (last_message_at // DAY_MS + 1 + days) * DAY_MS // 1000
+    due_s = (silent_since // DAY_MS + 1 + days) * DAY_MS // 1000
     key = item_key(pk, TIMER)
     timer = find_item(key) or {}
     if timer.get("expiresAt") != {"N": str(due_s)}:

@@ -41,9 +41,9 @@ def _erase_if_due(pk: str, tail: Tail, budget_s: float) -> None:
     days = read_retention_days(tenant, find_conversation_space(tenant, conversation_id))
     if days is None:
         return
-    last_active_at = _last_active_at(pk, tail)
-    if now_ms() < last_active_at + days * DAY_MS:
-        set_timer(pk, last_active_at, days)
+    silent_since = _find_silence(pk, tail)
+    if now_ms() < silent_since + days * DAY_MS:
+        set_timer(pk, silent_since, days)
         return
     try:
         erase_expired(tenant, conversation_id, tail.seq, budget_s)
@@ -52,10 +52,10 @@ def _erase_if_due(pk: str, tail: Tail, budget_s: float) -> None:
         set_timer(pk, now_ms(), days)
 
 
-def _last_active_at(pk: str, tail: Tail) -> int:
-    """When the last message was sent, or the conversation was made; where that is damaged, when it last grew."""
+def _find_silence(pk: str, tail: Tail) -> int:
+    """When the newest message, or else the conversation, was stored; where that is damaged, when it last grew."""
     try:
         newest = find_last_message(pk, tail)
-        return newest.at if newest else get_genesis(*split_conversation_pk(pk)).created_at
+        return newest.stored_at if newest else get_genesis(*split_conversation_pk(pk)).stored_at
     except DamagedEntry:
         return tail.at
