@@ -21,6 +21,9 @@ MOST_PLACES = 10_000
 PATIENCE_S = 0.1
 """How long others may go before, because a process knows their place."""
 
+STOP_S = 30.0
+"""How long, when all stops, what is worked on may still take: a function has 29 s."""
+
 Setup = Callable[..., None]
 
 
@@ -84,14 +87,20 @@ class Pool:
             self._hand_out()
         return job.future
 
-    def stop(self) -> None:
-        """End the processes, after what they are working on; what waits is cancelled."""
+    def stop(self, patience_s: float = STOP_S) -> None:
+        """End the processes, after what they are working on; what waits is cancelled.
+
+        A process that is busy for longer than ``patience_s`` is killed.
+        """
         with self._changed:
             self._stopped = True
             for job in self._waiting:
                 job.future.cancel()
             self._waiting.clear()
-            self._changed.wait_for(lambda: len(self._idle) == len(self._members))
+            self._changed.wait_for(lambda: len(self._idle) == len(self._members), patience_s)
+            busy = [member for member in self._members if member not in self._idle]
+        for member in busy:
+            member.process.kill()
         for member in list(self._members):
             with contextlib.suppress(OSError):  # it ended by itself just now
                 member.end.send(None)
@@ -142,7 +151,7 @@ class Pool:
         """Take a process' results, until it ends."""
         while True:
             try:
-                result = member.end.recv()
+                pickled = member.end.recv_bytes()
             except (EOFError, OSError):
                 self._bury(member)
                 return
@@ -152,7 +161,7 @@ class Pool:
                 self._hand_out()
                 self._changed.notify_all()
             if job is not None:
-                job.future.set_result(result)
+                _settle(job.future, pickled)
 
     def _bury(self, member: Member) -> None:
         member.end.close()
@@ -164,6 +173,16 @@ class Pool:
             self._changed.notify_all()
         if member.job is not None:
             member.job.future.set_exception(BrokenProcessPool("The process that worked on it died."))
+
+
+def _settle(future: Future[Any], pickled: bytes) -> None:
+    """Hand a result to who waits for it; or the reason why it cannot be read."""
+    try:
+        result = ForkingPickler.loads(pickled)
+    except Exception as error:  # noqa: BLE001 - whatever it is, who waits for the result must hear of it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _work(end: Connection, setup: Setup, arguments: tuple[Any, ...]) -> None:

@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from local import template
-from local.pool import Pool
+from local.pool import STOP_S, Pool
 from local.wakeup import Wakeup, listen, ring_at, ring_on_writes
 
 Event = dict[str, Any]
@@ -90,9 +90,9 @@ class Workers:
         """Have a worker call something that raises nothing; as Pool.submit."""
         return self._pool.submit(work, *arguments, place=place)
 
-    def stop(self) -> None:
-        """End the workers, after what they are working on."""
-        self._pool.stop()
+    def stop(self, patience_s: float = STOP_S) -> None:
+        """End the workers, after what they are working on; as Pool.stop."""
+        self._pool.stop(patience_s)
 
 
 def preload() -> None:

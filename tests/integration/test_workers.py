@@ -115,3 +115,28 @@ def test_a_stop_waits_for_what_is_worked_on_and_drops_what_waits() -> None:
     assert waiting.cancelled()
     with pytest.raises(RuntimeError):
         ask(one)
+
+
+def test_a_stop_ends_what_would_never_end() -> None:
+    one = Workers(1)
+    endless = one.run(pid_after, 600, place="a")
+    one.stop(patience_s=0.5)
+    with pytest.raises(BrokenProcessPool):
+        endless.result(10)
+
+
+class Unreadable:
+    """Can be pickled; reading it raises."""
+
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
+        return int, ("no number",)
+
+
+def unreadable() -> Unreadable:
+    return Unreadable()
+
+
+def test_who_waits_for_a_result_that_cannot_be_read_hears_of_it(workers: Workers) -> None:
+    with pytest.raises(ValueError, match="no number"):
+        workers.run(unreadable, place="a").result(60)
+    assert ask(workers)["statusCode"] == 200
