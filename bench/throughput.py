@@ -12,6 +12,7 @@ condition; the ratio says what the functions and HTTP cost on top.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import threading
 import time
@@ -19,6 +20,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -77,12 +79,24 @@ def milliseconds(work: Work) -> float:
 
 
 def append_maker(server: Served, number: int, name: str | None = None) -> Maker:
-    """A writer that appends turns to a conversation, or to a new one of its own."""
+    """A writer that appends turns to a conversation, or to a new one of its own.
+
+    It writes to a bare connection: the client shares the cores with what is measured, and httpx takes 0.3 ms a request.
+    """
 
     def make() -> Work:
         http, rng = server.client(), random.Random(number)
         path = f"/v1/conversations/{name or new_conversation(http)}/messages"
-        return lambda: http.post(path, json={"messages": turn(rng)}).raise_for_status()
+        headers = {"Authorization": http.headers["Authorization"], "Content-Type": "application/json"}
+        connection = HTTPConnection(http.base_url.host, http.base_url.port)
+
+        def append() -> None:
+            connection.request("POST", path, json.dumps({"messages": turn(rng)}), headers)
+            response = connection.getresponse()
+            if (body := response.read()) and response.status != 201:
+                raise RuntimeError(f"{response.status}: {body.decode()}")
+
+        return append
 
     return make
 
