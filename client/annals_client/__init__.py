@@ -25,6 +25,7 @@ from annals_client.errors import (
 )
 from annals_client.events import Context, Delta, Event, Result, Start
 from annals_client.own_turn import StoredTurn
+from annals_client.resources.conversations import MissingConversation
 from annals_client.resources.facts import NewFact
 from annals_client.resources.messages import NewMessage
 from annals_client.retries import NO_RETRIES, Retries
@@ -43,6 +44,7 @@ __all__ = [
     "Event",
     "Forbidden",
     "InvalidArgument",
+    "MissingConversation",
     "NewFact",
     "NewMessage",
     "NotFound",

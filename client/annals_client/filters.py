@@ -44,6 +44,7 @@ class MessageFilter(TypedDict, total=False):
     roles: Sequence[Role]
     thread_id: str
     run_id: str
+    external_id: str
     since: Time
     until: Time
     include_archived: bool

@@ -43,6 +43,7 @@ class Message(Model):
     to: str | None = None
     thread_id: str | None = None
     run_id: str | None = None
+    external_id: str | None = None
     metadata: Json | None = None
     timestamp: datetime
     status: str | None = None

@@ -8,11 +8,10 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
 from annals.api.fields import PathId
-from annals.conversations.message_models import Appended, AppendMessages, NewMessages
-from annals.conversations.read import require_conversation_access
+from annals.conversations.appending import append_for
+from annals.conversations.message_models import Appended, AppendMessages
 from annals.http.app import Api, respond
-from annals.ledger.append import append
-from annals.ledger.messages import messages_of, new_message
+from annals.ledger.messages import appended_messages, new_message
 
 app = Api()
 handler = app.handler
@@ -20,22 +19,23 @@ handler = app.handler
 
 @app.post("/v1/conversations/<conversation_id>/messages", status_code=201, tags=["Messages"])
 def append_messages(conversation_id: PathId, body: Annotated[AppendMessages, Body()]) -> Response[Appended]:
-    """Append a message, or several as one entry: all of them or none."""
-    caller = app.caller.require_scope("write")
-    require_conversation_access(caller, conversation_id)
-    messages = body.messages if isinstance(body, NewMessages) else [body]
-    stored = append(
-        caller.tenant,
+    """Append a message, or several as one entry: all of them or none.
+
+    Messages whose ``externalId`` is known are stored already. ``conversation`` makes a missing conversation.
+    """
+    stored = append_for(
+        app.caller.require_scope("write"),
         conversation_id,
-        [new_message(message.stored_fields()) for message in messages],
+        [new_message(message.stored_fields()) for message in body.messages],
+        new=body.conversation.to_new(conversation_id) if body.conversation else None,
         expected_seq=app.if_match(),
         request=app.idempotent_request("append"),
-        thread_id=messages[0].thread_id,
+        thread_id=body.messages[0].thread_id,
     )
     entry = stored.entry
     appended = Appended(
         conversationId=conversation_id,
-        messages=list(messages_of(entry)),
+        messages=list(appended_messages(stored)),
         messageCount=entry.count,
         headHash=entry.hash.hex(),
     )

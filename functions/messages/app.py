@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.answers import Room, fitting
-from annals.api.fields import PathId, PathMessageId
+from annals.api.fields import ExternalId, PathId, PathMessageId
 from annals.conversations.heads import Head, find_stored_head
 from annals.conversations.message_models import GetMessages, History, MessageList, Verified
 from annals.conversations.query_params.history import (
@@ -24,7 +24,7 @@ from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem, Messa
 from annals.http.app import Api, respond
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
-from annals.ledger.messages import Message, read_messages, seq_of, walk_messages
+from annals.ledger.messages import Message, find_by_external_id, read_messages, seq_of, walk_messages
 from annals.ledger.read import walk_checked
 from annals.ledger.runs import last_runs
 from annals.ledger.tail import read_tail
@@ -44,10 +44,12 @@ def list_messages(
     after: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     before: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     last_runs_count: Annotated[int | None, Query(alias="lastRuns", ge=1, le=100)] = None,
+    external_id: Annotated[ExternalId | None, Query(alias="externalId")] = None,
 ) -> Response[History]:
     """The newest messages in chronological order, unless ``order`` says otherwise.
 
-    Where an answer has no room for all of the ``lastRuns``, the oldest are left out, and ``omitted`` is true.
+    Where an answer has no room for all of the ``lastRuns``, the oldest are left out, and ``omitted`` is true. With an
+    ``externalId``, it is the message that has this one, archived or not, or none.
     """
     caller = app.caller.require_scope("read")
     app.require_known_query(*HISTORY_PARAMS)
@@ -55,6 +57,10 @@ def list_messages(
     cursors = app.cursors("messages", conversation_id, page_params=POSITION_PARAMS)
     bounds, message_range = read_range(HistoryBounds(order, offset, after, before), cursor, cursors, app.query_params)
     pk, tail = conversation.pk, conversation.tail
+    if external_id is not None:
+        found = find_by_external_id(pk, external_id, tail.archived)
+        items = [found] if found and message_range.includes(found) else []
+        return respond({"items": items, "total": tail.count}, etag=tail.seq)
     if last_runs_count is not None:
         runs, is_all = last_runs(pk, tail, last_runs_count, archived=message_range.archived)
         items = [message for message in runs if message_range.matches is None or message_range.matches(message)]

@@ -27,6 +27,7 @@ MOST_CALLS = 120
 KEY = {"name": "reader", "scopes": ["read"]}
 USER = {"userId": "ada", "memorySpaceId": "home"}
 NEW = {"type": "user-agent", "participants": USER, "metadata": {"secret": "tulip"}}
+MISSING = {"participants": USER, "metadata": {"secret": "tulip"}}
 TURN = {**USER, "userMessage": "q", "agentResponse": "a"}
 
 pytestmark = pytest.mark.usefixtures("tables")
@@ -144,6 +145,19 @@ OPERATIONS = {
         201,
         stored_once(3),
         conversation,
+    ),
+    "append with an external id": Operation(
+        lambda api: api.post(f"{ONE}/messages", {"role": "user", "content": "x", "externalId": "x"}),
+        201,
+        stored_once(3),
+        conversation,
+    ),
+    "append to a missing conversation": Operation(
+        lambda api: api.post(
+            f"{ONE}/messages", {"role": "user", "content": "x", "externalId": "x", "conversation": MISSING}
+        ),
+        201,
+        stored_once(2),
     ),
     "append behind a seq": Operation(
         lambda api: api.post(f"{ONE}/messages", {"role": "user", "content": "x"}, if_match='"1"'),

@@ -17,6 +17,7 @@ from moto.dynamodb.models import dynamodb_backends
 
 from annals.api.sealing_key import sealing_key
 from annals.conversations.genesis import get_genesis_entry
+from annals.database import derived_ids
 from annals.database.dynamodb import client
 from annals.ledger import tail
 from annals.settings import Settings, settings
@@ -43,6 +44,7 @@ def forget() -> None:
 def forget_what_was_read() -> None:
     """Empty the caches of what tables hold."""
     get_genesis_entry.cache_clear()
+    derived_ids._get_secret.cache_clear()
     tail.tails._tails.clear()
     sealing_key.forget()
     if "annals_function_authorizer" in sys.modules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Required, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec, Steps
@@ -48,6 +48,13 @@ class Participants(TypedDict, total=False):
     memory_space_id: str | None
 
 
+class MissingConversation(TypedDict, total=False):
+    """A conversation that is made if it is missing, by whoever writes to it first. ``metadata`` is for a new one."""
+
+    participants: Required[Participants]
+    metadata: Mapping[str, Any] | None
+
+
 class Conversations(Resource[S]):
     """Make, find, list, search and erase conversations."""
 
@@ -68,7 +75,7 @@ class Conversations(Resource[S]):
         Erased : a conversation of this id was erased
         ValidationFailed : INVALID_PARTICIPANTS and others
         """
-        body = _between(participants)
+        body = between(participants)
         return RequestSpec(
             body={**body, **wire.body(conversation_id=conversation_id, metadata=metadata)}, key=idempotency_key
         )
@@ -78,7 +85,7 @@ class Conversations(Resource[S]):
         self, *, metadata: Mapping[str, Any] | None = None, **participants: Unpack[Participants]
     ) -> RequestSpec:
         """The conversation of these participants: the one there is, or a new one. Two agents may come in any order."""
-        return RequestSpec(body={**_between(participants), **wire.body(metadata=metadata)})
+        return RequestSpec(body={**between(participants), **wire.body(metadata=metadata)})
 
     @call(f"GET {CONVERSATION}", Conversation)
     def get(
@@ -286,7 +293,7 @@ def _owners(participants: Participants) -> dict[str, str]:
     return wire.query(**owners)
 
 
-def _between(participants: Participants) -> dict[str, Any]:
+def between(participants: Participants) -> dict[str, Any]:
     """The type and participants of a conversation."""
     kind = "agent-agent" if participants.get("agents") else "user-agent"
     return {"type": kind, "participants": wire.body(**participants)}

@@ -13,6 +13,7 @@ from annals_client.filters import MessageFilter, Role
 from annals_client.listing import ListSpec, collect_items
 from annals_client.methods import Resource, S, StepsMethod, call, listing
 from annals_client.models import Appended, Message, SomeMessages
+from annals_client.resources.conversations import MissingConversation, between
 from annals_client.wire import Time
 
 MESSAGES = "/v1/conversations/{conversationId}/messages"
@@ -25,7 +26,8 @@ class NewMessage(TypedDict, total=False):
     """A message to be stored: a role, and ``content`` or ``parts`` or both. ``parts`` and ``metadata`` are any JSON.
 
     ``status`` is ``incomplete`` for what came of a reply that broke off. ``importance``, from 0 to 100, and ``tags``
-    say what it is as a memory.
+    say what it is as a memory. ``external_id`` is an id of your own, unique in the conversation: a message that is sent
+    again with it is stored once.
     """
 
     role: Required[Role]
@@ -38,6 +40,7 @@ class NewMessage(TypedDict, total=False):
     to: str | None
     thread_id: str | None
     run_id: str | None
+    external_id: str | None
     metadata: Mapping[str, Any] | None
     timestamp: Time | None
     status: Literal["incomplete"] | None
@@ -53,22 +56,25 @@ class Messages(Resource[S]):
         self,
         conversation_id: str,
         *,
+        conversation: MissingConversation | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
         **message: Unpack[NewMessage],
     ) -> RequestSpec:
         """Append a message.
 
-        ``if_match`` is the seq that the message is to follow directly.
+        ``if_match`` is the seq that the message is to follow directly. ``conversation`` makes the conversation if it is
+        missing; one that exists must fit it.
 
         Raises
         ------
         NotFound, Erased : there is no such conversation
-        Conflict : CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
+        Conflict : CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED, EXTERNAL_ID_TAKEN, PARTICIPANT_MISMATCH and others
         PreconditionFailed : the newest message is not ``if_match``
         ValidationFailed : ENTRY_TOO_LARGE and others
         """
-        return RequestSpec(_of(conversation_id), body=wire.body(**message), if_match=if_match, key=idempotency_key)
+        body = {**wire.body(**message), **_missing(conversation)}
+        return RequestSpec(_of(conversation_id), body=body, if_match=if_match, key=idempotency_key)
 
     @call(f"POST {MESSAGES}", Appended, Repeat.WITH_KEY)
     def append_many(
@@ -76,11 +82,15 @@ class Messages(Resource[S]):
         conversation_id: str,
         messages: Iterable[NewMessage],
         *,
+        conversation: MissingConversation | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
     ) -> RequestSpec:
-        """Append several messages as one entry: all of them or none. Raises what ``append`` raises."""
-        body = {"messages": [wire.body(**message) for message in messages]}
+        """Append several messages as one entry: all of them or none. Raises what ``append`` raises.
+
+        Those whose ``external_id`` is known are stored already; they come first, and the others are appended.
+        """
+        body = {"messages": [wire.body(**message) for message in messages], **_missing(conversation)}
         return RequestSpec(_of(conversation_id), body=body, if_match=if_match, key=idempotency_key)
 
     @listing(f"GET {MESSAGES}", Message)
@@ -130,6 +140,12 @@ class Messages(Resource[S]):
         """One message. Raises NotFound."""
         return RequestSpec({**_of(conversation_id), "message_id": message_id})
 
+    @StepsMethod
+    def find(self, conversation_id: str, external_id: str) -> Steps[Message | None]:
+        """The message that has an external id, or None."""
+        found = yield from collect_items(Messages.list.walk(conversation_id, external_id=external_id))
+        return found[0] if found else None
+
     @call(f"POST {MESSAGES}/get-many", SomeMessages)
     def get_some(self, conversation_id: str, message_ids: Sequence[str]) -> RequestSpec:
         """Messages by their ids, as many as one answer has room for; ``omitted`` are the ids of the others."""
@@ -151,6 +167,14 @@ class Messages(Resource[S]):
     def redact(self, conversation_id: str, message_id: str, *, reason: str) -> RequestSpec:
         """Redact a message: its content goes; its seq, its digest and the chain stay."""
         return RequestSpec({**_of(conversation_id), "message_id": message_id}, body={"reason": reason})
+
+
+def _missing(conversation: MissingConversation | None) -> dict[str, Any]:
+    """The field of a body that holds a conversation to be made; none without one."""
+    if conversation is None:
+        return {}
+    made = {**between(conversation["participants"]), **wire.body(metadata=conversation.get("metadata"))}
+    return {"conversation": made}
 
 
 def _of(conversation_id: str) -> dict[str, str]:

@@ -212,19 +212,16 @@ class ConversationSealed(Conflict):
 class MemorySpaceMismatch(Conflict):
     code, title = "MEMORY_SPACE_MISMATCH", "Memory space mismatch"
 
-    def __init__(self, conversation_id: str) -> None:
-        super().__init__(
-            f"Conversation {conversation_id!r} belongs to another memory space.",
-            field="memorySpaceId",
-        )
+    def __init__(self, conversation_id: str, field: str = "memorySpaceId") -> None:
+        super().__init__(f"Conversation {conversation_id!r} belongs to another memory space.", field=field)
 
 
 class ParticipantMismatch(Conflict):
     code, title = "PARTICIPANT_MISMATCH", "Participant mismatch"
 
     def __init__(self, conversation_id: str, field: str) -> None:
-        who = "user" if field == "userId" else "agent"
-        super().__init__(f"Conversation {conversation_id!r} is another {who}'s.", field=field)
+        whose = {"userId": "another user's", "agentId": "another agent's"}.get(field.rpartition(".")[2], "of others")
+        super().__init__(f"Conversation {conversation_id!r} is {whose}.", field=field)
 
 
 class DeleteManyThresholdExceeded(Conflict):
@@ -305,6 +302,13 @@ class IdempotencyKeyReused(Conflict):
             "This Idempotency-Key came with a different request before. Use a new key for a new request.",
             field="Idempotency-Key",
         )
+
+
+class ExternalIdTaken(Conflict):
+    code, title = "EXTERNAL_ID_TAKEN", "External id taken"
+
+    def __init__(self, external_id: str, why: str = "something else is stored with it.") -> None:
+        super().__init__(f"The externalId {external_id!r} is taken: {why}", field="externalId")
 
 
 class KeyAlreadyMade(Conflict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -143,6 +144,31 @@ def _finite(value: float) -> float:
 
 Id = Annotated[str, AfterValidator(_check_id), Field(json_schema_extra={"minLength": 1, "maxLength": MAX_ID_CHARS})]
 """An id that callers choose."""
+
+MAX_EXTERNAL_ID_CHARS = 256
+
+
+def _check_external_id(value: str) -> str:
+    if not 0 < len(value) <= MAX_EXTERNAL_ID_CHARS or any(unicodedata.category(each) == "Cc" for each in value):
+        detail = f"must have 1 to {MAX_EXTERNAL_ID_CHARS} characters, and no control characters"
+        raise field_error("INVALID_ID_FORMAT", detail)
+    return value
+
+
+ExternalId = Annotated[
+    str,
+    AfterValidator(_check_external_id),
+    Field(json_schema_extra={"minLength": 1, "maxLength": MAX_EXTERNAL_ID_CHARS}),
+]
+"""An id of another system, given by the caller: any characters but control characters, and each one counts."""
+
+PathExternalId = Annotated[
+    str,
+    BeforeValidator(_decoded),
+    AfterValidator(_check_external_id),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_EXTERNAL_ID_CHARS}),
+]
+"""An external id in a path, percent-encoded, slashes too."""
 
 ConversationId = Annotated[Id, AfterValidator(_check_free)]
 """A conversation's id that callers choose."""

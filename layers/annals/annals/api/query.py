@@ -21,10 +21,14 @@ NO_CONDITIONS = frozenset({"cursor", "format", "limit", "lastRuns", "maxTokens",
 """The parameters that no route takes as a condition of a filter."""
 
 
+OF_ANY_CHARACTERS = frozenset({"externalId", "runId"})
+"""The parameters whose values may be blank, as long as they are something: ids of other systems."""
+
+
 def require_not_blank(query_params: Iterable[tuple[str, str]]) -> None:
     """Raise InvalidInput for a condition that is blank: ``userId=`` would match everybody."""
     for name, value in query_params:
-        if not value.strip() and name not in NO_CONDITIONS:
+        if not (value if name in OF_ANY_CHARACTERS else value.strip()) and name not in NO_CONDITIONS:
             raise InvalidInput("INVALID_FILTER", f"{name} is empty; leave it out.", field=name)
 
 

@@ -23,14 +23,15 @@ from annals.errors import ConversationAlreadyExists, ConversationErased, WriteCo
 from annals.ledger.append import (
     AppendResult,
     NewRecord,
-    append,
     entry_put,
     next_entry,
     replay_marker,
 )
 from annals.ledger.entry import ERASED, NO_HASH, OPEN, Entry, Tail
+from annals.ledger.external_ids import pointer_puts
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_marker, marker_put
 from annals.ledger.keys import conversation_pk, split_conversation_pk
+from annals.ledger.message_append import append_messages
 from annals.ledger.tail import read_tail, tails
 from annals.retries import tries
 from annals.settings import settings
@@ -180,7 +181,7 @@ def append_or_create(
     for _ in tries(settings().append_patience_s):
         shared, erased = _find_shared(tenant, pk)
         if shared:
-            stored = append(tenant, shared, records, request=request, thread_id=thread_id)
+            stored = append_messages(tenant, shared, records, request=request, thread_id=thread_id)
             return get_genesis(*split_conversation_pk(stored.entry.pk)), stored
         genesis, entries = _first_entries(tenant, new, created_by, records, request, thread_id)
         lock = {LOCK: lock_put(pk, genesis.conversation_id, erased)}
@@ -284,6 +285,7 @@ def _store(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapp
         *({"Put": entry_put(entry)} for entry in entries),
         {"Put": {"TableName": settings().state_table, "Item": head}},
         *guards.values(),
+        *(pointer for entry in entries for pointer in pointer_puts(entry)),
     ]
     for _ in tries(settings().append_patience_s):
         cancelled = transact(puts)

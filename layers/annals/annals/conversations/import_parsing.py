@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from annals import csv_text
 from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
-from annals.conversations.derived_ids import derive_id
 from annals.conversations.formats import COLUMNS, JSON_COLUMNS
 from annals.conversations.heads import metadata_text
 from annals.conversations.import_models import ConversationLine, MessageLine, RedactedLine, parse_line
 from annals.conversations.message_models import NewMessage
 from annals.conversations.openai_chat import from_openai
+from annals.database.derived_ids import derive_id
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
@@ -80,6 +80,16 @@ class IncomingConversation:
     sealed_at: int | None = None
     messages: list[IncomingMessage] = field(default_factory=list)
     preamble: NewRecord | None = None
+    _external_ids: set[str] = field(default_factory=set)
+
+    def add(self, message: IncomingMessage) -> None:
+        """Add its next message. Raises InvalidInput DUPLICATE_VALUES where one before it has its external id."""
+        external_id = message.record.external_id
+        if external_id is not None:
+            if external_id in self._external_ids:
+                raise InvalidInput("DUPLICATE_VALUES", f"a message before has the externalId {external_id!r}, too.")
+            self._external_ids.add(external_id)
+        self.messages.append(message)
 
     @property
     def preamble_content(self) -> str | None:
@@ -210,7 +220,7 @@ class _Parser:
             raise InvalidInput("INVALID_FORMAT", f"no line before this one is conversation {line.conversation_id!r}.")
         incoming = self.conversations[line.conversation_id]
         if line.kind == "message":
-            incoming.messages.append(_to_incoming(line.stored_fields(), archived=line.status == "archived"))
+            incoming.add(_to_incoming(line.stored_fields(), archived=line.status == "archived"))
         elif isinstance(line, MessageLine):
             incoming.preamble = NewRecord(PREAMBLE, dump({**line.stored_fields(), "role": "system"}).encode())
             require_size(incoming.preamble.body)

@@ -36,6 +36,7 @@ from annals.errors import (
 from annals.ledger.append import append
 from annals.ledger.entry import Entry
 from annals.ledger.entry_items import from_ledger_item
+from annals.ledger.external_ids import MAX_EXTERNAL_IDS
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
 from annals.ledger.messages import numbered_messages
@@ -251,7 +252,13 @@ def _append_rest(caller: Caller, incoming: IncomingConversation, comparison: Com
 def _entry_batches(messages: Sequence[IncomingMessage]) -> Iterator[list[IncomingMessage]]:
     """Messages that go into one entry: of one thread, and no larger than an entry may be."""
     for _, thread in groupby(messages, key=lambda message: message.thread_id):
-        yield from batches(thread, lambda message: len(message.record.body) + RECORD_BYTES, MAX_BATCH_BYTES)
+        yield from batches(thread, _weight, MAX_BATCH_BYTES)
+
+
+def _weight(message: IncomingMessage) -> int:
+    """What a message takes of an entry; no entry has more external ids than its transaction has room for."""
+    least = 0 if message.record.external_id is None else -(-MAX_BATCH_BYTES // MAX_EXTERNAL_IDS)
+    return max(least, len(message.record.body) + RECORD_BYTES)
 
 
 def _set_marks(caller: Caller, incoming: IncomingConversation, pk: str) -> None:

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from annals.api.fields import (
     MAX_NAME_CHARS,
     MAX_TEXT_CHARS,
+    ExternalId,
     Id,
     Importance,
     MaskedJson,
@@ -20,6 +21,8 @@ from annals.api.fields import (
     Time,
     field_error,
 )
+from annals.conversations.models import MissingConversation
+from annals.ledger.external_ids import MAX_EXTERNAL_IDS
 from annals.ledger.messages import Message, memory_field
 from annals.privacy.masking import mask, mask_all
 from annals.times import to_rfc3339
@@ -55,8 +58,9 @@ class NewMessage(Model):
     from_: Annotated[Id | None, Field(alias="from")] = None
     to: Id | None = None
     thread_id: Id | None = None
-    run_id: Id | None = None
+    run_id: ExternalId | None = None
     metadata: MaskedJson | None = None
+    external_id: ExternalId | None = None
     timestamp: Time | None = None
     status: Literal["incomplete"] | None = None
     importance: Importance | None = None
@@ -80,6 +84,18 @@ class NewMessage(Model):
         }
 
 
+def _own_external_ids(messages: list[NewMessage]) -> list[NewMessage]:
+    """Each external id once, and no more of them than a transaction has room for."""
+    positions: dict[str, int] = {}
+    for position, message in enumerate(messages):
+        if message.external_id is not None and positions.setdefault(message.external_id, position) != position:
+            path = (position, "externalId")
+            raise field_error("DUPLICATE_VALUES", "must not be that of another message of the request", path)
+    if len(positions) > MAX_EXTERNAL_IDS:
+        raise field_error("INVALID_RANGE", f"must have at most {MAX_EXTERNAL_IDS} messages with an externalId")
+    return messages
+
+
 def _one_thread(messages: list[NewMessage]) -> list[NewMessage]:
     if len({message.thread_id for message in messages}) > 1:
         raise field_error("INVALID_FORMAT", "must all belong to one thread")
@@ -91,9 +107,17 @@ MAX_MESSAGES = 4_000
 
 
 class NewMessages(Model):
-    """Several messages that are stored as one entry: all of them or none."""
+    """Several messages that are stored as one entry: all of them or none.
 
-    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_MESSAGES), AfterValidator(_one_thread)]
+    Those whose ``externalId`` is known are stored already; they come first.
+    """
+
+    messages: Annotated[
+        list[NewMessage],
+        Field(min_length=1, max_length=MAX_MESSAGES),
+        AfterValidator(_one_thread),
+        AfterValidator(_own_external_ids),
+    ]
 
 
 def _distinct(ids: list[str]) -> list[str]:
@@ -112,8 +136,30 @@ def _shape(value: Any) -> str:
     return "<messages>" if isinstance(value, dict) and "messages" in value else "<message>"
 
 
+class AppendMessage(NewMessage):
+    """A message to be appended. ``conversation`` makes its conversation if that is missing."""
+
+    conversation: MissingConversation | None = None
+
+    @property
+    def messages(self) -> list[NewMessage]:
+        """The message alone."""
+        return [self]
+
+    def stored_fields(self) -> dict[str, Any]:
+        """What is stored: the fields of the message itself."""
+        return {name: value for name, value in super().stored_fields().items() if name != "conversation"}
+
+
+class AppendSeveral(NewMessages):
+    """Several messages to be appended. ``conversation`` makes their conversation if that is missing."""
+
+    conversation: MissingConversation | None = None
+
+
 AppendMessages = Annotated[
-    Annotated[NewMessage, Branch("<message>")] | Annotated[NewMessages, Branch("<messages>")], Discriminator(_shape)
+    Annotated[AppendMessage, Branch("<message>")] | Annotated[AppendSeveral, Branch("<messages>")],
+    Discriminator(_shape),
 ]
 """One message, or several."""
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from annals.api.fields import (
+    RESERVED_IDS,
     ConversationId,
     Id,
     Json,
@@ -52,36 +53,44 @@ class Participants(Model):
     agents: Annotated[list[Id], Field(json_schema_extra={"minItems": 2, "maxItems": 2})] | None = None
     memory_space_id: Id | None = None
 
-    def for_type(self, kind: str) -> dict[str, str]:
-        """The participants that a type of conversation asks for, by their names. Raises InvalidInput for others."""
+    def for_type(self, kind: str, field: str = "participants") -> dict[str, str]:
+        """The participants that a type of conversation asks for, by their names. Raises InvalidInput for others.
+
+        ``field`` is the name of the field that they came in.
+        """
         values = self.model_dump(by_alias=True, exclude_none=True)
-        return _two_agents(values) if kind == AGENT_AGENT else _user_and_agent(values)
+        return _two_agents(values, field) if kind == AGENT_AGENT else _user_and_agent(values, field)
+
+    def usual_type(self) -> str:
+        """The type of conversation that such participants have, where none is named."""
+        is_of_agents = (self.agent1, self.agent2, self.agents) != (None, None, None)
+        return AGENT_AGENT if is_of_agents else USER_AGENT
 
 
-def _user_and_agent(values: dict[str, str]) -> dict[str, str]:
+def _user_and_agent(values: dict[str, str], field: str) -> dict[str, str]:
     if not values.keys() <= {"userId", "agentId", "participantId", "memorySpaceId"}:
-        raise _bad_participants("A user-agent conversation has a userId and/or an agentId.")
+        raise _bad_participants("A user-agent conversation has a userId and/or an agentId.", field)
     if "userId" not in values and "agentId" not in values:
-        raise _bad_participants("A user-agent conversation needs a userId or an agentId.")
+        raise _bad_participants("A user-agent conversation needs a userId or an agentId.", field)
     if "memorySpaceId" not in values:
-        field = "participants.memorySpaceId"
-        raise InvalidInput("MISSING_REQUIRED_FIELD", f"{field} is required.", field=field)
+        missing = f"{field}.memorySpaceId"
+        raise InvalidInput("MISSING_REQUIRED_FIELD", f"{missing} is required.", field=missing)
     return values
 
 
-def _two_agents(values: dict[str, Any]) -> dict[str, str]:
+def _two_agents(values: dict[str, Any], field: str) -> dict[str, str]:
     space = values.pop("memorySpaceId", None)
     agents = values.pop("agents", None) or [values.pop(name) for name in ("agent1", "agent2") if name in values]
     if len(agents) != 2 or values:
-        raise _bad_participants("An agent-agent conversation has exactly two agents, and nobody else.")
+        raise _bad_participants("An agent-agent conversation has exactly two agents, and nobody else.", field)
     if agents[0] == agents[1]:
-        raise InvalidInput("DUPLICATE_VALUES", "The two agents must differ.", field="participants")
+        raise InvalidInput("DUPLICATE_VALUES", "The two agents must differ.", field=field)
     named = {"agent1": agents[0], "agent2": agents[1]}
     return {**named, "memorySpaceId": space} if space else named
 
 
-def _bad_participants(detail: str) -> InvalidInput:
-    return InvalidInput("INVALID_PARTICIPANTS", detail, field="participants")
+def _bad_participants(detail: str, field: str) -> InvalidInput:
+    return InvalidInput("INVALID_PARTICIPANTS", detail, field=field)
 
 
 class CreateConversation(Model):
@@ -101,6 +110,26 @@ class GetOrCreateConversation(CreateConversation):
     """A conversation to be found by its participants, or created. Its id is not the caller's to choose."""
 
     conversation_id: None = None
+
+
+class MissingConversation(Model):
+    """The conversation that a request makes if it is missing. Of one that exists, the participants must fit.
+
+    Without a type, it is that of the participants. ``metadata`` is for a conversation that is made.
+    """
+
+    type: ConversationType | None = None
+    participants: Participants
+    metadata: MaskedJson = Field(default_factory=dict)
+
+    def to_new(self, conversation_id: str) -> NewConversation:
+        """The conversation as the domain takes it. Raises InvalidInput for participants that do not fit the type."""
+        if conversation_id in RESERVED_IDS:
+            detail = f"A conversation cannot have the id {conversation_id!r}, which is a route of its own."
+            raise InvalidInput("INVALID_ID_FORMAT", detail, field="conversationId")
+        kind = self.type or self.participants.usual_type()
+        participants = self.participants.for_type(kind, "conversation.participants")
+        return NewConversation(kind, participants, self.metadata, conversation_id)
 
 
 class PatchConversation(Model):

@@ -22,10 +22,12 @@ from annals.errors import (
     ConversationErased,
     ConversationNotFound,
     ConversationSealed,
+    ExternalIdTaken,
     PreconditionFailed,
 )
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, SEALED, Entry, Record, Tail
 from annals.ledger.entry_items import from_ledger_item, to_ledger_item
+from annals.ledger.external_ids import pointer_puts
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_result
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.read import read_entry, walk
@@ -39,20 +41,27 @@ from annals.times import now_ms
 class NewRecord:
     """A record before it has a seq: its kind and the JSON text of its body.
 
-    ``said_at`` is when a message was said, in Unix milliseconds, where its body tells.
+    ``said_at`` is when a message was said, in Unix milliseconds, where its body tells; ``external_id`` is the external
+    id in its body, if there is one.
     """
 
     kind: str
     body: bytes
     said_at: int | None = None
+    external_id: str | None = None
 
 
 @dataclass(frozen=True)
 class AppendResult:
-    """The entry that holds what was appended; ``replayed`` if an earlier try of the request had stored it."""
+    """The entry that holds what was appended; ``replayed`` if an earlier try of the request had stored it.
+
+    ``known`` are the messages of the request that were stored before, by their external ids, each with its entry: the
+    first ones, or all, where nothing else was to be stored. ``entry`` is then the newest of theirs.
+    """
 
     entry: Entry
     replayed: bool = False
+    known: tuple[tuple[Record, Entry], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ def append(
     ConversationNotFound, ConversationErased, ConversationSealed, EntryTooLarge
     PreconditionFailed : the tail is not at ``expected_seq``
     IdempotencyKeyReused : the request's key came with another request before
+    ExternalIdTaken : the conversation has a message with the external id of one of these
     AppendConflict : other writers were faster for ``append_patience_s`` seconds
     """
     pk = conversation_pk(tenant, conversation_id)
@@ -176,7 +186,9 @@ def next_entry(
     archived: int = 0,
 ) -> Entry:
     """The entry that holds new records, after a tail."""
-    numbered = tuple(Record.new(seq, new.kind, new.body) for seq, new in enumerate(records, start=tail.seq + 1))
+    numbered = tuple(
+        Record.new(seq, new.kind, new.body, new.external_id) for seq, new in enumerate(records, start=tail.seq + 1)
+    )
     at = max(now_ms(), tail.at)
     return Entry(
         pk=pk,
@@ -210,7 +222,8 @@ def _store(
     if request:
         entry = request.sign(entry)
     marker = request if with_marker else None
-    stored = _put_in_transaction(entry, marker, also) if marker or also else _put(entry)
+    pointers = pointer_puts(entry)
+    stored = _put_in_transaction(entry, marker, pointers, also) if marker or pointers or also else _put(entry)
     if isinstance(stored, _LostRace) and stored.winner and stored.winner.entry_id == entry.entry_id:
         # The reply to our own put was lost, and the client library sent it again.
         return AppendResult(stored.winner)
@@ -230,11 +243,17 @@ def _put(entry: Entry) -> AppendResult | _LostRace:
 
 
 def _put_in_transaction(
-    entry: Entry, request: IdempotentRequest | None, also: Sequence[Mapping[str, Any]]
+    entry: Entry,
+    request: IdempotentRequest | None,
+    pointers: Sequence[Mapping[str, Any]],
+    also: Sequence[Mapping[str, Any]],
 ) -> AppendResult | _LostRace:
-    """Put the entry, the marker of its request, and what else belongs to it: all or nothing."""
+    """Put the entry, the marker of its request, the pointers to its messages, and what else belongs to it, or nothing.
+
+    Raises ExternalIdTaken.
+    """
     marker = [entry_marker_put(request, entry)] if request else []
-    writes: list[Any] = [{"Put": entry_put(entry)}, *marker, *also]
+    writes: list[Any] = [{"Put": entry_put(entry)}, *marker, *pointers, *also]
     cancelled = transact(writes)
     if cancelled is None:
         return AppendResult(entry)
@@ -242,6 +261,10 @@ def _put_in_transaction(
         return replay_marker(request, cancelled.item(1), entry)
     if cancelled.failed(0):
         return _LostRace(_read_winner(cancelled.item(0)))
+    external_ids = [record.external_id for record in entry.records if record.external_id is not None]
+    for position, external_id in enumerate(external_ids, start=1 + len(marker)):
+        if cancelled.failed(position):
+            raise ExternalIdTaken(external_id)
     cancelled.require_retryable()
     return _LostRace(_find_at(entry.pk, entry.seq))
 

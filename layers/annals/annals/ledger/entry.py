@@ -40,6 +40,8 @@ class Record:
     """A message, or something that was done to the conversation.
 
     ``body`` is JSON text. It is gone once it is redacted, with its ``salt``; ``digest`` stays for ever.
+    ``external_id`` is known of a record that is to be appended, whose pointer is to be written; a stored one has it in
+    its body alone.
     """
 
     seq: int
@@ -47,12 +49,13 @@ class Record:
     digest: bytes
     body: bytes | None = None
     salt: bytes | None = None
+    external_id: str | None = field(default=None, compare=False)
 
     @staticmethod
-    def new(seq: int, kind: str, body: bytes) -> Record:
+    def new(seq: int, kind: str, body: bytes, external_id: str | None = None) -> Record:
         """A record with a fresh salt, so that its digest tells nothing about its body."""
         salt = os.urandom(SALT_BYTES)
-        return Record(seq, kind, digest_of(salt, body), body, salt)
+        return Record(seq, kind, digest_of(salt, body), body, salt, external_id)
 
     def matches_digest(self) -> bool:
         """Whether the record is what was appended, as far as it is still there."""

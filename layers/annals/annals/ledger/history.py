@@ -38,6 +38,11 @@ class MessageRange:
         """The seq after which messages are shown: archived ones are left out unless ``archived``."""
         return max(self.after, 0 if self.archived else tail.archived)
 
+    def includes(self, message: Message) -> bool:
+        """Whether a message is in the range, archived or not, however many are skipped before it."""
+        is_inside = message["seq"] > self.after and (self.before is None or message["seq"] < self.before)
+        return is_inside and (self.matches is None or self.matches(message))
+
     def jump(self, tail: Tail) -> int:
         """How many messages can be skipped by their number, without reading them."""
         counted = self.before is None and not (self.forward and self.floor(tail))

@@ -9,8 +9,9 @@ from typing import Any, Literal, NotRequired, cast
 from typing_extensions import TypedDict
 
 from annals.json_text import dump
-from annals.ledger.append import NewRecord
+from annals.ledger.append import AppendResult, NewRecord
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
+from annals.ledger.external_ids import EXTERNAL_ID, find_places
 from annals.ledger.read import read_records, walk_records_from
 from annals.times import from_rfc3339, to_rfc3339
 
@@ -30,6 +31,7 @@ Message = TypedDict(
         "threadId": NotRequired[str],
         "runId": NotRequired[str],
         "metadata": NotRequired[dict[str, Any]],
+        "externalId": NotRequired[str],
         "timestamp": str,
         "status": NotRequired[Literal["incomplete", "redacted", "archived", "damaged"]],
     },
@@ -64,7 +66,7 @@ def seq_of(message_id: str) -> int | None:
 def new_message(body: Mapping[str, Any]) -> NewRecord:
     """The record of a message with this body."""
     said_at = from_rfc3339(body["timestamp"]) if "timestamp" in body else None
-    return NewRecord(MESSAGE, dump(body).encode(), said_at)
+    return NewRecord(MESSAGE, dump(body).encode(), said_at, body.get(EXTERNAL_ID))
 
 
 def memory_field(importance: int | None, tags: Sequence[str], answers: int | None = None) -> dict[str, Any]:
@@ -92,6 +94,13 @@ def present_message(record: Record, entry: Entry, archived: int = 0) -> Message:
 def messages_of(entry: Entry) -> Iterator[Message]:
     """The messages of an entry, in order."""
     return (present_message(record, entry) for record in entry.records if record.kind == MESSAGE)
+
+
+def appended_messages(stored: AppendResult) -> Iterator[Message]:
+    """The messages of a request that appended them, in its order: those that were stored before come first."""
+    yield from (present_message(record, entry) for record, entry in stored.known)
+    if not (stored.replayed and stored.known):
+        yield from messages_of(stored.entry)
 
 
 def numbered_messages(pk: str, after: int = 0) -> Iterator[tuple[int, Record, Entry]]:
@@ -125,6 +134,12 @@ def walk_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> I
 def read_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> list[Message]:
     """The messages of these ids, in stored order; ids of no message are left out."""
     return list(walk_messages(pk, message_ids, archived))
+
+
+def find_by_external_id(pk: str, external_id: str, archived: int = 0) -> Message | None:
+    """The message that has an external id, or None."""
+    place = find_places(pk, [external_id]).get(external_id)
+    return next(walk_messages(pk, [message_id(place.seq)], archived), None) if place else None
 
 
 def salts_of(pk: str, message_ids: Sequence[str]) -> bytes:

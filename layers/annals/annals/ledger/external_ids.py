@@ -1,0 +1,94 @@
+"""External ids: the ids that callers give messages, each unique within its conversation.
+
+A pointer leads from an external id to its message. It is written in the transaction of the message's entry, on the
+condition that there is none, so that of two writers only one stores the message. The pointer's key holds nothing but a
+keyed digest of the id: where the message is redacted, the pointer can stay, tells nobody the id, and keeps a repeat
+from storing the words again. An erasure deletes it with all that is beside the conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annals.database.derived_ids import derive_id, find_derived_id
+from annals.database.dynamodb import from_item, to_item
+from annals.database.keys import item_key
+from annals.database.state import read_items
+from annals.json_text import dump
+from annals.ledger.entry import Entry
+from annals.ledger.keys import split_conversation_pk
+from annals.retries import tries
+from annals.settings import settings
+
+EXTERNAL_ID = "externalId"
+"""The field of a stored body that holds a message's external id."""
+
+MAX_EXTERNAL_IDS = 90
+"""How many messages of one entry may have one: each takes a write in the entry's transaction, which has 100."""
+
+POINTER_PREFIX = "X#"
+"""How the sort keys of pointers begin, beside the conversation's head."""
+
+
+@dataclass(frozen=True)
+class MessagePlace:
+    """Where a message is: its seq, and that of the first record of its entry."""
+
+    seq: int
+    entry_seq: int
+
+
+def pointer_puts(entry: Entry) -> list[dict[str, Any]]:
+    """The parts of a transaction that write the pointers to an entry's messages, on condition that there are none."""
+    return [
+        {
+            "Put": {
+                "TableName": settings().state_table,
+                "Item": {
+                    **item_key(entry.pk, _sort_key(derive_id(*_name(entry.pk, record.external_id)))),
+                    **to_item({"seq": record.seq, "entry": entry.seq}),
+                },
+                "ConditionExpression": "attribute_not_exists(pk)",
+            }
+        }
+        for record in entry.records
+        if record.external_id is not None
+    ]
+
+
+def find_places(pk: str, external_ids: Sequence[str]) -> dict[str, MessagePlace]:
+    """Where the messages of these external ids are, by the ids; without those of no message. Strongly consistent.
+
+    The messages of one entry are found together: where only some are found, a transaction may have come between the
+    reads of single items, and they are read until two reads find the same.
+    """
+    found = _read_places(pk, external_ids)
+    for _ in tries(settings().append_patience_s) if 0 < len(found) < len(external_ids) else ():
+        found, before = _read_places(pk, external_ids), found
+        if found == before:
+            return found
+    return found
+
+
+def _read_places(pk: str, external_ids: Sequence[str]) -> dict[str, MessagePlace]:
+    derived = {external_id: find_derived_id(*_name(pk, external_id)) for external_id in external_ids}
+    ids = {_sort_key(name): external_id for external_id, name in derived.items() if name is not None}
+    found = read_items([item_key(pk, sk) for sk in ids], consistent=True)
+    return {ids[item["sk"]["S"]]: _place(item) for item in found}
+
+
+def _place(item: Mapping[str, Any]) -> MessagePlace:
+    values = from_item(item)
+    return MessagePlace(values["seq"], values["entry"])
+
+
+def _name(pk: str, external_id: str) -> tuple[str, str]:
+    """The tenant, and the text of which the name of a pointer is derived in it."""
+    tenant, conversation_id = split_conversation_pk(pk)
+    return tenant, dump([EXTERNAL_ID, conversation_id, external_id])
+
+
+def _sort_key(name: str) -> str:
+    return f"{POINTER_PREFIX}{name}"
