@@ -51,7 +51,12 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/conversations/delete-many": {"filter": {"participants": {"userId": "ada"}}, "dryRun": True},
     "POST /v1/conversations/import": IMPORTED,
     "POST /v1/conversations/search": {"query": "peanuts"},
-    "POST /v1/conversations/{conversationId}/messages": {"role": "user", "content": "And no peanuts, please."},
+    "POST /v1/conversations/{conversationId}/messages": {
+        "role": "user",
+        "content": "And no peanuts, please.",
+        "externalId": "order/7",
+        "conversation": {**PARTICIPANTS, "metadata": {"topic": "travel"}},
+    },
     "POST /v1/conversations/{conversationId}/messages/get-many": {"messageIds": ["msg-001", "msg-002"]},
     "POST /v1/conversations/{conversationId}/messages/{messageId}/redact": {"reason": "Asked for by the user"},
     "POST /v1/conversations/{conversationId}/preamble": {"content": "Ada plans a journey to Lisbon."},

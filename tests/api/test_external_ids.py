@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from annals.errors import ExternalIdTaken
 from annals.ledger.entry import REDACTION
 from annals.settings import settings
 from tests.support.api import Api, Reply
+from tests.support.ingesting import failures_queue, record, take
 
 pytestmark = pytest.mark.usefixtures("moto")
 
@@ -254,3 +256,73 @@ def test_an_external_id_of_a_conversation_in_a_closed_space_tells_nothing(chat: 
     stranger = chat.limited(spaces={"home"})
     assert stranger.get(f"{MESSAGES}?externalId=one").status == 404
     assert stranger.post(MESSAGES, said("hello", "one")).status == 404
+
+
+IMPORT = "/v1/conversations/import"
+LINES = "application/x-ndjson"
+
+
+def lines(*messages: dict[str, Any]) -> str:
+    own = {"conversationType": "user-agent", "participants": NEW["participants"]}
+    values = [{"type": "conversation", "conversationId": "conv-1", **own}]
+    values += [{"type": "message", "conversationId": "conv-1", **message} for message in messages]
+    return "\n".join(map(json.dumps, values))
+
+
+def bring(api: Api, file: str | bytes, query: str = "") -> Reply:
+    return api.post(f"{IMPORT}?{query}", file, content_type=LINES)
+
+
+def counts(answer: Reply) -> tuple[int, int]:
+    assert answer.status == 200, answer.body
+    (imported,) = answer.json["conversations"]
+    return imported["imported"], imported["skipped"]
+
+
+@pytest.mark.parametrize("name", ["jsonl", "csv"])
+def test_an_exported_external_id_is_imported_once_and_found(chat: Api, name: str) -> None:
+    for external_id in ODD_IDS:
+        chat.post(MESSAGES, said(f"of {external_id}", external_id, runId=external_id))
+    file = chat.get(f"/v1/conversations/export?format={name}&formulas=keep").body
+    query = "memorySpaceId=work&userId=ada" if name == "csv" else ""
+    other = Api.of(f"{chat.caller.tenant}-other")
+    assert counts(bring(other, file, query)) == (len(ODD_IDS), 0)
+    assert counts(bring(other, file, query)) == (0, len(ODD_IDS))
+    assert counts(bring(chat, file, query)) == (0, len(ODD_IDS))
+    for seq, external_id in enumerate(ODD_IDS, start=1):
+        assert [message["seq"] for message in find(other, external_id)] == [seq]
+        assert is_replay(other.post(MESSAGES, said(f"of {external_id}", external_id, runId=external_id)))
+
+
+def test_a_json_export_has_external_ids(chat: Api) -> None:
+    chat.post(MESSAGES, said("hello", "a/1"))
+    assert chat.get(f"{PATH}/export?format=json").json["messages"][0]["externalId"] == "a/1"
+
+
+def test_more_external_ids_than_an_entry_has_room_for_are_imported(api: Api) -> None:
+    file = lines(*(said("x", str(number)) for number in range(200)))
+    assert counts(bring(api, file)) == (200, 0)
+    assert [message["seq"] for message in find(api, "199")] == [200]
+    assert counts(bring(api, file)) == (0, 200)
+
+
+def test_a_file_in_which_two_messages_share_an_external_id_is_refused(api: Api) -> None:
+    answer = bring(api, lines(said("a", "one"), said("b", "one")))
+    assert answer.problem == (422, "DUPLICATE_VALUES", "line 3")
+    assert api.get(PATH).status == 404
+
+
+def test_a_file_that_brings_a_taken_external_id_is_refused(chat: Api) -> None:
+    chat.post(MESSAGES, said("a", "one"))
+    part = lines(said("b", "one")).replace('"type": "conversation"', '"type": "conversation", "offset": 1')
+    assert bring(chat, part).problem == TAKEN
+    assert contents(chat) == ["a"]
+
+
+def test_an_event_that_comes_by_two_ways_is_stored_once(chat: Api, tenant: str) -> None:
+    event = {"conversation": {"conversationId": "conv-1"}, "messages": [said("hello", "one")]}
+    with failures_queue(tenant) as failures:
+        assert take(record({**event, "idempotencyKey": "a"}), record({**event, "idempotencyKey": "b"})) == []
+        assert take(record({"conversation": {"conversationId": "conv-1"}, "messages": [said("bye", "one")]})) == []
+        assert failures.reasons() == [ExternalIdTaken.code]
+    assert contents(chat) == ["hello"]

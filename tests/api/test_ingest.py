@@ -159,7 +159,7 @@ def test_what_is_for_other_participants_is_put_aside(failures: Failures) -> None
     take(record(envelope()))
     others = {**NAMED, "participants": {"userId": "bob", "memorySpaceId": "demo"}}
     assert take(record(envelope("Hi", others))) == []
-    assert failures.reasons() == ["CONVERSATION_ALREADY_EXISTS"]
+    assert failures.reasons() == ["PARTICIPANT_MISMATCH"]
 
 
 def test_the_tenant_follows_from_the_queue(api: Api, failures: Failures, setting: Setting) -> None:

@@ -15,6 +15,7 @@ from annals_client import (
     Conflict,
     Erased,
     Forbidden,
+    MissingConversation,
     NotFound,
     PreconditionFailed,
     RateLimited,
@@ -75,6 +76,39 @@ def test_participants_decide_the_type() -> None:
     assert user == {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
     agents = Conversations.get_or_create.call(agents=("a", "b"), metadata={}).body
     assert agents == {"type": "agent-agent", "participants": {"agents": ["a", "b"]}, "metadata": {}}
+
+
+def test_a_message_says_which_conversation_it_makes() -> None:
+    conversation: MissingConversation = {"participants": {"user_id": "ada", "memory_space_id": "demo"}}
+    made = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
+    call = Messages.append.call("c", role="user", content="hi", external_id="a/1", conversation=conversation)
+    assert call.body == {"role": "user", "content": "hi", "externalId": "a/1", "conversation": made}
+    call = Messages.append_many.call("c", [], conversation={**conversation, "metadata": {"own_name": 1}})
+    assert call.body == {"messages": [], "conversation": {**made, "metadata": {"own_name": 1}}}
+    call = Messages.append.call("c", role="user", content="hi", conversation={"participants": {"agents": ("a", "b")}})
+    assert call.body
+    assert call.body["conversation"] == {
+        "type": "agent-agent", "participants": {"agents": ["a", "b"]},
+    }  # fmt: skip
+
+
+def test_a_turn_says_of_its_conversation_what_it_does_not_say_itself() -> None:
+    turn: dict[str, Any] = {"memory_space_id": "s", "user_message": "q", "agent_response": "a", "user_id": "ada"}
+    call = Remembering.remember.call(**turn, conversation={"participants": {"agent_id": "b"}, "metadata": {"a_b": 1}})
+    assert call.body
+    assert call.body["conversation"] == {"participants": {"agentId": "b"}, "metadata": {"a_b": 1}}
+    call = Remembering.remember.call(**turn, run_id="r/1", conversation={"metadata": {}})
+    assert call.body
+    assert (call.body["conversation"], call.body["runId"]) == ({"metadata": {}}, "r/1")
+
+
+def test_a_message_is_found_by_its_external_id(ask: Ask) -> None:
+    item = {"messageId": "msg-001", "seq": 1, "timestamp": "2026-01-01T00:00:00.000Z", "externalId": "a/1 +"}
+    with scripted(Answer(200, {"items": [item]}), Answer(200, {"items": []})) as server:
+        found = ask(server.url, lambda client: client.messages.find("c", "a/1 +"))
+        assert found.external_id == "a/1 +"
+        assert ask(server.url, lambda client: client.messages.find("c", "b")) is None
+    assert "externalId=a%2F1+%2B" in server.requests[0].path
 
 
 def test_a_filter_is_written_for_query_and_body() -> None:

@@ -55,6 +55,13 @@ class MissingConversation(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
 
 
+class TurnConversation(TypedDict, total=False):
+    """A conversation that a turn makes if it is missing, as far as the turn does not say it."""
+
+    participants: Participants
+    metadata: Mapping[str, Any] | None
+
+
 class Conversations(Resource[S]):
     """Make, find, list, search and erase conversations."""
 

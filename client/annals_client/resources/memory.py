@@ -18,6 +18,7 @@ from annals_client.methods import Resource, S, call
 from annals_client.models import Hit, Recollection, Remembered
 from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
 from annals_client.relay import AsyncRelay, Relay, require_stream
+from annals_client.resources.conversations import TurnConversation
 from annals_client.resources.facts import NewFact, facts_body
 from annals_client.senders import AsyncSender, Sender
 from annals_client.wire import NOT_GIVEN, Time
@@ -66,7 +67,16 @@ class Turn(TypedDict, total=False):
     extract_facts: bool
 
 
-class AskedTurn(Turn, total=False):
+class RememberedTurn(Turn, total=False):
+    """A turn that the server stores as a whole. ``conversation`` is for one that is made, as far as the turn does not
+    say it: ``metadata``, or more participants.
+    """
+
+    run_id: str | None
+    conversation: TurnConversation | None
+
+
+class AskedTurn(RememberedTurn, total=False):
     """A turn that the server's model is to answer; ``history`` is how many recent messages the model gets.
 
     It also gets what is remembered: with a ``user_id`` what is that user's own or nobody's, or what everybody in the
@@ -108,7 +118,7 @@ class Remembering(Resource[S]):
         *,
         agent_response: str,
         idempotency_key: str | None = None,
-        **turn: Unpack[Turn],
+        **turn: Unpack[RememberedTurn],
     ) -> RequestSpec:
         """Store what a user said and what the agent answered, as one entry of their conversation.
 
@@ -205,9 +215,14 @@ class Remembering(Resource[S]):
         return AsyncRelay(sender, source, turn, reply, hooks)
 
 
-def _turn(*, facts: Iterable[NewFact] | None = None, **turn: Any) -> dict[str, Any]:
-    narrowed = {"filter": memory_body(**turn.pop("filter"))} if turn.get("filter") else {}
-    return {**wire.body(**turn, facts=facts_body(facts)), **narrowed}
+def _turn(
+    *, facts: Iterable[NewFact] | None = None, conversation: TurnConversation | None = None, **turn: Any
+) -> dict[str, Any]:
+    nested = {"filter": memory_body(**turn.pop("filter"))} if turn.get("filter") else {}
+    if conversation is not None:
+        participants = wire.body(**conversation.get("participants", {})) or None
+        nested["conversation"] = wire.body(participants=participants, metadata=conversation.get("metadata"))
+    return {**wire.body(**turn, facts=facts_body(facts)), **nested}
 
 
 def _for_user(arguments: Mapping[str, Any]) -> dict[str, Any]:

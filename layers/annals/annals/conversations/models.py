@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -11,6 +12,7 @@ from typing_extensions import TypedDict
 from annals.api.fields import (
     RESERVED_IDS,
     ConversationId,
+    ExternalId,
     Id,
     Json,
     MaskedJson,
@@ -132,6 +134,43 @@ class MissingConversation(Model):
         return NewConversation(kind, participants, self.metadata, conversation_id)
 
 
+class TurnConversation(Model):
+    """The conversation that a turn makes if it is missing, as far as the turn does not say it already."""
+
+    type: ConversationType | None = None
+    participants: Participants = Field(default_factory=lambda: Participants())
+    metadata: MaskedJson = Field(default_factory=dict)
+
+    @property
+    def names_participants(self) -> bool:
+        """Whether it says more of who takes part than the turn does."""
+        return bool({"type", "participants"} & self.model_fields_set)
+
+    def to_new(self, conversation_id: str | None, of_turn: Mapping[str, str]) -> NewConversation:
+        """The conversation as the domain takes it.
+
+        Parameters
+        ----------
+        of_turn : the participants that the turn names, by their names
+
+        Raises
+        ------
+        InvalidInput : the participants do not fit the type, or are others than the turn's
+        """
+        kind = self.type or self.participants.usual_type()
+        given = self.participants.model_dump(by_alias=True, exclude_none=True)
+        # Between two agents, a turn's own user and agent are those who speak.
+        own = {name: of_turn[name] for name in of_turn if kind == USER_AGENT or name == "memorySpaceId"}
+        for name in own.keys() & given.keys() - {"participantId"}:
+            if given[name] != own[name]:
+                field = f"conversation.participants.{name}"
+                raise InvalidInput("INVALID_PARTICIPANTS", f"{field} is another than the turn's.", field=field)
+        participants = Participants.model_validate({**own, **given})
+        return NewConversation(
+            kind, participants.for_type(kind, "conversation.participants"), self.metadata, conversation_id
+        )
+
+
 class PatchConversation(Model):
     """A merge patch for a conversation's metadata."""
 
@@ -249,6 +288,12 @@ class ConversationList(TypedDict):
     nextCursor: NotRequired[str]
 
 
+class ConversationOfPair(Model):
+    """What the conversation of two agents gets where their first message makes it."""
+
+    metadata: MaskedJson = Field(default_factory=dict)
+
+
 class SendBetweenAgents(Model):
     """A message from one agent to another."""
 
@@ -257,7 +302,10 @@ class SendBetweenAgents(Model):
     text: MaskedText
     memory_space_id: Id | None = None
     thread_id: Id | None = None
+    run_id: ExternalId | None = None
+    external_id: ExternalId | None = None
     metadata: MaskedJson | None = None
+    conversation: ConversationOfPair = Field(default_factory=lambda: ConversationOfPair())
 
 
 class SentBetweenAgents(Message):

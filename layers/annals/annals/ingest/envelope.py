@@ -22,8 +22,9 @@ Key = Annotated[Text, Field(max_length=MAX_KEY_CHARS)]
 class NamedConversation(Model):
     """The conversation that the messages go to.
 
-    With an id alone, it must exist. With type and participants, it is found by them, or created; with an id as well, it
-    is created under that id if it is missing. ``metadata`` is for a conversation that is created.
+    With an id alone, it must exist. With participants, it is found by them, or created; with an id as well, it is
+    created under that id if it is missing, and they must fit. Without a type, it is that of the participants.
+    ``metadata`` is for a conversation that is created.
     """
 
     conversation_id: ConversationId | None = None
@@ -33,18 +34,20 @@ class NamedConversation(Model):
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:
-        if (self.type is None) != (self.participants is None):
-            raise field_error("MISSING_REQUIRED_FIELD", "type and participants go together")
-        if self.conversation_id is None and self.type is None:
-            raise field_error("MISSING_REQUIRED_FIELD", "needs a conversationId, or type and participants")
+        if self.type is not None and self.participants is None:
+            raise field_error("MISSING_REQUIRED_FIELD", "needs participants where it has a type")
+        if self.conversation_id is None and self.participants is None:
+            raise field_error("MISSING_REQUIRED_FIELD", "needs a conversationId, or participants")
         return self
 
     @property
     def target(self) -> str | NewConversation:
         """The id of a conversation that must exist, or one to be found or created. Raises InvalidInput."""
-        if self.type is None or self.participants is None:
+        if self.participants is None:
             return str(self.conversation_id)
-        return NewConversation(self.type, self.participants.for_type(self.type), self.metadata, self.conversation_id)
+        kind = self.type or self.participants.usual_type()
+        participants = self.participants.for_type(kind, "conversation.participants")
+        return NewConversation(kind, participants, self.metadata, self.conversation_id)
 
 
 class MessagesEnvelope(NewMessages):

@@ -8,11 +8,11 @@ from hashlib import sha256
 from typing import Any
 
 from annals.access.caller import Caller
+from annals.conversations.appending import append_for
 from annals.conversations.create import (
     NewConversation,
     append_or_create,
     create_if_missing,
-    create_with_messages_if_missing,
     get_or_create,
 )
 from annals.conversations.genesis import get_genesis
@@ -20,7 +20,7 @@ from annals.errors import ConversationAlreadyExists
 from annals.ingest.envelope import Envelope, MessagesEnvelope, parse_envelope
 from annals.ingest.tenants import get_tenant
 from annals.json_text import canonical_text, parse
-from annals.ledger.append import NewRecord, append, find_entry
+from annals.ledger.append import NewRecord, find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.messages import new_message
 from annals.memory.remember import remember
@@ -91,16 +91,12 @@ def store_records(
     """Append records to a conversation, unless an earlier try of the request did; create it if it is missing."""
     if find_entry(request) is not None:
         return
-    if not isinstance(target, str) and target.conversation_id is None:
-        append_or_create(caller.tenant, target, caller.key_id, records, request, thread_id)
-        return
     if isinstance(target, str):
-        conversation_id = target
-    elif create_with_messages_if_missing(caller.tenant, target, caller.key_id, records, request, thread_id):
-        return
+        append_for(caller, target, records, request=request, thread_id=thread_id)
+    elif target.conversation_id is None:
+        append_or_create(caller.tenant, target, caller.key_id, records, request, thread_id)
     else:
-        conversation_id = find_or_create(caller, target)
-    append(caller.tenant, conversation_id, records, request=request, thread_id=thread_id)
+        append_for(caller, target.conversation_id, records, new=target, request=request, thread_id=thread_id)
 
 
 def find_or_create(caller: Caller, new: NewConversation) -> str:

@@ -7,8 +7,10 @@ from typing import NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from annals.api.fields import ConversationId, Importance, MaskedJson, MaskedText, Tag
-from annals.conversations.models import Conversation, SummaryResponse
+from annals.api.fields import ConversationId, ExternalId, Importance, MaskedJson, MaskedText, Tag
+from annals.conversations.create import NewConversation
+from annals.conversations.genesis import USER_AGENT
+from annals.conversations.models import Conversation, SummaryResponse, TurnConversation
 from annals.errors import InvalidInput
 from annals.ledger.messages import Message
 from annals.memory.facts.models import Fact, NewTurnFacts, TurnFactsResponse
@@ -23,6 +25,21 @@ class NewTurn(NewTurnFacts):
     importance: Importance = 50
     tags: list[Tag] = Field(default_factory=list, max_length=100)
     metadata: MaskedJson | None = None
+    run_id: ExternalId | None = None
+    conversation: TurnConversation | None = None
+
+    def to_new_conversation(self) -> NewConversation:
+        """The conversation that the turn makes if it is missing. Raises InvalidInput."""
+        fields = {
+            "userId": self.user_id,
+            "agentId": self.agent_id,
+            "participantId": self.participant_id,
+            "memorySpaceId": self.memory_space_id,
+        }
+        participants = {name: value for name, value in fields.items() if value is not None}
+        if self.conversation is None:
+            return NewConversation(USER_AGENT, participants, {}, self.conversation_id)
+        return self.conversation.to_new(self.conversation_id, participants)
 
     def require_owner(self) -> None:
         """Raise InvalidInput OWNER_REQUIRED for a turn that names neither a user nor an agent."""

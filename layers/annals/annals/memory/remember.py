@@ -8,13 +8,9 @@ from hashlib import sha256
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, create_with_messages_if_missing
-from annals.conversations.genesis import USER_AGENT, Genesis, get_genesis
-from annals.errors import (
-    ConversationNotFound,
-    MemorySpaceMismatch,
-    ParticipantMismatch,
-)
+from annals.conversations.appending import require_fitting, require_participants, require_same_space
+from annals.conversations.create import create_with_messages_if_missing
+from annals.conversations.genesis import Genesis, get_genesis
 from annals.json_text import dump
 from annals.ledger.append import AppendResult, NewRecord, append
 from annals.ledger.idempotency import IdempotentRequest
@@ -130,11 +126,15 @@ def store_turn(
     """
     turn.require_owner()
     caller.require_space(turn.memory_space_id)
-    created = create_with_messages_if_missing(caller.tenant, _new_conversation(turn), caller.key_id, records, request)
+    new = turn.to_new_conversation()
+    created = create_with_messages_if_missing(caller.tenant, new, caller.key_id, records, request)
     if created:
         return StoredTurn(*created)
     genesis = get_genesis(caller.tenant, str(turn.conversation_id))
-    _require_same_owners(caller, turn, genesis)
+    require_same_space(caller, genesis, turn.memory_space_id)
+    require_participants(genesis, turn.user_id, turn.agent_id)
+    if turn.conversation and turn.conversation.names_participants:
+        require_fitting(caller, genesis, new)
     return StoredTurn(genesis, append(caller.tenant, genesis.conversation_id, records, request=request))
 
 
@@ -152,6 +152,7 @@ def message_fields(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
     """The fields of both messages of a turn, beside role and text; of a reply also the seq that it answers."""
     fields: dict[str, Any] = {
         "participantId": turn.participant_id,
+        "runId": turn.run_id,
         "metadata": turn.metadata,
         "timestamp": to_rfc3339(turn.timestamp) if turn.timestamp is not None else None,
     }
@@ -163,31 +164,3 @@ def message_fields(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
 def _new_record(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
     given = {name: value for name, value in more.items() if value is not None}
     return new_message({"role": role, "content": content, **message_fields(turn), **given})
-
-
-def _require_same_owners(caller: Caller, turn: NewTurn, genesis: Genesis) -> None:
-    """Refuse a turn of another space, user or agent than its conversation's."""
-    if not caller.may_see(genesis.memory_space_id):
-        raise ConversationNotFound(genesis.conversation_id)
-    if genesis.memory_space_id != turn.memory_space_id:
-        raise MemorySpaceMismatch(genesis.conversation_id)
-    require_participants(genesis, turn.user_id, turn.agent_id)
-
-
-def require_participants(genesis: Genesis, user_id: str | None, agent_id: str | None) -> None:
-    """Raise ParticipantMismatch where a conversation has another user or agent than these; None fits any."""
-    for name, expected in (("userId", user_id), ("agentId", agent_id)):
-        if expected is not None and genesis.participants.get(name, expected) != expected:
-            raise ParticipantMismatch(genesis.conversation_id, name)
-
-
-def _new_conversation(turn: NewTurn) -> NewConversation:
-    """The conversation that a turn begins."""
-    fields = {
-        "userId": turn.user_id,
-        "agentId": turn.agent_id,
-        "participantId": turn.participant_id,
-        "memorySpaceId": turn.memory_space_id,
-    }
-    participants = {name: value for name, value in fields.items() if value is not None}
-    return NewConversation(USER_AGENT, participants, {}, turn.conversation_id)
