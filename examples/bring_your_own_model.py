@@ -1,7 +1,7 @@
 """Stream a reply from your own model, and store the turn in Annals.
 
-Annals stores the question before it calls the model, and the reply when it is complete. If the reply breaks off, Annals
-stores the part that arrived.
+Annals stores the question before the first word of the reply, and the reply when it is complete. If the reply breaks
+off, Annals stores the part that arrived.
 
     pip install openai
     ANNALS_URL=http://127.0.0.1:8000 ANNALS_KEY=local \\

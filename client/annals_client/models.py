@@ -29,7 +29,10 @@ class Page(Model, Generic[T]):
 
 
 class Message(Model):
-    """A message. One that was redacted, or is damaged, has no role and no content; ``status`` says so."""
+    """A message. One that was redacted, or is damaged, has no role and no content; ``status`` says so.
+
+    ``finish_reason`` is why a model's reply ended, in the model's word.
+    """
 
     message_id: str
     seq: int
@@ -47,6 +50,7 @@ class Message(Model):
     metadata: Json | None = None
     timestamp: datetime
     status: str | None = None
+    finish_reason: str | None = None
 
 
 class AgentMessage(Message):

@@ -20,7 +20,9 @@ from annals_client.errors import (
     Stored,
     StreamEmpty,
     StreamFailed,
+    ValidationFailed,
 )
+from annals_client.formats.streams.reply import omitted
 from annals_client.models import Appended, Conversation, Fact, KeptFacts, Message
 from annals_client.resources.conversations import Conversations
 from annals_client.resources.facts import Facts, NewFact
@@ -30,6 +32,8 @@ from annals_client.wire import Time
 logger = logging.getLogger("annals_client")
 
 T = TypeVar("T")
+
+TOO_LARGE = 413
 
 
 @dataclass(frozen=True)
@@ -103,18 +107,19 @@ class OwnTurn:
         return (yield from self._append(conversation.conversation_id, message))
 
     def complete(self, begun: Appended, reply: Reply) -> Steps[StoredTurn]:
-        """Store the whole reply, then the turn's facts.
+        """Store the whole reply, then the turn's facts. A reply that the model cut off is stored as incomplete.
 
         Raises StreamFailed, with the reply's text, where that cannot be; StreamEmpty without one.
         """
-        text, message = reply.text, begun.messages[0]
-        if not reply.says_something:
-            detail = "The reply was empty. The user's message is kept."
+        text, reader, message = reply.text, reply.reader, begun.messages[0]
+        if not reader.is_reply:
+            reason = f" ({reader.finish_reason})" if reader.finish_reason else ""
+            detail = f"The reply was empty{reason}. The user's message is kept."
             raise StreamEmpty(Problem(0, "STREAM_EMPTY", "Empty reply", detail), _stored(begun), text)
         stored = [begun]
         try:
-            stored.append((yield from self._append(begun.conversation_id, self._message("assistant", text))))
-            facts = yield from self._store_facts(stored, extract=self.extract_facts)
+            stored.append((yield from self._append_reply(begun.conversation_id, reply, is_cut=reader.is_cut)))
+            facts = yield from self._store_facts(stored, extract=self.extract_facts and not reader.is_cut)
         except AnnalsError as refusal:
             raise StreamFailed(refusal.problem, _stored(*stored), text) from refusal
         turn = StoredTurn(begun.conversation_id, message, stored[1].messages[0], text)
@@ -124,17 +129,31 @@ class OwnTurn:
         """Store the reply as far as it came, if that is asked for and there is any; the error to raise."""
         text, outcome = reply.text, "The user's message is kept, the reply is not."
         stored = _stored(begun)
-        if self.on_failure == "keep" and reply.says_something:
+        if self.on_failure == "keep" and reply.reader.is_reply:
             try:
-                appended = yield from self._append(
-                    begun.conversation_id, self._message("assistant", text, "incomplete")
-                )
+                appended = yield from self._append_reply(begun.conversation_id, reply, is_cut=True)
                 stored, outcome = _stored(begun, appended), "What came of the reply is kept, marked incomplete."
                 yield from self._store_facts([begun, appended], extract=False)
             except AnnalsError:
                 logger.exception("What came of the turn of %s could not all be stored", stored.message_ids[0])
         detail = f"The reply broke off ({type(failure).__name__}: {failure}). {outcome}"
         return StreamFailed(Problem(0, "STREAM_FAILED", "Reply failed", detail), stored, text)
+
+    def _append_reply(self, conversation_id: str, reply: Reply, *, is_cut: bool) -> Steps[Appended]:
+        """Store the reply, with its parts; without them where an entry has room for the text alone."""
+        message, parts = self._message("assistant", reply.text), reply.reader.parts
+        message["finish_reason"] = reply.reader.finish_reason
+        if is_cut:
+            message["status"] = "incomplete"
+        if parts is None:
+            return (yield from self._append(conversation_id, message))
+        try:
+            return (yield from self._append(conversation_id, {**message, "parts": parts}))
+        except ValidationFailed as refusal:
+            if refusal.status != TOO_LARGE or not reply.reader.has_words:
+                raise
+        message["parts"] = omitted(parts)
+        return (yield from self._append(conversation_id, message, "assistant without parts"))
 
     def _store_facts(self, stored: Sequence[Appended], *, extract: bool) -> Steps[KeptFacts | None]:
         """Store the turn's facts, where it has any, and have those extracted that it states, if that is asked for."""
@@ -188,17 +207,14 @@ class OwnTurn:
             idempotency_key=self._key("conversation"),
         )
 
-    def _append(self, conversation_id: str, message: NewMessage) -> Steps[Appended]:
-        key = self._key(message["role"])
+    def _append(self, conversation_id: str, message: NewMessage, part: str | None = None) -> Steps[Appended]:
+        key = self._key(part or message["role"])
         return (yield from _ask(Messages.append.call(conversation_id, idempotency_key=key, **message)))
 
-    def _message(
-        self, role: Literal["user", "assistant"], content: str, status: Literal["incomplete"] | None = None
-    ) -> NewMessage:
+    def _message(self, role: Literal["user", "assistant"], content: str) -> NewMessage:
         return NewMessage(
             role=role,
             content=content,
-            status=status,
             participant_id=self.participant_id,
             thread_id=self.thread_id,
             run_id=self.run_id,

@@ -15,7 +15,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -24,6 +24,7 @@ from typing_extensions import Self
 
 from annals_client.chunks import Reply
 from annals_client.errors import AnnalsError
+from annals_client.formats.streams.failures import UnknownChunk
 from annals_client.models import Appended
 from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
 from annals_client.senders import AsyncSender, Sender
@@ -38,8 +39,10 @@ END = object()
 class Relay(Generic[C]):
     """A reply on its way: iterate it for the model's own chunks, unchanged.
 
-    The user's message is stored before the first chunk is asked for, the reply after the last one. A reply that is
-    left before its end, by ``close`` or the end of a ``with`` block, counts as broken off.
+    The user's message is stored before the first chunk is passed on, and the reply after the last one. A first chunk of
+    a kind that nobody knows is a TypeError, and nothing is stored; with ``text_of`` any chunk is known, and the user's
+    message is stored before the first one is asked for. A reply that is left before its end, by ``close`` or the end of
+    a ``with`` block, counts as broken off.
     """
 
     def __init__(self, sender: Sender, source: Iterable[C], turn: OwnTurn, reply: Reply, hooks: Hooks) -> None:
@@ -65,18 +68,47 @@ class Relay(Generic[C]):
         return next(self._chunks)
 
     def _pass_on(self) -> Generator[C, None, None]:
-        begun = self._sender.run(self._turn.begin())
+        chunks = iter(self._source)
+        chunk, begun = self._begin_with(chunks)
         try:
-            for chunk in self._source:
+            while chunk is not END:
                 self._reply.take(chunk)
                 self._tell(self._hooks.on_chunk, chunk)
                 self._tell(self._hooks.on_progress, self._reply.progress)
                 yield chunk
+                chunk = next(chunks, END)
             self._reply.end()
         except BaseException as failure:
             self._break_off(begun, failure)
             raise
         self._complete(begun)
+
+    def _begin_with(self, chunks: Iterator[Any]) -> tuple[Any, Appended]:
+        """The first chunk, and the user's message, which is stored once that chunk is known to be one that can be read.
+
+        Where that is known anyway, the user's message is stored before the chunk is asked for.
+        """
+        begun = self._begin() if self._reply.is_readable else None
+        try:
+            chunk: Any = next(chunks, END)
+        except BaseException as failure:
+            self._break_off(begun or self._begin(), failure)
+            raise
+        try:
+            if chunk is not END:
+                self._reply.require_readable(chunk)
+        except UnknownChunk:
+            _close(self._source)
+            raise
+        return chunk, begun or self._begin()
+
+    def _begin(self) -> Appended:
+        """Store the user's message. Raises AnnalsError, and asks for no more chunks then."""
+        try:
+            return self._sender.run(self._turn.begin())
+        except BaseException:
+            _close(self._source)
+            raise
 
     def _complete(self, begun: Appended) -> None:
         try:
@@ -146,19 +178,46 @@ class AsyncRelay(Generic[C]):
         return await anext(self._chunks)
 
     async def _pass_on(self) -> AsyncGenerator[C, None]:
-        begun = await self._sender.run(self._turn.begin())
+        chunks = each(self._source)
+        chunk, begun = await self._begin_with(chunks)
         try:
-            async with aclosing(each(self._source)) as chunks:
-                async for chunk in chunks:
-                    self._reply.take(chunk)
-                    await self._tell(self._hooks.on_chunk, chunk)
-                    await self._tell(self._hooks.on_progress, self._reply.progress)
-                    yield chunk
+            while chunk is not END:
+                self._reply.take(chunk)
+                await self._tell(self._hooks.on_chunk, chunk)
+                await self._tell(self._hooks.on_progress, self._reply.progress)
+                yield chunk
+                chunk = await anext(chunks, END)
             self._reply.end()
         except BaseException as failure:
+            await chunks.aclose()
             await self._break_off(begun, failure)
             raise
         await self._complete(begun)
+
+    async def _begin_with(self, chunks: AsyncGenerator[Any, None]) -> tuple[Any, Appended]:
+        """The first chunk, and the user's message; see ``Relay._begin_with``."""
+        begun = await self._begin() if self._reply.is_readable else None
+        try:
+            chunk: Any = await anext(chunks, END)
+        except BaseException as failure:
+            await self._break_off(begun or await self._begin(), failure)
+            raise
+        try:
+            if chunk is not END:
+                self._reply.require_readable(chunk)
+        except UnknownChunk:
+            await chunks.aclose()
+            await self._close_source()
+            raise
+        return chunk, begun or await self._begin()
+
+    async def _begin(self) -> Appended:
+        """Store the user's message. Raises AnnalsError, and asks for no more chunks then."""
+        try:
+            return await self._sender.run(self._turn.begin())
+        except BaseException:
+            await self._close_source()
+            raise
 
     async def _complete(self, begun: Appended) -> None:
         try:
@@ -170,13 +229,16 @@ class AsyncRelay(Generic[C]):
 
     async def _break_off(self, begun: Appended, failure: BaseException) -> None:
         """Store what came. Raises StreamFailed, unless it was the caller who broke off."""
-        if isawaitable(closing := _close(self._source)):
-            with suppress(Exception):
-                await closing
+        await self._close_source()
         error = await self._sender.run(self._turn.break_off(begun, self._reply, failure))
         await self._tell(self._hooks.on_error, error)
         if isinstance(failure, Exception):
             raise error from failure
+
+    async def _close_source(self) -> None:
+        if isawaitable(closing := _close(self._source)):
+            with suppress(Exception):
+                await closing
 
     async def _tell(self, hook: Callable[[Any], Any] | None, news: Any) -> None:
         try:

@@ -50,6 +50,8 @@ def words(text: str) -> list[str]:
 
 def event(data: Any) -> bytes:
     """One server-sent event, characters as themselves."""
+    if isinstance(data, dict) and "choices" in data:
+        data = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m", **data}
     return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
 
 

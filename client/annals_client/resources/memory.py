@@ -10,7 +10,7 @@ from typing_extensions import Required, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec
-from annals_client.chunks import Progress, Reply, text_of
+from annals_client.chunks import Progress, Reply
 from annals_client.errors import AnnalsError
 from annals_client.filters import MemoryFilter, memory_body
 from annals_client.following import AsyncTurnStream, TurnStream
@@ -95,14 +95,16 @@ class AskedTurn(RememberedTurn, total=False):
 class RelayedTurn(Turn, total=False):
     """A turn that the caller's model answers, how its chunks are read, and whom to tell of them.
 
-    ``text_of`` says what a chunk of an unknown kind adds to the reply.
+    ``text_of`` says what a chunk of an unknown kind adds to the reply. What stands between ``<think>`` and ``</think>``
+    goes to the reply's parts; where ``think_tags`` is False, it is a part of the text.
     """
 
     thread_id: str | None
     run_id: str | None
     on_failure: Literal["keep", "discard"]
     idempotency_key: str | None
-    text_of: Callable[[Any], str]
+    text_of: Callable[[Any], str] | None
+    think_tags: bool
     on_chunk: Callable[[Any], Any] | None
     on_progress: Callable[[Progress], Any] | None
     on_error: Callable[[AnnalsError], Any] | None
@@ -185,13 +187,16 @@ class Remembering(Resource[S]):
         """Store a turn while its reply streams: the user's message before the first word, the reply after the last.
 
         Without ``response_stream`` the server's model answers; iterate the result for its events. With it, the
-        caller's own model does: ``response_stream`` is an iterable of str, of bytes, or of the chunks of OpenAI,
-        Anthropic or Bedrock; iterate the result for the same chunks. See AskedTurn and RelayedTurn for what else it
-        takes. Nothing happens before the first step of the iteration.
+        caller's own model does: ``response_stream`` is an iterable of str, of bytes, or of a provider's chunks (OpenAI,
+        Anthropic, Bedrock, Gemini, Mistral, Cohere, Ollama, LangChain, the Agents SDK, the AI SDK); iterate the result
+        for the same chunks. Calls of tools, reasoning and usage go to the reply's parts, and the reason of its end to
+        ``finish_reason``; a reply that the model cut off, or whose end is missing, is marked incomplete. See AskedTurn
+        and RelayedTurn for what else it takes. Nothing happens before the first step of the iteration.
 
         Raises
         ------
-        TypeError : ``response_stream`` is no iterable of chunks, but None, or a str
+        TypeError : ``response_stream`` is no iterable of chunks, but None, or a str; while iterating: the first chunk
+            is of a kind that nobody knows, and ``text_of`` is not given
         StreamFailed, while iterating : the reply broke off; ``stored`` says what is kept
         StreamEmpty, while iterating : the reply had no word in it; the user's message is kept
         """
@@ -204,10 +209,17 @@ class Remembering(Resource[S]):
         return TurnStream(sender, request) if isinstance(sender, Sender) else AsyncTurnStream(sender, request)
 
     def _relay(
-        self, source: Any, *, text_of: Callable[[Any], str] = text_of, idempotency_key: str | None = None, **named: Any
+        self,
+        source: Any,
+        *,
+        text_of: Callable[[Any], str] | None = None,
+        think_tags: bool = True,
+        idempotency_key: str | None = None,
+        **named: Any,
     ) -> Relay[Any] | AsyncRelay[Any]:
         hooks = Hooks(**{name: named.pop(name) for name in Hooks.__dataclass_fields__ if name in named})
-        turn, reply, sender = OwnTurn(idempotency_key or str(uuid4()), **named), Reply(text_of), self.sender
+        turn, sender = OwnTurn(idempotency_key or str(uuid4()), **named), self.sender
+        reply = Reply(think_tags=think_tags, text_of=text_of)
         if isinstance(sender, Sender):
             require_stream(source, Iterable)
             return Relay(sender, source, turn, reply, hooks)

@@ -25,9 +25,9 @@ MessageList = list[Message]
 class NewMessage(TypedDict, total=False):
     """A message to be stored: a role, and ``content`` or ``parts`` or both. ``parts`` and ``metadata`` are any JSON.
 
-    ``status`` is ``incomplete`` for what came of a reply that broke off. ``importance``, from 0 to 100, and ``tags``
-    say what it is as a memory. ``external_id`` is an id of your own, unique in the conversation: a message that is sent
-    again with it is stored once.
+    ``status`` is ``incomplete`` for what came of a reply that broke off, and ``finish_reason`` is why a model's reply
+    ended, in the model's word. ``importance``, from 0 to 100, and ``tags`` say what it is as a memory. ``external_id``
+    is an id of your own, unique in the conversation: a message that is sent again with it is stored once.
     """
 
     role: Required[Role]
@@ -44,6 +44,7 @@ class NewMessage(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     timestamp: Time | None
     status: Literal["incomplete"] | None
+    finish_reason: str | None
     importance: int | None
     tags: Sequence[str] | None
 

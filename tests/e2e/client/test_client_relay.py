@@ -15,6 +15,7 @@ from annals_client import (
     AsyncAnnals,
     Conflict,
     Forbidden,
+    NotFound,
     Progress,
     StoredTurn,
     StreamEmpty,
@@ -28,6 +29,7 @@ from tests.fakes.chat_server import REPLY, ChatServer
 from tests.fakes.servers import serving
 
 WORDS = ("To be, ", "or not ", "to be")
+BEDROCK_END: dict[str, Any] = {"messageStop": {"stopReason": "end_turn"}}
 
 
 class Overloaded(Exception):
@@ -81,7 +83,7 @@ def story(server: Server) -> Iterator[Story]:
 
 
 def test_the_chunks_come_through_unchanged_and_the_turn_is_stored(ask: Ask, story: Story) -> None:
-    chunks = [{"contentBlockDelta": {"delta": {"text": word}}} for word in WORDS]
+    chunks = [*({"contentBlockDelta": {"delta": {"text": word}}} for word in WORDS), BEDROCK_END]
     found = story.relay(ask, iter(chunks), thread_id="t", run_id="r", participant_id="hamlet", metadata={"a_b": 1})
     assert [id(chunk) for chunk in found] == [id(chunk) for chunk in chunks]
     assert story.told == [ASKED, ("assistant", "To be, or not to be", None)]
@@ -125,15 +127,124 @@ def test_a_relayed_reply_that_breaks_off_leaves_facts_where_it_is_kept(ask: Ask,
         assert len(found) == (on_failure == "keep")
 
 
-def test_the_users_message_is_stored_before_the_first_chunk_is_asked_for(ask: Ask, story: Story) -> None:
+def test_the_users_message_is_stored_before_the_first_chunk_is_passed_on(ask: Ask, story: Story) -> None:
+    seen = []
+    story.relay(ask, ["Words."], on_chunk=lambda _: seen.append(story.told))
+    assert seen == [[ASKED]]
+
+
+def test_with_a_function_that_reads_any_chunk_it_is_stored_before_the_first_one_is_asked_for(
+    ask: Ask, story: Story
+) -> None:
     seen = []
 
-    def source() -> Iterator[str]:
+    def source() -> Iterator[Any]:
         seen.append(story.told)
-        yield "Words."
+        yield {"surprise": "Words."}
 
-    story.relay(ask, source())
+    story.relay(ask, source(), text_of=lambda chunk: chunk["surprise"])
     assert seen == [[ASKED]]
+
+
+@pytest.mark.parametrize("first", [3, {"surprise": "To be"}, {"type": "surprise", "text": "To be"}])
+def test_a_first_chunk_of_nobodys_is_a_type_error_before_anything_is_stored(ask: Ask, story: Story, first: Any) -> None:
+    source = Source(first)
+    with pytest.raises(TypeError, match="text_of"):
+        story.relay(ask, source)
+    assert source.closed
+    with pytest.raises(NotFound):
+        story.annals.conversations.get(story.name)
+
+
+def test_a_chunk_that_nobody_knows_is_read_by_the_callers_function(ask: Ask, story: Story) -> None:
+    story.relay(ask, [{"surprise": "To be"}], text_of=lambda chunk: chunk["surprise"])
+    assert story.told == [ASKED, ("assistant", "To be", None)]
+
+
+def _openai(delta: dict[str, Any], reason: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}], **more}
+
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+
+CUT_REPLIES: dict[str, tuple[list[Any], str | None]] = {
+    "length": ([_openai({"content": "To be"}, "length")], "length"),
+    "content_filter": ([_openai({"content": "To be"}, "content_filter")], "content_filter"),
+    "no end": ([_openai({"content": "To be"})], None),
+    "bedrock": (
+        [{"contentBlockDelta": {"delta": {"text": "To be"}}}, {"messageStop": {"stopReason": "content_filtered"}}],
+        "content_filtered",
+    ),
+    "responses": (
+        [
+            {"type": "response.output_text.delta", "delta": "To be"},
+            {
+                "type": "response.incomplete",
+                "response": {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+            },
+        ],
+        "max_output_tokens",
+    ),
+    "anthropic": (
+        [
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "To be"}},
+            {"type": "message_delta", "delta": {"stop_reason": "max_tokens"}},
+        ],
+        "max_tokens",
+    ),
+}
+
+
+@pytest.mark.parametrize(("chunks", "reason"), CUT_REPLIES.values(), ids=CUT_REPLIES)
+def test_a_reply_that_the_model_cut_off_is_kept_as_incomplete_with_the_reason(
+    ask: Ask, story: Story, chunks: list[Any], reason: str | None
+) -> None:
+    turns: list[StoredTurn] = []
+    assert story.relay(ask, chunks, on_complete=turns.append) == chunks
+    assert story.told == [ASKED, ("assistant", "To be", "incomplete")]
+    [turn] = turns
+    assert (turn.full_response, turn.reply.status, turn.reply.finish_reason) == ("To be", "incomplete", reason)
+
+
+def test_calls_reasoning_and_usage_are_kept_in_the_replys_parts(ask: Ask, story: Story) -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 3}
+    chunks = [
+        _openai({"reasoning_content": "Hm."}),
+        _openai({"content": "<think>Aha.</think>I look."}),
+        _openai({"tool_calls": [{"index": 0, **CALL}]}, "tool_calls"),
+        {"choices": [], "usage": usage},
+    ]
+    assert story.relay(ask, chunks) == chunks
+    reply = story.annals.messages.get(story.name, "msg-002")
+    assert (reply.content, reply.status, reply.finish_reason) == ("I look.", None, "tool_calls")
+    assert reply.parts == {"reasoning_content": "Hm.\nAha.", "tool_calls": [CALL], "usage": usage}
+    assert not story.annals.memory.search("Aha", conversation_id=story.name, consistent=True, memory_space_id="stage")
+
+
+def test_a_reply_of_calls_alone_is_a_reply(ask: Ask, story: Story) -> None:
+    story.relay(ask, [_openai({"tool_calls": [{"index": 0, **CALL}]}, "tool_calls")])
+    reply = story.annals.messages.get(story.name, "msg-002")
+    assert (reply.content, reply.parts, reply.status) == ("", {"tool_calls": [CALL], "content": None}, None)
+
+
+def test_think_tags_are_text_where_the_caller_wants_that(ask: Ask, story: Story) -> None:
+    story.relay(ask, ["<think>Hm.</think>", "To be"], think_tags=False)
+    assert story.told[1][1] == "<think>Hm.</think>To be"
+
+
+def test_what_came_of_calls_is_kept_where_the_reply_breaks_off(ask: Ask, story: Story) -> None:
+    with pytest.raises(StreamFailed):
+        story.relay(ask, _breaking(_openai({"content": "I look.", "tool_calls": [{"index": 0, **CALL}]})))
+    reply = story.annals.messages.get(story.name, "msg-002")
+    assert (reply.status, reply.parts) == ("incomplete", {"tool_calls": [CALL]})
+
+
+def test_of_a_reply_whose_parts_no_entry_holds_the_text_is_kept(ask: Ask, story: Story) -> None:
+    chunks = [_openai({"reasoning_content": "Hm. " * 25_000}) for _ in range(5)]
+    story.relay(ask, [*chunks, _openai({"content": "To be"}, "stop")])
+    reply = story.annals.messages.get(story.name, "msg-002")
+    assert (reply.content, reply.status) == ("To be", None)
+    assert reply.parts["omitted"]["bytes"] > 500_000
 
 
 def test_bytes_may_be_cut_inside_a_character(ask: Ask, story: Story) -> None:
@@ -282,13 +393,16 @@ async def _all(chunks: AsyncIterator[Any]) -> list[Any]:
     return [chunk async for chunk in chunks]
 
 
-class Source(Iterator[str]):
-    """An endless source that knows whether it was closed."""
+class Source(Iterator[Any]):
+    """An endless source of one chunk that knows whether it was closed."""
 
     closed = False
 
-    def __next__(self) -> str:
-        return "on and "
+    def __init__(self, chunk: Any = "on and ") -> None:
+        self.chunk = chunk
+
+    def __next__(self) -> Any:
+        return self.chunk
 
     def close(self) -> None:
         self.closed = True
@@ -322,27 +436,29 @@ def test_a_task_that_is_cancelled_leaves_what_came(story: Story) -> None:
     assert story.told == [ASKED, ("assistant", "Half", "incomplete")]
 
 
-def test_a_turn_in_anothers_space_is_refused_before_the_model_is_asked(ask: Ask, story: Story) -> None:
+def test_a_turn_in_anothers_space_is_refused_before_a_word_is_passed_on(ask: Ask, story: Story) -> None:
     story.relay(ask, WORDS)
+    source, told = Source(), []
     with pytest.raises(Conflict) as failed:
-        story.relay(ask, _breaking(), memory_space_id="elsewhere")
+        story.relay(ask, source, memory_space_id="elsewhere", on_chunk=told.append)
+    assert (source.closed, told) == (True, [])
     assert (failed.value.code, failed.value.field) == ("MEMORY_SPACE_MISMATCH", "memorySpaceId")
     assert len(story.told) == 2
 
 
-def test_a_turn_of_another_user_is_refused_before_the_model_is_asked(ask: Ask, story: Story) -> None:
+def test_a_turn_of_another_user_is_refused_before_a_word_is_passed_on(ask: Ask, story: Story) -> None:
     story.relay(ask, WORDS)
     with pytest.raises(Conflict) as failed:
-        story.relay(ask, _breaking(), user_id="somebody-else")
+        story.relay(ask, Source(), user_id="somebody-else")
     assert (failed.value.code, failed.value.field) == ("PARTICIPANT_MISMATCH", "userId")
     assert len(story.told) == 2
 
 
-def test_who_may_not_write_asks_no_model(ask: Ask, story: Story) -> None:
+def test_to_who_may_not_write_no_word_is_passed_on(ask: Ask, story: Story) -> None:
     reader = story.annals.keys.create("reader", ["read"]).key
     story.key = reader
     with pytest.raises(Forbidden):
-        story.relay(ask, _breaking())
+        story.relay(ask, Source())
 
 
 def test_a_reply_that_cannot_be_stored_is_not_lost(ask: Ask, story: Story) -> None:

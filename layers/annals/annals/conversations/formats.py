@@ -18,7 +18,7 @@ from annals.times import now_ms
 
 COLUMNS = (
     "conversationId", "kind", "messageId", "seq", "timestamp", "role", "content", "name", "userId", "participantId",
-    "from", "to", "threadId", "runId", "externalId", "status", "parts", "metadata",
+    "from", "to", "threadId", "runId", "externalId", "status", "finishReason", "parts", "metadata",
 )  # fmt: skip
 JSON_COLUMNS = ("parts", "metadata")
 

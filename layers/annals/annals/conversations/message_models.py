@@ -19,6 +19,7 @@ from annals.api.fields import (
     Model,
     Tag,
     Time,
+    Word,
     field_error,
 )
 from annals.conversations.models import MissingConversation
@@ -43,8 +44,8 @@ Role = Annotated[Literal["user", "assistant", "system", "tool"], BeforeValidator
 class NewMessage(Model):
     """A message as a caller sends it. ``content`` is the text that is searched; ``parts`` is any JSON.
 
-    ``status`` is ``incomplete`` for what came of a reply that broke off. ``importance`` and ``tags`` say what it is as
-    a memory.
+    ``status`` is ``incomplete`` for what came of a reply that broke off; ``finishReason`` is why a model's reply ended,
+    in the model's word. ``importance`` and ``tags`` say what it is as a memory.
     """
 
     role: Role
@@ -63,6 +64,7 @@ class NewMessage(Model):
     external_id: ExternalId | None = None
     timestamp: Time | None = None
     status: Literal["incomplete"] | None = None
+    finish_reason: Word | None = None
     importance: Importance | None = None
     tags: list[Tag] = Field(default_factory=list, max_length=100)
 

@@ -34,6 +34,7 @@ Message = TypedDict(
         "externalId": NotRequired[str],
         "timestamp": str,
         "status": NotRequired[Literal["incomplete", "redacted", "archived", "damaged"]],
+        "finishReason": NotRequired[str],
     },
 )
 """A message as the API shows it."""
