@@ -51,6 +51,8 @@ class Message(Model):
     timestamp: datetime
     status: str | None = None
     finish_reason: str | None = None
+    supersedes: str | None = None
+    superseded_by: str | None = None
 
 
 class AgentMessage(Message):

@@ -193,7 +193,7 @@ def test_redacted_words_are_not_in_the_file_though_the_index_has_not_heard_of_it
 def test_a_changed_message_that_is_being_redacted_is_not_in_the_file(api: Api, stream: Stream) -> None:
     live(api, stream)
     ok(api.patch("/v1/memories/mem:talk:1", {"content": "Ada's cat is Byron."}))
-    redact(api.caller.tenant, "talk", "msg-001", "asked for", "key-1")
+    redact(api.caller.tenant, "talk", [1], "asked for", "key-1")
 
     assert "Byron" not in str(lines(api, "&includeVersions=true"))
 

@@ -34,7 +34,7 @@ def test_a_redacted_word_is_found_nowhere_any_more(tenant: str, tmp_path: Path) 
 
     assert found() == ["mem:chat:1", "mem:chat:2", "mem:chat:3"]
 
-    redact(tenant, "chat", "msg-001", "a secret", "tests")
+    redact(tenant, "chat", [1], "a secret", "tests")
     index_entries(IndexTarget(index, embedder), pk, 1, 1)
 
     assert found() == []

@@ -43,7 +43,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "search.embedded": ("providers", "search"),
     "search.opensearch": ("providers", "search"),
     "memory": (),
-    "memory.keys": (),
+    "memory.keys": ("ledger",),
     "memory.adapters": ("providers", "search"),
     "memory.summarizers": ("api", "memory.adapters", "providers"),
     "memory.sources": (*DOMAIN, "memory.keys"),

@@ -26,8 +26,10 @@ class NewMessage(TypedDict, total=False):
     """A message to be stored: a role, and ``content`` or ``parts`` or both. ``parts`` and ``metadata`` are any JSON.
 
     ``status`` is ``incomplete`` for what came of a reply that broke off, and ``finish_reason`` is why a model's reply
-    ended, in the model's word. ``importance``, from 0 to 100, and ``tags`` say what it is as a memory. ``external_id``
-    is an id of your own, unique in the conversation: a message that is sent again with it is stored once.
+    ended, in the model's word. ``supersedes`` is the id of an incomplete message of which this one is the whole: lists
+    show it alone, in the place of that one. ``importance``, from 0 to 100, and ``tags`` say what it is as a memory.
+    ``external_id`` is an id of your own, unique in the conversation: a message that is sent again with it is stored
+    once.
     """
 
     role: Required[Role]
@@ -45,6 +47,7 @@ class NewMessage(TypedDict, total=False):
     timestamp: Time | None
     status: Literal["incomplete"] | None
     finish_reason: str | None
+    supersedes: str | None
     importance: int | None
     tags: Sequence[str] | None
 
@@ -70,7 +73,8 @@ class Messages(Resource[S]):
         Raises
         ------
         NotFound, Erased : there is no such conversation
-        Conflict : CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED, EXTERNAL_ID_TAKEN, PARTICIPANT_MISMATCH and others
+        Conflict : CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED, EXTERNAL_ID_TAKEN, PARTICIPANT_MISMATCH and others;
+            MESSAGE_COMPLETED, MESSAGE_SUPERSEDED
         PreconditionFailed : the newest message is not ``if_match``
         ValidationFailed : ENTRY_TOO_LARGE and others
         """

@@ -209,6 +209,24 @@ class ConversationSealed(Conflict):
         super().__init__(f"Conversation {conversation_id!r} is sealed: it takes no more messages.")
 
 
+class MessageCompleted(Conflict):
+    """409: a message is stored whole, and nothing is added to it any more."""
+
+    code, title = "MESSAGE_COMPLETED", "Message completed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Message {name!r} is complete.")
+
+
+class MessageSuperseded(Conflict):
+    """409: an incomplete message has a newer version, which is incomplete, too, or the whole of it."""
+
+    code, title = "MESSAGE_SUPERSEDED", "Message superseded"
+
+    def __init__(self, name: str, by: str) -> None:
+        super().__init__(f"Message {name!r} is superseded by {by!r}.", field="supersedes")
+
+
 class MemorySpaceMismatch(Conflict):
     code, title = "MEMORY_SPACE_MISMATCH", "Memory space mismatch"
 

@@ -29,9 +29,9 @@ from annals.errors import RequestTooLarge
 from annals.json_text import dump
 from annals.ledger.entry import MESSAGE, REDACTION, Entry
 from annals.ledger.keys import split_conversation_pk
-from annals.ledger.messages import messages_of
 from annals.ledger.read import walk_readable
 from annals.ledger.tail import find_last_message
+from annals.ledger.versions import current_messages, superseded_seq
 from annals.settings import settings
 from annals.times import from_rfc3339, to_rfc3339
 from annals.tokens import estimate_message
@@ -69,9 +69,9 @@ class AnalyticsCounts:
     first_at: int | None = None
 
     def add(self, entry: Entry) -> None:
-        """Count an entry's messages."""
+        """Count an entry's messages, but for those that others supersede."""
         if entry.records[0].kind == MESSAGE:
-            for message in messages_of(entry):
+            for message in current_messages(entry.pk, entry):
                 self._add_message(message, entry.at)
         self.seq = entry.last_seq
 
@@ -112,13 +112,18 @@ def analyse(conversation: OpenConversation) -> Analytics:
 
 
 def _count_on(counts: AnalyticsCounts, pk: str) -> AnalyticsCounts:
-    """Count the messages since; all of them anew where one that was counted may have been redacted."""
+    """Count the messages since; all of them anew where one that was counted may be redacted or superseded."""
     counted_up_to = counts.seq
     for entry in walk_readable(pk, first=counted_up_to + 1):
-        if counted_up_to and entry.records[0].kind == REDACTION:
+        if counted_up_to and _takes_back(entry):
             return _count_on(AnalyticsCounts(), pk)
         counts.add(entry)
     return counts
+
+
+def _takes_back(entry: Entry) -> bool:
+    """Whether an entry says of a message before it that it does not count any more."""
+    return any(record.kind == REDACTION or superseded_seq(record) is not None for record in entry.records)
 
 
 def _store(pk: str, counts: AnalyticsCounts, version: str | None) -> None:

@@ -49,7 +49,8 @@ def append_for(
     else:
         caller.require_space(new.participants.get("memorySpaceId"))
         # A conversation that is missing is at no seq but the one at which it begins.
-        if expected_seq in (None, 0) and (
+        begins = expected_seq in (None, 0) and all(record.supersedes is None for record in records)
+        if begins and (
             created := create_with_messages_if_missing(caller.tenant, new, caller.key_id, records, request, thread_id)
         ):
             return created[1]

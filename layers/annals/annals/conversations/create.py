@@ -32,6 +32,7 @@ from annals.ledger.external_ids import pointer_puts
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_marker, marker_put
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.message_append import append_messages
+from annals.ledger.message_state import superseding_puts
 from annals.ledger.tail import read_tail, tails
 from annals.retries import tries
 from annals.settings import settings
@@ -285,7 +286,7 @@ def _store(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapp
         *({"Put": entry_put(entry)} for entry in entries),
         {"Put": {"TableName": settings().state_table, "Item": head}},
         *guards.values(),
-        *(pointer for entry in entries for pointer in pointer_puts(entry)),
+        *(put for entry in entries for put in (*pointer_puts(entry), *superseding_puts(entry))),
     ]
     for _ in tries(settings().append_patience_s):
         cancelled = transact(puts)

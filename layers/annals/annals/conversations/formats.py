@@ -18,7 +18,7 @@ from annals.times import now_ms
 
 COLUMNS = (
     "conversationId", "kind", "messageId", "seq", "timestamp", "role", "content", "name", "userId", "participantId",
-    "from", "to", "threadId", "runId", "externalId", "status", "finishReason", "parts", "metadata",
+    "from", "to", "threadId", "runId", "externalId", "status", "finishReason", "supersedes", "parts", "metadata",
 )  # fmt: skip
 JSON_COLUMNS = ("parts", "metadata")
 
@@ -100,7 +100,7 @@ def _cell(values: Mapping[str, Any], name: str) -> Any:
 def _openai_chat(snapshot: Snapshot) -> Iterator[str]:
     """One line: the preamble as a system message, then the messages, without those that were redacted."""
     yield '{"messages":['
-    visible = (message for message in snapshot.messages() if message.get("status") not in HIDDEN_STATUSES)
+    visible = (message for message in snapshot.current_messages() if message.get("status") not in HIDDEN_STATUSES)
     for index, message in enumerate(map(to_openai, visible)):
         yield ("," if index else "") + dump(message)
     yield "]}\n"

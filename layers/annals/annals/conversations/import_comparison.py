@@ -13,7 +13,7 @@ from annals.errors import ConversationAlreadyExists, ConversationDiffers
 from annals.json_text import canonical_text
 from annals.ledger.entry import MESSAGE, Entry, Record, Tail
 from annals.ledger.history import read_preamble
-from annals.ledger.messages import MEMORY_FIELD, numbered_messages, present_message
+from annals.ledger.messages import MEMORY_FIELD, SUPERSEDES, numbered_messages, present_message
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,16 @@ def _count_stored(pk: str, tail: Tail, incoming: IncomingConversation) -> int:
 def _is_same(message: IncomingMessage, record: Record, entry: Entry) -> bool:
     """Whether a record holds a message; one that was redacted meanwhile stays so.
 
-    The message's id and seq are the ledger's to give, and so is its time where the import doesn't say it.
+    The message's id and seq are the ledger's to give, and so is the id of what it supersedes, and its time where the
+    import doesn't say it.
     """
     stored = dict(present_message(record, entry))
     if stored.get("status") == "redacted":
         return True
-    given = {"messageId", "seq"} | ({"timestamp"} - message.fields.keys()) | ({"status"} if message.archived else set())
+    given = {"messageId", "seq", SUPERSEDES, MEMORY_FIELD} | ({"timestamp"} - message.fields.keys())
+    given |= {"status"} if message.archived else set()
     stored = {name: value for name, value in stored.items() if name not in given}
-    expected = {name: value for name, value in message.fields.items() if name != MEMORY_FIELD}
+    expected = {name: value for name, value in message.fields.items() if name not in given}
     return canonical_text(stored) == canonical_text(expected)
 
 

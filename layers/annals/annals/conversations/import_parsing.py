@@ -9,7 +9,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,7 +28,7 @@ from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
 from annals.ledger.entry_items import require_size
-from annals.ledger.messages import HIDDEN_STATUSES, new_message
+from annals.ledger.messages import HIDDEN_STATUSES, INCOMPLETE, SUPERSEDES, new_message
 from annals.privacy.masking import mask_all
 
 MAX_LINES = 100_000
@@ -55,11 +55,17 @@ GetOwners = Callable[[], Owners]
 
 @dataclass(frozen=True)
 class IncomingMessage:
-    """A message of an import: its fields, and the record that would hold them."""
+    """A message of an import: its fields, and the record that would hold them.
+
+    ``message_id`` is the id that it has in the file, and ``supersedes`` the position of the message that it supersedes
+    among those of its conversation.
+    """
 
     fields: Mapping[str, Any]
     record: NewRecord
     archived: bool = False
+    message_id: str | None = None
+    supersedes: int | None = None
 
     @property
     def thread_id(self) -> str | None:
@@ -80,16 +86,39 @@ class IncomingConversation:
     sealed_at: int | None = None
     messages: list[IncomingMessage] = field(default_factory=list)
     preamble: NewRecord | None = None
-    _external_ids: set[str] = field(default_factory=set)
+    _external_ids: dict[str, int] = field(default_factory=dict)
+    _positions: dict[str, int] = field(default_factory=dict)
 
     def add(self, message: IncomingMessage) -> None:
-        """Add its next message. Raises InvalidInput DUPLICATE_VALUES where one before it has its external id."""
+        """Add its next message. Raises InvalidInput DUPLICATE_VALUES where one before it has its external id.
+
+        That may be the one which it supersedes.
+        """
+        message, position = self._linked(message), len(self.messages)
         external_id = message.record.external_id
         if external_id is not None:
-            if external_id in self._external_ids:
+            if self._external_ids.get(external_id, message.supersedes) != message.supersedes:
                 raise InvalidInput("DUPLICATE_VALUES", f"a message before has the externalId {external_id!r}, too.")
-            self._external_ids.add(external_id)
+            self._external_ids[external_id] = position
+        if message.message_id is not None:
+            self._positions[message.message_id] = position
         self.messages.append(message)
+
+    def _linked(self, message: IncomingMessage) -> IncomingMessage:
+        """A message with the position of the one that it supersedes, which then is known to be incomplete.
+
+        What it says it supersedes may be no message of the file's part: then it supersedes nothing.
+        """
+        if SUPERSEDES not in message.fields:
+            return message
+        position = self._positions.get(message.fields[SUPERSEDES])
+        fields = {name: value for name, value in message.fields.items() if name != SUPERSEDES}
+        if position is not None:
+            # An export shows only that it is archived.
+            earlier = self.messages[position]
+            incomplete = {**earlier.fields, "status": INCOMPLETE}
+            self.messages[position] = replace(earlier, fields=incomplete, record=new_message(incomplete))
+        return replace(message, fields=fields, record=new_message(fields), supersedes=position)
 
     @property
     def preamble_content(self) -> str | None:
@@ -220,7 +249,8 @@ class _Parser:
             raise InvalidInput("INVALID_FORMAT", f"no line before this one is conversation {line.conversation_id!r}.")
         incoming = self.conversations[line.conversation_id]
         if line.kind == "message":
-            incoming.add(_to_incoming(line.stored_fields(), archived=line.status == "archived"))
+            message = _to_incoming(line.stored_fields(), archived=line.status == "archived")
+            incoming.add(replace(message, message_id=line.message_id))
         elif isinstance(line, MessageLine):
             incoming.preamble = NewRecord(PREAMBLE, dump({**line.stored_fields(), "role": "system"}).encode())
             require_size(incoming.preamble.body)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import TypeVar
 
@@ -33,13 +33,13 @@ from annals.errors import (
     ImportUnfinished,
     PreconditionFailed,
 )
-from annals.ledger.append import append
+from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import Entry
 from annals.ledger.entry_items import from_ledger_item
 from annals.ledger.external_ids import MAX_EXTERNAL_IDS
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
-from annals.ledger.messages import numbered_messages
+from annals.ledger.messages import SUPERSEDES, message_id, new_message, numbered_messages
 from annals.retries import tries
 from annals.settings import settings
 
@@ -181,7 +181,7 @@ class _Import:
             if not batch:
                 create(tenant, incoming.new, key_id)
             else:
-                records = [message.record for message in batch]
+                records = _to_records(self._pk(incoming), incoming, 0, len(batch), first_seq=1)
                 create_with_messages(tenant, incoming.new, key_id, records, thread_id=batch[0].thread_id)
             return len(batch)
         return None
@@ -237,16 +237,46 @@ def _side_by_side(work: Callable[[IncomingConversation], _T], incoming: Sequence
 
 def _append_rest(caller: Caller, incoming: IncomingConversation, comparison: Comparison) -> Iterator[int]:
     """Append what is missing, entry by entry, and yield how many messages each one took. Raises PreconditionFailed."""
-    seq = comparison.tail.seq
+    pk = conversation_pk(caller.tenant, incoming.conversation_id)
+    seq, position = comparison.tail.seq, comparison.stored_count
     for batch in _entry_batches(incoming.messages[comparison.stored_count :]):
-        records = [message.record for message in batch]
+        records = _to_records(pk, incoming, position, len(batch), first_seq=seq + 1)
         stored = append(
             caller.tenant, incoming.conversation_id, records, expected_seq=seq, thread_id=batch[0].thread_id
         )
-        seq = stored.entry.last_seq
+        seq, position = stored.entry.last_seq, position + len(batch)
         yield len(batch)
     if incoming.preamble and not comparison.has_preamble:
         append(caller.tenant, incoming.conversation_id, [incoming.preamble], expected_seq=seq)
+
+
+def _to_records(pk: str, incoming: IncomingConversation, start: int, count: int, *, first_seq: int) -> list[NewRecord]:
+    """The records of some messages, from position ``start`` on, which are stored from a seq on.
+
+    Those that supersede others name these by the ids that they have here.
+    """
+    batch = incoming.messages[start : start + count]
+    records: list[NewRecord] = []
+    for message in batch:
+        if message.supersedes is None:
+            records.append(message.record)
+            continue
+        within = message.supersedes - start
+        if within < 0:
+            seq = _seq_of_stored(pk, incoming.offset + message.supersedes)
+        else:
+            seq = first_seq + within
+            # The external id of both is that of the newer one.
+            if records[within].external_id == message.record.external_id:
+                records[within] = replace(records[within], external_id=None)
+        records.append(new_message({**message.fields, SUPERSEDES: message_id(seq)}) if seq else message.record)
+    return records
+
+
+def _seq_of_stored(pk: str, after: int) -> int | None:
+    """The seq of a message after so many others; None where it is redacted."""
+    _, record, _ = next(numbered_messages(pk, after))
+    return None if record.body is None else record.seq
 
 
 def _entry_batches(messages: Sequence[IncomingMessage]) -> Iterator[list[IncomingMessage]]:
@@ -256,9 +286,9 @@ def _entry_batches(messages: Sequence[IncomingMessage]) -> Iterator[list[Incomin
 
 
 def _weight(message: IncomingMessage) -> int:
-    """What a message takes of an entry; no entry has more external ids than its transaction has room for."""
-    least = 0 if message.record.external_id is None else -(-MAX_BATCH_BYTES // MAX_EXTERNAL_IDS)
-    return max(least, len(message.record.body) + RECORD_BYTES)
+    """What a message takes of an entry; what is written beside it takes room in the entry's transaction, too."""
+    beside = (message.record.external_id is not None) + (message.supersedes is not None)
+    return max(beside * -(-MAX_BATCH_BYTES // MAX_EXTERNAL_IDS), len(message.record.body) + RECORD_BYTES)
 
 
 def _set_marks(caller: Caller, incoming: IncomingConversation, pk: str) -> None:

@@ -45,7 +45,8 @@ class NewMessage(Model):
     """A message as a caller sends it. ``content`` is the text that is searched; ``parts`` is any JSON.
 
     ``status`` is ``incomplete`` for what came of a reply that broke off; ``finishReason`` is why a model's reply ended,
-    in the model's word. ``importance`` and ``tags`` say what it is as a memory.
+    in the model's word. ``supersedes`` is the id of an incomplete message, of which this one is the whole.
+    ``importance`` and ``tags`` say what it is as a memory.
     """
 
     role: Role
@@ -63,6 +64,7 @@ class NewMessage(Model):
     metadata: MaskedJson | None = None
     external_id: ExternalId | None = None
     timestamp: Time | None = None
+    supersedes: MessageId | None = None
     status: Literal["incomplete"] | None = None
     finish_reason: Word | None = None
     importance: Importance | None = None
@@ -87,14 +89,16 @@ class NewMessage(Model):
 
 
 def _own_external_ids(messages: list[NewMessage]) -> list[NewMessage]:
-    """Each external id once, and no more of them than a transaction has room for."""
-    positions: dict[str, int] = {}
+    """Each external id, and each message that is superseded, once, and no more than a transaction has room for."""
+    positions: dict[tuple[str, str], int] = {}
     for position, message in enumerate(messages):
-        if message.external_id is not None and positions.setdefault(message.external_id, position) != position:
-            path = (position, "externalId")
-            raise field_error("DUPLICATE_VALUES", "must not be that of another message of the request", path)
+        for field, name in (("externalId", message.external_id), ("supersedes", message.supersedes)):
+            if name is not None and positions.setdefault((field, name), position) != position:
+                path = (position, field)
+                raise field_error("DUPLICATE_VALUES", "must not be that of another message of the request", path)
     if len(positions) > MAX_EXTERNAL_IDS:
-        raise field_error("INVALID_RANGE", f"must have at most {MAX_EXTERNAL_IDS} messages with an externalId")
+        detail = f"must have at most {MAX_EXTERNAL_IDS} externalIds, and messages that are superseded"
+        raise field_error("INVALID_RANGE", detail)
     return messages
 
 

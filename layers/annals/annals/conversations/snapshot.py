@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,21 @@ from annals.conversations.lists import Order, Selection, walk_matches
 from annals.conversations.presenters import present_conversation
 from annals.conversations.read import get_head_at, get_tail
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry
-from annals.ledger.entry import ERASED, MESSAGE, Entry, Tail
+from annals.ledger.entry import ERASED, MESSAGE, Entry, Record, Tail
 from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk, seq_of_sk
 from annals.ledger.messages import message_id, present_message
 from annals.ledger.read import walk_all, walk_checked
 from annals.ledger.verify import Checkpoint
+from annals.ledger.versions import PlacedRecord, newest_versions
 from annals.times import to_rfc3339
 
 CREATED_ORDER = Order("createdAt", descending=False)
 """The order that nothing changes: whoever walks through it misses no conversation that grows meanwhile."""
+
+
+Versions = Callable[[Iterator[tuple[Record, Entry]]], Iterator[PlacedRecord]]
+"""Which versions of an entry's messages are shown."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,13 @@ class Snapshot:
         A preamble's ``kind`` says so, and the ``status`` of what cannot be read. Raises ConversationErased where that
         happens meanwhile.
         """
+        return self._messages(lambda records: (PlacedRecord(record.seq, record, entry) for record, entry in records))
+
+    def current_messages(self) -> Iterator[dict[str, Any]]:
+        """The same, each message in its newest version alone, in the place of its first."""
+        return self._messages(lambda records: newest_versions(self.head.pk, records))
+
+    def _messages(self, versions: Versions) -> Iterator[dict[str, Any]]:
         at = self.head.genesis.created_at
         if preamble := self._preamble():
             yield self._with_options({"kind": "preamble", **preamble})
@@ -50,9 +62,9 @@ class Snapshot:
                 yield self._damaged(seq_of_sk(entry.sk) or 0, at)
                 continue
             at = entry.at
-            for record in entry.records:
-                if record.kind == MESSAGE and record.seq <= self.tail.seq:
-                    yield self._with_options(dict(present_message(record, entry, self.tail.archived)))
+            own = ((each, entry) for each in entry.records if each.kind == MESSAGE and each.seq <= self.tail.seq)
+            for placed in versions(own):
+                yield self._with_options(dict(present_message(placed.record, placed.entry, self.tail.archived)))
 
     def _preamble(self) -> Mapping[str, Any] | None:
         try:

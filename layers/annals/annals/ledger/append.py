@@ -8,7 +8,7 @@ has to be written with it, such as the marker of an Idempotency-Key.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from annals import telemetry
 from annals.database.dynamodb import Item, client
 from annals.database.transactions import condition_failed, current_item, transact
 from annals.errors import (
+    AnnalsError,
     AppendConflict,
     ConversationErased,
     ConversationNotFound,
@@ -30,6 +31,7 @@ from annals.ledger.entry_items import from_ledger_item, to_ledger_item
 from annals.ledger.external_ids import pointer_puts
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_result
 from annals.ledger.keys import conversation_pk, split_conversation_pk
+from annals.ledger.message_state import superseding_puts
 from annals.ledger.read import read_entry, walk
 from annals.ledger.tail import read_tail, salvage_tail, tails
 from annals.retries import tries
@@ -42,13 +44,14 @@ class NewRecord:
     """A record before it has a seq: its kind and the JSON text of its body.
 
     ``said_at`` is when a message was said, in Unix milliseconds, where its body tells; ``external_id`` is the external
-    id in its body, if there is one.
+    id in its body, if there is one, and ``supersedes`` the seq of the message that its body says it supersedes.
     """
 
     kind: str
     body: bytes
     said_at: int | None = None
     external_id: str | None = None
+    supersedes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def append(
     archived: int = 0,
     also: Sequence[Mapping[str, Any]] = (),
     salvage: bool = False,
+    signed: IdempotentRequest | None = None,
+    check: Callable[[], None] | None = None,
 ) -> AppendResult:
     """Append records as one entry, whole or not at all.
 
@@ -101,6 +106,8 @@ def append(
     also : more writes and checks for the entry's transaction; where one of their conditions does not hold, DynamoDB's
         error is raised
     salvage : append even after an entry that cannot be read
+    signed : the request, where it is found by other means than a marker; the entry keeps a digest of it
+    check : raises where the records may not be appended; called before each try, unless an earlier one is found
 
     Raises
     ------
@@ -127,7 +134,10 @@ def append(
             return _replay_after(pk, expected_seq, tail, request)
         if tail.state == SEALED and any(record.kind == MESSAGE for record in records):
             return _replay_sealed(conversation_id, request)
+        if check and (earlier := _check(check, request)):
+            return _replay(earlier)
         entry = next_entry(pk, tail, entry_id, records, state=state, thread_id=thread_id, archived=archived)
+        entry = signed.sign(entry) if signed else entry
         stored = _store(entry, request, also, with_marker=expected_seq is None)
         if isinstance(stored, AppendResult):
             tails.put(pk, Tail.of(stored.entry, tail)) if not stored.replayed else tails.forget(pk)
@@ -136,6 +146,17 @@ def append(
         tails.forget(pk)
         tail = None
     raise AppendConflict(conversation_id)
+
+
+def _check(check: Callable[[], None], request: IdempotentRequest | None) -> Entry | None:
+    """Check whether records may be appended; where they may not, the entry of an earlier try that stored them."""
+    try:
+        check()
+    except AnnalsError:
+        if request is None or (earlier := find_entry(request)) is None:
+            raise
+        return earlier
+    return None
 
 
 def _has_recent(tail: Tail, request: IdempotentRequest | None) -> bool:
@@ -187,7 +208,8 @@ def next_entry(
 ) -> Entry:
     """The entry that holds new records, after a tail."""
     numbered = tuple(
-        Record.new(seq, new.kind, new.body, new.external_id) for seq, new in enumerate(records, start=tail.seq + 1)
+        Record.new(seq, new.kind, new.body, new.external_id, new.supersedes)
+        for seq, new in enumerate(records, start=tail.seq + 1)
     )
     at = max(now_ms(), tail.at)
     return Entry(
@@ -222,8 +244,9 @@ def _store(
     if request:
         entry = request.sign(entry)
     marker = request if with_marker else None
-    pointers = pointer_puts(entry)
-    stored = _put_in_transaction(entry, marker, pointers, also) if marker or pointers or also else _put(entry)
+    pointers, supersedings = pointer_puts(entry), superseding_puts(entry)
+    beside = [*pointers, *supersedings, *also]
+    stored = _put_in_transaction(entry, marker, beside, len(supersedings)) if marker or beside else _put(entry)
     if isinstance(stored, _LostRace) and stored.winner and stored.winner.entry_id == entry.entry_id:
         # The reply to our own put was lost, and the client library sent it again.
         return AppendResult(stored.winner)
@@ -245,15 +268,15 @@ def _put(entry: Entry) -> AppendResult | _LostRace:
 def _put_in_transaction(
     entry: Entry,
     request: IdempotentRequest | None,
-    pointers: Sequence[Mapping[str, Any]],
-    also: Sequence[Mapping[str, Any]],
+    beside: Sequence[Mapping[str, Any]],
+    supersedings: int,
 ) -> AppendResult | _LostRace:
-    """Put the entry, the marker of its request, the pointers to its messages, and what else belongs to it, or nothing.
+    """Put the entry, the marker of its request, and what belongs beside it, or nothing.
 
-    Raises ExternalIdTaken.
+    Beside it are first the pointers to its messages, then so many supersedings by them. Raises ExternalIdTaken.
     """
     marker = [entry_marker_put(request, entry)] if request else []
-    writes: list[Any] = [{"Put": entry_put(entry)}, *marker, *pointers, *also]
+    writes: list[Any] = [{"Put": entry_put(entry)}, *marker, *beside]
     cancelled = transact(writes)
     if cancelled is None:
         return AppendResult(entry)
@@ -265,6 +288,9 @@ def _put_in_transaction(
     for position, external_id in enumerate(external_ids, start=1 + len(marker)):
         if cancelled.failed(position):
             raise ExternalIdTaken(external_id)
+    first = 1 + len(marker) + len(external_ids)
+    if any(cancelled.failed(position) for position in range(first, first + supersedings)):
+        return _LostRace()
     cancelled.require_retryable()
     return _LostRace(_find_at(entry.pk, entry.seq))
 

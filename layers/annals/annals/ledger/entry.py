@@ -40,8 +40,8 @@ class Record:
     """A message, or something that was done to the conversation.
 
     ``body`` is JSON text. It is gone once it is redacted, with its ``salt``; ``digest`` stays for ever.
-    ``external_id`` is known of a record that is to be appended, whose pointer is to be written; a stored one has it in
-    its body alone.
+    ``external_id`` and ``supersedes`` are known of a record that is to be appended, for what is to be written beside
+    it; a stored one has them in its body alone.
     """
 
     seq: int
@@ -50,12 +50,13 @@ class Record:
     body: bytes | None = None
     salt: bytes | None = None
     external_id: str | None = field(default=None, compare=False)
+    supersedes: int | None = field(default=None, compare=False)
 
     @staticmethod
-    def new(seq: int, kind: str, body: bytes, external_id: str | None = None) -> Record:
+    def new(seq: int, kind: str, body: bytes, external_id: str | None = None, supersedes: int | None = None) -> Record:
         """A record with a fresh salt, so that its digest tells nothing about its body."""
         salt = os.urandom(SALT_BYTES)
-        return Record(seq, kind, digest_of(salt, body), body, salt, external_id)
+        return Record(seq, kind, digest_of(salt, body), body, salt, external_id, supersedes)
 
     def matches_digest(self) -> bool:
         """Whether the record is what was appended, as far as it is still there."""

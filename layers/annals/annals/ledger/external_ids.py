@@ -17,7 +17,7 @@ from annals.database.dynamodb import from_item, to_item
 from annals.database.keys import item_key
 from annals.database.state import read_items
 from annals.json_text import dump
-from annals.ledger.entry import Entry
+from annals.ledger.entry import Entry, Record
 from annals.ledger.keys import split_conversation_pk
 from annals.retries import tries
 from annals.settings import settings
@@ -41,21 +41,47 @@ class MessagePlace:
 
 
 def pointer_puts(entry: Entry) -> list[dict[str, Any]]:
-    """The parts of a transaction that write the pointers to an entry's messages, on condition that there are none."""
+    """The parts of a transaction that write the pointers to an entry's messages, on condition that there are none.
+
+    A message takes over the pointer of the one that it supersedes.
+    """
     return [
-        {
-            "Put": {
-                "TableName": settings().state_table,
-                "Item": {
-                    **item_key(entry.pk, _sort_key(derive_id(*_name(entry.pk, record.external_id)))),
-                    **to_item({"seq": record.seq, "entry": entry.seq}),
-                },
-                "ConditionExpression": "attribute_not_exists(pk)",
-            }
-        }
-        for record in entry.records
-        if record.external_id is not None
+        _pointer_put(entry, record, record.external_id) for record in entry.records if record.external_id is not None
     ]
+
+
+def _pointer_put(entry: Entry, record: Record, external_id: str) -> dict[str, Any]:
+    condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+    if record.supersedes is not None:
+        condition = {
+            "ConditionExpression": "attribute_not_exists(pk) OR seq = :superseded",
+            "ExpressionAttributeValues": to_item({":superseded": record.supersedes}),
+        }
+    key = item_key(entry.pk, _sort_key(external_id_name(entry.pk, external_id)))
+    item = {**key, **to_item({"seq": record.seq, "entry": entry.seq})}
+    return {"Put": {"TableName": settings().state_table, "Item": item, **condition}}
+
+
+def external_id_name(pk: str, external_id: str) -> str:
+    """What stands for an external id in keys: the same text for the same id of a conversation."""
+    return derive_id(*_name(pk, external_id))
+
+
+def find_external_id_name(pk: str, external_id: str) -> str | None:
+    """The same for whoever only reads: None where nothing of the tenant has an external id yet."""
+    return find_derived_id(*_name(pk, external_id))
+
+
+def unchanged_check(pk: str, external_id: str, seq: int | None) -> dict[str, Any]:
+    """The part of a transaction that requires that an external id is that of the message ``seq``, or of none."""
+    check: dict[str, Any] = {
+        "TableName": settings().state_table,
+        "Key": item_key(pk, _sort_key(external_id_name(pk, external_id))),
+        "ConditionExpression": "attribute_not_exists(pk)",
+    }
+    if seq is not None:
+        check |= {"ConditionExpression": "seq = :seq", "ExpressionAttributeValues": to_item({":seq": seq})}
+    return {"ConditionCheck": check}
 
 
 def find_places(pk: str, external_ids: Sequence[str]) -> dict[str, MessagePlace]:
@@ -73,7 +99,7 @@ def find_places(pk: str, external_ids: Sequence[str]) -> dict[str, MessagePlace]
 
 
 def _read_places(pk: str, external_ids: Sequence[str]) -> dict[str, MessagePlace]:
-    derived = {external_id: find_derived_id(*_name(pk, external_id)) for external_id in external_ids}
+    derived = {external_id: find_external_id_name(pk, external_id) for external_id in external_ids}
     ids = {_sort_key(name): external_id for external_id, name in derived.items() if name is not None}
     found = read_items([item_key(pk, sk) for sk in ids], consistent=True)
     return {ids[item["sk"]["S"]]: _place(item) for item in found}

@@ -11,8 +11,10 @@ from annals.database.damage import report_damage
 from annals.errors import DamagedEntry
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record, Tail
 from annals.ledger.keys import entry_sk
+from annals.ledger.message_state import has_superseded
 from annals.ledger.messages import Message, present_message
 from annals.ledger.read import read_entry, walk, walk_records_from
+from annals.ledger.versions import newest_versions
 from annals.settings import settings
 
 
@@ -23,7 +25,8 @@ class MessageRange:
     A page that is read backward is shown in chronological order all the same, unless ``newest_first``. ``after`` and
     ``before`` are exclusive seqs; the preamble counts as seq 0, before the first message. ``offset`` messages are
     skipped at the end where the page starts. ``matches`` is the filter; without one, every message counts.
-    ``archived`` is whether archived messages are among them.
+    ``archived`` is whether archived messages are among them. Where this is a later page, ``list_after`` is the seq
+    after which the whole list begins.
     """
 
     forward: bool = False
@@ -33,20 +36,29 @@ class MessageRange:
     offset: int = 0
     matches: Callable[[Message], bool] | None = None
     archived: bool = False
+    list_after: int | None = None
 
     def floor(self, tail: Tail) -> int:
         """The seq after which messages are shown: archived ones are left out unless ``archived``."""
-        return max(self.after, 0 if self.archived else tail.archived)
+        return max(self.after, self._first_shown(tail))
 
     def includes(self, message: Message) -> bool:
         """Whether a message is in the range, archived or not, however many are skipped before it."""
         is_inside = message["seq"] > self.after and (self.before is None or message["seq"] < self.before)
         return is_inside and (self.matches is None or self.matches(message))
 
-    def jump(self, tail: Tail) -> int:
+    def list_floor(self, tail: Tail) -> int:
+        """The same for the whole list."""
+        return max(self.after if self.list_after is None else self.list_after, self._first_shown(tail))
+
+    def _first_shown(self, tail: Tail) -> int:
+        return 0 if self.archived else tail.archived
+
+    def jump(self, pk: str, tail: Tail) -> int:
         """How many messages can be skipped by their number, without reading them."""
         counted = self.before is None and not (self.forward and self.floor(tail))
-        return self.offset if counted and self.matches is None else 0
+        # The numbers count all versions of a message, of which a reader gets one.
+        return self.offset if counted and self.offset and self.matches is None and not has_superseded(pk) else 0
 
 
 @dataclass(frozen=True)
@@ -70,19 +82,20 @@ def read_page(pk: str, tail: Tail, message_range: MessageRange, limit: int, room
     preamble, left = _preamble(pk, tail, message_range), room or Room()
     if preamble and message_range.forward:
         left.takes(preamble)
-        rest, next_seq, offset = _read(*_start(pk, tail, message_range, limit), tail, message_range, limit - 1, left)
-        messages = [preamble, *rest]
-        next_seq = 0 if next_seq is not None and not rest else next_seq
+        part = _read(pk, tail, message_range, limit - 1, left)
+        messages = [preamble, *part.messages]
+        next_seq = 0 if part.next_seq is not None and not part.messages else part.next_seq
     else:
-        messages, next_seq, offset = _read(*_start(pk, tail, message_range, limit), tail, message_range, limit, left)
-        if preamble and next_seq is None and not offset:
+        part = _read(pk, tail, message_range, limit, left)
+        messages, next_seq = part.messages, part.next_seq
+        if preamble and next_seq is None and not part.offset:
             if len(messages) < limit and left.takes(preamble):
                 messages.append(preamble)
             else:
-                next_seq = messages[-1]["seq"] if messages else 1
+                next_seq = part.reached or 1
     if not message_range.forward and not message_range.newest_first:
         messages.reverse()
-    return HistoryPage(messages, next_seq, offset)
+    return HistoryPage(messages, next_seq, part.offset)
 
 
 def _preamble(pk: str, tail: Tail, message_range: MessageRange) -> Message | None:
@@ -103,30 +116,44 @@ def read_preamble(pk: str, tail: Tail) -> Message | None:
     return present_message(entry.records[0], entry)
 
 
-def _read(
-    entries: Iterator[Entry], skip: int, tail: Tail, message_range: MessageRange, limit: int, room: Room
-) -> tuple[list[Message], int | None, int]:
-    """Messages in the order in which they are read, the seq after which the next page begins, and how many to skip."""
+@dataclass(frozen=True)
+class _Part:
+    """Messages in the order in which they are read, and what a page says of the rest.
+
+    ``reached`` is the seq of the last one's place; None where there is none.
+    """
+
+    messages: list[Message]
+    reached: int | None
+    next_seq: int | None = None
+    offset: int = 0
+
+
+def _read(pk: str, tail: Tail, message_range: MessageRange, limit: int, room: Room) -> _Part:
+    """The first messages of a range, as many as there is room for."""
+    entries, skip = _start(pk, tail, message_range, limit)
+    records = _records(entries, message_range, message_range.floor(tail))
     messages: list[Message] = []
-    read_bytes, reached = 0, None
-    for record, entry in _records(entries, message_range, message_range.floor(tail)):
-        read_bytes += len(record.body or b"")
-        message = present_message(record, entry, tail.archived)
+    read_bytes, reached, shown = 0, None, None
+    for placed in newest_versions(pk, records, message_range.list_floor(tail)):
+        read_bytes += len(placed.record.body or b"")
+        message = present_message(placed.record, placed.entry, tail.archived)
         if message_range.matches is None or message_range.matches(message):
             if skip:
                 skip -= 1
             elif len(messages) == limit:
-                return messages, messages[-1]["seq"] if messages else record.seq, 0
+                return _Part(messages, shown, placed.seq if shown is None else shown)
             elif not room.takes(message):
                 # Where nothing was read yet, the next page begins with this very record.
-                before = record.seq - 1 if message_range.forward else record.seq + 1
-                return messages, before if reached is None else reached, 0
+                before = placed.seq - 1 if message_range.forward else placed.seq + 1
+                return _Part(messages, shown, before if reached is None else reached)
             else:
                 messages.append(message)
-        reached = record.seq
+                shown = placed.seq
+        reached = placed.seq
         if (message_range.matches or skip) and read_bytes > settings().max_page_bytes:
-            return messages, reached, skip
-    return messages, None, skip
+            return _Part(messages, shown, reached, skip)
+    return _Part(messages, shown, offset=skip)
 
 
 def _records(entries: Iterator[Entry], message_range: MessageRange, floor: int) -> Iterator[tuple[Record, Entry]]:
@@ -147,7 +174,7 @@ def _start(pk: str, tail: Tail, message_range: MessageRange, limit: int) -> tupl
     A message's seq is at least its number, since only a few records are no messages: what is skipped by number need
     not be read.
     """
-    jump = message_range.jump(tail)
+    jump = message_range.jump(pk, tail)
     # Most entries are turns of two messages; where they are not, one more query reads the rest.
     page = limit // 2 + 1 if message_range.matches is None else None
     if message_range.forward:

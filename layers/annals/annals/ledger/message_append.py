@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
@@ -17,6 +17,7 @@ from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
 from annals.ledger.read import read_entry
 from annals.ledger.tail import read_tail
+from annals.ledger.versions import require_supersedable
 from annals.retries import tries
 from annals.settings import settings
 
@@ -61,6 +62,7 @@ def append_messages(
                 request=request,
                 thread_id=thread_id,
                 also=also,
+                check=_superseding_check(pk, records[len(known) :]),
             )
         except (ExternalIdTaken, PreconditionFailed, ConversationSealed):
             # Another request may have stored the same meanwhile.
@@ -73,6 +75,17 @@ def append_messages(
             known = _find_known(tenant, conversation_id, records)
         return replace(stored, known=tuple(known))
     raise AppendConflict(conversation_id)
+
+
+def _superseding_check(pk: str, records: Sequence[NewRecord]) -> Callable[[], None] | None:
+    """Raises where a message supersedes another one that it may not; None where none does."""
+    superseding = [record for record in records if record.supersedes is not None]
+
+    def check() -> None:
+        for record in superseding:
+            require_supersedable(pk, record)
+
+    return check if superseding else None
 
 
 def _replay(
@@ -112,7 +125,7 @@ def _find_stored(pk: str, records: Sequence[NewRecord]) -> list[StoredMessage | 
     found: list[StoredMessage | None] = [None] * len(records)
     for position, new in enumerate(records):
         place = places.get(new.external_id) if new.external_id is not None else None
-        if new.external_id is None or place is None:
+        if new.external_id is None or place is None or place.seq == new.supersedes:
             continue
         entry = entries.get(place.entry_seq) or read_entry(pk, place.entry_seq)
         entries[place.entry_seq] = entry

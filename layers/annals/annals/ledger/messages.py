@@ -12,6 +12,7 @@ from annals.json_text import dump
 from annals.ledger.append import AppendResult, NewRecord
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.ledger.external_ids import EXTERNAL_ID, find_places
+from annals.ledger.message_state import find_successor
 from annals.ledger.read import read_records, walk_records_from
 from annals.times import from_rfc3339, to_rfc3339
 
@@ -35,6 +36,8 @@ Message = TypedDict(
         "timestamp": str,
         "status": NotRequired[Literal["incomplete", "redacted", "archived", "damaged"]],
         "finishReason": NotRequired[str],
+        "supersedes": NotRequired[str],
+        "supersededBy": NotRequired[str],
     },
 )
 """A message as the API shows it."""
@@ -44,6 +47,12 @@ MESSAGE_ID = re.compile(r"msg-([0-9]{3}|[1-9][0-9]{3,11})")
 
 HIDDEN_STATUSES = ("redacted", "damaged")
 """The statuses of messages whose content is not shown."""
+
+INCOMPLETE = "incomplete"
+"""The status of a message that is not the whole of what was said."""
+
+SUPERSEDES = "supersedes"
+"""The field of a body that holds the id of the incomplete message whose whole it is."""
 
 MEMORY_FIELD = "memory"
 """The field of a stored body that holds what a message is as a memory; the API does not show it with the message."""
@@ -67,7 +76,9 @@ def seq_of(message_id: str) -> int | None:
 def new_message(body: Mapping[str, Any]) -> NewRecord:
     """The record of a message with this body."""
     said_at = from_rfc3339(body["timestamp"]) if "timestamp" in body else None
-    return NewRecord(MESSAGE, dump(body).encode(), said_at, body.get(EXTERNAL_ID))
+    # An id of no message stands for a message that is not there.
+    supersedes = seq_of(body[SUPERSEDES]) or 0 if SUPERSEDES in body else None
+    return NewRecord(MESSAGE, dump(body).encode(), said_at, body.get(EXTERNAL_ID), supersedes)
 
 
 def memory_field(importance: int | None, tags: Sequence[str], answers: int | None = None) -> dict[str, Any]:
@@ -90,6 +101,21 @@ def present_message(record: Record, entry: Entry, archived: int = 0) -> Message:
     if record.seq <= archived:
         body["status"] = "archived"
     return cast("Message", identity | body)
+
+
+def is_incomplete(record: Record) -> bool:
+    """Whether a message was stored incomplete."""
+    if record.body is None or INCOMPLETE.encode() not in record.body:
+        return False
+    return (record.json_body() or {}).get("status") == INCOMPLETE
+
+
+def _present_version(record: Record, entry: Entry, archived: int) -> Message:
+    """A message as the API shows it by its id, with that of the one that supersedes it."""
+    message = present_message(record, entry, archived)
+    if is_incomplete(record) and (successor := find_successor(entry.pk, record.seq)):
+        message["supersededBy"] = message_id(successor)
+    return message
 
 
 def messages_of(entry: Entry) -> Iterator[Message]:
@@ -123,7 +149,7 @@ def walk_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> I
     for seq in sorted(seqs):
         if seq not in messages:
             messages |= {
-                record.seq: present_message(record, entry, archived)
+                record.seq: _present_version(record, entry, archived)
                 for entry in read_records(pk, seq, seq)
                 for record in entry.records
                 if record.kind in (MESSAGE, PREAMBLE) and record.seq in seqs

@@ -33,56 +33,87 @@ MAX_REMOVALS = 50
 def redact(
     tenant: str,
     conversation_id: str,
-    message_id: str,
+    seqs: Sequence[int],
     reason: str,
     by: str,
     *,
     also: Sequence[Mapping[str, Any]] = (),
-) -> None:
-    """Redact a message, even where its entry, or the last one, is damaged. Doing it again changes nothing.
+) -> bool:
+    """Redact messages, even where their entries, or the last one, are damaged. Doing it again changes nothing.
 
-    ``also`` is more writes for the same transaction. Raises MessageNotFound, and what ``append`` raises.
+    ``also`` is more writes for the same transaction. False where something is left to do, as one of them was changed
+    meanwhile, or is in one damaged entry with another. Raises MessageNotFound, and what ``append`` raises.
     """
-    pk, seq = conversation_pk(tenant, conversation_id), seq_of(message_id)
-    if not seq:
-        raise MessageNotFound(message_id)
+    pk = conversation_pk(tenant, conversation_id)
     tail = salvage_tail(pk)
     if tail is None:
         raise ConversationNotFound(conversation_id)
     if tail.state == ERASED:
         raise ConversationErased(conversation_id)
+    removals, is_all = _removals(pk, seqs)
+    if not removals:
+        return True
+    named = [seq for seqs_of_entry, _ in removals for seq in seqs_of_entry]
+    records = [NewRecord(REDACTION, dump({"seq": seq, "reason": reason, "by": by}).encode()) for seq in named]
+    writes = [removal for _, removal in removals]
     try:
-        removal = _removal(*_get_entry(pk, seq))
-    except DamagedEntry:
-        removal = _removal_from_damaged(pk, seq)
-    if removal is None:
-        return
-    record = NewRecord(REDACTION, dump({"seq": seq, "reason": reason, "by": by}).encode())
-    try:
-        append(tenant, conversation_id, [record], also=[removal, *also], salvage=True)
+        append(tenant, conversation_id, records, also=[*writes, *also], salvage=True)
     except ClientError as error:
-        if not _was_overtaken(error):
+        if not Cancellation.of(error).failed_from(1):
             raise
+        return False
+    return is_all
 
 
-def _removal(entry: Entry, position: int) -> dict[str, Any] | None:
-    """The part of a transaction that removes a record's body from its entry; None where it is gone.
+def _removals(pk: str, seqs: Sequence[int]) -> tuple[list[tuple[list[int], dict[str, Any]]], bool]:
+    """The parts of a transaction that remove messages, one for each item, with their seqs; and whether these are all.
 
-    The salt goes with it, and so does the digest of the request that is salted with it; the request's id stays.
+    Messages that are gone already are left out.
     """
-    record = entry.records[position]
-    if record.body is None:
-        return None
+    intact: dict[int, tuple[Entry, list[int]]] = {}
+    damaged: dict[str, tuple[list[int], dict[str, Any]]] = {}
+    is_all = True
+    for seq in seqs:
+        try:
+            entry, position = _get_entry(pk, seq)
+            if entry.records[position].body is not None:
+                intact.setdefault(entry.seq, (entry, []))[1].append(position)
+        except DamagedEntry:
+            if removal := _removal_from_damaged(pk, seq):
+                is_all &= damaged.setdefault(_sk_of(removal), ([seq], removal))[0] == [seq]
+    removals = [
+        ([entry.seq + position for position in positions], _removal(entry, positions))
+        for entry, positions in intact.values()
+    ]
+    return [*removals, *damaged.values()], is_all
+
+
+def _sk_of(removal: Mapping[str, Any]) -> str:
+    """The sort key of the item that a part of a transaction changes."""
+    (write,) = removal.values()
+    return str((write.get("Key") or write["Item"])["sk"]["S"])
+
+
+def _removal(entry: Entry, positions: Sequence[int]) -> dict[str, Any]:
+    """The part of a transaction that removes the bodies of records from their entry.
+
+    The salts go with them, and so does the digest of the request that is salted with these; the request's id stays.
+    """
     request = entry.idem.id if entry.idem else b""
-    path = f"records[{position}]"
+    paths = [f"records[{position}]" for position in positions]
+    digests = {f":digest{number}": entry.records[position].digest for number, position in enumerate(positions)}
+    conditions = [
+        f"{path}.digest = {name} AND attribute_exists({path}.body)" for path, name in zip(paths, digests, strict=True)
+    ]
     return {
         "Update": {
             **_address(entry.pk, entry_sk(entry.seq)),
-            "UpdateExpression": f"REMOVE {path}.body, {path}.salt"
+            "UpdateExpression": "REMOVE "
+            + ", ".join(f"{path}.body, {path}.salt" for path in paths)
             + (" SET idem = :request" if request else ", idem" if entry.idem else ""),
-            "ConditionExpression": f"{path}.digest = :digest AND attribute_exists({path}.body)",
+            "ConditionExpression": " AND ".join(conditions),
             "ExpressionAttributeValues": {
-                ":digest": {"B": record.digest},
+                **{name: {"B": digest} for name, digest in digests.items()},
                 **({":request": {"B": request}} if request else {}),
             },
         }
@@ -121,11 +152,6 @@ def _removal_from_damaged(pk: str, seq: int) -> dict[str, Any] | None:
             "ExpressionAttributeNames": names,
         }
     }
-
-
-def _was_overtaken(error: ClientError) -> bool:
-    """Whether a redaction failed because another one of the same message was faster."""
-    return Cancellation.of(error).failed(1)
 
 
 def present_redacted(pk: str, message_id: str) -> Message:

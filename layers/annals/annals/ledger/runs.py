@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from annals.answers import Room
-from annals.ledger.entry import MESSAGE, Tail
+from annals.ledger.entry import MESSAGE, Entry, Record, Tail
 from annals.ledger.messages import Message, present_message
 from annals.ledger.read import walk
+from annals.ledger.versions import newest_versions
 from annals.settings import settings
 
 READ_ON = 100
@@ -62,12 +63,18 @@ def _with_runs(newest_first: Iterator[Message]) -> Iterator[tuple[str, Message]]
 
 
 def _newest_first(pk: str, tail: Tail, *, archived: bool) -> Iterator[Message]:
-    read_bytes = 0
     floor = 0 if archived else tail.archived
+    for placed in newest_versions(pk, _records(pk, floor), floor):
+        yield present_message(placed.record, placed.entry, tail.archived)
+
+
+def _records(pk: str, floor: int) -> Iterator[tuple[Record, Entry]]:
+    """The newest messages after a seq, the newest first, as many as one answer may read."""
+    read_bytes = 0
     for entry in walk(pk, newest_first=True, page=100):
         for record in reversed(entry.records):
             read_bytes += len(record.body or b"")
             if record.kind == MESSAGE and record.seq > floor:
-                yield present_message(record, entry, tail.archived)
+                yield record, entry
         if read_bytes > settings().max_page_bytes or entry.seq <= floor:
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-MEMORY_PREFIX = "M#"
+from annals.ledger.message_state import MESSAGE_STATE_PREFIX
+
+MEMORY_PREFIX = MESSAGE_STATE_PREFIX
 
 
 def is_memory_sk(sk: str) -> bool:

@@ -24,8 +24,8 @@ from annals.database.state import read_items
 from annals.database.transactions import transact
 from annals.errors import ConversationErased, MessageRedacted, WriteConflict
 from annals.ledger.keys import conversation_pk
+from annals.ledger.message_state import REDACTED, message_state_key
 from annals.ledger.messages import seq_of
-from annals.memory.keys import MEMORY_PREFIX
 from annals.retries import tries
 from annals.search.documents import Document
 from annals.settings import settings
@@ -34,9 +34,6 @@ T = TypeVar("T")
 
 SourceRef = tuple[str | None, Sequence[str]]
 """A conversation's id, if there is one, and the ids of messages in it."""
-
-REDACTED = "redacted"
-"""The attribute that a raw memory's tombstone has where its message itself was redacted."""
 
 Key = tuple[str, str]
 """The partition key and the sort key of an item."""
@@ -130,7 +127,7 @@ class RemovedSources:
 
 def raw_memory_key(tenant: str, conversation_id: str, seq: int) -> Item:
     """The key of the item that speaks for a message as a memory, once it was changed, deleted or redacted."""
-    return item_key(conversation_pk(tenant, conversation_id), f"{MEMORY_PREFIX}{seq:012d}")
+    return message_state_key(conversation_pk(tenant, conversation_id), seq)
 
 
 def not_redacted_check(tenant: str, conversation_id: str, seq: int) -> dict[str, Any]:

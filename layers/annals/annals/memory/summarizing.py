@@ -20,9 +20,10 @@ from annals.database.transactions import transact
 from annals.errors import AnnalsError, NothingToSummarize, WriteConflict
 from annals.ledger.entry import MESSAGE, Tail
 from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
-from annals.ledger.messages import Message, messages_of
+from annals.ledger.messages import Message
 from annals.ledger.read import read_records
 from annals.ledger.tail import read_tail
+from annals.ledger.versions import current_messages
 from annals.memory.summarizers import Summarizer, get_summarizer
 from annals.retries import tries
 from annals.settings import settings
@@ -107,7 +108,7 @@ def _batches(pk: str, after_seq: int, tail: Tail) -> Iterator[Batch]:
     for entry in read_records(pk, after_seq + 1, tail.seq):
         if entry.last_seq <= after_seq or entry.records[0].kind != MESSAGE:
             continue
-        new = [_cut(each) for each in messages_of(entry) if str(each.get("content") or "").strip()]
+        new = [_cut(each) for each in current_messages(pk, entry) if str(each.get("content") or "").strip()]
         weight = sum(map(estimate_message, new))
         if messages and tokens + weight > BATCH_TOKENS:
             yield Batch(messages, to_seq, count)

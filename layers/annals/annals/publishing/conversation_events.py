@@ -59,11 +59,12 @@ def _detail(pk: str, conversation: Mapping[str, Any], entry: Entry) -> dict[str,
 
 def _message_fields(entry: Entry) -> dict[str, list[str]]:
     """The messages that an entry is about."""
-    first = entry.records[0]
-    if first.kind == REDACTION:
-        seq = (first.json_body() or {}).get("seq")
-        return {"messageIds": [message_id(seq)]} if isinstance(seq, int) else {}
-    if first.kind != MESSAGE:
+    kind = entry.records[0].kind
+    if kind == REDACTION:
+        seqs = [(record.json_body() or {}).get("seq") for record in entry.records]
+        ids = [message_id(seq) for seq in seqs if isinstance(seq, int)]
+        return {"messageIds": ids} if ids else {}
+    if kind != MESSAGE:
         return {}
     redacted = [message_id(record.seq) for record in entry.records if record.body is None]
     ids = [message_id(record.seq) for record in entry.records]

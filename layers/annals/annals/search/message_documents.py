@@ -44,6 +44,7 @@ class SourceMessage:
     at : when it was said, Unix milliseconds
     sender : the agent who wrote it to another one
     answers : the seq of the message that it was made to answer, where that was stored with it
+    supersedes : the seq of the incomplete message of which it is the whole
     redacted : whether its text is gone, or is not to be searched
     """
 
@@ -58,6 +59,7 @@ class SourceMessage:
     agent_id: str | None = None
     participant_id: str | None = None
     answers: int | None = None
+    supersedes: int | None = None
     thread_id: str | None = None
     run_id: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -109,7 +111,8 @@ def message_owners(user_id: str | None, messages: Sequence[SourceMessage]) -> di
     In a conversation without one, to its own user, or else to the user whom it answers: that of the message which is
     stored with it as the answered one, or the one who is named last among the ``MAX_ANSWER_DISTANCE`` records before
     it. After a message of which nothing is left, nobody knows who that was; and a reply that is stored as an answer to
-    nobody's message was made of everybody's words.
+    nobody's message was made of everybody's words. What is the whole of an incomplete message belongs to whom that
+    belongs.
 
     Parameters
     ----------
@@ -130,6 +133,8 @@ def message_owners(user_id: str | None, messages: Sequence[SourceMessage]) -> di
         if message.answers is not None:
             is_near = message.seq - message.answers <= MAX_ANSWER_DISTANCE
             owners[message.seq] = named.get(message.answers, SOMEBODY) if is_near else SOMEBODY
+        if message.supersedes is not None:
+            owners[message.seq] = owners.get(message.supersedes, SOMEBODY)
     return owners
 
 

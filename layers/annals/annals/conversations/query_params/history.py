@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from annals.api.cursors import PAGING_PARAMS, Cursors, invalid_cursor
@@ -52,7 +52,8 @@ def read_range(
     first_bounds = HistoryBounds(*first)
     if not bounds.agrees_with(first_bounds):
         raise invalid_cursor()
-    return first_bounds, _to_range(first_bounds, after, before, offset, keep, archived)
+    page = _to_range(first_bounds, after, before, offset, keep, archived)
+    return first_bounds, replace(page, list_after=-1 if first_bounds.after is None else first_bounds.after)
 
 
 def next_cursor(page: HistoryPage, bounds: HistoryBounds, span: MessageRange, cursors: Cursors) -> dict[str, Any]:

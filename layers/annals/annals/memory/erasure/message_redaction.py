@@ -11,7 +11,7 @@ from annals.conversations.heads import analytics_delete
 from annals.conversations.read import find_conversation_space
 from annals.conversations.redaction_version import redaction_version_put
 from annals.conversations.summary_store import summary_delete
-from annals.errors import DamagedEntry
+from annals.errors import DamagedEntry, MessageNotFound, WriteConflict
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.messages import message_id, read_messages, seq_of
@@ -19,28 +19,43 @@ from annals.ledger.read import walk
 from annals.ledger.redact import redact
 from annals.ledger.scrub import scrubbed_seqs
 from annals.ledger.tail import salvage_tail
+from annals.ledger.versions import versions_of
 from annals.memory.facts.fact_deletion import delete_facts_of
 from annals.memory.memories.memory_deletion import delete_memories_of, delete_memory_versions
 from annals.memory.memories.memory_items import StoredMemory, redaction_put, split_raw_id
 from annals.memory.streaming.draft_table import delete_drafts
+from annals.retries import tries
 from annals.search.message_documents import memory_id
+from annals.settings import settings
 
 
 def redact_with_derived(tenant: str, conversation_id: str, message_id: str, reason: str, by: str) -> None:
     """Redact a message, and delete what was made of it: memories, facts, its conversation's summary and drafts.
 
-    It can be done again. Raises ConversationNotFound, and what ``ledger.redact`` raises.
+    With it go all versions of the message: what it superseded, and what superseded it. It can be done again. Raises
+    ConversationNotFound, and what ``ledger.redact`` raises.
 
-    The redaction's own transaction puts a tombstone in the memory's place, and a new redaction version beside the
+    The redaction's own transaction puts tombstones in the memories' places, and a new redaction version beside the
     conversation: whoever makes something of the conversation at this moment stores it on the condition that these are
     as they were, so that nothing comes back.
     """
-    pk, seq = conversation_pk(tenant, conversation_id), seq_of(message_id) or 0
-    space = find_conversation_space(tenant, conversation_id) or ""
-    tombstone = redaction_put(tenant, memory_id(conversation_id, seq), space)
-    also = [redaction_version_put(pk), tombstone, summary_delete(pk), analytics_delete(pk)]
-    redact(tenant, conversation_id, message_id, reason, by, also=also)
-    delete_derived(tenant, conversation_id, seq)
+    seq = seq_of(message_id)
+    if not seq:
+        raise MessageNotFound(message_id)
+    pk, space = conversation_pk(tenant, conversation_id), find_conversation_space(tenant, conversation_id) or ""
+    for _ in tries(settings().append_patience_s):
+        versions = versions_of(pk, seq)
+        tombstones = [
+            redaction_put(tenant, memory_id(conversation_id, version), space, superseded_by)
+            for version, superseded_by in versions.items()
+        ]
+        also = [redaction_version_put(pk), *tombstones, summary_delete(pk), analytics_delete(pk)]
+        if redact(tenant, conversation_id, [*versions], reason, by, also=also):
+            break
+    else:
+        raise WriteConflict(f"message {message_id!r}")
+    for version in versions:
+        delete_derived(tenant, conversation_id, version)
 
 
 def delete_derived(tenant: str, conversation_id: str, seq: int) -> None:

@@ -21,6 +21,7 @@ from annals.errors import DamagedItem, MemoryNotFound, WriteConflict
 from annals.ledger.entry import ERASED
 from annals.ledger.idempotency import marker_prefix
 from annals.ledger.keys import conversation_pk
+from annals.ledger.message_state import REDACTED
 from annals.ledger.tail import salvage_tail
 from annals.memory.memories.memory_items import (
     DELETED,
@@ -39,7 +40,6 @@ from annals.memory.memories.memory_references import (
     delete_references,
     list_memory_ids_of,
 )
-from annals.memory.sources import REDACTED
 from annals.retries import tries
 from annals.settings import settings
 

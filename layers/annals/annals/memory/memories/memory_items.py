@@ -18,9 +18,10 @@ from annals.database.keys import item_key, partition_key, split_partition_key
 from annals.database.state import find_item, state_item
 from annals.errors import DamagedItem
 from annals.json_text import dump
-from annals.ledger.keys import conversation_pk
+from annals.ledger.keys import conversation_pk, split_conversation_pk
+from annals.ledger.message_state import REDACTED, SUPERSEDED_BY
 from annals.memory.keys import MEMORY_PREFIX
-from annals.memory.sources import REDACTED, SourceRef
+from annals.memory.sources import SourceRef
 from annals.settings import settings
 from annals.times import now_ms
 
@@ -167,8 +168,13 @@ def to_tombstone_item(key: Item, memory: StoredMemory) -> Item:
     return to_memory_item(key, tombstone)
 
 
-def redaction_put(tenant: str, memory_id: str, memory_space_id: str) -> dict[str, Any]:
-    """The part of a transaction that deletes a raw memory because its message is redacted."""
+def redaction_put(
+    tenant: str, memory_id: str, memory_space_id: str, superseded_by: int | None = None
+) -> dict[str, Any]:
+    """The part of a transaction that deletes a raw memory because its message is redacted.
+
+    On condition that nothing but the message ``superseded_by`` supersedes it: that one is redacted with it.
+    """
     key, at = Address.of(tenant, memory_id).current, now_ms()
     redacted = StoredMemory(
         tenant=tenant,
@@ -178,8 +184,16 @@ def redaction_put(tenant: str, memory_id: str, memory_space_id: str) -> dict[str
         created_at=at,
         updated_at=at,
     )
-    item = {**to_tombstone_item(key, redacted), **to_item({REDACTED: True})}
-    return {"Put": {"TableName": settings().state_table, "Item": item}}
+    condition, values = f"attribute_not_exists({SUPERSEDED_BY})", {}
+    if superseded_by is not None:
+        condition, values = f"{condition} OR {SUPERSEDED_BY} = :by", {":by": {"N": str(superseded_by)}}
+    put = {
+        "TableName": settings().state_table,
+        "Item": {**to_tombstone_item(key, redacted), **to_item({REDACTED: True})},
+        "ConditionExpression": condition,
+        **({"ExpressionAttributeValues": values} if values else {}),
+    }
+    return {"Put": put}
 
 
 def memory_put(key: Item, memory: StoredMemory) -> dict[str, Any]:
@@ -213,10 +227,27 @@ def from_memory_item(item: Mapping[str, Any]) -> StoredMemory:
 
 
 def _from_item(item: Mapping[str, Any]) -> StoredMemory:
+    if SUPERSEDED_BY in item:
+        return _superseded(item)
     values = json.loads(from_item(item)["memory"])
     if reason := find_mismatch(values, MEMORY_ATTRIBUTES, {}):
         raise DamagedItem(item["pk"]["S"], item["sk"]["S"], reason)
     return StoredMemory(**{**values, "tags": tuple(values["tags"]), "message_ids": tuple(values["message_ids"])})
+
+
+def _superseded(item: Mapping[str, Any]) -> StoredMemory:
+    """The memory that an incomplete message was, until another one superseded it: deleted."""
+    tenant, conversation_id = split_conversation_pk(item["pk"]["S"])
+    return StoredMemory(
+        tenant=tenant,
+        memory_id=f"{RAW_PREFIX}{conversation_id}:{seq_of_changed_item(item)}",
+        memory_space_id="",
+        content="",
+        conversation_id=conversation_id,
+        created_at=0,
+        updated_at=0,
+        status=DELETED,
+    )
 
 
 def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> StoredMemory:
@@ -250,7 +281,7 @@ def read_changed_memories(pk: str, first: int, last: int) -> dict[int, StoredMem
     return {seq_of_changed_item(item): from_memory_item(item) for item in read_changed_items(pk, first, last)}
 
 
-def seq_of_changed_item(item: Item) -> int:
+def seq_of_changed_item(item: Mapping[str, Any]) -> int:
     """The seq of the message that the item of a raw memory speaks for."""
     return int(item["sk"]["S"].removeprefix(MEMORY_PREFIX))
 

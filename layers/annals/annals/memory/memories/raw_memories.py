@@ -11,6 +11,7 @@ from typing import Any
 from annals.conversations.genesis import AGENT_AGENT, Genesis
 from annals.ledger.entry import MESSAGE, Entry, Record
 from annals.ledger.messages import ANSWERED, MEMORY_FIELD, message_id
+from annals.ledger.versions import superseded_seq
 from annals.memory.memories.memory_items import StoredMemory
 from annals.search.message_documents import SourceConversation, SourceMessage, memory_id
 from annals.times import from_rfc3339
@@ -97,6 +98,7 @@ def _to_source_message(record: Record, entry: Entry) -> SourceMessage:
         user_id=body.get("userId"),
         participant_id=body.get("participantId"),
         answers=memory.get(ANSWERED),
+        supersedes=superseded_seq(record),
         thread_id=body.get("threadId"),
         run_id=body.get("runId"),
         metadata=body.get("metadata", {}),
