@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from annals_client import Annals, AnnalsError, AsyncAnnals, InvalidArgument, StreamFailed, ValidationFailed
-from annals_client.chunks import Reply, text_of
+from annals_client.chunks import Reply
 from annals_client.models import Appended
 from annals_client.own_turn import OwnTurn
 from annals_client.resources.conversations import Conversations
@@ -184,7 +184,7 @@ def test_all_memories_of_a_space_are_meant_only_where_that_is_said() -> None:
 def test_a_reply_that_cannot_be_written_is_a_stream_that_failed_with_what_is_stored() -> None:
     message = {"messageId": "msg-001", "seq": 1, "role": "user", "content": "Hi.", "timestamp": "2026-01-01T00:00:00Z"}
     appended = {"conversationId": "c", "messages": [message], "messageCount": 1, "headHash": "00"}
-    reply = Reply(text_of)
+    reply = Reply()
     reply.take("Hello.")
 
     with pytest.raises(StreamFailed) as failed:
