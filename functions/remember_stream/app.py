@@ -56,7 +56,7 @@ async def follow_stream(request: Request) -> Response:
     """Stream the rest of a reply, from the delta after Last-Event-ID on."""
     caller = asgi.get_caller(request).require_scope("read")
     after = _read_last_event_id(request.headers.get("last-event-id"))
-    stream_id = str(request.path_params["streamId"])
+    stream_id = asgi.path_id(request, "streamId")
     stream = await request.app.state.turns.follow(caller, stream_id, after, asgi.request_id(request))
     return StreamingResponse(_frames(stream), media_type=sse.CONTENT_TYPE, headers=sse.HEADERS)
 

@@ -12,12 +12,24 @@ from annals.api.fields import Id
 from tests.support.api import Api
 from tests.support.indexing import embedded_index
 
-WRITTEN = ["نمی\u200cدانم", "ක්\u200dරමය", "👩\u200d👩\u200d👧", "🏳️\u200d🌈", "a b", "é%#?&=+", "李雷", "ß\u0301"]
+WRITTEN = [
+    "نمی\u200cدانم",
+    "ක්\u200dරමය",
+    "👩\u200d👩\u200d👧",
+    "🏳️\u200d🌈",
+    "a b",
+    "é%#?&=+",
+    "a/b",
+    "%2F",
+    "/a/../b/",
+    "李雷",
+    "ß\u0301",
+]
 
 HIDDEN = [
     "\x00", "\x1f", "\x7f", "\x85", "\n", "\t", "\u00a0", "\u00ad", "\u061c", "\u180e", "\u200b", "\u200e", "\u200f",
     "\u2028", "\u2029", *map(chr, range(0x202A, 0x202F)), "\u2060", *map(chr, range(0x2066, 0x206A)), "\ufeff",
-    "\ufff9", "\uffff", "\ufdd0", "\U0001fffe", "\U000e0001", "\ue000", "\u0378", "\ud800", "\udfff", "/",
+    "\ufff9", "\uffff", "\ufdd0", "\U0001fffe", "\U000e0001", "\ue000", "\u0378", "\ud800", "\udfff",
 ]  # fmt: skip
 
 ids: TypeAdapter[str] = TypeAdapter(Id)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
@@ -134,17 +135,36 @@ def test_bytes_that_are_no_text_are_400(api: httpx.Client) -> None:
     require_problem(answer, 400, "INVALID_JSON")
 
 
-@pytest.mark.parametrize("name", ["a b", "x#C#y", "50%", "%2F", "äö", "..", "a+b"])
+@pytest.mark.parametrize("name", ["a b", "x#C#y", "50%", "%2F", "äö", "..", "a+b", "a/b", "/a//b/", "a/../b", "語/"])
 def test_an_id_in_the_path_is_decoded_once(api: httpx.Client, name: str) -> None:
     conversation = f"{name}-{uuid.uuid4()}"
     create(api, conversationId=conversation)
-    encoded = "".join(f"%{byte:02X}" for byte in conversation.encode())
-    assert api.get(f"/v1/conversations/{encoded}").json()["conversationId"] == conversation
+    for encoded in ("".join(f"%{byte:02X}" for byte in conversation.encode()), quote(conversation, safe="+")):
+        path = f"/v1/conversations/{encoded}"
+        assert api.get(path).json()["conversationId"] == conversation
+        assert api.post(f"{path}/messages", json={"role": "user", "content": "hi"}).status_code == 201
+        assert api.get(f"{path}/messages/msg%2D001").json()["content"] == "hi"
+        assert api.get(f"{path}/export").json()["conversationId"] == conversation
+        assert api.get(f"/v1/memories/mem%3A{encoded}:1").json()["content"] == "hi"
+        assert api.get(f"/v1/users/{encoded}/export").status_code == 200
+        assert api.get(f"/v1/users/{encoded}/memories").json()["items"] == []
+        assert api.get(f"/v1/spaces/{encoded}").json()["code"] == "SPACE_NOT_FOUND"
 
 
-def test_a_slash_in_an_id_opens_no_other_route(api: httpx.Client) -> None:
-    answer = api.get("/v1/conversations/x%2Fmessages")
-    assert answer.status_code in (404, 422)
+@pytest.mark.parametrize("path", ["/v1/conversations/x%2Fmessages", "/v1/conversations/x%2Fexport"])
+def test_a_slash_in_an_id_opens_no_other_route(api: httpx.Client, path: str) -> None:
+    require_problem(api.get(path), 404, "CONVERSATION_NOT_FOUND")
+    require_problem(api.get(f"{path}/export"), 404, "CONVERSATION_NOT_FOUND")
+
+
+@pytest.mark.parametrize("name", ["a/b", "50%", "%2F", "a+b", "a b", "+", "&x=1", "#", "日本/語", "é"])
+def test_an_external_id_is_found_by_any_of_its_spellings(api: httpx.Client, name: str) -> None:
+    path = f"/v1/conversations/{create(api)}/messages"
+    stored = api.post(path, json={"role": "user", "content": "hi", "externalId": name, "runId": name}).json()
+    for encoded in (quote(name, safe=""), quote_plus(name)):
+        assert api.get(f"{path}?externalId={encoded}").json()["items"] == stored["messages"]
+        assert api.get(f"{path}?runId={encoded}").json()["items"] == stored["messages"]
+    assert api.get(f"{path}?externalId={quote(name + '!', safe='')}").json()["items"] == []
 
 
 def test_a_message_is_in_the_lists_a_moment_after_its_append(api: httpx.Client) -> None:

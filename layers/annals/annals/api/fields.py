@@ -55,12 +55,12 @@ def _check_id(value: str, max_chars: int = MAX_ID_CHARS) -> str:
     printed = value.translate(JOINERS)
     if not printed.strip():
         raise field_error("MISSING_REQUIRED_FIELD", "must not be blank")
-    if len(value) > max_chars or not printed.isprintable() or "/" in value or value in (".", ".."):
-        raise field_error("INVALID_ID_FORMAT", f"must have at most {max_chars} printable characters, and no slash")
+    if len(value) > max_chars or not printed.isprintable() or value in (".", ".."):
+        raise field_error("INVALID_ID_FORMAT", f"must have at most {max_chars} printable characters")
     return value
 
 
-def _decoded(value: Any) -> Any:
+def decoded(value: Any) -> Any:
     """A part of a path, percent-decoded; text that is no UTF-8 would otherwise become another id."""
     try:
         return unquote(value, errors="strict") if isinstance(value, str) else value
@@ -164,7 +164,7 @@ ExternalId = Annotated[
 
 PathExternalId = Annotated[
     str,
-    BeforeValidator(_decoded),
+    BeforeValidator(decoded),
     AfterValidator(_check_external_id),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_EXTERNAL_ID_CHARS}),
 ]
@@ -175,21 +175,21 @@ ConversationId = Annotated[Id, AfterValidator(_check_free)]
 
 PathId = Annotated[
     str,
-    BeforeValidator(_decoded),
+    BeforeValidator(decoded),
     AfterValidator(_check_id),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS}),
 ]
-"""An id in a path: the one place where a path is percent-decoded."""
+"""An id in a path: here, a path is percent-decoded, part by part, so that an encoded slash separates nothing."""
 
 PathMemoryId = Annotated[
     str,
-    BeforeValidator(_decoded),
+    BeforeValidator(decoded),
     AfterValidator(lambda value: _check_id(value, MAX_MEMORY_ID_CHARS)),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_MEMORY_ID_CHARS}),
 ]
 """A memory's id in a path; that of a raw memory holds its conversation's id."""
 
-PathMessageId = Annotated[str, WithJsonSchema({"type": "string", "maxLength": MAX_ID_CHARS})]
+PathMessageId = Annotated[str, BeforeValidator(decoded), WithJsonSchema({"type": "string", "maxLength": MAX_ID_CHARS})]
 """A message's id in a path; any other text is taken, and names no message."""
 
 MessageId = Annotated[str, Field(max_length=MAX_ID_CHARS)]

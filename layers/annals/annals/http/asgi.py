@@ -20,13 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from annals import telemetry
 from annals.access.caller import Caller
 from annals.api import problems
-from annals.api.fields import Id
+from annals.api.fields import PathId
 from annals.api.query import require_not_blank
 from annals.errors import AnnalsError, InvalidInput, MethodNotAllowed, NotFound, Unauthorized
 
 logger = logging.getLogger("annals")
 
-_id: TypeAdapter[str] = TypeAdapter(Id)
+_id: TypeAdapter[str] = TypeAdapter(PathId)
 
 
 def create_app(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | None = None) -> Starlette:
@@ -44,9 +44,22 @@ def create_app(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | N
             405: _refuse_method,
             Exception: _refuse,
         },
-        middleware=[Middleware(RequestLogging)],
+        middleware=[Middleware(EncodedPath), Middleware(RequestLogging)],
         lifespan=lifespan,
     )
+
+
+class EncodedPath:
+    """Routes requests by their paths as they came: a slash that is encoded in an id separates nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the app does."""
+        if "raw_path" in scope:
+            scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
+        await self._app(scope, receive, send)
 
 
 class RequestLogging:
@@ -92,7 +105,7 @@ def read_query_params(request: Request) -> dict[str, str]:
 
 
 def path_id(request: Request, name: str) -> str:
-    """An id in the request's path, which the server has decoded. Raises InvalidInput."""
+    """An id in the request's path. Raises InvalidInput."""
     try:
         return _id.validate_python(request.path_params[name])
     except ValidationError as error:
