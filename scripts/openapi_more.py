@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from annals.conversations.filters import ENUM_FILTERS, PARTICIPANT_FILTERS, SPACE_FILTER
-from annals.conversations.message_models import ROLES
+from annals.formats.messages import ROLES
 from annals.http.requests import MAX_KEY_CHARS
 
 TIME = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}

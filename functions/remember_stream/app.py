@@ -18,6 +18,7 @@ from annals.api import problems
 from annals.errors import InvalidInput
 from annals.http import asgi, requests, sse
 from annals.memory import adapters
+from annals.memory.models import to_message
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.events import ReplyStream
 from annals.memory.streaming.live_turn import ModelLimits
@@ -41,7 +42,7 @@ async def remember_stream(request: Request) -> Response:
     stream_request = StreamRequest(
         caller=caller,
         turn=await run_sync(_read_turn, payload),
-        unmasked_message=payload["userMessage"],
+        unmasked_message=to_message(payload["userMessage"], "user")["content"],
         idempotent=requests.idempotent_request(
             caller, "remember-stream", request.headers.get("idempotency-key"), request.url.path, body
         ),

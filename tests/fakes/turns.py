@@ -55,7 +55,7 @@ class MemoryTurnStore:
 
     def _begin(self, request: StreamRequest) -> StartedTurn:
         conversation_id = request.turn.conversation_id or "conv-new"
-        message = self._append(conversation_id, "user", request.turn.user_message)
+        message = self._append(conversation_id, "user", request.turn.user_message.content)
         stream_id = f"stream-{secrets.token_hex(12)}"
         reply_request = IdempotentRequest.of("t", "reply", stream_id)
         on_failure = request.turn.on_failure

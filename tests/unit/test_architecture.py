@@ -38,7 +38,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "access": ("api", "database", "ledger"),
     "http": ("access", "api", "ledger"),
     "conversations": ("access", "api", "database", "formats", "ledger", "privacy"),
-    "conversations.query_params": ("api", "conversations", "ledger"),
+    "conversations.query_params": ("api", "conversations", "formats", "ledger"),
     "search": ("providers", "search.embedded", "search.opensearch"),
     "search.embedded": ("providers", "search"),
     "search.opensearch": ("providers", "search"),

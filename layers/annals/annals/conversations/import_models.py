@@ -14,7 +14,7 @@ from annals.conversations.models import ConversationType, Participants
 from annals.ledger.messages import HIDDEN_STATUSES
 from annals.times import to_rfc3339
 
-LINE_FIELDS = {"type", "conversationId", "messageId", "seq", "kind", "status"}
+LINE_FIELDS = frozenset({"type", "conversationId", "messageId", "seq", "kind", "status"})
 """The fields of a message's line that are no part of what is stored of it."""
 
 
@@ -48,6 +48,8 @@ class ConversationLine(Model):
 
 class MessageLine(NewMessage):
     """A message, or a preamble. It gets a new id and a new seq."""
+
+    BESIDE_MESSAGE = LINE_FIELDS
 
     type: Literal["message"]
     conversation_id: ConversationId

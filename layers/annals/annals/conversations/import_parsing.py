@@ -21,9 +21,9 @@ from annals.conversations.formats import COLUMNS, JSON_COLUMNS
 from annals.conversations.heads import metadata_text
 from annals.conversations.import_models import ConversationLine, MessageLine, RedactedLine, parse_line
 from annals.conversations.message_models import NewMessage
-from annals.conversations.openai_chat import from_openai
 from annals.database.derived_ids import derive_id
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge
+from annals.formats.messages import from_provider
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
@@ -281,7 +281,7 @@ def _parse_openai_messages(value: Any) -> Iterator[NewMessage]:
         if not isinstance(message, dict):
             raise InvalidInput("INVALID_FORMAT", f"messages[{position}] must be a JSON object.")
         try:
-            yield NewMessage.model_validate(from_openai(message))
+            yield NewMessage.model_validate(from_provider(message))
         except ValidationError as error:
             errors = [{**each, "loc": ("messages", position, *each["loc"])} for each in error.errors()]
             raise from_validation(errors) from None

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NotRequired
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic import Tag as Branch
 from typing_extensions import TypedDict
 
@@ -23,12 +34,16 @@ from annals.api.fields import (
     field_error,
 )
 from annals.conversations.models import MissingConversation
+from annals.formats.messages import ROLES, to_annals
 from annals.ledger.external_ids import MAX_EXTERNAL_IDS
 from annals.ledger.messages import Message, memory_field
 from annals.privacy.masking import mask, mask_all
 from annals.times import to_rfc3339
 
-ROLES = {"user": "user", "assistant": "assistant", "agent": "assistant", "system": "system", "tool": "tool"}
+MAX_FIELDS = 100
+"""How many fields a message may have, a provider's among them."""
+
+MAX_CONTENT_PARTS = 4_000
 
 
 def to_role(value: Any) -> str:
@@ -38,23 +53,109 @@ def to_role(value: Any) -> str:
     return ROLES[value]
 
 
-Role = Annotated[Literal["user", "assistant", "system", "tool"], BeforeValidator(to_role)]
+Role = Annotated[
+    Literal["user", "assistant", "system", "tool"],
+    BeforeValidator(to_role),
+    WithJsonSchema({"type": "string", "enum": list(ROLES)}),
+]
 
 
-class NewMessage(Model):
-    """A message as a caller sends it. ``content`` is the text that is searched; ``parts`` is any JSON.
+def require_few_fields(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message as it is. Raises PydanticCustomError for one of too many fields."""
+    if len(message) > MAX_FIELDS:
+        raise field_error("INVALID_RANGE", f"must have at most {MAX_FIELDS} fields")
+    return message
 
-    ``status`` is ``incomplete`` for what came of a reply that broke off; ``finishReason`` is why a model's reply ended,
-    in the model's word. ``supersedes`` is the id of an incomplete message, of which this one is the whole.
+
+CONTENT_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "maxLength": MAX_TEXT_CHARS},
+        {"type": "array", "items": {}, "maxItems": MAX_CONTENT_PARTS, "description": "A provider's content parts"},
+        {"type": "null"},
+    ]
+}
+
+SHAPES_SCHEMA: dict[str, Any] = {
+    "additionalProperties": True,
+    "maxProperties": MAX_FIELDS,
+    "required": [],
+    "anyOf": [{"required": ["role"]}, {"required": ["type"]}, {"required": ["from", "to", "text"]}],
+}
+PROVIDER_SCHEMAS: dict[str, Any] = {
+    "tool_calls": {"description": "Calls of tools, as OpenAI, Mistral, Cohere, Ollama and LangChain have them"},
+    "tool_call_id": {"description": "The call that a message of the role tool answers"},
+    "function_call": {"description": "A call, in OpenAI's former shape"},
+    "refusal": {"description": "OpenAI's; its text is found by search"},
+    "reasoning_content": {"description": "What a model thought; it is kept, and not found by search"},
+    "type": {"description": "An item of OpenAI's responses, or a LangChain message; these need no role"},
+    "text": {"description": "With from and to, and without a role: a message of one agent to another"},
+}
+
+
+def _describe_shapes(schema: dict[str, Any]) -> None:
+    """Describe the fields of providers beside Annals' own. Others of theirs are taken with them, so all are open."""
+    schema["properties"] |= PROVIDER_SCHEMAS
+    schema |= SHAPES_SCHEMA
+
+
+class MessageText(Model):
+    """What somebody said, in Annals' shape or any provider's, as it is stored.
+
+    ``content`` is the text that is searched: where it is a list of a provider's parts, their text. ``parts`` is any
+    JSON, and holds what else a provider's message has.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_describe_shapes)
+
+    BESIDE_MESSAGE: ClassVar[frozenset[str]] = frozenset()
+    """The fields that stand beside a message's own, and are no provider's."""
+
+    role: Role
+    original_role: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ROLES)})] | None = None
+    parts: Annotated[Any, AfterValidator(mask_all)] = None
+    content: Annotated[str, AfterValidator(mask), Field(validate_default=True), WithJsonSchema(CONTENT_SCHEMA)] = ""
+    name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _to_annals(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        beside = {name: value[name] for name in cls.BESIDE_MESSAGE & value.keys()}
+        message = {name: part for name, part in value.items() if name not in beside}
+        return {**to_annals(require_few_fields(message)), **beside}
+
+    @field_validator("original_role")
+    @classmethod
+    def _is_said_for_role(cls, word: str | None, info: ValidationInfo) -> str | None:
+        if word is not None and ROLES.get(word) != info.data.get("role", ROLES.get(word)):
+            raise field_error("INVALID_ROLE", "must be another word for the role")
+        return word
+
+    @field_validator("content")
+    @classmethod
+    def _says_something(cls, content: str, info: ValidationInfo) -> str:
+        may_be_silent = info.data.get("role") == "assistant"  # as the replies of providers may be
+        if not content and info.data.get("parts") is None and not may_be_silent:
+            raise field_error("MISSING_REQUIRED_FIELD", "must not be empty where there are no parts")
+        return content
+
+    def stored_fields(self) -> dict[str, Any]:
+        """What is stored: the fields that the caller set, and nothing else."""
+        fields = self.model_dump(by_alias=True, exclude_unset=True, exclude={"importance", "tags"})
+        given = {name: value for name, value in fields.items() if value is not None or name == "parts"}
+        return {"role": self.role, "content": self.content, **given}
+
+
+class NewMessage(MessageText):
+    """A message as a caller sends it: Annals', or a provider's, whose fields are kept in ``parts``.
+
+    ``content`` is the text that is searched: where it is a list of a provider's parts, their text. ``parts`` is any
+    JSON. ``status`` is ``incomplete`` for what came of a reply that broke off; ``finishReason`` is why a model's reply
+    ended, in the model's word. ``supersedes`` is the id of an incomplete message, of which this one is the whole.
     ``importance`` and ``tags`` say what it is as a memory.
     """
 
-    role: Role
-    parts: Annotated[Any, AfterValidator(mask_all)] = None
-    content: Annotated[
-        str, AfterValidator(mask), Field(validate_default=True, json_schema_extra={"maxLength": MAX_TEXT_CHARS})
-    ] = ""
-    name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
     user_id: Id | None = None
     participant_id: Id | None = None
     from_: Annotated[Id | None, Field(alias="from")] = None
@@ -70,22 +171,12 @@ class NewMessage(Model):
     importance: Importance | None = None
     tags: list[Tag] = Field(default_factory=list, max_length=100)
 
-    @field_validator("content")
-    @classmethod
-    def _says_something(cls, content: str, info: ValidationInfo) -> str:
-        if not content and info.data.get("parts") is None:
-            raise field_error("MISSING_REQUIRED_FIELD", "must not be empty where there are no parts")
-        return content
-
     def stored_fields(self) -> dict[str, Any]:
         """What is stored: the fields that the caller set, and nothing else."""
-        fields = self.model_dump(by_alias=True, exclude_unset=True, exclude={"importance", "tags"})
+        fields = super().stored_fields()
         if self.timestamp is not None:
             fields["timestamp"] = to_rfc3339(self.timestamp)
-        return {"role": self.role, "content": self.content} | {
-            **{name: value for name, value in fields.items() if value is not None or name == "parts"},
-            **memory_field(self.importance, self.tags),
-        }
+        return fields | memory_field(self.importance, self.tags)
 
 
 def _own_external_ids(messages: list[NewMessage]) -> list[NewMessage]:
@@ -144,6 +235,8 @@ def _shape(value: Any) -> str:
 
 class AppendMessage(NewMessage):
     """A message to be appended. ``conversation`` makes its conversation if that is missing."""
+
+    BESIDE_MESSAGE = frozenset({"conversation"})
 
     conversation: MissingConversation | None = None
 

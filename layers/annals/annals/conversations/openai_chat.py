@@ -1,4 +1,4 @@
-"""Messages as OpenAI's chat completions have them, from and to ours.
+"""Messages as OpenAI's chat completions have them, made of ours.
 
 A message's ``parts`` are OpenAI's where they are a list of its content parts or tool calls, or an object of the fields
 that it has beside role, name and content (``tool_calls``, ``tool_call_id``, …).
@@ -11,8 +11,6 @@ from typing import Any
 
 CONTENT_PARTS = {"text", "image_url", "input_audio", "file", "refusal"}
 OTHER_FIELDS = {"tool_calls", "tool_call_id", "function_call", "refusal", "audio", "annotations", "weight", "content"}
-ROLES = {"developer": "system", "function": "tool"}
-"""Roles of OpenAI's that go by another name here."""
 
 
 def to_openai(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,25 +22,6 @@ def to_openai(message: Mapping[str, Any]) -> dict[str, Any]:
     if chat_message["content"] == "" and ("tool_calls" in chat_message or "function_call" in chat_message):
         chat_message["content"] = None
     return chat_message
-
-
-def from_openai(chat_message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message of OpenAI's as the API takes it; what it has beside role, name and content goes into ``parts``."""
-    role, content = chat_message.get("role"), chat_message.get("content")
-    parts: dict[str, Any] = {
-        name: value for name, value in chat_message.items() if name not in ("role", "name", "content")
-    }
-    message: dict[str, Any] = {"role": ROLES.get(role, role) if isinstance(role, str) else role, "content": content}
-    if content is None:
-        message["content"] = ""
-    elif isinstance(content, list):
-        message["content"] = "".join(_text(part) for part in content)
-        parts["content"] = content
-    if "name" in chat_message:
-        message["name"] = chat_message["name"]
-    if parts:
-        message["parts"] = parts["content"] if parts.keys() == {"content"} else parts
-    return message
 
 
 def _fields(parts: Any) -> dict[str, Any]:
@@ -62,8 +41,3 @@ def _is_content(part: Any) -> bool:
 
 def _is_call(part: Any) -> bool:
     return isinstance(part, Mapping) and part.get("type") == "function" and isinstance(part.get("function"), Mapping)
-
-
-def _text(part: Any) -> str:
-    text = part.get("text") if isinstance(part, Mapping) else None
-    return text if isinstance(text, str) else ""

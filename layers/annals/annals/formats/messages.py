@@ -33,9 +33,12 @@ ROLES = {
 
 OWN_FIELDS = frozenset(
     {"role", "originalRole", "content", "parts", "name", "userId", "participantId", "from", "to", "threadId", "runId"}
-    | {"metadata", "timestamp", "status", "importance", "tags", "externalId", "finishReason"}
+    | {"metadata", "timestamp", "status", "importance", "tags", "externalId", "finishReason", "supersedes"}
 )
 """The fields of Annals' messages."""
+
+COMMON_FIELDS = frozenset({"role", "content", "name", "parts"})
+"""Those of them that providers' messages have, too."""
 
 ITEM_FIELDS = frozenset({"role", "originalRole", "content", "parts", "name", "status"})
 """Those of them that an item without a role may have in another meaning."""
@@ -63,20 +66,22 @@ ITEM_TYPES = frozenset(
 MESSAGE_ID = re.compile(r"msg-0*([0-9]+)")
 
 
-def to_annals(message: Mapping[str, Any]) -> dict[str, Any]:
+def to_annals(message: Mapping[str, Any], own_fields: frozenset[str] = OWN_FIELDS) -> dict[str, Any]:
     """A message of any provider as Annals'. One that is Annals' already stays as it is, without its id and seq.
 
     Fields that are neither Annals' nor those of a message known as a provider's stay where they are, for the caller to
     refuse; so does what cannot be understood, such as a role that is no role.
+
+    Parameters
+    ----------
+    own_fields : the fields that are Annals', and not the provider's
     """
-    given = _without_place(message)
-    if is_item(given):
-        return _from_item(given)
-    if is_langchain_dump(given):
-        return _from_dump(given)
-    if is_between_agents(given):
-        given = {"role": "assistant", "content": given.pop("text"), **given}
-    return _with_role(_from_fields(given))
+    return _convert(_without_place(message), own_fields, is_known=False)
+
+
+def from_provider(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message that is known to be a provider's as Annals'; all that it has beside role and name is the provider's."""
+    return _convert(dict(message), COMMON_FIELDS, is_known=True)
 
 
 def from_annals(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,9 +167,24 @@ def _without_place(message: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _from_item(given: Mapping[str, Any]) -> dict[str, Any]:
-    own = {name: value for name, value in given.items() if name in OWN_FIELDS - ITEM_FIELDS}
-    item = {name: value for name, value in given.items() if name not in own}
+def _convert(given: dict[str, Any], own_fields: frozenset[str], *, is_known: bool) -> dict[str, Any]:
+    if is_item(given):
+        return _from_item(given, own_fields - ITEM_FIELDS)
+    if is_langchain_dump(given):
+        return _from_dump(given, own_fields)
+    if is_between_agents(given):
+        given = {"role": "assistant", "content": given.pop("text"), **given}
+    return _with_role(_from_fields(given, own_fields, is_known=is_known))
+
+
+def _split(given: Mapping[str, Any], own_fields: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of a message that are Annals', and the others."""
+    own = {name: value for name, value in given.items() if name in own_fields}
+    return own, {name: value for name, value in given.items() if name not in own}
+
+
+def _from_item(given: Mapping[str, Any], own_fields: frozenset[str]) -> dict[str, Any]:
+    own, item = _split(given, own_fields)
     role = "tool" if item["type"].endswith("_output") else "assistant"
     if item["type"] == "mcp_approval_response":
         role = "user"
@@ -172,9 +192,8 @@ def _from_item(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"role": role, "content": text_of(item), **own, **incomplete, "parts": item}
 
 
-def _from_dump(given: Mapping[str, Any]) -> dict[str, Any]:
-    own = {name: value for name, value in given.items() if name in OWN_FIELDS}
-    dump = {name: value for name, value in given.items() if name not in own}
+def _from_dump(given: Mapping[str, Any], own_fields: frozenset[str]) -> dict[str, Any]:
+    own, dump = _split(given, own_fields)
     fields = langchain_fields(dump)
     name = {"name": fields["name"]} if isinstance(fields.get("name"), str) else {}
     content = fields.get("content")
@@ -182,19 +201,18 @@ def _from_dump(given: Mapping[str, Any]) -> dict[str, Any]:
     return _with_role({"role": langchain_role(fields), **own, **name, "content": text, "parts": dump})
 
 
-def _from_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+def _from_fields(given: Mapping[str, Any], own_fields: frozenset[str], *, is_known: bool = False) -> dict[str, Any]:
     """A message with Annals' fields, and with a provider's in its parts, where it is known as a provider's."""
-    message = {name: value for name, value in given.items() if name in OWN_FIELDS}
-    others = {name: value for name, value in given.items() if name not in OWN_FIELDS}
-    if others and not is_of_provider(given):
-        return {**_with_content(message), **others}
+    message, others = _split(given, own_fields)
+    if others and not (is_known or is_of_provider(given)):
+        return {**_from_fields(message, own_fields), **others}
     if not others and not isinstance(message.get("content"), list):
         return _with_content(message)
     if "role" not in message and (role := langchain_role(given)) is not None:
         message["role"] = role
-    fields = {name: value for name, value in given.items() if _is_field(name, value, given)}
+    fields = others | {name: value for name, value in message.items() if _is_field(name, value, given)}
     message = {name: value for name, value in message.items() if name not in fields}
-    if given.get("status") == "incomplete":
+    if given.get("status") == "incomplete" and "status" in own_fields:
         message["status"] = "incomplete"
     return message | _content_and_parts(given, fields)
 
@@ -207,7 +225,7 @@ def _is_field(name: str, value: Any, given: Mapping[str, Any]) -> bool:
         return not isinstance(value, Mapping)
     if name == "status":
         return value != "incomplete" or given.get("type") == "message"
-    return name not in OWN_FIELDS or name == "parts"
+    return name == "parts"
 
 
 def _content_and_parts(given: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
@@ -218,11 +236,10 @@ def _content_and_parts(given: Mapping[str, Any], fields: dict[str, Any]) -> dict
     content = given.get("content")
     if isinstance(content, list) and not fields:
         return {"content": text_of(content), "parts": content}
-    if isinstance(content, str) and content and content != text_of(fields):
-        return {"content": content, "parts": fields}
-    if "content" in given:
+    is_said = isinstance(content, str) and content
+    if "content" in given and not (is_said and content != text_of(fields)):
         fields = {**fields, "content": content}
-    return {"content": text_of(fields), "parts": fields}
+    return {"content": content if is_said else text_of(fields), "parts": fields}
 
 
 def _with_content(message: dict[str, Any]) -> dict[str, Any]:
@@ -244,6 +261,8 @@ def _with_role(message: dict[str, Any]) -> dict[str, Any]:
     """A message with its canonical role, and the word that was said for it where that is another one."""
     said = message.get("role")
     role = ROLES.get(said) if isinstance(said, str) else None
-    if role is None or role == said:
+    if role is None:
         return message
-    return {"originalRole": said, **message, "role": role}
+    if role != said:
+        return {"originalRole": said, **message, "role": role}
+    return {name: value for name, value in message.items() if (name, value) != ("originalRole", role)}

@@ -22,6 +22,7 @@ Message = TypedDict(
         "messageId": str,
         "seq": int,
         "role": NotRequired[str],
+        "originalRole": NotRequired[str],
         "content": NotRequired[str],
         "parts": NotRequired[Any],
         "name": NotRequired[str],

@@ -2,26 +2,88 @@
 
 from __future__ import annotations
 
-from typing import NotRequired
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, NotRequired
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from typing_extensions import TypedDict
 
-from annals.api.fields import ConversationId, ExternalId, Importance, MaskedJson, MaskedText, Tag
+from annals.api.fields import (
+    MAX_TEXT_CHARS,
+    ConversationId,
+    ExternalId,
+    Id,
+    Importance,
+    MaskedJson,
+    Name,
+    Tag,
+    field_error,
+)
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import USER_AGENT
+from annals.conversations.message_models import MAX_CONTENT_PARTS, MessageText, require_few_fields
 from annals.conversations.models import Conversation, SummaryResponse, TurnConversation
 from annals.errors import InvalidInput
+from annals.formats.messages import COMMON_FIELDS, ROLES, to_annals
 from annals.ledger.messages import Message
 from annals.memory.facts.models import Fact, NewTurnFacts, TurnFactsResponse
 from annals.memory.memories.models import Memory
 
+OWN_FIELDS = COMMON_FIELDS | {"originalRole"}
+"""The fields of a turn's messages that are Annals'; all others belong to the turn, or to a provider."""
+
+
+def to_message(value: Any, role: str) -> Any:
+    """What one side of a turn said, as a message: a text, a list of content parts, or any provider's message.
+
+    Raises PydanticCustomError for a message of the other side.
+    """
+    if isinstance(value, str | list):
+        return {"role": role, "content": value}
+    if not isinstance(value, Mapping):
+        return value
+    said = require_few_fields(value)
+    message = to_annals(said if said.keys() & {"role", "type"} else {"role": role, **said}, OWN_FIELDS)
+    if ROLES.get(str(message.get("role")), role) != role:
+        raise field_error("INVALID_ROLE", f"must be {role}, or another word for it", ("role",))
+    return message
+
+
+def _says_something(message: MessageText) -> MessageText:
+    if not message.content.strip() and not message.parts:
+        raise field_error("MISSING_REQUIRED_FIELD", "must not be blank")
+    return message
+
+
+class _SaidShapes:
+    """Describes in the API's document that a text or a list of content parts stands for a message."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        text = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS}
+        return {"anyOf": [text, {"type": "array", "items": {}, "maxItems": MAX_CONTENT_PARTS}, handler(core)]}
+
+
+UserMessage = Annotated[
+    MessageText, BeforeValidator(partial(to_message, role="user")), AfterValidator(_says_something), _SaidShapes()
+]
+"""What a user said."""
+
+AgentResponse = Annotated[
+    MessageText, BeforeValidator(partial(to_message, role="assistant")), AfterValidator(_says_something), _SaidShapes()
+]
+"""What an agent answered."""
+
 
 class NewTurn(NewTurnFacts):
-    """The fields of a turn in every request that has one remembered."""
+    """The fields of a turn in every request that has one remembered. ``userName`` is the name of its user's message."""
 
     conversation_id: ConversationId | None = None
-    user_message: MaskedText
+    user_message: UserMessage
+    user_name: Name | None = None
+    thread_id: Id | None = None
     importance: Importance = 50
     tags: list[Tag] = Field(default_factory=list, max_length=100)
     metadata: MaskedJson | None = None
@@ -46,11 +108,17 @@ class NewTurn(NewTurnFacts):
         if self.user_id is None and self.agent_id is None:
             raise InvalidInput("OWNER_REQUIRED", "A turn needs a userId or an agentId.", field="userId")
 
+    @property
+    def user_says(self) -> MessageText:
+        """What the user said, with the user's name."""
+        said = self.user_message
+        return said.model_copy(update={"name": self.user_name}) if self.user_name else said
+
 
 class Remember(NewTurn):
     """A turn to be remembered: what the user said, and what the agent answered."""
 
-    agent_response: MaskedText
+    agent_response: AgentResponse
 
 
 class RememberedConversation(TypedDict):

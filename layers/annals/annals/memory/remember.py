@@ -66,15 +66,16 @@ def remember(caller: Caller, turn: Remember, request: IdempotentRequest | None =
     and what ``store_turn`` raises
     """
     require_facts_fit(turn.facts)
-    stored = store_turn(caller, turn, [user_record(turn), reply_record(turn, turn.agent_response)], request)
+    stored = store_turn(caller, turn, [user_record(turn), reply_record(turn)], request)
     if any(record.body is None for record in stored.appended.entry.records):
         # A retry after a redaction: what was redacted states nothing any more.
         return stored
+    user, agent = turn.user_says, turn.agent_response
     lines = [
-        TurnLine(turn.user_id or "user", turn.user_message),
-        TurnLine(turn.agent_id or "agent", turn.agent_response),
+        TurnLine(user.name or turn.user_id or "user", user.content),
+        TurnLine(agent.name or turn.agent_id or "agent", agent.content),
     ]
-    return replace(stored, facts=store_facts(stored.source, turn, lines))
+    return replace(stored, facts=store_facts(stored.source, turn, [line for line in lines if line.text]))
 
 
 def remember_facts(caller: Caller, turn: RememberFacts) -> TurnFacts:
@@ -126,8 +127,8 @@ def store_turn(
     """
     turn.require_owner()
     caller.require_space(turn.memory_space_id)
-    new = turn.to_new_conversation()
-    created = create_with_messages_if_missing(caller.tenant, new, caller.key_id, records, request)
+    new, thread_id = turn.to_new_conversation(), turn.thread_id
+    created = create_with_messages_if_missing(caller.tenant, new, caller.key_id, records, request, thread_id)
     if created:
         return StoredTurn(*created)
     genesis = get_genesis(caller.tenant, str(turn.conversation_id))
@@ -135,23 +136,26 @@ def store_turn(
     require_participants(genesis, turn.user_id, turn.agent_id)
     if turn.conversation and turn.conversation.names_participants:
         require_fitting(caller, genesis, new)
-    return StoredTurn(genesis, append(caller.tenant, genesis.conversation_id, records, request=request))
+    appended = append(caller.tenant, genesis.conversation_id, records, request=request, thread_id=thread_id)
+    return StoredTurn(genesis, appended)
 
 
 def user_record(turn: NewTurn) -> NewRecord:
     """The record of what the user said."""
-    return _new_record(turn, "user", turn.user_message, userId=turn.user_id)
+    user = {} if turn.user_id is None else {"userId": turn.user_id}
+    return new_message({**turn.user_says.stored_fields(), **message_fields(turn), **user})
 
 
-def reply_record(turn: NewTurn, text: str) -> NewRecord:
+def reply_record(turn: Remember) -> NewRecord:
     """The record of what the agent answered."""
-    return _new_record(turn, "assistant", text)
+    return new_message({**turn.agent_response.stored_fields(), **message_fields(turn)})
 
 
 def message_fields(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
     """The fields of both messages of a turn, beside role and text; of a reply also the seq that it answers."""
     fields: dict[str, Any] = {
         "participantId": turn.participant_id,
+        "threadId": turn.thread_id,
         "runId": turn.run_id,
         "metadata": turn.metadata,
         "timestamp": to_rfc3339(turn.timestamp) if turn.timestamp is not None else None,
@@ -159,8 +163,3 @@ def message_fields(turn: NewTurn, answers: int | None = None) -> dict[str, Any]:
     importance = turn.importance if turn.importance != DEFAULT_IMPORTANCE else None
     given = {name: value for name, value in fields.items() if value is not None}
     return {**given, **memory_field(importance, turn.tags, answers)}
-
-
-def _new_record(turn: NewTurn, role: str, content: str, **more: str | None) -> NewRecord:
-    given = {name: value for name, value in more.items() if value is not None}
-    return new_message({"role": role, "content": content, **message_fields(turn), **given})

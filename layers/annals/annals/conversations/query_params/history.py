@@ -9,8 +9,8 @@ from typing import Any
 from annals.api.cursors import PAGING_PARAMS, Cursors, invalid_cursor
 from annals.api.query import read_flag, read_list, read_time
 from annals.conversations.filters import MessageFilter
-from annals.conversations.message_models import ROLES
 from annals.errors import InvalidInput
+from annals.formats.messages import ROLES
 from annals.ledger.history import HistoryPage, MessageRange
 
 HISTORY_PARAMS = (

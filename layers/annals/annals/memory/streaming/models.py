@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from annals.api.fields import MAX_TEXT_CHARS, Name
+from annals.api.fields import MAX_TEXT_CHARS, Name, field_error
+from annals.conversations.message_models import MessageText
 from annals.memory.memories.models import SearchFilter
 from annals.memory.models import NewTurn
 from annals.memory.recall.models import ForUser, Search
@@ -24,9 +25,16 @@ class RememberStream(NewTurn, ForUser):
     on_failure: Literal["keep", "discard"] = "keep"
     filter: SearchFilter = Field(default_factory=lambda: SearchFilter())
 
+    @field_validator("user_message")
+    @classmethod
+    def _has_words(cls, message: MessageText) -> MessageText:
+        if not message.content.strip():
+            raise field_error("MISSING_REQUIRED_FIELD", "must have words, which are what the model gets")
+        return message
+
     def to_search(self, limit: int) -> Search:
         """The search for what is recalled. Raises InvalidInput for a filter that cannot be."""
-        query = self.user_message[:MAX_TEXT_CHARS]  # what is longer is no entry, and is refused as that
+        query = self.user_message.content[:MAX_TEXT_CHARS]  # what is longer is no entry, and is refused as that
         search = Search(query=query, memorySpaceId=self.memory_space_id, limit=limit, filter=self.filter)
         search.require_question()
         return search

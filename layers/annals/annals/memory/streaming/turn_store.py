@@ -164,7 +164,12 @@ def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
     question_check = not_redacted_check(draft.tenant, draft.conversation_id, draft.seq)
     try:
         stored = append(
-            draft.tenant, draft.conversation_id, [message], request=draft.reply_request, also=[question_check]
+            draft.tenant,
+            draft.conversation_id,
+            [message],
+            request=draft.reply_request,
+            thread_id=draft.reply_fields.get("threadId"),
+            also=[question_check],
         )
     except ClientError as error:
         if not Cancellation.of(error).failed(-1):

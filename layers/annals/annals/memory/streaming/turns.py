@@ -33,7 +33,7 @@ class StreamRequest:
     @property
     def message_for_model(self) -> str:
         """The user's message as the model gets it."""
-        return self.turn.user_message if self.unmasked_message is None else self.unmasked_message
+        return self.turn.user_message.content if self.unmasked_message is None else self.unmasked_message
 
 
 @dataclass(frozen=True)
