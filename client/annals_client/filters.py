@@ -10,7 +10,8 @@ from typing_extensions import TypedDict, Unpack
 from annals_client import wire
 from annals_client.wire import NOT_GIVEN, NotGiven, Time
 
-Role = Literal["user", "assistant", "agent", "system", "tool"]
+Role = Literal["user", "assistant", "system", "tool", "agent", "ai", "developer", "function", "human", "model"]
+"""A message's role. Beside the four that are stored, the words that providers have for them."""
 
 
 class ConversationFilter(TypedDict, total=False):

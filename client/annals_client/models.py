@@ -37,6 +37,7 @@ class Message(Model):
     message_id: str
     seq: int
     role: str | None = None
+    original_role: str | None = None
     content: str = ""
     parts: Any = None
     name: str | None = None

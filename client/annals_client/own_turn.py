@@ -26,7 +26,8 @@ from annals_client.formats.streams.reply import omitted
 from annals_client.models import Appended, Conversation, Fact, KeptFacts, Message
 from annals_client.resources.conversations import Conversations
 from annals_client.resources.facts import Facts, NewFact
-from annals_client.resources.messages import Messages, NewMessage
+from annals_client.resources.messages import Messages
+from annals_client.shapes import said_body
 from annals_client.wire import Time
 
 logger = logging.getLogger("annals_client")
@@ -82,8 +83,9 @@ class OwnTurn:
 
     key: str
     memory_space_id: str
-    user_message: str
+    user_message: object
     conversation_id: str | None = None
+    user_name: str | None = None
     user_id: str | None = None
     agent_id: str | None = None
     participant_id: str | None = None
@@ -101,10 +103,12 @@ class OwnTurn:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
         conversation = yield from self._conversation()
         self._require_fitting(conversation)
-        message = self._message("user", self.user_message)
-        if self.user_id is not None:
-            message["user_id"] = self.user_id
-        return (yield from self._append(conversation.conversation_id, message))
+        said = said_body(self.user_message)
+        message = self._message("user", said if isinstance(said, Mapping) else {"content": said})
+        message["user_id"] = self.user_id
+        if self.user_name is not None:
+            message["name"] = self.user_name
+        return (yield from self._append(conversation.conversation_id, message, "user"))
 
     def complete(self, begun: Appended, reply: Reply) -> Steps[StoredTurn]:
         """Store the whole reply, then the turn's facts. A reply that the model cut off is stored as incomplete.
@@ -141,7 +145,7 @@ class OwnTurn:
 
     def _append_reply(self, conversation_id: str, reply: Reply, *, is_cut: bool) -> Steps[Appended]:
         """Store the reply, with its parts; without them where an entry has room for the text alone."""
-        message, parts = self._message("assistant", reply.text), reply.reader.parts
+        message, parts = self._message("assistant", {"content": reply.text}), reply.reader.parts
         message["finish_reason"] = reply.reader.finish_reason
         if is_cut:
             message["status"] = "incomplete"
@@ -207,22 +211,23 @@ class OwnTurn:
             idempotency_key=self._key("conversation"),
         )
 
-    def _append(self, conversation_id: str, message: NewMessage, part: str | None = None) -> Steps[Appended]:
-        key = self._key(part or message["role"])
-        return (yield from _ask(Messages.append.call(conversation_id, idempotency_key=key, **message)))
+    def _append(self, conversation_id: str, message: Mapping[str, Any], part: str = "assistant") -> Steps[Appended]:
+        key = self._key(part)
+        return (yield from _ask(Messages.append.call(conversation_id, message, idempotency_key=key)))
 
-    def _message(self, role: Literal["user", "assistant"], content: str) -> NewMessage:
-        return NewMessage(
-            role=role,
-            content=content,
-            participant_id=self.participant_id,
-            thread_id=self.thread_id,
-            run_id=self.run_id,
-            metadata=self.metadata,
-            timestamp=self.timestamp,
-            importance=self.importance,
-            tags=self.tags,
-        )
+    def _message(self, role: Literal["user", "assistant"], said: Mapping[str, Any]) -> dict[str, Any]:
+        """What one side said, with the fields of both."""
+        return {
+            "role": role,
+            "participant_id": self.participant_id,
+            "thread_id": self.thread_id,
+            "run_id": self.run_id,
+            "metadata": self.metadata,
+            "timestamp": self.timestamp,
+            "importance": self.importance,
+            "tags": self.tags,
+            **said,
+        }
 
     def _key(self, part: str) -> str:
         """The Idempotency-Key of one of the turn's calls."""

@@ -21,6 +21,7 @@ from annals_client.relay import AsyncRelay, Relay, require_stream
 from annals_client.resources.conversations import TurnConversation
 from annals_client.resources.facts import NewFact, facts_body
 from annals_client.senders import AsyncSender, Sender
+from annals_client.shapes import said_body
 from annals_client.wire import NOT_GIVEN, Time
 
 C = TypeVar("C")
@@ -49,13 +50,18 @@ class Question(MemoryFilter, total=False):
 class Turn(TypedDict, total=False):
     """What every way of remembering a turn takes. The conversation is made if it is missing.
 
+    ``user_message`` is a text, a list of a provider's content parts, or a message as ``messages.append`` takes it.
+    ``user_name`` is the name of the user's message; ``thread_id`` and ``run_id`` are those of both messages.
     ``importance``, from 0 to 100, and ``tags`` say what the turn is as a memory. ``facts`` are known to follow from it;
     ``extract_facts`` has the server's model look for some.
     """
 
     memory_space_id: Required[str]
-    user_message: Required[str]
+    user_message: Required[object]
     conversation_id: str | None
+    user_name: str | None
+    thread_id: str | None
+    run_id: str | None
     user_id: str | None
     agent_id: str | None
     participant_id: str | None
@@ -72,7 +78,6 @@ class RememberedTurn(Turn, total=False):
     say it: ``metadata``, or more participants.
     """
 
-    run_id: str | None
     conversation: TurnConversation | None
 
 
@@ -99,8 +104,6 @@ class RelayedTurn(Turn, total=False):
     goes to the reply's parts; where ``think_tags`` is False, it is a part of the text.
     """
 
-    thread_id: str | None
-    run_id: str | None
     on_failure: Literal["keep", "discard"]
     idempotency_key: str | None
     text_of: Callable[[Any], str] | None
@@ -118,11 +121,13 @@ class Remembering(Resource[S]):
     def remember(
         self,
         *,
-        agent_response: str,
+        agent_response: object,
         idempotency_key: str | None = None,
         **turn: Unpack[RememberedTurn],
     ) -> RequestSpec:
         """Store what a user said and what the agent answered, as one entry of their conversation.
+
+        ``agent_response`` is what ``user_message`` may be, too: a text, content parts, or a message.
 
         Raises
         ------
@@ -234,7 +239,8 @@ def _turn(
     if conversation is not None:
         participants = wire.body(**conversation.get("participants", {})) or None
         nested["conversation"] = wire.body(participants=participants, metadata=conversation.get("metadata"))
-    return {**wire.body(**turn, facts=facts_body(facts)), **nested}
+    said = {name: said_body(turn.pop(name)) for name in ("user_message", "agent_response") if name in turn}
+    return {**wire.body(**said, **turn, facts=facts_body(facts)), **nested}
 
 
 def _for_user(arguments: Mapping[str, Any]) -> dict[str, Any]:

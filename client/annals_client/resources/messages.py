@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from typing_extensions import NotRequired, Required, TypedDict, Unpack
+from typing_extensions import NotRequired, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec, Steps
@@ -14,6 +14,7 @@ from annals_client.listing import ListSpec, collect_items
 from annals_client.methods import Resource, S, StepsMethod, call, listing
 from annals_client.models import Appended, Message, SomeMessages
 from annals_client.resources.conversations import MissingConversation, between
+from annals_client.shapes import fields_body, message_body
 from annals_client.wire import Time
 
 MESSAGES = "/v1/conversations/{conversationId}/messages"
@@ -25,6 +26,9 @@ MessageList = list[Message]
 class NewMessage(TypedDict, total=False):
     """A message to be stored: a role, and ``content`` or ``parts`` or both. ``parts`` and ``metadata`` are any JSON.
 
+    ``content`` may be a list of a provider's content parts; ``tool_calls``, ``tool_call_id`` and others are a
+    provider's, and are kept in ``parts``. ``original_role`` is the word that was said for the role.
+
     ``status`` is ``incomplete`` for what came of a reply that broke off, and ``finish_reason`` is why a model's reply
     ended, in the model's word. ``supersedes`` is the id of an incomplete message of which this one is the whole: lists
     show it alone, in the place of that one. ``importance``, from 0 to 100, and ``tags`` say what it is as a memory.
@@ -32,9 +36,17 @@ class NewMessage(TypedDict, total=False):
     once.
     """
 
-    role: Required[Role]
-    content: str
+    role: Role
+    original_role: str | None
+    content: str | Sequence[Any] | None
     parts: Any
+    tool_calls: Sequence[Any] | None
+    tool_call_id: str | None
+    function_call: Mapping[str, Any] | None
+    refusal: str | None
+    reasoning_content: str | None
+    type: str
+    text: str
     name: str | None
     user_id: str | None
     participant_id: str | None
@@ -59,13 +71,17 @@ class Messages(Resource[S]):
     def append(
         self,
         conversation_id: str,
+        message: object = None,
         *,
         conversation: MissingConversation | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
-        **message: Unpack[NewMessage],
+        **fields: Unpack[NewMessage],
     ) -> RequestSpec:
-        """Append a message.
+        """Append a message, by its fields or as a whole.
+
+        ``message`` is a dict, of Annals' or a provider's fields, or a message of an SDK: of OpenAI, Anthropic,
+        google-genai, mistralai, LangChain and others; fields beside it are Annals'.
 
         ``if_match`` is the seq that the message is to follow directly. ``conversation`` makes the conversation if it is
         missing; one that exists must fit it.
@@ -78,24 +94,25 @@ class Messages(Resource[S]):
         PreconditionFailed : the newest message is not ``if_match``
         ValidationFailed : ENTRY_TOO_LARGE and others
         """
-        body = {**wire.body(**message), **_missing(conversation)}
+        given = fields_body(**fields) if message is None else {**message_body(message), **fields_body(**fields)}
+        body = {**given, **_missing(conversation)}
         return RequestSpec(_of(conversation_id), body=body, if_match=if_match, key=idempotency_key)
 
     @call(f"POST {MESSAGES}", Appended, Repeat.WITH_KEY)
     def append_many(
         self,
         conversation_id: str,
-        messages: Iterable[NewMessage],
+        messages: Iterable[object],
         *,
         conversation: MissingConversation | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
     ) -> RequestSpec:
-        """Append several messages as one entry: all of them or none. Raises what ``append`` raises.
+        """Append several messages as one entry: all of them or none. Each is what ``append`` takes, and raises.
 
         Those whose ``external_id`` is known are stored already; they come first, and the others are appended.
         """
-        body = {"messages": [wire.body(**message) for message in messages], **_missing(conversation)}
+        body = {"messages": [message_body(message) for message in messages], **_missing(conversation)}
         return RequestSpec(_of(conversation_id), body=body, if_match=if_match, key=idempotency_key)
 
     @listing(f"GET {MESSAGES}", Message)
