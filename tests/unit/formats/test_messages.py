@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from annals.formats.messages import from_annals, from_provider, to_annals
+from annals.conversations.message_models import NewMessage
+from annals.formats.messages import OWN_FIELDS, from_annals, from_provider, to_annals
+from annals_client.shapes import OWN_NAMES
 from tests.support.provider_messages import PROVIDER_MESSAGES, TOOL_CALL
 
 
@@ -101,3 +103,9 @@ def test_all_that_a_providers_message_has_is_the_providers_where_that_is_known()
 @pytest.mark.parametrize("message", PROVIDER_MESSAGES.values(), ids=PROVIDER_MESSAGES)
 def test_a_message_known_as_a_providers_comes_back_exactly(message: dict[str, Any]) -> None:
     assert from_annals(from_provider(message)) == message
+
+
+def test_every_field_of_a_message_is_annals_own_and_no_providers() -> None:
+    fields = {field.alias for field in NewMessage.model_fields.values()}
+    assert fields == OWN_FIELDS
+    assert fields - {"role", "content", "parts", "name"} == set(OWN_NAMES)
