@@ -29,6 +29,8 @@ def set_defaults(env: MutableMapping[str, str], folder: Path, described: Templat
     }
     if not env.get("OPENSEARCH_URL"):
         defaults["EMBEDDED_INDEX"] = str(folder.resolve() / "index.sqlite3")
+    if not env.get("BLOBS_BUCKET"):
+        defaults["BLOBS_FOLDER"] = str(folder.resolve() / "blobs")
     for name, value in defaults.items():
         env.setdefault(name, value)
     try:

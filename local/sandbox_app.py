@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from local.gateway import create_app
-from local.server import Server, create_tables, expiry, readers, run, streaming
+from local.server import Server, blob_routes, create_tables, expiry, readers, run, streaming
 from local.streams import DeadLetters, Pace
 from local.template import ROOT, Template
 from local.wakeup import Wakeup, ring_on_writes
@@ -50,7 +50,8 @@ def serve(described: Template, folder: Path, listener: socket.socket, announce: 
         expiring = expiry(described)
         expiring.start()
         stack.callback(expiring.stop)
-        app = create_app(described, workers, apps, ROOT / "openapi.json", [SettleRoute(following).route])
+        beside = [SettleRoute(following).route, *blob_routes(stack)]
+        app = create_app(described, workers, apps, ROOT / "openapi.json", beside)
         server = Server(app, announce)
         threading.Thread(name="input", target=_end_with_input, args=[server], daemon=True).start()
         run(server, listener)

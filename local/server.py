@@ -19,8 +19,11 @@ import boto3
 import uvicorn
 from botocore.config import Config
 from starlette.applications import Starlette
+from starlette.routing import Route
 
+from annals.blobs.folder import FolderStore
 from local import database, environment, ministack, tables, template
+from local.blobs import BlobRoutes, UploadExpiry
 from local.database import Unusable
 from local.emulator import EmulatorFailed
 from local.environment import CannotStart
@@ -76,7 +79,7 @@ def serve(options: Options) -> None:
         expiring = expiry(described)
         expiring.start()
         stack.callback(expiring.stop)
-        app = create_app(described, workers, streaming(described), ROOT / "openapi.json")
+        app = create_app(described, workers, streaming(described), ROOT / "openapi.json", blob_routes(stack))
         run(Server(app, lambda: sys.stdout.write(_welcome(options, os.environ))), listener)
         log.info("Stopping; what is in the streams is indexed first.")
 
@@ -182,6 +185,18 @@ def expiry(described: Template) -> Expiry:
         if "TimeToLiveSpecification" in described.tables[logical]
     }
     return Expiry(boto3.client("dynamodb", endpoint_url=os.environ["DYNAMODB_URL"]), attributes)
+
+
+def blob_routes(stack: contextlib.ExitStack) -> list[Route]:
+    """The routes of parts that are in a folder, where the settings name one; old uploads go until the stack ends."""
+    folder = os.environ.get("BLOBS_FOLDER")
+    if not folder:
+        return []
+    store = FolderStore.at(folder)
+    expiring = UploadExpiry(store)
+    expiring.start()
+    stack.callback(expiring.stop)
+    return [BlobRoutes(store).route]
 
 
 def streaming(described: Template) -> dict[str, Starlette]:

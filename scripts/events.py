@@ -31,6 +31,7 @@ PATH_PARAMETERS = {
     "receiptId": "receipt-0123456789abcdef",
     "memoryId": "mem:lisbon:1",
     "factId": "fact-0123456789abcdef0123",
+    "sha256": "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
     "streamId": "stream-0123456789abcdef01234567",
     "userId": "ada",
     "memorySpaceId": "demo",
@@ -43,6 +44,7 @@ ALLERGY = {"subject": "Ada", "predicate": "is allergic to", "object": "peanuts"}
 FACT = {"fact": "Ada is allergic to peanuts.", "factType": "health", "confidence": 95, **ALLERGY}
 STORED_TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "messageIds": ["msg-001", "msg-002"]}
 IMPORTED = {"messages": [{"role": "user", "content": "I am allergic to peanuts."}]}
+PART = {"sha256": PATH_PARAMETERS["sha256"], "size": 4, "mediaType": "image/png"}
 BODIES: Mapping[str, Any] = {
     "POST /v1/keys": {"name": "assistant", "scopes": ["read", "write"], "memorySpaces": ["demo"]},
     "POST /v1/conversations": {**PARTICIPANTS, "conversationId": "porto", "metadata": {"topic": "travel"}},
@@ -62,6 +64,7 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/conversations/{conversationId}/preamble": {"content": "Ada plans a journey to Lisbon."},
     "POST /v1/conversations/{conversationId}/archive": {"before": 2},
     "POST /v1/conversations/{conversationId}/summarize": {},
+    "POST /v1/parts": PART,
     "POST /v1/memories": {"memorySpaceId": "demo", "userId": "ada", "content": "Ada is allergic to peanuts."},
     "POST /v1/memories/delete-many": {"filter": {"userId": "ada"}, "dryRun": True},
     "POST /v1/facts": {"memorySpaceId": "demo", "userId": "ada", **FACT},

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from annals_client import wire
 from annals_client.errors import AnnalsError, Problem, error_from_response
-from annals_client.files import JSON, JSON_LINES
+from annals_client.files import JSON, JSON_LINES, Destination
 
 T = TypeVar("T")
 
@@ -64,9 +64,23 @@ class RequestSpec:
         return headers
 
 
+class Stream(Protocol):
+    """A body that is sent piece by piece, as often as the request is."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """The pieces."""
+
+    def async_chunks(self) -> AsyncIterator[bytes]:
+        """The pieces for asyncio."""
+
+
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A request, and how its answer is read."""
+    """A request, and how its answer is read.
+
+    ``stream`` is a body that is sent piece by piece. The path of a call that is ``signed`` is a URL that carries its
+    own permission: it goes there without the key, perhaps to another server.
+    """
 
     method: str
     path: str
@@ -77,6 +91,8 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     repeat: Repeat = Repeat.SAFELY
     patience_s: float | None = None
+    stream: Stream | None = None
+    signed: bool = False
 
     @staticmethod
     def of(route: Route, request: RequestSpec, read: Callable[[httpx.Response], T], repeat: Repeat) -> Call[T]:
@@ -96,7 +112,17 @@ class Call(Generic[T]):
         return replace(self, patience_s=seconds)
 
 
-Steps = Generator[Call[Any], Any, T]
+@dataclass(frozen=True)
+class Save:
+    """A call whose answer is written into a file; what it gives is how many bytes that has."""
+
+    call: Call[Any]
+    to: Destination
+
+
+Step = Call[Any] | Save
+
+Steps = Generator[Step, Any, T]
 """Several calls after one another: yields each, is sent its answer, and returns what came of them."""
 
 
@@ -105,11 +131,11 @@ class StepRunner(Generic[T]):
 
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
-        self._go_on: Callable[[], Call[Any]] = partial(next, steps)
+        self._go_on: Callable[[], Step] = partial(next, steps)
         self.result: T | None = None
         """What came of the calls, once there is none left."""
 
-    def next_call(self) -> Call[Any] | None:
+    def next_call(self) -> Step | None:
         """The next call; None where all are done. Raises what the steps raise."""
         try:
             return self._go_on()

@@ -32,6 +32,8 @@ class Message(Model):
     """A message. One that was redacted, or is damaged, has no role and no content; ``status`` says so.
 
     ``finish_reason`` is why a model's reply ended, in the model's word.
+    In ``parts``, ``{"$annalsPart": …}`` stands in the place of each part that is stored beside the message;
+    ``content_part`` is such a reference to the whole text, where ``content`` is only its beginning.
     """
 
     message_id: str
@@ -40,6 +42,7 @@ class Message(Model):
     original_role: str | None = None
     content: str = ""
     parts: Any = None
+    content_part: Any = None
     name: str | None = None
     user_id: str | None = None
     participant_id: str | None = None
@@ -54,6 +57,25 @@ class Message(Model):
     finish_reason: str | None = None
     supersedes: str | None = None
     superseded_by: str | None = None
+
+
+class MessagePart(Model):
+    """A part that is stored beside its message, and the URL that reads its bytes until ``expires_at``."""
+
+    sha256: str
+    size: int
+    media_type: str
+    encoding: str
+    prefix: str = ""
+    url: str
+    expires_at: datetime
+
+
+class PartUpload(Model):
+    """An upload that may begin: the reference that will stand for it, and where the bytes go."""
+
+    part: Json
+    upload: Json
 
 
 class AgentMessage(Message):
@@ -204,6 +226,13 @@ class ConversationHit(Model):
     matches: list[Match]
 
 
+class PartsVerified(Model):
+    """How many parts were checked that are stored beside messages, and for how many there was no time."""
+
+    checked: int
+    unchecked: int
+
+
 class Verified(Model):
     """What verifying a conversation's chain found."""
 
@@ -213,6 +242,7 @@ class Verified(Model):
     head_hash: str
     first_bad_seq: int | None = None
     reason: str | None = None
+    parts: PartsVerified | None = None
 
 
 class Omitted(Model):

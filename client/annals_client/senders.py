@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
-from annals_client.calls import Call, StepRunner, Steps, require_success
+from annals_client.calls import Call, Save, StepRunner, Steps, require_success
 from annals_client.errors import AnnalsError
 from annals_client.files import Destination, FileTarget
 from annals_client.retries import Retries, Tries
@@ -31,12 +31,17 @@ class Connection:
 
     def request(self, http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
         """The HTTP request of a call."""
-        headers = {"Authorization": f"Bearer {self.key}", "User-Agent": self.user_agent, **call.headers}
+        key = {} if call.signed else {"Authorization": f"Bearer {self.key}"}
+        headers = {**key, "User-Agent": self.user_agent, **call.headers}
+        content: Any = call.content
+        if call.stream is not None:
+            is_async = isinstance(http, httpx.AsyncClient)
+            content = call.stream.async_chunks() if is_async else call.stream.chunks()
         return http.build_request(
             call.method,
-            self.url + call.path,
+            call.path if call.signed else self.url + call.path,
             params=call.query or None,
-            content=call.content,
+            content=content,
             headers=headers,
             timeout=call.patience_s or self.timeout_s,
         )
@@ -56,10 +61,10 @@ class Sender:
 
     def send(self, call: Call[T]) -> T:
         """The answer to a call, after as many tries as it takes. Raises AnnalsError."""
-        tries, request = self.connection.tries(call), self.connection.request(self._http, call)
+        tries = self.connection.tries(call)
         while True:
             try:
-                return call.read(self._http.send(request))
+                return call.read(self._http.send(self.connection.request(self._http, call)))
             except (httpx.RequestError, AnnalsError) as failure:
                 pause_s = tries.pause_after(failure)
             self.pause(pause_s)
@@ -69,7 +74,7 @@ class Sender:
         walk = StepRunner(steps)
         while call := walk.next_call():
             try:
-                walk.take(self.send(call))
+                walk.take(self.save(call.call, call.to) if isinstance(call, Save) else self.send(call))
             except AnnalsError as failure:
                 walk.fail(failure)
         return cast("T", walk.result)
@@ -115,10 +120,10 @@ class AsyncSender:
 
     async def send(self, call: Call[T]) -> T:
         """The answer to a call, after as many tries as it takes. Raises AnnalsError."""
-        tries, request = self.connection.tries(call), self.connection.request(self._http, call)
+        tries = self.connection.tries(call)
         while True:
             try:
-                return call.read(await self._http.send(request))
+                return call.read(await self._http.send(self.connection.request(self._http, call)))
             except (httpx.RequestError, AnnalsError) as failure:
                 pause_s = tries.pause_after(failure)
             await self.pause(pause_s)
@@ -128,7 +133,7 @@ class AsyncSender:
         walk = StepRunner(steps)
         while call := walk.next_call():
             try:
-                walk.take(await self.send(call))
+                walk.take(await (self.save(call.call, call.to) if isinstance(call, Save) else self.send(call)))
             except AnnalsError as failure:
                 walk.fail(failure)
         return cast("T", walk.result)

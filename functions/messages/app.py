@@ -25,10 +25,14 @@ from annals.http.app import Api, respond
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, find_by_external_id, read_messages, seq_of, walk_messages
+from annals.ledger.part_reading import PartWatch, check_parts
 from annals.ledger.read import walk_checked
 from annals.ledger.runs import last_runs
 from annals.ledger.tail import read_tail
 from annals.ledger.verify import verify
+
+PARTS_BUDGET_S = 15.0
+"""For how many seconds a verification checks parts."""
 
 app = Api()
 handler = app.handler
@@ -99,14 +103,19 @@ def get_messages(conversation_id: PathId, body: GetMessages) -> MessageList:
 
 
 @app.get("/v1/conversations/<conversation_id>/verify", tags=["Messages"])
-def verify_conversation(conversation_id: PathId) -> Verified:
-    """Read the conversation's whole chain and say whether it is what was appended."""
+def verify_conversation(conversation_id: PathId, parts: Annotated[bool, Query()] = False) -> Verified:
+    """Read the conversation's whole chain and say whether it is what was appended.
+
+    With ``parts=true`` also the parts that are stored beside it, as many as there is time for.
+    """
     caller = app.caller.require_scope("read")
-    app.require_known_query()
+    app.require_known_query("parts")
     require_conversation_access(caller, conversation_id)
     pk = conversation_pk(caller.tenant, conversation_id)
     head, settled = _read_expected(pk)
-    result = verify(walk_checked(pk), pk, head.checkpoint if head else None, settled=settled)
+    watch = PartWatch()
+    entries = watch.pass_on(walk_checked(pk)) if parts else walk_checked(pk)
+    result = verify(entries, pk, head.checkpoint if head else None, settled=settled)
     if not result.entries and head is None:
         raise ConversationNotFound(conversation_id)
     verified = Verified(
@@ -115,9 +124,19 @@ def verify_conversation(conversation_id: PathId) -> Verified:
         entries=result.entries,
         headHash=result.head_hash.hex(),
     )
-    if result.valid:
+    if not result.valid:
+        return {**verified, "firstBadSeq": result.first_bad_seq or 0, "reason": result.reason or ""}
+    return _verify_parts(verified, watch) if parts else verified
+
+
+def _verify_parts(verified: Verified, watch: PartWatch) -> Verified:
+    """The result with that of the parts, of a chain that holds."""
+    check = check_parts(watch.parts, PARTS_BUDGET_S)
+    verified["parts"] = {"checked": check.checked, "unchecked": check.unchecked}
+    if check.bad is None:
         return verified
-    return {**verified, "firstBadSeq": result.first_bad_seq or 0, "reason": result.reason or ""}
+    reason = f"its part {check.bad.reference.sha256} is missing, or is not what was appended"
+    return {**verified, "valid": False, "firstBadSeq": check.bad.seq, "reason": reason}
 
 
 def _read_expected(pk: str) -> tuple[Head | None, int | None]:

@@ -31,6 +31,7 @@ REFUSED = {
     "facts-get": 404,
     "facts-delete": 404,
     "memories-restore": 409,
+    "parts-get": 404,
     "spaces-get": 404,
     "users-patch": 404,
     "users-delete": 404,
@@ -55,6 +56,7 @@ def conversation(tmp_path: Path) -> Iterator[None]:
     """Tables and an index, and the conversation that the samples speak of."""
     with stack.on_moto(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDED_INDEX", str(tmp_path / "index.sqlite3"))
+        patch.setenv("BLOBS_FOLDER", str(tmp_path / "blobs"))
         patch.setenv("EMBEDDINGS_URL", "offline")
         patch.setenv("CHAT_URL", "offline")
         patch.setenv("ROOT_KEY", "local")

@@ -136,6 +136,7 @@ def test_no_request_fails_for_the_one_thing_that_is_odd_in_it(
     api: Api, tmp_path: Path, setting: Setting, request: Any
 ) -> None:
     setting("CHAT_URL", "offline")
+    setting("BLOBS_FOLDER", str(tmp_path / "blobs"))
     method, path, body, headers = request
     with embedded_index(tmp_path):
         api.post("/v1/conversations", {**BODIES["POST /v1/conversations"], "conversationId": "lisbon"})

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from annals.database.dynamodb import client
+from annals.ledger.part_keys import MARKER
 from annals.memory.erasure import resuming
 from annals.settings import settings
 from annals.times import now_ms
@@ -74,6 +75,16 @@ def let_streams_finish(tenant: str) -> None:
         sort_keys = ("RECEIPT", "LATE")
         receipts = [item for item in items_of(tenant, settings().state_table) if item["sk"]["S"] in sort_keys]
         _hand_over("finish_erasure", [("INSERT", item) for item in sorted(receipts, key=lambda item: item["sk"]["S"])])
+
+
+def let_markers_run_out(tenant: str) -> int:
+    """Delete the markers of parts, as DynamoDB does a day later, and tell the stream function; how many they were."""
+    markers = [item for item in items_of(tenant, settings().state_table) if item["sk"]["S"].startswith(MARKER)]
+    for item in markers:
+        key = {name: item[name] for name in ("pk", "sk")}
+        client().delete_item(TableName=settings().state_table, Key=key)
+    _hand_over("finish_erasure", [("REMOVE", item) for item in markers])
+    return len(markers)
 
 
 def _hand_over(function: str, changes: list[tuple[str, dict[str, Any]]]) -> None:

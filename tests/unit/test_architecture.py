@@ -30,11 +30,12 @@ FORMATS = "annals.formats"
 MAY_KNOW: dict[str, tuple[str, ...]] = {
     "formats": (),
     "formats.streams": ("formats",),
+    "blobs": (),
     "database": (),
     "privacy": (),
     "providers": ("formats", "formats.streams"),
     "api": ("database", "formats", "privacy"),
-    "ledger": ("database", "formats"),
+    "ledger": ("blobs", "database", "formats"),
     "access": ("api", "database", "ledger"),
     "http": ("access", "api", "ledger"),
     "conversations": ("access", "api", "database", "formats", "ledger", "privacy"),

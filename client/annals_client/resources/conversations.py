@@ -272,9 +272,12 @@ class Conversations(Resource[S]):
         return [*results.values()]
 
     @call(f"GET {CONVERSATION}/verify", Verified)
-    def verify(self, conversation_id: str) -> RequestSpec:
-        """Have the server read a conversation's whole chain, and say whether it is what was appended."""
-        return RequestSpec(_of(conversation_id))
+    def verify(self, conversation_id: str, *, parts: bool | None = None) -> RequestSpec:
+        """Have the server read a conversation's whole chain, and say whether it is what was appended.
+
+        With ``parts``, those that are stored beside the messages are checked, too.
+        """
+        return RequestSpec(_of(conversation_id), query=wire.query(parts=parts))
 
     @call(f"GET {CONVERSATION}/context", ContextWindow)
     def context(self, conversation_id: str, max_tokens: int, *, include_summary: bool | None = None) -> RequestSpec:

@@ -7,12 +7,15 @@ from typing import Any, Literal
 
 from typing_extensions import NotRequired, TypedDict, Unpack
 
+from annals_client import parts as parts_module
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec, Steps
+from annals_client.files import Destination
 from annals_client.filters import MessageFilter, Role
 from annals_client.listing import ListSpec, collect_items
 from annals_client.methods import Resource, S, StepsMethod, call, listing
-from annals_client.models import Appended, Message, SomeMessages
+from annals_client.models import Appended, Message, MessagePart, PartUpload, SomeMessages
+from annals_client.parts import Content, PartName, PartSource
 from annals_client.resources.conversations import MissingConversation, between
 from annals_client.shapes import fields_body, message_body
 from annals_client.wire import Time
@@ -34,12 +37,16 @@ class NewMessage(TypedDict, total=False):
     show it alone, in the place of that one. ``importance``, from 0 to 100, and ``tags`` say what it is as a memory.
     ``external_id`` is an id of your own, unique in the conversation: a message that is sent again with it is stored
     once.
+
+    In ``parts``, what ``upload`` returned may stand in the place of a large value; ``content_part`` takes it for the
+    whole text, where ``content`` is only its beginning.
     """
 
     role: Role
     original_role: str | None
     content: str | Sequence[Any] | None
     parts: Any
+    content_part: Mapping[str, Any] | None
     tool_calls: Sequence[Any] | None
     tool_call_id: str | None
     function_call: Mapping[str, Any] | None
@@ -158,9 +165,85 @@ class Messages(Resource[S]):
         return newest[::-1]
 
     @call(f"GET {MESSAGE}", Message)
-    def get(self, conversation_id: str, message_id: str) -> RequestSpec:
-        """One message. Raises NotFound."""
+    def _get(self, conversation_id: str, message_id: str) -> RequestSpec:
         return RequestSpec({**_of(conversation_id), "message_id": message_id})
+
+    @StepsMethod
+    def get(self, conversation_id: str, message_id: str, *, parts: bool = False) -> Steps[Message]:
+        """One message; with ``parts``, those that are stored beside it are fetched into it. Raises NotFound."""
+        message: Message = yield Messages._get.call(conversation_id, message_id)
+        return (yield from Messages.restore.steps(None, conversation_id, message)) if parts else message
+
+    @StepsMethod
+    def restore(self, conversation_id: str, message: Message) -> Steps[Message]:
+        """A message as it was sent: with the parts that are stored beside it, each in its place, held in memory.
+
+        Raises
+        ------
+        NotFound : a part is gone, since the message was redacted meanwhile
+        """
+        fetched: dict[str, bytes] = {}
+        for reference in parts_module.references_of(message):
+            if reference.sha256 not in fetched:
+                found = yield Messages.part.call(conversation_id, message.message_id, reference.sha256)
+                fetched[reference.sha256] = yield parts_module.read_call(found.url)
+        return parts_module.with_values(message, fetched) if fetched else message
+
+    @call(f"GET {MESSAGE}/parts/{{sha256}}", MessagePart)
+    def part(self, conversation_id: str, message_id: str, sha256: str) -> RequestSpec:
+        """A part that is stored beside its message, with a URL that works for some minutes. Raises NotFound."""
+        return RequestSpec({**_of(conversation_id), "message_id": message_id, "sha256": sha256})
+
+    @StepsMethod
+    def download(self, conversation_id: str, message_id: str, part: PartName, to: Destination) -> Steps[int]:
+        """Write the bytes of a part into a file; how many they are. They are not held in memory.
+
+        Parameters
+        ----------
+        part : the reference that stands in the message, or its SHA-256
+        to : a path, whose file is there when it is complete, or a binary file
+        """
+        found = yield Messages.part.call(conversation_id, message_id, parts_module.sha256_of(part))
+        size: int = yield parts_module.save_step(found.url, to)
+        return size
+
+    @call("POST /v1/parts", PartUpload)
+    def _begin_upload(self, content: Content, media_type: str, encoding: str, prefix: str | None) -> RequestSpec:
+        described = {"sha256": content.sha256, "size": content.size, "media_type": media_type, "encoding": encoding}
+        return RequestSpec(body=wire.body(**described, prefix=prefix))
+
+    @StepsMethod
+    def upload(
+        self,
+        source: PartSource,
+        *,
+        media_type: str | None = None,
+        encoding: Literal["base64", "text", "json"] = "base64",
+        prefix: str | None = None,
+    ) -> Steps[dict[str, Any]]:
+        """Upload a part of up to 100 MB; what is returned goes into the ``parts`` of messages, within a day.
+
+        Parameters
+        ----------
+        source : a path, bytes, or a binary file; it is read twice, and not held in memory
+        media_type : what it is; a path's name says that, too
+        encoding : what the value is for which it stands: Base64 of the bytes, the text, or the JSON that they say
+        prefix : what stands before the Base64, such as ``data:image/png;base64,``
+
+        Raises
+        ------
+        ValidationFailed : it is larger
+        """
+        media_type = media_type or parts_module.media_type_of(source)
+        file = parts_module.open_source(source)
+        try:
+            content = parts_module.read_content(file)
+            begun: PartUpload = yield Messages._begin_upload.call(content, media_type, encoding, prefix)
+            yield parts_module.put_call(begun.upload, content)
+        finally:
+            if file is not source:
+                file.close()
+        return begun.part
 
     @StepsMethod
     def find(self, conversation_id: str, external_id: str) -> Steps[Message | None]:

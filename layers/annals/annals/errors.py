@@ -103,6 +103,13 @@ class MessageNotFound(NotFound):
         super().__init__(f"There is no message {message_id!r} in this conversation.")
 
 
+class PartNotFound(NotFound):
+    code, title = "PART_NOT_FOUND", "Part not found"
+
+    def __init__(self, message_id: str, part_sha256: str) -> None:
+        super().__init__(f"Message {message_id!r} has no part {part_sha256!r}, or no longer.")
+
+
 class MemoryNotFound(NotFound):
     code, title = "MEMORY_NOT_FOUND", "Memory not found"
 

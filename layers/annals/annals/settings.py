@@ -28,6 +28,17 @@ class Settings:
     dynamodb_url: str = ""
     """DynamoDB's endpoint; empty for that of the region."""
 
+    # blobs, which are too large for the tables: ``blobs_bucket`` or ``blobs_folder`` names their place
+
+    blobs_bucket: str = ""
+    """The bucket of parts of messages; empty for none, and then what an entry has no room for is refused."""
+    blobs_folder: str = ""
+    """The folder of the same on a machine without S3."""
+    blobs_url_s: int = 300
+    """For how many seconds a URL of a blob works."""
+    s3_url: str = ""
+    """S3's endpoint; empty for that of the region."""
+
     # the search index: ``opensearch_url`` or ``embedded_index`` names it
 
     opensearch_url: str = ""
@@ -165,7 +176,7 @@ class Settings:
             except ValueError:
                 raise ConfigurationError(f"{name.upper()} must be a number, not {raw!r}.") from None
         settings = Settings(**values)  # type: ignore[arg-type]
-        for name in ("dynamodb_url", "opensearch_url", "rerank_url"):
+        for name in ("dynamodb_url", "opensearch_url", "rerank_url", "s3_url"):
             _require_url(name, getattr(settings, name))
         for name in ("embeddings_url", "chat_url"):
             if getattr(settings, name) != "offline":

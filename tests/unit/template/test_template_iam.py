@@ -49,6 +49,10 @@ SCRUBBING = {"EraseFunction", "FinishErasureFunction"}
 """The functions that redact and erase."""
 
 WILDCARDS = {
+    # The objects of a bucket: those of messages' parts, and those that were uploaded.
+    "${BlobsBucket.Arn}/parts/*": ("s3:GetObject", "s3:PutObject"),
+    "${BlobsBucket.Arn}/uploads/*": ("s3:GetObject", "s3:PutObject"),
+    "${BlobsBucket.Arn}/*": ("s3:DeleteObject",),
     # A domain's ARN ends in /*: what follows are the paths of its own HTTP API.
     "${OpenSearchArn}/*": ("es:",),
     # Reranking is not permitted by resource; which model may be invoked for it is said beside. Nor are metrics.
@@ -133,6 +137,38 @@ def test_the_documentation_says_what_a_function_may_do_to_the_tables(name: str) 
         )
         does = [word for action, word in words.items() if action in writes(name).get(table, ())]
         assert said == ", ".join((["read"] if reads else []) + does), table
+
+
+def parts_permissions(name: str) -> dict[str, set[str]]:
+    """What a function may do to the bucket of parts: actions by what follows its ARN."""
+    found: dict[str, set[str]] = {}
+    for statement in statements(name):
+        for text in texts(statement["Resource"]):
+            if "BlobsBucket" in text:
+                kind = text.partition("Arn")[2].strip("}")
+                found.setdefault(kind, set()).update(listed(statement["Action"]))
+    return found
+
+
+GET_OBJECT, PUT_OBJECT, DELETE_OBJECT, LIST = "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"
+
+APPENDING = {f"{name}Function" for name in ("A2a", "Append", "Import", "Ingest", "Remember", "RememberStream")}
+DELETING = {"EraseFunction", "FinishErasureFunction", "ProjectFunction"}
+
+
+@each_function
+def test_a_function_may_do_with_parts_what_it_is_for_and_only_what_erases_and_redacts_may_delete(name: str) -> None:
+    expected: dict[str, set[str]] = {}
+    if name in APPENDING:
+        expected = {"/parts/*": {PUT_OBJECT}, "/uploads/*": {GET_OBJECT}, "": {LIST}}
+    elif name in DELETING:
+        expected = {"/*": {DELETE_OBJECT}, "": {LIST}}
+    elif name == "MessagesFunction":
+        expected = {"/parts/*": {GET_OBJECT}, "": {LIST}}
+    elif name == "PartsFunction":
+        expected = {"/parts/*": {GET_OBJECT}, "/uploads/*": {PUT_OBJECT}, "": {LIST}}
+    assert parts_permissions(name) == expected
+    assert ("BLOBS_BUCKET" in FUNCTIONS[name].get("Environment", {}).get("Variables", {})) == bool(expected)
 
 
 def test_the_list_names_functions_that_there_are() -> None:

@@ -76,6 +76,26 @@ def test_a_bucket_is_encrypted_without_a_key_of_the_customer_too(bucket: dict[st
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == {"Fn::If": ["UsesOwnKey", "aws:kms", "AES256"]}
 
 
+@pytest.mark.parametrize("name", of_type("AWS::S3::Bucket"))
+def test_a_bucket_is_private_and_refuses_plain_http(name: str) -> None:
+    access = EVERYTHING[name]["Properties"]["PublicAccessBlockConfiguration"]
+    assert set(access) == {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
+    assert all(access.values())
+    (policy,) = [each for each in of_type("AWS::S3::BucketPolicy").values() if each["Bucket"] == {"Ref": name}]
+    (refusal,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == "Deny"]
+    assert (refusal["Principal"], refusal["Action"]) == ("*", "s3:*")
+    assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+
+
+def test_nothing_that_is_erased_stays_as_a_version_and_what_nobody_names_goes_after_a_day() -> None:
+    bucket = RESOURCES["BlobsBucket"]["Properties"]
+    assert "VersioningConfiguration" not in bucket
+    assert bucket["LifecycleConfiguration"]["Rules"] == [
+        {"Id": "uploads-that-nobody-names-go", "Status": "Enabled", "Prefix": "uploads/", "ExpirationInDays": 1}
+    ]
+    assert RESOURCES["BlobsBucket"]["DeletionPolicy"] == "Retain"
+
+
 def test_the_collection_and_the_functions_settings_are_encrypted_with_it() -> None:
     condition, own, other = RESOURCES["CollectionEncryption"]["Properties"]["Policy"]["Fn::If"]
     assert condition == "UsesOwnKey"

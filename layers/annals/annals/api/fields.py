@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -15,6 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from annals.database.item_size import MAX_ENTRY_BYTES
+from annals.formats.references import NotAReference, Reference, is_reference, read_reference, with_references
 from annals.privacy.masking import mask, mask_all
 from annals.times import from_rfc3339, to_rfc3339
 
@@ -239,3 +240,46 @@ MaskedText = Annotated[Text, AfterValidator(mask), _FitsEntry()]
 
 MaskedJson = Annotated[Json, AfterValidator(mask_all)]
 """The same of a JSON object."""
+
+
+def _check_parts(value: Any) -> Any:
+    """Parts with personal data masked; references in them name bytes, and stay what they are."""
+    if not list(_references(value, ())):
+        return mask_all(value)
+    masked = mask_all(with_references(value, lambda reference: reference))
+    return _as_json(masked)
+
+
+def _references(value: Any, path: tuple[str | int, ...]) -> Iterator[Reference]:
+    """The references in parts. Raises where one is not as it must be: nothing else may look like one."""
+    if is_reference(value):
+        try:
+            yield read_reference(value)
+        except NotAReference as error:
+            raise field_error("INVALID_FORMAT", str(error), path) from None
+    elif isinstance(value, dict | list):
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _references(part, (*path, name))
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Reference):
+        return value.to_json()
+    if isinstance(value, dict):
+        return {name: _as_json(part) for name, part in value.items()}
+    return [_as_json(part) for part in value] if isinstance(value, list) else value
+
+
+def _check_whole_content(value: Any) -> Any:
+    """The reference to a text, of which ``content`` is the beginning."""
+    references = list(_references(value, ()))
+    if len(references) != 1 or not is_reference(value) or references[0].encoding != "text":
+        raise field_error("INVALID_FORMAT", "must be the reference to an uploaded text")
+    return references[0].to_json()
+
+
+MaskedParts = Annotated[Any, AfterValidator(_check_parts)]
+"""The parts of a message, which may hold references to what is stored beside it."""
+
+WholeContent = Annotated[Any, AfterValidator(_check_whole_content)]
+"""The reference to the whole text of a message whose ``content`` is only its beginning."""

@@ -26,6 +26,7 @@ from annals.ledger.append import (
     entry_put,
     next_entry,
     replay_marker,
+    with_parts,
 )
 from annals.ledger.entry import ERASED, NO_HASH, OPEN, Entry, Tail
 from annals.ledger.external_ids import pointer_puts
@@ -253,7 +254,7 @@ def _first_entries(
 ) -> tuple[Genesis, list[Entry]]:
     """A new conversation's genesis, and its first two entries."""
     genesis, entry = _new_genesis(tenant, new, created_by)
-    first = next_entry(entry.pk, Tail.of(entry), secrets.token_hex(8), records, thread_id=thread_id)
+    first = with_parts(next_entry(entry.pk, Tail.of(entry), secrets.token_hex(8), records, thread_id=thread_id))
     return genesis, [entry, request.sign(first) if request else first]
 
 

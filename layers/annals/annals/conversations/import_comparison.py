@@ -10,10 +10,10 @@ from annals.conversations.genesis import get_genesis
 from annals.conversations.import_parsing import IncomingConversation, IncomingMessage
 from annals.conversations.read import get_tail
 from annals.errors import ConversationAlreadyExists, ConversationDiffers
-from annals.json_text import canonical_text
 from annals.ledger.entry import MESSAGE, Entry, Record, Tail
 from annals.ledger.history import read_preamble
 from annals.ledger.messages import MEMORY_FIELD, SUPERSEDES, numbered_messages, present_message
+from annals.ledger.part_fields import has_same_parts
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _is_same(message: IncomingMessage, record: Record, entry: Entry) -> bool:
     given |= {"status"} if message.archived else set()
     stored = {name: value for name, value in stored.items() if name not in given}
     expected = {name: value for name, value in message.fields.items() if name not in given}
-    return canonical_text(stored) == canonical_text(expected)
+    return has_same_parts(stored, expected)
 
 
 def _has_preamble(pk: str, tail: Tail, incoming: IncomingConversation) -> bool:

@@ -29,6 +29,7 @@ from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
 from annals.ledger.entry_items import require_size
 from annals.ledger.messages import HIDDEN_STATUSES, INCOMPLETE, SUPERSEDES, new_message
+from annals.ledger.part_storing import require_storable
 from annals.privacy.masking import mask_all
 
 MAX_LINES = 100_000
@@ -289,7 +290,7 @@ def _parse_openai_messages(value: Any) -> Iterator[NewMessage]:
 
 def _to_incoming(fields: dict[str, Any], *, archived: bool = False) -> IncomingMessage:
     record = new_message(fields)
-    require_size(record.body)
+    require_storable(record.body)
     return IncomingMessage(fields, record, archived)
 
 

@@ -26,10 +26,12 @@ from annals.api.fields import (
     Id,
     Importance,
     MaskedJson,
+    MaskedParts,
     MessageId,
     Model,
     Tag,
     Time,
+    WholeContent,
     Word,
     field_error,
 )
@@ -37,7 +39,7 @@ from annals.conversations.models import MissingConversation
 from annals.formats.messages import ROLES, to_annals
 from annals.ledger.external_ids import MAX_EXTERNAL_IDS
 from annals.ledger.messages import Message, memory_field
-from annals.privacy.masking import mask, mask_all
+from annals.privacy.masking import mask
 from annals.times import to_rfc3339
 
 MAX_FIELDS = 100
@@ -103,6 +105,9 @@ class MessageText(Model):
 
     ``content`` is the text that is searched: where it is a list of a provider's parts, their text. ``parts`` is any
     JSON, and holds what else a provider's message has.
+
+    Parts may hold references to uploads, ``{"$annalsPart": …}``; ``contentPart`` is one to the whole text, where
+    ``content`` is only its beginning.
     """
 
     model_config = ConfigDict(json_schema_extra=_describe_shapes)
@@ -112,8 +117,9 @@ class MessageText(Model):
 
     role: Role
     original_role: Annotated[str, WithJsonSchema({"type": "string", "enum": list(ROLES)})] | None = None
-    parts: Annotated[Any, AfterValidator(mask_all)] = None
+    parts: MaskedParts = None
     content: Annotated[str, AfterValidator(mask), Field(validate_default=True), WithJsonSchema(CONTENT_SCHEMA)] = ""
+    content_part: WholeContent | None = None
     name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
 
     @model_validator(mode="before")
@@ -291,6 +297,13 @@ class MessageList(TypedDict):
     omitted: NotRequired[list[str]]
 
 
+class PartsVerified(TypedDict):
+    """How many parts beside the ledger were checked, and for how many there was no time."""
+
+    checked: int
+    unchecked: int
+
+
 class Verified(TypedDict):
     """The result of verifying a conversation's chain."""
 
@@ -300,3 +313,4 @@ class Verified(TypedDict):
     headHash: str
     firstBadSeq: NotRequired[int]
     reason: NotRequired[str]
+    parts: NotRequired[PartsVerified]

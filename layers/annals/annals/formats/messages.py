@@ -32,7 +32,8 @@ ROLES = {
 """The role that is stored for each word that is said for it."""
 
 OWN_FIELDS = frozenset(
-    {"role", "originalRole", "content", "parts", "name", "userId", "participantId", "from", "to", "threadId", "runId"}
+    {"role", "originalRole", "content", "contentPart", "parts", "name"}
+    | {"userId", "participantId", "from", "to", "threadId", "runId"}
     | {"metadata", "timestamp", "status", "importance", "tags", "externalId", "finishReason", "supersedes"}
 )
 """The fields of Annals' messages."""

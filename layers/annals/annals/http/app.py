@@ -91,6 +91,11 @@ class Api(APIGatewayRestResolver):
         """A header's value."""
         return self.current_event.headers.get(name)
 
+    @property
+    def base_url(self) -> str:
+        """Where this service answers, as the caller wrote it; a URL of another service needs none."""
+        return f"http://{self.header('host') or 'localhost'}"
+
     def if_match(self) -> int | None:
         """The number in If-Match, such as ``"44"``. Raises InvalidInput for anything else, also for ``*``."""
         text = self.header("if-match")
@@ -183,9 +188,11 @@ def _parse_object(text: str) -> dict[str, Any]:
     return body
 
 
-def respond(body: Any, status: int = 200, *, etag: int | None = None, replayed: bool = False) -> Response[Any]:
+def respond(
+    body: Any, status: int = 200, *, etag: int | None = None, replayed: bool = False, location: str | None = None
+) -> Response[Any]:
     """A response with the headers that the API documents."""
-    headers = {}
+    headers = {} if location is None else {"Location": location}
     if etag is not None:
         headers["ETag"] = f'"{etag}"'
     if replayed:

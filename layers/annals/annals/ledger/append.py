@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -32,6 +32,7 @@ from annals.ledger.external_ids import pointer_puts
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_result
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.message_state import superseding_puts
+from annals.ledger.part_storing import store_parts
 from annals.ledger.read import read_entry, walk
 from annals.ledger.tail import read_tail, salvage_tail, tails
 from annals.retries import tries
@@ -113,6 +114,7 @@ def append(
     ------
     ConversationNotFound, ConversationErased, ConversationSealed, EntryTooLarge
     PreconditionFailed : the tail is not at ``expected_seq``
+    InvalidInput : PART_NOT_UPLOADED
     IdempotencyKeyReused : the request's key came with another request before
     ExternalIdTaken : the conversation has a message with the external id of one of these
     AppendConflict : other writers were faster for ``append_patience_s`` seconds
@@ -137,6 +139,9 @@ def append(
         if check and (earlier := _check(check, request)):
             return _replay(earlier)
         entry = next_entry(pk, tail, entry_id, records, state=state, thread_id=thread_id, archived=archived)
+        if not attempt:
+            entry = with_parts(entry)
+            records = [replace(new, body=each.body or b"") for new, each in zip(records, entry.records, strict=True)]
         entry = signed.sign(entry) if signed else entry
         stored = _store(entry, request, also, with_marker=expected_seq is None)
         if isinstance(stored, AppendResult):
@@ -194,6 +199,18 @@ def _find_recent(pk: str, tail: Tail, request: IdempotentRequest | None) -> Entr
     if entry is None or entry.at < now_ms() - 1000 * request.retention_s:
         return None
     return request.require_same(entry)
+
+
+def with_parts(entry: Entry) -> Entry:
+    """A new entry as it is stored: what it has no room for is beside the ledger from now on, and so are uploads.
+
+    Raises what ``store_parts`` raises.
+    """
+    bodies = store_parts(entry)
+    if bodies is None:
+        return entry
+    records = tuple(each.with_body(body) for each, body in zip(entry.records, bodies, strict=True))
+    return replace(entry, records=records).chained()
 
 
 def next_entry(

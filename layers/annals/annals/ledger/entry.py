@@ -58,6 +58,11 @@ class Record:
         salt = os.urandom(SALT_BYTES)
         return Record(seq, kind, digest_of(salt, body), body, salt, external_id, supersedes)
 
+    def with_body(self, body: bytes) -> Record:
+        """The same record, with another body, before it is stored."""
+        other = Record.new(self.seq, self.kind, body)
+        return replace(self, digest=other.digest, body=other.body, salt=other.salt)
+
     def matches_digest(self) -> bool:
         """Whether the record is what was appended, as far as it is still there."""
         if self.body is None or self.salt is None:

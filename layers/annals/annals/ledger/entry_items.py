@@ -46,6 +46,11 @@ def to_ledger_item(entry: Entry) -> Item:
     return to_item(deflated if write_units(item_size(deflated)) < write_units(size) else plain)
 
 
+def entry_size(entry: Entry) -> int:
+    """What an entry weighs before deflating."""
+    return item_size(_attributes(entry, deflate=False))
+
+
 def require_size(body: bytes) -> None:
     """Raise EntryTooLarge for a record's body that does not fit into an entry even alone."""
     if len(body) > MAX_ENTRY_BYTES - OVERHEAD_BYTES:

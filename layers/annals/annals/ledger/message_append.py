@@ -9,12 +9,12 @@ from itertools import takewhile
 from typing import Any
 
 from annals.errors import AppendConflict, ConversationErased, ConversationSealed, ExternalIdTaken, PreconditionFailed
-from annals.json_text import canonical_text
 from annals.ledger.append import AppendResult, NewRecord, append, find_entry
 from annals.ledger.entry import ERASED, MESSAGE, Entry, Record
 from annals.ledger.external_ids import find_places
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
+from annals.ledger.part_fields import has_same_parts
 from annals.ledger.read import read_entry
 from annals.ledger.tail import read_tail
 from annals.ledger.versions import require_supersedable
@@ -163,4 +163,4 @@ def _is_same(new: NewRecord, record: Record) -> bool:
     expected, stored = json.loads(new.body), record.json_body() or {}
     if "timestamp" not in expected:
         stored.pop("timestamp", None)
-    return canonical_text(stored) == canonical_text(expected)
+    return has_same_parts(stored, expected)

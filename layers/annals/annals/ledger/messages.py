@@ -13,6 +13,7 @@ from annals.ledger.append import AppendResult, NewRecord
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.ledger.external_ids import EXTERNAL_ID, find_places
 from annals.ledger.message_state import find_successor
+from annals.ledger.part_reading import with_part_urls
 from annals.ledger.read import read_records, walk_records_from
 from annals.times import from_rfc3339, to_rfc3339
 
@@ -25,6 +26,7 @@ Message = TypedDict(
         "originalRole": NotRequired[str],
         "content": NotRequired[str],
         "parts": NotRequired[Any],
+        "contentPart": NotRequired[Any],
         "name": NotRequired[str],
         "userId": NotRequired[str],
         "participantId": NotRequired[str],
@@ -41,7 +43,7 @@ Message = TypedDict(
         "supersededBy": NotRequired[str],
     },
 )
-"""A message as the API shows it."""
+"""A message as the API shows it. Where ``content`` is only the beginning, ``contentPart`` refers to the whole text."""
 
 MESSAGE_ID = re.compile(r"msg-([0-9]{3}|[1-9][0-9]{3,11})")
 
@@ -101,7 +103,7 @@ def present_message(record: Record, entry: Entry, archived: int = 0) -> Message:
     body.pop(MEMORY_FIELD, None)
     if record.seq <= archived:
         body["status"] = "archived"
-    return cast("Message", identity | body)
+    return cast("Message", identity | with_part_urls(body, record, entry.pk, message_id(record.seq)))
 
 
 def is_incomplete(record: Record) -> bool:

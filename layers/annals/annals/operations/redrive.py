@@ -16,7 +16,7 @@ from annals.errors import AnnalsError, SearchUnavailable, Unavailable
 from annals.ingest.redriving import IngestFailure
 from annals.ledger.keys import is_conversation_pk, is_entry_sk, seq_of_sk
 from annals.memory.erasure.message_redaction import finish_redactions
-from annals.memory.erasure.resuming import ERASURE_SKS, resume_erasure
+from annals.memory.erasure.resuming import is_erasure_key, resume_erasure
 from annals.memory.indexing.indexer import index_entries, index_item
 from annals.memory.indexing.stream_indexing import open_targets
 from annals.memory.keys import is_memory_sk
@@ -61,7 +61,7 @@ class RecordFailure:
 
     def retry(self, message: Message) -> None:
         """Project, index and publish the record's item as it is now; or go on with an erasure."""
-        if message["sk"] in ERASURE_SKS:
+        if is_erasure_key(message["pk"], message["sk"]):
             resume_erasure(message["pk"], message["sk"])
         else:
             _catch_up(message["pk"], message["sk"])
@@ -88,9 +88,9 @@ class ErasureFailure:
         return "DDBStreamBatchInfo" in message and _is_erasure(message)
 
     def retry(self, message: Message) -> None:
-        """Go on with the erasures whose receipts, repeat requests or expired timers the batch names."""
+        """Go on with the erasures whose receipts, repeat requests, expired timers or markers the batch names."""
         for keys in _read_keys(message["DDBStreamBatchInfo"]):
-            if keys["sk"]["S"] in ERASURE_SKS:
+            if is_erasure_key(keys["pk"]["S"], keys["sk"]["S"]):
                 resume_erasure(keys["pk"]["S"], keys["sk"]["S"])
 
 

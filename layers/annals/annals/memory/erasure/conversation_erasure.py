@@ -42,6 +42,7 @@ from annals.json_text import dump
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import ERASED, ERASURE
 from annals.ledger.keys import conversation_pk, seq_of_sk
+from annals.ledger.part_deletion import delete_parts_of_conversation
 from annals.ledger.read import walk_items, walk_other_items
 from annals.ledger.scrub import scrub_item
 from annals.ledger.tail import salvage_tail
@@ -177,7 +178,7 @@ def _seq_after(batch: Sequence[Item], reached: int) -> int:
 
 
 def _delete_derived(receipt: Receipt) -> Receipt:
-    """Delete what was made of the conversation, and what it is found by: memories, facts, drafts, head and lock."""
+    """Delete what was made of the conversation, and what it is found by: memories, facts, parts, drafts, head, lock."""
     if receipt.facts is None:
         # Counted before any goes, so that whoever finishes an erasure that broke off still knows how many there were.
         facts = count_facts_of(receipt.tenant, receipt.conversation_id)
@@ -187,6 +188,7 @@ def _delete_derived(receipt: Receipt) -> Receipt:
     delete_facts_of(receipt.tenant, receipt.conversation_id)
     delete_drafts(receipt.tenant, receipt.conversation_id)
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
+    delete_parts_of_conversation(pk)
     delete_conversation_state(pk)
     with suppress(ConversationNotFound, DamagedEntry):
         release_lock(get_genesis(receipt.tenant, receipt.conversation_id))

@@ -15,6 +15,7 @@ from annals.errors import DamagedEntry, MessageNotFound, WriteConflict
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.messages import message_id, read_messages, seq_of
+from annals.ledger.part_deletion import delete_parts_of_message
 from annals.ledger.read import walk
 from annals.ledger.redact import redact
 from annals.ledger.scrub import scrubbed_seqs
@@ -64,6 +65,7 @@ def delete_derived(tenant: str, conversation_id: str, seq: int) -> None:
     Whoever reads of the redaction in the stream does it again, so that it is done even if the process that redacted the
     message dies.
     """
+    delete_parts_of_message(conversation_pk(tenant, conversation_id), seq)
     delete_memory_versions(tenant, memory_id(conversation_id, seq))
     delete_memories_of(tenant, conversation_id, message_id(seq))
     delete_facts_of(tenant, conversation_id, message_id(seq))

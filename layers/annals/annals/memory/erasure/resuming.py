@@ -16,6 +16,8 @@ from annals import telemetry
 from annals.conversations.receipts import RECEIPT, find_receipt, store_receipt
 from annals.database.keys import split_partition_key
 from annals.errors import Unavailable
+from annals.ledger.part_deletion import delete_orphaned_parts
+from annals.ledger.part_keys import is_marker_key
 from annals.memory.erasure.conversation_erasure import continue_erasure
 from annals.memory.erasure.expiry import expire
 from annals.memory.erasure.user_erasure import continue_user_erasure, repeat_user_erasure
@@ -31,7 +33,7 @@ LONGEST_WAIT_S = 30.0
 """How many seconds another process is waited for at most: longer than any request works."""
 
 ERASURE_SKS = (RECEIPT, REPEAT_SK, TIMER)
-"""The sort keys of what an erasure is resumed by."""
+"""The sort keys of what an erasure is resumed by, beside the markers of parts."""
 
 OVERDUE_MS = 3_600_000
 """After how long an erasure that is not done is worth an alarm."""
@@ -51,11 +53,19 @@ class Leased(Protocol):
 R = TypeVar("R", bound=Leased)
 
 
+def is_erasure_key(pk: str, sk: str) -> bool:
+    """Whether a key is of what an erasure is resumed by."""
+    return sk in ERASURE_SKS or is_marker_key(pk, sk)
+
+
 def resume_erasure(pk: str, sk: str) -> None:
-    """Do what is left of the erasure that a receipt, or a timer that is gone, stands for."""
+    """Do what is left of the erasure that a receipt, or a timer or a marker of parts that is gone, stands for."""
     budget_s = settings().erase_budget_s
     if sk == TIMER:
         expire(pk, budget_s)
+        return
+    if is_marker_key(pk, sk):
+        delete_orphaned_parts(pk, sk)
         return
     tenant, kind, [name] = split_partition_key(pk)
     if kind != "R":

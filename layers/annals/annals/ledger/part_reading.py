@@ -1,0 +1,133 @@
+"""Reading parts: which a message has, where they are, and whether they are what was appended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+
+from annals.blobs.adapters import find_store
+from annals.blobs.store import BlobStore
+from annals.errors import DamagedEntry, MessageNotFound, PartNotFound
+from annals.formats.references import Reference
+from annals.ledger.entry import MESSAGE, Entry, Record
+from annals.ledger.keys import split_conversation_pk
+from annals.ledger.part_fields import MARK, references_of, with_references_of
+from annals.ledger.part_keys import part_key
+from annals.ledger.part_storing import get_store
+from annals.ledger.read import read_records
+from annals.settings import settings
+from annals.times import now_ms
+
+READERS = 8
+"""How many parts are checked side by side."""
+
+BATCH = 64
+"""How many parts are checked before the clock is read again."""
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """A part that a message refers to: of the record with this seq, and under this key."""
+
+    seq: int
+    key: str
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class PartUrl:
+    """Where a part can be read, and until when (Unix milliseconds)."""
+
+    part: StoredPart
+    url: str
+    expires_at: int
+
+
+def with_part_urls(body: dict[str, Any], record: Record, pk: str, message_id: str) -> dict[str, Any]:
+    """A message's body with the route of each of its parts. Of one without parts, the body itself."""
+    if record.body is None or MARK not in record.body:
+        return body
+    _, conversation_id = split_conversation_pk(pk)
+    base = f"/v1/conversations/{quote(conversation_id, safe='')}/messages/{message_id}/parts/"
+
+    def present(reference: Reference) -> dict[str, Any]:
+        return reference.to_json(url=base + reference.sha256)
+
+    return with_references_of(body, present)
+
+
+def parts_of(entry: Entry) -> Iterator[StoredPart]:
+    """The parts that an entry's messages refer to, as far as their words are still there."""
+    for position, record in enumerate(entry.records):
+        body = record.json_body() if record.kind == MESSAGE and MARK in (record.body or b"") else None
+        for reference in references_of(body) if body else ():
+            yield StoredPart(record.seq, part_key(entry, position, reference.sha256), reference)
+
+
+def get_part_url(pk: str, message_id: str, seq: int | None, part_sha256: str, base_url: str) -> PartUrl:
+    """Where a part of a message can be read for a short time.
+
+    Raises
+    ------
+    MessageNotFound : there is no such message
+    PartNotFound : it has no such part, or no longer
+    """
+    entry = next(read_records(pk, seq, seq), None) if seq else None
+    if entry is None or not any(record.seq == seq and record.kind == MESSAGE for record in entry.records):
+        raise MessageNotFound(message_id)
+    found = (each for each in parts_of(entry) if (each.seq, each.reference.sha256) == (seq, part_sha256))
+    part, store = next(found, None), get_store()
+    if part is None or store.find(part.key) is None:
+        raise PartNotFound(message_id, part_sha256)
+    lifetime_s = settings().blobs_url_s
+    url = store.download_url(part.key, part.reference.media_type, lifetime_s, base_url)
+    return PartUrl(part, url, now_ms() + 1000 * lifetime_s)
+
+
+@dataclass
+class PartWatch:
+    """Notes the parts of the entries that pass, to check them when it is known that the chain holds."""
+
+    parts: list[StoredPart] = field(default_factory=list)
+
+    def pass_on(self, entries: Iterable[Entry | DamagedEntry]) -> Iterator[Entry | DamagedEntry]:
+        """Pass entries on."""
+        for each in entries:
+            if isinstance(each, Entry):
+                self.parts += parts_of(each)
+            yield each
+
+
+@dataclass(frozen=True)
+class PartCheck:
+    """How many parts were checked, for how many there was no time, and the first that is not what was appended."""
+
+    checked: int
+    unchecked: int
+    bad: StoredPart | None = None
+
+
+def check_parts(parts: Iterable[StoredPart], budget_s: float) -> PartCheck:
+    """Check that the bytes of parts are those that their messages name, as far as the time goes."""
+    from concurrent.futures import ThreadPoolExecutor  # only where it is needed: it is slow to import
+
+    deadline, left, checked = time.monotonic() + budget_s, iter(parts), 0
+    store = find_store()
+    with ThreadPoolExecutor(READERS) as readers:
+        while batch := list(islice(left, BATCH)):
+            if checked and time.monotonic() > deadline:
+                return PartCheck(checked, len(batch) + sum(1 for _ in left))
+            intact = readers.map(lambda each: store is not None and _is_intact(store, each), batch)
+            for each, is_intact in zip(batch, intact, strict=True):
+                if not is_intact:
+                    return PartCheck(checked, 0, each)
+                checked += 1
+    return PartCheck(checked, 0)
+
+
+def _is_intact(store: BlobStore, part: StoredPart) -> bool:
+    return store.is_intact(part.key, part.reference.size, bytes.fromhex(part.reference.sha256))
