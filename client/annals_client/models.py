@@ -267,6 +267,18 @@ class ContextWindow(Model):
     omitted: Omitted
 
 
+class ProviderContext(Model):
+    """The newest messages that fit a budget of tokens, in the shape of a provider or a framework.
+
+    ``system`` is what the system says, where the shape has that beside the messages.
+    """
+
+    messages: list[dict[str, Any]]
+    system: str | list[dict[str, Any]] | None = None
+    tokens: int
+    omitted: Omitted
+
+
 class Percentiles(Model):
     """Times in milliseconds; None where nothing was measured."""
 

@@ -11,9 +11,10 @@ from annals.api.query import read_flag
 from annals.conversations.analytics import analyse
 from annals.conversations.models import Analytics
 from annals.conversations.read import open_conversation
+from annals.formats.lines import present_line
 from annals.http.app import Api
 from annals.memory.recall.context_window import context_window, read_opening
-from annals.memory.recall.models import ContextWindow
+from annals.memory.recall.models import ContextFormat, ContextWindow
 
 app = Api()
 handler = app.handler
@@ -24,17 +25,23 @@ def get_context(
     conversation_id: PathId,
     max_tokens: Annotated[int, Query(alias="maxTokens", ge=1, le=10_000_000)],
     include_summary: Annotated[str, Query(alias="includeSummary")] = "false",
+    format_name: Annotated[ContextFormat, Query(alias="format")] = "annals",
 ) -> ContextWindow:
-    """The newest messages that fit a budget of tokens, oldest first; preamble and summary before them if asked for."""
+    """The newest messages that fit a budget of tokens, oldest first; preamble and summary before them if asked for.
+
+    They are in Annals' shape, or in the one of a provider or a framework.
+    """
     caller = app.caller.require_scope("read")
-    app.require_known_query("maxTokens", "includeSummary")
+    app.require_known_query("maxTokens", "includeSummary", "format")
     conversation = open_conversation(caller, conversation_id)
     pk, tail = conversation.pk, conversation.tail
     has_opening = read_flag({"includeSummary": include_summary}, "includeSummary")
     opening = read_opening(pk, tail) if has_opening else ()
     window = context_window(pk, tail, max_tokens, opening=opening)
     omitted = {"count": tail.count - len(window.messages), "tooLarge": window.too_large}
-    return {"messages": [*window.opening, *window.messages], "tokens": window.tokens, "omitted": omitted}
+    messages = [*window.opening, *window.messages]
+    said = {"messages": messages} if format_name == "annals" else present_line(format_name, messages)
+    return {**said, "tokens": window.tokens, "omitted": omitted}
 
 
 @app.get("/v1/conversations/<conversation_id>/analytics", tags=["Conversations"])

@@ -23,7 +23,7 @@ FORMATS = {
     "json": "application/json",
     "jsonl": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",
-    "openai-chat": "application/x-ndjson",
+    **dict.fromkeys(("openai-chat", "anthropic", "bedrock", "ai-sdk", "sharegpt"), "application/x-ndjson"),
     "ledger": "application/x-ndjson",
 }
 

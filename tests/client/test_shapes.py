@@ -34,6 +34,7 @@ RENAMED = {
     "SpaceResponse": models.Space,
     "SummaryResponse": models.Summary,
     "ConversationWithMore": models.Conversation,
+    "ContextWindow": models.ProviderContext,
 }
 
 
@@ -46,7 +47,7 @@ def _methods() -> Iterator[tuple[str, Any]]:
 
 METHODS = dict(_methods())
 
-PARTLY = {"Messages.append_many", "Conversations._import"}
+PARTLY = {"Messages.append_many", "Conversations._import", "Conversations.context"}
 """Methods that share a route with another one, or are a part of one."""
 
 

@@ -22,6 +22,7 @@ from annals_client.models import (
     DeletedMany,
     Imported,
     Message,
+    ProviderContext,
     Receipt,
     Summary,
     Verified,
@@ -35,7 +36,10 @@ Imports = list[Imported]
 Formulas = Literal["guard", "keep"]
 """What becomes of texts in CSV that a spreadsheet would compute."""
 
-Format = Literal["json", "jsonl", "csv", "openai-chat", "ledger"]
+MessageFormat = Literal["openai-chat", "anthropic", "bedrock", "ai-sdk", "sharegpt"]
+"""The shapes of messages of providers, frameworks and training files."""
+
+Format = Literal["json", "jsonl", "csv", "openai-chat", "anthropic", "bedrock", "ai-sdk", "sharegpt", "ledger"]
 
 
 class Participants(TypedDict, total=False):
@@ -244,7 +248,7 @@ class Conversations(Resource[S]):
 
     @StepsMethod
     def import_(self, source: Source, **owners: Unpack[Participants]) -> Steps[Imports]:
-        """Bring conversations in from JSON lines: an export as ``jsonl``, or one of OpenAI's conversations per line.
+        """Bring conversations in from JSON lines: an export as ``jsonl``, or a conversation of another format per line.
 
         A large file is sent in parts. What is there already is left, so that an import that broke off is completed by
         sending the file again.
@@ -252,7 +256,7 @@ class Conversations(Resource[S]):
         Parameters
         ----------
         source : a path, or the lines
-        owners : whose the conversations of OpenAI's format are; an export says that itself
+        owners : whose the conversations of other formats are; an export as ``jsonl`` says that itself
 
         Raises
         ------
@@ -285,6 +289,22 @@ class Conversations(Resource[S]):
         return RequestSpec(
             _of(conversation_id), query=wire.query(max_tokens=max_tokens, include_summary=include_summary)
         )
+
+    @call(f"GET {CONVERSATION}/context", ProviderContext)
+    def context_as(
+        self,
+        conversation_id: str,
+        max_tokens: int,
+        format: MessageFormat,  # noqa: A002 - the API's word
+        *,
+        include_summary: bool | None = None,
+    ) -> RequestSpec:
+        """The same as ``context``, in the shape of a provider's messages, as a request to its model takes them.
+
+        ``system`` of the answer is what the system says, where the shape has that beside the messages.
+        """
+        query = wire.query(max_tokens=max_tokens, include_summary=include_summary, format=format)
+        return RequestSpec(_of(conversation_id), query=query)
 
     @call(f"GET {CONVERSATION}/analytics", Analytics)
     def analytics(self, conversation_id: str) -> RequestSpec:

@@ -12,7 +12,7 @@ from annals import __version__
 from annals.cli.files import CommandFailed
 from annals.cli.installation import use_client
 
-FORMATS = ("json", "jsonl", "csv", "openai-chat", "ledger")
+FORMATS = ("json", "jsonl", "csv", "openai-chat", "anthropic", "bedrock", "ai-sdk", "sharegpt", "ledger")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

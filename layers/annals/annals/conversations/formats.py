@@ -8,12 +8,11 @@ from functools import partial
 from typing import Any
 
 from annals import csv_text
-from annals.conversations.openai_chat import to_openai
 from annals.conversations.snapshot import Snapshot
 from annals.errors import DamagedEntry
+from annals.formats.lines import LINE_FORMATS, write_line
 from annals.json_text import dump
 from annals.ledger.export_lines import Header, damaged_line, entry_line, header_line
-from annals.ledger.messages import HIDDEN_STATUSES
 from annals.times import now_ms
 
 COLUMNS = (
@@ -97,13 +96,14 @@ def _cell(values: Mapping[str, Any], name: str) -> Any:
     return values.get(name, "")
 
 
-def _openai_chat(snapshot: Snapshot) -> Iterator[str]:
-    """One line: the preamble as a system message, then the messages, without those that were redacted."""
-    yield '{"messages":['
-    visible = (message for message in snapshot.current_messages() if message.get("status") not in HIDDEN_STATUSES)
-    for index, message in enumerate(map(to_openai, visible)):
-        yield ("," if index else "") + dump(message)
-    yield "]}\n"
+def _chat_line(name: str, snapshot: Snapshot) -> Iterator[str]:
+    """One line, in a format of other programs: the preamble as a system message, then the messages that can be read."""
+    is_empty = True
+    for piece in write_line(name, snapshot.current_messages()):
+        is_empty = False
+        yield piece
+    if not is_empty:
+        yield "\n"
 
 
 def _ledger(snapshot: Snapshot) -> Iterator[str]:
@@ -127,7 +127,9 @@ FORMATS = {
     "json": Format("application/json", ".json", _json, opening='{"conversations":[', between=",", closing="]}"),
     "jsonl": Format(NDJSON, ".jsonl", _jsonl),
     CSV: Format(CSV_TYPE, ".csv", _csv, heading=lambda metadata: csv_text.row(csv_columns(with_metadata=metadata))),
-    "openai-chat": Format(NDJSON, ".openai.jsonl", _openai_chat),
+    **{
+        name: Format(NDJSON, f".{name.removesuffix('-chat')}.jsonl", partial(_chat_line, name)) for name in LINE_FORMATS
+    },
     LEDGER: Format(NDJSON, ".ledger.jsonl", _ledger, with_damage=True),
 }
 """The formats by name."""

@@ -1,4 +1,4 @@
-"""Reading an import: an exported ``jsonl`` or ``csv`` file, or one conversation of OpenAI's format per line.
+"""Reading an import: an exported ``jsonl`` or ``csv`` file, or one conversation of another program's format per line.
 
 All of it is read and checked before anything is stored.
 """
@@ -23,7 +23,8 @@ from annals.conversations.import_models import ConversationLine, MessageLine, Re
 from annals.conversations.message_models import NewMessage
 from annals.database.derived_ids import derive_id
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge
-from annals.formats.messages import from_provider
+from annals.formats.lines import FIELDS as LINE_FIELDS
+from annals.formats.lines import read_line
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
@@ -138,14 +139,14 @@ class IncomingConversation:
 
 
 def parse_import(text: str, get_owners: GetOwners, tenant: str) -> list[IncomingConversation]:
-    """The conversations of an import, in the order of their lines; those of OpenAI's format come last.
+    """The conversations of an import, in the order of their lines; those of other programs come last.
 
-    The id of a conversation of OpenAI's format is derived from its line, so a line that is there twice is one
+    The id of a conversation of another program is derived from its line, so a line that is there twice is one
     conversation.
 
     Parameters
     ----------
-    get_owners : whose the conversations of OpenAI's format, and those of a CSV file, are
+    get_owners : whose the conversations of other programs, and those of a CSV file, are
     tenant : into which they are imported
 
     Raises
@@ -165,7 +166,7 @@ def parse_import(text: str, get_owners: GetOwners, tenant: str) -> list[Incoming
         if line.strip():
             with _naming_line(number):
                 parser.parse_json_line(line.strip())
-    return [*parser.conversations.values(), *parser.openai_conversations()]
+    return [*parser.conversations.values(), *parser.chats()]
 
 
 def _parse_csv(parser: _Parser, text: str, owners: Owners) -> None:
@@ -199,7 +200,7 @@ class _Parser:
     def __init__(self, get_owners: GetOwners, tenant: str) -> None:
         self._get_owners = get_owners
         self._tenant = tenant
-        self._openai: dict[str, tuple[dict[str, Any], list[IncomingMessage]]] = {}
+        self._chats: dict[str, tuple[dict[str, Any], list[IncomingMessage]]] = {}
         self.conversations: dict[str, IncomingConversation] = {}
 
     def parse_json_line(self, line: str) -> None:
@@ -207,13 +208,13 @@ class _Parser:
         value = parse(line)
         if not isinstance(value, dict):
             raise InvalidInput("INVALID_FORMAT", "a line must be a JSON object.")
-        if "type" not in value and "messages" in value:
-            self._parse_openai(value, line)
+        if (messages := read_line(value)) is not None:
+            self._parse_chat(value, messages, line)
         elif parsed := parse_line(value):
             self._add(parsed)
         else:
             raise InvalidInput("INVALID_FORMAT", "type must be conversation or message.")
-        if len(self.conversations) + len(self._openai) > MAX_CONVERSATIONS:
+        if len(self.conversations) + len(self._chats) > MAX_CONVERSATIONS:
             detail = f"one request brings up to {MAX_CONVERSATIONS} conversations, and this is one more: send parts."
             raise RequestTooLarge(detail)
 
@@ -256,33 +257,31 @@ class _Parser:
             incoming.preamble = NewRecord(PREAMBLE, dump({**line.stored_fields(), "role": "system"}).encode())
             require_size(incoming.preamble.body)
 
-    def _parse_openai(self, value: dict[str, Any], line: str) -> None:
-        metadata = mask_all({name: part for name, part in value.items() if name != "messages"})
+    def _parse_chat(self, value: dict[str, Any], messages: list[Any], line: str) -> None:
+        metadata = mask_all({name: part for name, part in value.items() if name not in LINE_FIELDS})
         metadata_text(metadata)
-        messages = [_to_incoming(message.stored_fields()) for message in _parse_openai_messages(value["messages"])]
-        self._openai[line] = (metadata, messages)
+        incoming = [_to_incoming(message.stored_fields()) for message in _parse_chat_messages(messages)]
+        self._chats[line] = (metadata, incoming)
 
-    def openai_conversations(self) -> Iterator[IncomingConversation]:
-        """The conversations of OpenAI's format, with the request's owners. Raises InvalidInput."""
-        if not self._openai:
+    def chats(self) -> Iterator[IncomingConversation]:
+        """The conversations of other programs' formats, with the request's owners. Raises InvalidInput."""
+        if not self._chats:
             return
         owners = self._get_owners()
-        for line, (metadata, messages) in self._openai.items():
+        for line, (metadata, messages) in self._chats.items():
             conversation_id = f"conv-{derive_id(self._tenant, dump([owners.type, owners.participants, line]))}"
             new = NewConversation(owners.type, owners.participants, metadata, conversation_id)
             yield IncomingConversation(new, conversation_id, messages=messages)
 
 
-def _parse_openai_messages(value: Any) -> Iterator[NewMessage]:
-    if not isinstance(value, list):
-        raise InvalidInput("INVALID_FORMAT", "messages must be a list.")
-    if not value:
+def _parse_chat_messages(messages: list[Any]) -> Iterator[NewMessage]:
+    if not messages:
         raise InvalidInput("EMPTY_ARRAY", "messages must not be empty.")
-    for position, message in enumerate(value):
+    for position, message in enumerate(messages):
         if not isinstance(message, dict):
             raise InvalidInput("INVALID_FORMAT", f"messages[{position}] must be a JSON object.")
         try:
-            yield NewMessage.model_validate(from_provider(message))
+            yield NewMessage.model_validate(message)
         except ValidationError as error:
             errors = [{**each, "loc": ("messages", position, *each["loc"])} for each in error.errors()]
             raise from_validation(errors) from None

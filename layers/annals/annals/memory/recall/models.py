@@ -142,10 +142,18 @@ class Omitted(TypedDict):
     tooLarge: list[str]
 
 
-class ContextWindow(TypedDict):
-    """The newest messages that fit a budget of tokens."""
+ContextFormat = Literal["annals", "openai-chat", "anthropic", "bedrock", "ai-sdk", "sharegpt"]
+"""The shapes that the messages of a context window can have."""
 
-    messages: list[Message]
+
+class ContextWindow(TypedDict):
+    """The newest messages that fit a budget of tokens, in Annals' shape or in the one that was asked for.
+
+    ``system`` is what the system says, where the shape has that beside the messages: text, or blocks.
+    """
+
+    messages: list[Message] | list[dict[str, Any]]
+    system: NotRequired[str | list[dict[str, Any]]]
     tokens: int
     omitted: Omitted
 

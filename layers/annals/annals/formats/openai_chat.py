@@ -1,0 +1,149 @@
+"""Messages as OpenAI's chat completions and fine-tuning files have them: a line is ``{"messages": […]}``.
+
+What was stored from such messages comes back as it was, with the thinking that other models of this shape give
+(``reasoning_content``); other fields of theirs are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from .attachments import SHORT_NAMES, Media
+from .blocks import Block, Call, Result, Text
+from .messages import from_annals
+from .steps import Step, steps_of
+from .text import text_of
+from .whole_exchanges import Message
+
+FIELDS = frozenset(
+    {"tool_calls", "tool_call_id", "function_call", "refusal", "audio", "annotations", "weight"}
+    | {"reasoning_content", "reasoning", "reasoning_details"}
+)
+"""The fields of a message beside role, content and name."""
+
+FIRST_FIELDS = ("role", "content", "name")
+
+ROLES = {
+    "developer": frozenset({"text"}),
+    "system": frozenset({"text"}),
+    "user": frozenset({"text", "image_url", "input_audio", "file"}),
+    "assistant": frozenset({"text", "refusal"}),
+    "tool": frozenset({"text"}),
+    "function": frozenset[str](),
+}
+"""The roles, and the types of content parts that a message of each may have."""
+
+SOUNDS = ("mp3", "wav")
+
+
+def to_fields(messages: Iterable[Message]) -> Iterator[tuple[str, Any]]:
+    """The fields of a conversation's line, of which ``messages`` are read as they are asked for; none without any."""
+    written = (each for step in steps_of(messages) if (each := _write(step)) is not None)
+    if (first := next(written, None)) is not None:
+        yield "messages", chain([first], written)
+
+
+def _write(step: Step) -> dict[str, Any] | None:
+    if step.message is not None and (original := _original(step.message)) is not None:
+        return original
+    if step.role == "tool":
+        return next((_answer(block) for block in step.blocks if isinstance(block, Result)), None)
+    content = [part for block in step.blocks if (part := _part(block, step.role)) is not None]
+    calls = [_call(block) for block in step.blocks if isinstance(block, Call)] if step.role == "assistant" else []
+    if not content and not calls:
+        return None
+    said = step.message or {}
+    role = "developer" if said.get("originalRole") == "developer" else step.role
+    name = {"name": said["name"]} if "name" in said else {}
+    return {"role": role, "content": _content(content), **name, **({"tool_calls": calls} if calls else {})}
+
+
+def _original(message: Message) -> dict[str, Any] | None:
+    """The message as OpenAI's, where it is stored as one of its own; else None."""
+    original = from_annals(message)
+    role, content = original.get("role"), original.get("content")
+    if role not in ROLES:
+        original["role"] = role = message["role"]
+    parts = message.get("parts")
+    if "parts" in original or (isinstance(parts, list) and not text_of(parts) and message.get("content")):
+        return None
+    if not original.get("tool_calls"):
+        original.pop("tool_calls", None)
+    if not _is_content(content, role) or not all(map(_is_call, original.get("tool_calls", ()))):
+        return None
+    if not isinstance(original.get({"tool": "tool_call_id", "function": "name"}.get(role, "role")), str):
+        return None
+    is_assistant = role == "assistant"
+    if content is None and not (is_assistant and original.keys() & {"content", "tool_calls", "function_call", "audio"}):
+        return None
+    names = [*FIRST_FIELDS, *(name for name in original if name in FIELDS)]
+    return {name: original[name] for name in names if name in original}
+
+
+def _is_content(content: Any, role: str) -> bool:
+    """Whether this is content that a message of a role may have."""
+    if not isinstance(content, list):
+        return content is None or isinstance(content, str)
+    return all(_is_part(part, ROLES[role]) for part in content)
+
+
+def _is_part(part: Any, types: frozenset[str]) -> bool:
+    """Whether this is a content part of one of these types, whose value is in the field of the same name."""
+    if not isinstance(part, Mapping) or (kind := part.get("type")) not in types:
+        return False
+    is_text = kind in ("text", "refusal")
+    return part.keys() == {"type", kind} and isinstance(part[kind], str if is_text else Mapping)
+
+
+def _is_call(call: Any) -> bool:
+    if not isinstance(call, Mapping) or not isinstance(call.get("id"), str):
+        return False
+    kind, text = {"function": ("function", "arguments"), "custom": ("custom", "input")}.get(
+        str(call.get("type")), ("", "")
+    )
+    within = call.get(kind)
+    return isinstance(within, Mapping) and all(isinstance(within.get(name), str) for name in ("name", text))
+
+
+def _part(block: Block, role: str) -> dict[str, Any] | None:
+    """A content part; None of what a message of this role cannot have."""
+    types = ROLES[role]
+    if isinstance(block, Text | Media) and _is_part(block.part, types):
+        return dict(block.part)
+    if isinstance(block, Text):
+        return {"type": "text", "text": block.text}
+    part = _media(block) if isinstance(block, Media) else None
+    return part if part and part["type"] in types else None
+
+
+def _media(media: Media) -> dict[str, Any] | None:
+    """An image by its address or with its bytes, a sound or a file with them."""
+    place, short = media.data_url or "", SHORT_NAMES.get(media.media_type)
+    if media.kind == "image" and place.startswith(("http://", "https://", "data:")):
+        return {"type": "image_url", "image_url": {"url": place}}
+    if media.data is None:
+        return None
+    if media.kind == "audio":
+        return (
+            {"type": "input_audio", "input_audio": {"data": media.data, "format": short}} if short in SOUNDS else None
+        )
+    return {"type": "file", "file": {"file_data": place, **({"filename": media.name} if media.name else {})}}
+
+
+def _content(parts: Sequence[dict[str, Any]]) -> Any:
+    """Content as text where it is a single one, None where there is none."""
+    if not parts:
+        return None
+    return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else list(parts)
+
+
+def _call(call: Call) -> dict[str, Any]:
+    if _is_call(call.part):
+        return dict(call.part)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
+
+
+def _answer(result: Result) -> dict[str, Any]:
+    return {"role": "tool", "content": result.text, "tool_call_id": result.call_id}

@@ -1,0 +1,65 @@
+"""The exchanges of a conversation of any length, read as it comes: the whole ones, in the order of their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .blocks import dump
+from .exchanges import group_exchanges
+from .tools import calls_of, results_of
+
+Message = Mapping[str, Any]
+
+MAX_WAITING = 1_000
+"""How many messages are read ahead to find the results of a call."""
+
+MAX_WAITING_CHARS = 32_000_000
+"""How long these are together, as JSON."""
+
+
+def walk_whole_exchanges(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Each exchange of calls and results, and each message that is in none, as a list of messages.
+
+    Exchanges that are not whole are left out, and so are messages without a role: they are redacted, or damaged. Calls
+    with which the conversation ends are kept, as nobody has had the time to answer them.
+    """
+    waiting = _Waiting()
+    for message in messages:
+        waiting.add(message)
+        if not waiting.calls:
+            yield from waiting.take(len(waiting.messages))
+        elif len(waiting.messages) > MAX_WAITING or waiting.size > MAX_WAITING_CHARS:
+            yield from waiting.take(-(-len(waiting.messages) // 2))
+    yield from waiting.take(len(waiting.messages), is_end=True)
+
+
+class _Waiting:
+    """The messages since the first call whose results have not all come."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.calls: list[str | None] = []
+        self.size = 0
+
+    def add(self, message: Message) -> None:
+        """Take in a message."""
+        self.messages.append(message)
+        self.calls += [call.id for call in calls_of(message)]
+        for result in results_of(message):
+            if result.call_id in self.calls:
+                self.calls.remove(result.call_id)
+        if self.calls:
+            self.size += len(dump(message))
+
+    def take(self, end: int, *, is_end: bool = False) -> Iterator[list[Message]]:
+        """The exchanges that begin before a position, with as many of their results as are there; the rest waits on."""
+        messages, self.messages, self.calls, self.size = self.messages, [], [], 0
+        groups = sorted(group_exchanges(messages), key=lambda group: group.positions)
+        for position in sorted(each for group in groups if group.positions[0] >= end for each in group.positions):
+            self.add(messages[position])
+        last = (len(messages) - 1,) if is_end else None
+        for group in groups:
+            is_kept = group.is_whole or (group.positions == last and not group.unmatched)
+            if group.positions[0] < end and is_kept and "role" in messages[group.positions[0]]:
+                yield [messages[position] for position in group.positions]
