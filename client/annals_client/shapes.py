@@ -41,6 +41,7 @@ def message_body(message: object) -> dict[str, Any]:
     if not isinstance(body, dict):
         what = f"is a {type(message).__name__}, not a message: a dict, or a message of a provider's SDK"
         raise wire.invalid("message", what)
+    body = wire.as_json(body, "message")
     _require_message(body)
     return body if isinstance(message, Model) else from_provider(body)
 

@@ -202,6 +202,8 @@ def test_a_role_comes_back_as_it_was_said_beside_the_canonical_one(api: Api) -> 
         ({"role": "user", "originalRole": "ai", "content": "x"}, "INVALID_ROLE", "originalRole"),
         ({"role": "user", "originalRole": "boss", "content": "x"}, "INVALID_ROLE", "originalRole"),
         ({"from": "a", "to": "b", "text": ""}, None, None),
+        ({"type": "phone_call", "note": "x"}, "MISSING_REQUIRED_FIELD", "role"),
+        ({"type": "function", "function": {"name": "f", "arguments": "{}"}}, "MISSING_REQUIRED_FIELD", "role"),
         ({"from": "a", "text": "hi"}, "MISSING_REQUIRED_FIELD", "role"),
         ({"role": "assistant", "tool_calls": [], **{f"f{n}": n for n in range(99)}}, "INVALID_RANGE", None),
     ],
@@ -215,6 +217,21 @@ def test_a_message_of_no_known_shape_is_refused_by_its_field(
     else:
         assert answer.problem == (422, code, field)
         assert history(api) == []
+
+
+@pytest.mark.usefixtures("conversation")
+@pytest.mark.parametrize("levels", [60, 61])
+def test_what_is_taken_can_be_appended_again_however_deep_it_nests(api: Api, levels: int) -> None:
+    part: Any = "deep"
+    for _ in range(levels):
+        part = [part]
+    message = {"role": "assistant", "tool_calls": [], "content": [{"type": "text", "text": "x", "more": part}]}
+    taken = api.post(MESSAGES, message)
+    if taken.status == 201:
+        assert api.post(MESSAGES, history(api)[0]).status == 201
+    else:
+        assert taken.problem[:2] == (422, "INVALID_FORMAT")
+    assert (taken.status == 201) == (levels == 60)
 
 
 @pytest.mark.usefixtures("conversation")

@@ -49,7 +49,7 @@ def parse(text: str | bytes) -> Any:
     except (json.JSONDecodeError, UnicodeError) as error:
         raise InvalidJson(f"The body is not JSON: {error}.") from None
     if utf8.count(b"[") + utf8.count(b"{") > MAX_DEPTH:
-        _require_depth(value)
+        require_depth(value)
     if inexact:
         _refuse_inexact(value)
     if b"\\ud" in utf8.lower():
@@ -127,12 +127,13 @@ def _refuse_lone_surrogates(value: Any) -> None:
         raise InvalidJson("The body is not JSON: a string holds half of a surrogate pair.") from None
 
 
-def _require_depth(value: Any, depth: int = 1) -> None:
+def require_depth(value: Any, depth: int = 1) -> None:
+    """Raise InvalidInput for JSON that nests deeper than 64 levels."""
     if isinstance(value, dict | list):
         if depth > MAX_DEPTH:
             raise _too_deep()
         for part in value.values() if isinstance(value, dict) else value:
-            _require_depth(part, depth + 1)
+            require_depth(part, depth + 1)
 
 
 def _too_deep() -> InvalidInput:

@@ -36,7 +36,8 @@ from annals.api.fields import (
     field_error,
 )
 from annals.conversations.models import MissingConversation
-from annals.formats.messages import ROLES, to_annals
+from annals.formats.messages import OWN_FIELDS, ROLES, to_annals
+from annals.json_text import require_depth
 from annals.ledger.external_ids import MAX_EXTERNAL_IDS
 from annals.ledger.messages import Message, memory_field
 from annals.privacy.masking import mask
@@ -62,11 +63,17 @@ Role = Annotated[
 ]
 
 
-def require_few_fields(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A message as it is. Raises PydanticCustomError for one of too many fields."""
+def in_annals_shape(message: Mapping[str, Any], own_fields: frozenset[str] = OWN_FIELDS) -> dict[str, Any]:
+    """A message of any provider as Annals'.
+
+    Raises PydanticCustomError for one of too many fields, and InvalidInput for one that would nest too deep.
+    """
     if len(message) > MAX_FIELDS:
         raise field_error("INVALID_RANGE", f"must have at most {MAX_FIELDS} fields")
-    return message
+    stored = to_annals(message, own_fields)
+    if stored.get("parts") is not message.get("parts"):  # a provider's fields are a level deeper there
+        require_depth(stored)
+    return stored
 
 
 CONTENT_SCHEMA = {
@@ -129,7 +136,7 @@ class MessageText(Model):
             return value
         beside = {name: value[name] for name in cls.BESIDE_MESSAGE & value.keys()}
         message = {name: part for name, part in value.items() if name not in beside}
-        return {**to_annals(require_few_fields(message)), **beside}
+        return {**in_annals_shape(message), **beside}
 
     @field_validator("original_role")
     @classmethod

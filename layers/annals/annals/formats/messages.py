@@ -59,10 +59,19 @@ PROVIDER_FIELDS = frozenset(
 )
 """The fields by which a message is known to be a provider's: one of them is enough."""
 
+ITEM_TOOLS = (
+    "function custom_tool computer local_shell shell apply_patch mcp web_search file_search code_interpreter "
+    "image_generation tool_search"
+).split()
+
 ITEM_TYPES = frozenset(
-    {"reasoning", "item_reference", "compaction", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response"}
+    {f"{tool}_call" for tool in ITEM_TOOLS}
+    | {f"{tool}_call_output" for tool in ITEM_TOOLS}
+    | {"tool_search_output", "program", "program_output", "reasoning", "item_reference", "compaction"}
+    | {"compaction_trigger", "configuration_update", "additional_tools"}
+    | {"mcp_list_tools", "mcp_approval_request", "mcp_approval_response"}
 )
-"""The types of OpenAI's items without a role, beside those that end in ``_call`` and ``_output``."""
+"""The types of OpenAI's items that are no messages. Of others, those with a ``call_id`` are calls and outputs, too."""
 
 MESSAGE_ID = re.compile(r"msg-0*([0-9]+)")
 
@@ -92,7 +101,7 @@ def from_annals(message: Mapping[str, Any]) -> dict[str, Any]:
     if is_item(fields) or is_langchain_dump(fields):
         return fields
     original: dict[str, Any] = {"role": message.get("originalRole", message.get("role"))}
-    if langchain_role(fields) is not None and fields.get("type") != "chat":
+    if fields.get("type") != "chat" and langchain_role({"content": None, **fields}) is not None:
         original = {}
     if "name" in message:
         original["name"] = message["name"]
@@ -109,7 +118,7 @@ def is_item(message: Mapping[str, Any]) -> bool:
     kind = message.get("type")
     if "role" in message or not isinstance(kind, str):
         return False
-    return kind in ITEM_TYPES or kind.endswith(("_call", "_output"))
+    return kind in ITEM_TYPES or (kind.endswith(("_call", "_output")) and "call_id" in message)
 
 
 def is_langchain_dump(message: Mapping[str, Any]) -> bool:
@@ -125,7 +134,10 @@ def is_between_agents(message: Mapping[str, Any]) -> bool:
 
 def is_of_provider(message: Mapping[str, Any]) -> bool:
     """Whether a message with a role is known as a provider's, so that it may have any field."""
-    if message.keys() & PROVIDER_FIELDS or "message" in (message.get("type"), message.get("kind")):
+    kind = message.get("type")
+    if message.keys() & PROVIDER_FIELDS or "message" in (kind, message.get("kind")):
+        return True
+    if isinstance(kind, str) and kind in ITEM_TYPES:
         return True
     has_parts = isinstance(message.get("parts"), list) or isinstance(message.get("content"), list)
     return langchain_role(message) is not None or ("id" in message and has_parts)
@@ -134,7 +146,7 @@ def is_of_provider(message: Mapping[str, Any]) -> bool:
 def langchain_role(fields: Mapping[str, Any]) -> str | None:
     """The role that a LangChain message says, by its type; None if it is no such message."""
     kind = fields.get("type")
-    if not isinstance(kind, str):
+    if not isinstance(kind, str) or "content" not in fields:
         return None
     kind = kind.removesuffix("MessageChunk").lower()
     if kind == "chat":
@@ -170,7 +182,7 @@ def _without_place(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _convert(given: dict[str, Any], own_fields: frozenset[str], *, is_known: bool) -> dict[str, Any]:
     if is_item(given):
-        return _from_item(given, own_fields - ITEM_FIELDS)
+        return _from_item(given, own_fields)
     if is_langchain_dump(given):
         return _from_dump(given, own_fields)
     if is_between_agents(given):
@@ -185,11 +197,12 @@ def _split(given: Mapping[str, Any], own_fields: frozenset[str]) -> tuple[dict[s
 
 
 def _from_item(given: Mapping[str, Any], own_fields: frozenset[str]) -> dict[str, Any]:
-    own, item = _split(given, own_fields)
+    own, item = _split(given, own_fields - ITEM_FIELDS)
     role = "tool" if item["type"].endswith("_output") else "assistant"
     if item["type"] == "mcp_approval_response":
         role = "user"
-    incomplete = {"status": "incomplete"} if item.get("status") == "incomplete" else {}
+    is_cut = item.get("status") == "incomplete" and "status" in own_fields
+    incomplete = {"status": "incomplete"} if is_cut else {}
     return {"role": role, "content": text_of(item), **own, **incomplete, "parts": item}
 
 

@@ -19,7 +19,8 @@ OPENAI_WRAPPERS = ("function", "custom", "toolInvocation")
 
 CALLS = frozenset(
     {"tool_use", "server_tool_use", "mcp_tool_use", "toolUse", "functionCall", "function_call", "function", "custom"}
-    | {"tool_call", "invalid_tool_call", "server_tool_call", "tool-call", "toolInvocation", "mcp_approval_request"}
+    | {"tool_call", "invalid_tool_call", "server_tool_call", "tool-call", "toolInvocation", "program"}
+    | {"mcp_approval_request"}
 )
 """The kinds of parts that are calls, beside OpenAI's items, whose types end in ``_call``."""
 
@@ -135,8 +136,10 @@ def _is_result(kind: str, piece: Mapping[str, Any]) -> bool:
     if "state" in piece and (_is_ui_tool(kind, piece) or kind == "toolInvocation"):
         return piece["state"] in ANSWERED
     if kind.endswith("_call"):  # a tool that OpenAI runs itself has its result in its call
-        return kind not in CALLS and "call_id" not in piece and piece.get("status") not in RUNNING
-    return kind in RESULTS or kind.endswith("tool_result") or (kind.endswith("_output") and "call_id" in piece)
+        return kind not in CALLS and piece.get("call_id") is None and piece.get("status") not in RUNNING
+    if kind.endswith("_output"):
+        return piece.get("call_id") is not None or kind.endswith("_call_output")
+    return kind in RESULTS or kind.endswith("tool_result")
 
 
 def _is_failed(kind: str, piece: Mapping[str, Any]) -> bool:

@@ -24,10 +24,10 @@ from annals.api.fields import (
 )
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import USER_AGENT
-from annals.conversations.message_models import MAX_CONTENT_PARTS, MessageText, require_few_fields
+from annals.conversations.message_models import MAX_CONTENT_PARTS, MessageText, in_annals_shape
 from annals.conversations.models import Conversation, SummaryResponse, TurnConversation
 from annals.errors import InvalidInput
-from annals.formats.messages import COMMON_FIELDS, ROLES, to_annals
+from annals.formats.messages import COMMON_FIELDS, ROLES
 from annals.ledger.messages import Message
 from annals.memory.facts.models import Fact, NewTurnFacts, TurnFactsResponse
 from annals.memory.memories.models import Memory
@@ -39,14 +39,14 @@ OWN_FIELDS = COMMON_FIELDS | {"originalRole"}
 def to_message(value: Any, role: str) -> Any:
     """What one side of a turn said, as a message: a text, a list of content parts, or any provider's message.
 
-    Raises PydanticCustomError for a message of the other side.
+    Raises PydanticCustomError for a message of the other side, and what ``in_annals_shape`` raises.
     """
     if isinstance(value, str | list):
-        return {"role": role, "content": value}
+        value = {"content": value}
     if not isinstance(value, Mapping):
         return value
-    said = require_few_fields(value)
-    message = to_annals(said if said.keys() & {"role", "type"} else {"role": role, **said}, OWN_FIELDS)
+    said = value if value.keys() & {"role", "type"} else {"role": role, **value}
+    message = in_annals_shape(said, OWN_FIELDS)
     if ROLES.get(str(message.get("role")), role) != role:
         raise field_error("INVALID_ROLE", f"must be {role}, or another word for it", ("role",))
     return message
