@@ -147,7 +147,8 @@ PROVIDERS: dict[str, Strategy] = {
 _WORDS = (
     "role type content parts name id text tool_calls tool_call_id function_call refusal audio data kwargs from to "
     "status functionCall functionResponse function_response toolUse toolResult toolInvocations toolInvocation state "
-    "output result results source document file json call_id args input arguments messageId seq metadata originalRole title"
+    "output result results source document file json call_id args input arguments messageId seq metadata "
+    "originalRole title"
 ).split()
 _KINDS = (
     "user assistant ai human tool function system message text tool_use tool_result tool-call tool-result tool-x "
