@@ -19,11 +19,17 @@ class Start(Model):
 
 
 class Context(Model):
-    """What the model was given beside the user's message: memories, messages of the conversation, their tokens."""
+    """What the model was given beside the user's message: memories, messages of the conversation, their tokens.
+
+    ``history_omitted`` is how many of the newest messages it was not given, as they are too large or half of an
+    exchange; ``tool_tokens_saved`` is there where ``tool_calls`` was ``unfinished``.
+    """
 
     memory_ids: list[str]
     history_count: int
     token_estimate: int
+    history_omitted: int = 0
+    tool_tokens_saved: int | None = None
 
 
 class Delta(Model):

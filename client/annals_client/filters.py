@@ -13,6 +13,9 @@ from annals_client.wire import NOT_GIVEN, NotGiven, Time
 Role = Literal["user", "assistant", "system", "tool", "agent", "ai", "developer", "function", "human", "model"]
 """A message's role. Beside the four that are stored, the words that providers have for them."""
 
+ToolCalls = Literal["all", "unfinished"]
+"""Which calls of tools, with their results, are shown: all, or those of turns that have no reply yet."""
+
 
 class ConversationFilter(TypedDict, total=False):
     """What a conversation has to be; all of it at once.

@@ -20,12 +20,16 @@ class Model(BaseModel):
 
 
 class Page(Model, Generic[T]):
-    """A page of a list. ``total`` and ``tail_seq`` are there for messages: all that there are, and the newest seq."""
+    """A page of a list. ``total`` and ``tail_seq`` are there for messages: all that there are, and the newest seq.
+
+    ``unpaired`` are the messages of the last runs that are left out, as a call has no result, or a result no call.
+    """
 
     items: list[T]
     next_cursor: str | None = None
     total: int | None = None
     tail_seq: int | None = None
+    unpaired: list[str] = []
 
 
 class Message(Model):
@@ -246,10 +250,16 @@ class Verified(Model):
 
 
 class Omitted(Model):
-    """What a context window left out: how many messages, and those that alone were over the budget."""
+    """What a context window left out: how many messages, and why, where it is not for their age.
+
+    ``too_large`` are over the whole budget, alone or with all of their exchange; ``unpaired`` belong to exchanges in
+    which a call of a tool has no result, or a result no call; ``being_answered`` are questions that a stream answers.
+    """
 
     count: int
     too_large: list[str]
+    unpaired: list[str] = []
+    being_answered: list[str] = []
 
 
 class SomeMessages(Model):
@@ -260,10 +270,17 @@ class SomeMessages(Model):
 
 
 class ContextWindow(Model):
-    """The newest messages that fit a budget of tokens, oldest first."""
+    """The newest messages that fit a budget of tokens, oldest first.
+
+    ``total`` is how many messages the conversation has, ``included`` how many of them are in the window.
+    ``tool_tokens_saved`` is there where ``tool_calls`` was ``unfinished``.
+    """
 
     messages: list[Message]
     tokens: int
+    total: int
+    included: int
+    tool_tokens_saved: int | None = None
     omitted: Omitted
 
 
@@ -352,6 +369,8 @@ class Recollection(Model):
     """What was recalled: the memories found, the facts, the recent messages, and a text for a prompt.
 
     ``context`` holds facts and memories, without those that ``history`` shows; it takes ``tokens`` tokens.
+    ``tool_tokens_saved`` is there where ``tool_calls`` was ``unfinished``. ``omitted`` is how much of each part is left
+    out.
     """
 
     items: list[Hit]
@@ -359,6 +378,7 @@ class Recollection(Model):
     history: list[Message]
     context: str
     tokens: int
+    tool_tokens_saved: int | None = None
     omitted: dict[str, int] = {}
 
 

@@ -15,6 +15,7 @@ from annals.formats.lines import present_line
 from annals.http.app import Api
 from annals.memory.recall.context_window import context_window, read_opening
 from annals.memory.recall.models import ContextFormat, ContextWindow
+from annals.memory.recall.windows import ToolCalls
 
 app = Api()
 handler = app.handler
@@ -25,23 +26,24 @@ def get_context(
     conversation_id: PathId,
     max_tokens: Annotated[int, Query(alias="maxTokens", ge=1, le=10_000_000)],
     include_summary: Annotated[str, Query(alias="includeSummary")] = "false",
+    tool_calls: Annotated[ToolCalls, Query(alias="toolCalls")] = "all",
     format_name: Annotated[ContextFormat, Query(alias="format")] = "annals",
 ) -> ContextWindow:
     """The newest messages that fit a budget of tokens, oldest first; preamble and summary before them if asked for.
 
-    They are in Annals' shape, or in the one of a provider or a framework.
+    They are in Annals' shape, or in the one of a provider or a framework. A call of a tool comes with its results, or
+    not at all. With ``toolCalls=unfinished``, those of turns that have a reply are left out, and a reply comes with its
+    question.
     """
     caller = app.caller.require_scope("read")
-    app.require_known_query("maxTokens", "includeSummary", "format")
+    app.require_known_query("maxTokens", "includeSummary", "toolCalls", "format")
     conversation = open_conversation(caller, conversation_id)
-    pk, tail = conversation.pk, conversation.tail
     has_opening = read_flag({"includeSummary": include_summary}, "includeSummary")
-    opening = read_opening(pk, tail) if has_opening else ()
-    window = context_window(pk, tail, max_tokens, opening=opening)
-    omitted = {"count": tail.count - len(window.messages), "tooLarge": window.too_large}
-    messages = [*window.opening, *window.messages]
-    said = {"messages": messages} if format_name == "annals" else present_line(format_name, messages)
-    return {**said, "tokens": window.tokens, "omitted": omitted}
+    opening = read_opening(conversation.pk, conversation.tail) if has_opening else ()
+    window = context_window(
+        caller.tenant, conversation_id, conversation.tail, max_tokens, opening=opening, tool_calls=tool_calls
+    )
+    return window if format_name == "annals" else {**window, **present_line(format_name, window["messages"])}
 
 
 @app.get("/v1/conversations/<conversation_id>/analytics", tags=["Conversations"])

@@ -9,6 +9,7 @@ from annals.conversations.models import AddPreamble, Archive, Conversation
 from annals.conversations.presenters import present_conversation
 from annals.conversations.read import get_head, open_conversation, require_conversation_access
 from annals.http.app import Api, respond
+from annals.ledger.exchanges import last_seq_outside_exchanges
 from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
 from annals.ledger.messages import Message, present_message
 from annals.ledger.tail import find_last_message
@@ -29,14 +30,19 @@ def post_preamble(conversation_id: PathId, body: AddPreamble) -> Response[Messag
 
 @app.post("/v1/conversations/<conversation_id>/archive", tags=["Conversations"])
 def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversation]:
-    """Archive the messages before a seq or a time: histories leave them out unless a request includes them."""
+    """Archive the messages before a seq or a time: histories leave them out unless a request includes them.
+
+    The calls of tools stay with their results: where these are not all before that point, it is before the calls.
+    """
     caller = app.caller.require_scope("write")
     conversation = open_conversation(caller, conversation_id)
     pk, tail, point = conversation.pk, conversation.tail, body.before
     up_to = point.seq - 1 if point.seq is not None else last_seq_before(pk, tail, point.at)
     newest = find_last_message(pk, tail)
     if newest and min(up_to, newest.seq) > tail.archived:
-        archive(caller.tenant, conversation_id, min(up_to, newest.seq), caller.key_id)
+        untorn = last_seq_outside_exchanges(pk, tail, min(up_to, newest.seq))
+        if untorn > tail.archived:
+            archive(caller.tenant, conversation_id, untorn, caller.key_id)
     return _respond_with_head(caller.tenant, conversation_id)
 
 

@@ -22,6 +22,7 @@ from annals.conversations.query_params.history import (
 from annals.conversations.read import open_conversation, require_conversation_access
 from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem, MessageNotFound
 from annals.http.app import Api, respond
+from annals.ledger.exchanges import split_torn
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, find_by_external_id, read_messages, seq_of, walk_messages
@@ -52,8 +53,9 @@ def list_messages(
 ) -> Response[History]:
     """The newest messages in chronological order, unless ``order`` says otherwise.
 
-    Where an answer has no room for all of the ``lastRuns``, the oldest are left out, and ``omitted`` is true. With an
-    ``externalId``, it is the message that has this one, archived or not, or none.
+    Where an answer has no room for all of the ``lastRuns``, the oldest are left out, and ``omitted`` is true. Runs are
+    shown without calls of tools that have no result, and without results that have no call: ``unpaired`` names them.
+    With an ``externalId``, it is the message that has this one, archived or not, or none.
     """
     caller = app.caller.require_scope("read")
     app.require_known_query(*HISTORY_PARAMS)
@@ -67,9 +69,10 @@ def list_messages(
         return respond({"items": items, "total": tail.count}, etag=tail.seq)
     if last_runs_count is not None:
         runs, is_all = last_runs(pk, tail, last_runs_count, archived=message_range.archived)
-        items = [message for message in runs if message_range.matches is None or message_range.matches(message)]
-        omitted = {} if is_all else {"omitted": True}
-        return respond({"items": items, **omitted, "total": tail.count}, etag=tail.seq)
+        whole, unpaired = split_torn(runs)
+        items = [message for message in whole if message_range.matches is None or message_range.matches(message)]
+        left_out = {**({} if is_all else {"omitted": True}), **({"unpaired": unpaired} if unpaired else {})}
+        return respond({"items": items, **left_out, "total": tail.count}, etag=tail.seq)
     page = read_page(pk, tail, message_range, limit)
     more = next_cursor(page, bounds, message_range, cursors)
     return respond({"items": page.messages, **more, "total": tail.count}, etag=tail.seq)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annals.errors import SearchUnavailable
+from annals.formats.tokens import estimate
 from annals.memory import adapters
 from annals.memory.recall.recall_text import fit_to_budget
 from annals.quoting import to_one_line
-from annals.tokens import estimate
 from tests.support.api import Api
 from tests.support.indexing import Stream, embedded_index
 from tests.support.strategies import texts

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from annals.formats.tokens import estimate
 from annals.memory import adapters
 from annals.search.documents import NOBODY, Document
 from annals.search.pipeline import index_documents
 from tests.fakes.chat_server import EMOJI, REPLY, ChatServer
 from tests.support.api import Api
+from tests.support.exchanges import ASKED, REPLIED, openai_call, openai_result, say_all
 from tests.support.streaming import Streams, as_tuples, events, forget_draft
 
 
@@ -95,6 +97,47 @@ def test_of_the_history_the_newest_are_shown_as_many_as_are_asked_for_and_fit(st
     assert events(stream(model="echo", history=0))[1].data["historyCount"] == 0
     events(stream("long " * 5000))
     assert events(stream(model="echo", history=3))[1].data["historyCount"] == 1
+
+
+def test_a_call_is_shown_to_the_model_with_its_result_and_both_count(stream: Streams, api: Api):
+    events(stream("First?"))
+    say_all(api.caller.tenant, [openai_call("a", arguments={"at": "the door"}), openai_result("a")], "c")
+    say_all(api.caller.tenant, [openai_call("b"), ASKED], "c")
+    received = events(stream(model="echo"))
+    shown_to_model = [message["content"] for message in json.loads(received[-1].data["fullResponse"])]
+    call = '[Call of look]\n{"at":"the door"}\n[Result of look]\nseen'
+    assert shown_to_model == ["First?", REPLY, call, "What is there?", "Where is my cat?"]
+    context = received[1].data
+    assert (context["historyCount"], context["historyOmitted"]) == (5, 1)
+    assert context["tokenEstimate"] == sum(estimate(text) + 4 for text in shown_to_model[:-1])
+
+
+def test_the_calls_of_finished_turns_are_not_shown_to_the_model_on_request(stream: Streams, api: Api):
+    events(stream("First?"))
+    say_all(api.caller.tenant, [ASKED, openai_call("a"), openai_result("a", "seen " * 50), REPLIED], "c")
+    received = events(stream(model="echo", toolCalls="unfinished"))
+    shown_to_model = [message["content"] for message in json.loads(received[-1].data["fullResponse"])]
+    assert shown_to_model == ["First?", REPLY, "What is there?", "A river.", "Where is my cat?"]
+    assert received[1].data["toolTokensSaved"] > 50
+
+
+def test_a_question_that_another_stream_answers_is_not_shown_until_its_reply_is_there(
+    stream: Streams, api: Api, chat: ChatServer
+):
+    coming = stream("First?", model="hold").events()
+    assert next(coming).name == "start"
+    received = events(stream("Second?", model="echo"))
+    assert received[1].data["historyCount"] == 0
+    window = api.get("/v1/conversations/c/context?maxTokens=1000").json
+    assert window["omitted"]["beingAnswered"] == ["msg-001"]
+    assert [message["messageId"] for message in window["messages"]] == ["msg-002", "msg-003"]
+    recalled = {"memorySpaceId": "s", "userId": "u", "query": "cat", "conversationId": "c"}
+    history = api.post("/v1/memory/recall", recalled).json["history"]
+    assert [message["messageId"] for message in history] == ["msg-002", "msg-003"]
+    chat.may_go_on.set()
+    assert [event.name for event in coming][-1] == "result"
+    window = api.get("/v1/conversations/c/context?maxTokens=1000").json
+    assert [message["messageId"] for message in window["messages"]] == ["msg-001", "msg-002", "msg-003", "msg-004"]
 
 
 @pytest.mark.parametrize("model", ["empty", "blank"])

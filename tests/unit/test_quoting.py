@@ -9,13 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from annals.formats.tokens import TOKENS_AROUND_MESSAGE, estimate
 from annals.memory.facts.extraction import ModelExtractor, TurnLine
 from annals.memory.recall.recall_text import fit_to_budget
-from annals.memory.streaming.prompt import RecalledContext, build_prompt, tokens_of
+from annals.memory.streaming.prompt import RecalledContext, build_prompt, tokens_of_history
 from annals.memory.summarizers import ModelSummarizer
 from annals.providers.chat import ChatMessage
 from annals.quoting import FACTS_HEADING, MAX_NAME_CHARS, MEMORIES_HEADING, display_name, quote_lines, to_one_line
-from annals.tokens import TOKENS_AROUND_MESSAGE, estimate
 
 BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\n\n"]
 FORGED = [
@@ -152,11 +152,11 @@ def test_a_message_counts_what_it_takes_in_the_prompt(message: Any) -> None:
         *(message.content for message in prompt.messages[:-1]),
         *([prompt.instructions] if prompt.instructions else []),
     ]
-    assert tokens_of(message) == sum(estimate(text) + TOKENS_AROUND_MESSAGE for text in sent)
+    assert tokens_of_history([message]) == sum(estimate(text) + TOKENS_AROUND_MESSAGE for text in sent)
 
 
 def test_a_count_that_somebody_claims_makes_no_place_in_a_prompt() -> None:
-    assert tokens_of({"role": "user", "content": "x" * 400, "metadata": {"tokens": 0}}) > 100
+    assert tokens_of_history([{"role": "user", "content": "x" * 400, "metadata": {"tokens": 0}}]) > 100
 
 
 class Asked:

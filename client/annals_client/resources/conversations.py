@@ -11,7 +11,7 @@ from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec, Steps
 from annals_client.errors import AnnalsError
 from annals_client.files import Destination, Source, parts_of
-from annals_client.filters import ConversationFilter, conversation_body, conversation_query
+from annals_client.filters import ConversationFilter, ToolCalls, conversation_body, conversation_query
 from annals_client.listing import ListSpec
 from annals_client.methods import Download, Resource, S, StepsMethod, call, listing, saving
 from annals_client.models import (
@@ -284,11 +284,21 @@ class Conversations(Resource[S]):
         return RequestSpec(_of(conversation_id), query=wire.query(parts=parts))
 
     @call(f"GET {CONVERSATION}/context", ContextWindow)
-    def context(self, conversation_id: str, max_tokens: int, *, include_summary: bool | None = None) -> RequestSpec:
-        """The newest messages that fit a budget of tokens, oldest first, after the preamble if that is asked for."""
-        return RequestSpec(
-            _of(conversation_id), query=wire.query(max_tokens=max_tokens, include_summary=include_summary)
-        )
+    def context(
+        self,
+        conversation_id: str,
+        max_tokens: int,
+        *,
+        include_summary: bool | None = None,
+        tool_calls: ToolCalls | None = None,
+    ) -> RequestSpec:
+        """The newest messages that fit a budget of tokens, oldest first, after the preamble if that is asked for.
+
+        A call of a tool comes with its results, or not at all. With the ``tool_calls`` ``unfinished``, those of turns
+        that have a reply are left out, and a reply comes with its question.
+        """
+        bounds = wire.query(max_tokens=max_tokens, include_summary=include_summary, tool_calls=tool_calls)
+        return RequestSpec(_of(conversation_id), query=bounds)
 
     @call(f"GET {CONVERSATION}/context", ProviderContext)
     def context_as(

@@ -12,7 +12,7 @@ from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec
 from annals_client.chunks import Progress, Reply
 from annals_client.errors import AnnalsError
-from annals_client.filters import MemoryFilter, memory_body
+from annals_client.filters import MemoryFilter, ToolCalls, memory_body
 from annals_client.following import AsyncTurnStream, TurnStream
 from annals_client.methods import Resource, S, call
 from annals_client.models import Hit, Recollection, Remembered
@@ -84,6 +84,8 @@ class RememberedTurn(Turn, total=False):
 class AskedTurn(RememberedTurn, total=False):
     """A turn that the server's model is to answer; ``history`` is how many recent messages the model gets.
 
+    With the ``tool_calls`` ``unfinished`` it gets no calls and results of turns that have a reply.
+
     It also gets what is remembered: with a ``user_id`` what is that user's own or nobody's, or what everybody in the
     space said where ``recall_scope`` is ``space``. ``filter`` narrows that.
     """
@@ -93,6 +95,7 @@ class AskedTurn(RememberedTurn, total=False):
     history: int
     on_failure: Literal["keep", "discard"]
     recall_scope: RecallScope
+    tool_calls: ToolCalls
     filter: MemoryFilter
     idempotency_key: str | None
 
@@ -156,6 +159,7 @@ class Remembering(Resource[S]):
         history: int | None = None,
         history_of: str | None = None,
         recall_scope: RecallScope | None = None,
+        tool_calls: ToolCalls | None = None,
         filter: MemoryFilter | None = None,  # noqa: A002 - the API's name
         **question: Unpack[Question],
     ) -> RequestSpec:
@@ -164,7 +168,8 @@ class Remembering(Resource[S]):
         With a ``user_id`` that is what belongs to this user or to nobody, and the user's own memories of no space;
         without one, or with the ``recall_scope`` ``space``, what everybody in the space said. Filters narrow it; the
         one for the user whom a memory names stands in ``filter``, as ``{"user_id": …}``. ``history`` is how many
-        recent messages of the conversation ``history_of`` come beside it.
+        recent messages of the conversation ``history_of`` come beside it; with the ``tool_calls`` ``unfinished``,
+        without the calls and results of turns that have a reply.
 
         Raises
         ------
@@ -173,7 +178,8 @@ class Remembering(Resource[S]):
         """
         body = _question(query, {name: value for name, value in question.items() if name != "user_id"})
         body["filter"] |= memory_body(**(filter or {}))
-        body |= wire.body(max_tokens=max_tokens, history=history, conversation_id=history_of, recall_scope=recall_scope)
+        body |= wire.body(max_tokens=max_tokens, history=history, conversation_id=history_of)
+        body |= wire.body(recall_scope=recall_scope, tool_calls=tool_calls)
         return RequestSpec(body=body | _for_user(question))
 
     @overload

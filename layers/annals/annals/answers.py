@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from annals.json_text import dump
@@ -32,7 +32,8 @@ class Room:
 
     def __init__(self, share: float = 1.0) -> None:
         self.is_full = False
-        self._left = round(settings().max_page_bytes * share)
+        self._size = round(settings().max_page_bytes * share)
+        self._left = self._size
         self._is_empty = True
 
     def takes(self, part: Any) -> bool:
@@ -44,6 +45,22 @@ class Room:
         self._left -= size
         self._is_empty = False
         return True
+
+    def takes_all(self, parts: Sequence[Any]) -> bool:
+        """Whether parts that come together or not at all fit; then they take their share of the room."""
+        if len(parts) == 1:
+            return self.takes(parts[0])
+        size = sum(map(sent_bytes, parts))
+        if size > self._left:
+            self.is_full = True
+            return False
+        self._left -= size
+        self._is_empty = False
+        return True
+
+    def could_take(self, parts: Sequence[Any]) -> bool:
+        """Whether an answer that holds nothing else has room for parts that come together."""
+        return len(parts) == 1 or sum(map(sent_bytes, parts)) <= self._size
 
 
 def fitting(parts: Iterable[T], room: Room | None = None, *, present: Callable[[T], Any] | None = None) -> list[T]:

@@ -26,6 +26,8 @@ from annals.database.keys import item_key
 from annals.database.state import state_item
 from annals.database.transactions import transact
 from annals.errors import RequestTooLarge
+from annals.formats.tokens import estimate_message
+from annals.formats.turns import is_question
 from annals.json_text import dump
 from annals.ledger.entry import MESSAGE, REDACTION, Entry
 from annals.ledger.keys import split_conversation_pk
@@ -34,9 +36,11 @@ from annals.ledger.tail import find_last_message
 from annals.ledger.versions import current_messages, superseded_seq
 from annals.settings import settings
 from annals.times import from_rfc3339, to_rfc3339
-from annals.tokens import estimate_message
 
 logger = logging.getLogger("annals")
+
+VERSION = 2
+"""Rises when messages are counted in another way: what was counted in a former one is counted anew."""
 
 BUCKETS_PER_DOUBLING = 8
 """Response times are counted in buckets, eight to a doubling: a percentile is exact within nine per cent."""
@@ -85,14 +89,14 @@ class AnalyticsCounts:
         if who:
             self.participants[who] += 1
         self.first_at = min(at, stored_at, *(() if self.first_at is None else (self.first_at,)))
-        self._add_response(role, at)
+        self._add_response(message, at)
 
-    def _add_response(self, role: str, at: int) -> None:
+    def _add_response(self, message: Mapping[str, Any], at: int) -> None:
         """A turn begins with a user's message; the first reply after it ends the wait."""
-        if role == "user":
+        if is_question(message):
             self.days[to_rfc3339(at)[:10]] += 1
             self.asked_at = at
-        elif role == "assistant" and self.asked_at is not None:
+        elif message.get("role") == "assistant" and self.asked_at is not None:
             self.response_buckets[str(_bucket(max(at - self.asked_at, 0)))] += 1
             self.asked_at = None
 
@@ -150,6 +154,8 @@ def _read(pk: str) -> AnalyticsCounts:
     if item is None:
         return AnalyticsCounts()
     stored = json.loads(from_item(item)["figures"])
+    if stored.pop("version", 1) != VERSION:
+        return AnalyticsCounts()
     values: Any = {name: Counter(value) if isinstance(value, dict) else value for name, value in stored.items()}
     # Earlier versions kept more: when the last message was said is the ledger's to say.
     return AnalyticsCounts(**{each.name: values[each.name] for each in fields(AnalyticsCounts) if each.name in values})
@@ -157,7 +163,7 @@ def _read(pk: str) -> AnalyticsCounts:
 
 def _to_item(pk: str, counts: AnalyticsCounts) -> Item:
     parts = {"participants": counts.participants, "days": counts.days, "topics": counts.topics}
-    return state_item(_key(pk), {"figures": dump(vars(counts))}, kind="figures", fields=parts)
+    return state_item(_key(pk), {"figures": dump({"version": VERSION, **vars(counts)})}, kind="figures", fields=parts)
 
 
 def _present(counts: AnalyticsCounts, last_message_at: int | None, summarized: Sequence[str]) -> Analytics:

@@ -288,12 +288,14 @@ class Appended(TypedDict):
 class History(TypedDict):
     """A page of messages; ``total`` counts all messages of the conversation.
 
-    ``omitted`` is whether the answer has no room for all the runs of the request.
+    ``omitted`` is whether the answer has no room for all the runs of the request; ``unpaired`` names the messages of
+    those runs that are left out, as they have a call of a tool without its result, or a result without its call.
     """
 
     items: list[Message]
     nextCursor: NotRequired[str]
     omitted: NotRequired[bool]
+    unpaired: NotRequired[list[str]]
     total: int
 
 

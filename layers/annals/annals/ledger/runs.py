@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from annals.answers import Room
+from annals.formats.turns import is_question, is_result
 from annals.ledger.entry import MESSAGE, Entry, Record, Tail
 from annals.ledger.messages import Message, present_message
 from annals.ledger.read import walk
@@ -51,13 +52,13 @@ def _with_runs(newest_first: Iterator[Message]) -> Iterator[tuple[str, Message]]
     for message in newest_first:
         if "runId" not in message:
             turn = turn or f"turn {message['seq']}"
-            if message.get("role") == "tool":
+            if is_result(message):
                 results.append(message)
                 continue
         run = f"run {message['runId']}" if "runId" in message else turn or ""
         yield from ((run, each) for each in (*results, message))
         results = []
-        if message.get("role") == "user":
+        if is_question(message):
             turn = None
     yield from ((turn or "", each) for each in results)
 

@@ -18,6 +18,7 @@ from annals.conversations.summary_store import Summary, find_summary, to_summary
 from annals.database.keys import item_key
 from annals.database.transactions import transact
 from annals.errors import AnnalsError, NothingToSummarize, WriteConflict
+from annals.formats.tokens import estimate
 from annals.ledger.entry import MESSAGE, Tail
 from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
 from annals.ledger.messages import Message
@@ -28,7 +29,6 @@ from annals.memory.summarizers import Summarizer, get_summarizer
 from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
-from annals.tokens import estimate_message
 
 BATCH_TOKENS = 12_000
 """How much a model reads at once, estimated; a single longer message is cut."""
@@ -109,7 +109,7 @@ def _batches(pk: str, after_seq: int, tail: Tail) -> Iterator[Batch]:
         if entry.last_seq <= after_seq or entry.records[0].kind != MESSAGE:
             continue
         new = [_cut(each) for each in current_messages(pk, entry) if str(each.get("content") or "").strip()]
-        weight = sum(map(estimate_message, new))
+        weight = sum(estimate(str(each["content"])) for each in new)
         if messages and tokens + weight > BATCH_TOKENS:
             yield Batch(messages, to_seq, count)
             messages, tokens = [], 0

@@ -11,18 +11,13 @@ from collections.abc import Collection, Sequence
 
 from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.read import get_tail
-from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, ParticipantMismatch
-from annals.ledger.entry import Tail
-from annals.ledger.history import MessageRange, read_page
+from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import Message, seq_of
+from annals.ledger.messages import seq_of
 from annals.ledger.read import read_readable_records
 from annals.memory.memories.raw_memories import seq_ranges, to_source_messages
 from annals.search.documents import NOBODY, SOMEBODY, user_owner
 from annals.search.message_documents import MAX_ANSWER_DISTANCE, message_owners
-
-MAX_READ = 100
-"""How many of the newest messages of a conversation without a user are read to find those of one user."""
 
 
 def owner_of(tenant: str, user_id: str | None, conversation_id: str | None, message_ids: Sequence[str]) -> str:
@@ -55,23 +50,3 @@ def owners_of(genesis: Genesis, seqs: Collection[int]) -> dict[int, str]:
         entries = read_readable_records(pk, max(1, first - MAX_ANSWER_DISTANCE), last)
         by_seq |= message_owners(None, [turn for entry in entries for turn in to_source_messages(entry)])
     return {seq: owner for seq, owner in by_seq.items() if seq in seqs}
-
-
-def list_recent_messages(
-    genesis: Genesis, tail: Tail, limit: int, *, for_user: str | None = None, before: int | None = None
-) -> list[Message]:
-    """The newest messages of a conversation, oldest first; for a user those that are the user's own or nobody's.
-
-    Raises ParticipantMismatch where the conversation is another user's.
-    """
-    pk = conversation_pk(genesis.tenant, genesis.conversation_id)
-    before_seq = MessageRange(before=before)
-    if for_user is None or genesis.user_id == for_user:
-        return read_page(pk, tail, before_seq, limit).messages
-    if genesis.user_id is not None:
-        raise ParticipantMismatch(genesis.conversation_id, "userId")
-    messages = read_page(pk, tail, before_seq, MAX_READ).messages
-    by_seq = owners_of(genesis, {message["seq"] for message in messages})
-    visible = {user_owner(for_user), NOBODY}
-    # The preamble, which is no message, stands for all that was said.
-    return [message for message in messages if by_seq.get(message["seq"]) in visible][-limit:]

@@ -7,54 +7,65 @@ from dataclasses import dataclass, field
 
 from annals.answers import Room
 from annals.conversations.summary_store import find_summary, to_context_message
+from annals.formats.tokens import estimate_message
 from annals.ledger.entry import Tail
-from annals.ledger.history import MessageRange, read_page, read_preamble
-from annals.ledger.messages import HIDDEN_STATUSES, Message
-from annals.tokens import estimate_message
-
-PAGE_SIZE = 200
-
-MAX_TOO_LARGE = 1_000
-"""How many messages that alone are over the budget are named; then the window ends."""
+from annals.ledger.exchanges import walk_groups
+from annals.ledger.history import read_preamble
+from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import Message
+from annals.memory.live_questions import find_live_questions
+from annals.memory.recall.models import ContextWindow
+from annals.memory.recall.windows import (
+    Budget,
+    ToolCalls,
+    fit_newest,
+    tokens_of_messages,
+    without_finished_calls,
+)
 
 
 @dataclass
-class FittedMessages:
-    """What fits: an opening, then messages, oldest first.
+class FittedOpening:
+    """What of an opening fits a budget. ``too_large`` names what does not."""
 
-    ``tokens`` is what all of them take; ``too_large`` names the messages that alone were over the whole budget.
-    """
-
-    opening: list[Message] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     tokens: int = 0
     too_large: list[str] = field(default_factory=list)
 
 
-def context_window(pk: str, tail: Tail, max_tokens: int, *, opening: Sequence[Message] = ()) -> FittedMessages:
-    """The newest messages that fit ``max_tokens``, in chronological order, after what of an opening fits.
+def context_window(
+    tenant: str,
+    conversation_id: str,
+    tail: Tail,
+    max_tokens: int,
+    *,
+    opening: Sequence[Message] = (),
+    tool_calls: ToolCalls = "all",
+) -> ContextWindow:
+    """What of an opening fits ``max_tokens``, and then the newest messages that fit what is left.
 
-    A message that alone is over the budget is left out; older ones may still fit. At the first other one that does not
-    fit, the window ends; and it ends where an answer has no room for more bytes, however few tokens the messages take.
-    A tool's result whose call is left out is left out, too.
+    The window ends where an answer has no room for more bytes, too, however few tokens the messages take.
     """
-    window, room = FittedMessages(), Room()
-    for message in opening:
-        if window.tokens + (tokens := estimate_message(message)) <= max_tokens and room.takes(message):
-            window.tokens += tokens
-            window.opening.append(message)
-        else:
-            window.too_large.append(message["messageId"])
-    _fill(window, room, pk, tail, max_tokens)
-    _drop_results(window)
-    window.messages.reverse()
-    return window
-
-
-def _drop_results(window: FittedMessages) -> None:
-    """Take a tool's results out again that are the oldest of the window: their call will not be in it."""
-    while window.messages and window.messages[-1].get("role") == "tool":
-        window.tokens -= estimate_message(window.messages.pop())
+    room = Room()
+    fitted = _fit_opening(opening, max_tokens, room)
+    groups = walk_groups(conversation_pk(tenant, conversation_id), tail)
+    if tool_calls == "unfinished":
+        groups = without_finished_calls(groups)
+    budget = Budget(max_tokens, tokens_of_messages, taken=fitted.tokens)
+    window = fit_newest(groups, budget, room, in_answer=find_live_questions(tenant, conversation_id))
+    names = {"unpaired": window.unpaired, "beingAnswered": window.being_answered}
+    return {
+        "messages": [*fitted.messages, *window.messages],
+        "tokens": window.size,
+        "total": tail.count,
+        "included": len(window.messages),
+        **({"toolTokensSaved": window.saved} if tool_calls == "unfinished" else {}),  # type: ignore[typeddict-item]
+        "omitted": {
+            "count": tail.count - len(window.messages),
+            "tooLarge": fitted.too_large + window.too_large,
+            **{name: ids for name, ids in names.items() if ids},  # type: ignore[typeddict-item]
+        },
+    }
 
 
 def read_opening(pk: str, tail: Tail) -> list[Message]:
@@ -63,27 +74,13 @@ def read_opening(pk: str, tail: Tail) -> list[Message]:
     return [*([preamble] if preamble else []), *([to_context_message(summary)] if summary else [])]
 
 
-def _fill(window: FittedMessages, room: Room, pk: str, tail: Tail, max_tokens: int) -> None:
-    """Take in messages, the newest first, until one does not fit.
-
-    A message that is passed over takes its tool results with it: these were taken before, as they are newer.
-    """
-    before: int | None = tail.seq + 1
-    while before is not None:
-        page = read_page(pk, tail, MessageRange(newest_first=True, after=0, before=before), PAGE_SIZE)
-        before = page.next_seq
-        for message in page.messages:
-            if message.get("status") in HIDDEN_STATUSES:
-                _drop_results(window)
-                continue
-            tokens = estimate_message(message)
-            if tokens > max_tokens:
-                window.too_large.append(message["messageId"])
-                _drop_results(window)
-                if len(window.too_large) >= MAX_TOO_LARGE:
-                    return
-            elif window.tokens + tokens > max_tokens or not room.takes(message):
-                return
-            else:
-                window.messages.append(message)
-                window.tokens += tokens
+def _fit_opening(opening: Sequence[Message], max_tokens: int, room: Room) -> FittedOpening:
+    fitted = FittedOpening()
+    for message in opening:
+        tokens = estimate_message(message)
+        if fitted.tokens + tokens <= max_tokens and room.takes(message):
+            fitted.tokens += tokens
+            fitted.messages.append(message)
+        else:
+            fitted.too_large.append(message["messageId"])
+    return fitted

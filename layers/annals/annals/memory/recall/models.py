@@ -14,6 +14,7 @@ from annals.errors import InvalidInput
 from annals.ledger.messages import Message
 from annals.memory.facts.models import Fact
 from annals.memory.memories.models import Memory, SearchFilter
+from annals.memory.recall.windows import ToolCalls
 
 MAX_DIMENSIONS = 16_000
 """How many numbers an embedding may have: as many as OpenSearch takes."""
@@ -98,11 +99,13 @@ class Recall(Search, ForUser):
     """A question to facts and memories, whose answer is to go into a prompt of so many tokens.
 
     ``history`` is how many recent messages of ``conversationId``, or else of ``filter.conversationId``, come with it.
+    ``toolCalls`` is ``unfinished`` to leave the calls and results of turns that have a reply out of them.
     """
 
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
     history: Annotated[int, Field(ge=0, le=100)] = 10
     conversation_id: Id | None = None
+    tool_calls: ToolCalls = "all"
 
     @property
     def history_conversation_id(self) -> str | None:
@@ -124,7 +127,9 @@ class Recollection(TypedDict):
     """What was recalled: the memories found, the facts, the recent messages, oldest first, and a text for a prompt.
 
     ``context`` holds facts and memories, without those that ``history`` shows; it takes ``tokens`` tokens. ``omitted``
-    is how much of each part the answer has no room for.
+    is how much of each part is left out: because the answer has no room for it or, of the history, because a call of a
+    tool would be without its result, or a result without its call. ``toolTokensSaved`` is how many tokens the history
+    takes less without the tool calls of finished turns, where these are not asked for.
     """
 
     omitted: NotRequired[dict[str, int]]
@@ -133,13 +138,20 @@ class Recollection(TypedDict):
     history: list[Message]
     context: str
     tokens: int
+    toolTokensSaved: NotRequired[int]
 
 
 class Omitted(TypedDict):
-    """What a context window left out: how many messages, and those that alone were over the budget."""
+    """What a context window left out: how many messages, and why, where it is not for their age.
+
+    ``tooLarge`` are those that are over the whole budget, alone or with all of their exchange; ``unpaired`` those of
+    exchanges in which a call has no result, or a result no call; ``beingAnswered`` questions that a stream answers now.
+    """
 
     count: int
     tooLarge: list[str]
+    unpaired: NotRequired[list[str]]
+    beingAnswered: NotRequired[list[str]]
 
 
 ContextFormat = Literal["annals", "openai-chat", "anthropic", "bedrock", "ai-sdk", "sharegpt"]
@@ -149,12 +161,17 @@ ContextFormat = Literal["annals", "openai-chat", "anthropic", "bedrock", "ai-sdk
 class ContextWindow(TypedDict):
     """The newest messages that fit a budget of tokens, in Annals' shape or in the one that was asked for.
 
-    ``system`` is what the system says, where the shape has that beside the messages: text, or blocks.
+    ``system`` is what the system says, where the shape has that beside the messages: text, or blocks. ``total`` is how
+    many messages the conversation has, and ``included`` how many of them are in the window. ``toolTokensSaved`` is how
+    many tokens it takes less without the tool calls of finished turns, where these are not asked for.
     """
 
     messages: list[Message] | list[dict[str, Any]]
     system: NotRequired[str | list[dict[str, Any]]]
     tokens: int
+    total: int
+    included: int
+    toolTokensSaved: NotRequired[int]
     omitted: Omitted
 
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from annals.formats.media import BYTES_PER_TOKEN
 from annals.memory.memories.models import Memory
 from annals.quoting import FACTS_HEADING, MEMORIES_HEADING, speaker_name, to_one_line
-from annals.tokens import BYTES_PER_TOKEN
 
 M = TypeVar("M", bound=Memory)
 

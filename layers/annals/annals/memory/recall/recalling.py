@@ -10,18 +10,22 @@ from annals.access.caller import Caller
 from annals.answers import Room, fitting, fitting_counted
 from annals.conversations.genesis import get_genesis
 from annals.conversations.read import open_conversation
-from annals.ledger.messages import Message
+from annals.formats.exchanges import without_torn_exchanges
+from annals.formats.tokens import estimate
 from annals.memory import adapters
 from annals.memory.memories.models import Memory
-from annals.memory.memories.owners import list_recent_messages
 from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hit, Recall, Recollection, Search
 from annals.memory.recall.recall_text import fit_to_budget, memory_line
+from annals.memory.recall.recent_messages import recent_messages
+from annals.memory.recall.windows import Budget, Window, tokens_of_messages
 from annals.providers.caching_embedder import CachingEmbedder
-from annals.tokens import estimate
 
 MAX_FACTS = 20
 """How many facts are recalled at most."""
+
+MAX_HISTORY_TOKENS = 10_000_000
+"""How many tokens of recent messages are recalled: no fewer than an answer has room for."""
 
 CONTEXT_SHARE = 0.5
 """How much of an answer's room the text for a prompt may take; it is made of the best memories first."""
@@ -42,7 +46,8 @@ def recall(caller: Caller, request: Recall) -> Recollection:
     and what ``search_memories`` raises
     """
     for_user = request.for_user()
-    history = _recent_messages(caller, request, for_user)
+    window = _recent_messages(caller, request, for_user)
+    history = window.messages
     memories, facts = _search_memories_and_facts(caller, request, for_user)
     hits = sorted(memories, key=lambda hit: -hit["score"])[: request.limit]
     history_ids = {message["messageId"] for message in history}
@@ -53,12 +58,16 @@ def recall(caller: Caller, request: Recall) -> Recollection:
     parts, omitted = _fit_to_answer(
         {"items": hits, "facts": [hit["fact"] for hit in facts], "history": history[::-1]}, context
     )
+    shown = without_torn_exchanges(parts["history"][::-1])
+    if left_out := window.left_out + len(history) - len(shown):
+        omitted["history"] = left_out
     return {
         "items": parts["items"],
         "facts": parts["facts"],
-        "history": parts["history"][::-1],
+        "history": shown,
         "context": context,
         "tokens": estimate(context),
+        **({"toolTokensSaved": window.saved} if request.tool_calls == "unfinished" else {}),  # type: ignore[typeddict-item]
         **({"omitted": omitted} if omitted else {}),  # type: ignore[typeddict-item]
     }
 
@@ -71,13 +80,15 @@ def is_in_messages(memory: Memory, conversation_id: str | None, message_ids: set
     )
 
 
-def _recent_messages(caller: Caller, request: Recall, for_user: str | None) -> list[Message]:
+def _recent_messages(caller: Caller, request: Recall, for_user: str | None) -> Window:
     """The newest messages of the conversation that is named, oldest first."""
     conversation_id = request.history_conversation_id
     if conversation_id is None or not request.history:
-        return []
+        return Window()
     tail = open_conversation(caller, conversation_id).tail
-    return list_recent_messages(get_genesis(caller.tenant, conversation_id), tail, request.history, for_user=for_user)
+    genesis = get_genesis(caller.tenant, conversation_id)
+    budget = Budget(MAX_HISTORY_TOKENS, tokens_of_messages, request.history)
+    return recent_messages(genesis, tail, budget, for_user=for_user, tool_calls=request.tool_calls)
 
 
 def _search_memories_and_facts(caller: Caller, request: Recall, for_user: str | None) -> tuple[list[Hit], list[Hit]]:

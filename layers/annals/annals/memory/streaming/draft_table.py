@@ -27,24 +27,29 @@ from typing import Any
 
 from annals.conversations.receipts import not_erased_check
 from annals.database.dynamodb import Item, client, from_item, to_item
-from annals.database.keys import partition_key
 from annals.database.state import delete_partition, put_if, read_partition
 from annals.database.transactions import transact
 from annals.errors import ConversationErased, MessageRedacted, StreamNotFound, WriteConflict
 from annals.json_text import dump, parse
 from annals.ledger.append import find_entry
-from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import message_id
+from annals.memory.live_questions import (
+    CLAIMED_AT,
+    DRAFT_POINTER,
+    END,
+    HEAD,
+    HEARTBEAT,
+    draft_pk,
+    reply_request,
+)
 from annals.memory.sources import SourceRef, not_redacted_check, read_removed_sources
 from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, DraftSnapshot
 from annals.retries import tries
 from annals.settings import settings
 from annals.times import now_ms
 
-FACT_INPUT, HEAD, HEARTBEAT, END = "A", "H", "P", "Z"
-DRAFT_POINTER = "D#"
-"""How the sort keys of what leads from a conversation to its drafts begin."""
+FACT_INPUT = "A"
 
 
 class DraftTable:
@@ -120,7 +125,7 @@ class DraftTable:
         Where the user's message was redacted or erased meanwhile, the draft goes instead.
         """
         if end.error and end.error.get("code") in (ConversationErased.code, MessageRedacted.code):
-            delete_partition(_draft_pk(draft.tenant, draft.stream_id))
+            delete_partition(draft_pk(draft.tenant, draft.stream_id))
             return
         item = self._item(draft, END, {"said": dump(asdict(end))})
         # An end of a former owner's is replaced; of two ends of this owner's deltas, the first stays.
@@ -130,7 +135,7 @@ class DraftTable:
 
     def find(self, tenant: str, stream_id: str, first: int = 1) -> DraftSnapshot | None:
         """The stream's draft from delta ``first`` on, as it is now; None where there is no such stream."""
-        items = list(_query(_draft_pk(tenant, stream_id), _batch_sk(first)))
+        items = list(_query(draft_pk(tenant, stream_id), _batch_sk(first)))
         head = next((item for item in items if item["sk"] == HEAD and item["expiresAt"] >= now_ms() // 1000), None)
         if head is None or "digest" in head["once"]:
             # None, or a draft of a former version, whose reply has another marker than would be looked for.
@@ -152,7 +157,7 @@ class DraftTable:
         """The draft with its ``fact_input``; see ``Drafts.with_fact_input``."""
         if not draft.has_facts or draft.fact_input is not None:
             return draft
-        key = to_item({"pk": _draft_pk(draft.tenant, draft.stream_id), "sk": FACT_INPUT})
+        key = to_item({"pk": draft_pk(draft.tenant, draft.stream_id), "sk": FACT_INPUT})
         item = client().get_item(TableName=settings().state_table, Key=key, ConsistentRead=True).get("Item")
         return replace(draft, fact_input=parse(from_item(item)["turn"])) if item else draft
 
@@ -160,7 +165,7 @@ class DraftTable:
         """An item of a draft: whose it is, until when it shows that the owner lives, and when it may go."""
         now = now_ms()
         shared = {
-            "pk": _draft_pk(draft.tenant, draft.stream_id),
+            "pk": draft_pk(draft.tenant, draft.stream_id),
             "sk": sk,
             "owner": draft.owner,
             "until": now + round(self.lease_s * 1000),
@@ -180,7 +185,7 @@ def delete_drafts(tenant: str, conversation_id: str, seq: int | None = None) -> 
         stream_id = pointer["sk"]["S"].removeprefix(DRAFT_POINTER)
         if seq is None or _has_message(tenant, stream_id, seq):
             client().delete_item(TableName=settings().state_table, Key=_head_key(tenant, stream_id))
-            delete_partition(_draft_pk(tenant, stream_id))
+            delete_partition(draft_pk(tenant, stream_id))
             client().delete_item(TableName=settings().state_table, Key={"pk": {"S": pk}, "sk": pointer["sk"]})
 
 
@@ -204,7 +209,7 @@ def _source_ref(draft: Draft) -> SourceRef:
 def _require_draft(draft: Draft) -> None:
     """Raise StreamNotFound where a draft is gone, and delete what was written since."""
     if _find_head(draft.tenant, draft.stream_id) is None:
-        delete_partition(_draft_pk(draft.tenant, draft.stream_id))
+        delete_partition(draft_pk(draft.tenant, draft.stream_id))
         raise StreamNotFound(draft.stream_id)
 
 
@@ -214,7 +219,7 @@ def _find_head(tenant: str, stream_id: str) -> Item | None:
 
 
 def _head_key(tenant: str, stream_id: str) -> Item:
-    return to_item({"pk": _draft_pk(tenant, stream_id), "sk": HEAD})
+    return to_item({"pk": draft_pk(tenant, stream_id), "sk": HEAD})
 
 
 def _pointer(draft: Draft) -> Item:
@@ -223,13 +228,10 @@ def _pointer(draft: Draft) -> Item:
         {
             "pk": conversation_pk(draft.tenant, draft.conversation_id),
             "sk": f"{DRAFT_POINTER}{draft.stream_id}",
+            CLAIMED_AT: now_ms(),
             "expiresAt": now_ms() // 1000 + 2 * settings().draft_retention_s,
         }
     )
-
-
-def _draft_pk(tenant: str, stream_id: str) -> str:
-    return partition_key(tenant, "D", stream_id)
 
 
 def _batch_sk(number: int) -> str:
@@ -281,7 +283,7 @@ def _from_head(tenant: str, stream_id: str, head: Item) -> Draft:
         seq=head["seq"],
         on_failure=head["onFailure"],
         reply_fields=parse(head["said"]),
-        reply_request=IdempotentRequest.of(tenant, head["once"]["route"], head["once"]["key"]),
+        reply_request=reply_request(tenant, head),
         owner=head["owner"],
         first=head["first"],
         has_facts=head.get("withFacts", False),

@@ -46,10 +46,13 @@ def start_event(draft: Draft, message: Mapping[str, Any]) -> ReplyEvent:
 
 def context_event(recalled: RecalledContext) -> ReplyEvent:
     """What the model was shown."""
+    saved = recalled.tool_tokens_saved
     data = {
         "memoryIds": list(recalled.memory_ids),
         "historyCount": len(recalled.history),
         "tokenEstimate": recalled.tokens,
+        **({"historyOmitted": recalled.omitted} if recalled.omitted else {}),
+        **({"toolTokensSaved": saved} if saved is not None else {}),
     }
     return ReplyEvent("context", data)
 

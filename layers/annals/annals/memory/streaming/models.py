@@ -11,17 +11,20 @@ from annals.conversations.message_models import MessageText
 from annals.memory.memories.models import SearchFilter
 from annals.memory.models import NewTurn
 from annals.memory.recall.models import ForUser, Search
+from annals.memory.recall.windows import ToolCalls
 
 
 class RememberStream(NewTurn, ForUser):
     """A turn whose reply a model is to give, with what is recalled for it.
 
-    ``history`` is how many recent messages the model gets; ``filter`` narrows what is recalled beside them.
+    ``history`` is how many recent messages the model gets, ``toolCalls`` whether those of turns that have a reply are
+    among them; ``filter`` narrows what is recalled beside them.
     """
 
     model: Name | None = None
     instructions: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = None
     history: Annotated[int, Field(ge=0, le=100)] = 10
+    tool_calls: ToolCalls = "all"
     on_failure: Literal["keep", "discard"] = "keep"
     filter: SearchFilter = Field(default_factory=lambda: SearchFilter())
 

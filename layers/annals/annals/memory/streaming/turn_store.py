@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,28 +15,29 @@ from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.read import get_tail
 from annals.database.transactions import Cancellation
 from annals.errors import EntryTooLarge, MessageRedacted, SearchUnavailable
+from annals.formats.tokens import estimate
 from annals.json_text import dump
 from annals.ledger.append import AppendResult, append, find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import Message, message_id, messages_of, new_message
+from annals.ledger.messages import message_id, messages_of, new_message
 from annals.ledger.read import read_entry
 from annals.memory.facts.extraction import TurnLine
 from annals.memory.facts.models import NewTurnFacts
 from annals.memory.facts.turn_facts import TurnFacts, TurnSource, find_turn_facts, require_facts_fit, store_facts
-from annals.memory.memories.owners import list_recent_messages
 from annals.memory.models import Remembered
 from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hit
 from annals.memory.recall.recall_text import fit_to_budget
 from annals.memory.recall.recalling import is_in_messages
+from annals.memory.recall.recent_messages import recent_messages
+from annals.memory.recall.windows import Budget, Window
 from annals.memory.remember import StoredTurn, message_fields, store_turn, user_record
 from annals.memory.sources import not_redacted_check
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
 from annals.memory.streaming.models import RememberStream
-from annals.memory.streaming.prompt import RecalledContext, tokens_of
+from annals.memory.streaming.prompt import RecalledContext, tokens_of_history
 from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest
-from annals.tokens import estimate
 
 logger = logging.getLogger("annals")
 
@@ -81,14 +82,16 @@ class LedgerTurnStore:
         for_user = request.turn.for_user()
         if request.turn.recall_scope is None:
             for_user = for_user or genesis.user_id
-        history = _history(request, started, genesis, for_user)
-        shown_ids = {started.message["messageId"]} | {message["messageId"] for message in history}
+        window = _history(request, started, genesis, for_user)
+        shown_ids = {started.message["messageId"]} | {message["messageId"] for message in window.messages}
         hits, context = fit_to_budget(_memories(request, started, shown_ids, for_user), CONTEXT_TOKENS)
         return RecalledContext(
             context=context,
             memory_ids=[hit["memoryId"] for hit in hits],
-            history=history,
-            tokens=estimate(context) + sum(map(tokens_of, history)),
+            history=window.messages,
+            tokens=estimate(context) + window.size,
+            omitted=window.left_out,
+            tool_tokens_saved=window.saved if request.turn.tool_calls == "unfinished" else None,
         )
 
     def commit(self, draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
@@ -209,14 +212,14 @@ def _whole_turn(draft: Draft, reply: AppendResult) -> Remembered:
     }
 
 
-def _history(request: StreamRequest, started: StartedTurn, genesis: Genesis, for_user: str | None) -> list[Message]:
+def _history(request: StreamRequest, started: StartedTurn, genesis: Genesis, for_user: str | None) -> Window:
     """The conversation's newest messages before the turn, as many as were requested and fit the budget."""
-    seq = started.draft.seq
-    if not request.turn.history or seq == 1:
-        return []
+    turn, seq = request.turn, started.draft.seq
+    if not turn.history or seq == 1:
+        return Window()
     tail = get_tail(started.draft.tenant, started.draft.conversation_id)
-    messages = list_recent_messages(genesis, tail, request.turn.history, for_user=for_user, before=seq)
-    return list(_newest_within(reversed(messages), HISTORY_TOKENS))[::-1]
+    budget = Budget(HISTORY_TOKENS, tokens_of_history, turn.history, ends_at_too_large=True)
+    return recent_messages(genesis, tail, budget, for_user=for_user, before=seq, tool_calls=turn.tool_calls)
 
 
 def _memories(request: StreamRequest, started: StartedTurn, shown_ids: set[str], for_user: str | None) -> list[Hit]:
@@ -229,12 +232,3 @@ def _memories(request: StreamRequest, started: StartedTurn, shown_ids: set[str],
         logger.warning("Nothing was recalled: the search is unavailable", exc_info=True)
         return []
     return [hit for hit in hits if not is_in_messages(hit, started.draft.conversation_id, shown_ids)]
-
-
-def _newest_within(messages: Iterable[Message], budget: int) -> Iterator[Message]:
-    """The first ones that together stay within a budget of tokens in the prompt, up to one that does not fit."""
-    for message in messages:
-        budget -= tokens_of(message)
-        if budget < 0:
-            return
-        yield message
