@@ -62,7 +62,7 @@ def new_history(messages: list[Provided], redacted: Collection[int] = ()) -> str
     say_all(TENANT, messages, conversation_id)
     for position in redacted:
         if position < len(messages):
-            redact(TENANT, conversation_id, f"msg-{position + 1:03d}", "asked for", "key-1")
+            redact(TENANT, conversation_id, [position + 1], "asked for", "key-1")
     return conversation_id
 
 
