@@ -293,6 +293,9 @@ class ProviderContext(Model):
     messages: list[dict[str, Any]]
     system: str | list[dict[str, Any]] | None = None
     tokens: int
+    total: int
+    included: int
+    tool_tokens_saved: int | None = None
     omitted: Omitted
 
 

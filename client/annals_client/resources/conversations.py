@@ -308,13 +308,14 @@ class Conversations(Resource[S]):
         format: MessageFormat,  # noqa: A002 - the API's word
         *,
         include_summary: bool | None = None,
+        tool_calls: ToolCalls | None = None,
     ) -> RequestSpec:
         """The same as ``context``, in the shape of a provider's messages, as a request to its model takes them.
 
         ``system`` of the answer is what the system says, where the shape has that beside the messages.
         """
-        query = wire.query(max_tokens=max_tokens, include_summary=include_summary, format=format)
-        return RequestSpec(_of(conversation_id), query=query)
+        bounds = wire.query(max_tokens=max_tokens, include_summary=include_summary, tool_calls=tool_calls)
+        return RequestSpec(_of(conversation_id), query={**bounds, **wire.query(format=format)})
 
     @call(f"GET {CONVERSATION}/analytics", Analytics)
     def analytics(self, conversation_id: str) -> RequestSpec:
