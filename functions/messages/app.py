@@ -26,7 +26,8 @@ from annals.ledger.exchanges import split_torn
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, find_by_external_id, read_messages, seq_of, walk_messages
-from annals.ledger.part_reading import PartWatch, check_parts
+from annals.ledger.part_reading import check_parts
+from annals.ledger.part_watch import PartWatch
 from annals.ledger.read import walk_checked
 from annals.ledger.runs import last_runs
 from annals.ledger.tail import read_tail

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from annals.cli.files import CommandFailed
+from annals.cli.files import CommandFailed, open_lines
+from annals.cli.part_files import PartFolder
 from annals.cli.progress import byte_bar
 from annals.cli.service import connect
 from annals_client.calls import Call, Repeat, RequestSpec, Route
 
 ONE = Route.of("GET /v1/conversations/{conversationId}/export")
 MANY = Route.of("GET /v1/conversations/export")
+
+WITH_PARTS = ("jsonl", "ledger")
+"""The formats whose lines say whose each part is."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,19 @@ class Export:
         return {**self.filter, "format": self.format, **metadata, **formulas}
 
 
-def run(url: str, key: str, export: Export, output: Path) -> None:
-    """Write the file; ``-`` is the standard output. Raises CommandFailed, and then keeps no file."""
+def run(url: str, key: str, export: Export, output: Path, parts: Path | None = None) -> None:
+    """Write the file; ``-`` is the standard output. Raises CommandFailed, and then keeps no file.
+
+    ``parts`` is a folder that gets the large parts of the messages.
+    """
     to = sys.stdout.buffer if str(output) == "-" else output
+    if parts and (to is not output or export.format not in WITH_PARTS):
+        raise CommandFailed(f"--parts goes with a file in format {' or '.join(WITH_PARTS)}")
     with connect(url, key) as annals, byte_bar("exported") as bar:
         try:
             annals.sender.save(export.call(), to, bar.update)
+            if parts:
+                with open_lines(output) as file:
+                    PartFolder(parts).save(annals, file.lines())
         except OSError as error:
             raise CommandFailed(f"{output} cannot be written: {error.strerror or error}") from None

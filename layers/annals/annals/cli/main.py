@@ -88,6 +88,7 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="what `annals export --format ledger` wrote")
     parser.add_argument("--head", metavar="HASH", help="a headHash noted before: the file must still hold it")
+    _add_parts(parser, "that holds the large parts of the messages, to check them, too")
     parser.set_defaults(run=_verify)
 
 
@@ -110,6 +111,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--keep-formulas", action="store_true", help="in csv, no apostrophe before formulas")
     parser.add_argument("--no-metadata", action="store_true", help="leave all metadata out")
+    _add_parts(parser, "that gets the large parts of the messages (formats jsonl and ledger)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="- is the standard output")
     parser.set_defaults(run=_export)
 
@@ -123,6 +125,7 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("file", type=Path, metavar="FILE")
     _add_service(parser)
+    _add_parts(parser, "that holds the large parts of the messages, as an export wrote them")
     owners = parser.add_argument_group("whose the chats of OpenAI's format are")
     owners.add_argument("--memory-space", metavar="ID", dest="memory_space_id")
     owners.add_argument("--user", metavar="ID", dest="user_id")
@@ -203,6 +206,10 @@ def _add_redrive(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=_redrive)
 
 
+def _add_parts(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--parts", type=Path, metavar="DIR", help=f"folder {what}")
+
+
 def _add_service(parser: argparse.ArgumentParser) -> None:
     url, key = os.environ.get("ANNALS_URL"), os.environ.get("ANNALS_KEY")
     url_help = "such as http://127.0.0.1:8000 (default: ANNALS_URL)"
@@ -225,7 +232,7 @@ def _sandbox(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from annals.cli.verifying import run
 
-    return run(options.file, options.head)
+    return run(options.file, options.head, options.parts)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -239,7 +246,7 @@ def _export(options: argparse.Namespace) -> int:
         with_metadata=not options.no_metadata,
         keep_formulas=options.keep_formulas,
     )
-    run(options.url, options.key, export, options.output)
+    run(options.url, options.key, export, options.output, options.parts)
     return 0
 
 
@@ -249,7 +256,7 @@ def _import(options: argparse.Namespace) -> int:
 
     named = {name: getattr(options, name) for name in ("memory_space_id", "user_id", "agent_id")}
     owners = {name: value for name, value in named.items() if value is not None}
-    run(options.url, options.key, options.file, owners)
+    run(options.url, options.key, options.file, owners, options.parts)
     return 0
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 
 from annals.errors import DamagedEntry
+from annals.formats.references import Reference
 from annals.ledger.entry import Entry
 from annals.ledger.export_lines import DamagedLine, Header, read_line
+from annals.ledger.part_watch import PartWatch
 from annals.ledger.verify import Verification, verify
 
 
@@ -21,13 +23,16 @@ class VerifiedConversation:
     verification: Verification
 
 
-def verify_lines(lines: Iterable[bytes], noted: bytes | None = None) -> Iterator[VerifiedConversation]:
+def verify_lines(
+    lines: Iterable[bytes], noted: bytes | None = None, has_part: Callable[[Reference], bool] | None = None
+) -> Iterator[VerifiedConversation]:
     """Verify each conversation of an exported ledger, reading its lines lazily.
 
     Parameters
     ----------
     noted : a hash that was noted elsewhere, which one of the file's entries must have: a whole file can be written
         anew with a chain that fits, and nothing within it tells
+    has_part : whether the bytes of a part are at hand, and the right ones; without it, no parts are checked
 
     Raises
     ------
@@ -42,12 +47,25 @@ def verify_lines(lines: Iterable[bytes], noted: bytes | None = None) -> Iterator
         hash_watch = _HashWatch(noted)
         entries = (line for line in lines_of_section if not isinstance(line, Header))
         checkpoints = (header.checkpoint, header.known)
-        yield VerifiedConversation(
-            header, verify(hash_watch.pass_on(entries), header.pk, *checkpoints, settled=header.checkpoint.seq)
-        )
+        part_watch = PartWatch()
+        watched = part_watch.pass_on(entries) if has_part else entries
+        verification = verify(hash_watch.pass_on(watched), header.pk, *checkpoints, settled=header.checkpoint.seq)
+        if has_part and verification.valid:
+            verification = _with_parts(verification, part_watch, has_part)
+        yield VerifiedConversation(header, verification)
         has_noted = has_noted or hash_watch.has_noted
     if noted is not None and not has_noted:
         raise DamagedLine(f"no entry has the hash {noted.hex()}, which was noted")
+
+
+def _with_parts(verification: Verification, watch: PartWatch, has_part: Callable[[Reference], bool]) -> Verification:
+    """The result for a chain that holds, with that for its parts."""
+    bad = next((part for part in watch.parts if not has_part(part.reference)), None)
+    if bad is None:
+        return replace(verification, parts=len(watch.parts))
+    return replace(
+        verification, first_bad_seq=bad.seq, reason=f"its part {bad.reference.sha256} is not what was appended"
+    )
 
 
 @dataclass

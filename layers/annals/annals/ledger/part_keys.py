@@ -7,11 +7,14 @@ SHA-256 of its bytes. So no two messages share a blob, whatever is in it, and no
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
-from annals.database.dynamodb import Item
 from annals.database.keys import item_key, partition_key, split_partition_key
 from annals.ledger.entry import Entry
 from annals.ledger.keys import conversation_pk, split_conversation_pk
+
+if TYPE_CHECKING:
+    from annals.database.dynamodb import Item  # not at runtime: an exported ledger is verified without AWS's library
 
 MARKER = "PARTS#"
 """How the sort keys of markers begin."""

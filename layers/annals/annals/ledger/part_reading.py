@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
 from annals.blobs.adapters import find_store
 from annals.blobs.store import BlobStore
-from annals.errors import DamagedEntry, MessageNotFound, PartNotFound
+from annals.errors import MessageNotFound, PartNotFound
 from annals.formats.references import Reference
-from annals.ledger.entry import MESSAGE, Entry, Record
+from annals.ledger.entry import MESSAGE, Record
 from annals.ledger.keys import split_conversation_pk
-from annals.ledger.part_fields import MARK, references_of, with_references_of
-from annals.ledger.part_keys import part_key
+from annals.ledger.part_fields import MARK, with_references_of
 from annals.ledger.part_storing import get_store
+from annals.ledger.part_watch import StoredPart, parts_of
 from annals.ledger.read import read_records
 from annals.settings import settings
 from annals.times import now_ms
@@ -27,15 +27,6 @@ READERS = 8
 
 BATCH = 64
 """How many parts are checked before the clock is read again."""
-
-
-@dataclass(frozen=True)
-class StoredPart:
-    """A part that a message refers to: of the record with this seq, and under this key."""
-
-    seq: int
-    key: str
-    reference: Reference
 
 
 @dataclass(frozen=True)
@@ -60,14 +51,6 @@ def with_part_urls(body: dict[str, Any], record: Record, pk: str, message_id: st
     return with_references_of(body, present)
 
 
-def parts_of(entry: Entry) -> Iterator[StoredPart]:
-    """The parts that an entry's messages refer to, as far as their words are still there."""
-    for position, record in enumerate(entry.records):
-        body = record.json_body() if record.kind == MESSAGE and MARK in (record.body or b"") else None
-        for reference in references_of(body) if body else ():
-            yield StoredPart(record.seq, part_key(entry, position, reference.sha256), reference)
-
-
 def get_part_url(pk: str, message_id: str, seq: int | None, part_sha256: str, base_url: str) -> PartUrl:
     """Where a part of a message can be read for a short time.
 
@@ -86,20 +69,6 @@ def get_part_url(pk: str, message_id: str, seq: int | None, part_sha256: str, ba
     lifetime_s = settings().blobs_url_s
     url = store.download_url(part.key, part.reference.media_type, lifetime_s, base_url)
     return PartUrl(part, url, now_ms() + 1000 * lifetime_s)
-
-
-@dataclass
-class PartWatch:
-    """Notes the parts of the entries that pass, to check them when it is known that the chain holds."""
-
-    parts: list[StoredPart] = field(default_factory=list)
-
-    def pass_on(self, entries: Iterable[Entry | DamagedEntry]) -> Iterator[Entry | DamagedEntry]:
-        """Pass entries on."""
-        for each in entries:
-            if isinstance(each, Entry):
-                self.parts += parts_of(each)
-            yield each
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Fault:
 class Verification:
     """The result of verifying. ``first_bad_seq`` is the first record that is not what was appended, or is missing.
 
-    ``redacted`` is how many records have no body any more.
+    ``redacted`` is how many records have no body any more, ``parts`` how many parts beside the ledger were checked.
     """
 
     message_count: int
@@ -58,6 +58,7 @@ class Verification:
     first_bad_seq: int | None = None
     reason: str | None = field(default=None, compare=False)
     redacted: int = field(default=0, compare=False)
+    parts: int = field(default=0, compare=False)
 
     @property
     def valid(self) -> bool:
