@@ -114,7 +114,7 @@ def test_a_turn_that_cannot_be_is_refused_by_field(api: Api, more: dict[str, Any
 
 
 def test_importance_tags_and_metadata_are_the_memories(api: Api) -> None:
-    marks = {"importance": 0, "tags": ["train", "ü"], "metadata": {"_a": [1.5, None]}, "participantId": "p"}
+    marks = {"importance": 0, "tags": ["train", "ü"], "metadata": {"_a": [1.5, None]}}
     for memory in api.post(REMEMBER, {**IN_CONV, **marks}).json["memories"]:
         assert {name: memory[name] for name in marks} == marks
     assert "memory" not in _history(api)[0]

@@ -69,7 +69,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "memory.models": ("api", "conversations", "formats", "ledger", "memory.facts", "memory.memories"),
     "memory.conversation_includes": (*DOMAIN, "memory.facts", "memory.memories", "memory.sources"),
     "memory.summarizing": (*DOMAIN, "memory.adapters", "memory.summarizers"),
-    "memory.remember": (*DOMAIN, "memory.facts", "memory.memories", "memory.models"),
+    "memory.remember": (*DOMAIN, "memory.facts", "memory.memories", "memory.models", "memory.sources"),
     "memory.streaming": (
         *DOMAIN,
         *MEMORY_BASE,

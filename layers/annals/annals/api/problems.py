@@ -105,7 +105,7 @@ def _as_written(loc: FieldPath) -> FieldPath:
 
 PARTS_OF_REQUEST = {"body", "query", "path", "header"}
 
-UNION_TAGS = {"<message>", "<messages>"}
+UNION_TAGS = {"<message>", "<messages>", "<turn>", "<reply>"}
 """How models name the branches of their unions; callers never wrote them."""
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, GetJsonSchemaHandler
+from pydantic import Tag as Branch
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from typing_extensions import TypedDict
@@ -18,8 +19,10 @@ from annals.api.fields import (
     Id,
     Importance,
     MaskedJson,
+    MessageId,
     Name,
     Tag,
+    Word,
     field_error,
 )
 from annals.conversations.create import NewConversation
@@ -35,6 +38,9 @@ from annals.memory.memories.models import Memory
 OWN_FIELDS = COMMON_FIELDS | {"originalRole"}
 """The fields of a turn's messages that are Annals'; all others belong to the turn, or to a provider."""
 
+REPLY_FIELDS = OWN_FIELDS | {"status", "finishReason"}
+"""Those of its reply."""
+
 
 def to_message(value: Any, role: str) -> Any:
     """What one side of a turn said, as a message: a text, a list of content parts, or any provider's message.
@@ -46,10 +52,17 @@ def to_message(value: Any, role: str) -> Any:
     if not isinstance(value, Mapping):
         return value
     said = value if value.keys() & {"role", "type"} else {"role": role, **value}
-    message = in_annals_shape(said, OWN_FIELDS)
+    message = in_annals_shape(said, REPLY_FIELDS if role == "assistant" else OWN_FIELDS)
     if ROLES.get(str(message.get("role")), role) != role:
         raise field_error("INVALID_ROLE", f"must be {role}, or another word for it", ("role",))
     return message
+
+
+class ReplyText(MessageText):
+    """What an agent answered; ``status`` and ``finishReason`` are those of a message that is appended."""
+
+    status: Literal["incomplete"] | None = None
+    finish_reason: Word | None = None
 
 
 def _says_something(message: MessageText) -> MessageText:
@@ -72,22 +85,35 @@ UserMessage = Annotated[
 """What a user said."""
 
 AgentResponse = Annotated[
-    MessageText, BeforeValidator(partial(to_message, role="assistant")), AfterValidator(_says_something), _SaidShapes()
+    ReplyText, BeforeValidator(partial(to_message, role="assistant")), AfterValidator(_says_something), _SaidShapes()
 ]
 """What an agent answered."""
 
 
-class NewTurn(NewTurnFacts):
-    """The fields of a turn in every request that has one remembered. ``userName`` is the name of its user's message."""
+class TurnFields(NewTurnFacts):
+    """What the messages of a turn have in common, in every request that has some remembered.
+
+    ``participantId`` is who answers.
+    """
+
+    thread_id: Id | None = None
+    run_id: ExternalId | None = None
+    importance: Importance = 50
+    tags: list[Tag] = Field(default_factory=list, max_length=100)
+    metadata: MaskedJson | None = None
+
+    def require_owner(self) -> None:
+        """Raise InvalidInput OWNER_REQUIRED for a turn that names neither a user nor an agent."""
+        if self.user_id is None and self.agent_id is None:
+            raise InvalidInput("OWNER_REQUIRED", "A turn needs a userId or an agentId.", field="userId")
+
+
+class NewTurn(TurnFields):
+    """The fields of a turn that a request begins. ``userName`` is the name of its user's message."""
 
     conversation_id: ConversationId | None = None
     user_message: UserMessage
     user_name: Name | None = None
-    thread_id: Id | None = None
-    importance: Importance = 50
-    tags: list[Tag] = Field(default_factory=list, max_length=100)
-    metadata: MaskedJson | None = None
-    run_id: ExternalId | None = None
     conversation: TurnConversation | None = None
 
     def to_new_conversation(self) -> NewConversation:
@@ -95,18 +121,12 @@ class NewTurn(NewTurnFacts):
         fields = {
             "userId": self.user_id,
             "agentId": self.agent_id,
-            "participantId": self.participant_id,
             "memorySpaceId": self.memory_space_id,
         }
         participants = {name: value for name, value in fields.items() if value is not None}
         if self.conversation is None:
             return NewConversation(USER_AGENT, participants, {}, self.conversation_id)
         return self.conversation.to_new(self.conversation_id, participants)
-
-    def require_owner(self) -> None:
-        """Raise InvalidInput OWNER_REQUIRED for a turn that names neither a user nor an agent."""
-        if self.user_id is None and self.agent_id is None:
-            raise InvalidInput("OWNER_REQUIRED", "A turn needs a userId or an agentId.", field="userId")
 
     @property
     def user_says(self) -> MessageText:
@@ -116,9 +136,27 @@ class NewTurn(NewTurnFacts):
 
 
 class Remember(NewTurn):
-    """A turn to be remembered: what the user said, and what the agent answered."""
+    """A turn to be remembered: what the user said, and what the agent answered, if it has answered yet."""
 
+    agent_response: AgentResponse | None = None
+
+
+class RememberReply(TurnFields):
+    """The reply of a turn whose user's message is stored: ``userMessageId`` names it."""
+
+    conversation_id: ConversationId
+    user_message_id: MessageId
     agent_response: AgentResponse
+
+
+def _shape(value: Any) -> str:
+    return "<reply>" if isinstance(value, dict) and "userMessageId" in value else "<turn>"
+
+
+RememberRequest = Annotated[
+    Annotated[Remember, Branch("<turn>")] | Annotated[RememberReply, Branch("<reply>")], Discriminator(_shape)
+]
+"""A turn, or the reply of one."""
 
 
 class RememberedConversation(TypedDict):
@@ -130,7 +168,7 @@ class RememberedConversation(TypedDict):
 
 
 class Remembered(TurnFactsResponse):
-    """What remembering a turn stored."""
+    """What is stored of a turn."""
 
     conversation: RememberedConversation
     memories: list[Memory]

@@ -42,8 +42,8 @@ NO_EXTRACTOR = "No facts were extracted: there is no chat model that could (CHAT
 class TurnSource:
     """A stored turn: its conversation and messages, when it was stored, and whether an earlier request stored it.
 
-    ``at`` is in Unix milliseconds. ``stated`` is the name of the facts that the caller states: those under another name
-    are stored beside them.
+    ``at`` is in Unix milliseconds. ``stated`` and ``extracted`` are the names of the facts that the caller states, and
+    of those that are extracted: those under another name are stored beside them.
     """
 
     genesis: Genesis
@@ -51,6 +51,7 @@ class TurnSource:
     at: int
     replayed: bool = False
     stated: str = STATED
+    extracted: str = EXTRACTED
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def store_facts(source: TurnSource, turn: NewTurnFacts, lines: Sequence[TurnLine
         stated = _find_earlier(source, source.stated) or _store(source, turn, source.stated, turn.facts)
     if not turn.extract_facts:
         return TurnFacts(stated)
-    earlier = _find_earlier(source, EXTRACTED)
+    earlier = _find_earlier(source, source.extracted)
     if earlier is not None:
         return TurnFacts([*stated, *earlier], extracted=True)
     extractor = get_extractor()
@@ -101,12 +102,12 @@ def store_facts(source: TurnSource, turn: NewTurnFacts, lines: Sequence[TurnLine
         statements = extractor.extract(lines, to_rfc3339(at), within_s=EXTRACTION_S)
     except ChatUnavailable as failure:
         return TurnFacts(stated, extracted=False, problem=f"No facts were extracted: {failure.detail}")
-    return TurnFacts([*stated, *_store(source, turn, EXTRACTED, statements)], extracted=True)
+    return TurnFacts([*stated, *_store(source, turn, source.extracted, statements)], extracted=True)
 
 
 def find_turn_facts(source: TurnSource) -> TurnFacts:
     """The facts of a turn that are stored."""
-    stated, extracted = find_batch(*_batch(source, STATED)), find_batch(*_batch(source, EXTRACTED))
+    stated, extracted = find_batch(*_batch(source, source.stated)), find_batch(*_batch(source, source.extracted))
     return TurnFacts([*(stated or ()), *(extracted or ())], extracted=None if extracted is None else True)
 
 

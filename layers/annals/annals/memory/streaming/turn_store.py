@@ -8,32 +8,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from annals import telemetry
 from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.read import get_tail
-from annals.database.transactions import Cancellation
-from annals.errors import EntryTooLarge, MessageRedacted, SearchUnavailable
+from annals.errors import EntryTooLarge, SearchUnavailable
 from annals.formats.tokens import estimate
 from annals.json_text import dump
-from annals.ledger.append import AppendResult, append, find_entry
+from annals.ledger.append import AppendResult, find_entry
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import message_id, messages_of, new_message
+from annals.ledger.messages import messages_of, new_message
 from annals.ledger.read import read_entry
 from annals.memory.facts.extraction import TurnLine
 from annals.memory.facts.models import NewTurnFacts
 from annals.memory.facts.turn_facts import TurnFacts, TurnSource, find_turn_facts, require_facts_fit, store_facts
-from annals.memory.models import Remembered
 from annals.memory.recall.memory_search import search_memories
 from annals.memory.recall.models import Hit
 from annals.memory.recall.recall_text import fit_to_budget
 from annals.memory.recall.recalling import is_in_messages
 from annals.memory.recall.recent_messages import recent_messages
 from annals.memory.recall.windows import Budget, Window
-from annals.memory.remember import StoredTurn, message_fields, store_turn, user_record
-from annals.memory.sources import not_redacted_check
+from annals.memory.remember import StoredTurn, append_reply, present_turn, reply_fields, store_turn, user_record
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
 from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.prompt import RecalledContext, tokens_of_history
@@ -136,7 +131,7 @@ def _new_draft(request: StreamRequest, stored: StoredTurn) -> Draft:
         memory_space_id=request.turn.memory_space_id,
         seq=question.seq,
         on_failure=request.turn.on_failure,
-        reply_fields=message_fields(request.turn, question.seq if stored.genesis.user_id is None else None),
+        reply_fields=reply_fields(request.turn, question.seq if stored.genesis.user_id is None else None),
         reply_request=IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id),
         owner=new_owner(),
         has_facts=fact_input is not None,
@@ -164,20 +159,14 @@ def _with_facts(reply: StoredReply, facts: TurnFacts) -> StoredReply:
 def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
     status = {"status": "incomplete"} if incomplete else {}
     message = new_message({"role": "assistant", "content": text, **draft.reply_fields, **status})
-    question_check = not_redacted_check(draft.tenant, draft.conversation_id, draft.seq)
-    try:
-        stored = append(
-            draft.tenant,
-            draft.conversation_id,
-            [message],
-            request=draft.reply_request,
-            thread_id=draft.reply_fields.get("threadId"),
-            also=[question_check],
-        )
-    except ClientError as error:
-        if not Cancellation.of(error).failed(-1):
-            raise
-        raise MessageRedacted(message_id(draft.seq)) from None
+    stored = append_reply(
+        draft.tenant,
+        draft.conversation_id,
+        message,
+        draft.seq,
+        draft.reply_request,
+        draft.reply_fields.get("threadId"),
+    )
     return _stored_reply(draft, stored)
 
 
@@ -194,22 +183,9 @@ def _json_bytes(text: str) -> int:
 
 def _stored_reply(draft: Draft, appended: AppendResult) -> StoredReply:
     (message,) = messages_of(appended.entry)
-    turn, at = _whole_turn(draft, appended), appended.entry.at
+    turn = present_turn(get_genesis(draft.tenant, draft.conversation_id), draft.seq, appended)
+    at = appended.entry.at
     return StoredReply(message.get("content"), message.get("status") == "incomplete", turn, at)
-
-
-def _whole_turn(draft: Draft, reply: AppendResult) -> Remembered:
-    """What is stored of the turn, both messages."""
-    genesis = get_genesis(draft.tenant, draft.conversation_id)
-    question_entry = read_entry(conversation_pk(draft.tenant, draft.conversation_id), draft.seq)
-    question = StoredTurn(genesis, replace(reply, entry=question_entry)).present()
-    answer = StoredTurn(genesis, reply).present()
-    message_ids = question["conversation"]["messageIds"] + answer["conversation"]["messageIds"]
-    return {
-        "conversation": {**answer["conversation"], "messageIds": message_ids},
-        "memories": question["memories"] + answer["memories"],
-        "facts": [],
-    }
 
 
 def _history(request: StreamRequest, started: StartedTurn, genesis: Genesis, for_user: str | None) -> Window:
