@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -82,8 +83,6 @@ class PartCheck:
 
 def check_parts(parts: Iterable[StoredPart], budget_s: float) -> PartCheck:
     """Check that the bytes of parts are those that their messages name, as far as the time goes."""
-    from concurrent.futures import ThreadPoolExecutor  # only where it is needed: it is slow to import
-
     deadline, left, checked = time.monotonic() + budget_s, iter(parts), 0
     store = find_store()
     with ThreadPoolExecutor(READERS) as readers:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -177,8 +178,6 @@ def _do_side_by_side(works: Sequence[Callable[[], None]]) -> None:
     if len(works) == 1:
         works[0]()
         return
-    from concurrent.futures import ThreadPoolExecutor  # only where it is needed: it is slow to import
-
     with ThreadPoolExecutor(WRITERS) as writers:
         for done in [writers.submit(work) for work in works]:
             done.result()
