@@ -155,6 +155,7 @@ def _export_schema() -> dict[str, Any]:
     options = [
         {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS), "default": "json"}},
         {"name": "includeMetadata", "in": "query", "schema": {"type": "boolean", "default": True}},
+        {"name": "parts", "in": "query", "schema": {"type": "string", "enum": ["inline", "references"]}},
         FORMULAS,
     ]
     file = _file(FORMATS)

@@ -318,3 +318,50 @@ def test_a_message_of_a_known_external_id_is_the_stored_one_whose_parts_were_mov
     other = {**LARGE["an image of OpenAI's"], "externalId": "mine"}
     reply = api.post(f"/v1/conversations/{conversation}/messages", other)
     assert reply.problem[:2] == (409, "EXTERNAL_ID_TAKEN")
+
+
+def exported(api: Api, conversation: str, query: str) -> Any:
+    reply = api.get(f"/v1/conversations/{conversation}/export?{query}")
+    assert reply.status == 200, reply.body
+    return [json.loads(line) for line in reply.body.decode().splitlines()]
+
+
+def test_an_export_for_other_programs_holds_the_parts_themselves(api: Api, conversation: str) -> None:
+    url = f"data:image/png;base64,{TEXT}"
+    parts = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": url}}]
+    append(api, conversation, {"role": "user", "content": parts})
+    (chat,) = exported(api, conversation, "format=openai-chat")
+    assert chat["messages"] == [{"role": "user", "content": parts}]
+    (claude,) = exported(api, conversation, "format=anthropic")
+    assert claude["messages"][0]["content"][1]["source"]["data"] == TEXT
+    imported = api.post(
+        "/v1/conversations/import?memorySpaceId=space&userId=ada", json.dumps(chat), content_type="application/x-ndjson"
+    ).json["conversations"][0]
+    assert references(get(api, imported["conversationId"])) == references(get(api, conversation))
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_an_export_with_its_parts_inline_is_what_was_sent(api: Api, conversation: str, name: str) -> None:
+    message = LARGE[name]
+    append(api, conversation, message)
+    (_, line) = exported(api, conversation, "format=jsonl&parts=inline")
+    assert {field: line[field] for field in message} == message
+    assert "contentPart" not in line
+    (_, line) = exported(api, conversation, "format=jsonl")
+    assert "$annalsPart" in json.dumps(line)
+
+
+def test_an_export_leaves_a_reference_where_a_part_is_gone(api: Api, store: FolderStore, conversation: str) -> None:
+    append(api, conversation, LARGE["an image of OpenAI's"])
+    store.delete(list(store.keys("parts/")))
+    (_, line) = exported(api, conversation, "format=jsonl&parts=inline")
+    assert len(references(line)) == 1
+
+
+def test_a_ledger_is_exported_as_it_is_hashed(api: Api, conversation: str) -> None:
+    append(api, conversation, LARGE["an image of OpenAI's"])
+    refused = api.get(f"/v1/conversations/{conversation}/export?format=ledger&parts=inline")
+    assert refused.problem == (422, "INVALID_FORMAT", "parts")
+    refused = api.get(f"/v1/conversations/{conversation}/export?parts=x")
+    assert refused.problem == (422, "INVALID_FORMAT", "parts")
+    assert "$annalsPart" in json.dumps(exported(api, conversation, "format=ledger"))

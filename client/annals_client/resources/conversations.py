@@ -34,6 +34,7 @@ CONVERSATION = "/v1/conversations/{conversationId}"
 Hits = list[ConversationHit]
 Imports = list[Imported]
 Formulas = Literal["guard", "keep"]
+PartsInExports = Literal["inline", "references"]
 """What becomes of texts in CSV that a spreadsheet would compute."""
 
 MessageFormat = Literal["openai-chat", "anthropic", "bedrock", "ai-sdk", "sharegpt"]
@@ -219,13 +220,15 @@ class Conversations(Resource[S]):
         format: Format = "jsonl",  # noqa: A002 - the API's word
         include_metadata: bool | None = None,
         formulas: Formulas | None = None,
+        parts: PartsInExports | None = None,
     ) -> Download:
         """Write a conversation with all its messages into a file; how many bytes it has.
 
         ``to`` is a path, whose file is there when it is complete, or a binary file. In ``csv``, what a spreadsheet
-        would compute is guarded by an apostrophe, unless ``formulas`` is ``keep``.
+        would compute is guarded by an apostrophe, unless ``formulas`` is ``keep``. ``parts`` says whether large parts
+        of messages are ``inline`` or ``references``; by default the formats of other programs have them inline.
         """
-        options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas)
+        options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas, parts=parts)
         return Download(RequestSpec(_of(conversation_id), query=options), to)
 
     @saving("GET /v1/conversations/export")
@@ -236,10 +239,11 @@ class Conversations(Resource[S]):
         format: Format = "jsonl",  # noqa: A002 - the API's word
         include_metadata: bool | None = None,
         formulas: Formulas | None = None,
+        parts: PartsInExports | None = None,
         **conditions: Unpack[ConversationFilter],
     ) -> Download:
         """Write all conversations that a filter matches into one file, the oldest first; how many bytes it has."""
-        options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas)
+        options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas, parts=parts)
         return Download(RequestSpec(query={**conversation_query(**conditions), **options}), to)
 
     @call("POST /v1/conversations/import", Imports, inside="conversations")

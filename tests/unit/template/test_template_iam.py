@@ -163,7 +163,7 @@ def test_a_function_may_do_with_parts_what_it_is_for_and_only_what_erases_and_re
         expected = {"/parts/*": {PUT_OBJECT}, "/uploads/*": {GET_OBJECT}, "": {LIST}}
     elif name in DELETING:
         expected = {"/*": {DELETE_OBJECT}, "": {LIST}}
-    elif name == "MessagesFunction":
+    elif name in ("ExportFunction", "MessagesFunction"):
         expected = {"/parts/*": {GET_OBJECT}, "": {LIST}}
     elif name == "PartsFunction":
         expected = {"/parts/*": {GET_OBJECT}, "/uploads/*": {PUT_OBJECT}, "": {LIST}}

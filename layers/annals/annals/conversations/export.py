@@ -14,10 +14,11 @@ from annals.conversations.snapshot import take_snapshot, take_snapshots
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How an export is to be written."""
+    """How an export is to be written; ``with_parts`` is whether large parts are in their places."""
 
     format: Format
     with_metadata: bool = True
+    with_parts: bool = False
 
 
 def export_one(caller: Caller, conversation_id: str, options: ExportOptions) -> Iterator[str]:
@@ -28,11 +29,17 @@ def export_one(caller: Caller, conversation_id: str, options: ExportOptions) -> 
         conversation_id,
         with_metadata=options.with_metadata,
         with_damage=options.format.with_damage,
+        with_parts=options.with_parts,
     )
     return options.format.write_one(snapshot)
 
 
 def export_many(selection: Selection, options: ExportOptions) -> Iterator[str]:
     """The pieces of a file of all conversations of a selection, the oldest first."""
-    snapshots = take_snapshots(selection, with_metadata=options.with_metadata, with_damage=options.format.with_damage)
+    snapshots = take_snapshots(
+        selection,
+        with_metadata=options.with_metadata,
+        with_damage=options.format.with_damage,
+        with_parts=options.with_parts,
+    )
     return options.format.write_many(snapshots, with_metadata=options.with_metadata)

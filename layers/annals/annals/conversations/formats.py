@@ -134,6 +134,9 @@ FORMATS = {
 }
 """The formats by name."""
 
+INLINE, REFERENCES = "inline", "references"
+"""Where the large parts of messages can be: in their places, or where references in these places lead."""
+
 FORMULAS = ("guard", "keep")
 """What can become of formulas in CSV: guarded by an apostrophe, or kept as they are."""
 

@@ -15,6 +15,7 @@ from annals.ledger.entry import ERASED, MESSAGE, Entry, Record, Tail
 from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk, seq_of_sk
 from annals.ledger.messages import message_id, present_message
+from annals.ledger.part_reading import with_stored_parts
 from annals.ledger.read import walk_all, walk_checked
 from annals.ledger.verify import Checkpoint
 from annals.ledger.versions import PlacedRecord, newest_versions
@@ -30,12 +31,16 @@ Versions = Callable[[Iterator[tuple[Record, Entry]]], Iterator[PlacedRecord]]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A conversation up to its tail of that time; ``known`` is the checkpoint of its stored head, if it has one."""
+    """A conversation up to its tail of that time; ``known`` is the checkpoint of its stored head, if it has one.
+
+    ``with_parts`` is whether its messages hold the large parts that are stored beside them.
+    """
 
     head: Head
     tail: Tail
     known: Checkpoint | None = None
     with_metadata: bool = True
+    with_parts: bool = False
 
     def conversation(self) -> dict[str, Any]:
         """The conversation as the API shows it."""
@@ -64,7 +69,10 @@ class Snapshot:
             at = entry.at
             own = ((each, entry) for each in entry.records if each.kind == MESSAGE and each.seq <= self.tail.seq)
             for placed in versions(own):
-                yield self._with_options(dict(present_message(placed.record, placed.entry, self.tail.archived)))
+                message = dict(present_message(placed.record, placed.entry, self.tail.archived))
+                if self.with_parts:
+                    message = with_stored_parts(message, placed.record, placed.entry)
+                yield self._with_options(message)
 
     def _preamble(self) -> Mapping[str, Any] | None:
         try:
@@ -94,7 +102,12 @@ class Snapshot:
 
 
 def take_snapshot(
-    tenant: str, conversation_id: str, *, with_metadata: bool = True, with_damage: bool = False
+    tenant: str,
+    conversation_id: str,
+    *,
+    with_metadata: bool = True,
+    with_damage: bool = False,
+    with_parts: bool = False,
 ) -> Snapshot:
     """A conversation as it is now.
 
@@ -115,11 +128,11 @@ def take_snapshot(
         if not with_damage or known is None:
             raise
         head, tail = known, Tail(known.seq, known.message_count, known.state, known.tail_at, known.hash)
-    return Snapshot(head, tail, known.checkpoint if known else None, with_metadata)
+    return Snapshot(head, tail, known.checkpoint if known else None, with_metadata, with_parts)
 
 
 def take_snapshots(
-    selection: Selection, *, with_metadata: bool = True, with_damage: bool = False
+    selection: Selection, *, with_metadata: bool = True, with_damage: bool = False, with_parts: bool = False
 ) -> Iterator[Snapshot]:
     """Every conversation of a selection, the oldest first; what was erased by then, or is damaged, is left out."""
     for head in walk_matches(selection, CREATED_ORDER):
@@ -129,6 +142,7 @@ def take_snapshots(
                 head.genesis.conversation_id,
                 with_metadata=with_metadata,
                 with_damage=with_damage,
+                with_parts=with_parts,
             )
         except (ConversationErased, ConversationNotFound, DamagedEntry):
             continue

@@ -11,12 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 from annals.blobs.adapters import find_store
-from annals.blobs.store import BlobStore
+from annals.blobs.store import BlobMissing, BlobStore
 from annals.errors import MessageNotFound, PartNotFound
-from annals.formats.references import Reference
-from annals.ledger.entry import MESSAGE, Record
+from annals.formats.references import Reference, restore
+from annals.ledger.entry import MESSAGE, Entry, Record
 from annals.ledger.keys import split_conversation_pk
-from annals.ledger.part_fields import MARK, with_references_of
+from annals.ledger.part_fields import CONTENT, MARK, WHOLE_CONTENT, with_references_of
+from annals.ledger.part_keys import part_key
 from annals.ledger.part_storing import get_store
 from annals.ledger.part_watch import StoredPart, parts_of
 from annals.ledger.read import read_records
@@ -25,6 +26,9 @@ from annals.times import now_ms
 
 READERS = 8
 """How many parts are checked side by side."""
+
+MAX_INLINE_BYTES = 50_000_000
+"""How many bytes of parts an export puts into one message, which is held in memory as a whole."""
 
 BATCH = 64
 """How many parts are checked before the clock is read again."""
@@ -50,6 +54,33 @@ def with_part_urls(body: dict[str, Any], record: Record, pk: str, message_id: st
         return reference.to_json(url=base + reference.sha256)
 
     return with_references_of(body, present)
+
+
+def with_stored_parts(message: dict[str, Any], record: Record, entry: Entry) -> dict[str, Any]:
+    """A message as it was sent, with its parts in their places. What is gone, or too large, stays a reference."""
+    if record.body is None or MARK not in record.body:
+        return message
+    left = MAX_INLINE_BYTES
+
+    def value(reference: Reference) -> Any:
+        nonlocal left
+        if reference.size > left:
+            return reference.to_json()
+        left -= reference.size
+        return _read_value(part_key(entry, record.seq - entry.seq, reference.sha256), reference)
+
+    whole = with_references_of(message, value)
+    if isinstance(whole.get(WHOLE_CONTENT), str):
+        whole[CONTENT] = whole.pop(WHOLE_CONTENT)
+    return whole
+
+
+def _read_value(key: str, reference: Reference) -> Any:
+    """The value of a part, or its reference where the bytes are gone, or are others."""
+    try:
+        return restore(reference, b"".join(get_store().read(key)))
+    except (BlobMissing, ValueError):
+        return reference.to_json()
 
 
 def get_part_url(pk: str, message_id: str, seq: int | None, part_sha256: str, base_url: str) -> PartUrl:
