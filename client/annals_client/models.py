@@ -325,6 +325,7 @@ class Memory(Model):
     """A memory. ``fact`` is there where it is one."""
 
     memory_id: str
+    external_id: str | None = None
     memory_space_id: str
     content: str
     content_type: str
@@ -389,6 +390,7 @@ class UserMemory(Model):
     """What is remembered of a user. ``score`` is only in what a semantic search found."""
 
     memory_id: str
+    external_id: str | None = None
     user_id: str
     memory: str
     topics: list[str]

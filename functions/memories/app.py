@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
 from annals.answers import Room, fitting_counted
-from annals.api.fields import Id, PathMemoryId
+from annals.api.fields import Id, PathExternalId, PathMemoryId
 from annals.api.query import read_time
 from annals.http.app import Api, respond
 from annals.ledger.idempotency import IdempotentRequest
@@ -17,7 +18,9 @@ from annals.ledger.keys import MAX_SEQ
 from annals.memory import adapters
 from annals.memory.index_pages import read_position
 from annals.memory.memories import memory_changes, memory_creation, memory_reads
+from annals.memory.memories.memory_creation import require_memory_owner
 from annals.memory.memories.memory_deletion import remove_memory
+from annals.memory.memories.memory_external_ids import ExternalMemoryId
 from annals.memory.memories.memory_items import ACTIVE, ARCHIVED, StoredMemory
 from annals.memory.memories.memory_lists import (
     delete_memories,
@@ -25,7 +28,8 @@ from annals.memory.memories.memory_lists import (
     list_memory_versions,
 )
 from annals.memory.memories.memory_presenters import present_memory
-from annals.memory.memories.memory_query import read_memory_filter
+from annals.memory.memories.memory_query import OWNER_PARAMS, read_memory_filter
+from annals.memory.memories.memory_upsert import get_by_external_id, put_memory
 from annals.memory.memories.models import (
     CreateMemory,
     DeletedMemories,
@@ -36,6 +40,7 @@ from annals.memory.memories.models import (
     MemoryVersions,
     MemoryWithVersions,
     PatchMemory,
+    PutMemory,
 )
 from annals.memory.memories.search_filters import memory_scope
 
@@ -83,6 +88,51 @@ def delete_them(body: DeleteMemories) -> DeletedMemories:
     scope = memory_scope(caller, body.memory_space_id, body.filter)
     ids = delete_memories(caller, scope, dry_run=body.dry_run, confirmed=body.confirm)
     return {"count": len(ids), "memoryIds": ids, "dryRun": body.dry_run}
+
+
+BY_EXTERNAL_ID = "/v1/memories/by-external-id/<external_id>"
+
+
+@app.get(BY_EXTERNAL_ID, tags=["Memories"])
+def get_memory_by_external_id(
+    external_id: PathExternalId,
+    memory_space_id: Annotated[Id, Query(alias="memorySpaceId")],
+    user_id: Annotated[Id | None, Query(alias="userId")] = None,
+    agent_id: Annotated[Id | None, Query(alias="agentId")] = None,
+) -> Response[MemoryWithVersions]:
+    """The memory with this external id in a memory space, of the user and the agent that it names."""
+    caller = app.caller.require_scope("read")
+    app.require_known_query(*OWNER_PARAMS)
+    require_memory_owner(user_id, agent_id)
+    name = ExternalMemoryId(caller.tenant, external_id, user_id, memory_space_id, agent_id)
+    memory = get_by_external_id(caller, name)
+    return respond(_with_versions(memory), etag=memory.version)
+
+
+@app.put(BY_EXTERNAL_ID, tags=["Memories"])
+def put_memory_by_external_id(external_id: PathExternalId, body: PutMemory) -> Response[Memory]:
+    """Create a memory with this external id (201), or replace the one there is, with a new version if it differs."""
+    caller = app.caller.require_scope("write")
+    caller.require_space(body.memory_space_id)
+    new = replace(memory_creation.new_memory(caller, body), external_id=external_id)
+    put = put_memory(caller, new, app.if_match(), app.idempotent_request("put-memory"))
+    memory, created, replayed = put
+    return respond(present_memory(memory), 201 if created else 200, etag=memory.version, replayed=replayed)
+
+
+@app.delete(BY_EXTERNAL_ID, status_code=204, tags=["Memories"])
+def delete_memory_by_external_id(
+    external_id: PathExternalId,
+    memory_space_id: Annotated[Id, Query(alias="memorySpaceId")],
+    user_id: Annotated[Id | None, Query(alias="userId")] = None,
+    agent_id: Annotated[Id | None, Query(alias="agentId")] = None,
+) -> Response[None]:
+    """Delete the memory with this external id."""
+    caller = app.caller.require_scope("erase")
+    require_memory_owner(user_id, agent_id)
+    name = ExternalMemoryId(caller.tenant, external_id, user_id, memory_space_id, agent_id)
+    remove_memory(caller, name.get_memory_id())
+    return respond(None, 204)
 
 
 @app.get("/v1/memories/<memory_id>", tags=["Memories"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -9,14 +10,17 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.api.cursors import PAGING_PARAMS
-from annals.api.fields import Id, PathId, PathMemoryId, Tag
+from annals.api.fields import Id, PathExternalId, PathId, PathMemoryId, Tag
 from annals.http.app import Api, respond
 from annals.memory.memories.memory_changes import change_memory
 from annals.memory.memories.memory_creation import create_memory
 from annals.memory.memories.memory_deletion import remove_memory
+from annals.memory.memories.memory_external_ids import ExternalMemoryId
+from annals.memory.memories.memory_upsert import get_by_external_id, put_memory
 from annals.memory.users.models import (
     NewUserMemory,
     PatchUserMemory,
+    PutUserMemory,
     SearchUserMemories,
     TopicList,
     UserMemoriesCleared,
@@ -92,6 +96,37 @@ def search_them(user_id: PathId, body: SearchUserMemories) -> UserMemoryResults:
     """Find memories of a user: the newest, the oldest, by words, or by meaning."""
     caller = app.caller.require_scope("read")
     return search_user_memories(caller, user_id, body)
+
+
+BY_EXTERNAL_ID = "/v1/users/<user_id>/memories/by-external-id/<external_id>"
+
+
+@app.get(BY_EXTERNAL_ID, tags=["Users"])
+def get_user_memory_by_external_id(user_id: PathId, external_id: PathExternalId) -> Response[UserMemory]:
+    """The memory of a user with this external id."""
+    caller = app.caller.require_scope("read")
+    app.require_known_query()
+    memory = get_by_external_id(caller, ExternalMemoryId(caller.tenant, external_id, user_id))
+    return respond(present_user_memory(memory), etag=memory.version)
+
+
+@app.put(BY_EXTERNAL_ID, tags=["Users"])
+def put_user_memory(user_id: PathId, external_id: PathExternalId, body: PutUserMemory) -> Response[UserMemory]:
+    """Create a memory of a user with this external id (201), or replace the one there is, if it differs."""
+    caller = app.caller.require_scope("write")
+    caller.require_space(body.memory_space_id)
+    new = replace(new_user_memory(caller, user_id, body), external_id=external_id)
+    put = put_memory(caller, new, app.if_match(), app.idempotent_request("put-user-memory"))
+    memory, created, replayed = put
+    return respond(present_user_memory(memory), 201 if created else 200, etag=memory.version, replayed=replayed)
+
+
+@app.delete(BY_EXTERNAL_ID, status_code=204, tags=["Users"])
+def delete_user_memory_by_external_id(user_id: PathId, external_id: PathExternalId) -> Response[None]:
+    """Delete a user's memory with this external id."""
+    caller = app.caller.require_scope("erase")
+    remove_memory(caller, ExternalMemoryId(caller.tenant, external_id, user_id).get_memory_id())
+    return respond(None, 204)
 
 
 @app.patch("/v1/users/<user_id>/memories/<memory_id>", tags=["Users"])

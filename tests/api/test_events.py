@@ -30,11 +30,15 @@ REFUSED = {
     "erase-receipt": 404,
     "facts-get": 404,
     "facts-delete": 404,
+    "memories-delete-by-external-id": 404,
+    "memories-get-by-external-id": 404,
     "memories-restore": 409,
     "parts-get": 404,
     "spaces-get": 404,
     "users-patch": 404,
     "users-delete": 404,
+    "users-delete-by-external-id": 404,
+    "users-get-by-external-id": 404,
 }
 
 

@@ -23,10 +23,12 @@ from annals_client import (
     Unauthorized,
     ValidationFailed,
 )
+from annals_client.models import ConversationRef
 from annals_client.resources.conversations import Conversations
 from annals_client.resources.memories import Memories
 from annals_client.resources.memory import Remembering
 from annals_client.resources.messages import Messages
+from annals_client.resources.users import UserMemories
 from tests.client.asking import Ask
 from tests.client.scripted import UP, Answer, refused, scripted
 
@@ -109,6 +111,27 @@ def test_a_message_is_found_by_its_external_id(ask: Ask) -> None:
         assert found.external_id == "a/1 +"
         assert ask(server.url, lambda client: client.messages.find("c", "b")) is None
     assert "externalId=a%2F1+%2B" in server.requests[0].path
+
+
+def test_a_memory_is_put_found_and_deleted_by_an_id_of_ones_own() -> None:
+    put = Memories.put.call("a/1 +", "Likes tea.", memory_space_id="s", user_id="ada", if_match=0)
+    assert (put.method, put.path) == ("PUT", "/v1/memories/by-external-id/a%2F1%20%2B")
+    assert put.body == {"content": "Likes tea.", "memorySpaceId": "s", "userId": "ada"}
+    assert put.headers["If-Match"] == '"0"'
+    owner = {"memorySpaceId": "s", "agentId": "guide"}
+    for method in (Memories.get_by_external_id, Memories.delete_by_external_id):
+        call: Any = method.call("%", memory_space_id="s", agent_id="guide")
+        assert (call.path, call.query) == ("/v1/memories/by-external-id/%25", owner)
+    of_user = UserMemories.put.call("ada/b", "a/1", "Likes tea.", topics=["drinks"])
+    assert of_user.path == "/v1/users/ada%2Fb/memories/by-external-id/a%2F1"
+    assert of_user.body == {"memory": "Likes tea.", "topics": ["drinks"]}
+    assert UserMemories.create.call("ada", "x", external_id="a/1").body == {"memory": "x", "externalId": "a/1"}
+
+
+def test_a_new_version_says_which_messages_it_comes_from() -> None:
+    ref = ConversationRef(conversation_id="c", message_ids=["msg-002"])
+    call = Memories.update.call("mem-1", conversation_ref=ref)
+    assert call.body == {"conversationRef": {"conversationId": "c", "messageIds": ["msg-002"]}}
 
 
 def test_a_filter_is_written_for_query_and_body() -> None:

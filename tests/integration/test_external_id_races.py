@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from annals.conversations.appending import append_for
 from annals.conversations.create import NewConversation
-from annals.errors import ExternalIdTaken
+from annals.errors import ExternalIdTaken, MemoryNotFound
 from annals.ledger.append import AppendResult
 from annals.ledger.messages import appended_messages, new_message
+from annals.memory.memories.memory_creation import new_memory
+from annals.memory.memories.memory_deletion import remove_memory
+from annals.memory.memories.memory_external_ids import ExternalMemoryId
+from annals.memory.memories.memory_items import StoredMemory
+from annals.memory.memories.memory_upsert import put_memory
+from annals.memory.memories.models import CreateMemory
 from tests.support import faults
 from tests.support.api import Api
 from tests.support.racing import at_once
@@ -82,6 +89,47 @@ def test_equal_messages_at_once_for_a_missing_conversation_are_stored_once(api: 
     answers = at_once(8, lambda _: append(api, said("once", "one"), new=NEW))
     assert contents(api) == ["once"]
     assert sum(answer.replayed for answer in answers) == 7
+
+
+def put(api: Api, content: str, external_id: str = "one") -> tuple[StoredMemory, bool, bool]:
+    new = new_memory(api.caller, CreateMemory(memorySpaceId="work", userId="ada", content=content))
+    return put_memory(api.caller, replace(new, external_id=external_id), None, None)
+
+
+def versions(api: Api) -> list[str]:
+    memory = api.get("/v1/memories/by-external-id/one?memorySpaceId=work&userId=ada").json
+    return [each["content"] for each in (memory, *memory["previousVersions"])]
+
+
+def test_equal_memories_put_at_once_are_one_of_one_version(api: Api) -> None:
+    answers = at_once(8, lambda _: put(api, "same"))
+    assert len({memory.memory_id for memory, _, _ in answers}) == 1
+    assert sum(created for _, created, _ in answers) == 1
+    assert versions(api) == ["same"]
+
+
+def test_different_memories_put_at_once_are_versions_of_one(api: Api) -> None:
+    answers = at_once(6, lambda turn: put(api, str(turn)))
+    assert len({memory.memory_id for memory, _, _ in answers}) == 1
+    assert sum(created for _, created, _ in answers) == 1
+    assert sorted(versions(api)) == [str(turn) for turn in range(6)]
+
+
+def test_memories_put_and_deleted_at_once_are_there_or_gone_with_their_external_id(api: Api) -> None:
+    def work(turn: int) -> Any:
+        if turn % 2:
+            return put(api, str(turn))
+        return remove_memory(api.caller, ExternalMemoryId(api.caller.tenant, "one", "ada", "work").get_memory_id())
+
+    for _ in range(5):
+        answers = at_once(6, work)
+        assert all(isinstance(answer, tuple) for answer in answers[1::2])
+        assert all(answer is None or isinstance(answer, MemoryNotFound) for answer in answers[::2])
+        stored = api.get("/v1/memories/by-external-id/one?memorySpaceId=work&userId=ada")
+        assert stored.status in (200, 404)
+        memory, created, _ = put(api, "after")
+        assert created is (stored.status == 404)
+        assert api.get(f"/v1/memories/{memory.memory_id}").json["content"] == "after"
 
 
 @pytest.mark.parametrize("fault", [faults.lose_request, faults.lose_reply], ids=["before", "behind"])

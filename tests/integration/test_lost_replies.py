@@ -27,6 +27,8 @@ MOST_CALLS = 120
 KEY = {"name": "reader", "scopes": ["read"]}
 USER = {"userId": "ada", "memorySpaceId": "home"}
 NEW = {"type": "user-agent", "participants": USER, "metadata": {"secret": "tulip"}}
+BY_EXTERNAL_ID = "/memories/by-external-id/a%2F1"
+PUT = f"/v1{BY_EXTERNAL_ID}"
 MISSING = {"participants": USER, "metadata": {"secret": "tulip"}}
 TURN = {**USER, "userMessage": "q", "agentResponse": "a"}
 
@@ -107,6 +109,24 @@ def stored_once(entries: int) -> Callable[[Api, Reply], None]:
     return check
 
 
+def put(version: int) -> Callable[[Api, Reply], None]:
+    def check(api: Api, answer: Reply) -> None:
+        assert (answer.json["content"], answer.json["version"]) == ("after", version)
+        stored = api.get(f"{PUT}?memorySpaceId=home&userId=ada").json
+        assert (stored["memoryId"], stored["version"]) == (answer.json["memoryId"], version)
+
+    return check
+
+
+def one_user_memory(api: Api, answer: Reply) -> None:
+    assert api.get("/v1/users/ada/memories").json["items"] == [answer.json]
+
+
+def no_user_memory(api: Api) -> None:
+    assert api.get("/v1/users/ada/memories").json["items"] == []
+    assert api.put(f"/v1/users/ada{BY_EXTERNAL_ID}", {"memory": "new"}).status == 201
+
+
 def not_replayed(_: Api, answer: Reply) -> None:
     assert "idempotent-replayed" not in answer.headers
 
@@ -179,6 +199,25 @@ OPERATIONS = {
         lambda api: api.post("/v1/memories", {**USER, "content": "x"}, idempotency_key="k"),
         201,
         not_replayed,
+    ),
+    "make a memory with an external id": Operation(
+        lambda api: api.post("/v1/memories", {**USER, "content": "x", "externalId": "x"}), 201, not_replayed
+    ),
+    "put a memory": Operation(lambda api: api.put(PUT, {**USER, "content": "after"}, if_match='"0"'), 201, put(1)),
+    "put a memory again": Operation(
+        lambda api: api.put(PUT, {**USER, "content": "after"}, if_match='"1"'),
+        200,
+        put(2),
+        lambda api: api.put(PUT, {**USER, "content": "before"}),
+    ),
+    "put a user's memory": Operation(
+        lambda api: api.put(f"/v1/users/ada{BY_EXTERNAL_ID}", {"memory": "after"}), 201, one_user_memory
+    ),
+    "delete a user's memory by its external id": Operation(
+        lambda api: api.delete(f"/v1/users/ada{BY_EXTERNAL_ID}"),
+        204,
+        lambda api, _: no_user_memory(api),
+        lambda api: api.put(f"/v1/users/ada{BY_EXTERNAL_ID}", {"memory": "before"}),
     ),
     "change a memory": Operation(
         lambda api: api.patch(f"/v1/memories/{memory(api)}", {"content": "after"}, if_match='"1"'),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, Literal
 
-from typing_extensions import Unpack
+from typing_extensions import Required, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec, Steps
@@ -18,8 +18,24 @@ from annals_client.models import ConversationRef, DeletedMemories, Memory, Memor
 from annals_client.wire import NOT_GIVEN, NotGiven, Time
 
 MEMORY = "/v1/memories/{memoryId}"
+BY_EXTERNAL_ID = "/v1/memories/by-external-id/{externalId}"
 
 MemoryList = list[Memory]
+
+
+class NewMemory(TypedDict, total=False):
+    """A memory that is made by hand, beside its words; ``importance`` is from 0 to 100."""
+
+    memory_space_id: Required[str]
+    content_type: Literal["raw", "summarized", "fact", "custom"] | None
+    source_type: Literal["conversation", "system", "tool", "a2a"] | None
+    user_id: str | None
+    agent_id: str | None
+    participant_id: str | None
+    importance: int | None
+    tags: Sequence[str] | None
+    metadata: Mapping[str, Any] | None
+    conversation_ref: ConversationRef | None
 
 
 class Memories(Resource[S]):
@@ -30,38 +46,54 @@ class Memories(Resource[S]):
         self,
         content: str,
         *,
-        memory_space_id: str,
-        content_type: Literal["raw", "summarized", "fact", "custom"] | None = None,
-        source_type: Literal["conversation", "system", "tool", "a2a"] | None = None,
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        participant_id: str | None = None,
-        importance: int | None = None,
-        tags: Sequence[str] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        conversation_ref: ConversationRef | None = None,
+        external_id: str | None = None,
         idempotency_key: str | None = None,
+        **memory: Unpack[NewMemory],
     ) -> RequestSpec:
-        """Make a memory by hand; ``importance`` is from 0 to 100.
+        """Make a memory by hand; ``external_id`` is an id of your own, unique among those of its owner.
 
         Raises
         ------
+        Conflict : EXTERNAL_ID_TAKEN
         ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
         """
-        body = wire.body(
-            content=content,
-            memory_space_id=memory_space_id,
-            content_type=content_type,
-            source_type=source_type,
-            user_id=user_id,
-            agent_id=agent_id,
-            participant_id=participant_id,
-            importance=importance,
-            tags=tags,
-            metadata=metadata,
-            conversation_ref=conversation_ref and conversation_ref.model_dump(by_alias=True),
-        )
+        body = {**_body(content, **memory), **wire.body(external_id=external_id)}
         return RequestSpec(body=body, key=idempotency_key)
+
+    @call(f"PUT {BY_EXTERNAL_ID}", Memory, Repeat.WITH_KEY)
+    def put(
+        self,
+        external_id: str,
+        content: str,
+        *,
+        if_match: int | None = None,
+        idempotency_key: str | None = None,
+        **memory: Unpack[NewMemory],
+    ) -> RequestSpec:
+        """Make the memory with this external id, or replace the one that there is: all of it, where it differs.
+
+        Raises
+        ------
+        PreconditionFailed : the memory's version is not ``if_match``; 0 is for none
+        """
+        body = _body(content, **memory)
+        return RequestSpec({"external_id": external_id}, body=body, if_match=if_match, key=idempotency_key)
+
+    @call(f"GET {BY_EXTERNAL_ID}", MemoryWithVersions)
+    def get_by_external_id(
+        self, external_id: str, *, memory_space_id: str, user_id: str | None = None, agent_id: str | None = None
+    ) -> RequestSpec:
+        """The memory with this external id, of a memory space with a user and/or an agent. Raises NotFound."""
+        query = wire.query(memory_space_id=memory_space_id, user_id=user_id, agent_id=agent_id)
+        return RequestSpec({"external_id": external_id}, query=query)
+
+    @call(f"DELETE {BY_EXTERNAL_ID}", NoneType)
+    def delete_by_external_id(
+        self, external_id: str, *, memory_space_id: str, user_id: str | None = None, agent_id: str | None = None
+    ) -> RequestSpec:
+        """Delete the memory with this external id. Raises NotFound."""
+        query = wire.query(memory_space_id=memory_space_id, user_id=user_id, agent_id=agent_id)
+        return RequestSpec({"external_id": external_id}, query=query)
 
     @call(f"GET {MEMORY}", MemoryWithVersions)
     def get(self, memory_id: str, *, at: Time | None = None) -> RequestSpec:
@@ -120,16 +152,20 @@ class Memories(Resource[S]):
         importance: int | None = None,
         tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        conversation_ref: ConversationRef | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
     ) -> RequestSpec:
         """Give a memory a new version. ``metadata`` is merged; None removes a key.
 
+        ``conversation_ref`` says from which messages the new version comes.
+
         Raises
         ------
         PreconditionFailed : the memory's version is not ``if_match``
         """
-        body = wire.body(content=content, importance=importance, tags=tags, metadata=metadata)
+        ref = _reference(conversation_ref)
+        body = wire.body(content=content, importance=importance, tags=tags, metadata=metadata, conversation_ref=ref)
         return RequestSpec(_of(memory_id), body=body, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {MEMORY}", NoneType)
@@ -183,6 +219,14 @@ class Memories(Resource[S]):
     def restore(self, memory_id: str, *, idempotency_key: str | None = None) -> RequestSpec:
         """Restore an archived memory as it was. Raises Conflict, MEMORY_NOT_ARCHIVED."""
         return RequestSpec(_of(memory_id), key=idempotency_key)
+
+
+def _body(content: str, *, conversation_ref: ConversationRef | None = None, **memory: Any) -> dict[str, Any]:
+    return wire.body(content=content, **memory, conversation_ref=_reference(conversation_ref))
+
+
+def _reference(ref: ConversationRef | None) -> dict[str, Any] | None:
+    return ref.model_dump(by_alias=True) if ref else None
 
 
 def _of(memory_id: str) -> dict[str, str]:

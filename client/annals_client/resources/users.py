@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, Literal
 
+from typing_extensions import TypedDict, Unpack
+
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec
 from annals_client.files import Destination
@@ -16,9 +18,20 @@ from annals_client.wire import NOT_GIVEN, NotGiven
 
 MEMORIES = "/v1/users/{userId}/memories"
 MEMORY = MEMORIES + "/{memoryId}"
+BY_EXTERNAL_ID = MEMORIES + "/by-external-id/{externalId}"
 
 Found = list[UserMemory]
 Topics = list[Topic]
+
+
+class NewUserMemory(TypedDict, total=False):
+    """What is said of a user's memory beside its words; ``input`` is what it was made of."""
+
+    topics: Sequence[str] | None
+    input: str | None
+    agent_id: str | None
+    memory_space_id: str | None
+    metadata: Mapping[str, Any] | None
 
 
 class Users(Resource[S]):
@@ -47,23 +60,48 @@ class UserMemories(Resource[S]):
         user_id: str,
         memory: str,
         *,
-        topics: Sequence[str] | None = None,
-        input: str | None = None,  # noqa: A002 - the API's word
-        agent_id: str | None = None,
-        memory_space_id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        external_id: str | None = None,
         idempotency_key: str | None = None,
+        **more: Unpack[NewUserMemory],
     ) -> RequestSpec:
-        """Remember something of a user; ``input`` is what it was made of."""
-        body = wire.body(
-            memory=memory,
-            topics=topics,
-            input=input,
-            agent_id=agent_id,
-            memory_space_id=memory_space_id,
-            metadata=metadata,
-        )
+        """Remember something of a user; ``external_id`` is an id of your own, unique among the user's.
+
+        Raises
+        ------
+        Conflict : EXTERNAL_ID_TAKEN
+        """
+        body = wire.body(memory=memory, external_id=external_id, **more)
         return RequestSpec(_of(user_id), body=body, key=idempotency_key)
+
+    @call(f"PUT {BY_EXTERNAL_ID}", UserMemory, Repeat.WITH_KEY)
+    def put(
+        self,
+        user_id: str,
+        external_id: str,
+        memory: str,
+        *,
+        if_match: int | None = None,
+        idempotency_key: str | None = None,
+        **more: Unpack[NewUserMemory],
+    ) -> RequestSpec:
+        """Make the user's memory with this external id, or replace the one that there is: all of it, if it differs.
+
+        Raises
+        ------
+        PreconditionFailed : the memory's version is not ``if_match``; 0 is for none
+        """
+        body = wire.body(memory=memory, **more)
+        return RequestSpec(_by(user_id, external_id), body=body, if_match=if_match, key=idempotency_key)
+
+    @call(f"GET {BY_EXTERNAL_ID}", UserMemory)
+    def get_by_external_id(self, user_id: str, external_id: str) -> RequestSpec:
+        """The user's memory with this external id. Raises NotFound."""
+        return RequestSpec(_by(user_id, external_id))
+
+    @call(f"DELETE {BY_EXTERNAL_ID}", NoneType)
+    def delete_by_external_id(self, user_id: str, external_id: str) -> RequestSpec:
+        """Delete the user's memory with this external id. Raises NotFound."""
+        return RequestSpec(_by(user_id, external_id))
 
     @listing(f"GET {MEMORIES}", UserMemory)
     def list(
@@ -139,6 +177,10 @@ class UserMemories(Resource[S]):
     def clear(self, user_id: str) -> RequestSpec:
         """Delete all that is remembered of this one user; how many memories that was. Messages stay."""
         return RequestSpec(_of(user_id))
+
+
+def _by(user_id: str, external_id: str) -> dict[str, str]:
+    return {**_of(user_id), "external_id": external_id}
 
 
 def _of(user_id: str) -> dict[str, str]:

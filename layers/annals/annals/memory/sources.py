@@ -25,7 +25,7 @@ from annals.database.transactions import transact
 from annals.errors import ConversationErased, MessageRedacted, WriteConflict
 from annals.ledger.keys import conversation_pk
 from annals.ledger.message_state import REDACTED, message_state_key
-from annals.ledger.messages import seq_of
+from annals.ledger.messages import message_id, seq_of
 from annals.retries import tries
 from annals.search.documents import Document
 from annals.settings import settings
@@ -69,26 +69,26 @@ class Source:
         removed = read_removed_sources(self.tenant, [(self.conversation_id, self.message_ids)])
         if self.conversation_id in removed.erased:
             raise ConversationErased(self.conversation_id)
-        for message_id in self.message_ids:
-            if (self.conversation_id, message_id) in removed.redacted:
-                raise MessageRedacted(message_id)
+        for each in self.message_ids:
+            if (self.conversation_id, each) in removed.redacted:
+                raise MessageRedacted(each)
         return redaction_version
 
 
 def write_with_source(
-    source: Source | None, writes: Sequence[Mapping[str, Any]], *, guard: int | None, subject: str
-) -> Item | None:
+    source: Source | None, writes: Sequence[Mapping[str, Any]], *, guards: Sequence[int] = (), subject: str
+) -> dict[int, Item]:
     """Write all or nothing, if the source is still there. Something without a source needs none.
 
     Parameters
     ----------
-    guard : the position of a write, from 0, that fails where all this was written before
+    guards : the positions of writes, from 0, that fail where something was written before
     subject : what is written, for whoever reads the refusal
 
     Returns
     -------
-    Item or None
-        What ``guard`` found in its place: then nothing was written.
+    dict of int to Item
+        What the guards that failed found in their places: then nothing was written.
 
     Raises
     ------
@@ -99,9 +99,9 @@ def write_with_source(
         checks = source.checks(redaction_version) if source else []
         cancelled = transact([*writes, *checks])
         if cancelled is None:
-            return None
-        if guard is not None and cancelled.failed(guard):
-            return cancelled.item(guard)
+            return {}
+        if taken := {guard: cancelled.item(guard) for guard in guards if cancelled.failed(guard)}:
+            return taken
         if source and cancelled.failed_from(len(writes)):
             # Something of the conversation was redacted: on with it, unless that is what this comes from.
             redaction_version = source.require()
@@ -142,8 +142,9 @@ def not_redacted_check(tenant: str, conversation_id: str, seq: int) -> dict[str,
 
 
 def source_ref_of(document: Document) -> SourceRef:
-    """The words that a document of the search index says it comes from."""
-    return document.conversation_id, document.message_ids
+    """The words that a document of the search index says it comes from; of a message, also its own."""
+    own = () if document.seq is None else (message_id(document.seq),)
+    return document.conversation_id, tuple(dict.fromkeys((*own, *document.message_ids)))
 
 
 def present_source_ref(ref: SourceRef) -> dict[str, object] | None:
@@ -180,9 +181,9 @@ def read_removed_sources(tenant: str, refs: Iterable[SourceRef]) -> RemovedSourc
 def _redacted(tenant: str, refs: Iterable[tuple[str, Sequence[str]]]) -> frozenset[tuple[str, str]]:
     messages: dict[Key, tuple[str, str]] = {}
     for conversation_id, message_ids in refs:
-        for message_id in message_ids:
-            if (seq := seq_of(message_id)) is not None:
-                messages[_plain(raw_memory_key(tenant, conversation_id, seq))] = (conversation_id, message_id)
+        for each in message_ids:
+            if (seq := seq_of(each)) is not None:
+                messages[_plain(raw_memory_key(tenant, conversation_id, seq))] = (conversation_id, each)
     return frozenset(messages[key] for key, item in _read_stored(messages).items() if REDACTED in item)
 
 

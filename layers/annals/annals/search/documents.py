@@ -97,6 +97,7 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
     updated_at: int | None = None
+    external_id: str | None = None
     digest: str = ""
     vectors: tuple[Vector, ...] = ()
     vector_digests: tuple[str, ...] = ()
@@ -133,6 +134,9 @@ class Document:
     def source(self) -> dict[str, Any]:
         """The document as JSON that any index can store: all but window and vectors, which are only searched."""
         fields = {name: value for name, value in asdict(self).items() if name not in _NOT_STORED}
+        if self.external_id is None:
+            # So that documents from before there were external ids are still what they would be now.
+            del fields["external_id"]
         lists = {"tags": list(self.tags), "message_ids": list(self.message_ids)}
         source: dict[str, Any] = encodable_json({**fields, **lists})
         return source

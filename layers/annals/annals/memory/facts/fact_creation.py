@@ -150,11 +150,11 @@ def _trace_keys(fact: StoredFact) -> list[Item]:
 def _write(
     facts: Sequence[StoredFact], source: Source | None, *, guard: Mapping[str, Any] | None, subject: str
 ) -> Item | None:
-    """Write facts together, and the put ``guard`` with them; see ``write_with_source``."""
+    """Write facts together with the put ``guard``, and return what that found, as ``write_with_source`` does."""
     puts = [_put(item) for fact in facts for item in items_of(fact)]
     traces = trace_puts([key for fact in facts for key in _trace_keys(fact)])
     writes = [*([guard] if guard else []), *puts, *traces]
-    return write_with_source(source, writes, guard=0 if guard else None, subject=subject)
+    return write_with_source(source, writes, guards=[0] if guard else [], subject=subject).get(0)
 
 
 def _put(item: Item) -> dict[str, Any]:

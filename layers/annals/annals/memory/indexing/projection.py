@@ -188,6 +188,7 @@ def _with_changes(document: Document, memory: StoredMemory | None) -> Document:
         importance=memory.importance,
         tags=memory.tags,
         metadata=memory.metadata,
+        message_ids=memory.message_ids,
         version=memory.version,
         status=memory.status,
         updated_at=memory.updated_at,
@@ -220,5 +221,6 @@ def _memory_document(memory: StoredMemory) -> Document:
         version=memory.version,
         at=memory.created_at,
         updated_at=memory.updated_at,
+        external_id=memory.external_id,
         status=memory.status,
     )

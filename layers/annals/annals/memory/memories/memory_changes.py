@@ -11,18 +11,21 @@ from dataclasses import replace
 from typing import Any
 
 from annals.conversations.metadata import merge_patch
-from annals.database.transactions import try_transaction
+from annals.database.transactions import transact, try_transaction
 from annals.errors import InvalidInput, MemoryNotArchived, PreconditionFailed, VersionNotFound, WriteConflict
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
+from annals.memory.memories.memory_creation import source_of
 from annals.memory.memories.memory_items import (
     ACTIVE,
     ARCHIVED,
     StoredMemory,
     memory_put,
     replacement_writes,
+    split_raw_id,
     to_memory_item,
 )
 from annals.memory.memories.memory_reads import get_stored_memory, get_version
+from annals.memory.memories.memory_references import changed_reference_puts
 from annals.memory.memories.models import PatchMemory
 from annals.retries import tries
 from annals.settings import settings
@@ -43,10 +46,23 @@ def to_change(memory: StoredMemory, body: PatchMemory) -> dict[str, Any]:
         change["tags"] = tuple(body.tags)
     if body.metadata is not None:
         change["metadata"] = merge_patch(memory.metadata, body.metadata)
+    if body.conversation_ref is not None:
+        change["conversation_id"] = body.conversation_ref.conversation_id
+        change["message_ids"] = tuple(body.conversation_ref.message_ids)
     if not change:
-        detail = "A change names content, importance, tags or metadata."
+        detail = "A change names content, importance, tags, metadata or conversationRef."
         raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="content")
+    _require_same_conversation(memory, body)
     return change
+
+
+def _require_same_conversation(memory: StoredMemory, body: PatchMemory) -> None:
+    """Raise InvalidInput where a message as a memory is to come from another conversation than its own."""
+    raw, ref = split_raw_id(memory.memory_id), body.conversation_ref
+    if raw and ref and ref.conversation_id != raw[0]:
+        field = "conversationRef.conversationId"
+        detail = f"The memory of a message stays in its conversation, {raw[0]!r}."
+        raise InvalidInput("INVALID_FORMAT", detail, field=field)
 
 
 def change_memory(
@@ -65,12 +81,13 @@ def change_memory(
     Raises
     ------
     MemoryNotFound
+    ConversationErased, MessageRedacted : what the new version comes from is removed
     IdempotencyKeyReused : the request's key came with another change of this memory before
     PreconditionFailed : the version is not ``expected_version``
     RequestTooLarge : changed so, it would be larger than an item of the table can be
     WriteConflict : other writers were faster, again and again
     """
-    address, marked = memory.address, _with_marker(memory, request)
+    marked, redaction_version = _with_marker(memory, request), None
     for _ in tries(settings().append_patience_s):
         # Before the version is compared: a request that is sent again names the version before its own change.
         if marked and (result := find_result(marked)):
@@ -78,13 +95,45 @@ def change_memory(
         if expected_version is not None and memory.version != expected_version:
             raise PreconditionFailed(expected_version, memory.version)
         changed = replace(memory, **change(memory), version=memory.version + 1, updated_at=now_ms())
-        writes = [*_replacement_writes(memory, changed), memory_put(address.version(memory.version), memory)]
-        if (oldest := memory.version - settings().memory_versions) > 0:
-            writes.append({"Delete": {"TableName": settings().state_table, "Key": address.version(oldest)}})
-        if try_transaction([*writes, *_marker_puts(marked, changed)]):
+        source = source_of(changed) if changed.source_ref != memory.source_ref else None
+        writes = [*_version_writes(memory, changed), *_marker_puts(marked, changed)]
+        checks = source.checks(redaction_version) if source else []
+        # No transaction checks an item twice: the change of a raw memory checks for the erasure by itself.
+        cancelled = transact([*writes, *(each for each in checks if each not in writes)])
+        if cancelled is None:
             return changed, False
+        cancelled.require_lost_race()
+        if source and cancelled.failed_from(len(writes)):
+            # Something of the conversation was redacted: on with it, unless that is what the new version comes from.
+            redaction_version = source.require()
         memory = get_stored_memory(memory.tenant, memory.memory_id)
     raise WriteConflict(f"memory {memory.memory_id!r}")
+
+
+def keep_memory(
+    memory: StoredMemory, expected_version: int | None = None, request: IdempotentRequest | None = None
+) -> tuple[StoredMemory, bool]:
+    """A memory that a request leaves as it is, and whether that is the answer to an earlier try of the request.
+
+    Raises IdempotencyKeyReused, PreconditionFailed.
+    """
+    marked = _with_marker(memory, request)
+    if marked and (result := find_result(marked)):
+        return _get_result(memory, result), True
+    if expected_version is not None and memory.version != expected_version:
+        raise PreconditionFailed(expected_version, memory.version)
+    if marked:
+        try_transaction(_marker_puts(marked, memory))
+    return memory, False
+
+
+def _version_writes(memory: StoredMemory, changed: StoredMemory) -> list[dict[str, Any]]:
+    """The parts of a transaction that give a memory a new version, keep the one before, and drop the oldest."""
+    address = memory.address
+    writes = [*_replacement_writes(memory, changed), memory_put(address.version(memory.version), memory)]
+    if (oldest := memory.version - settings().memory_versions) > 0:
+        writes.append({"Delete": {"TableName": settings().state_table, "Key": address.version(oldest)}})
+    return [*writes, *changed_reference_puts(memory, changed)]
 
 
 def set_status(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from annals.access.caller import Caller
 from annals.database.dynamodb import Item
-from annals.errors import InvalidInput
+from annals.errors import ExternalIdTaken, InvalidInput, MemoryNotFound, WriteConflict
 from annals.ledger.entry import SALT_BYTES
-from annals.ledger.idempotency import IdempotentRequest, marker_put
+from annals.ledger.idempotency import IdempotentRequest, find_marker, marker_put
+from annals.memory.memories.memory_external_ids import ExternalMemoryId
 from annals.memory.memories.memory_items import StoredMemory, memory_put, split_user_memory_id, user_memory_id
-from annals.memory.memories.memory_reads import get_stored_memory
+from annals.memory.memories.memory_reads import get_stored_memory, previous_versions
 from annals.memory.memories.memory_references import reference_puts
 from annals.memory.memories.models import CreateMemory
 from annals.memory.sources import Source, write_with_source
+from annals.retries import tries
+from annals.settings import settings
 from annals.times import now_ms
 
 
@@ -25,8 +29,7 @@ def new_memory(caller: Caller, body: CreateMemory) -> StoredMemory:
 
     Raises InvalidInput OWNER_REQUIRED where it names neither a user nor an agent.
     """
-    if body.user_id is None and body.agent_id is None:
-        raise InvalidInput("OWNER_REQUIRED", "A memory needs a userId or an agentId.", field="userId")
+    require_memory_owner(body.user_id, body.agent_id)
     at, ref = now_ms(), body.conversation_ref
     return StoredMemory(
         tenant=caller.tenant,
@@ -45,15 +48,25 @@ def new_memory(caller: Caller, body: CreateMemory) -> StoredMemory:
         message_ids=tuple(ref.message_ids) if ref else (),
         created_at=at,
         updated_at=at,
+        external_id=body.external_id,
     )
+
+
+def require_memory_owner(user_id: str | None, agent_id: str | None) -> None:
+    """Raise InvalidInput OWNER_REQUIRED where neither a user nor an agent is named."""
+    if user_id is None and agent_id is None:
+        raise InvalidInput("OWNER_REQUIRED", "A memory needs a userId or an agentId.", field="userId")
 
 
 def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None) -> tuple[StoredMemory, bool]:
     """Store a new memory, and return with it whether an earlier try of the request had stored it.
 
+    One with an external id that is stored already is the same, if it says the same.
+
     Raises
     ------
     ConversationErased, MessageRedacted : what it was made of is removed
+    ExternalIdTaken : its external id is that of another memory of the same owner
     RequestTooLarge, IdempotencyKeyReused, WriteConflict
     """
     marker = []
@@ -64,12 +77,50 @@ def create_memory(memory: StoredMemory, request: IdempotentRequest | None = None
         marker = [marker_put(request, {"memoryId": _name_in_marker(memory)}, salt)]
     put = memory_put(memory.address.current, memory)
     put["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
-    writes: list[Any] = [put, *marker, *reference_puts(memory)]
-    guard, subject = (1 if request else None), f"memory {memory.memory_id!r}"
-    earlier = write_with_source(_source_of(memory), writes, guard=guard, subject=subject)
-    if request and earlier:
-        return _get_earlier(memory, request, earlier), True
-    return memory, False
+    external_id, stale, subject = ExternalMemoryId.find_of(memory), None, f"memory {memory.memory_id!r}"
+    for _ in tries(settings().append_patience_s):
+        pointer = [external_id.pointer_put(memory, stale)] if external_id else []
+        writes: list[Any] = [put, *marker, *pointer, *reference_puts(memory)]
+        guards = range(1, 1 + len(marker) + len(pointer))
+        taken = write_with_source(source_of(memory), writes, guards=guards, subject=subject)
+        if not taken:
+            return memory, False
+        if request and 1 in taken:
+            return _get_earlier(memory, request, taken[1]), True
+        if external_id:
+            stale = external_id.memory_id_in(taken[guards[-1]])
+            with suppress(MemoryNotFound):
+                return _require_same(memory, get_stored_memory(memory.tenant, stale)), True
+    raise WriteConflict(subject)
+
+
+def find_created(memory: StoredMemory, request: IdempotentRequest | None) -> StoredMemory | None:
+    """The memory that an earlier try of a request created, or None. Raises IdempotencyKeyReused, and MemoryNotFound."""
+    marker = find_marker(request) if request else None
+    return _get_earlier(memory, request, marker) if request and marker else None
+
+
+def said_fields(memory: StoredMemory) -> dict[str, Any]:
+    """What a caller says of a memory that is its own, and not whose it is or what became of it."""
+    return {name: getattr(memory, name) for name in SAID}
+
+
+SAID = (
+    "content", "content_type", "source_type", "agent_id", "participant_id", "importance", "tags", "metadata",
+    "conversation_id", "message_ids", "input",
+)  # fmt: skip
+
+
+def _require_same(new: StoredMemory, stored: StoredMemory) -> StoredMemory:
+    """A stored memory of the same external id. Raises ExternalIdTaken unless it is, or was at first, the same.
+
+    An archived one, or one that was changed since, is answered as it is.
+    """
+    first = [version for version in previous_versions(stored) if version.version == 1]
+    is_same = any(said_fields(version) == said_fields(new) for version in (stored, *first))
+    if new.memory_space_id != stored.memory_space_id or not is_same:
+        raise ExternalIdTaken(str(new.external_id))
+    return stored
 
 
 def _get_earlier(memory: StoredMemory, request: IdempotentRequest, marker: Item) -> StoredMemory:
@@ -79,7 +130,7 @@ def _get_earlier(memory: StoredMemory, request: IdempotentRequest, marker: Item)
     return earlier
 
 
-def _source_of(memory: StoredMemory) -> Source | None:
+def source_of(memory: StoredMemory) -> Source | None:
     """The messages that a memory says that it was made of."""
     if memory.conversation_id is None:
         return None

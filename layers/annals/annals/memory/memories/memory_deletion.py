@@ -23,6 +23,7 @@ from annals.ledger.idempotency import marker_prefix
 from annals.ledger.keys import conversation_pk
 from annals.ledger.message_state import REDACTED
 from annals.ledger.tail import salvage_tail
+from annals.memory.memories.memory_external_ids import pointer_deletes
 from annals.memory.memories.memory_items import (
     DELETED,
     Address,
@@ -90,7 +91,8 @@ def _put_tombstone(memory: StoredMemory) -> bool:
         if memory.status == DELETED:
             return False
         tombstone = to_tombstone_item(memory.address.current, memory)
-        if try_transaction([*replacement_writes(memory, tombstone), *_version_deletes(memory)]):
+        deletes = [*_version_deletes(memory), *pointer_deletes(memory)]
+        if try_transaction([*replacement_writes(memory, tombstone), *deletes]):
             return True
         try:
             memory = get_stored_memory(memory.tenant, memory.memory_id)
@@ -131,7 +133,10 @@ def delete_memories_of(tenant: str, conversation_id: str, message_id: str | None
         with suppress(MemoryNotFound, DamagedItem):
             delete_memory(get_stored_memory(tenant, memory_id))
         # What a deletion left that was broken off.
-        delete_partition(Address.of(tenant, memory_id).pk)
+        if split_raw_id(memory_id):
+            delete_memory_versions(tenant, memory_id)
+        else:
+            delete_partition(Address.of(tenant, memory_id).pk)
         delete_conversation_reference(tenant, conversation_id, memory_id)
 
 
@@ -164,7 +169,7 @@ def delete_damaged_memory(memory: StoredMemory) -> bool:
     }
     checks = [not_erased_check(memory.tenant, raw[0])] if raw else []
     for _ in tries(settings().append_patience_s):
-        if try_transaction([{"Put": put}, *checks]):
+        if try_transaction([{"Put": put}, *checks, *pointer_deletes(memory)]):
             _delete_rest(memory)
             return True
         if find_damaged_memory(memory.tenant, memory.memory_id) is None:

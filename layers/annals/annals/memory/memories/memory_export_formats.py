@@ -13,7 +13,7 @@ from annals.json_text import dump
 
 COLUMNS = (
     "memoryId", "memorySpaceId", "version", "status", "createdAt", "updatedAt", "contentType", "sourceType", "userId",
-    "agentId", "participantId", "importance", "content", "tags", "metadata", "conversationRef", "fact",
+    "agentId", "participantId", "importance", "content", "tags", "metadata", "conversationRef", "fact", "externalId",
 )  # fmt: skip
 
 PresentedMemory = Mapping[str, Any]

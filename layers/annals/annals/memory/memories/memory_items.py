@@ -43,6 +43,7 @@ class StoredMemory:
 
     ``input`` is what a user memory was made of, where the caller said it. ``salt`` is what the digest of the request
     that made it is salted with, in hexadecimal digits: where it goes, nothing can be told from that digest.
+    ``external_id`` is an id that the caller gave it.
     """
 
     tenant: str
@@ -65,6 +66,7 @@ class StoredMemory:
     updated_at: int
     status: str = ACTIVE
     salt: str | None = None
+    external_id: str | None = None
 
     @property
     def source_ref(self) -> SourceRef:
@@ -263,7 +265,9 @@ def salvage_memory(item: Mapping[str, Any], tenant: str, memory_id: str) -> Stor
         memory_space_id=salvaged.get("memory_space_id", ""),
         content="",
         user_id=salvaged.get("user_id"),
+        agent_id=salvaged.get("agent_id"),
         conversation_id=salvaged.get("conversation_id"),
+        external_id=salvaged.get("external_id"),
         version=int(version) if version.isdigit() else 1,
         created_at=0,
         updated_at=0,

@@ -17,6 +17,7 @@ def present_memory(memory: StoredMemory) -> Memory:
     """The API's memory."""
     values: dict[str, object] = {
         "memoryId": memory.memory_id,
+        "externalId": memory.external_id,
         "memorySpaceId": memory.memory_space_id,
         "content": memory.content,
         "contentType": memory.content_type,
@@ -44,6 +45,7 @@ def present_document(document: Document) -> Memory:
         StoredMemory(
             tenant=document.tenant,
             memory_id=document.memory_id,
+            external_id=document.external_id,
             memory_space_id=document.memory_space_id,
             content=document.content,
             content_type=document.content_type,

@@ -22,6 +22,9 @@ from annals.memory.memories.models import SearchFilter
 LIST_PARAMS = ("limit", "cursor", "memorySpaceId")
 """The query parameters of a list that are no filter."""
 
+OWNER_PARAMS = ("memorySpaceId", "userId", "agentId")
+"""The query parameters that name the owner of a memory with an external id."""
+
 STATUS_PARAMS = {"includeArchived": ARCHIVED, "includeSuperseded": SUPERSEDED}
 """The query parameters that add memories of another status to an export."""
 

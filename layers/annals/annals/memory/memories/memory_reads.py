@@ -15,6 +15,7 @@ from annals.database.damage import decode_readable
 from annals.database.state import read_partition
 from annals.errors import ConversationErased, ConversationNotFound, DamagedItem, MemoryNotFound, VersionNotFound
 from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import message_id
 from annals.ledger.read import read_records
 from annals.memory.memories.memory_items import (
     DELETED,
@@ -38,8 +39,9 @@ def get_memory(caller: Caller, memory_id: str) -> StoredMemory:
 
 
 def _ref_of(memory: StoredMemory) -> SourceRef:
-    """The words that a memory was made of. Those of a raw one were looked for when it was read."""
-    return (None, ()) if split_raw_id(memory.memory_id) else memory.source_ref
+    """The words that a memory was made of. Those of a raw one's own message were looked for when it was read."""
+    raw = split_raw_id(memory.memory_id)
+    return (None, ()) if raw and memory.message_ids == (message_id(raw[1]),) else memory.source_ref
 
 
 def get_stored_memory(tenant: str, memory_id: str) -> StoredMemory:
@@ -82,7 +84,7 @@ def get_version(memory: StoredMemory, number: int) -> StoredMemory:
     # A number that no version has would make a key that no table takes.
     can_exist = 0 < number < memory.version
     version = find_memory_item(memory.address.version(number)) if can_exist else None
-    if version is None:
+    if version is None or not _with_sources(memory, [version]):
         raise VersionNotFound(memory.memory_id, number)
     return version
 
@@ -102,4 +104,14 @@ def previous_versions(memory: StoredMemory) -> list[StoredMemory]:
     address = memory.address
     versions = read_partition(address.pk, address.version_prefix, ScanIndexForward=False)
     # Where others changed it meanwhile, this version is among them, and newer ones may be.
-    return [each for each in decode_readable(versions, from_memory_item) if each.version < memory.version]
+    return _with_sources(
+        memory, [each for each in decode_readable(versions, from_memory_item) if each.version < memory.version]
+    )
+
+
+def _with_sources(memory: StoredMemory, versions: list[StoredMemory]) -> list[StoredMemory]:
+    """The versions of a memory whose words are still there; those that come from the memory's own need no look."""
+    others = [version for version in versions if _ref_of(version) != _ref_of(memory)]
+    gone = {version.version for version in others}
+    gone -= {version.version for version in with_existing_sources(memory.tenant, others, _ref_of)}
+    return [version for version in versions if version.version not in gone]

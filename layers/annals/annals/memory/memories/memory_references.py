@@ -12,7 +12,7 @@ from typing import Any
 
 from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.database.keys import escape, item_key, unescape
-from annals.database.state import read_partition
+from annals.database.state import find_item, read_partition
 from annals.memory.facts.fact_items import sources_pk
 from annals.memory.memories.memory_items import StoredMemory, split_raw_id, split_user_memory_id
 from annals.memory.user_traces import trace_keys, trace_puts
@@ -32,6 +32,24 @@ def reference_puts(memory: StoredMemory) -> list[dict[str, Any]]:
     return [*_conversation_reference_puts(memory), *trace_puts(_trace_keys(memory))]
 
 
+def changed_reference_puts(memory: StoredMemory, changed: StoredMemory) -> list[dict[str, Any]]:
+    """The parts of a transaction that let a changed memory be found by the messages that it comes from now.
+
+    By those that it came from before it is still found: the version before was made of them.
+    """
+    if changed.source_ref == memory.source_ref:
+        return []
+    traces = trace_puts(_trace_keys(changed))
+    if changed.conversation_id is None:
+        return traces
+    key = reference_key(changed.tenant, changed.conversation_id, changed.memory_id)
+    item = find_item(key)
+    earlier = from_item(item).get("messageIds", []) if item else []
+    message_ids = list(dict.fromkeys([*earlier, *changed.message_ids]))
+    put = {"TableName": settings().state_table, "Item": {**key, **to_item({"messageIds": message_ids})}}
+    return [{"Put": put}, *traces]
+
+
 def put_references(memory: StoredMemory) -> None:
     """Write the references to a memory, of which a former version may have written none."""
     for put in reference_puts(memory):
@@ -39,7 +57,10 @@ def put_references(memory: StoredMemory) -> None:
 
 
 def delete_references(memory: StoredMemory) -> None:
-    """Delete the references that lead to a deleted memory, and to nothing else."""
+    """Delete the references that lead to a deleted memory, and to nothing else.
+
+    Those of the conversations that versions before came from lead to nothing, and go with these conversations.
+    """
     if memory.conversation_id is None:
         for key in _trace_keys(memory):
             client().delete_item(TableName=settings().state_table, Key=key)

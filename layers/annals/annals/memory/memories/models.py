@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from annals.api.fields import Id, Importance, Json, MaskedJson, MaskedText, Model, Tag, Time, Word
+from annals.api.fields import ExternalId, Id, Importance, Json, MaskedJson, MaskedText, Model, Tag, Time, Word
 from annals.api.filters import MAX_CONDITIONS, MAX_VALUES, Filter, Omittable
 from annals.conversations.models import ConversationRef, NewConversationRef
 from annals.errors import InvalidInput
@@ -28,21 +28,33 @@ class CreateMemory(Model):
     tags: list[Tag] = Field(default_factory=list, max_length=100)
     metadata: MaskedJson = Field(default_factory=dict)
     conversation_ref: NewConversationRef | None = None
+    external_id: ExternalId | None = None
+
+
+class PutMemory(CreateMemory):
+    """A memory to be created, or to take the place of the one that has its external id, which the path names."""
+
+    external_id: None = None
 
 
 class PatchMemory(Model):
-    """A change of a memory. Metadata is merged; null removes a key."""
+    """A change of a memory. Metadata is merged; null removes a key.
+
+    ``conversation_ref`` has the new version come from other messages.
+    """
 
     content: MaskedText | None = None
     importance: Importance | None = None
     tags: list[Tag] | None = Field(default=None, max_length=100)
     metadata: MaskedJson | None = None
+    conversation_ref: NewConversationRef | None = None
 
 
 class Memory(TypedDict):
     """A memory. One that is a fact says in ``fact`` what it is as such."""
 
     memoryId: str
+    externalId: NotRequired[str]
     memorySpaceId: str
     content: str
     contentType: str
@@ -99,7 +111,7 @@ class SearchFilter(Filter):
     participant_id: Id | None = None
     conversation_id: Id | None = None
     thread_id: Id | None = None
-    run_id: Id | None = None
+    run_id: ExternalId | None = None
     role: Word | None = None
     status: Literal["active", "archived", "superseded"] = "active"
     source_type: Word | None = None

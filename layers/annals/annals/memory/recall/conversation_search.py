@@ -13,11 +13,13 @@ from annals.conversations.presenters import present_conversation
 from annals.errors import InvalidInput
 from annals.ledger.entry import ERASED
 from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import message_id
 from annals.memory import adapters
 from annals.memory.index_pages import visible_scope
 from annals.memory.indexing.indexer import catch_up
 from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search import engine
+from annals.search.documents import Document
 from annals.search.protocol import Filters
 
 MAX_MATCHES = 3
@@ -82,12 +84,17 @@ def _group(hits: list[engine.Hit], limit: int) -> dict[str, list[engine.Hit]]:
     return groups
 
 
+def _message_id(document: Document) -> str:
+    """The message that a document is; of a memory that was made of messages, the first of these."""
+    return document.message_ids[0] if document.seq is None else message_id(document.seq)
+
+
 def _present(head: Head, hits: list[engine.Hit]) -> ConversationHit:
     return {
         "conversation": present_conversation(head),  # type: ignore[typeddict-item]
         "score": hits[0].score,
         "matches": [
-            {"messageId": hit.document.message_ids[0], "snippet": hit.snippet, "score": hit.score}
+            {"messageId": _message_id(hit.document), "snippet": hit.snippet, "score": hit.score}
             for hit in hits[:MAX_MATCHES]
         ],
     }

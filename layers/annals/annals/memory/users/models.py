@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from annals.api.fields import Id, Json, MaskedJson, MaskedText, Model, QueryText, Tag
+from annals.api.fields import ExternalId, Id, Json, MaskedJson, MaskedText, Model, QueryText, Tag
 from annals.api.filters import Omittable
 from annals.errors import InvalidInput
 
@@ -26,6 +26,13 @@ class NewUserMemory(Model):
     agent_id: Id | None = None
     memory_space_id: Id | None = None
     metadata: MaskedJson = Field(default_factory=dict)
+    external_id: ExternalId | None = None
+
+
+class PutUserMemory(NewUserMemory):
+    """A memory to be created, or to take the place of the one that has its external id, which the path names."""
+
+    external_id: None = None
 
 
 class PatchUserMemory(Model):
@@ -64,6 +71,7 @@ class UserMemory(TypedDict):
     """What is remembered of a user. ``score`` is only in what a semantic search found."""
 
     memoryId: str
+    externalId: NotRequired[str]
     userId: str
     memory: str
     topics: list[str]

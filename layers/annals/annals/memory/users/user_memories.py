@@ -86,6 +86,7 @@ def new_user_memory(caller: Caller, user_id: str, body: NewUserMemory) -> Stored
         input=body.input,
         created_at=at,
         updated_at=at,
+        external_id=body.external_id,
     )
 
 
@@ -184,6 +185,7 @@ def present_user_memory(memory: StoredMemory) -> UserMemory:
     """The API's user memory."""
     values: dict[str, object] = {
         "memoryId": memory.memory_id,
+        "externalId": memory.external_id,
         "userId": memory.user_id,
         "memory": memory.content,
         "topics": list(memory.tags),
