@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from annals_client.formats.streams.sse import EventReader
 from annals_client.models import Message, Model, Remembered, Usage
 
 
@@ -40,9 +41,10 @@ class Delta(Model):
 
 
 class Result(Remembered):
-    """The turn is stored, both messages. ``full_response`` is the whole reply."""
+    """The turn is stored, both messages. ``full_response`` is the text of the ``reply``."""
 
     full_response: str
+    reply: Message | None = None
     usage: Usage | None = None
     finish_reason: str | None = None
 
@@ -63,28 +65,11 @@ class Frame:
 
 
 class FrameReader:
-    """Reads frames from bytes that are cut anywhere. A line is kept in pieces until its end comes, and joined once."""
+    """Reads frames from bytes that are cut anywhere."""
 
     def __init__(self) -> None:
-        self._rest: list[bytes] = []
-        self._fields: dict[str, list[str]] = {}
+        self._events = EventReader()
 
     def read(self, chunk: bytes) -> Iterator[Frame]:
         """The frames that end in this chunk."""
-        *ended, tail = chunk.split(b"\n")
-        for part in ended:
-            line = b"".join((*self._rest, part)).removesuffix(b"\r").decode()
-            self._rest = []
-            if line:
-                name, _, value = line.partition(":")
-                self._fields.setdefault(name, []).append(value.removeprefix(" "))
-            elif fields := self._take():
-                yield fields
-        self._rest.append(tail)
-
-    def _take(self) -> Frame | None:
-        fields, self._fields = self._fields, {}
-        if "data" not in fields:
-            return None
-        data = json.loads("\n".join(fields["data"]))
-        return Frame(fields.get("event", ["message"])[-1], data, fields.get("id", [""])[-1])
+        return (Frame(event.name, json.loads(event.data), event.id) for event in self._events.read(chunk))

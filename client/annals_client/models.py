@@ -495,7 +495,7 @@ class Space(Model):
 
 
 class Usage(Model):
-    """What a reply cost, in tokens."""
+    """What a reply cost, in tokens; None for what the model did not say."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None = None
+    output_tokens: int | None = None

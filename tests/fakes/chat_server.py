@@ -17,6 +17,7 @@
 | ``error`` | sends an error in the stream after two words |
 | ``stall`` | says two words, then nothing |
 | ``malformed``, ``list``, ``shape``, ``latin-1`` | sends a chunk that is no JSON, object, delta, UTF-8 |
+| one of ``ODD`` | streams ``REPLY``, or calls of tools, as odd servers do |
 | ``filter`` | stops after two words with reason ``content_filter`` |
 | ``huge`` | streams 500,000 characters, which is more than an entry holds |
 | ``hold`` | says two words, then the rest as soon as ``may_go_on`` is set |
@@ -86,6 +87,63 @@ def halves(text: str) -> Iterator[bytes]:
         yield b"data: " + escaped.encode() + b"\r\n\r\n"
 
 
+def chunk(content: Any = None, reason: str | None = None, **more: Any) -> bytes:
+    """The event of a chunk with any content, and with any other fields of the delta."""
+    return event({"choices": [{"index": 0, "delta": {"content": content, **more}, "finish_reason": reason}]})
+
+
+def counted(usage: Any, **more: Any) -> bytes:
+    """The event of a chunk that only says what the reply costs."""
+    return event({"choices": [], "usage": usage, **more})
+
+
+def text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+DONE = b"data: [DONE]\n\n"
+END = chunk(reason="stop")
+PLAIN = [chunk(word) for word in words(REPLY)]
+CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bath"}'}}
+CALLS = [
+    chunk(tool_calls=[{"index": 0, **CALL, "function": {"name": "weather", "arguments": ""}}]),
+    chunk(tool_calls=[{"index": 0, "function": {"arguments": '{"city":'}}]),
+    chunk(tool_calls=[{"index": 0, "function": {"arguments": '"Bath"}'}}]),
+    chunk(reason="tool_calls"),
+]
+THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+
+ODD: dict[str, list[bytes]] = {
+    "usage without completion": [*PLAIN, END, counted({"prompt_tokens": 11}), DONE],
+    "usage with null": [*PLAIN, END, counted({"prompt_tokens": 11, "completion_tokens": None}), DONE],
+    "usage under other names": [*PLAIN, END, counted({"input_tokens": 11, "output_tokens": 9}), DONE],
+    "usage in the first chunk": [counted({"prompt_tokens": 11}), *PLAIN, END, counted(None), DONE],
+    "usage of no shape": [*PLAIN, END, counted("eleven"), counted({"prompt_tokens": "x"}), DONE],
+    "null": [b"data: null\n\n", *PLAIN, b"data: null\n\n", END, DONE],
+    "empty data": [b"data:\n\n", *PLAIN, b"data\n\n", END, DONE],
+    "content in lists": [chunk([THINKING]), *(chunk([text_part(word)]) for word in words(REPLY)), END, DONE],
+    "refusal": [*(chunk(refusal=word) for word in words(REPLY)), END, DONE],
+    "no reason": [*PLAIN, DONE],
+    "an empty reason": [*(chunk(word, reason="") for word in words(REPLY)), END, DONE],
+    "no DONE": [*PLAIN, END],
+    "no blank line at the end": [*PLAIN, END.rstrip()],
+    "BOM": [b"\xef\xbb\xbf", *PLAIN, END, DONE],
+    "CR": [part.replace(b"\n", b"\r") for part in (*PLAIN, END, DONE)],
+    "CRLF": [part.replace(b"\n", b"\r\n") for part in (*PLAIN, END, DONE)],
+    "comments": [b": hello\n\n", *(b": x\nevent: message\nid: 1\nretry: 9\n" + part for part in PLAIN), END, DONE],
+    "data in lines": [part.replace(b', "', b',\ndata: "') for part in (*PLAIN, END, DONE)],
+    "chunks of other kinds": [event({"ping": 1}), event({}), *PLAIN, event({"choices": None}), END, DONE],
+    "no delta": [event({"choices": [{"index": 0}]}), *PLAIN, event({"choices": [{"delta": None}]}), END, DONE],
+    "thinking between tags": [chunk("<thi"), chunk("nk>Hm.</th"), chunk("ink>\n\n"), *PLAIN, END, DONE],
+    "reasoning": [chunk(reasoning_content="H"), chunk(reasoning_content="m."), *PLAIN, END, DONE],
+    "calls": [*PLAIN, *CALLS, DONE],
+    "calls alone": [*CALLS, DONE],
+    "length": [*PLAIN, chunk(reason="length"), DONE],
+    "calls, then cut": [*PLAIN, *CALLS[:2]],
+}
+"""What odd servers stream, by what is odd about it."""
+
+
 class ChatHandler(Handler):
     """Answers ``POST /v1/chat/completions``."""
 
@@ -123,6 +181,7 @@ class ChatHandler(Handler):
             "shape": [*two, event({"choices": [{"delta": {"content": {"no": "text"}}}]})],
             "latin-1": [*two, delta("café").decode().encode("latin-1")],
             "filter": [*two, *ending("content_filter", 11, 2)],
+            **ODD,
             "huge": [*[delta("memory " * 500)] * 143, *ending("stop", 11, 71_500)],
         }
         first = model == "broken-once" and sum(past["model"] == model for past in self.server.requests) == 1

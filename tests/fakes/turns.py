@@ -17,7 +17,7 @@ from annals.memory.models import Remembered
 from annals.memory.streaming.drafts import DeltaBatch, Draft, DraftEnd, DraftSnapshot, new_owner
 from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.prompt import RecalledContext
-from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest
+from annals.memory.streaming.turns import NewReply, StartedTurn, StoredReply, StreamRequest
 from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
 from annals.times import now_ms
 
@@ -72,14 +72,13 @@ class MemoryTurnStore:
         self._maybe_refuse("recall")
         return self.recalled
 
-    def commit(self, draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
+    def commit(self, draft: Draft, reply: NewReply) -> StoredReply:
         self._maybe_refuse("commit")
         with self.lock:
             if draft.reply_request not in self.replies:
-                status = {"status": "incomplete"} if incomplete else {}
-                message = self._append(draft.conversation_id, "assistant", text, **status)
+                message = self._append(draft.conversation_id, **reply.body())
                 turn = remembered(draft.conversation_id, [f"msg-{draft.seq:03d}", message["messageId"]])
-                self.replies[draft.reply_request] = StoredReply(text, incomplete, turn)
+                self.replies[draft.reply_request] = StoredReply(message, turn)
             return self.replies[draft.reply_request]
 
     def store_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
@@ -91,7 +90,7 @@ class MemoryTurnStore:
         self._maybe_refuse("find_reply")
         return self.replies.get(draft.reply_request)
 
-    def _append(self, conversation_id: str, role: str, content: str, **more: str) -> dict:
+    def _append(self, conversation_id: str, role: str, content: str, **more: Any) -> dict:
         messages = self.conversations.setdefault(conversation_id, [])
         seq = len(messages) + 1
         messages.append({"messageId": f"msg-{seq:03d}", "seq": seq, "role": role, "content": content, **more})

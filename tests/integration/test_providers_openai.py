@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -20,14 +21,14 @@ from moto import mock_aws
 
 from annals.errors import ChatUnavailable, EmbeddingUnavailable, RerankUnavailable
 from annals.providers import reranker_from_settings
-from annals.providers.chat import ChatMessage, Finished, Usage, paced
+from annals.providers.chat import ChatMessage, Finished, ReplyBrokeOff, Usage, paced
 from annals.providers.openai_chat import OpenAIChat
 from annals.providers.openai_embedding import OpenAIEmbedder
 from annals.providers.reranking import Reranker
 from annals.retries import Backoff
 from annals.secret import ApiKey
 from annals.settings import Settings
-from tests.fakes.chat_server import EMOJI, REPLY, ChatServer, words
+from tests.fakes.chat_server import CALL, EMOJI, ODD, REPLY, THINKING, ChatServer, words
 from tests.fakes.embedding_server import EmbeddingServer
 from tests.fakes.servers import serving
 
@@ -219,6 +220,55 @@ def test_an_empty_reply_is_a_reply(chat: ChatServer, model: str, reply: str):
     assert "".join(pieces) == reply
     assert end is not None
     assert end.reason == "stop"
+
+
+ODD_PARTS: dict[str, Any] = {
+    "usage without completion": {"usage": {"prompt_tokens": 11}},
+    "usage with null": {"usage": {"prompt_tokens": 11}},
+    "usage under other names": {"usage": {"input_tokens": 11, "output_tokens": 9}},
+    "usage in the first chunk": {"usage": {"prompt_tokens": 11}},
+    "usage of no shape": {"usage": {"prompt_tokens": "x"}},
+    "content in lists": [THINKING, {"type": "text", "text": REPLY}],
+    "refusal": {"refusal": REPLY},
+    "thinking between tags": {"reasoning_content": "Hm."},
+    "reasoning": {"reasoning_content": "Hm."},
+    "calls": {"tool_calls": [CALL]},
+    "calls alone": {"tool_calls": [CALL], "content": None},
+}
+ODD_USAGE = {
+    **dict.fromkeys(("usage without completion", "usage with null", "usage in the first chunk"), Usage(11, None)),
+    "usage under other names": Usage(11, 9),
+}
+ODD_REASONS = {"no reason": None, "calls": "tool_calls", "calls alone": "tool_calls", "length": "length"}
+
+
+@pytest.mark.parametrize("model", [name for name in ODD if "cut" not in name])
+def test_nothing_odd_about_a_server_costs_the_reply_and_what_is_not_known_is_not_guessed(
+    chat: ChatServer, model: str
+) -> None:
+    pieces, end, failure = talk(chat.url, model)
+    assert ("".join(pieces), failure) == ("" if model == "calls alone" else REPLY, "")
+    assert end == Finished(ODD_REASONS.get(model, "stop"), ODD_USAGE.get(model))
+    assert end.parts == ODD_PARTS.get(model)
+
+
+def test_what_came_of_calls_before_a_stream_broke_off_is_a_part_of_the_failure(chat: ChatServer) -> None:
+    async def listen() -> None:
+        async for _ in OpenAIChat(f"{chat.url}/v1", "calls, then cut", key=ApiKey("")).stream(
+            [ChatMessage("user", "hi")]
+        ):
+            pass
+
+    with pytest.raises(ReplyBrokeOff, match="before the reply's end") as failed:
+        asyncio.run(listen())
+    assert failed.value.parts["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city":'}
+
+
+def test_think_tags_are_text_where_the_settings_say_so(chat: ChatServer) -> None:
+    pieces, end, _ = talk(chat.url, "thinking between tags", think_tags=False)
+    assert "".join(pieces) == f"<think>Hm.</think>\n\n{REPLY}"
+    assert end
+    assert end.parts is None
 
 
 def test_a_filtered_reply_says_so(chat: ChatServer):

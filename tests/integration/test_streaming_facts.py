@@ -16,7 +16,7 @@ from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.drafts import DeltaBatch, Draft
 from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.turn_store import LedgerTurnStore
-from annals.memory.streaming.turns import StreamRequest
+from annals.memory.streaming.turns import NewReply, StreamRequest
 from tests.fakes.chat_server import REPLY, ChatServer
 from tests.support import faults
 from tests.support.api import Api
@@ -195,7 +195,7 @@ def test_a_process_that_died_behind_the_reply_has_its_facts_stored_by_whoever_fo
 ) -> None:
     extractor = extract()
     draft = begin_turn(api, extractFacts=True)
-    LedgerTurnStore().commit(draft, REPLY, incomplete=False)
+    LedgerTurnStore().commit(draft, NewReply(REPLY))
 
     received = [events(stream.follow(draft.stream_id)) for _ in range(2)]
 

@@ -20,7 +20,18 @@ from local.template import ROOT
 LAYER = ROOT / "layers/annals"
 BASE = "annals"
 
-DOMAIN = ("access", "api", "conversations", "database", "formats", "ledger", "privacy", "providers", "search")
+DOMAIN = (
+    "access",
+    "api",
+    "conversations",
+    "database",
+    "formats",
+    "formats.streams",
+    "ledger",
+    "privacy",
+    "providers",
+    "search",
+)
 MEMORY_BASE = ("memory.adapters", "memory.index_pages", "memory.keys", "memory.sources", "memory.user_traces")
 SPACES = ("memory.retention_timers", "memory.space_models", "memory.spaces")
 

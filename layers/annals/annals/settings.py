@@ -96,6 +96,8 @@ class Settings:
     """The longest silence of the model, in seconds."""
     chat_timeout_s: float = 840.0
     """The longest that one reply may take, in seconds."""
+    chat_think_tags: bool = True
+    """Whether what a model writes between ``<think>`` and ``</think>`` is thinking, which is no part of its text."""
     draft_retention_s: int = 3600
     """For how many seconds a stream can be followed, at most a day."""
     draft_lease_s: float = 20.0

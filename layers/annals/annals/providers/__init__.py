@@ -55,7 +55,8 @@ def chat_from_settings(settings: Settings) -> ChatModel:
         from annals.providers import bedrock, bedrock_chat
 
         client = bedrock.runtime_client(read_timeout_s=settings.chat_stall_s)
-        return bedrock_chat.BedrockChat(client, settings.chat_model or bedrock_chat.DEFAULT_MODEL)
+        model = settings.chat_model or bedrock_chat.DEFAULT_MODEL
+        return bedrock_chat.BedrockChat(client, model, think_tags=settings.chat_think_tags)
     if settings.chat_url == OFFLINE:
         from annals.providers.offline_chat import OfflineChat
 
@@ -68,6 +69,7 @@ def chat_from_settings(settings: Settings) -> ChatModel:
         settings.chat_model or ANY_MODEL,
         key=ApiKey(settings.chat_api_key, settings.secret_max_age_s),
         silence_s=settings.chat_stall_s,
+        think_tags=settings.chat_think_tags,
     )
 
 

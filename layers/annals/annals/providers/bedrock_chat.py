@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -11,8 +11,11 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from annals.errors import ChatUnavailable
+from annals.formats.streams.bedrock import BedrockReply
+from annals.formats.streams.failures import SourceFailed, UnknownChunk
+from annals.formats.streams.reply import ReplyReader
 from annals.providers.bedrock import FAILURES, failure_detail
-from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
+from annals.providers.chat import ChatMessage, Finished, Pieces, ReplyBrokeOff, Usage
 
 DEFAULT_MODEL = "amazon.nova-lite-v1:0"
 OPENING = "(The conversation so far.)"
@@ -30,8 +33,9 @@ class ConverseClient(Protocol):
 class BedrockChat:
     """A chat model on Bedrock. Its client is blocking, so each reply is read in a thread, one event at a time."""
 
-    def __init__(self, client: ConverseClient, model: str = DEFAULT_MODEL) -> None:
+    def __init__(self, client: ConverseClient, model: str = DEFAULT_MODEL, *, think_tags: bool = True) -> None:
         self._client = client
+        self._think_tags = think_tags
         self._model = model
 
     @property
@@ -45,41 +49,28 @@ class BedrockChat:
         """Stream the reply; see ChatModel.stream."""
         request = _request(messages, instructions, model or self._model)
         thread = CapacityLimiter(1)
-        reply_end = _ReplyEnd()
-        with _as_unavailable():
-            begin = partial(self._client.converse_stream, **request)
-            answer = await run_sync(begin, limiter=thread, abandon_on_cancel=True)
-            try:
-                events = iter(answer["stream"])
-                while event := await run_sync(next, events, None, limiter=thread, abandon_on_cancel=True):
-                    for text in reply_end.take(event):
-                        yield text
-            finally:
-                answer["stream"].close()
-        yield reply_end.finished()
-
-
-class _ReplyEnd:
-    """How the reply ended, as far as its events have said."""
-
-    def __init__(self) -> None:
-        self._reason: str | None = None
-        self._usage: Usage | None = None
-
-    def take(self, event: Mapping[str, Any]) -> Iterator[str]:
-        """Take in an event, and yield the text of a delta; of other deltas an empty one, as a sign of life."""
-        if "contentBlockDelta" in event:
-            yield event["contentBlockDelta"]["delta"].get("text", "")
-        elif "messageStop" in event:
-            self._reason = event["messageStop"]["stopReason"]
-        elif "metadata" in event and (usage := event["metadata"].get("usage")):
-            self._usage = Usage(usage["inputTokens"], usage["outputTokens"])
-
-    def finished(self) -> Finished:
-        """The end of the reply. Raises ChatUnavailable if the stream ended before it."""
-        if self._reason is None:
-            raise ChatUnavailable("Bedrock's stream broke off before the reply's end.")
-        return Finished(self._reason, self._usage)
+        reply = ReplyReader(think_tags=self._think_tags, kind=BedrockReply)
+        try:
+            with _as_unavailable():
+                begin = partial(self._client.converse_stream, **request)
+                answer = await run_sync(begin, limiter=thread, abandon_on_cancel=True)
+                try:
+                    events = iter(answer["stream"])
+                    while event := await run_sync(next, events, None, limiter=thread, abandon_on_cancel=True):
+                        # A delta without text is a sign of life.
+                        if (text := reply.take(event)) or "contentBlockDelta" in event:
+                            yield text
+                finally:
+                    answer["stream"].close()
+        except ChatUnavailable as failure:
+            if rest := reply.end():
+                yield rest
+            raise ReplyBrokeOff(failure.detail, reply.parts) from failure
+        if rest := reply.end():
+            yield rest
+        if reply.finish_reason is None:
+            raise ReplyBrokeOff("Bedrock's stream broke off before the reply's end.", reply.parts)
+        yield Finished(reply.finish_reason, Usage.of(reply.usage), reply.parts)
 
 
 @contextmanager
@@ -88,6 +79,10 @@ def _as_unavailable() -> Iterator[None]:
         yield
     except FAILURES as failure:
         raise ChatUnavailable(failure_detail("Chat on Bedrock", failure)) from failure
+    except SourceFailed as failure:
+        raise ChatUnavailable(str(failure)) from failure
+    except UnknownChunk as failure:
+        raise ChatUnavailable("Bedrock sent an event of an unknown shape.") from failure
 
 
 def _request(messages: Sequence[ChatMessage], instructions: str | None, model: str) -> dict[str, Any]:

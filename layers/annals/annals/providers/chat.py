@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from annals.errors import ChatUnavailable
 
@@ -19,20 +19,58 @@ class ChatMessage:
     content: str
 
 
+INPUT_TOKENS = ("prompt_tokens", "input_tokens", "inputTokens")
+OUTPUT_TOKENS = ("completion_tokens", "output_tokens", "outputTokens")
+"""What models call the tokens of a request, and those of its reply."""
+
+
 @dataclass(frozen=True)
 class Usage:
-    """The tokens of a request and of its reply, as the model counts them."""
+    """The tokens of a request and of its reply, as the model counts them; None for what it does not say."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
+
+    @staticmethod
+    def of(counts: Any) -> Usage | None:
+        """The tokens that a model's own counts say, under whatever names; None where they say nothing."""
+        if not isinstance(counts, Mapping):
+            return None
+        usage = Usage(_count(counts, INPUT_TOKENS), _count(counts, OUTPUT_TOKENS))
+        return None if usage == Usage(None, None) else usage
+
+    def present(self) -> dict[str, int | None]:
+        """As the API shows it."""
+        return {"inputTokens": self.input_tokens, "outputTokens": self.output_tokens}
+
+
+def _count(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    found = (counts.get(name) for name in names)
+    return next((count for count in found if type(count) is int and count >= 0), None)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a reply: its reason, in the model's words (``stop``, ``length``, …), and its tokens if known."""
+    """The end of a reply.
 
-    reason: str
+    Parameters
+    ----------
+    reason : why it ended, in the model's words (``stop``, ``length``, …); None where the model gave no reason
+    usage : its tokens, if they are known
+    parts : what the reply has beside its text, as the model's provider has it: calls of tools, reasoning, usage
+    """
+
+    reason: str | None
     usage: Usage | None = None
+    parts: Any = field(default=None, compare=False)
+
+
+class ReplyBrokeOff(ChatUnavailable):
+    """A reply broke off; ``parts`` is what came beside its text."""
+
+    def __init__(self, detail: str, parts: Any) -> None:
+        super().__init__(detail)
+        self.parts = parts
 
 
 Pieces = AsyncGenerator[str | Finished, None]
@@ -64,7 +102,8 @@ class ChatModel(Protocol):
 
         Raises
         ------
-        ChatUnavailable : no reply, or the reply broke off; what came before is part of it
+        ChatUnavailable : no reply
+        ReplyBrokeOff : what came before is part of the reply
         """
         ...
 

@@ -11,11 +11,17 @@ from typing import Any
 import httpx
 
 from annals.errors import ChatUnavailable
-from annals.providers.chat import ChatMessage, Finished, Pieces, Usage
-from annals.providers.openai_http import endpoint, error_text, refusal_detail
+from annals.formats.streams.failures import SourceFailed, UnknownChunk
+from annals.formats.streams.openai_chat import OpenAIChatReply
+from annals.formats.streams.reply import ReplyReader
+from annals.providers.chat import ChatMessage, Finished, Pieces, ReplyBrokeOff, Usage
+from annals.providers.openai_http import ERROR_CHARACTERS, endpoint, refusal_detail
 from annals.providers.sse import event_data
 from annals.retries import Backoff
 from annals.secret import ApiKey, SecretUnreadable
+
+MAX_STREAM_CHARS = 64_000_000
+"""How long a stream may be, thinking and calls of tools included; far more than a reply that an entry holds."""
 
 NOT_STARTED = frozenset({429, 502, 503, 504})
 """Statuses that say that no reply was begun, so that another try costs nothing."""
@@ -30,6 +36,7 @@ class OpenAIChat:
     model : the model's name
     connect_s : seconds to wait for a connection
     silence_s : seconds to wait for the next bytes
+    think_tags : whether what stands between ``<think>`` and ``</think>`` is thinking, and no text
     settings : the prefix of its settings' names, for the details of failures
     """
 
@@ -41,12 +48,14 @@ class OpenAIChat:
         key: ApiKey,
         connect_s: float = 10.0,
         silence_s: float = 120.0,
+        think_tags: bool = True,
         settings: str = "CHAT",
         backoff: Backoff = Backoff(attempts=3),  # noqa: B008 - frozen
     ) -> None:
         self._url = endpoint(url, "chat/completions")
         self._model = model
         self._key = key
+        self._think_tags = think_tags
         self._settings = settings
         self._backoff = backoff
         self._timeout = httpx.Timeout(silence_s, connect=connect_s)
@@ -62,13 +71,19 @@ class OpenAIChat:
     ) -> Pieces:
         """Stream the reply; see ChatModel.stream."""
         request = _request(messages, instructions, model or self._model)
-        reply = _ReplyReader()
-        async with self._answer(request) as response:
-            async for data in event_data(response.aiter_bytes()):
-                if data == "[DONE]":
-                    reply.end()
-                    break
-                yield reply.take(_chunk(data))
+        reply = _Reply(self._think_tags)
+        try:
+            async with self._answer(request) as response:
+                async for data in event_data(response.aiter_bytes()):
+                    yield reply.take(data)
+                    if reply.is_done:
+                        break
+        except ChatUnavailable as failure:
+            if rest := reply.reader.end():
+                yield rest
+            raise ReplyBrokeOff(failure.detail, reply.reader.parts) from failure
+        if rest := reply.reader.end():
+            yield rest
         yield reply.finished()
 
     @asynccontextmanager
@@ -119,54 +134,49 @@ class OpenAIChat:
         return await asyncio.to_thread(self._key.headers_instead_of, refused)
 
 
-class _ReplyReader:
-    """Reads chunks: keeps how the reply ended, and the half of a surrogate pair that waits for its other half."""
+class _Reply:
+    """A reply as the events of its stream say it."""
 
-    def __init__(self) -> None:
-        self._half = ""
-        self._reason: str | None = None
-        self._usage: Usage | None = None
+    def __init__(self, think_tags: bool) -> None:
+        self.reader = ReplyReader(think_tags=think_tags, kind=OpenAIChatReply)
+        self.is_done = False
+        self._characters = 0
 
-    def take(self, chunk: Mapping[str, Any]) -> str:
-        """The text of a chunk, empty for a sign of life. Raises ChatUnavailable."""
-        if chunk.get("error"):
-            message = error_text(json.dumps(chunk).encode())
-            raise ChatUnavailable("The chat model broke off" + (f": {message}" if message else "."))
+    def take(self, data: str) -> str:
+        """The text of an event, empty for a sign of life. Raises ChatUnavailable."""
+        self._characters += len(data)
+        if self._characters > MAX_STREAM_CHARS:
+            raise ChatUnavailable(f"The chat model's stream is longer than {MAX_STREAM_CHARS} characters.")
+        if data.strip() == "[DONE]":
+            self.is_done = True
+            return ""
+        chunk = _chunk(data)
         try:
-            if usage := chunk.get("usage"):
-                self._usage = Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
-            if not chunk.get("choices"):
-                return ""
-            choice = chunk["choices"][0]
-            self._reason = choice.get("finish_reason") or self._reason
-            return self._whole_characters((choice.get("delta") or {}).get("content") or "")
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as failure:
+            return "" if chunk is None else self.reader.take(chunk)
+        except SourceFailed as failure:
+            reason = failure.reason[:ERROR_CHARACTERS]
+            raise ChatUnavailable("The chat model broke off" + (f": {reason}" if reason else ".")) from failure
+        except UnknownChunk as failure:
             raise ChatUnavailable("The chat model sent a chunk of an unknown shape.") from failure
 
-    def _whole_characters(self, text: str) -> str:
-        """The text up to its last whole character; an emoji escaped as two halves may come in two chunks."""
-        text = self._half + text
-        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        whole = text[: len(text) - len(self._half)]
-        return whole if whole.isascii() else whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def end(self) -> None:
-        """Note the end; a server that gave no reason for it had no special one."""
-        self._reason = self._reason or "stop"
-
     def finished(self) -> Finished:
-        """The end of the reply. Raises ChatUnavailable if the stream ended before it."""
-        if self._reason is None:
-            raise ChatUnavailable("The chat model's stream broke off before the reply's end.")
-        return Finished(self._reason, self._usage)
+        """The end of the reply. Raises ReplyBrokeOff if the stream ended before it."""
+        reader = self.reader
+        if reader.finish_reason is None and not self.is_done:
+            detail = "The chat model's stream broke off before the reply's end."
+            raise ReplyBrokeOff(detail, reader.parts)
+        return Finished(reader.finish_reason, Usage.of(reader.usage), reader.parts)
 
 
-def _chunk(data: str) -> Mapping[str, Any]:
+def _chunk(data: str) -> Mapping[str, Any] | None:
+    """The chunk of an event; None where the server has nothing to say. Raises ChatUnavailable."""
+    if not data.strip():
+        return None
     try:
         chunk = json.loads(data)
     except ValueError as failure:
         raise ChatUnavailable("The chat model sent a chunk that is not JSON.") from failure
-    if not isinstance(chunk, dict):
+    if chunk is not None and not isinstance(chunk, dict):
         raise ChatUnavailable("The chat model sent a chunk of an unknown shape.")
     return chunk
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from annals.memory.streaming.live_turn import ModelLimits
 from annals.memory.streaming.prompt import RecalledContext, build_prompt
 from annals.memory.streaming.streamed_turns import StreamedTurns
 from annals.memory.streaming.turns import StreamRequest
-from annals.providers.chat import ChatMessage, Finished
+from annals.providers.chat import ChatMessage, Finished, ReplyBrokeOff, Usage
 from tests.fakes.turns import BROKEN, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
 
 
@@ -141,12 +142,60 @@ def test_a_reply_that_breaks_off_is_not_kept_where_nobody_wants_it_or_there_is_n
     assert store.contents() == [("user", "Where is my cat?")]
 
 
-@pytest.mark.parametrize("reason", ["content_filter", "content_filtered"])
-def test_a_reply_that_a_content_filter_ends_is_kept_as_incomplete(reason: str):
+@pytest.mark.parametrize(
+    ("reason", "detail"),
+    [("content_filter", "content filter"), ("content_filtered", "content filter"), ("error", "failed (error)")],
+)
+def test_a_reply_that_a_content_filter_or_a_failure_ends_is_kept_as_incomplete(reason: str, detail: str):
     store = MemoryTurnStore()
     events = follow(store, ScriptedModel("On ", Finished(reason)), request())
-    assert (events[-1].data["code"], "content filter" in events[-1].data["detail"]) == ("STREAM_FAILED", True)
-    assert store.conversations["c"][1]["status"] == "incomplete"
+    assert (events[-1].data["code"], detail in events[-1].data["detail"]) == ("STREAM_FAILED", True)
+    reply = store.conversations["c"][1]
+    assert (reply["status"], reply["finishReason"]) == ("incomplete", reason)
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens"])
+def test_a_reply_that_comes_to_the_models_limit_is_a_result_and_kept_as_incomplete(reason: str):
+    store = MemoryTurnStore()
+    result = follow(store, ScriptedModel("On ", Finished(reason)), request(onFailure="discard"))[-1]
+    assert (result.name, result.data["finishReason"], result.data["fullResponse"]) == ("result", reason, "On ")
+    reply = store.conversations["c"][1]
+    assert (reply["status"], reply["finishReason"]) == ("incomplete", reason)
+    assert result.data["reply"] == reply
+
+
+CALLS = {"tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+
+
+@pytest.mark.parametrize("text", ["I look.", ""])
+def test_what_a_reply_has_beside_its_text_is_kept_in_its_parts_and_calls_alone_are_a_reply(text: str):
+    store = MemoryTurnStore()
+    result = follow(store, ScriptedModel(text, Finished("tool_calls", parts=CALLS)), request())[-1]
+    assert result.name == "result"
+    reply = {"messageId": "msg-002", "seq": 2, "role": "assistant", "content": text, "parts": CALLS}
+    assert store.conversations["c"][1] == result.data["reply"] == {**reply, "finishReason": "tool_calls"}
+
+
+@pytest.mark.parametrize(
+    "parts", [{"reasoning_content": "Hm."}, {"usage": {"prompt_tokens": 1}}, [{"text": " "}], None]
+)
+def test_thinking_and_tokens_alone_are_no_reply(parts: object):
+    events = follow(MemoryTurnStore(), ScriptedModel(Finished("stop", parts=parts)), request())
+    assert events[-1].data["code"] == "STREAM_EMPTY"
+
+
+def test_what_came_beside_the_text_of_a_reply_that_breaks_off_is_kept_with_it():
+    store = MemoryTurnStore()
+    follow(store, ScriptedModel(ReplyBrokeOff("It broke off.", CALLS)), request())
+    reply = store.conversations["c"][1]
+    assert (reply["content"], reply["parts"], reply["status"]) == ("", CALLS, "incomplete")
+
+
+def test_a_reason_and_tokens_that_are_not_known_are_null():
+    result = follow(MemoryTurnStore(), ScriptedModel("On", Finished(None, Usage(5, None))), request())[-1]
+    assert (result.name, result.data["finishReason"]) == ("result", None)
+    assert result.data["usage"] == {"inputTokens": 5, "outputTokens": None}
+    assert "status" not in result.data["reply"]
 
 
 @pytest.mark.parametrize(("on_failure", "kept"), [("keep", ["msg-001", "msg-002"]), ("discard", ["msg-001"])])
@@ -165,17 +214,19 @@ def test_a_model_that_never_ends_is_cut_off_at_what_an_entry_holds():
     assert len(model.sent) == 8
 
 
-def test_a_whole_reply_that_no_entry_holds_is_kept_as_incomplete():
+@pytest.mark.parametrize("reason", ["stop", "length", None])
+def test_a_whole_reply_that_no_entry_holds_is_kept_as_incomplete(reason: str | None):
     class SmallStore(MemoryTurnStore):
-        def commit(self, draft, text, *, incomplete):
-            if not incomplete:
-                raise EntryTooLarge(len(text), 3)
-            return super().commit(draft, text[:3], incomplete=True)
+        def commit(self, draft, reply):
+            if not reply.broke_off:
+                raise EntryTooLarge(len(reply.text), 3)
+            return super().commit(draft, replace(reply, text=reply.text[:3]))
 
     store = SmallStore()
-    problem = follow(store, ScriptedModel("On the roof", END), request())[-1].data
+    problem = follow(store, ScriptedModel("On the roof", Finished(reason)), request())[-1].data
     assert (problem["code"], problem["stored"]["messageIds"]) == ("ENTRY_TOO_LARGE", ["msg-001", "msg-002"])
     assert store.contents()[1] == ("assistant", "On ")
+    assert "finishReason" not in store.conversations["c"][1]
 
 
 def test_a_piece_of_any_length_is_told_in_deltas_that_a_draft_can_hold():

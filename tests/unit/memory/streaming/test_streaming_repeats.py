@@ -13,6 +13,7 @@ from annals.memory.streaming import reply_streams
 from annals.memory.streaming.drafts import DeltaBatch, DraftEnd
 from annals.memory.streaming.events import ReplyEvent, ReplyStream
 from annals.memory.streaming.streamed_turns import StreamedTurns
+from annals.memory.streaming.turns import NewReply
 from annals.providers.chat import Finished
 from tests.fakes.turns import BROKEN, CALLER, END, MemoryDrafts, MemoryTurnStore, ScriptedModel, request
 
@@ -111,6 +112,23 @@ def test_a_request_sent_again_later_is_told_the_reply_in_one_piece():
     run(test)
 
 
+def test_a_request_sent_again_later_whose_reply_came_to_a_limit_is_told_it_as_it_was():
+    async def test() -> None:
+        end = Finished("length", parts={"usage": {"prompt_tokens": 5, "completion_tokens": 2}})
+        drafts, model = MemoryDrafts(), ScriptedModel("On ", end)
+        turns = StreamedTurns(MemoryTurnStore(), drafts, model)
+        first = await events(await turns.begin(request(key="k")))
+        drafts.stored.clear()
+        again = await events(await turns.begin(request(key="k")))
+        assert len(model.requests) == 1
+        assert names(again) == "start context delta result"
+        for field in ("fullResponse", "finishReason", "reply", "conversation"):
+            assert again[-1].data[field] == first[-1].data[field]
+        assert again[-1].data["usage"] == {"inputTokens": 5, "outputTokens": 2}
+
+    run(test)
+
+
 def test_a_request_sent_again_later_whose_reply_broke_off_is_told_so():
     async def test() -> None:
         drafts, model = MemoryDrafts(), ScriptedModel("On ", BROKEN)
@@ -198,7 +216,7 @@ def test_a_reply_that_the_dead_stored_with_their_last_breath_is_told_whole():
     async def test() -> None:
         store, drafts, model = MemoryTurnStore(), MemoryDrafts(), ScriptedModel()
         stream_id = dead(store, drafts, "On ")
-        store.commit(drafts.stored[stream_id].draft, "On the roof", incomplete=False)
+        store.commit(drafts.stored[stream_id].draft, NewReply("On the roof"))
         received = await events(await StreamedTurns(store, drafts, model).follow(CALLER, stream_id, None, "r"))
         assert (names(received), text_of(received)) == ("start context delta delta result", "On the roof")
         assert received[-1].data["fullResponse"] == "On the roof"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .failures import error_text
 from .growing import Json, Lines, built, grow, parsed, present
 
 TYPES = frozenset(
@@ -97,7 +98,7 @@ class AISDKReply:
         elif kind in ("tool-result", "tool-output-available") and not chunk.get("preliminary"):
             tool.update(state="output-available", output=answer)
         elif kind in ("tool-error", "tool-input-error", "tool-output-error"):
-            tool.update(state="output-error", errorText=_error_text(error))
+            tool.update(state="output-error", errorText=error_text(error))
         elif kind == "tool-output-denied":
             tool["state"] = "output-denied"
         elif kind == "tool-approval-request":
@@ -118,12 +119,6 @@ class AISDKReply:
             self.is_open = False
         if kind == "abort":
             self.finish_reason, self.is_open = "abort", False
-
-
-def _error_text(error: Any) -> str:
-    if isinstance(error, Mapping):
-        error = error.get("message", error)
-    return error if isinstance(error, str) else str(error)
 
 
 def _part(part: Json) -> dict[str, Any]:

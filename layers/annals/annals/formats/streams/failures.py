@@ -8,7 +8,11 @@ from .plain import field, to_plain
 
 
 class SourceFailed(Exception):
-    """The model's own stream says that the reply failed."""
+    """The model's own stream says that the reply failed; ``reason`` is what it says of that."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"The model said {what}: {reason}")
+        self.reason = reason
 
 
 class UnknownChunk(TypeError):
@@ -21,13 +25,13 @@ class UnknownChunk(TypeError):
 
 def failure(what: str, error: Any) -> SourceFailed:
     """The failure that an error within a stream stands for; ``what`` says where it was said."""
-    return SourceFailed(f"The model said {what}: {_error_text(error)}")
+    return SourceFailed(what, error_text(error))
 
 
-def _error_text(error: Any) -> str:
+def error_text(error: Any) -> str:
     """What an error says of itself."""
     for name in ("message", "errorText", "error", "detail"):
         within = field(error, name)
         if within:
-            return within if isinstance(within, str) else _error_text(within)
+            return within if isinstance(within, str) else error_text(within)
     return str(error if isinstance(error, str) else to_plain(error))

@@ -42,10 +42,14 @@ class ReplyReader:
     ----------
     think_tags : whether what stands between ``<think>`` and ``</think>`` is thinking, and no text
     text_of : what a chunk that is neither str nor bytes says, instead of what is known of the providers' chunks
+    kind : whose chunks they are, where that is known beforehand
     """
 
-    def __init__(self, *, think_tags: bool = True, text_of: Callable[[Any], str] | None = None) -> None:
+    def __init__(
+        self, *, think_tags: bool = True, text_of: Callable[[Any], str] | None = None, kind: Kind | None = None
+    ) -> None:
         self._text_of = text_of
+        self._only_kind = kind
         self._decoder = getincrementaldecoder("utf-8")()
         self._half = ""
         self._tags = ThinkTags() if think_tags else None
@@ -85,7 +89,7 @@ class ReplyReader:
     @property
     def is_reply(self) -> bool:
         """Whether this is a reply: some words, or something else than words, such as a call of a tool."""
-        return self._has_word or any(map(_is_reply, self._fields().items()))
+        return self._has_word or has_more_than_text(self.parts)
 
     @property
     def parts(self) -> Any:
@@ -134,7 +138,7 @@ class ReplyReader:
     def _take_plain(self, plain: Json, chunk: Any) -> str:
         if plain.get("type") == "error":
             raise failure("error", plain)
-        kind = find_kind(plain)
+        kind = self._only_kind or find_kind(plain)
         if kind is None and self._kind is not None and isinstance(plain.get("type"), str):
             return ""  # an event that a known provider has added since
         if kind is None:
@@ -183,11 +187,18 @@ def _without_tags(block: Json) -> dict[str, Any]:
     return {**block, **texts, **content}
 
 
+def has_more_than_text(parts: Any) -> bool:
+    """Whether parts are a reply without any text: calls of tools, pictures, a voice."""
+    if isinstance(parts, list):
+        return any(isinstance(block, Mapping) and not _is_quiet(block) for block in parts)
+    return isinstance(parts, Mapping) and any(map(_is_reply, parts.items()))
+
+
 def _is_reply(field: tuple[str, Any]) -> bool:
-    """Whether a field of a message is a reply: a call of a tool, a picture, a voice."""
+    """Whether a field of a message is a reply."""
     name, value = field
-    if name in BLOCK_LISTS and isinstance(value, list):
-        return any(isinstance(block, Mapping) and not _is_quiet(block) for block in value)
+    if name in BLOCK_LISTS:
+        return has_more_than_text(value)
     return name not in QUIET and value not in (None, "", [], {})
 
 

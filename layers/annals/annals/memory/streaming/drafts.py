@@ -94,8 +94,8 @@ class DraftEnd:
     error: Mapping[str, Any] | None = None
     stored: bool = True
     died: bool = False
-    usage: Mapping[str, int] | None = None
-    reason: str = "unknown"
+    usage: Mapping[str, int | None] | None = None
+    reason: str | None = None
     facts_problem: str | None = None
 
 

@@ -62,9 +62,20 @@ def delta_event(text: str, number: int) -> ReplyEvent:
     return ReplyEvent("delta", {"text": text}, number)
 
 
-def result_event(reply: StoredReply, usage: Mapping[str, int] | None, reason: str) -> ReplyEvent:
-    """The end of a turn that is stored whole."""
-    response = {"fullResponse": reply.text or "", "usage": usage, "finishReason": reason}
+def result_event(
+    reply: StoredReply, usage: Mapping[str, int | None] | None = None, reason: str | None = None
+) -> ReplyEvent:
+    """The end of a turn whose reply is stored as far as the model went.
+
+    ``usage`` and ``reason`` are what the model reported, where that is known beside the reply.
+    """
+    known_usage = reply.usage.present() if usage is None and reply.usage else usage
+    response = {
+        "fullResponse": reply.text or "",
+        "reply": reply.message,
+        "usage": known_usage,
+        "finishReason": reason or reply.finish_reason,
+    }
     return ReplyEvent("result", {**reply.remembered, **response})
 
 

@@ -10,8 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 from anyio.to_thread import run_sync
 
@@ -27,6 +26,8 @@ from annals.errors import (
     StreamEmpty,
     StreamFailed,
 )
+from annals.formats.streams.endings import ending_of
+from annals.formats.streams.reply import has_more_than_text
 from annals.memory.streaming.draft_recorder import DraftRecorder, GrowingReply
 from annals.memory.streaming.drafts import DraftEnd, Drafts
 from annals.memory.streaming.events import (
@@ -39,14 +40,11 @@ from annals.memory.streaming.events import (
     start_event,
 )
 from annals.memory.streaming.prompt import Prompt, build_prompt
-from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest, TurnStore
-from annals.privacy.masking import mask
-from annals.providers.chat import ChatModel, Finished, paced
+from annals.memory.streaming.turns import NewReply, StartedTurn, StoredReply, StreamRequest, TurnStore
+from annals.privacy.masking import mask, mask_all
+from annals.providers.chat import ChatModel, Finished, ReplyBrokeOff, paced
 
 logger = logging.getLogger("annals")
-
-FILTERED = {"content_filter", "content_filtered"}
-"""Why a reply ended whose rest a content filter held back, in the words of OpenAI and Bedrock."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class LiveTurn:
         self._lacks_facts = False
         self._facts_problem: str | None = None
         self._reply = GrowingReply(started.draft.first)
-        self._finished = Finished("unknown")
+        self._finished = Finished(None)
         self._recorder = DraftRecorder(drafts, started.draft, self._reply)
         self._opening = [start_event(started.draft, started.message)]
         self._closing: ReplyEvent | None = None
@@ -151,14 +149,33 @@ class LiveTurn:
         failure = await self._listen(prompt)
         if failure:
             raise await self._store_partial_reply(failure)
-        if not self._reply.has_text:
-            reason = self._finished.reason
-            raise StreamEmpty(f"The chat model's reply was empty ({reason}). The user's message is kept.")
+        if not self._is_reply:
+            reason = f" ({self._finished.reason})" if self._finished.reason else ""
+            raise StreamEmpty(f"The chat model's reply was empty{reason}. The user's message is kept.")
+        if early_end := self._early_end():
+            raise await self._store_partial_reply(early_end, self._finished.reason)
         try:
-            stored = await self._commit(incomplete=False)
+            stored = await self._commit(self._new_reply(self._finished.reason, incomplete=self._is_at_limit))
         except EntryTooLarge:
             raise await self._store_partial_reply(_too_large()) from None
         return result_event(stored, self._usage, self._finished.reason)
+
+    @property
+    def _is_reply(self) -> bool:
+        """Whether the model said something: words, or calls of tools."""
+        return self._reply.has_text or has_more_than_text(self._finished.parts)
+
+    @property
+    def _is_at_limit(self) -> bool:
+        """Whether the model stopped at a limit, with more to say."""
+        return ending_of(self._finished.reason) == "limit"
+
+    def _early_end(self) -> AnnalsError | None:
+        """What went wrong, where the model says of itself that it did not come to the reply's end."""
+        ending = ending_of(self._finished.reason)
+        if ending == "filtered":
+            return StreamFailed("The chat model's content filter ended the reply.")
+        return StreamFailed(f"The chat model's reply failed ({self._finished.reason}).") if ending == "failed" else None
 
     async def _listen(self, prompt: Prompt) -> AnnalsError | None:
         """Listen to the model until it ends, fails, or is cut short; what went wrong, if anything did."""
@@ -166,6 +183,8 @@ class LiveTurn:
             async with asyncio.timeout(0 if self._is_cut_short else None) as self._model_timeout:
                 return await self._collect(prompt)
         except ChatUnavailable as failure:
+            if isinstance(failure, ReplyBrokeOff):
+                self._finished = Finished(None, parts=failure.parts)
             return StreamFailed(failure.detail)
         except TimeoutError:
             return StreamFailed("Annals was stopped before the reply's end.")
@@ -189,25 +208,32 @@ class LiveTurn:
                 self._notify_followers()
                 if characters > MAX_ENTRY_BYTES:
                     return _too_large()
-        filtered = self._finished.reason in FILTERED and self._reply.has_text
-        return StreamFailed("The chat model's content filter ended the reply.") if filtered else None
+        return None
 
-    async def _store_partial_reply(self, failure: AnnalsError) -> AnnalsError:
-        """Store what came of the reply, if anything did and the caller wants that; the error with what was done."""
-        if self._request.turn.on_failure == "keep" and self._reply.has_text:
-            await self._commit(incomplete=True)
+    async def _store_partial_reply(self, failure: AnnalsError, reason: str | None = None) -> AnnalsError:
+        """Store what came of the reply, if anything did and the caller wants that; the error with what was done.
+
+        ``reason`` is the model's, where it is by the model that there is no more of the reply.
+        """
+        if self._request.turn.on_failure == "keep" and self._is_reply:
+            await self._commit(self._new_reply(reason, incomplete=True))
             return type(failure)(f"{failure.detail} What came of the reply is kept, marked incomplete.")
         return type(failure)(f"{failure.detail} The user's message is kept, the reply is not.")
 
-    async def _commit(self, *, incomplete: bool) -> StoredReply:
+    def _new_reply(self, reason: str | None, *, incomplete: bool) -> NewReply:
+        return NewReply(self._reply.text, self._finished.parts, reason, incomplete)
+
+    async def _commit(self, reply: NewReply) -> StoredReply:
         """Store the reply, then the turn's facts.
 
         Raises StreamFailed where another request ended the turn, as it took this process for dead.
         """
-        text = await run_sync(mask, self._reply.text)
-        stored = await run_sync(partial(self._store.commit, incomplete=incomplete), self._draft, text)
+        masked = await run_sync(_mask, reply)
+        stored = await run_sync(self._store.commit, self._draft, masked)
         self._stored_ids = stored.remembered["conversation"]["messageIds"]
-        if not incomplete and (stored.incomplete or stored.text != text):
+        # Of a text that is beside the entry, the message has the beginning.
+        is_other = stored.broke_off or not masked.text.startswith(stored.text or "")
+        if is_other and not reply.broke_off:
             raise StreamFailed("The reply took so long that another request ended it. What came until then is kept.")
         # A turn that breaks off between reply and facts is ended as not stored: a repeated request stores its facts.
         self._lacks_facts = True
@@ -222,9 +248,8 @@ class LiveTurn:
         return error_event(refusal, self._request.request_id, self._draft.conversation_id, self._stored_ids)
 
     @property
-    def _usage(self) -> dict[str, int] | None:
-        usage = self._finished.usage
-        return {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens} if usage else None
+    def _usage(self) -> dict[str, int | None] | None:
+        return self._finished.usage.present() if self._finished.usage else None
 
     def _draft_end(self, closing: ReplyEvent) -> DraftEnd:
         failed = closing.name == "error"
@@ -251,6 +276,10 @@ class LiveTurn:
         if self._wakeup:
             self._wakeup.set()
             self._wakeup = None
+
+
+def _mask(reply: NewReply) -> NewReply:
+    return replace(reply, text=mask(reply.text), parts=mask_all(reply.parts))
 
 
 def _too_large() -> ReplyTooLarge:

@@ -24,7 +24,7 @@ from annals.memory.streaming.events import (
     start_event,
 )
 from annals.memory.streaming.prompt import RecalledContext
-from annals.memory.streaming.turns import StoredReply, TurnStore
+from annals.memory.streaming.turns import NewReply, StoredReply, TurnStore
 from annals.privacy.masking import mask
 from annals.times import now_ms
 
@@ -54,7 +54,7 @@ class StoredReplyStream:
         yield context_event(RecalledContext())
         if reply.text:
             yield delta_event(reply.text, 1)
-        yield self._error() if reply.incomplete else result_event(reply, None, "unknown")
+        yield self._error() if reply.broke_off else result_event(reply)
 
     def _error(self) -> ReplyEvent:
         conversation = self._reply.remembered["conversation"]
@@ -221,7 +221,7 @@ def end_abandoned_stream(source: StreamSource, draft: Draft) -> None:
     try:
         reply = source.store.find_reply(draft)
         if reply is None and draft.on_failure == "keep" and snapshot.text.strip():
-            reply = source.store.commit(draft, mask(snapshot.text), incomplete=True)
+            reply = source.store.commit(draft, NewReply(mask(snapshot.text), incomplete=True))
         if reply:
             reply = source.store.store_facts(source.drafts.with_fact_input(draft), reply)
     except AnnalsError as refusal:
@@ -229,7 +229,7 @@ def end_abandoned_stream(source: StreamSource, draft: Draft) -> None:
         source.drafts.end(draft, DraftEnd(snapshot.last, error.data, stored=False, died=True))
         return
     last = _add_rest(source.drafts, snapshot, reply)
-    error_data = None if reply and not reply.incomplete else _error_event(source, draft, _owner_died(reply), reply).data
+    error_data = None if reply and not reply.broke_off else _error_event(source, draft, _owner_died(reply), reply).data
     problem = reply.remembered.get("factsProblem") if reply else None
     end = DraftEnd(last, error_data, stored=reply is not None, died=True, facts_problem=problem)
     source.drafts.end(draft, end)

@@ -12,6 +12,7 @@ from annals import telemetry
 from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.read import get_tail
 from annals.errors import EntryTooLarge, SearchUnavailable
+from annals.formats.streams.reply import omitted
 from annals.formats.tokens import estimate
 from annals.json_text import dump
 from annals.ledger.append import AppendResult, find_entry
@@ -32,7 +33,7 @@ from annals.memory.remember import StoredTurn, append_reply, present_turn, reply
 from annals.memory.streaming.drafts import Draft, new_owner, stream_id_of
 from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.prompt import RecalledContext, tokens_of_history
-from annals.memory.streaming.turns import StartedTurn, StoredReply, StreamRequest
+from annals.memory.streaming.turns import NewReply, StartedTurn, StoredReply, StreamRequest
 
 logger = logging.getLogger("annals")
 
@@ -89,15 +90,18 @@ class LedgerTurnStore:
             tool_tokens_saved=window.saved if request.turn.tool_calls == "unfinished" else None,
         )
 
-    def commit(self, draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
+    def commit(self, draft: Draft, reply: NewReply) -> StoredReply:
         """Store the reply, once; see ``TurnStore.commit``. Raises AnnalsError."""
         try:
-            return _append_reply(draft, text, incomplete=incomplete)
-        except EntryTooLarge as refusal:
-            shortened = _shorten(text, refusal.excess)
-            if not incomplete or not shortened.strip():
-                raise
-        return _append_reply(draft, shortened, incomplete=True)
+            return _append_reply(draft, reply)
+        except EntryTooLarge:
+            if reply.parts is None or not reply.text.strip():
+                return _append_beginning(draft, reply)
+        without_parts = replace(reply, parts=omitted(reply.parts))
+        try:
+            return _append_reply(draft, without_parts)
+        except EntryTooLarge:
+            return _append_beginning(draft, without_parts)
 
     def store_facts(self, draft: Draft, reply: StoredReply) -> StoredReply:
         """Store the facts of a turn whose reply is stored; see ``TurnStore.store_facts``. Raises AnnalsError."""
@@ -156,13 +160,22 @@ def _with_facts(reply: StoredReply, facts: TurnFacts) -> StoredReply:
     return replace(reply, remembered={**reply.remembered, **facts.present()})
 
 
-def _append_reply(draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
-    status = {"status": "incomplete"} if incomplete else {}
-    message = new_message({"role": "assistant", "content": text, **draft.reply_fields, **status})
+def _append_beginning(draft: Draft, reply: NewReply) -> StoredReply:
+    """Store as much of a reply that broke off as fits an entry. Raises EntryTooLarge for another reply."""
+    try:
+        return _append_reply(draft, reply)
+    except EntryTooLarge as refusal:
+        shortened = _shorten(reply.text, refusal.excess)
+        if not reply.broke_off or not shortened.strip():
+            raise
+    return _append_reply(draft, replace(reply, text=shortened, finish_reason=None))
+
+
+def _append_reply(draft: Draft, reply: NewReply) -> StoredReply:
     stored = append_reply(
         draft.tenant,
         draft.conversation_id,
-        message,
+        new_message({**reply.body(), **draft.reply_fields}),
         draft.seq,
         draft.reply_request,
         draft.reply_fields.get("threadId"),
@@ -184,8 +197,7 @@ def _json_bytes(text: str) -> int:
 def _stored_reply(draft: Draft, appended: AppendResult) -> StoredReply:
     (message,) = messages_of(appended.entry)
     turn = present_turn(get_genesis(draft.tenant, draft.conversation_id), draft.seq, appended)
-    at = appended.entry.at
-    return StoredReply(message.get("content"), message.get("status") == "incomplete", turn, at)
+    return StoredReply(message, turn, appended.entry.at)
 
 
 def _history(request: StreamRequest, started: StartedTurn, genesis: Genesis, for_user: str | None) -> Window:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from annals.access.caller import Caller
+from annals.formats.streams.endings import ending_of
 from annals.ledger.idempotency import IdempotentRequest
 from annals.memory.models import Remembered
 from annals.memory.streaming.drafts import Draft
 from annals.memory.streaming.models import RememberStream
 from annals.memory.streaming.prompt import RecalledContext
+from annals.providers.chat import Usage
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,70 @@ class StartedTurn:
 
 
 @dataclass(frozen=True)
+class NewReply:
+    """A reply to be stored.
+
+    Parameters
+    ----------
+    parts : what it has beside its text, as the model's provider has it
+    finish_reason : why it ended, in the model's word; None where that is not known, or not why the text ends
+    incomplete : whether there would have been more to it
+    """
+
+    text: str
+    parts: Any = None
+    finish_reason: str | None = None
+    incomplete: bool = False
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether it is incomplete, and not because the model came to a limit, which is a reply's proper end."""
+        return self.incomplete and ending_of(self.finish_reason) != "limit"
+
+    def body(self) -> dict[str, Any]:
+        """The fields of a message's body that say this."""
+        named = {"parts": self.parts, "finishReason": self.finish_reason}
+        said = {name: value for name, value in named.items() if value is not None}
+        status = {"status": "incomplete"} if self.incomplete else {}
+        return {"role": "assistant", "content": self.text, **said, **status}
+
+
+@dataclass(frozen=True)
 class StoredReply:
     """A reply in the ledger, and what is stored of its whole turn.
 
-    ``text`` is None where it was redacted; ``at`` is when the reply was stored, in Unix milliseconds.
+    ``message`` is the reply as the API shows it; ``at`` is when it was stored, in Unix milliseconds.
     """
 
-    text: str | None
-    incomplete: bool
+    message: Mapping[str, Any]
     remembered: Remembered
     at: int = 0
+
+    @property
+    def text(self) -> str | None:
+        """Its text; None where it was redacted."""
+        return self.message.get("content")
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether there would have been more to it."""
+        return self.message.get("status") == "incomplete"
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why it ended, in the model's word."""
+        return self.message.get("finishReason")
+
+    @property
+    def broke_off(self) -> bool:
+        """The same of what is stored; see ``NewReply.broke_off``."""
+        return self.incomplete and ending_of(self.finish_reason) != "limit"
+
+    @property
+    def usage(self) -> Usage | None:
+        """Its tokens, if its parts say them."""
+        parts = self.message.get("parts")
+        return Usage.of(parts.get("usage")) if isinstance(parts, Mapping) else None
 
 
 class TurnStore(Protocol):
@@ -84,10 +140,11 @@ class TurnStore(Protocol):
         """Find what the model should know. A search that is out of order is no reason to fail."""
         ...
 
-    def commit(self, draft: Draft, text: str, *, incomplete: bool) -> StoredReply:
+    def commit(self, draft: Draft, reply: NewReply) -> StoredReply:
         """Store the reply, once: where the turn has one already, that one is returned.
 
-        Of an incomplete one that is longer than an entry can be, as much is stored as fits. Raises AnnalsError.
+        Parts that an entry has no room for are left out, and said to be. Of a reply that broke off, and whose text
+        alone is longer than an entry can be, as much is stored as fits. Raises AnnalsError.
         """
         ...
 
