@@ -140,8 +140,24 @@ ODD: dict[str, list[bytes]] = {
     "calls alone": [*CALLS, DONE],
     "length": [*PLAIN, chunk(reason="length"), DONE],
     "calls, then cut": [*PLAIN, *CALLS[:2]],
+    "much thought": [*(chunk(reasoning_content="Hm. " * 25_000) for _ in range(6)), *PLAIN, END, DONE],
 }
 """What odd servers stream, by what is odd about it."""
+
+ODD_PARTS: dict[str, Any] = {
+    "usage without completion": {"usage": {"prompt_tokens": 11}},
+    "usage with null": {"usage": {"prompt_tokens": 11}},
+    "usage under other names": {"usage": {"input_tokens": 11, "output_tokens": 9}},
+    "usage in the first chunk": {"usage": {"prompt_tokens": 11}},
+    "usage of no shape": {"usage": {"prompt_tokens": "x"}},
+    "content in lists": [THINKING, {"type": "text", "text": REPLY}],
+    "refusal": {"refusal": REPLY},
+    "thinking between tags": {"reasoning_content": "Hm."},
+    "reasoning": {"reasoning_content": "Hm."},
+    "calls": {"tool_calls": [CALL]},
+    "calls alone": {"tool_calls": [CALL], "content": None},
+}
+"""What of it is in the parts of the reply, where anything is."""
 
 
 class ChatHandler(Handler):

@@ -12,10 +12,10 @@ from annals.formats.tokens import estimate
 from annals.memory import adapters
 from annals.search.documents import NOBODY, Document
 from annals.search.pipeline import index_documents
-from tests.fakes.chat_server import EMOJI, REPLY, ChatServer
+from tests.fakes.chat_server import EMOJI, ODD_PARTS, REPLY, ChatServer
 from tests.support.api import Api
 from tests.support.exchanges import ASKED, REPLIED, openai_call, openai_result, say_all
-from tests.support.streaming import Streams, as_tuples, events, forget_draft
+from tests.support.streaming import Streams, as_tuples, events, forget_draft, text_of
 
 
 def messages(api: Api) -> list[dict]:
@@ -138,6 +138,63 @@ def test_a_question_that_another_stream_answers_is_not_shown_until_its_reply_is_
     assert [event.name for event in coming][-1] == "result"
     window = api.get("/v1/conversations/c/context?maxTokens=1000").json
     assert [message["messageId"] for message in window["messages"]] == ["msg-001", "msg-002", "msg-003", "msg-004"]
+
+
+@pytest.mark.parametrize("model", ["calls", "calls alone", "content in lists", "usage with null", "reasoning"])
+def test_what_a_reply_has_beside_its_text_is_in_its_parts_for_whoever_follows(stream: Streams, api: Api, model: str):
+    received = events(stream(model=model))
+    result = received[-1].data
+    reply = messages(api)[1]
+    assert reply["parts"] == ODD_PARTS[model]
+    assert (reply["content"], result["fullResponse"]) == (("", "") if model == "calls alone" else (REPLY, REPLY))
+    assert (reply["finishReason"], "status" in reply) == (result["finishReason"], False)
+    assert result["reply"] == reply
+    again = events(stream.follow(received[0].data["streamId"]))
+    assert again[-1].data == result
+    assert is_valid(api)
+
+
+def test_a_reply_of_calls_alone_is_told_to_a_request_sent_again_when_its_draft_is_gone(stream: Streams, api: Api):
+    first = events(stream(model="calls alone", headers={"Idempotency-Key": "k"}))
+    forget_draft(api.caller.tenant, first[0].data["streamId"])
+    again = events(stream(model="calls alone", headers={"Idempotency-Key": "k"}))
+    assert [event.name for event in again] == ["start", "context", "result"]
+    assert again[-1].data["reply"] == first[-1].data["reply"]
+    assert again[-1].data["finishReason"] == "tool_calls"
+
+
+def test_a_reply_that_comes_to_a_limit_is_stored_as_incomplete_with_the_reason(stream: Streams, api: Api):
+    result = events(stream(model="length", onFailure="discard"))[-1]
+    assert (result.name, result.data["finishReason"]) == ("result", "length")
+    reply = messages(api)[1]
+    assert (reply["content"], reply["status"], reply["finishReason"]) == (REPLY, "incomplete", "length")
+
+
+def test_what_a_model_thinks_between_tags_is_neither_streamed_nor_found_nor_in_the_next_prompt(
+    stream: Streams, api: Api
+):
+    received = events(stream(model="thinking between tags"))
+    assert text_of(received) == REPLY == messages(api)[1]["content"]
+    assert messages(api)[1]["parts"] == {"reasoning_content": "Hm."}
+    prompt = events(stream(model="echo"))[-1].data["fullResponse"]
+    assert REPLY in prompt
+    assert "Hm." not in prompt
+
+
+def test_calls_that_came_before_a_stream_broke_off_are_kept_with_it(stream: Streams, api: Api):
+    problem = events(stream(model="calls, then cut"))[-1].data
+    assert (problem["code"], problem["stored"]["messageIds"]) == ("STREAM_FAILED", ["msg-001", "msg-002"])
+    reply = messages(api)[1]
+    assert (reply["content"], reply["status"]) == (REPLY, "incomplete")
+    assert reply["parts"]["tool_calls"][0]["function"]["arguments"] == '{"city":'
+
+
+def test_of_a_reply_whose_parts_no_entry_holds_the_text_is_kept(stream: Streams, api: Api):
+    result = events(stream(model="much thought"))[-1]
+    reply = messages(api)[1]
+    assert (result.name, result.data["fullResponse"], reply["content"]) == ("result", REPLY, REPLY)
+    assert reply["parts"]["omitted"]["bytes"] > 500_000
+    assert "status" not in reply
 
 
 @pytest.mark.parametrize("model", ["empty", "blank"])

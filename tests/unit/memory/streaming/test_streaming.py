@@ -229,6 +229,31 @@ def test_a_whole_reply_that_no_entry_holds_is_kept_as_incomplete(reason: str | N
     assert "finishReason" not in store.conversations["c"][1]
 
 
+def test_personal_data_in_calls_and_reasoning_is_masked_with_the_text(setting: Callable[[str, str], None]):
+    setting("PII_REDACTION", "patterns")
+    store, address = MemoryTurnStore(), "ada@example.com"
+    call = {"id": "a", "type": "function", "function": {"name": "mail", "arguments": f'{{"to":"{address}"}}'}}
+    parts = {"reasoning_content": f"It is {address}.", "tool_calls": [call]}
+    result = follow(store, ScriptedModel(f"To {address}.", Finished("stop", parts=parts)), request())[-1]
+    reply = store.conversations["c"][1]
+    assert reply["parts"]["reasoning_content"] == "It is [EMAIL]."
+    assert reply["parts"]["tool_calls"][0]["function"]["arguments"] == '{"to":"[EMAIL]"}'
+    assert address not in str(reply) + str(result.data)
+
+
+def test_a_text_of_which_the_message_has_the_beginning_is_told_whole():
+    class Beside(MemoryTurnStore):
+        def commit(self, draft, reply):
+            return super().commit(draft, replace(reply, text=reply.text[:2]))
+
+    result = follow(Beside(), ScriptedModel("On the roof", END), request())[-1]
+    assert (result.name, result.data["fullResponse"], result.data["reply"]["content"]) == (
+        "result",
+        "On the roof",
+        "On",
+    )
+
+
 def test_a_piece_of_any_length_is_told_in_deltas_that_a_draft_can_hold():
     events = follow(MemoryTurnStore(), ScriptedModel("ä" * 100_000, END), request())
     deltas = [event.data["text"] for event in events if event.name == "delta"]

@@ -71,7 +71,7 @@ def result_event(
     """
     known_usage = reply.usage.present() if usage is None and reply.usage else usage
     response = {
-        "fullResponse": reply.text or "",
+        "fullResponse": reply.whole_text or reply.text or "",
         "reply": reply.message,
         "usage": known_usage,
         "finishReason": reason or reply.finish_reason,

@@ -240,7 +240,7 @@ class LiveTurn:
         stored = await run_sync(self._store.store_facts, self._draft, stored)
         self._lacks_facts = False
         self._facts_problem = stored.remembered.get("factsProblem")
-        return stored
+        return replace(stored, whole_text=masked.text)
 
     def _error_event(self, refusal: AnnalsError) -> ReplyEvent:
         if isinstance(refusal, ConversationErased):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from annals.access.caller import Caller
@@ -87,12 +87,14 @@ class NewReply:
 class StoredReply:
     """A reply in the ledger, and what is stored of its whole turn.
 
-    ``message`` is the reply as the API shows it; ``at`` is when it was stored, in Unix milliseconds.
+    ``message`` is the reply as the API shows it; ``at`` is when it was stored, in Unix milliseconds. ``whole_text`` is
+    for whoever has it: of a text that is beside the entry, the message has the beginning.
     """
 
     message: Mapping[str, Any]
     remembered: Remembered
     at: int = 0
+    whole_text: str | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str | None:
