@@ -11,6 +11,7 @@ import pytest
 from annals.formats.messages import from_annals
 from tests.conftest import Setting
 from tests.support.api import Api
+from tests.support.echo import events_of, streaming
 from tests.support.indexing import Stream, embedded_index
 from tests.support.ingesting import failures_queue, record, take
 from tests.support.ledgers import new_conversation
@@ -274,3 +275,23 @@ def test_personal_data_is_masked_in_parts_and_in_the_text_made_of_them(api: Api,
     assert api.post(MESSAGES, {"messages": [told, call]}).status == 201
     assert "ada@example.org" not in json.dumps(history(api))
     assert [message["content"] for message in history(api)] == ["Write to [EMAIL]", "[EMAIL]"]
+
+
+@pytest.mark.usefixtures("stream")
+@pytest.mark.parametrize(
+    "said", [ZEBRA, {"id": "u", "role": "user", "parts": ZEBRA}, {"role": "human", "content": ZEBRA}]
+)
+def test_a_streamed_turn_takes_parts_and_its_model_gets_their_words(api: Api, said: Any) -> None:
+    turn = {"memorySpaceId": "work", "userId": "ada", "conversationId": "conv-1"}
+    with streaming(api) as app:
+        answer = app.post("/v1/memory/remember-stream", json={**turn, "userMessage": said, "userName": "Ada"})
+    assert events_of(answer)[-1][1]["fullResponse"] == "You said: zebra\nquokka"
+    user, reply = history(api)
+    assert (user["content"], user["name"], "name" in reply) == ("zebra\nquokka", "Ada", False)
+    assert "parts" in user
+
+
+def test_a_streamed_turn_without_words_is_refused(api: Api) -> None:
+    image = [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]
+    turn = {"memorySpaceId": "work", "userId": "ada", "userMessage": image}
+    assert api.post("/v1/memory/remember-stream", turn).problem == (422, "MISSING_REQUIRED_FIELD", "userMessage")

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from annals.access.caller import Caller
 from annals.database.dynamodb import client, from_item
@@ -25,20 +22,17 @@ from annals.memory import adapters
 from annals.memory.facts.extraction import get_extractor
 from annals.memory.models import Remember
 from annals.memory.remember import remember
-from annals.memory.streaming.draft_table import DraftTable
-from annals.memory.streaming.streamed_turns import StreamedTurns
-from annals.memory.streaming.turn_store import LedgerTurnStore
 from annals.memory.summarizers import get_summarizer
 from annals.privacy import masking
 from annals.privacy.detection import PiiMatch
 from annals.privacy.patterns import PatternDetector
-from annals.providers.chat import ChatMessage, Finished
 from annals.settings import Settings, settings
 from local.template import ROOT
 from scripts.events import CALLER, samples
 from tests.conftest import Setting
 from tests.support import stack
 from tests.support.api import Api, Reply
+from tests.support.echo import events_of, streaming
 
 ADDRESS = "ada@example.org"
 CARD = "4111 1111 1111 1111"
@@ -237,33 +231,8 @@ class OnceDetector(PatternDetector):
         return super().detect(texts)
 
 
-class Echo:
-    """A chat model that says what it was asked."""
-
-    async def stream(self, messages: Sequence[ChatMessage], **_: Any) -> AsyncGenerator[str | Finished]:
-        yield "You said: "
-        yield messages[-1].content
-        yield Finished("stop")
-
-
 STREAM = "/v1/memory/remember-stream"
 TURN = {"memorySpaceId": "demo", "userId": "ada"}
-
-
-@contextmanager
-def streaming(api: Api) -> Iterator[TestClient]:
-    """A client of the streaming function, whose model is an echo."""
-    turns = StreamedTurns(LedgerTurnStore(), DraftTable(), Echo())
-    context = {"authorizer": api.caller.to_authorizer(), "requestId": "r"}
-    headers = {"x-amzn-request-context": json.dumps(context)}
-    with TestClient(stack.function("remember_stream").create_app(lambda: turns), headers=headers) as app:
-        yield app
-
-
-def events_of(answer: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
-    frames = [frame.split("\n") for frame in answer.text.strip().split("\n\n")]
-    named = [{line.partition(": ")[0]: line.partition(": ")[2] for line in frame} for frame in frames]
-    return [(each["event"], json.loads(each["data"])) for each in named if "event" in each]
 
 
 def test_off_nothing_is_replaced_and_nothing_imported(private: Api, setting: Setting) -> None:
