@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,3 +111,24 @@ def test_every_field_of_a_message_is_annals_own_and_no_providers() -> None:
     fields = {field.alias for field in NewMessage.model_fields.values()}
     assert fields == OWN_FIELDS
     assert fields - {"role", "content", "parts", "name"} == set(OWN_NAMES)
+
+
+FIXTURES = Path(__file__).parents[2] / "support/fixtures"
+UI_MESSAGES = [each["message"] for each in json.loads((FIXTURES / "ai_sdk_streams/streams.json").read_text()).values()]
+MODEL_MESSAGES = [
+    message
+    for conversation in json.loads((FIXTURES / "ai_sdk/exported.json").read_text())
+    for message in conversation["converted"]
+]
+
+
+@pytest.mark.parametrize("message", UI_MESSAGES + MODEL_MESSAGES)
+def test_messages_that_the_ai_sdk_wrote_come_back_exactly(message: dict[str, Any]) -> None:
+    stored = to_annals(message)
+    assert from_annals(stored) == message
+    assert "Hm." not in stored["content"]
+
+
+def test_what_the_ai_sdk_wrote_is_found_by_its_words_and_its_tools_answers() -> None:
+    [with_tool] = [each for each in UI_MESSAGES if any(part["type"] == "tool-weather" for part in each["parts"])]
+    assert to_annals(with_tool)["content"] == 'Let me look.\n{"sky": "clear"}\nIt is sunny.'

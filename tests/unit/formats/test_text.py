@@ -65,7 +65,7 @@ TEXTS: dict[str, tuple[Any, str]] = {
     "mistral": ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}],
                 "a"),
     "langchain": ({"type": "human", "data": {"content": ["a", {"type": "text", "text": "b"}]}}, "a\nb"),
-    "cohere": ([{"type": "document", "document": {"id": "1", "data": {"a": "b"}}}], "b"),
+    "cohere": ([{"type": "document", "document": {"id": "1", "data": {"a": "b"}}}], '{"a": "b"}'),
     "own": ({"anything": ["x"]}, ""),
     "no object": (17, ""),
 }  # fmt: skip

@@ -26,6 +26,9 @@ CONTENT_TYPES = frozenset(
 BEDROCK_RESULTS = frozenset({"text", "json", "image", "document", "video", "searchResult"})
 """The names in a part of a tool's result of Bedrock's, which has no type."""
 
+ANSWERS = frozenset({"output", "result", "results", "error", "content", "text"})
+"""The names under which tools answer, where a provider has them answer with an object."""
+
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{200,}={0,2}")
 """Bytes within a tool's result, told from words by having no space in a length that no word has."""
 
@@ -137,8 +140,8 @@ def _result(value: Any) -> Iterator[str]:
         yield from _texts(value)
     elif isinstance(value, Mapping) and isinstance(value.get("type"), str) and "value" in value:
         yield from _result(value["value"])
-    elif isinstance(value, Mapping) and len(value) == 1 and isinstance(only := next(iter(value.values())), str):
-        yield from _result(only)
+    elif isinstance(value, Mapping) and len(value) == 1 and (name := str(next(iter(value)))) in ANSWERS:
+        yield from _result(value[name])
     elif value not in (None, [], {}):
         yield json.dumps(_without_bytes(value), ensure_ascii=False)
 
