@@ -85,6 +85,20 @@ def test_imported_messages_of_every_provider_come_back_exactly(api: Api) -> None
     assert originals(api, imported(api, {"messages": messages})) == messages
 
 
+@pytest.mark.parametrize(("form", "kind"), [("jsonl", "application/x-ndjson"), ("csv", "text/csv")])
+def test_exported_messages_of_every_provider_are_imported_as_they_were(
+    api: Api, tenant: str, form: str, kind: str
+) -> None:
+    messages = list(PROVIDER_MESSAGES.values())
+    new_conversation(tenant)
+    api.post(MESSAGES, {"messages": messages})
+    file = api.get(f"/v1/conversations/conv-1/export?format={form}").body
+    other = Api.of(f"{tenant}-2")
+    answer = other.post(f"/v1/conversations/import?{OWNER}", file, content_type=kind)
+    assert answer.status == 200, answer.body
+    assert originals(other) == messages
+
+
 def test_a_line_of_annals_own_takes_a_providers_message(api: Api) -> None:
     head = {"type": "conversation", "conversationId": "own", "conversationType": "user-agent"}
     participants = {"userId": "ada", "memorySpaceId": "work"}
