@@ -16,8 +16,9 @@ from annals.ledger.export_lines import Header, damaged_line, entry_line, header_
 from annals.times import now_ms
 
 COLUMNS = (
-    "conversationId", "kind", "messageId", "seq", "timestamp", "role", "originalRole", "content", "name", "userId", "participantId",
-    "from", "to", "threadId", "runId", "externalId", "status", "finishReason", "supersedes", "parts", "metadata",
+    "conversationId", "kind", "messageId", "seq", "timestamp", "role", "originalRole", "content", "name", "userId",
+    "participantId", "from", "to", "threadId", "runId", "externalId", "status", "finishReason", "supersedes", "parts",
+    "metadata",
 )  # fmt: skip
 JSON_COLUMNS = ("parts", "metadata")
 
