@@ -39,8 +39,8 @@ def main(question: str) -> None:
                     print(chunk.choices[0].delta.content or "", end="", flush=True)
         except StreamFailed as failure:
             sys.exit(f"\n{failure.detail}")
-        if relay.result:
-            print(f"\nkept as {relay.result.reply.message_id} of {relay.result.conversation_id}")
+        conversation = relay.result().conversation
+        print(f"\nkept as {conversation.message_ids[-1]} of {conversation.conversation_id}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from annals_client.errors import (
     NotFound,
     PreconditionFailed,
     RateLimited,
+    ReplyNotStored,
     ServerFailed,
     StreamEmpty,
     StreamFailed,
@@ -24,7 +25,6 @@ from annals_client.errors import (
     ValidationFailed,
 )
 from annals_client.events import Context, Delta, Event, Result, Start
-from annals_client.own_turn import StoredTurn
 from annals_client.resources.conversations import MissingConversation
 from annals_client.resources.facts import NewFact
 from annals_client.resources.messages import NewMessage
@@ -51,11 +51,11 @@ __all__ = [
     "PreconditionFailed",
     "Progress",
     "RateLimited",
+    "ReplyNotStored",
     "Result",
     "Retries",
     "ServerFailed",
     "Start",
-    "StoredTurn",
     "StreamEmpty",
     "StreamFailed",
     "Unauthorized",

@@ -154,6 +154,18 @@ class StreamFailed(AnnalsError):
         self.text = text
 
 
+class ReplyNotStored(AnnalsError):
+    """A streamed reply came to its end, and was refused where it was to be stored; ``code`` says why.
+
+    ``stored`` names what is stored of the turn, ``text`` is the reply, so that nothing is lost.
+    """
+
+    def __init__(self, problem: Problem, stored: Stored, text: str) -> None:
+        super().__init__(problem)
+        self.stored = stored
+        self.text = text
+
+
 class StreamEmpty(StreamFailed):
     """A streamed reply had no word in it. The user's message is stored."""
 
@@ -185,13 +197,17 @@ def to_error(problem: Problem) -> AnnalsError:
     return ERRORS.get(problem.code, ERRORS.get(problem.status, AnnalsError))(problem)
 
 
-def stream_error(details: Mapping[str, Any], text: str) -> StreamFailed:
+def stream_error(details: Mapping[str, Any], text: str) -> StreamFailed | ReplyNotStored:
     """The exception for a stream's ``error`` event: problem details, and what is stored of the turn."""
     stored_turn = details.get("stored")
     stored = Stored(stored_turn["conversationId"], tuple(stored_turn["messageIds"])) if stored_turn else None
-    error = ERRORS.get(details.get("code", ""), StreamFailed)
-    kind = error if issubclass(error, StreamFailed) else StreamFailed
-    return kind(to_problem(details, status=0), stored, text)
+    problem = to_problem(details, status=0)
+    error = ERRORS.get(problem.code)
+    if error is not None and issubclass(error, StreamFailed):
+        return error(problem, stored, text)
+    if stored and 400 <= problem.status < 500:
+        return ReplyNotStored(problem, stored, text)
+    return StreamFailed(problem, stored, text)
 
 
 def to_problem(details: Mapping[str, Any], status: int, retry_after_s: float | None = None) -> Problem:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 import httpx
 from typing_extensions import Self
 
 from annals_client.calls import Call, Repeat, RequestSpec, Route, unexpected
-from annals_client.errors import AnnalsError, Stored, StreamFailed, stream_error
+from annals_client.errors import AnnalsError, ReplyNotStored, Stored, StreamFailed, stream_error
 from annals_client.events import KINDS, Delta, Event, Frame, FrameReader, Result, Start
 from annals_client.retries import Retries, Tries
 from annals_client.senders import AsyncSender, Sender
@@ -88,7 +91,7 @@ class StreamProgress:
 
     def pause_after(self, failure: httpx.RequestError | AnnalsError) -> float:
         """The seconds to wait before going on. Raises AnnalsError where there is no going on."""
-        if isinstance(failure, StreamFailed):
+        if isinstance(failure, StreamFailed | ReplyNotStored):
             raise failure
         try:
             return self._tries.pause_after(failure)
@@ -97,6 +100,49 @@ class StreamProgress:
                 raise
             stored = Stored(self._start.conversation_id, (self._start.message.message_id,))
             raise StreamFailed(refusal.problem, stored, self.text) from refusal
+
+
+class Outcome:
+    """What came of a turn that is streamed, for those who ask for its result: that, or why there is none.
+
+    Parameters
+    ----------
+    otherwise : what is so where nobody begins to iterate
+    """
+
+    def __init__(self, otherwise: str) -> None:
+        self._otherwise = otherwise
+        self._is_begun = False
+        self._failure: BaseException | None = None
+        self.result: Result | None = None
+
+    def begin(self) -> None:
+        """Note that somebody iterates it, or ends it."""
+        self._is_begun = True
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """Keep an exception that is raised meanwhile."""
+        try:
+            yield
+        except (StopIteration, StopAsyncIteration):
+            raise
+        except BaseException as failure:
+            self._failure = failure
+            raise
+
+    def require(self) -> Result:
+        """The result. Raises what kept the turn from one; RuntimeError where it was left before its end."""
+        if self.result is not None:
+            return self.result
+        raise self._failure or RuntimeError("The turn was left before its end: it has no result.")
+
+    def warn_unless_begun(self, source: object) -> None:
+        """Warn where nobody ever iterated it."""
+        if not self._is_begun:
+            how = "iterate it, await it (AsyncAnnals), or call result()"
+            text = f"What remember_stream returned was never used, so {self._otherwise}: {how}."
+            warnings.warn(text, RuntimeWarning, source=source, stacklevel=2)
 
 
 def stream_call(route: Route, request: RequestSpec, repeat: Repeat) -> Call[None]:
@@ -115,12 +161,14 @@ class TurnStream:
     def __init__(self, sender: Sender, request: RequestSpec) -> None:
         self._sender = sender
         self._progress = StreamProgress(request, sender.connection.retries)
+        self._outcome = Outcome("nothing was sent")
         self._events = self._follow()
 
-    @property
-    def result(self) -> Result | None:
-        """What is stored of the turn, once it is over."""
-        return self._progress.result
+    def result(self) -> Result:
+        """What is stored of the turn, once it is over, for which this waits. Raises what iterating raises."""
+        for _ in self:
+            pass
+        return self._outcome.require()
 
     @property
     def text(self) -> str:
@@ -128,11 +176,16 @@ class TurnStream:
         return self._progress.text
 
     def __iter__(self) -> Iterator[Event]:
-        return self._events
+        return self
+
+    def __next__(self) -> Event:
+        self._outcome.begin()
+        with self._outcome.noting_failure():
+            return next(self._events)
 
     def texts(self) -> Iterator[str]:
         """The pieces of the reply."""
-        return (event.text for event in self._events if isinstance(event, Delta))
+        return (event.text for event in self if isinstance(event, Delta))
 
     def _follow(self) -> Generator[Event, None, None]:
         progress = self._progress
@@ -144,10 +197,15 @@ class TurnStream:
                 progress.require_end()
             except (httpx.RequestError, AnnalsError) as failure:
                 self._sender.pause(progress.pause_after(failure))
+        self._outcome.result = progress.result
 
     def close(self) -> None:
         """Follow it no longer."""
+        self._outcome.begin()
         self._events.close()
+
+    def __del__(self) -> None:
+        self._outcome.warn_unless_begun(self)
 
     def __enter__(self) -> Self:
         return self
@@ -164,12 +222,17 @@ class AsyncTurnStream:
     def __init__(self, sender: AsyncSender, request: RequestSpec) -> None:
         self._sender = sender
         self._progress = StreamProgress(request, sender.connection.retries)
+        self._outcome = Outcome("nothing was sent")
         self._events = self._follow()
 
-    @property
-    def result(self) -> Result | None:
-        """What is stored of the turn, once it is over."""
-        return self._progress.result
+    async def result(self) -> Result:
+        """What is stored of the turn, once it is over, for which this waits. Raises what iterating raises."""
+        async for _ in self:
+            pass
+        return self._outcome.require()
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        return self.result().__await__()
 
     @property
     def text(self) -> str:
@@ -177,11 +240,16 @@ class AsyncTurnStream:
         return self._progress.text
 
     def __aiter__(self) -> AsyncIterator[Event]:
-        return self._events
+        return self
+
+    async def __anext__(self) -> Event:
+        self._outcome.begin()
+        with self._outcome.noting_failure():
+            return await anext(self._events)
 
     async def texts(self) -> AsyncIterator[str]:
         """The pieces of the reply."""
-        async for event in self._events:
+        async for event in self:
             if isinstance(event, Delta):
                 yield event.text
 
@@ -196,10 +264,15 @@ class AsyncTurnStream:
                 progress.require_end()
             except (httpx.RequestError, AnnalsError) as failure:
                 await self._sender.pause(progress.pause_after(failure))
+        self._outcome.result = progress.result
 
     async def close(self) -> None:
         """Follow it no longer."""
+        self._outcome.begin()
         await self._events.aclose()
+
+    def __del__(self) -> None:
+        self._outcome.warn_unless_begun(self)
 
     async def __aenter__(self) -> Self:
         return self

@@ -24,9 +24,11 @@ from typing_extensions import Self
 
 from annals_client.chunks import Reply
 from annals_client.errors import AnnalsError
+from annals_client.events import Result
+from annals_client.following import Outcome
 from annals_client.formats.streams.failures import UnknownChunk
-from annals_client.models import Appended
-from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
+from annals_client.models import Remembered
+from annals_client.own_turn import Extracted, Hooks, OwnTurn, require_facts
 from annals_client.senders import AsyncSender, Sender
 
 logger = logging.getLogger("annals_client")
@@ -42,30 +44,37 @@ class Relay(Generic[C]):
     The user's message is stored before the first chunk is passed on, and the reply after the last one. A first chunk of
     a kind that nobody knows is a TypeError, and nothing is stored; with ``text_of`` any chunk is known, and the user's
     message is stored before the first one is asked for. A reply that is left before its end, by ``close`` or the end of
-    a ``with`` block, counts as broken off.
+    a ``with`` block, counts as broken off. One that is never iterated, and whose ``result`` nobody asks for, is not
+    stored, and warns.
     """
 
     def __init__(self, sender: Sender, source: Iterable[C], turn: OwnTurn, reply: Reply, hooks: Hooks) -> None:
-        hooks.require_functions()
         self._sender = sender
         self._source = source
         self._turn = turn
         self._reply = reply
         self._hooks = hooks
         self._chunks = self._pass_on()
-        self.result: StoredTurn | None = None
-        """The stored turn, once it is over."""
+        self._outcome = Outcome("nothing is stored")
 
     @property
     def text(self) -> str:
         """What came of the reply so far."""
         return self._reply.text
 
+    def result(self) -> Result:
+        """What is stored of the turn, once its reply is over, for which this waits. Raises what iterating raises."""
+        for _ in self:
+            pass
+        return self._outcome.require()
+
     def __iter__(self) -> Iterator[C]:
         return self
 
     def __next__(self) -> C:
-        return next(self._chunks)
+        self._outcome.begin()
+        with self._outcome.noting_failure():
+            return next(self._chunks)
 
     def _pass_on(self) -> Generator[C, None, None]:
         chunks = iter(self._source)
@@ -83,7 +92,7 @@ class Relay(Generic[C]):
             raise
         self._complete(begun)
 
-    def _begin_with(self, chunks: Iterator[Any]) -> tuple[Any, Appended]:
+    def _begin_with(self, chunks: Iterator[Any]) -> tuple[Any, Remembered]:
         """The first chunk, and the user's message, which is stored once that chunk is known to be one that can be read.
 
         Where that is known anyway, the user's message is stored before the chunk is asked for.
@@ -102,7 +111,7 @@ class Relay(Generic[C]):
             raise
         return chunk, begun or self._begin()
 
-    def _begin(self) -> Appended:
+    def _begin(self) -> Remembered:
         """Store the user's message. Raises AnnalsError, and asks for no more chunks then."""
         try:
             return self._sender.run(self._turn.begin())
@@ -110,15 +119,28 @@ class Relay(Generic[C]):
             _close(self._source)
             raise
 
-    def _complete(self, begun: Appended) -> None:
+    def _complete(self, begun: Remembered) -> None:
         try:
-            self.result = self._sender.run(self._turn.complete(begun, self._reply))
+            result = self._sender.run(self._turn.complete(begun, self._reply, self._extract()))
         except AnnalsError as failure:
             self._tell(self._hooks.on_error, failure)
             raise
-        self._tell(self._hooks.on_complete, self.result)
+        self._outcome.result = result
+        self._tell(self._hooks.on_complete, result)
 
-    def _break_off(self, begun: Appended, failure: BaseException) -> None:
+    def _extract(self) -> Extracted | None:
+        """The facts that the caller's function finds in a whole reply; it is called once."""
+        extract, reader = self._turn.extractor, self._reply.reader
+        if extract is None or reader.is_cut or not reader.has_words:
+            return None
+        try:
+            found: Any = extract(self._turn.words, self._reply.text)
+            return Extracted(require_facts(found or ()))
+        except Exception as failure:
+            logger.exception("extract_facts failed")
+            return Extracted(problem=f"extract_facts raised {type(failure).__name__}: {failure}")
+
+    def _break_off(self, begun: Remembered, failure: BaseException) -> None:
         """Store what came. Raises StreamFailed, unless it was the caller who broke off."""
         _close(self._source)
         error = self._sender.run(self._turn.break_off(begun, self._reply, failure))
@@ -135,7 +157,11 @@ class Relay(Generic[C]):
 
     def close(self) -> None:
         """Ask for no more chunks."""
+        self._outcome.begin()
         self._chunks.close()
+
+    def __del__(self) -> None:
+        self._outcome.warn_unless_begun(self)
 
     def __enter__(self) -> Self:
         return self
@@ -163,19 +189,29 @@ class AsyncRelay(Generic[C]):
         self._reply = reply
         self._hooks = hooks
         self._chunks = self._pass_on()
-        self.result: StoredTurn | None = None
-        """The stored turn, once it is over."""
+        self._outcome = Outcome("nothing is stored")
 
     @property
     def text(self) -> str:
         """What came of the reply so far."""
         return self._reply.text
 
+    async def result(self) -> Result:
+        """What is stored of the turn, once its reply is over, for which this waits. Raises what iterating raises."""
+        async for _ in self:
+            pass
+        return self._outcome.require()
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        return self.result().__await__()
+
     def __aiter__(self) -> AsyncIterator[C]:
         return self
 
     async def __anext__(self) -> C:
-        return await anext(self._chunks)
+        self._outcome.begin()
+        with self._outcome.noting_failure():
+            return await anext(self._chunks)
 
     async def _pass_on(self) -> AsyncGenerator[C, None]:
         chunks = each(self._source)
@@ -194,7 +230,7 @@ class AsyncRelay(Generic[C]):
             raise
         await self._complete(begun)
 
-    async def _begin_with(self, chunks: AsyncGenerator[Any, None]) -> tuple[Any, Appended]:
+    async def _begin_with(self, chunks: AsyncGenerator[Any, None]) -> tuple[Any, Remembered]:
         """The first chunk, and the user's message; see ``Relay._begin_with``."""
         begun = await self._begin() if self._reply.is_readable else None
         try:
@@ -211,7 +247,7 @@ class AsyncRelay(Generic[C]):
             raise
         return chunk, begun or await self._begin()
 
-    async def _begin(self) -> Appended:
+    async def _begin(self) -> Remembered:
         """Store the user's message. Raises AnnalsError, and asks for no more chunks then."""
         try:
             return await self._sender.run(self._turn.begin())
@@ -219,15 +255,30 @@ class AsyncRelay(Generic[C]):
             await self._close_source()
             raise
 
-    async def _complete(self, begun: Appended) -> None:
+    async def _complete(self, begun: Remembered) -> None:
         try:
-            self.result = await self._sender.run(self._turn.complete(begun, self._reply))
+            result = await self._sender.run(self._turn.complete(begun, self._reply, await self._extract()))
         except AnnalsError as failure:
             await self._tell(self._hooks.on_error, failure)
             raise
-        await self._tell(self._hooks.on_complete, self.result)
+        self._outcome.result = result
+        await self._tell(self._hooks.on_complete, result)
 
-    async def _break_off(self, begun: Appended, failure: BaseException) -> None:
+    async def _extract(self) -> Extracted | None:
+        """The facts that the caller's function finds in a whole reply; see ``Relay._extract``."""
+        extract, reader = self._turn.extractor, self._reply.reader
+        if extract is None or reader.is_cut or not reader.has_words:
+            return None
+        try:
+            found: Any = extract(self._turn.words, self._reply.text)
+            if isawaitable(found):
+                found = await found
+            return Extracted(require_facts(found or ()))
+        except Exception as failure:
+            logger.exception("extract_facts failed")
+            return Extracted(problem=f"extract_facts raised {type(failure).__name__}: {failure}")
+
+    async def _break_off(self, begun: Remembered, failure: BaseException) -> None:
         """Store what came. Raises StreamFailed, unless it was the caller who broke off."""
         await self._close_source()
         error = await self._sender.run(self._turn.break_off(begun, self._reply, failure))
@@ -249,7 +300,11 @@ class AsyncRelay(Generic[C]):
 
     async def close(self) -> None:
         """Ask for no more chunks."""
+        self._outcome.begin()
         await self._chunks.aclose()
+
+    def __del__(self) -> None:
+        self._outcome.warn_unless_begun(self)
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +13,11 @@ import pytest
 from annals_client import (
     Annals,
     AnnalsError,
+    AsyncAnnals,
     Context,
     Delta,
     Forbidden,
+    ReplyNotStored,
     Result,
     Start,
     StreamEmpty,
@@ -151,7 +156,7 @@ def test_a_reply_that_begins_anew_says_so() -> None:
         stream = _remember(client)
         events = list(stream)
     assert _kinds(events) == [Start, Context, Delta, Start, Context, Delta, Delta, Delta, Result]
-    assert stream.text == stream.result.full_response
+    assert stream.text == stream.result().full_response
 
 
 def test_progress_renews_the_tries(ask: Ask) -> None:
@@ -176,11 +181,12 @@ def test_when_there_is_no_going_on_what_is_stored_is_said(ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     ("code", "kind"),
-    [("STREAM_FAILED", StreamFailed), ("STREAM_EMPTY", StreamEmpty), ("CONVERSATION_SEALED", StreamFailed)],
+    [("STREAM_FAILED", StreamFailed), ("STREAM_EMPTY", StreamEmpty), ("CONVERSATION_SEALED", ReplyNotStored)],
 )
 def test_an_error_in_the_stream_is_raised_with_what_is_stored(ask: Ask, code: str, kind: type[StreamFailed]) -> None:
     stored = {"conversationId": "c", "messageIds": ["msg-001", "msg-002"]}
-    error = _frame("error", {"status": 502, "code": code, "title": "T", "detail": "D.", "stored": stored})
+    status = 409 if code == "CONVERSATION_SEALED" else 502
+    error = _frame("error", {"status": status, "code": code, "title": "T", "detail": "D.", "stored": stored})
     with scripted(_streamed(START, CONTEXT, *DELTAS[:2], error)) as server, pytest.raises(kind) as failed:
         ask(server.url, _remember)
     assert failed.value.stored
@@ -205,9 +211,39 @@ def test_texts_are_the_pieces(ask: Ask) -> None:
         assert ask(server.url, lambda client: _remember(client).texts()) == list(WORDS)
 
 
+def test_the_result_is_waited_for() -> None:
+    with scripted(_streamed(*WHOLE)) as server, Annals(server.url, "k") as client:
+        stream = _remember(client)
+        assert stream.result().full_response == stream.text == "".join(WORDS)
+
+
+def test_with_asyncio_a_turn_is_awaited() -> None:
+    async def main(url: str) -> Result:
+        async with AsyncAnnals(url, "k") as client:
+            return await _remember(client)
+
+    with scripted(_streamed(*WHOLE)) as server:
+        assert asyncio.run(main(server.url)).full_response == "".join(WORDS)
+
+
+def _forget(make: Callable[[], object]) -> None:
+    make()
+    gc.collect()
+
+
+def test_a_turn_that_is_never_followed_warns() -> None:
+    with (
+        scripted() as server,
+        Annals(server.url, "k") as client,
+        pytest.warns(RuntimeWarning, match="nothing was sent"),
+    ):
+        _forget(lambda: _remember(client))
+    assert server.requests == []
+
+
 def test_nobody_is_asked_before_the_first_step() -> None:
-    with scripted() as server, Annals(server.url, "k") as client, _remember(client) as stream:
-        assert stream.result is None
+    with scripted() as server, Annals(server.url, "k") as client, _remember(client):
+        pass
     assert server.requests == []
 
 

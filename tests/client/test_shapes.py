@@ -47,7 +47,15 @@ def _methods() -> Iterator[tuple[str, Any]]:
 
 METHODS = dict(_methods())
 
-PARTLY = {"Messages.append_many", "Conversations._import", "Conversations.context"}
+PARTLY = {
+    "Messages.append_many",
+    "Messages._begin_upload",
+    "Messages.part",
+    "Conversations._import",
+    "Conversations.context",
+    "Turns.remember",
+    "Turns.remember_reply",
+}
 """Methods that share a route with another one, or are a part of one."""
 
 

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from annals_client import Annals, AnnalsError, AsyncAnnals, InvalidArgument, StreamFailed, ValidationFailed
-from annals_client.chunks import Reply
-from annals_client.models import Appended
+from annals_client import Annals, AnnalsError, AsyncAnnals, InvalidArgument, ValidationFailed
 from annals_client.own_turn import OwnTurn
 from annals_client.resources.conversations import Conversations
 from annals_client.resources.facts import Facts
@@ -181,19 +179,7 @@ def test_all_memories_of_a_space_are_meant_only_where_that_is_said() -> None:
     assert call.body == {"memorySpaceId": "home", "all": True, "dryRun": False, "confirm": False, "filter": {}}
 
 
-def test_a_reply_that_cannot_be_written_is_a_stream_that_failed_with_what_is_stored() -> None:
-    message = {"messageId": "msg-001", "seq": 1, "role": "user", "content": "Hi.", "timestamp": "2026-01-01T00:00:00Z"}
-    appended = {"conversationId": "c", "messages": [message], "messageCount": 1, "headHash": "00"}
-    reply = Reply()
-    reply.take("Hello.")
-
-    with pytest.raises(StreamFailed) as failed:
-        next(
-            OwnTurn("key", "home", "Hi.", metadata={"a": float("nan")}).complete(
-                Appended.model_validate(appended), reply
-            )
-        )
-
+def test_a_turn_that_cannot_be_written_is_refused_before_its_model_is_asked() -> None:
+    with pytest.raises(InvalidArgument) as failed:
+        OwnTurn.of("key", memory_space_id="home", user_message="Hi.", metadata={"a": float("nan")})
     assert failed.value.field == "metadata.a"
-    assert failed.value.stored is not None
-    assert failed.value.stored.message_ids == ("msg-001",)

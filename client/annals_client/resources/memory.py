@@ -6,23 +6,22 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, overload
 from uuid import uuid4
 
-from typing_extensions import Required, TypedDict, Unpack
+from typing_extensions import Required, Unpack
 
 from annals_client import wire
-from annals_client.calls import Repeat, RequestSpec
+from annals_client.calls import RequestSpec
 from annals_client.chunks import Progress, Reply
 from annals_client.errors import AnnalsError
+from annals_client.events import Result
 from annals_client.filters import MemoryFilter, ToolCalls, memory_body
 from annals_client.following import AsyncTurnStream, TurnStream
-from annals_client.methods import Resource, S, call
-from annals_client.models import Hit, Recollection, Remembered
-from annals_client.own_turn import Hooks, OwnTurn, StoredTurn
+from annals_client.methods import S, call
+from annals_client.models import Hit, Recollection
+from annals_client.own_turn import ExtractFacts, Hooks, OwnTurn
 from annals_client.relay import AsyncRelay, Relay, require_stream
-from annals_client.resources.conversations import TurnConversation
-from annals_client.resources.facts import NewFact, facts_body
+from annals_client.resources.turns import RememberedTurn, TurnFields, Turns, turn_body
 from annals_client.senders import AsyncSender, Sender
-from annals_client.shapes import said_body
-from annals_client.wire import NOT_GIVEN, Time
+from annals_client.wire import NOT_GIVEN
 
 C = TypeVar("C")
 
@@ -47,40 +46,6 @@ class Question(MemoryFilter, total=False):
     explain: bool
 
 
-class Turn(TypedDict, total=False):
-    """What every way of remembering a turn takes. The conversation is made if it is missing.
-
-    ``user_message`` is a text, a list of a provider's content parts, or a message as ``messages.append`` takes it.
-    ``user_name`` is the name of the user's message; ``thread_id`` and ``run_id`` are those of both messages.
-    ``importance``, from 0 to 100, and ``tags`` say what the turn is as a memory. ``facts`` are known to follow from it;
-    ``extract_facts`` has the server's model look for some.
-    """
-
-    memory_space_id: Required[str]
-    user_message: Required[object]
-    conversation_id: str | None
-    user_name: str | None
-    thread_id: str | None
-    run_id: str | None
-    user_id: str | None
-    agent_id: str | None
-    participant_id: str | None
-    metadata: Mapping[str, Any] | None
-    timestamp: Time | None
-    importance: int
-    tags: Sequence[str]
-    facts: Iterable[NewFact] | None
-    extract_facts: bool
-
-
-class RememberedTurn(Turn, total=False):
-    """A turn that the server stores as a whole. ``conversation`` is for one that is made, as far as the turn does not
-    say it: ``metadata``, or more participants.
-    """
-
-    conversation: TurnConversation | None
-
-
 class AskedTurn(RememberedTurn, total=False):
     """A turn that the server's model is to answer; ``history`` is how many recent messages the model gets.
 
@@ -100,13 +65,20 @@ class AskedTurn(RememberedTurn, total=False):
     idempotency_key: str | None
 
 
-class RelayedTurn(Turn, total=False):
+class RelayedTurn(TurnFields, total=False):
     """A turn that the caller's model answers, how its chunks are read, and whom to tell of them.
+
+    ``extract_facts`` may be a function that is given what was said and what was answered, once the reply is whole, and
+    returns facts; with ``AsyncAnnals`` also a coroutine function. What it raises leaves the turn as it is:
+    ``facts_problem`` of the result names it.
 
     ``text_of`` says what a chunk of an unknown kind adds to the reply. What stands between ``<think>`` and ``</think>``
     goes to the reply's parts; where ``think_tags`` is False, it is a part of the text.
     """
 
+    user_message: Required[object]
+    user_name: str | None
+    extract_facts: bool | ExtractFacts
     on_failure: Literal["keep", "discard"]
     idempotency_key: str | None
     text_of: Callable[[Any], str] | None
@@ -114,30 +86,11 @@ class RelayedTurn(Turn, total=False):
     on_chunk: Callable[[Any], Any] | None
     on_progress: Callable[[Progress], Any] | None
     on_error: Callable[[AnnalsError], Any] | None
-    on_complete: Callable[[StoredTurn], Any] | None
+    on_complete: Callable[[Result], Any] | None
 
 
-class Remembering(Resource[S]):
+class Remembering(Turns[S]):
     """Remember turns, stream replies, search."""
-
-    @call("POST /v1/memory/remember", Remembered, Repeat.WITH_KEY)
-    def remember(
-        self,
-        *,
-        agent_response: object,
-        idempotency_key: str | None = None,
-        **turn: Unpack[RememberedTurn],
-    ) -> RequestSpec:
-        """Store what a user said and what the agent answered, as one entry of their conversation.
-
-        ``agent_response`` is what ``user_message`` may be, too: a text, content parts, or a message.
-
-        Raises
-        ------
-        Conflict : MEMORY_SPACE_MISMATCH, PARTICIPANT_MISMATCH, CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
-        ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
-        """
-        return RequestSpec(body=_turn(**turn, agent_response=agent_response), key=idempotency_key)
 
     @call("POST /v1/memory/search", Hits, inside="items")
     def search(self, query: str | None = None, **question: Unpack[Question]) -> RequestSpec:
@@ -202,7 +155,10 @@ class Remembering(Resource[S]):
         Anthropic, Bedrock, Gemini, Mistral, Cohere, Ollama, LangChain, the Agents SDK, the AI SDK); iterate the result
         for the same chunks. Calls of tools, reasoning and usage go to the reply's parts, and the reason of its end to
         ``finish_reason``; a reply that the model cut off, or whose end is missing, is marked incomplete. See AskedTurn
-        and RelayedTurn for what else it takes. Nothing happens before the first step of the iteration.
+        and RelayedTurn for what else it takes.
+
+        Nothing happens before the first step of the iteration. Who does not need the pieces calls ``result()``, or with
+        ``AsyncAnnals`` awaits what this returns: both wait for the end, and give what is stored of the turn.
 
         Raises
         ------
@@ -210,13 +166,15 @@ class Remembering(Resource[S]):
             is of a kind that nobody knows, and ``text_of`` is not given
         StreamFailed, while iterating : the reply broke off; ``stored`` says what is kept
         StreamEmpty, while iterating : the reply had no word in it; the user's message is kept
+        ReplyNotStored, while iterating : the reply of the caller's model came, and was refused where it was to be
+            stored; its ``text`` is the reply
         """
         if response_stream is NOT_GIVEN:
             return self._ask(**turn)
         return self._relay(response_stream, **turn)
 
     def _ask(self, *, idempotency_key: str | None = None, **turn: Any) -> TurnStream | AsyncTurnStream:
-        request, sender = RequestSpec(body=_turn(**turn) | _for_user(turn), key=idempotency_key), self.sender
+        request, sender = RequestSpec(body=turn_body(**turn) | _for_user(turn), key=idempotency_key), self.sender
         return TurnStream(sender, request) if isinstance(sender, Sender) else AsyncTurnStream(sender, request)
 
     def _relay(
@@ -229,24 +187,15 @@ class Remembering(Resource[S]):
         **named: Any,
     ) -> Relay[Any] | AsyncRelay[Any]:
         hooks = Hooks(**{name: named.pop(name) for name in Hooks.__dataclass_fields__ if name in named})
-        turn, sender = OwnTurn(idempotency_key or str(uuid4()), **named), self.sender
+        turn, sender = OwnTurn.of(idempotency_key or str(uuid4()), **named), self.sender
         reply = Reply(think_tags=think_tags, text_of=text_of)
         if isinstance(sender, Sender):
             require_stream(source, Iterable)
+            hooks.require_functions()
+            turn.require_function()
             return Relay(sender, source, turn, reply, hooks)
         require_stream(source, AsyncIterable, Iterable)
         return AsyncRelay(sender, source, turn, reply, hooks)
-
-
-def _turn(
-    *, facts: Iterable[NewFact] | None = None, conversation: TurnConversation | None = None, **turn: Any
-) -> dict[str, Any]:
-    nested = {"filter": memory_body(**turn.pop("filter"))} if turn.get("filter") else {}
-    if conversation is not None:
-        participants = wire.body(**conversation.get("participants", {})) or None
-        nested["conversation"] = wire.body(participants=participants, metadata=conversation.get("metadata"))
-    said = {name: said_body(turn.pop(name)) for name in ("user_message", "agent_response") if name in turn}
-    return {**wire.body(**said, **turn, facts=facts_body(facts)), **nested}
 
 
 def _for_user(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,12 +17,17 @@ from annals_client import (
     AsyncAnnals,
     Conflict,
     Forbidden,
+    InvalidArgument,
+    NewFact,
     NotFound,
     Progress,
-    StoredTurn,
+    ReplyNotStored,
+    Result,
     StreamEmpty,
     StreamFailed,
+    ValidationFailed,
 )
+from annals_client.models import Remembered, Usage
 from tests.client.asking import QUICK, Ask
 from tests.e2e.asking import unique
 from tests.e2e.client.faults import harmed
@@ -89,8 +95,8 @@ def test_the_chunks_come_through_unchanged_and_the_turn_is_stored(ask: Ask, stor
     assert [id(chunk) for chunk in found] == [id(chunk) for chunk in chunks]
     assert story.told == [ASKED, ("assistant", "To be, or not to be", None)]
     for message in story.annals.messages.list(story.name):
-        kept = (message.thread_id, message.run_id, message.participant_id, message.metadata)
-        assert kept == ("t", "r", "hamlet", {"a_b": 1})
+        assert (message.thread_id, message.run_id, message.metadata) == ("t", "r", {"a_b": 1})
+        assert message.participant_id == ("hamlet" if message.role == "assistant" else None)
     assert story.annals.conversations.get(story.name).participants["memorySpaceId"] == "stage"
 
 
@@ -102,20 +108,19 @@ def test_what_was_streamed_is_a_memory(ask: Ask, story: Story) -> None:
 
 
 def test_what_a_relayed_turn_is_as_a_memory_and_its_facts_are_stored_with_it(ask: Ask, story: Story) -> None:
-    turns: list[StoredTurn] = []
+    turns: list[Result] = []
     fact = {"fact": "Hamlet hesitates.", "subject": "Hamlet", "predicate": "does", "object": "hesitate"}
     marks = {"importance": 80, "tags": ["play"], "metadata": {"act": 3}}
 
     story.relay(ask, WORDS, on_complete=turns.append, facts=[fact], extract_facts=True, **marks)
 
     [turn] = turns
-    for message in (turn.user_message, turn.reply):
-        memory = story.annals.memories.get(f"mem:{story.name}:{message.seq}")
+    for memory in turn.memories:
         assert (memory.importance, memory.tags, memory.metadata) == (80, ["play"], {"act": 3})
     [kept] = turn.facts
     assert story.annals.facts.get(kept.fact_id) == kept
     assert kept.source_ref
-    assert kept.source_ref.message_ids == [turn.user_message.message_id, turn.reply.message_id]
+    assert kept.source_ref.message_ids == turn.conversation.message_ids == ["msg-001", "msg-002"]
     assert (turn.facts_extracted, bool(turn.facts_problem)) == (False, True)
 
 
@@ -200,11 +205,12 @@ CUT_REPLIES: dict[str, tuple[list[Any], str | None]] = {
 def test_a_reply_that_the_model_cut_off_is_kept_as_incomplete_with_the_reason(
     ask: Ask, story: Story, chunks: list[Any], reason: str | None
 ) -> None:
-    turns: list[StoredTurn] = []
+    turns: list[Result] = []
     assert story.relay(ask, chunks, on_complete=turns.append) == chunks
     assert story.told == [ASKED, ("assistant", "To be", "incomplete")]
     [turn] = turns
-    assert (turn.full_response, turn.reply.status, turn.reply.finish_reason) == ("To be", "incomplete", reason)
+    assert (turn.full_response, turn.finish_reason) == ("To be", reason)
+    assert story.annals.messages.get(story.name, "msg-002").finish_reason == reason
 
 
 def test_calls_reasoning_and_usage_are_kept_in_the_replys_parts(ask: Ask, story: Story) -> None:
@@ -246,6 +252,14 @@ def test_of_a_reply_whose_parts_no_entry_holds_all_is_kept(ask: Ask, story: Stor
     reply = story.annals.messages.get(story.name, "msg-002")
     assert (reply.content, reply.status) == ("To be", None)
     assert "size" in json.dumps(reply.parts["reasoning_content"])
+
+
+def test_of_a_reply_whose_parts_no_request_holds_the_text_is_kept(ask: Ask, story: Story) -> None:
+    chunks = [_openai({"reasoning_content": "Hm. " * 250_000}) for _ in range(7)]
+    story.relay(ask, [*chunks, _openai({"content": "To be"}, "stop")])
+    reply = story.annals.messages.get(story.name, "msg-002")
+    assert (reply.content, reply.status) == ("To be", None)
+    assert reply.parts["omitted"]["bytes"] > 7_000_000
 
 
 def test_bytes_may_be_cut_inside_a_character(ask: Ask, story: Story) -> None:
@@ -329,8 +343,8 @@ def test_hooks_are_told_in_order_and_what_they_raise_changes_nothing(
     hooks = dict.fromkeys(("on_chunk", "on_progress", "on_error", "on_complete"), hook)
     assert story.relay(ask, ["ab", "c"], **hooks) == ["ab", "c"]
     assert told[:4] == ["ab", Progress(1, 2), "c", Progress(2, 3)]
-    assert isinstance(told[4], StoredTurn)
-    assert (told[4].full_response, told[4].reply.message_id) == ("abc", "msg-002")
+    assert isinstance(told[4], Result)
+    assert (told[4].full_response, told[4].conversation.message_ids) == ("abc", ["msg-001", "msg-002"])
     assert [record.exc_text is not None for record in caplog.records] == [True] * 5
     told.clear()
     with pytest.raises(StreamFailed) as failed:
@@ -345,14 +359,13 @@ def test_with_asyncio_a_hook_may_be_a_coroutine(story: Story) -> None:
         await asyncio.sleep(0)
         told.append(chunk)
 
-    async def main() -> StoredTurn | None:
+    async def main() -> Result:
         async with AsyncAnnals(story.url, story.key) as client:
             relay = client.memory.remember_stream(response_stream=WORDS, on_chunk=hook, **story.turn)
             assert [chunk async for chunk in relay] == told
-            return relay.result
+            return await relay.result()
 
     result = asyncio.run(main())
-    assert result
     assert (tuple(told), result.full_response) == (WORDS, "".join(WORDS))
 
 
@@ -415,7 +428,8 @@ def test_who_leaves_in_the_middle_leaves_what_came(story: Story) -> None:
         assert (next(relay), next(relay)) == ("on and ", "on and ")
     assert source.closed
     assert story.told == [ASKED, ("assistant", "on and on and ", "incomplete")]
-    assert relay.result is None
+    with pytest.raises(RuntimeError, match="left before its end"):
+        relay.result()
 
 
 def test_a_task_that_is_cancelled_leaves_what_came(story: Story) -> None:
@@ -467,14 +481,15 @@ def test_a_reply_that_cannot_be_stored_is_not_lost(ask: Ask, story: Story) -> No
         yield "Too late."
         story.annals.conversations.seal(story.name)
 
-    with pytest.raises(StreamFailed) as failed:
+    with pytest.raises(ReplyNotStored) as failed:
         story.relay(ask, source())
+    assert failed.value.stored.message_ids == ("msg-001",)
     assert (failed.value.code, failed.value.text) == ("CONVERSATION_SEALED", "Too late.")
     assert isinstance(failed.value.__cause__, Conflict)
     assert story.told == [ASKED]
 
 
-@pytest.mark.parametrize("faults", [(0,), (None, 0), (None, None, 0), (None, None, None, 0), (0, 0, None, 0)])
+@pytest.mark.parametrize("faults", [(0,), (None, 0), (0, None, 0), (None, 0, 0)])
 def test_lost_answers_store_nothing_twice(ask: Ask, story: Story, faults: tuple[int | None, ...]) -> None:
     with harmed(story.url, *faults) as proxy:
         story.relay(ask, WORDS, url=proxy.url)
@@ -484,11 +499,11 @@ def test_lost_answers_store_nothing_twice(ask: Ask, story: Story, faults: tuple[
 
 def test_a_turn_that_is_sent_again_under_its_key_is_stored_once(ask: Ask, story: Story) -> None:
     without_id = {"conversation_id": None, "idempotency_key": unique("turn")}
-    found: list[StoredTurn] = []
+    found: list[Result] = []
     for _ in range(2):
         story.relay(ask, WORDS, on_complete=found.append, **without_id)
     assert found[0] == found[1]
-    assert story.annals.conversations.get(found[0].conversation_id).message_count == 2
+    assert story.annals.conversations.get(found[0].conversation.conversation_id).message_count == 2
 
 
 @pytest.mark.parametrize("model", ["words", "break"])
@@ -513,3 +528,124 @@ def _outcome(answer: Callable[[], None], model: str) -> None:
     else:
         with pytest.raises(StreamFailed):
             answer()
+
+
+def test_a_turn_takes_two_requests_whatever_belongs_to_it(story: Story) -> None:
+    fact = {"fact": "Hamlet hesitates.", "subject": "Hamlet", "predicate": "does", "object": "hesitate"}
+    with harmed(story.url) as proxy, Annals(proxy.url, story.key) as client:
+        client.memory.remember_stream(response_stream=WORDS, facts=[fact], extract_facts=True, **story.turn).result()
+        assert proxy.asked == ["POST /v1/memory/remember"] * 2
+    assert len(story.told) == 2
+
+
+def test_the_result_is_waited_for_and_is_that_of_a_turn_that_is_remembered(story: Story) -> None:
+    relay = story.annals.memory.remember_stream(response_stream=[*WORDS], **story.turn)
+    result = relay.result()
+    assert isinstance(result, Remembered)
+    assert (result.full_response, result.conversation.message_ids) == ("".join(WORDS), ["msg-001", "msg-002"])
+    assert [memory.content for memory in result.memories] == [story.turn["user_message"], "".join(WORDS)]
+    assert relay.result() is result
+    chunks = [_openai({"content": "x"}, "stop"), {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3}}]
+    second = story.annals.memory.remember_stream(response_stream=chunks, **story.turn).result()
+    assert second.usage == Usage(input_tokens=5, output_tokens=3)
+    assert second.finish_reason == "stop"
+
+
+def test_with_asyncio_it_is_awaited(story: Story) -> None:
+    async def main() -> Result:
+        async with AsyncAnnals(story.url, story.key) as client:
+            return await client.memory.remember_stream(response_stream=WORDS, **story.turn)
+
+    assert asyncio.run(main()).full_response == "".join(WORDS)
+    assert story.told == [ASKED, ("assistant", "".join(WORDS), None)]
+
+
+def test_a_result_that_failed_says_so_each_time(story: Story) -> None:
+    relay = story.annals.memory.remember_stream(response_stream=_breaking("To"), **story.turn)
+    for _ in range(2):
+        with pytest.raises(StreamFailed, match="Overloaded"):
+            relay.result()
+    assert len(story.told) == 2
+
+
+def test_what_is_never_used_warns_that_nothing_is_stored(story: Story) -> None:
+    with pytest.warns(RuntimeWarning, match="nothing is stored: iterate it"):
+        _forget(lambda: story.annals.memory.remember_stream(response_stream=WORDS, **story.turn))
+    with pytest.raises(NotFound):
+        story.annals.conversations.get(story.name)
+
+
+def _forget(make: Callable[[], object]) -> None:
+    make()
+    gc.collect()
+
+
+HESITATES: NewFact = {"fact": "Hamlet hesitates.", "subject": "Hamlet", "predicate": "does", "object": "hesitate"}
+
+
+def test_a_function_finds_the_facts_and_is_called_once(ask: Ask, story: Story) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def find(said: str, answered: str) -> list[NewFact]:
+        calls.append((said, answered))
+        return [HESITATES]
+
+    results: list[Result] = []
+    with harmed(story.url, None, 0) as proxy:
+        story.relay(ask, WORDS, url=proxy.url, extract_facts=find, on_complete=results.append)
+    assert calls == [(story.turn["user_message"], "".join(WORDS))]
+    [result] = results
+    assert ([fact.object for fact in result.facts], result.facts_extracted) == (["hesitate"], True)
+
+
+def test_with_asyncio_the_function_may_be_a_coroutine_function(story: Story) -> None:
+    async def find(said: str, answered: str) -> list[NewFact]:
+        await asyncio.sleep(0)
+        return [HESITATES]
+
+    async def main() -> Result:
+        async with AsyncAnnals(story.url, story.key) as client:
+            return await client.memory.remember_stream(response_stream=WORDS, extract_facts=find, **story.turn)
+
+    assert [fact.subject for fact in asyncio.run(main()).facts] == ["Hamlet"]
+    with pytest.raises(TypeError, match="AsyncAnnals"):
+        story.annals.memory.remember_stream(response_stream=WORDS, extract_facts=find, **story.turn)
+
+
+def test_a_function_that_fails_leaves_the_turn_and_says_why_there_are_no_facts(ask: Ask, story: Story) -> None:
+    def find(said: str, answered: str) -> list[NewFact]:
+        raise Overloaded("too many facts")
+
+    results: list[Result] = []
+    story.relay(ask, WORDS, extract_facts=find, facts=[HESITATES], on_complete=results.append)
+    [result] = results
+    assert len(result.facts) == 1
+    assert (result.facts_extracted, result.facts_problem) == (False, "extract_facts raised Overloaded: too many facts")
+    assert len(story.told) == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "name"),
+    [
+        ({"facts": [{"fact": "x"}]}, InvalidArgument, "facts"),
+        ({"facts": [{**HESITATES, "confidence": "high"}]}, InvalidArgument, "facts"),
+        ({"metadata": {"a": object()}}, InvalidArgument, "metadata"),
+        ({"tags": [object()]}, InvalidArgument, "tags"),
+        ({"user_message": object()}, InvalidArgument, "message"),
+        ({"colour": "red"}, TypeError, "colour"),
+        ({"memory_space_id": None}, None, "memorySpaceId"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused_before_anything_is_stored(
+    ask: Ask, story: Story, wrong: dict[str, Any], kind: type[Exception] | None, name: str
+) -> None:
+    asked: list[str] = []
+
+    def source() -> Iterator[str]:
+        asked.append("x")
+        yield "x"
+
+    with pytest.raises(kind or ValidationFailed, match=name):
+        story.relay(ask, source(), **wrong)
+    with pytest.raises(NotFound):
+        story.annals.conversations.get(story.name)
