@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from annals.errors import ChatUnavailable
+from annals.formats.streams.usage import token_counts
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,6 @@ class ChatMessage:
 
     role: Literal["user", "assistant"]
     content: str
-
-
-INPUT_TOKENS = ("prompt_tokens", "input_tokens", "inputTokens")
-OUTPUT_TOKENS = ("completion_tokens", "output_tokens", "outputTokens")
-"""What models call the tokens of a request, and those of its reply."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +32,12 @@ class Usage:
         """The tokens that a model's own counts say, under whatever names; None where they say nothing."""
         if not isinstance(counts, Mapping):
             return None
-        usage = Usage(_count(counts, INPUT_TOKENS), _count(counts, OUTPUT_TOKENS))
-        return None if usage == Usage(None, None) else usage
+        known = token_counts(counts)
+        return None if known is None else Usage(*known)
 
     def present(self) -> dict[str, int | None]:
         """As the API shows it."""
         return {"inputTokens": self.input_tokens, "outputTokens": self.output_tokens}
-
-
-def _count(counts: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    found = (counts.get(name) for name in names)
-    return next((count for count in found if type(count) is int and count >= 0), None)
 
 
 @dataclass(frozen=True)
