@@ -17,8 +17,8 @@ from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from annals import __version__
 from annals.api.fields import MAX_ID_CHARS
 from annals.conversations.formats import FORMATS, Format
-from annals.conversations.query_params.imports import OWNER_PARAMS
-from annals.http.requests import JSON_LINES
+from annals.conversations.query_params.imports import DRY_RUN, OWNER_PARAMS, SKIP_BROKEN
+from annals.http.requests import COMPRESSED, JSON_LINES
 from annals.memory.memories.memory_export_formats import FORMATS as MEMORY_FORMATS
 from annals.memory.memories.memory_export_formats import Format as MemoryFormat
 from annals.memory.memories.memory_query import EXPORT_PARAMS
@@ -73,8 +73,15 @@ USER_EXPORT = (
     "in other conversations, userMemory, and memory, which includes facts. "
     "Data stored a moment ago may be missing."
 )
-IMPORT_BODY = {"required": True, "content": {kind: {"schema": {"type": "string"}} for kind in JSON_LINES}}
-IMPORT_QUERY = [{"name": name, "in": "query", "schema": ID} for name in OWNER_PARAMS]
+IMPORT_TYPES = {
+    **{kind: {"schema": {"type": "string"}} for kind in (*JSON_LINES, "text/csv")},
+    **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in COMPRESSED},
+}
+IMPORT_BODY = {"required": True, "content": IMPORT_TYPES}
+IMPORT_QUERY = [
+    *({"name": name, "in": "query", "schema": ID} for name in OWNER_PARAMS),
+    *({"name": name, "in": "query", "schema": {"type": "boolean"}} for name in (SKIP_BROKEN, DRY_RUN)),
+]
 
 
 def document() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -464,6 +465,32 @@ class Imported(Model):
     conversation_id: str
     imported: int
     skipped: int
+
+
+class BrokenImport(Model):
+    """A conversation that an import left out: where in the file it is, and why."""
+
+    place: str
+    title: str | None = None
+    conversation_id: str | None = None
+    code: str
+    detail: str
+
+
+class ImportAnswer(Model):
+    """What an import answers to one request. ``omitted`` is how many conversations it has no room for."""
+
+    conversations: list[Imported]
+    broken: list[BrokenImport] = Field(default_factory=list)
+    omitted: int = 0
+
+
+class Imports(list[Imported]):
+    """What an import did to each conversation of a file; ``broken`` are those that it left out."""
+
+    def __init__(self, imported: Iterable[Imported] = (), broken: Iterable[BrokenImport] = ()) -> None:
+        super().__init__(imported)
+        self.broken = list(broken)
 
 
 class Health(Model):

@@ -189,7 +189,7 @@ GOOD = [conversation(), message("1")]
         (json.dumps(conversation()), "DUPLICATE_VALUES"),
         (json.dumps(conversation("d", conversationType="bad")), "INVALID_TYPE"),
         (json.dumps(conversation("d", participants={"memorySpaceId": "s"})), "INVALID_PARTICIPANTS"),
-        (json.dumps(conversation("d", participants={"userId": "u"})), "MISSING_REQUIRED_FIELD"),
+        (json.dumps(conversation("d", participants={"userId": "u", "memorySpaceId": " "})), "MISSING_REQUIRED_FIELD"),
         (json.dumps(conversation("a\nb")), "INVALID_ID_FORMAT"),
         (json.dumps(conversation("d", offset=-1)), "INVALID_RANGE"),
         ('{"messages": []}', "EMPTY_ARRAY"),

@@ -17,7 +17,8 @@ def ask_waiting(url: str, do: Callable[[Any], Any], **options: Any) -> Any:
     """What the blocking client gets; of an iterable, the list of it."""
     with Annals(url, **{"key": "a-key", "retries": QUICK, "timeout_s": 5, **options}) as client:
         got = do(client)
-        return list(got) if isinstance(got, Iterable) and not hasattr(got, "model_dump") else got
+        is_walk = isinstance(got, Iterable) and not isinstance(got, list) and not hasattr(got, "model_dump")
+        return list(got) if is_walk else got
 
 
 def ask_asyncio(url: str, do: Callable[[Any], Any], **options: Any) -> Any:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from annals_client import ConnectionFailed, NotFound
-from annals_client.files import parts_of
 from tests.client.asking import QUICK, Ask
 from tests.client.scripted import Answer, refused, scripted
+from tests.support.importing import parts_of
 
 WHOLE = Answer(chunks=[b'{"a":1}\n', b'{"b":2}\n'])
 CUT = Answer(chunks=[b'{"a":1}\n'], cut=True)
@@ -108,7 +108,7 @@ def test_a_small_file_goes_as_it_is_from_wherever_it_is(tmp_path: Path) -> None:
     assert list(parts_of([])) == []
 
 
-@pytest.mark.parametrize("line", ["{", "3", "[]"])
+@pytest.mark.parametrize("line", ["{", "3", "[1]"])
 def test_a_line_that_is_no_json_object_is_named(line: str) -> None:
     with pytest.raises(ValueError, match="line 2"):
         list(parts_of([_conversation("a"), line]))
@@ -117,13 +117,12 @@ def test_a_line_that_is_no_json_object_is_named(line: str) -> None:
 def test_what_an_import_did_is_summed_up(ask: Ask) -> None:
     did = Answer(200, {"conversations": [{"conversationId": "conv-1", "imported": 1, "skipped": 2}]})
     lines = [json.dumps({"messages": [{"role": "user", "content": "x" * 3_000_000}]}) for _ in range(2)]
-    with scripted(did, refused(503, "UNAVAILABLE"), did) as server:
+    with scripted(did, did, did, refused(503, "UNAVAILABLE"), did) as server:
         owners = {"agents": ("a", "b"), "memory_space_id": "s"}
         results = ask(server.url, lambda client: client.conversations.import_(lines, **owners))
     assert [(each.conversation_id, each.imported, each.skipped) for each in results] == [("conv-1", 2, 4)]
-    assert {request.path for request in server.requests} == {
-        "/v1/conversations/import?memorySpaceId=s&type=agent-agent&agent1=a&agent2=b"
-    }
+    path = "/v1/conversations/import?memorySpaceId=s&type=agent-agent&agent1=a&agent2=b"
+    assert [request.path for request in server.requests] == [f"{path}&dryRun=true"] * 2 + [path] * 3
     assert server.requests[0].headers["content-type"] == "application/x-ndjson"
 
 

@@ -25,7 +25,9 @@ MADE_OF_OTHERS = {"participants", "type", "filter", "messages", "agent1", "agent
 
 RENAMED = {
     "SentBetweenAgents": models.AgentMessage,
+    "BrokenConversation": models.BrokenImport,
     "ImportedConversation": models.Imported,
+    "ImportedConversations": models.ImportAnswer,
     "KeyResponse": models.Key,
     "TurnFactsResponse": models.KeptFacts,
     "ParticipantResponse": models.Participant,

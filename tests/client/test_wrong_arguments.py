@@ -69,8 +69,8 @@ def round_about() -> Any:
         (lambda it: it.memory.search("q", embedding=[10**400]), "embedding"),
         (lambda it: it.memory.search(HALF), "query"),
         (lambda it: it.conversations.import_([f'{{"type": "{HALF}"}}']), "line 1"),
-        (lambda it: it.conversations.import_(["{}", "["]), "line 2"),
-        (lambda it: it.conversations.import_(["[" * 100_000]), "line 1"),
+        (lambda it: it.conversations.import_(["{}", "["]), "line 1"),
+        (lambda it: it.conversations.import_(["[" * 100_000]), "conversation 1"),
     ],
 )  # fmt: skip
 def test_what_no_request_can_say_is_refused_by_its_name(ask: Ask, do: Callable[[Any], Any], field: str) -> None:

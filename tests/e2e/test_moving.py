@@ -84,14 +84,16 @@ def test_what_is_exported_here_is_imported_there_and_verifies(
         names = talk(http)
     before, after, ledger = (tmp_path / name for name in ("before.jsonl", "after.jsonl", "ledger.jsonl"))
     annals(laptop, "export", "-o", str(before))
-    assert annals(elsewhere, "import", str(before)) == "4 conversations: 24 messages imported, 0 there before\n"
+    report = json.loads(annals(elsewhere, "import", "--json", str(before)))
+    assert (report["conversations"]["imported"], report["messages"]) == (4, {"imported": 24, "skipped": 0})
     annals(elsewhere, "export", "-o", str(after))
     assert lines(after) == lines(before)
     assert heads(elsewhere, names) == heads(laptop, names)
     annals(elsewhere, "export", "--format", "ledger", "-o", str(ledger))
     verified = annals(elsewhere, "verify", str(ledger))
     assert re.findall(r"^(\S+): valid, \d+ entries, 6 messages$", verified, re.MULTILINE) == names
-    assert annals(elsewhere, "import", str(before)) == "4 conversations: 0 messages imported, 24 there before\n"
+    report = json.loads(annals(elsewhere, "import", "--json", str(before)))
+    assert (report["conversations"]["skipped"], report["messages"]) == (4, {"imported": 0, "skipped": 24})
 
 
 def without_urls(line: Any) -> Any:
@@ -127,8 +129,11 @@ def test_large_parts_are_exported_here_checked_offline_and_imported_there(
     )
 
     imported = annals(elsewhere, "import", str(before), "--parts", str(parts))
-    assert imported == "1 conversations: 3 messages imported, 0 there before\n"
-    assert annals(elsewhere, "import", str(before)) == "1 conversations: 0 messages imported, 3 there before\n"
+    assert [int(line.split()[-1]) for line in imported.splitlines()[1:3]] == [3, 0]
+    assert annals(elsewhere, "import", str(before)).splitlines()[1:3] == [
+        "imported                       0           0",
+        "there before                   1           3",
+    ]
     annals(elsewhere, "export", "-o", str(after))
     assert [without_urls(line) for line in lines(after)] == [without_urls(line) for line in lines(before)]
     with Annals(elsewhere.url, elsewhere.key) as client:

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from annals.conversations import importing
-from annals.conversations.import_parsing import parse_import
+from annals.conversations.import_parsing import ImportOptions, IncomingConversation, parse_import
 from annals.conversations.importing import ImportResult, import_all
 from annals.conversations.query_params.imports import read_owners
 from annals.database.dynamodb import client
@@ -42,6 +42,11 @@ def file() -> str:
     return "\n".join(map(json.dumps, lines))
 
 
+def parsed(api: Api) -> list[IncomingConversation]:
+    options = ImportOptions(lambda: read_owners({}), api.caller.tenant)
+    return parse_import(file().encode(), options).conversations
+
+
 def contents(api: Api) -> list[str]:
     pk = conversation_pk(api.caller.tenant, "c")
     return [json.loads(record.body or b"")["content"] for _, record, _ in numbered_messages(pk)]
@@ -49,7 +54,7 @@ def contents(api: Api) -> list[str]:
 
 def test_imports_at_once_store_every_message_once(api: Api) -> None:
     def bring(_: int) -> ImportResult:
-        [imported] = import_all(api.caller, parse_import(file(), lambda: read_owners({}), api.caller.tenant), b"")
+        [imported] = import_all(api.caller, parsed(api), b"").imported
         return imported
 
     with ThreadPoolExecutor(6) as pool:
@@ -73,7 +78,7 @@ def test_a_message_that_comes_in_between_is_noticed_and_not_written_over(api: Ap
     client().meta.events.register("before-call.dynamodb.PutItem", interrupt)
     try:
         with pytest.raises(ConversationDiffers):
-            import_all(api.caller, parse_import(file(), lambda: read_owners({}), api.caller.tenant), b"")
+            import_all(api.caller, parsed(api), b"")
     finally:
         client().meta.events.unregister("before-call.dynamodb.PutItem", interrupt)
     stored = contents(api)

@@ -40,6 +40,7 @@ FORMATS = "annals.formats"
 
 MAY_KNOW: dict[str, tuple[str, ...]] = {
     "formats": (),
+    "formats.files": ("formats",),
     "formats.streams": ("formats",),
     "blobs": (),
     "database": (),
@@ -49,7 +50,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "ledger": ("blobs", "database", "formats"),
     "access": ("api", "database", "ledger"),
     "http": ("access", "api", "ledger"),
-    "conversations": ("access", "api", "database", "formats", "ledger", "privacy"),
+    "conversations": ("access", "api", "database", "formats", "formats.files", "ledger", "privacy"),
     "conversations.query_params": ("api", "conversations", "formats", "ledger"),
     "search": ("providers", "search.embedded", "search.opensearch"),
     "search.embedded": ("providers", "search"),

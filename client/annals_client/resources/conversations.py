@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Literal
 
 from typing_extensions import Required, TypedDict, Unpack
@@ -10,8 +11,9 @@ from typing_extensions import Required, TypedDict, Unpack
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec, Steps
 from annals_client.errors import AnnalsError
-from annals_client.files import Destination, Source, parts_of
+from annals_client.files import Destination
 from annals_client.filters import ConversationFilter, ToolCalls, conversation_body, conversation_query
+from annals_client.importing import ImportFile, OnRead, Part, Source, open_source
 from annals_client.listing import ListSpec
 from annals_client.methods import Download, Resource, S, StepsMethod, call, listing, saving
 from annals_client.models import (
@@ -20,7 +22,9 @@ from annals_client.models import (
     Conversation,
     ConversationHit,
     DeletedMany,
+    ImportAnswer,
     Imported,
+    Imports,
     Message,
     ProviderContext,
     Receipt,
@@ -32,7 +36,6 @@ from annals_client.wire import Time
 CONVERSATION = "/v1/conversations/{conversationId}"
 
 Hits = list[ConversationHit]
-Imports = list[Imported]
 Formulas = Literal["guard", "keep"]
 PartsInExports = Literal["inline", "references"]
 """What becomes of texts in CSV that a spreadsheet would compute."""
@@ -246,38 +249,50 @@ class Conversations(Resource[S]):
         options = wire.query(format=format, include_metadata=include_metadata, formulas=formulas, parts=parts)
         return Download(RequestSpec(query={**conversation_query(**conditions), **options}), to)
 
-    @call("POST /v1/conversations/import", Imports, inside="conversations")
-    def _import(self, lines: bytes, owners: Mapping[str, str]) -> RequestSpec:
-        return RequestSpec(lines=lines, query=owners)
+    @call("POST /v1/conversations/import", ImportAnswer)
+    def _import(self, lines: bytes, query: Mapping[str, str]) -> RequestSpec:
+        return RequestSpec(lines=lines, query=query)
 
     @StepsMethod
-    def import_(self, source: Source, **owners: Unpack[Participants]) -> Steps[Imports]:
-        """Bring conversations in from JSON lines: an export as ``jsonl``, or a conversation of another format per line.
+    def import_(
+        self,
+        source: Source,
+        *,
+        skip_broken: bool = False,
+        dry_run: bool = False,
+        on_read: OnRead | None = None,
+        **owners: Unpack[Participants],
+    ) -> Steps[Imports]:
+        """Bring conversations in from a file, which is recognised by what it holds (docs/import.md).
 
-        A large file is sent in parts. What is there already is left, so that an import that broke off is completed by
-        sending the file again.
+        It may be of any size, plain, gzip or zip, and is sent in parts. A file of more than one part is read twice:
+        first all of it is checked, so that nothing is stored of a file that is refused. What is there already is left,
+        so that an import that broke off is completed by sending the file again.
 
         Parameters
         ----------
-        source : a path, or the lines
-        owners : whose the conversations of other formats are; an export as ``jsonl`` says that itself
+        source : a path, a binary file, or lines
+        skip_broken : leave out conversations that cannot be read or stored; the result's ``broken`` names them
+        dry_run : store nothing, and return what would be imported
+        on_read : called with how many bytes of the file were read so far; they count anew when it is read again
+        owners : whose the conversations are that do not name their participants, as other apps' do
 
         Raises
         ------
         Conflict : a conversation holds other messages than the file
-        ValidationFailed : ``field`` names the line of the file
+        InvalidArgument, ValidationFailed : ``field`` names the line, or the conversation, of the file
         """
-        results: dict[str, Imported] = {}
-        for part in parts_of(source):
-            try:
-                part_results = yield Conversations._import.call(part.content, _owners(owners))
-            except AnnalsError as refusal:
-                raise part.in_file(refusal) from None
-            for each in part_results:
-                before = results.get(each.conversation_id, Imported(conversation_id="", imported=0, skipped=0))
-                sums = {"imported": before.imported + each.imported, "skipped": before.skipped + each.skipped}
-                results[each.conversation_id] = each.model_copy(update=sums)
-        return [*results.values()]
+        with open_source(source) as opened:
+            file = ImportFile(opened, on_read, skip_broken=skip_broken)
+            query = {**_owners(owners), **wire.query(skip_broken=skip_broken or None)}
+            parts = file.parts()
+            first = list(islice(parts, 2))
+            if dry_run or len(first) > 1 or file.broken:
+                checked = yield from _send(file, chain(first, parts), {**query, "dryRun": "true"})
+                if dry_run:
+                    return checked
+                first, parts = [], file.parts()
+            return (yield from _send(file, chain(first, parts), query))
 
     @call(f"GET {CONVERSATION}/verify", Verified)
     def verify(self, conversation_id: str, *, parts: bool | None = None) -> RequestSpec:
@@ -329,6 +344,23 @@ class Conversations(Resource[S]):
 
 def _of(conversation_id: str) -> dict[str, str]:
     return {"conversation_id": conversation_id}
+
+
+def _send(file: ImportFile, parts: Iterator[Part], query: Mapping[str, str]) -> Steps[Imports]:
+    """Send the parts of a file; what became of each conversation, over all parts."""
+    results: dict[str, Imported] = {}
+    for part in parts:
+        try:
+            answer = yield Conversations._import.call(part.content, query)
+        except AnnalsError as refusal:
+            raise part.in_file(refusal) from None
+        for each in answer.conversations:
+            before = results.get(each.conversation_id, Imported(conversation_id="", imported=0, skipped=0))
+            sums = {"imported": before.imported + each.imported, "skipped": before.skipped + each.skipped}
+            results[each.conversation_id] = each.model_copy(update=sums)
+        for broken in answer.broken:
+            file.leave_out(*part.broken_in_file(broken))
+    return Imports(results.values(), file.broken.values())
 
 
 def _owners(participants: Participants) -> dict[str, str]:

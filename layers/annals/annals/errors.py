@@ -209,6 +209,10 @@ class ConversationDiffers(Conflict):
     code, title = "CONVERSATION_DIFFERS", "Conversation differs"
 
 
+class MissingParts(ConversationDiffers):
+    """409: what an import contains comes after parts that the conversation does not hold."""
+
+
 class ConversationSealed(Conflict):
     code, title = "CONVERSATION_SEALED", "Conversation sealed"
 

@@ -101,7 +101,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     _add_service(parser)
     parser.add_argument("--conversation", metavar="ID", help="one conversation (default: all that the key may read)")
-    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="default: %(default)s")
+    parser.add_argument("--format", "--to", choices=FORMATS, default="jsonl", help="default: %(default)s")
     parser.add_argument(
         "--filter",
         metavar="NAME=VALUE",
@@ -120,13 +120,22 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "import",
         help="bring conversations in from a file",
-        description="Bring in what `annals export --format jsonl` wrote, or chats of OpenAI's format, one per line "
-        "(plain or gzip). A file of any size is sent in parts; sending it again completes it and stores nothing twice.",
+        description="Bring in a file, which is recognised by what it holds: ChatGPT's or Claude's export, LibreChat's, "
+        "Open WebUI's, LobeChat's or Cortex's, ShareGPT, OpenAI's or LangChain's messages, or what `annals export` "
+        "wrote (plain, gzip or zip). A file of any size is sent in parts; sending it again completes it and stores "
+        "nothing twice.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("file", type=Path, metavar="FILE", help="- is the standard input")
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave out conversations that cannot be read or stored, and name them (default: import none then)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="store nothing, and say what would be imported")
+    parser.add_argument("--json", action="store_true", help="print the report as one line of JSON")
     _add_service(parser)
     _add_parts(parser, "that holds the large parts of the messages, as an export wrote them")
-    owners = parser.add_argument_group("whose the chats of OpenAI's format are")
+    owners = parser.add_argument_group("whose the conversations of other apps are")
     owners.add_argument("--memory-space", metavar="ID", dest="memory_space_id")
     owners.add_argument("--user", metavar="ID", dest="user_id")
     owners.add_argument("--agent", metavar="ID", dest="agent_id")
@@ -252,11 +261,12 @@ def _export(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     use_client()
-    from annals.cli.importing import run
+    from annals.cli.importing import Import, run
 
     named = {name: getattr(options, name) for name in ("memory_space_id", "user_id", "agent_id")}
     owners = {name: value for name, value in named.items() if value is not None}
-    run(options.url, options.key, options.file, owners, options.parts)
+    wanted = Import(options.file, owners, options.skip_broken, options.dry_run, options.json, options.parts)
+    run(options.url, options.key, wanted)
     return 0
 
 

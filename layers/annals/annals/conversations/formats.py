@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from annals import csv_text
 from annals.conversations.snapshot import Snapshot
 from annals.errors import DamagedEntry
+from annals.formats import csv_text
 from annals.formats.lines import LINE_FORMATS, write_line
 from annals.json_text import dump
 from annals.ledger.export_lines import Header, damaged_line, entry_line, header_line

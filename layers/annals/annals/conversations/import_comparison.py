@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from annals.conversations.genesis import get_genesis
 from annals.conversations.import_parsing import IncomingConversation, IncomingMessage
 from annals.conversations.read import get_tail
-from annals.errors import ConversationAlreadyExists, ConversationDiffers
+from annals.errors import ConversationAlreadyExists, ConversationDiffers, MissingParts
+from annals.formats.files.conversation import BRANCH_FIELDS
 from annals.ledger.entry import MESSAGE, Entry, Record, Tail
 from annals.ledger.history import read_preamble
 from annals.ledger.messages import MEMORY_FIELD, SUPERSEDES, numbered_messages, present_message
@@ -37,7 +39,8 @@ def compare(tenant: str, pk: str, incoming: IncomingConversation) -> Comparison:
     ------
     ConversationNotFound, ConversationErased
     ConversationAlreadyExists : the stored one is of another type, or has other participants
-    ConversationDiffers : it holds other messages, or lacks those of earlier parts
+    ConversationDiffers : it holds other messages
+    MissingParts : it lacks those of earlier parts
     """
     tail = get_tail(tenant, incoming.conversation_id)
     genesis = get_genesis(tenant, incoming.conversation_id)
@@ -60,13 +63,13 @@ def is_stored_in(entries: Sequence[Entry], incoming: IncomingConversation) -> bo
     return all(record.kind == MESSAGE and _is_same(message, record, first) for message, record in pairs)
 
 
-def missing_parts(incoming: IncomingConversation, count: int) -> ConversationDiffers:
+def missing_parts(incoming: IncomingConversation, count: int) -> MissingParts:
     """The refusal of a part of a conversation whose earlier parts are not stored."""
     detail = (
         f"Conversation {incoming.conversation_id!r} holds {count} messages, and this part begins after "
         f"{incoming.offset}: send the earlier parts first."
     )
-    return ConversationDiffers(detail, field="offset")
+    return MissingParts(detail, field="offset")
 
 
 def _count_stored(pk: str, tail: Tail, incoming: IncomingConversation) -> int:
@@ -91,9 +94,19 @@ def _is_same(message: IncomingMessage, record: Record, entry: Entry) -> bool:
         return True
     given = {"messageId", "seq", SUPERSEDES, MEMORY_FIELD} | ({"timestamp"} - message.fields.keys())
     given |= {"status"} if message.archived else set()
-    stored = {name: value for name, value in stored.items() if name not in given}
-    expected = {name: value for name, value in message.fields.items() if name not in given}
+    stored = _without_branches({name: value for name, value in stored.items() if name not in given})
+    expected = _without_branches({name: value for name, value in message.fields.items() if name not in given})
     return has_same_parts(stored, expected)
+
+
+def _without_branches(message: dict[str, Any]) -> dict[str, Any]:
+    """A message without the other branches that an app's file has beside it: these grow, and the message stays."""
+    metadata = message.get("metadata")
+    if not isinstance(metadata, dict) or not BRANCH_FIELDS & metadata.keys():
+        return message
+    others = {name: value for name, value in metadata.items() if name not in BRANCH_FIELDS}
+    rest = {name: value for name, value in message.items() if name != "metadata"}
+    return {**rest, "metadata": others} if others else rest
 
 
 def _has_preamble(pk: str, tail: Tail, incoming: IncomingConversation) -> bool:

@@ -89,10 +89,25 @@ class ImportedConversation(TypedDict):
     skipped: int
 
 
+class BrokenConversation(TypedDict):
+    """A conversation that an import left out: where in the file it is, and why. ``title`` is its own, if it has one."""
+
+    place: str
+    title: NotRequired[str]
+    conversationId: NotRequired[str]
+    code: str
+    detail: str
+
+
 class ImportedConversations(TypedDict):
-    """The conversations of an import. ``omitted`` is how many more there were, for which the answer has no room."""
+    """The conversations of an import.
+
+    ``broken`` are those that were left out, where the request asks for that. ``omitted`` is how many more there were,
+    for which the answer has no room.
+    """
 
     conversations: list[ImportedConversation]
+    broken: NotRequired[list[BrokenConversation]]
     omitted: NotRequired[int]
 
 

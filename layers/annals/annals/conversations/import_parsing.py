@@ -1,35 +1,37 @@
-"""Reading an import: an exported ``jsonl`` or ``csv`` file, or one conversation of another program's format per line.
+"""Reading an import: a file's lines, as ``formats.files`` gives them, become conversations to be stored.
 
 All of it is read and checked before anything is stored.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from typing import Any
 
 from pydantic import ValidationError
 
-from annals import csv_text
 from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
-from annals.conversations.formats import COLUMNS, JSON_COLUMNS
+from annals.conversations.genesis import USER_AGENT
 from annals.conversations.heads import metadata_text
 from annals.conversations.import_models import ConversationLine, MessageLine, RedactedLine, parse_line
 from annals.conversations.message_models import NewMessage
 from annals.database.derived_ids import derive_id
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge
-from annals.formats.lines import FIELDS as LINE_FIELDS
+from annals.formats.files.conversation import Broken, Line, Place
+from annals.formats.files.opening import FileTooLarge, UnreadableFile
+from annals.formats.files.reading import read_file
+from annals.formats.lines import FIELDS as CHAT_FIELDS
 from annals.formats.lines import read_line
 from annals.json_text import dump, parse
 from annals.ledger.append import NewRecord
 from annals.ledger.entry import PREAMBLE
 from annals.ledger.entry_items import require_size
-from annals.ledger.messages import HIDDEN_STATUSES, INCOMPLETE, SUPERSEDES, new_message
+from annals.ledger.messages import INCOMPLETE, SUPERSEDES, new_message
 from annals.ledger.part_storing import require_storable
 from annals.privacy.masking import mask_all
 
@@ -39,8 +41,8 @@ MAX_LINES = 100_000
 MAX_CONVERSATIONS = 5_000
 """How many conversations one request may import."""
 
-CSV_BEGIN = "conversationId,kind,messageId,"
-"""How an exported CSV file begins."""
+MAX_UNPACKED_BYTES = 64 * 1024 * 1024
+"""How many bytes a compressed body may hold."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,24 @@ class Owners:
 
 GetOwners = Callable[[], Owners]
 """Called where a conversation doesn't say whose it is. Raises InvalidInput where the request doesn't say it either."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How a file is read.
+
+    Parameters
+    ----------
+    get_owners : whose the conversations are that don't say it themselves
+    tenant : into which they are imported
+    memory_space_id : the space of conversations of a user, or with an agent, that name none
+    skip_broken : a conversation that cannot be read, or stored, is left out instead of all being refused
+    """
+
+    get_owners: GetOwners
+    tenant: str
+    memory_space_id: str | None = None
+    skip_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,11 +99,13 @@ class IncomingMessage:
 class IncomingConversation:
     """A conversation of an import, or a part of one after its first ``offset`` messages.
 
-    ``sealed_at`` is the number of messages at which the conversation was closed, if it was.
+    ``place`` is where in the file it is. ``sealed_at`` is the number of messages at which the conversation was closed,
+    if it was.
     """
 
     new: NewConversation
     conversation_id: str
+    place: Place
     offset: int = 0
     sealed_at: int | None = None
     messages: list[IncomingMessage] = field(default_factory=list)
@@ -137,114 +159,163 @@ class IncomingConversation:
         """Whether this is the end of a conversation that was closed."""
         return self.sealed_at == self.offset + len(self.messages)
 
+    def with_creation(self) -> IncomingConversation:
+        """The same, created when its first message was said, where the file doesn't say when it was."""
+        said = [message.record.said_at for message in self.messages if message.record.said_at is not None]
+        if self.new.created_at is None and said:
+            self.new = replace(self.new, created_at=min(said))
+        return self
 
-def parse_import(text: str, get_owners: GetOwners, tenant: str) -> list[IncomingConversation]:
-    """The conversations of an import, in the order of their lines; those of other programs come last.
 
-    The id of a conversation of another program is derived from its line, so a line that is there twice is one
-    conversation.
+@dataclass(frozen=True)
+class BrokenConversation:
+    """A conversation of a file that cannot be read, or stored: where it is, and why."""
 
-    Parameters
-    ----------
-    get_owners : whose the conversations of other programs, and those of a CSV file, are
-    tenant : into which they are imported
+    place: Place
+    refusal: AnnalsError
+    conversation_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ParsedImport:
+    """The conversations of a file, and those that are broken."""
+
+    conversations: list[IncomingConversation]
+    broken: list[BrokenConversation]
+
+
+def parse_import(body: bytes, options: ImportOptions) -> ParsedImport:
+    """The conversations of a file, in its order; chats, which have no id of their own, come last.
+
+    The id of a chat is derived from its line, so a line that is there twice is one conversation.
 
     Raises
     ------
-    InvalidInput : a line is damaged; the field is ``line 17``
+    InvalidInput : a line is damaged, and the field is ``line 17`` or ``conversation 17``; or the body as a whole
     EntryTooLarge, RequestTooLarge : a message, or a conversation's metadata, cannot be stored
     RequestTooLarge : there are more lines, or conversations, than one request may have
     """
-    if (count := text.count("\n") + 1) > MAX_LINES:
-        raise RequestTooLarge(f"The body has {count} lines; one request brings up to {MAX_LINES}. Send it in parts.")
-    parser = _Parser(get_owners, tenant)
-    text = text.removeprefix("\ufeff")
-    if text.startswith(CSV_BEGIN):
-        _parse_csv(parser, text, get_owners())
-        return [*parser.conversations.values()]
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            with _naming_line(number):
-                parser.parse_json_line(line.strip())
-    return [*parser.conversations.values(), *parser.chats()]
-
-
-def _parse_csv(parser: _Parser, text: str, owners: Owners) -> None:
-    """Parse the rows of an exported CSV file, which doesn't say whose its conversations are."""
-    rows = csv_text.rows(text)
-    _, columns = next(rows)
-    number = 1
+    parser = _Parser(options)
     try:
-        for number, cells in rows:
-            with _naming_line(number):
-                parser.parse_row(_row_as_json(columns, cells), owners)
-    except csv.Error as error:
-        raise InvalidInput("INVALID_FORMAT", f"Behind line {number}: {error}.", field=f"line {number}") from None
+        for number, item in enumerate(read_file(BytesIO(body), MAX_UNPACKED_BYTES), start=1):
+            if number > MAX_LINES:
+                detail = f"The body has more than the {MAX_LINES} lines that one request brings. Send it in parts."
+                raise RequestTooLarge(detail)
+            parser.take(item)
+        return parser.finish()
+    except FileTooLarge as error:
+        raise RequestTooLarge(f"The body cannot be imported: {error}.", field="body") from None
+    except UnreadableFile as error:
+        raise InvalidInput("INVALID_FORMAT", f"The body cannot be read: {error}.", field="body") from None
+    except _OwnersMissing as missing:
+        raise missing.refusal from None
 
 
-def _row_as_json(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    """A row as a line of JSON would be; an empty cell is left out."""
-    if not set(columns) <= set(COLUMNS) or len(cells) != len(columns):
-        raise InvalidInput("INVALID_FORMAT", f"a row must have the {len(columns)} cells of the export's columns.")
-    row = dict(zip(columns, cells, strict=True))
-    values: dict[str, Any] = {name: cell for name, cell in row.items() if cell and name != "seq"}
-    values |= {name: parse(values[name]) for name in JSON_COLUMNS if name in values}
-    if values.get("status") not in HIDDEN_STATUSES:
-        values["content"] = row.get("content", "")
-    return {"type": "message", **values}
+class _OwnersMissing(Exception):
+    """A conversation needs owners that the request doesn't name: no fault of the file."""
+
+    def __init__(self, refusal: InvalidInput) -> None:
+        super().__init__()
+        self.refusal = refusal
 
 
 class _Parser:
-    """Parses lines, and keeps the conversations of those so far, by id."""
+    """Parses lines, and keeps the conversations of those so far, by the id that they have in the file."""
 
-    def __init__(self, get_owners: GetOwners, tenant: str) -> None:
-        self._get_owners = get_owners
-        self._tenant = tenant
-        self._chats: dict[str, tuple[dict[str, Any], list[IncomingMessage]]] = {}
+    def __init__(self, options: ImportOptions) -> None:
+        self._options = options
+        self._owners: Owners | None = None
+        self._chats: dict[str, tuple[dict[str, Any], list[IncomingMessage], Place]] = {}
+        self._broken: list[BrokenConversation] = []
+        self._broken_names: set[str] = set()
+        self._last_name = ""
         self.conversations: dict[str, IncomingConversation] = {}
 
-    def parse_json_line(self, line: str) -> None:
+    def take(self, item: Line | Broken) -> None:
+        """Take a line of the file, or what is broken in it. Raises AnnalsError, unless what is broken is skipped."""
+        value = {} if isinstance(item, Broken) else item.value
+        name = str(value.get("conversationId", ""))
+        if name in self._broken_names and value.get("type") == "message":
+            return
+        try:
+            with _naming(item.place):
+                if isinstance(item, Broken):
+                    raise InvalidInput("INVALID_FORMAT", f"{item.reason}.")
+                self._parse(parse(item.text), item)
+        except AnnalsError as refusal:
+            if not self._options.skip_broken:
+                raise
+            self._skip(item.place, refusal, self._last_name if isinstance(item, Broken) and item.is_within else name)
+        else:
+            self._last_name = name
+        if len(self.conversations) + len(self._chats) > MAX_CONVERSATIONS:
+            detail = f"one request brings up to {MAX_CONVERSATIONS} conversations, and this is one more: send parts."
+            raise _at(item.place, RequestTooLarge(detail))
+
+    def finish(self) -> ParsedImport:
+        """The conversations of all lines."""
+        conversations = [*self.conversations.values(), *self._read_chats()]
+        return ParsedImport([each.with_creation() for each in conversations], self._broken)
+
+    def _skip(self, place: Place, refusal: AnnalsError, name: str) -> None:
+        """Leave out the conversation of a name, and note why; without a name, what is in this place."""
+        incoming = self.conversations.pop(name, None)
+        conversation_id = incoming.conversation_id if incoming else None
+        self._broken.append(BrokenConversation(place, refusal, conversation_id))
+        if name:
+            self._broken_names.add(name)
+
+    def _parse(self, value: Any, item: Line) -> None:
         """Parse a line. Raises AnnalsError or ValidationError."""
-        value = parse(line)
-        if not isinstance(value, dict):
-            raise InvalidInput("INVALID_FORMAT", "a line must be a JSON object.")
         if (messages := read_line(value)) is not None:
-            self._parse_chat(value, messages, line)
+            self._parse_chat(value, messages, item)
+        elif value.get("type") == "conversation":
+            self._parse_conversation(value, item.place)
         elif parsed := parse_line(value):
             self._add(parsed)
         else:
             raise InvalidInput("INVALID_FORMAT", "type must be conversation or message.")
-        if len(self.conversations) + len(self._chats) > MAX_CONVERSATIONS:
-            detail = f"one request brings up to {MAX_CONVERSATIONS} conversations, and this is one more: send parts."
-            raise RequestTooLarge(detail)
 
-    def parse_row(self, values: dict[str, Any], owners: Owners) -> None:
-        """Parse a message of a CSV file; its conversation comes with the first one. Raises as ``parse_json_line``."""
-        conversation_id = values.get("conversationId", "")
-        if conversation_id not in self.conversations:
-            line = {
-                "type": "conversation",
-                "conversationType": owners.type,
-                "participants": owners.participants,
-                "conversationId": conversation_id,
-            }
-            self._add_conversation(ConversationLine.model_validate(line))
-        if parsed := parse_line(values):
-            self._add(parsed)
-
-    def _add(self, line: ConversationLine | MessageLine | RedactedLine) -> None:
-        if isinstance(line, ConversationLine):
-            self._add_conversation(line)
-        else:
-            self._add_message(line)
-
-    def _add_conversation(self, line: ConversationLine) -> None:
+    def _parse_conversation(self, value: dict[str, Any], place: Place) -> None:
+        """Parse a conversation's line. One of another app has a name instead of an id, and no participants."""
+        is_of_app = value.pop("source", None) is not None
+        if is_of_app or not value.keys() & {"participants", "conversationType"}:
+            owners = self._get_owners()
+            value |= {"conversationType": owners.type, "participants": owners.participants}
+        line = ConversationLine.model_validate(self._with_space(value))
         if line.conversation_id in self.conversations:
             raise InvalidInput("DUPLICATE_VALUES", f"conversation {line.conversation_id!r} was there before.")
         metadata_text(line.metadata)
         sealed_at = line.message_count if line.status == "sealed" else None
-        incoming = IncomingConversation(line.to_new(), line.conversation_id, line.offset, sealed_at)
+        new = line.to_new()
+        if is_of_app:
+            new = replace(new, conversation_id=self._derive_id(line.conversation_id))
+        incoming = IncomingConversation(new, new.conversation_id or "", place, line.offset, sealed_at)
         self.conversations[line.conversation_id] = incoming
+
+    def _with_space(self, value: dict[str, Any]) -> dict[str, Any]:
+        """A conversation's line with the request's memory space, where a user's or an agent's names none."""
+        space, participants = self._options.memory_space_id, value.get("participants")
+        if space is None or not isinstance(participants, dict) or value.get("conversationType") != USER_AGENT:
+            return value
+        return {**value, "participants": {"memorySpaceId": space, **participants}}
+
+    def _get_owners(self) -> Owners:
+        if self._owners is None:
+            try:
+                self._owners = self._options.get_owners()
+            except InvalidInput as refusal:
+                raise _OwnersMissing(refusal) from None
+        return self._owners
+
+    def _derive_id(self, text: str) -> str:
+        """The id of a conversation of the request's owners, derived from a text."""
+        owners = self._get_owners()
+        return f"conv-{derive_id(self._options.tenant, dump([owners.type, owners.participants, text]))}"
+
+    def _add(self, line: ConversationLine | MessageLine | RedactedLine) -> None:
+        if not isinstance(line, ConversationLine):
+            self._add_message(line)
 
     def _add_message(self, line: MessageLine | RedactedLine) -> None:
         if line.conversation_id not in self.conversations:
@@ -257,21 +328,18 @@ class _Parser:
             incoming.preamble = NewRecord(PREAMBLE, dump({**line.stored_fields(), "role": "system"}).encode())
             require_size(incoming.preamble.body)
 
-    def _parse_chat(self, value: dict[str, Any], messages: list[Any], line: str) -> None:
-        metadata = mask_all({name: part for name, part in value.items() if name not in LINE_FIELDS})
+    def _parse_chat(self, value: dict[str, Any], messages: list[Any], item: Line) -> None:
+        metadata = mask_all({name: part for name, part in value.items() if name not in CHAT_FIELDS})
         metadata_text(metadata)
         incoming = [_to_incoming(message.stored_fields()) for message in _parse_chat_messages(messages)]
-        self._chats[line] = (metadata, incoming)
+        self._chats[item.text] = (metadata, incoming, item.place)
 
-    def chats(self) -> Iterator[IncomingConversation]:
-        """The conversations of other programs' formats, with the request's owners. Raises InvalidInput."""
-        if not self._chats:
-            return
-        owners = self._get_owners()
-        for line, (metadata, messages) in self._chats.items():
-            conversation_id = f"conv-{derive_id(self._tenant, dump([owners.type, owners.participants, line]))}"
+    def _read_chats(self) -> Iterator[IncomingConversation]:
+        """The chats, with the request's owners."""
+        for line, (metadata, messages, place) in self._chats.items():
+            owners, conversation_id = self._get_owners(), self._derive_id(line)
             new = NewConversation(owners.type, owners.participants, metadata, conversation_id)
-            yield IncomingConversation(new, conversation_id, messages=messages)
+            yield IncomingConversation(new, conversation_id, place, messages=messages)
 
 
 def _parse_chat_messages(messages: list[Any]) -> Iterator[NewMessage]:
@@ -294,19 +362,20 @@ def _to_incoming(fields: dict[str, Any], *, archived: bool = False) -> IncomingM
 
 
 @contextmanager
-def _naming_line(number: int) -> Iterator[None]:
-    """Name the line in errors that are raised while it is parsed."""
+def _naming(place: Place) -> Iterator[None]:
+    """Name the place in errors that are raised while it is parsed."""
     try:
         yield
     except ValidationError as error:
-        raise _of_line(number, from_validation(error.errors())) from None
+        raise _at(place, from_validation(error.errors())) from None
     except AnnalsError as error:
-        raise _of_line(number, error) from None
+        raise _at(place, error) from None
 
 
-def _of_line(number: int, error: AnnalsError) -> AnnalsError:
+def _at(place: Place, error: AnnalsError) -> AnnalsError:
+    """An error of what is in a place of the file."""
     if isinstance(error, InvalidJson):
         error = InvalidInput("INVALID_FORMAT", error.detail)
-    error.detail = f"Line {number}: {error.detail}"
-    error.field = f"line {number}"
+    error.detail = place.before(error.detail)
+    error.field = place.name
     return error

@@ -19,7 +19,7 @@ from annals.access.caller import Caller
 from annals.batches import batches
 from annals.conversations.create import create, create_with_messages
 from annals.conversations.import_comparison import Comparison, compare, is_stored_in, missing_parts
-from annals.conversations.import_parsing import IncomingConversation, IncomingMessage
+from annals.conversations.import_parsing import BrokenConversation, IncomingConversation, IncomingMessage
 from annals.conversations.import_progress import NOT_YET, read_progress, store_progress
 from annals.conversations.read import get_tail
 from annals.conversations.receipts import receipt_id, receipt_key
@@ -27,10 +27,16 @@ from annals.database.dynamodb import Item
 from annals.database.keys import item_key
 from annals.database.state import read_items
 from annals.errors import (
+    AnnalsError,
     AppendConflict,
     ConversationAlreadyExists,
+    ConversationDiffers,
+    ConversationErased,
+    ConversationSealed,
     DamagedEntry,
+    ExternalIdTaken,
     ImportUnfinished,
+    MissingParts,
     PreconditionFailed,
 )
 from annals.ledger.append import NewRecord, append
@@ -58,6 +64,19 @@ STRIDE = 100
 BUDGET_S = 18.0
 """How long one request works: what is under way then ends before its function does, which has 29 s."""
 
+BROKEN = -2
+"""Stands for how many messages a conversation took that cannot be imported."""
+
+FAULTS = (
+    ConversationAlreadyExists,
+    ConversationDiffers,
+    ConversationErased,
+    ConversationSealed,
+    DamagedEntry,
+    ExternalIdTaken,
+)
+"""What keeps one conversation from being imported, and not the others."""
+
 _T = TypeVar("_T")
 
 
@@ -70,12 +89,29 @@ class ImportResult:
     skipped: int
 
 
-def import_all(caller: Caller, incoming: Sequence[IncomingConversation], request: bytes) -> list[ImportResult]:
+@dataclass(frozen=True)
+class ImportResults:
+    """What an import did to each conversation, and those that it left out, with the reasons."""
+
+    imported: list[ImportResult]
+    broken: list[BrokenConversation]
+
+
+def import_all(
+    caller: Caller,
+    incoming: Sequence[IncomingConversation],
+    request: bytes,
+    *,
+    skip_broken: bool = False,
+    dry_run: bool = False,
+) -> ImportResults:
     """Import conversations. All of them are compared with what is stored before anything is stored.
 
     Parameters
     ----------
     request : all that the request says; the same request, sent again, goes on from where this one gets
+    skip_broken : leave out a conversation that cannot be imported, instead of importing none
+    dry_run : store nothing, and say what would be imported
 
     Raises
     ------
@@ -89,70 +125,116 @@ def import_all(caller: Caller, incoming: Sequence[IncomingConversation], request
     """
     for each in incoming:
         caller.require_space(each.new.participants.get("memorySpaceId"))
-    return _Import(caller, incoming, request).run()
+    return _Import(caller, incoming, request, skip_broken=skip_broken, dry_run=dry_run).run()
 
 
 class _Import:
     """The work on one request: first all conversations are compared, then imported, each in their order.
 
     How far it is are the numbers of messages that each conversation took, of those that were compared so far; NOT_YET
-    stands for one that is still to be imported.
+    stands for one that is still to be imported, BROKEN for one that is left out.
     """
 
-    def __init__(self, caller: Caller, incoming: Sequence[IncomingConversation], request: bytes) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        incoming: Sequence[IncomingConversation],
+        request: bytes,
+        *,
+        skip_broken: bool,
+        dry_run: bool,
+    ) -> None:
         self._caller = caller
         self._incoming = incoming
         self._request = request
+        self._skip_broken = skip_broken
+        self._dry_run = dry_run
+        self._broken: dict[str, AnnalsError] = {}
         self._deadline = time.monotonic() + BUDGET_S
 
-    def run(self) -> list[ImportResult]:
+    def run(self) -> ImportResults:
         counts = read_progress(self._caller, self._request) if len(self._incoming) > STRIDE else []
         resumed = bool(counts)
         while len(counts) < len(self._incoming):
             counts += self._compare(self._incoming[len(counts) : len(counts) + STRIDE])
             self._require_time(counts)
+        work = self._compare if self._dry_run else self._import_some
         rest = [index for index, count in enumerate(counts) if count == NOT_YET]
         while rest:
             part, rest = rest[:STRIDE], rest[STRIDE:]
-            for index, count in zip(part, self._import_some([self._incoming[index] for index in part]), strict=True):
+            for index, count in zip(part, work([self._incoming[index] for index in part]), strict=True):
                 counts[index] = count
             self._require_time(counts)
         if resumed:
             store_progress(self._caller, self._request, [])
-        return [
+        imported = [
             ImportResult(each.conversation_id, count, len(each.messages) - count)
             for each, count in zip(self._incoming, counts, strict=True)
+            if count != BROKEN
         ]
+        places = {each.conversation_id: each.place for each in self._incoming}
+        broken = [BrokenConversation(places[name], refusal, name) for name, refusal in self._broken.items()]
+        return ImportResults(imported, broken)
 
     def _require_time(self, counts: list[int]) -> None:
         """Raise ImportUnfinished where the time is over before all is done; how far it got is stored then."""
         done = len(counts) - counts.count(NOT_YET)
         if done < len(self._incoming) and time.monotonic() > self._deadline:
-            store_progress(self._caller, self._request, counts)
+            # What is broken is looked at again then: its reason is not kept.
+            store_progress(self._caller, self._request, [NOT_YET if count == BROKEN else count for count in counts])
             raise ImportUnfinished(done, len(self._incoming))
 
     def _compare(self, part: Sequence[IncomingConversation]) -> list[int]:
         """What is left to do for some conversations: 0 for those that are stored as a whole, NOT_YET for others.
 
-        Raises what keeps one from being imported.
+        In a dry run it is how many messages each would take. Raises what keeps one from being imported; where that is
+        skipped, it is BROKEN.
         """
         existing = self._read_existing(part)
-        there = [each for each in part if each.conversation_id in existing]
-        for each in part:
-            if each.offset and each.conversation_id not in existing:
-                raise missing_parts(each, 0)
         # Most files that are sent again hold small conversations, and those are read many at a time.
-        whole = self._read_whole(there)
-        others = [each for each in there if each.conversation_id not in whole]
-        comparisons = _side_by_side(lambda each: compare(self._caller.tenant, self._pk(each), each), others)
-        pairs = zip(others, comparisons, strict=True)
-        whole |= {each.conversation_id for each, comparison in pairs if comparison.is_all_of(each)}
-        return [0 if each.conversation_id in whole else NOT_YET for each in part]
+        whole = self._read_whole([each for each in part if each.conversation_id in existing])
+
+        def look(each: IncomingConversation) -> int:
+            if each.conversation_id in whole:
+                return 0
+            comparison = self._find_stored(each, is_there=each.conversation_id in existing)
+            if comparison and comparison.is_all_of(each):
+                return 0
+            return len(each.messages) - (comparison.stored_count if comparison else 0) if self._dry_run else NOT_YET
+
+        return _side_by_side(lambda each: self._unless_broken(look, each), part)
+
+    def _find_stored(self, incoming: IncomingConversation, *, is_there: bool) -> Comparison | None:
+        """How much of a conversation is stored; None where nothing is, or, in a dry run, not even its earlier parts."""
+        if is_there:
+            try:
+                return compare(self._caller.tenant, self._pk(incoming), incoming)
+            except MissingParts:
+                if not self._dry_run:
+                    raise
+        elif incoming.offset and not self._dry_run:
+            raise missing_parts(incoming, 0)
+        return None
+
+    def _unless_broken(self, work: Callable[[IncomingConversation], int], incoming: IncomingConversation) -> int:
+        """Do the work on a conversation; BROKEN if it is refused and skipped. A refusal names its place in the file."""
+        try:
+            return work(incoming)
+        except FAULTS as refusal:
+            refusal.detail = incoming.place.before(refusal.detail)
+            if not self._skip_broken:
+                raise
+            self._broken[incoming.conversation_id] = refusal
+            return BROKEN
 
     def _import_some(self, part: Sequence[IncomingConversation]) -> list[int]:
         """Import conversations; how many messages each took."""
         existing = self._read_existing(part)
-        return _side_by_side(lambda each: self._import_one(each, is_there=each.conversation_id in existing), part)
+
+        def store(each: IncomingConversation) -> int:
+            return self._import_one(each, is_there=each.conversation_id in existing)
+
+        return _side_by_side(lambda each: self._unless_broken(store, each), part)
 
     def _import_one(self, incoming: IncomingConversation, *, is_there: bool) -> int:
         """Create the conversation if it is missing, and append what it lacks; how many messages it took."""

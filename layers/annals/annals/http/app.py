@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from base64 import b64decode
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,9 +37,15 @@ class Api(APIGatewayRestResolver):
     ----------
     content_types : the content types that a body may have
     query_params : those that every write takes, beside those that its handler declares; none is a condition
+    binary_types : the content types of bodies that are no text, for ``body_bytes`` to give
     """
 
-    def __init__(self, content_types: Sequence[str] = requests.JSON, query_params: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        content_types: Sequence[str] = requests.JSON,
+        query_params: Sequence[str] = (),
+        binary_types: Sequence[str] = (),
+    ) -> None:
         super().__init__(
             enable_validation=True,
             json_body_deserializer=_parse_object,
@@ -46,6 +53,7 @@ class Api(APIGatewayRestResolver):
         )
         self._content_types = content_types
         self._query_params = query_params
+        self._binary_types = binary_types
         self._code = ""
         self.exception_handler(AnnalsError)(self._refuse)
         self.exception_handler(RequestValidationError)(
@@ -73,6 +81,12 @@ class Api(APIGatewayRestResolver):
     def caller(self) -> Caller:
         """Who sent this request."""
         return Caller.from_authorizer(self._event["requestContext"]["authorizer"])
+
+    @property
+    def body_bytes(self) -> bytes:
+        """The body as it was sent."""
+        body = self.current_event.body or ""
+        return b64decode(body) if self._event.get("isBase64Encoded") else body.encode()
 
     @property
     def query_params(self) -> dict[str, str]:
@@ -117,7 +131,10 @@ class Api(APIGatewayRestResolver):
     def require_json(self) -> None:
         """Raise UnsupportedMediaType for a body of another content type, InvalidJson for one that is not UTF-8."""
         if self.current_event.body:
-            requests.require_json(self.header("content-type"), self._content_types)
+            allowed = (*self._content_types, *self._binary_types)
+            kind = requests.require_json(self.header("content-type"), allowed)
+            if kind in self._binary_types:
+                return
         try:
             self.current_event.decoded_body  # noqa: B018 - Powertools decodes it once, here
         except ValueError:

@@ -12,12 +12,16 @@ JSON = ("application/json",)
 
 JSON_LINES = ("application/x-ndjson", "application/jsonl", *JSON)
 
+COMPRESSED = ("application/zip", "application/gzip")
+"""The content types of compressed files, which are no text."""
 
-def require_json(content_type: str | None, allowed: Sequence[str] = JSON) -> None:
-    """Raise UnsupportedMediaType for a body of a content type that is not allowed."""
+
+def require_json(content_type: str | None, allowed: Sequence[str] = JSON) -> str:
+    """The content type of a body. Raises UnsupportedMediaType for one that is not allowed."""
     kind = (content_type or "application/json").partition(";")[0].strip()
     if kind not in allowed:
         raise UnsupportedMediaType(f"The body must be {' or '.join(allowed)}, not {kind}.")
+    return kind
 
 
 def idempotent_request(caller: Caller, route: str, key: str | None, path: str, body: bytes) -> IdempotentRequest | None:

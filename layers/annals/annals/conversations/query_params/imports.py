@@ -1,4 +1,4 @@
-"""The query parameters of an import: whose conversations are that don't say it themselves."""
+"""The query parameters of an import: whose conversations are that don't say it themselves, and how it is done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from annals.conversations.models import ConversationType, Participants
 from annals.errors import InvalidInput
 
 OWNER_PARAMS = ("type", "memorySpaceId", "userId", "agentId", "participantId", "agent1", "agent2")
-"""The query parameters."""
+SKIP_BROKEN, DRY_RUN = "skipBroken", "dryRun"
+IMPORT_PARAMS = (*OWNER_PARAMS, SKIP_BROKEN, DRY_RUN)
+"""The query parameters: those that say whose the conversations are, and all."""
 
 
 class _Owners(Model):
@@ -26,7 +28,7 @@ class _Owners(Model):
 
 def read_owners(query_params: Mapping[str, str]) -> Owners:
     """Whose the conversations are. Raises InvalidInput, which names the query parameter."""
-    participants = {name: value for name, value in query_params.items() if name != "type"}
+    participants = {name: query_params[name] for name in OWNER_PARAMS if name in query_params and name != "type"}
     try:
         owners = _Owners.model_validate({"type": query_params.get("type", USER_AGENT), "participants": participants})
         return Owners(owners.type, owners.participants.for_type(owners.type))

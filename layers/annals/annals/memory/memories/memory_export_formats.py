@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from annals import csv_text
 from annals.conversations.formats import CSV, CSV_TYPE, NDJSON
+from annals.formats import csv_text
 from annals.json_text import dump
 
 COLUMNS = (

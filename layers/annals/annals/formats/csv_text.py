@@ -40,10 +40,13 @@ def row(cells: Iterable[Any], *, guard: bool = True) -> str:
     return text.getvalue()
 
 
-def rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each row, unguarded, with the number of the line that the row ends at. Raises ``csv.Error``."""
+def rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, unguarded, with the number of the line that the row ends at. Raises ``csv.Error``.
+
+    The lines have their ends, since a row may go over several.
+    """
     csv.field_size_limit(MAX_CELL_CHARS)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(lines, strict=True)
     for cells in reader:
         yield reader.line_num, [unguarded(cell) for cell in cells]
 

@@ -1,0 +1,147 @@
+"""Open WebUI's export of chats: a list of chats, each with the history of its messages as a tree."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..messages import to_annals
+from .conversation import AppConversation, with_branches
+from .tree import Node, shown_branch
+from .values import (
+    call_block,
+    file_part,
+    get_label,
+    get_list,
+    get_object,
+    get_objects,
+    get_text,
+    image_part,
+    result_block,
+    without_blanks,
+)
+
+APP = "open-webui"
+
+ROLES = {"user", "assistant", "system", "tool"}
+
+_TYPES = "reasoning|tool_calls|code_interpreter"
+_DETAILS = re.compile(rf'<details\s([^>]*?type="(?:{_TYPES})"[^>]*)>(.*?)</details>\s*', re.DOTALL)
+_SUMMARY = re.compile(r"\s*<summary>.*?</summary>\s*", re.DOTALL)
+_ATTRIBUTE = re.compile(r"([a-z_]+)=\"([^\"]*)\"")
+_QUOTE = re.compile(r"^> ?", re.MULTILINE)
+
+
+def is_conversation(value: Mapping[str, Any]) -> bool:
+    """Whether this is a chat of Open WebUI's."""
+    history = get_object(get_object(value, "chat") or value, "history")
+    return isinstance(history.get("messages"), Mapping) or (
+        isinstance(value.get("chat"), Mapping) and isinstance(value["chat"].get("messages"), list)
+    )
+
+
+def read(value: Mapping[str, Any]) -> AppConversation:
+    """A chat: the branch that ends with its current message."""
+    chat = get_object(value, "chat") or value
+    history = get_object(chat, "history")
+    numbered = {f"{number}": message for number, message in enumerate(get_list(chat, "messages"))}
+    found = get_object(history, "messages") or numbered
+    nodes = {
+        id_: Node(message, message.get("parentId") if isinstance(message.get("parentId"), str) else None)
+        for id_, message in found.items()
+        if isinstance(message, Mapping)
+    }
+    if not history:
+        ids = list(nodes)
+        nodes = {id_: Node(nodes[id_].value, above) for id_, above in zip(ids, [None, *ids[:-1]], strict=True)}
+    branch = shown_branch(nodes, history.get("currentId"))
+    messages = []
+    for id_ in branch.ids:
+        others = [other for each in branch.others.get(id_, ()) if (other := _read_message(nodes[each].value, each))]
+        if message := _read_message(nodes[id_].value, id_):
+            messages.append(with_branches(message, others))
+    metadata = {
+        "model": next((each for each in get_list(chat, "models") if isinstance(each, str)), "")[:256],
+        "tags": [tag for tag in get_list(chat, "tags") or get_list(value.get("meta"), "tags") if _is_tag(tag)][:50],
+        "archived": True if value.get("archived") is True else None,
+    }
+    return AppConversation(
+        APP,
+        get_text(value, "id") or get_text(chat, "id"),
+        messages,
+        get_label(value, "title") or get_label(chat, "title"),
+        value.get("created_at", chat.get("timestamp")),
+        without_blanks(metadata),
+    )
+
+
+def _is_tag(tag: Any) -> bool:
+    return isinstance(tag, str) and len(tag) <= 128
+
+
+def _read_message(message: Mapping[str, Any], id_: str) -> dict[str, Any] | None:
+    role = get_text(message, "role")
+    role = role if role in ROLES else "assistant"
+    parts = [*_text_parts(get_text(message, "content")), *_files(message)]
+    error = get_text(message.get("error"), "content") or get_text(message, "error")
+    if not parts and error:
+        parts = [{"type": "text", "text": error}]
+    if not parts:
+        return None
+    content: Any = parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
+    read_message = {
+        **to_annals({"role": role, "content": content}),
+        "timestamp": message.get("timestamp"),
+        "externalId": id_,
+    }
+    if model := get_label(message, "model"):
+        read_message["metadata"] = {"model": model}
+    if message.get("done") is False or error:
+        read_message["status"] = "incomplete"
+    return read_message
+
+
+def _text_parts(text: str) -> Iterator[dict[str, Any]]:
+    """The parts of a message's text, into which thinking and calls of tools are written as HTML."""
+    end = 0
+    for match in _DETAILS.finditer(text):
+        if before := text[end : match.start()].strip():
+            yield {"type": "text", "text": before}
+        yield from _details(dict(_ATTRIBUTE.findall(match[1])), match[2])
+        end = match.end()
+    rest = text[end:].strip() if end else text
+    if rest:
+        yield {"type": "text", "text": rest}
+
+
+def _details(attributes: Mapping[str, str], inner: str) -> Iterator[dict[str, Any]]:
+    if attributes["type"] == "tool_calls":
+        id_ = html.unescape(attributes.get("id", ""))
+        yield call_block(id_, html.unescape(attributes.get("name", "")), _json(attributes.get("arguments", "")))
+        result = _json(attributes.get("result", "")) or html.unescape(_SUMMARY.sub("", inner)).strip()
+        yield result_block(id_, result if isinstance(result, str) else json.dumps(result, ensure_ascii=False))
+    elif thinking := _QUOTE.sub("", html.unescape(_SUMMARY.sub("", inner))).strip():
+        yield {"type": "thinking", "thinking": thinking}
+
+
+def _json(attribute: str) -> Any:
+    """What an attribute says, which is JSON within HTML, and sometimes JSON within that."""
+    value: Any = html.unescape(attribute)
+    for _ in range(2):
+        try:
+            value = json.loads(value) if isinstance(value, str) else value
+        except (ValueError, RecursionError):
+            break
+    return value
+
+
+def _files(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for file in get_objects(message, "files"):
+        name = get_label(file, "name") or get_label(file.get("file"), "filename", "name")
+        if get_text(file, "type") == "image" and (address := get_text(file, "url")):
+            yield image_part(address, name)
+        else:
+            yield file_part(name, get_label(file, "id") or get_label(file.get("file"), "id"), get_label(file, "type"))
