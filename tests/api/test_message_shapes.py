@@ -210,6 +210,7 @@ def test_a_role_comes_back_as_it_was_said_beside_the_canonical_one(api: Api) -> 
         ({"role": "user", "content": "x", "messageId": "mine"}, "UNKNOWN_FIELD", "messageId"),
         ({"role": "user", "content": None}, "MISSING_REQUIRED_FIELD", "content"),
         ({"role": "user", "content": {"type": "text"}}, "INVALID_FORMAT", "content"),
+        ({"role": "user", "content": ["x"] * 4001}, "INVALID_RANGE", "content"),
         ({"role": "user"}, "MISSING_REQUIRED_FIELD", "content"),
         ({"content": ZEBRA}, "MISSING_REQUIRED_FIELD", "role"),
         ({"type": "weather", "content": "x"}, "MISSING_REQUIRED_FIELD", "role"),

@@ -159,7 +159,15 @@ anything: Strategy = st.dictionaries(
     st.sampled_from(_WORDS),
     st.recursive(
         st.none() | st.booleans() | st.integers() | texts | st.sampled_from(_KINDS),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_WORDS), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(_WORDS), inner, max_size=4)
+            | st.builds(
+                lambda kind, part: {**part, "type": kind},
+                st.sampled_from(_KINDS),
+                st.dictionaries(st.sampled_from(_WORDS), inner, max_size=4),
+            )
+        ),
         max_leaves=10,
     ),
     max_size=6,

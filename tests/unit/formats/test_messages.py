@@ -22,7 +22,11 @@ def test_a_providers_message_comes_back_exactly(message: dict[str, Any]) -> None
 @pytest.mark.parametrize("message", PROVIDER_MESSAGES.values(), ids=PROVIDER_MESSAGES)
 def test_a_stored_message_stays_as_it_is(message: dict[str, Any]) -> None:
     stored = to_annals(message)
-    assert to_annals({"messageId": "msg-007", "seq": 7, **stored}) == stored
+    place = {"messageId": "msg-007", "seq": 7, "supersededBy": "msg-009"}
+    assert to_annals({**place, **stored}) == stored
+    assert to_annals({**place, **stored, "status": "archived"}) == {
+        name: value for name, value in stored.items() if name != "status"
+    }
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,13 @@ Role = Annotated[
 def in_annals_shape(message: Mapping[str, Any], own_fields: frozenset[str] = OWN_FIELDS) -> dict[str, Any]:
     """A message of any provider as Annals'.
 
-    Raises PydanticCustomError for one of too many fields, and InvalidInput for one that would nest too deep.
+    Raises PydanticCustomError for one of too many fields or content parts, InvalidInput for one that would nest too
+    deep.
     """
     if len(message) > MAX_FIELDS:
         raise field_error("INVALID_RANGE", f"must have at most {MAX_FIELDS} fields")
+    if isinstance(content := message.get("content"), list) and len(content) > MAX_CONTENT_PARTS:
+        raise field_error("INVALID_RANGE", f"must have at most {MAX_CONTENT_PARTS} parts", ("content",))
     stored = to_annals(message, own_fields)
     if stored.get("parts") is not message.get("parts"):  # a provider's fields are a level deeper there
         require_depth(stored)

@@ -160,7 +160,8 @@ def langchain_fields(message: Mapping[str, Any]) -> dict[str, Any]:
         return dict(message)
     if message["type"] != "constructor":
         return {"type": message["type"], **message["data"]}
-    *_, name = message.get("id") or [""]
+    path = message.get("id")
+    name = path[-1] if isinstance(path, list) and path else ""
     return {"type": str(name).removesuffix("Chunk").removesuffix("Message").lower(), **message["kwargs"]}
 
 
@@ -170,11 +171,12 @@ def _is_envelope(message: Mapping[str, Any]) -> bool:
 
 
 def _without_place(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message without its place in the conversation from which it was read: its id, its seq, and its archive mark."""
+    """A message without its place in the conversation from which it was read: its id, its seq, and its marks."""
     given = dict(message)
     match = MESSAGE_ID.fullmatch(message_id) if isinstance(message_id := given.get("messageId"), str) else None
     if match and given.get("seq") == int(match[1]):
         del given["messageId"], given["seq"]
+        given.pop("supersededBy", None)
         if given.get("status") == "archived":
             del given["status"]
     return given

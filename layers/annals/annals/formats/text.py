@@ -65,9 +65,8 @@ def _texts(value: Any) -> Iterator[str]:
         for part in value:
             yield from _content(part)
     elif isinstance(value, Mapping) and not is_thinking(value):
-        for name, read in _READERS.items():
-            if name in value:
-                yield from read(value[name])
+        for name in sorted(value.keys() & _READERS.keys(), key=_ORDER.__getitem__):
+            yield from _READERS[name](value[name])
         kind = value.get("type")
         if isinstance(kind, str) and (kind == "chat" or kind in LANGCHAIN_TYPES):
             yield from _texts(value.get("data"))
@@ -210,3 +209,5 @@ _READERS: dict[str, Callable[[Any], Iterator[str]]] = {
     "error": _error,
 }
 """The names under which there is text, and how each is read; in this order the texts of a part stand."""
+
+_ORDER = {name: place for place, name in enumerate(_READERS)}

@@ -134,9 +134,9 @@ def _is_ui_tool(kind: str, piece: Mapping[str, Any]) -> bool:
 
 def _is_result(kind: str, piece: Mapping[str, Any]) -> bool:
     if "state" in piece and (_is_ui_tool(kind, piece) or kind == "toolInvocation"):
-        return piece["state"] in ANSWERED
+        return _word(piece, "state") in ANSWERED
     if kind.endswith("_call"):  # a tool that OpenAI runs itself has its result in its call
-        return kind not in CALLS and piece.get("call_id") is None and piece.get("status") not in RUNNING
+        return kind not in CALLS and piece.get("call_id") is None and _word(piece, "status") not in RUNNING
     if kind.endswith("_output"):
         return piece.get("call_id") is not None or kind.endswith("_call_output")
     return kind in RESULTS or kind.endswith("tool_result")
