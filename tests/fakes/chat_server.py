@@ -22,6 +22,8 @@
 | ``huge`` | streams 500,000 characters, which is more than an entry holds |
 | ``hold`` | says two words, then the rest as soon as ``may_go_on`` is set |
 | ``scores`` | streams the JSON of a reranking that finds the second text best |
+| ``at once`` | answers without a stream |
+| ``stream as JSON`` | says of its stream that it is JSON |
 | ``mute`` | says nothing until ``may_go_on`` is set, then as ``words`` |
 
 Run by itself, ``python -m tests.fakes.chat_server --port 8902``, it serves a system that is tried by hand.
@@ -174,8 +176,12 @@ class ChatHandler(Handler):
             self.answer(401, b'{"error": {"message": "Incorrect API key"}}')
         elif model.startswith("status-"):
             self.answer(int(model[7:]), json.dumps({"error": {"message": "as you wish", "code": model}}).encode())
+        elif model == "at once":
+            choice = {"index": 0, "message": {"role": "assistant", "content": REPLY}, "finish_reason": "stop"}
+            usage = {"prompt_tokens": 11, "completion_tokens": 9}
+            self.answer(200, json.dumps({"choices": [choice], "usage": usage}).encode())
         else:
-            self.begin_chunks("text/event-stream")
+            self.begin_chunks("application/json" if model == "stream as JSON" else "text/event-stream")
             self.stream(model, body)
 
     def stream(self, model: str, body: dict[str, Any]) -> None:

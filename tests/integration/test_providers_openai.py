@@ -238,6 +238,12 @@ def test_nothing_odd_about_a_server_costs_the_reply_and_what_is_not_known_is_not
     assert end.parts == ODD_PARTS.get(model)
 
 
+@pytest.mark.parametrize("model", ["at once", "stream as JSON"])
+def test_a_server_that_does_not_stream_or_does_not_say_so_gives_its_reply(chat: ChatServer, model: str) -> None:
+    pieces, end, _ = talk(chat.url, model)
+    assert ("".join(pieces), end) == (REPLY, Finished("stop", Usage(11, 9)))
+
+
 def test_what_came_of_calls_before_a_stream_broke_off_is_a_part_of_the_failure(chat: ChatServer) -> None:
     async def listen() -> None:
         async for _ in OpenAIChat(f"{chat.url}/v1", "calls, then cut", key=ApiKey("")).stream(

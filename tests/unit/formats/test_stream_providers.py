@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,12 +18,15 @@ import pytest
 from agents import RawResponsesStreamEvent, RunItemStreamEvent
 from anthropic.lib.streaming import TextEvent
 from google.genai.types import GenerateContentResponse
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import AIMessageChunk, ToolMessage
 from openai.types import Completion
 from openai.types.chat import ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from annals.formats.streams.reply import ReplyReader
+from annals.formats.tools import calls_of
 from local.template import ROOT
 
 TEXT = "To be, or not"
@@ -673,6 +677,123 @@ def _objects(value: Any) -> Any:
 def test_as_objects_of_any_class_they_say_the_same(name: str) -> None:
     case = CASES[name]
     _says(case, read(*(_objects(chunk.model_dump(exclude_none=True)) for chunk in case.chunks)))
+
+
+WITH_CALLS = {name: case for name, case in CASES.items() if case.reason in ("tool_calls", "tool_use", "TOOL_CALL")}
+WITH_CALLS |= {name: CASES[name] for name in ("responses-items", "agents", "gemini-parts", "ollama-calls")}
+
+
+@pytest.mark.parametrize("case", WITH_CALLS.values(), ids=WITH_CALLS)
+def test_the_calls_in_the_parts_are_found_in_what_is_stored(case: Case) -> None:
+    calls = calls_of({"role": "assistant", "content": case.text, "parts": read(*case.chunks).parts})
+    assert [(call.name, call.arguments) for call in calls if call.name != "clock"] == [("weather", {"city": "Bath"})]
+
+
+LANGCHAIN_CALLS = {
+    "anthropic": [
+        [{"type": "tool_use", "id": "c1", "name": "weather", "input": {}, "index": 1}],
+        [{"type": "input_json_delta", "partial_json": '{"city":', "index": 1}],
+        [{"type": "input_json_delta", "partial_json": '"Bath"}', "index": 1}],
+    ],
+    "bedrock": [
+        [{"type": "tool_use", "id": "c1", "name": "weather", "index": 1}],
+        [{"type": "tool_use", "input": '{"city":', "index": 1}],
+        [{"type": "tool_use", "input": '"Bath"}', "index": 1}],
+    ],
+    "standard": [
+        [{"type": "tool_call_chunk", "id": "c1", "name": "weather", "args": '{"city":', "index": 1}],
+        [{"type": "tool_call_chunk", "args": '"Bath"}', "index": 1}],
+    ],
+}
+
+
+@pytest.mark.parametrize("contents", LANGCHAIN_CALLS.values(), ids=LANGCHAIN_CALLS)
+def test_calls_in_the_content_of_langchains_chunks_have_their_arguments(contents: list[Any]) -> None:
+    parts = read(*map(langchain, contents)).parts
+    [call] = calls_of({"role": "assistant", "content": "", "parts": parts})
+    assert (call.id, call.name, call.arguments) == ("c1", "weather", {"city": "Bath"})
+
+
+SAID = "To be, or not 👩‍🚀 é"
+
+
+@given(places=st.lists(st.integers(0, 40), max_size=6))
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "bedrock", "gemini", "cohere", "ollama", "ai-sdk"])
+def test_text_and_arguments_are_the_same_however_they_are_cut(provider: str, places: list[int]) -> None:
+    reader = read(*_reply_in_pieces(provider, _pieces(SAID, places), _pieces('{"city":"Bath"}', places)))
+    [call] = calls_of({"role": "assistant", "content": "", "parts": reader.parts})
+    assert (reader.text, call.arguments, reader.is_cut) == (SAID, {"city": "Bath"}, False)
+
+
+def _pieces(text: str, places: list[int]) -> list[str]:
+    return [
+        text[start:end] for start, end in pairwise(sorted([0, *(min(each, len(text)) for each in places), len(text)]))
+    ]
+
+
+def _reply_in_pieces(provider: str, texts: list[str], arguments: list[str]) -> list[Any]:
+    """A provider's chunks that say a text, and then call a tool."""
+    whole = {"name": "weather", "args": {"city": "Bath"}}
+    replies: dict[str, list[Any]] = {
+        "openai": [
+            *({"choices": [{"delta": {"content": text}}]} for text in texts),
+            {"choices": [{"delta": call_delta(0, "", id="a", name="weather")}]},
+            *({"choices": [{"delta": call_delta(0, piece)}]} for piece in arguments),
+            {"choices": [{"delta": {}, "finish_reason": "tool_calls"}]},
+        ],
+        "anthropic": [
+            *anthropic_block(
+                0, {"type": "text", "text": ""}, *({"type": "text_delta", "text": text} for text in texts)
+            ),
+            *anthropic_block(
+                1,
+                {"type": "tool_use", "id": "a", "name": "weather", "input": {}},
+                *({"type": "input_json_delta", "partial_json": piece} for piece in arguments),
+            ),
+            *anthropic_end("tool_use"),
+        ],
+        "bedrock": [
+            *map(bedrock_text, texts),
+            {
+                "contentBlockStart": {
+                    "start": {"toolUse": {"toolUseId": "a", "name": "weather"}},
+                    "contentBlockIndex": 1,
+                }
+            },
+            *(
+                {"contentBlockDelta": {"delta": {"toolUse": {"input": piece}}, "contentBlockIndex": 1}}
+                for piece in arguments
+            ),
+            {"messageStop": {"stopReason": "tool_use"}},
+        ],
+        "gemini": [*(gemini({"text": text}) for text in texts), gemini({"functionCall": whole}, reason="STOP")],
+        "cohere": [
+            *(cohere_text("content-delta", text=text) for text in texts),
+            *(
+                {
+                    "type": "tool-call-delta" if index else "tool-call-start",
+                    "index": 0,
+                    "delta": {"message": {"tool_calls": {"function": {"name": "weather", "arguments": piece}}}},
+                }
+                for index, piece in enumerate(arguments)
+            ),
+            cohere_event("message-end", delta={"finish_reason": "TOOL_CALL"}),
+        ],
+        "ollama": [
+            *({"message": {"role": "assistant", "content": text}} for text in texts),
+            {
+                "message": {"tool_calls": [{"function": {"name": "weather", "arguments": {"city": "Bath"}}}]},
+                "done": True,
+            },
+        ],
+        "ai-sdk": [
+            *({"type": "text-delta", "id": "t", "delta": text} for text in texts),
+            {"type": "tool-input-start", "toolCallId": "a", "toolName": "weather"},
+            *({"type": "tool-input-delta", "toolCallId": "a", "inputTextDelta": piece} for piece in arguments),
+            {"type": "finish", "finishReason": "tool-calls"},
+        ],
+    }
+    return replies[provider]
 
 
 @pytest.mark.parametrize("stream", ["full", "ui"])

@@ -83,6 +83,7 @@ def test_thinking_alone_is_no_reply_and_a_call_alone_is_one() -> None:
     assert read({"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "a"}]}}]}).is_reply
     assert read({"choices": [{"delta": {"audio": {"data": "AAAA"}}}]}).is_reply
     assert not read("  ", "\n").is_reply
+    assert not read({"choices": [{"delta": {"content": "", "token_ids": [1]}}]}).is_reply
 
 
 @given(st.text(), PLACES)

@@ -14,6 +14,7 @@ from annals.errors import ChatUnavailable
 from annals.formats.streams.failures import SourceFailed, UnknownChunk
 from annals.formats.streams.openai_chat import OpenAIChatReply
 from annals.formats.streams.reply import ReplyReader
+from annals.formats.streams.sse import read_events
 from annals.providers.chat import ChatMessage, Finished, Pieces, ReplyBrokeOff, Usage
 from annals.providers.openai_http import ERROR_CHARACTERS, endpoint, refusal_detail
 from annals.providers.sse import event_data
@@ -74,7 +75,7 @@ class OpenAIChat:
         reply = _Reply(self._think_tags)
         try:
             async with self._answer(request) as response:
-                async for data in event_data(response.aiter_bytes()):
+                async for data in _data(response):
                     yield reply.take(data)
                     if reply.is_done:
                         break
@@ -132,6 +133,20 @@ class OpenAIChat:
 
     async def _other_key(self, refused: dict[str, str]) -> dict[str, str] | None:
         return await asyncio.to_thread(self._key.headers_instead_of, refused)
+
+
+async def _data(response: httpx.Response) -> AsyncIterator[str]:
+    """The chunks of a stream, as JSON texts; the one of a server that does not stream, and answers at once."""
+    if not response.headers.get("content-type", "").startswith("application/json"):
+        async for data in event_data(response.aiter_bytes()):
+            yield data
+        return
+    body = await response.aread()
+    if body.lstrip().startswith(b"{"):
+        yield body.decode()
+        return
+    for event in read_events(body):
+        yield event.data
 
 
 class _Reply:

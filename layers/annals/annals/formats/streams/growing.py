@@ -9,7 +9,7 @@ from typing import Any
 Json = Mapping[str, Any]
 
 FIXED = frozenset({"id", "type", "name", "index", "role", "format", "object", "call_id", "expires_at"})
-"""The fields of a delta that say the same each time, and are no pieces of a text."""
+"""The fields of a delta that are no pieces of a text: what is said first counts."""
 
 
 class Pieces(list[str]):
@@ -39,7 +39,7 @@ def merge(fields: dict[str, Any], delta: Json) -> None:
         elif isinstance(value, list):
             fields[name] = present if isinstance(present, list) and not isinstance(present, Pieces) else []
             merge_list(fields[name], value)
-        elif value != "" or name not in fields:
+        elif name not in FIXED or present in (None, ""):
             fields[name] = value
 
 

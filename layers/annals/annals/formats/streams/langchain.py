@@ -54,7 +54,8 @@ class LangChainReply:
             "tool_calls": [call for call in calls if call["type"] == "tool_call"],
             "invalid_tool_calls": [*(call for call in calls if call["type"] != "tool_call"), *self._invalid],
         }
-        content = {"content": self._content} if self._has_blocks and not self._is_plain() else {}
+        content = {"content": [_block(block) for block in self._content]} if self._has_blocks else {}
+        content = {} if self._is_plain() else content
         found = present(built({**content, **self._fields, **sorted_calls}))
         return {"type": "ai", **found} if found else {}
 
@@ -139,6 +140,22 @@ def _add(total: dict[str, Any], usage: Json) -> None:
             _add(total.setdefault(name, {}), value)
         elif isinstance(value, int | float):
             total[name] = total.get(name, 0) + value
+
+
+def _block(block: Any) -> Any:
+    """A block as a message has it: of a call, the arguments as the JSON that they are."""
+    block = built(block)
+    if not isinstance(block, Mapping):
+        return block
+    kind = block.get("type")
+    if kind == "tool_call_chunk":
+        return {**block, "type": "tool_call", "args": parsed(block.get("args"))}
+    if kind == "tool_use" and "partial_json" in block:
+        rest = {name: value for name, value in block.items() if name != "partial_json"}
+        return {**rest, "input": parsed(block["partial_json"])}
+    if kind == "tool_use" and isinstance(block.get("input"), str):
+        return {**block, "input": parsed(block["input"])}
+    return block
 
 
 def _call(call: Json) -> dict[str, Any]:

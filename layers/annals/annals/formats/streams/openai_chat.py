@@ -11,7 +11,8 @@ from typing import Any
 from .failures import UnknownChunk, failure
 from .growing import Json, Pieces, built, grow, merge, present
 
-CALL_FIELDS = ("type", "name")
+READ_APART = frozenset({"role", "content", "tool_calls", "index"})
+"""The fields of a delta that are not kept as they are."""
 
 
 class OpenAIChatReply:
@@ -63,7 +64,7 @@ class OpenAIChatReply:
             return ""
         if not isinstance(delta, Mapping):
             raise UnknownChunk(chunk)
-        rest = {name: value for name, value in delta.items() if name not in ("role", "content", "tool_calls")}
+        rest = {name: value for name, value in delta.items() if name not in READ_APART}
         merge(self._fields, present(rest))
         for call in delta.get("tool_calls") or ():
             self._take_call(call, chunk)

@@ -88,7 +88,7 @@ def find_kind(chunk: Json) -> Kind | None:
         return OpenAIChatReply
     if chunk.keys() & gemini.NAMES:
         return GeminiReply
-    if "done" in chunk and chunk.keys() & {"message", "response"}:
+    if isinstance(chunk.get("message"), Mapping) or ("response" in chunk and chunk.keys() & {"done", "model"}):
         return OllamaReply
     if chunk.keys() & bedrock.EVENTS or any(name.endswith("Exception") for name in chunk):
         return BedrockReply

@@ -22,13 +22,8 @@ BLOCK_LISTS = ("content", "parts")
 THOUGHTS = "reasoning_content"
 """The field of the parts that holds what stood between ``<think>`` and ``</think>``."""
 
-QUIET = frozenset(
-    {"usage", "usageMetadata", "usage_metadata", "prompt_eval_count", "eval_count", "reasoning_content", "reasoning"}
-    | {"reasoning_details", "thinking", "response_metadata", "additional_kwargs", "id", "type", "citations", "metadata"}
-    | {"search_results", "tool_plan", "groundingMetadata", "citationMetadata", "grounding_metadata"}
-    | {"citation_metadata", "refusal"}
-)
-"""The fields of a message that are no reply by themselves."""
+SPEAKING = frozenset({"tool_calls", "invalid_tool_calls", "function_call", "audio", "images"})
+"""The fields of a message that are a reply without any text."""
 
 QUIET_BLOCKS = frozenset(
     {"text", "output_text", "thinking", "redacted_thinking", "reasoning", "step-start", "message", "source-url"}
@@ -199,7 +194,7 @@ def _is_reply(field: tuple[str, Any]) -> bool:
     name, value = field
     if name in BLOCK_LISTS:
         return has_more_than_text(value)
-    return name not in QUIET and value not in (None, "", [], {})
+    return name in SPEAKING and bool(value)
 
 
 def _is_quiet(block: Json) -> bool:

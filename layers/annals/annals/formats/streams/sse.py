@@ -17,6 +17,12 @@ class ServerSentEvent:
     id: str = ""
 
 
+def read_events(whole: bytes) -> list[ServerSentEvent]:
+    """The events of a stream that is there as a whole. Raises UnicodeDecodeError."""
+    reader = EventReader()
+    return [*reader.read(whole), *reader.end()]
+
+
 class EventReader:
     """Reads events. A line ends with LF, CR or CRLF; it is kept in pieces until its end comes, and joined once."""
 
