@@ -92,8 +92,7 @@ def test_a_context_window_comes_in_the_shape_of_a_provider(api: Api) -> None:
             REPLY,
         ],
         "system": "Ada asks.",
-        "tokens": window["tokens"],
-        "omitted": window["omitted"],
+        **{name: value for name, value in window.items() if name != "messages"},
     }
     chat = api.get(f"{path}/context?maxTokens=1000&format=openai-chat").json
     assert chat["messages"] == [QUESTION, CALL, ANSWER, REPLY]

@@ -71,7 +71,7 @@ def test_jsonl_is_a_line_for_the_conversation_and_one_for_each_message(api: Api)
     ]
     assert messages[0]["kind"] == "preamble"
     assert [message.get("status") for message in messages[1:]] == [
-        "archived", "archived", None, None, "redacted", None,
+        "archived", None, None, None, "redacted", None,
     ]  # fmt: skip
 
 

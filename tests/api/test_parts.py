@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from annals.blobs.folder import FolderStore
+from annals.ledger import part_reading
 from tests.conftest import Setting
 from tests.support.api import Api
 from tests.support.blobs import MB, blobs_in, fetch, files_of, image, references, restored
@@ -365,3 +366,50 @@ def test_a_ledger_is_exported_as_it_is_hashed(api: Api, conversation: str) -> No
     refused = api.get(f"/v1/conversations/{conversation}/export?parts=x")
     assert refused.problem == (422, "INVALID_FORMAT", "parts")
     assert "$annalsPart" in json.dumps(exported(api, conversation, "format=ledger"))
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": json.dumps({"a": "b" * MB})}}
+EXCHANGE: list[dict[str, Any]] = [
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{TEXT}"}}]},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "content": "ü" * 300_000, "tool_call_id": "c1"},
+    {"role": "assistant", "content": "So."},
+]
+
+
+def provider_file(api: Api, query: str) -> list[dict[str, Any]]:
+    body = api.get(f"/v1/conversations/c/export?format={query}").body
+    return [message for line in body.decode().splitlines() for message in json.loads(line)["messages"]]
+
+
+def test_a_file_for_a_provider_is_as_if_no_part_were_large(api: Api, conversation: str) -> None:
+    for message in EXCHANGE:
+        append(api, conversation, message)
+    assert provider_file(api, "openai-chat") == EXCHANGE
+    picture, _, answer, _ = provider_file(api, "anthropic")
+    assert picture["content"][0]["source"] == {"type": "base64", "media_type": "image/png", "data": TEXT}
+    assert answer["content"][0]["content"] == "ü" * 300_000
+
+
+def test_a_file_for_a_provider_holds_no_references_it_leaves_out_what_is_gone_or_too_large(
+    api: Api, conversation: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for message in EXCHANGE:
+        append(api, conversation, message)
+    assert provider_file(api, "openai-chat&parts=references") == EXCHANGE[-1:]
+    with monkeypatch.context() as patch:
+        patch.setattr(part_reading, "MAX_INLINE_BYTES", 1_000)
+        assert provider_file(api, "openai-chat") == EXCHANGE[-1:]
+    for file in files_of(folder):
+        file.unlink()
+    assert provider_file(api, "openai-chat") == EXCHANGE[-1:]
+
+
+def test_a_context_window_for_a_provider_holds_no_references(api: Api, conversation: str) -> None:
+    for message in EXCHANGE:
+        append(api, conversation, message)
+    path = f"/v1/conversations/{conversation}/context?maxTokens=9999999"
+    assert len(api.get(path).json["messages"]) == 4
+    for name in ("openai-chat", "ai-sdk"):
+        [reply] = api.get(f"{path}&format={name}").json["messages"]
+        assert reply["role"] == "assistant"

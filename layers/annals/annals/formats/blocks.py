@@ -14,6 +14,7 @@ from typing import Any, Union
 
 from .attachments import Media, media_of
 from .messages import langchain_fields
+from .references import has_reference
 from .text import is_thinking, text_of
 from .tools import ToolCall, ToolResult, calls_of, results_of
 
@@ -75,11 +76,14 @@ Block = Union[Text, Media, Thinking, Call, Result, Other]  # noqa: UP007 - Pytho
 
 
 def blocks_of(message: Mapping[str, Any]) -> list[Block]:
-    """The blocks of a stored message, in their order; its content, too, where its parts have no words."""
+    """The blocks of a stored message, in their order; its content, too, where its parts have no words.
+
+    A part that is stored beside the ledger is in none of them.
+    """
     role, parts = message.get("role"), message.get("parts")
     fields = langchain_fields(parts) if isinstance(parts, Mapping) else {}
     listed = listed_parts(fields or parts)
-    blocks: list[Block] = [block for part in listed for block in _of_part(part)]
+    blocks: list[Block] = [block for part in listed if not has_reference(part) for block in _of_part(part)]
     if role == "tool" and not any(isinstance(block, Result) for block in blocks):
         return [_result(each) for each in results_of(message)]
     others = {"role": "assistant", "parts": {name: value for name, value in fields.items() if value is not listed}}

@@ -13,6 +13,7 @@ from typing import Any
 from .attachments import SHORT_NAMES, Media
 from .blocks import Block, Call, Result, Text
 from .messages import from_annals
+from .references import has_reference
 from .steps import Step, steps_of
 from .text import text_of
 from .whole_exchanges import Message
@@ -67,7 +68,8 @@ def _original(message: Message) -> dict[str, Any] | None:
     if role not in ROLES:
         original["role"] = role = message["role"]
     parts = message.get("parts")
-    if "parts" in original or (isinstance(parts, list) and not text_of(parts) and message.get("content")):
+    has_words_apart = isinstance(parts, list) and message.get("content") and not text_of(parts)
+    if "parts" in original or has_words_apart or has_reference(parts):
         return None
     if not original.get("tool_calls"):
         original.pop("tool_calls", None)

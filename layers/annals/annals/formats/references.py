@@ -151,6 +151,11 @@ def references_in(value: Any) -> Iterator[Reference]:
             yield from references_in(part)
 
 
+def has_reference(value: Any) -> bool:
+    """Whether there is a reference in a JSON value."""
+    return next(references_in(value), None) is not None
+
+
 def with_references(value: Any, replace: Callable[[Reference], Any]) -> Any:
     """A JSON value with something else in the place of each reference."""
     if reference := find_reference(value):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .blocks import dump
 from .exchanges import group_exchanges
+from .references import has_reference
 from .tools import calls_of, results_of
 
 Message = Mapping[str, Any]
@@ -21,8 +22,9 @@ MAX_WAITING_CHARS = 32_000_000
 def walk_whole_exchanges(messages: Iterable[Message]) -> Iterator[list[Message]]:
     """Each exchange of calls and results, and each message that is in none, as a list of messages.
 
-    Exchanges that are not whole are left out, and so are messages without a role: they are redacted, or damaged. Calls
-    with which the conversation ends are kept, as nobody has had the time to answer them.
+    Exchanges that are not whole are left out, and so are messages without a role: they are redacted, or damaged. So is
+    what has a reference in the place of its words or of a tool's. Calls with which the conversation ends are kept, as
+    nobody has had the time to answer them.
     """
     waiting = _Waiting()
     for message in messages:
@@ -60,6 +62,14 @@ class _Waiting:
             self.add(messages[position])
         last = (len(messages) - 1,) if is_end else None
         for group in groups:
-            is_kept = group.is_whole or (group.positions == last and not group.unmatched)
-            if group.positions[0] < end and is_kept and "role" in messages[group.positions[0]]:
-                yield [messages[position] for position in group.positions]
+            members = [messages[position] for position in group.positions]
+            is_whole = group.is_whole or (group.positions == last and not group.unmatched)
+            if group.positions[0] < end and is_whole and _is_there(members, is_exchange=group.is_exchange):
+                yield members
+
+
+def _is_there(members: Sequence[Message], *, is_exchange: bool) -> bool:
+    """Whether the words of messages are there: not redacted, nor stored beside the ledger, as large ones may be."""
+    if is_exchange and any(has_reference(message.get("parts")) for message in members):
+        return False
+    return all("role" in message and "contentPart" not in message for message in members)
