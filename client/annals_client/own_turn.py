@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeVar, cast
@@ -156,6 +157,8 @@ class OwnTurn:
 
     def break_off(self, begun: Remembered, reply: Reply, failure: BaseException) -> Steps[StreamFailed]:
         """Store the reply as far as it came, if that is asked for and there is any; the error to raise."""
+        with suppress(UnicodeDecodeError):  # half a character is none
+            reply.end()
         text, outcome = reply.text, "The user's message is kept, the reply is not."
         stored = _stored(begun)
         if self.on_failure == "keep" and reply.reader.is_reply:

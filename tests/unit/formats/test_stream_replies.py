@@ -115,6 +115,16 @@ def test_a_lone_half_of_a_character_is_replaced_in_text_and_parts() -> None:
     json.dumps(reader.parts, ensure_ascii=False).encode()
 
 
+@pytest.mark.parametrize(("last", "text"), [("be <thi", "To be <thi"), ("be\ud83d", "To be\ufffd")])
+def test_what_waited_for_its_rest_is_text_at_the_end_even_within_a_character(last: str, text: str) -> None:
+    reader = ReplyReader()
+    for chunk in ("To ", last, b"\xe2"):
+        reader.take(chunk)
+    with pytest.raises(UnicodeDecodeError):
+        reader.end()
+    assert reader.text == text
+
+
 USAGES = [
     ([{"prompt_tokens": 5}, None], {"prompt_tokens": 5}),
     ([{"prompt_tokens": 5, "completion_tokens": None}], {"prompt_tokens": 5}),

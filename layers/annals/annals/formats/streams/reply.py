@@ -66,10 +66,12 @@ class ReplyReader:
 
     def end(self) -> str:
         """Note the end, and return what is left of the text. Raises UnicodeDecodeError where it is in a character."""
-        self._decoder.decode(b"", final=True)
         half, self._half = self._half, ""
         text = self._speak("", whole_text(half))
-        return text + self._keep(self._tags.end()) if self._tags else text
+        if self._tags:
+            text += self._keep(self._tags.end())
+        self._decoder.decode(b"", final=True)
+        return text
 
     @property
     def text(self) -> str:
@@ -166,7 +168,8 @@ class ReplyReader:
 
 def omitted(parts: Any) -> dict[str, Any]:
     """What is stored instead of parts that there is no room for: how many bytes of JSON they are."""
-    return {"omitted": {"bytes": len(json.dumps(parts, ensure_ascii=False).encode())}}
+    written = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return {"omitted": {"bytes": len(written.encode())}}
 
 
 def _spoken(value: Any) -> Any:
