@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -26,7 +26,7 @@ from annals.ledger.exchanges import split_torn
 from annals.ledger.history import read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, find_by_external_id, read_messages, seq_of, walk_messages
-from annals.ledger.part_reading import check_parts
+from annals.ledger.part_reading import check_parts, with_inline_parts
 from annals.ledger.part_watch import PartWatch
 from annals.ledger.read import walk_checked
 from annals.ledger.runs import last_runs
@@ -80,15 +80,20 @@ def list_messages(
 
 
 @app.get("/v1/conversations/<conversation_id>/messages/<message_id>", tags=["Messages"])
-def get_message(conversation_id: PathId, message_id: PathMessageId) -> Message:
-    """One message."""
+def get_message(
+    conversation_id: PathId,
+    message_id: PathMessageId,
+    parts: Annotated[Literal["inline", "references"], Query()] = "references",
+) -> Message:
+    """One message; with ``parts=inline``, what is stored beside it is in its place, as far as the answer has room."""
     caller = app.caller.require_scope("read")
-    app.require_known_query()
+    app.require_known_query("parts")
     conversation = open_conversation(caller, conversation_id)
     messages = read_messages(conversation.pk, [message_id], conversation.tail.archived)
     if not messages:
         raise MessageNotFound(message_id)
-    return messages[0]
+    message = messages[0]
+    return cast("Message", with_inline_parts(conversation.pk, {**message})) if parts == "inline" else message
 
 
 @app.post("/v1/conversations/<conversation_id>/messages/get-many", tags=["Messages"])

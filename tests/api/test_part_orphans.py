@@ -11,6 +11,7 @@ from annals.blobs.folder import FolderStore
 from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk
 from annals.settings import settings
+from annals.times import now_ms
 from tests.conftest import Setting
 from tests.support.api import Api
 from tests.support.blobs import blobs_in, files_of, image, restored
@@ -209,3 +210,31 @@ def test_an_append_without_large_parts_leaves_no_marker_and_asks_no_place_for_pa
     monkeypatch.setattr("annals.ledger.part_storing.find_store", refuse)
     assert api.post(MESSAGES, {"role": "user", "content": "x" * 300_000}).status == 201
     assert not [item for item in items_of(api.caller.tenant, settings().state_table) if "PARTS" in item["sk"]["S"]]
+
+
+def test_a_marker_that_runs_out_while_its_entry_is_damaged_deletes_nothing(
+    api: Api, store: FolderStore, folder: Path
+) -> None:
+    append(api)
+    damage(api.caller.tenant, entryId={"N": "1"})
+    let_markers_run_out(api.caller.tenant)
+    assert len(files_of(folder)) == 3
+
+
+def test_a_clock_that_is_wrong_for_the_entry_before_does_not_cost_the_parts_of_the_one_behind_it(
+    api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, others = FolderStore.put, []
+
+    def put_late(self: FolderStore, key: str, data: bytes, media_type: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("annals.ledger.append.now_ms", lambda: now_ms() + 86_400_000)
+            others.append(api.post(MESSAGES, {"role": "user", "content": "from tomorrow"}).status)
+        put(self, key, data, media_type)
+
+    monkeypatch.setattr(FolderStore, "put", put_late)
+    one = {"role": "user", "content": "Look", "parts": [image(400_000)[1]]}
+    assert api.post(MESSAGES, one).status == 201
+    assert others == [201]
+    let_markers_run_out(api.caller.tenant)
+    assert len(files_of(folder)) == 1

@@ -413,3 +413,19 @@ def test_a_context_window_for_a_provider_holds_no_references(api: Api, conversat
     for name in ("openai-chat", "ai-sdk"):
         [reply] = api.get(f"{path}&format={name}").json["messages"]
         assert reply["role"] == "assistant"
+
+
+def test_a_message_is_shown_with_its_parts_in_their_places_if_an_answer_has_room(
+    api: Api, store: FolderStore, conversation: str
+) -> None:
+    append(api, conversation, LARGE["an image of Anthropic's"])
+    path = f"/v1/conversations/{conversation}/messages"
+    shown = api.get(f"{path}/msg-001?parts=inline").json
+    assert shown["parts"] == LARGE["an image of Anthropic's"]["parts"]
+    parts = [{"text": '"' * 2_000_000} for _ in range(2)]
+    large = append(api, conversation, {"role": "user", "content": "x", "parts": parts})
+    assert api.get(f"{path}/msg-002?parts=inline").json == large
+    store.delete(list(store.keys("parts/")))
+    assert references(api.get(f"{path}/msg-001?parts=inline").json) == references(get(api, conversation))
+    assert api.get(f"{path}/msg-001?parts=inline").json == get(api, conversation)
+    assert api.get(f"{path}/msg-001?parts=x").problem[:2] == (422, "INVALID_FORMAT")

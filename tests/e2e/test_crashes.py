@@ -19,8 +19,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from annals_client import Annals
 from tests.e2e.asking import USER, contents, create, eventually, history, listed, path_of, verified
 from tests.e2e.servers import Server, start_server, stop_server
+from tests.support.blobs import image
 
 VICTIMS = (("server",), ("database",), ("server", "database"), ("database", "server"))
 WRITERS = 8
@@ -215,3 +217,27 @@ def is_listed(api: httpx.Client, conversation_id: str, count: int) -> bool:
     """Whether the lists have caught up with a conversation's ledger."""
     shown = {item["conversationId"]: item["messageCount"] for item in api.get("/v1/conversations").json()["items"]}
     return shown.get(conversation_id) == count
+
+
+def test_the_parts_of_an_acknowledged_message_are_there_after_the_server_is_killed(tmp_path: Path) -> None:
+    process, running = start_server(tmp_path)
+    with running.client() as http:
+        conversation_id = create(http)
+        texts = [image(400_000, seed)[1] for seed in range(3)]
+        for text in texts:
+            answer = http.post(
+                path_of(conversation_id, "messages"), json={"role": "user", "content": "x", "parts": [text]}
+            )
+            assert answer.status_code == 201
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process, running = start_server(tmp_path)
+    try:
+        with Annals(running.url, running.key) as annals:
+            messages = [
+                annals.messages.restore(conversation_id, each) for each in annals.messages.list(conversation_id)
+            ]
+            assert [message.parts for message in messages] == [[text] for text in texts]
+            assert annals.conversations.verify(conversation_id, parts=True).valid
+    finally:
+        stop_server(process)

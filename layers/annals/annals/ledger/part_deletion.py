@@ -33,6 +33,9 @@ PAGE = 25
 LONGEST_TRY_MS = 3_600_000
 """For how long an entry whose parts were stored may have been tried: longer than any function works."""
 
+MOST_LOST_RACES = 2_000
+"""How many other entries may have come before it meanwhile, whatever their writers' clocks said."""
+
 
 def delete_parts_of_message(pk: str, seq: int) -> None:
     """Delete the parts of a message whose words are gone."""
@@ -64,7 +67,8 @@ def delete_orphaned_parts(marker_pk: str, marker_sk: str) -> None:
     if not keys:
         return
     kept = _positions_with_words(pk, entry_id, first_seq, at + LONGEST_TRY_MS)
-    _delete(store, pk, (key for key in keys if split_part_key(key)[1] not in kept))
+    if kept is not None:
+        _delete(store, pk, (key for key in keys if split_part_key(key)[1] not in kept))
 
 
 def _delete(store: BlobStore, pk: str, keys: Iterable[str]) -> None:
@@ -76,19 +80,24 @@ def _delete(store: BlobStore, pk: str, keys: Iterable[str]) -> None:
         delete_under(store, uploads_prefix(tenant, part_sha256))
 
 
-def _positions_with_words(pk: str, entry_id: str, first_seq: int, until: int) -> set[int]:
+def _positions_with_words(pk: str, entry_id: str, first_seq: int, until: int) -> set[int] | None:
     """The positions of the records of an entry whose words are there; none where there is no such entry.
+
+    None where nobody can tell, since an entry that may be this one is damaged.
 
     Parameters
     ----------
     first_seq : the first seq that it tried
     until : when it was tried for the last time at the latest (Unix milliseconds)
     """
-    for item in walk_items(pk, first=first_seq, page=PAGE):
+    for passed, item in enumerate(walk_items(pk, first=first_seq, page=PAGE)):
         attributes = chain_attributes(item)
+        with_words = set(range(count_records(item))) - set(scrubbed_positions(item))
         if attributes.get("entryId") == entry_id:
-            return set(range(count_records(item))) - set(scrubbed_positions(item))
-        if attributes.get("at", 0) > until:
+            return with_words
+        if "entryId" not in attributes and with_words:
+            return None
+        if passed > MOST_LOST_RACES and attributes.get("at", 0) > until:
             break
     return set()
 

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
+from annals.answers import sent_bytes
 from annals.blobs.adapters import find_store
 from annals.blobs.store import BlobMissing, BlobStore
 from annals.errors import MessageNotFound, PartNotFound
@@ -47,8 +48,7 @@ def with_part_urls(body: dict[str, Any], record: Record, pk: str, message_id: st
     """A message's body with the route of each of its parts. Of one without parts, the body itself."""
     if record.body is None or MARK not in record.body:
         return body
-    _, conversation_id = split_conversation_pk(pk)
-    base = f"/v1/conversations/{quote(conversation_id, safe='')}/messages/{message_id}/parts/"
+    base = _parts_url(pk, message_id)
 
     def present(reference: Reference) -> dict[str, Any]:
         return reference.to_json(url=base + reference.sha256)
@@ -56,18 +56,31 @@ def with_part_urls(body: dict[str, Any], record: Record, pk: str, message_id: st
     return with_references_of(body, present)
 
 
-def with_stored_parts(message: dict[str, Any], record: Record, entry: Entry) -> dict[str, Any]:
-    """A message as it was sent, with its parts in their places. What is gone, or too large, stays a reference."""
+def _parts_url(pk: str, message_id: str) -> str:
+    """The route of a message's parts, to which a SHA-256 is to be added."""
+    _, conversation_id = split_conversation_pk(pk)
+    return f"/v1/conversations/{quote(conversation_id, safe='')}/messages/{message_id}/parts/"
+
+
+def with_stored_parts(
+    message: dict[str, Any], record: Record, entry: Entry, max_bytes: int | None = None
+) -> dict[str, Any]:
+    """A message as it was sent, with its parts in their places. What is gone, or has no room, stays a reference."""
     if record.body is None or MARK not in record.body:
         return message
-    left = MAX_INLINE_BYTES
+    left, base = MAX_INLINE_BYTES if max_bytes is None else max_bytes, _parts_url(entry.pk, message["messageId"])
 
     def value(reference: Reference) -> Any:
         nonlocal left
-        if reference.size > left:
-            return reference.to_json()
-        left -= reference.size
-        return _read_value(part_key(entry, record.seq - entry.seq, reference.sha256), reference)
+        if reference.size <= left:
+            try:
+                key = part_key(entry, record.seq - entry.seq, reference.sha256)
+                found = restore(reference, b"".join(get_store().read(key)))
+            except (BlobMissing, ValueError):
+                return reference.to_json(url=base + reference.sha256)
+            left -= reference.size
+            return found
+        return reference.to_json(url=base + reference.sha256)
 
     whole = with_references_of(message, value)
     if isinstance(whole.get(WHOLE_CONTENT), str):
@@ -75,12 +88,15 @@ def with_stored_parts(message: dict[str, Any], record: Record, entry: Entry) -> 
     return whole
 
 
-def _read_value(key: str, reference: Reference) -> Any:
-    """The value of a part, or its reference where the bytes are gone, or are others."""
-    try:
-        return restore(reference, b"".join(get_store().read(key)))
-    except (BlobMissing, ValueError):
-        return reference.to_json()
+def with_inline_parts(pk: str, message: dict[str, Any]) -> dict[str, Any]:
+    """A message that is shown, with its parts in their places, if an answer has room for all that it then holds."""
+    most = settings().max_page_bytes
+    for entry in read_records(pk, message["seq"], message["seq"]):
+        record = entry.records[message["seq"] - entry.seq]
+        whole = with_stored_parts(message, record, entry, most)
+        if sent_bytes(whole) <= most:
+            return whole
+    return message
 
 
 def get_part_url(pk: str, message_id: str, seq: int | None, part_sha256: str, base_url: str) -> PartUrl:
