@@ -70,7 +70,7 @@ def _messages(path: Iterator[tuple[Any, str]]) -> Iterator[tuple[dict[str, Any],
         if not isinstance(value, Mapping) or _is_hidden(value):
             continue
         content = get_object(value, "content")
-        if content.get("content_type") in THINKING:
+        if get_text(content, "content_type") in THINKING:
             thoughts += _thoughts(content)
         elif message := _message(value, content, node_id, thoughts, calls):
             thoughts = []
@@ -79,7 +79,7 @@ def _messages(path: Iterator[tuple[Any, str]]) -> Iterator[tuple[dict[str, Any],
 
 def _is_hidden(value: Mapping[str, Any]) -> bool:
     metadata, content = get_object(value, "metadata"), get_object(value, "content")
-    return metadata.get("is_visually_hidden_from_conversation") is True or content.get("content_type") in HIDDEN
+    return metadata.get("is_visually_hidden_from_conversation") is True or get_text(content, "content_type") in HIDDEN
 
 
 def _message(

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..messages import to_annals
 from .conversation import AppConversation, with_branches
-from .tree import Node, shown_branch
+from .tree import Node, distinct_ids, shown_branch
 from .values import file_part, get_label, get_object, get_objects, get_text, without_blanks
 
 APP = "claude"
@@ -21,7 +21,7 @@ def is_conversation(value: Mapping[str, Any]) -> bool:
 def read(value: Mapping[str, Any]) -> AppConversation:
     """A conversation: the branch that Claude shows, where the file says which; else the one of the last message."""
     messages = get_objects(value, "chat_messages")
-    ids = [get_text(message, "uuid") or f"{position}" for position, message in enumerate(messages)]
+    ids = list(distinct_ids(get_text(message, "uuid") for message in messages))
     if any(get_text(message, "parent_message_uuid") in ids for message in messages):
         parents = [get_text(message, "parent_message_uuid") or None for message in messages]
     else:

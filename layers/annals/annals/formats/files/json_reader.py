@@ -16,6 +16,10 @@ NEAR_END = 16
 """How close to the end of what was read an error is that more text may mend: longer than any word of JSON."""
 
 
+NUMBER = "0123456789.eE+-"
+"""The characters of numbers."""
+
+
 class BrokenJson(ValueError):
     """What was read is not JSON, or too large to be held; the message says why, and in which line."""
 
@@ -108,7 +112,7 @@ class JsonReader:
         except ValueError as error:  # a number of too many digits
             raise self._broken(str(error)) from None
         # A number at the end of what was read may go on.
-        if end == len(self._text) and self._text[end - 1] not in '}]"' and not self._has_ended:
+        if self._text[end - 1].isdigit() and not self._text[end:].strip(NUMBER) and not self._has_ended:
             return None
         self._at = end
         return (value,)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..messages import to_annals
 from .conversation import AppConversation, with_branches
-from .tree import Node, shown_branch
+from .tree import Node, distinct_ids, shown_branch
 from .values import call_block, file_part, get_label, get_list, get_object, get_objects, get_text, result_block
 
 APP = "librechat"
@@ -29,7 +29,9 @@ def is_conversation(value: Mapping[str, Any]) -> bool:
 def read(value: Mapping[str, Any]) -> AppConversation:
     """A conversation: the branch of its last message."""
     roots = get_list(value, "messagesTree") or get_list(value, "messages")
-    nodes = dict(_nodes(roots))
+    found = list(_nodes(roots))
+    ids = distinct_ids(id_ for id_, _ in found)
+    nodes = {id_: node for id_, (_, node) in zip(ids, found, strict=True)}
     branch = shown_branch(nodes, None)
     messages = []
     for id_ in branch.ids:
@@ -50,13 +52,11 @@ def read(value: Mapping[str, Any]) -> AppConversation:
 def _nodes(roots: list[Any]) -> Iterator[tuple[str, Node]]:
     """The messages of a tree, which may be deep, or of a flat list; each after the one that it follows."""
     waiting: list[tuple[Any, str | None]] = [(each, None) for each in reversed(roots)]
-    number = 0
     while waiting:
         message, above = waiting.pop()
         if not isinstance(message, Mapping):
             continue
-        id_ = get_text(message, "messageId") or f"{number}"
-        number += 1
+        id_ = get_text(message, "messageId")
         yield id_, Node(message, above or get_text(message, "parentMessageId") or None)
         waiting += [(each, id_) for each in reversed(get_list(message, "children"))]
 

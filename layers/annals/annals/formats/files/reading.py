@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from typing import Any, BinaryIO, Union
@@ -155,7 +155,8 @@ class _Reader:
         try:
             while begin := reader.peek():
                 if begin == "[":
-                    yield from self._read_array(reader)
+                    if messages := (yield from self._read_array(reader)):
+                        yield _chat(messages, self._next_place())
                 elif begin == "{":
                     yield from self._read_object(reader)
                 else:
@@ -164,8 +165,8 @@ class _Reader:
         except BrokenJson as error:
             yield Broken(self._next_place(), str(error), is_end=True)
 
-    def _read_array(self, reader: JsonReader) -> Iterator[Item]:
-        """An array: of conversations, or of the messages of one."""
+    def _read_array(self, reader: JsonReader) -> Generator[Item, None, list[Any]]:
+        """The lines of an array's conversations. Where it holds the messages of one, these are returned."""
         messages: list[Any] = []
         for _ in reader.elements():
             value = reader.value()
@@ -173,8 +174,7 @@ class _Reader:
                 messages.append(value)
             else:
                 yield from self._convert(value, self._next_place())
-        if messages:
-            yield _chat(messages, self._next_place())
+        return messages
 
     def _read_object(self, reader: JsonReader) -> Iterator[Item]:
         """An object: a conversation, or what holds conversations. Only of one that is large, parts are read apart."""
@@ -187,8 +187,8 @@ class _Reader:
             for name in reader.members():
                 begin = reader.peek()
                 if name in LISTS and begin == "[":
-                    is_apart = True
-                    yield from self._read_array(reader)
+                    value[name] = yield from self._read_array(reader)
+                    is_apart = not value[name]
                 elif name in ("state", "data") and begin == "{":
                     is_apart = _read_tables(reader, tables, value.setdefault(name, {})) or is_apart
                 else:
@@ -259,10 +259,16 @@ def _conversations_in(value: Any) -> list[Any] | None:
             return _conversations_in(json.loads(value["data"]))
         except (ValueError, RecursionError):
             return None
-    for name in LISTS:
-        if isinstance(value.get(name), list) and not _is_chat(value[name]) and "type" not in value:
-            return list(value[name])
-    return None
+    return next((value[name] for name in LISTS if _holds_conversations(value.get(name))), None)
+
+
+def _holds_conversations(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(each, Mapping) and _is_conversation(each) for each in value)
+
+
+def _is_conversation(value: Mapping[str, Any]) -> bool:
+    is_known = any(each.is_conversation(value) for each in (*APPS, *WITH_OWN_IDS))
+    return is_known or isinstance(value.get("messages"), list)
 
 
 def _chat(messages: list[Any], place: Place) -> Line:

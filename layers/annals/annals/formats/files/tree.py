@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 
@@ -18,6 +18,15 @@ class Branch(NamedTuple):
 
     ids: list[str]
     others: dict[str, list[str]]
+
+
+def distinct_ids(ids: Iterable[str]) -> Iterator[str]:
+    """Ids of nodes: one that is empty, or came before, becomes another."""
+    seen: set[str] = set()
+    for number, id_ in enumerate(ids):
+        distinct = id_ if id_ and id_ not in seen else f"{id_}#{number}"
+        seen.add(distinct)
+        yield distinct
 
 
 def shown_branch(nodes: Mapping[str, Node], current: Any) -> Branch:
