@@ -26,6 +26,7 @@ SECRET = "xylophone"
 MOST_WRITES = 40
 ADA = {"memorySpaceId": "home", "userId": "ada"}
 RAW = "/v1/memories/mem:chat:1"
+BY_EXTERNAL_ID = "/v1/memories/by-external-id/own%2F1"
 ONE = {"conversationId": "chat", "messageIds": ["msg-001"]}
 FACT = {
     **ADA,
@@ -90,6 +91,13 @@ OF_A_MESSAGE = {
     "patch metadata": Change(lambda api: api.patch(RAW, {"metadata": {"word": SECRET}})),
     "archive": Change(lambda api: api.post(f"{RAW}/archive")),
     "restore": Change(lambda api: api.post(f"{RAW}/restore"), lambda api: api.post(f"{RAW}/archive")),
+    "move a memory to it": Change(
+        lambda api: api.put(BY_EXTERNAL_ID, {**ADA, "content": f"{SECRET} it is", "conversationRef": ONE}),
+        lambda api: api.put(BY_EXTERNAL_ID, {**ADA, "content": "before"}),
+    ),
+    "move the reply's memory to it": Change(
+        lambda api: api.patch("/v1/memories/mem:chat:2", {"content": f"{SECRET} it is", "conversationRef": ONE})
+    ),
     "store a fact": Change(lambda api: api.post("/v1/facts", FACT)),
     "summarise": Change(lambda api: api.post("/v1/conversations/chat/summarize", {})),
     "analyse": Change(lambda api: api.get("/v1/conversations/chat/analytics")),
@@ -200,6 +208,23 @@ def test_what_is_made_of_a_message_while_it_is_redacted_is_nowhere_afterwards(
     tenant: str, change: str, redaction_name: str, holds_change: bool
 ) -> None:
     for api, found in both(tenant, talk, OF_A_MESSAGE[change], REDACTIONS[redaction_name], holds_change=holds_change):
+        assert places_of(api.caller.tenant, SECRET) == []
+        assert found == []
+
+
+def said(api: Api) -> Reply:
+    """Append the message with the secret, by an external id that holds it, too."""
+    message = {"role": "user", "content": f"My password is {SECRET}.", "externalId": f"{SECRET}/1"}
+    return api.post("/v1/conversations/chat/messages", {**message, "conversation": {"participants": ADA}})
+
+
+def begun(api: Api) -> None:
+    assert said(api).status == 201
+
+
+@pytest.mark.parametrize("redaction_name", ["redact", "erase"])
+def test_what_is_appended_again_while_it_is_redacted_is_nowhere_afterwards(tenant: str, redaction_name: str) -> None:
+    for api, found in both(tenant, begun, Change(said), REDACTIONS[redaction_name], holds_change=False):
         assert places_of(api.caller.tenant, SECRET) == []
         assert found == []
 
