@@ -167,6 +167,13 @@ def messages_of_claude(chat_messages: list[dict[str, Any]]) -> list[dict[str, An
     return messages({"uuid": "c", "chat_messages": chat_messages})
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_numbers_that_are_none_are_left_out(indent: int | None) -> None:
+    file = [{"uuid": "c", "created_at": float("nan"), "chat_messages": [{"text": "x", "created_at": float("inf")}]}]
+    read_lines = [json.loads(item.text) for item in read(json.dumps(file, indent=indent).encode())]  # type: ignore[union-attr]
+    assert [line.get("timestamp", line.get("createdAt")) for line in read_lines] == [None, None]
+
+
 def test_halves_of_surrogate_pairs_are_replaced() -> None:
     [message] = messages_of_claude([{"uuid": "m", "text": "cut \ud83d off", "sender": "human", "content": []}])
     assert message["content"] == "cut \ufffd off"

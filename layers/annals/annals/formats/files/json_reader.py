@@ -20,6 +20,10 @@ NUMBER = "0123456789.eE+-"
 """The characters of numbers."""
 
 
+def to_null(_name: str) -> None:
+    """What NaN and Infinity are read as, which are no JSON, and which some programs write all the same."""
+
+
 class BrokenJson(ValueError):
     """What was read is not JSON, or too large to be held; the message says why, and in which line."""
 
@@ -34,7 +38,7 @@ class JsonReader:
     def __init__(self, chunks: Iterator[str], max_chars: int = MAX_CHARS) -> None:
         self._chunks = chunks
         self._max_chars = max_chars
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = json.JSONDecoder(parse_constant=to_null).raw_decode
         self._text = ""
         self._at = 0
         self._has_ended = False

@@ -19,7 +19,7 @@ from ..lines import read_line
 from ..messages import is_langchain_dump
 from . import annals_json, chatgpt, claude, cortex, librechat, open_webui
 from .conversation import Broken, BrokenConversation, Line, Place, digest, dump, to_line
-from .json_reader import MAX_CHARS, BrokenJson, JsonReader
+from .json_reader import MAX_CHARS, BrokenJson, JsonReader, to_null
 from .ledger_file import LedgerConversation, is_entry, is_header
 from .lobechat import TABLES, Tables, tables_of
 from .opening import UnreadableFile, open_texts
@@ -132,7 +132,7 @@ class _Reader:
             if not text:
                 continue
             try:
-                value = json.loads(text)
+                value = json.loads(text, parse_constant=to_null)
             except (ValueError, RecursionError) as error:
                 yield Broken(place, f"it is not JSON: {error}", is_within=is_own)
                 continue
