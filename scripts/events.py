@@ -60,6 +60,12 @@ BODIES: Mapping[str, Any] = {
         "externalId": "order/7",
         "conversation": {**PARTICIPANTS, "metadata": {"topic": "travel"}},
     },
+    "PUT /v1/conversations/{conversationId}/messages/{messageId}": {
+        "role": "assistant",
+        "content": "I keep that in mind.",
+        "revision": 1,
+        "onExpiry": "keep",
+    },
     "POST /v1/conversations/{conversationId}/messages/get-many": {"messageIds": ["msg-001", "msg-002"]},
     "POST /v1/conversations/{conversationId}/messages/{messageId}/redact": {"reason": "Asked for by the user"},
     "POST /v1/conversations/{conversationId}/preamble": {"content": "Ada plans a journey to Lisbon."},

@@ -15,7 +15,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
 from annals import __version__
-from annals.api.fields import MAX_ID_CHARS
+from annals.api.fields import MAX_EXTERNAL_ID_CHARS, MAX_ID_CHARS
 from annals.conversations.formats import FORMATS, Format
 from annals.conversations.query_params.imports import DRY_RUN, OWNER_PARAMS, SKIP_BROKEN
 from annals.http.requests import COMPRESSED, JSON_LINES
@@ -66,6 +66,21 @@ LAST_EVENT_ID = {
     "in": "header",
     "description": "The number of the last delta that the client received; without it, the whole stream is sent",
     "schema": {"type": "integer", "minimum": 0},
+}
+MESSAGE_EVENTS = "Server-sent events: start (once more where the text begins anew), delta, and finally result or error."
+CONVERSATION_ID = {"name": "conversationId", "in": "path", "required": True, "schema": ID}
+EXTERNAL_ID = {
+    "name": "messageId",
+    "in": "path",
+    "required": True,
+    "description": "The message's externalId",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_EXTERNAL_ID_CHARS},
+}
+LAST_MESSAGE_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The id of the last event that the client received; without it, the text is sent from its beginning",
+    "schema": {"type": "string", "pattern": "^[0-9]{1,16}-[0-9]{1,9}$"},
 }
 EXPORT_FILE = "The file. If it cannot be completed, the connection breaks off: half a file never looks complete."
 USER_EXPORT = (
@@ -141,9 +156,20 @@ def _stream_schema() -> dict[str, Any]:
         "parameters": [STREAM_ID, LAST_EVENT_ID],
         "responses": {"200": events},
     }
+    follow_message = {
+        "tags": ["Messages"],
+        "operationId": "followMessage",
+        "summary": "Stream a message while it is said, and at last as it is stored.",
+        "parameters": [CONVERSATION_ID, EXTERNAL_ID, LAST_MESSAGE_EVENT_ID],
+        "responses": {"200": {**events, "description": MESSAGE_EVENTS}},
+    }
     path = "/v1/memory/remember-stream"
     return {
-        "paths": {path: {"post": begin}, f"{path}/{{streamId}}": {"get": follow}},
+        "paths": {
+            path: {"post": begin},
+            f"{path}/{{streamId}}": {"get": follow},
+            "/v1/conversations/{conversationId}/messages/{messageId}/stream": {"get": follow_message},
+        },
         "components": {"schemas": schemas},
     }
 
@@ -158,7 +184,6 @@ FORMULAS = {
 
 def _export_schema() -> dict[str, Any]:
     """The routes that stream files, which have no resolver either."""
-    conversation_id = {"name": "conversationId", "in": "path", "required": True, "schema": ID}
     options = [
         {"name": "format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS), "default": "json"}},
         {"name": "includeMetadata", "in": "query", "schema": {"type": "boolean", "default": True}},
@@ -170,7 +195,7 @@ def _export_schema() -> dict[str, Any]:
         "tags": ["Conversations"],
         "operationId": "exportConversation",
         "summary": "Stream a conversation with all its messages as a file.",
-        "parameters": [conversation_id, *options],
+        "parameters": [CONVERSATION_ID, *options],
         "responses": {"200": file},
     }
     many_operation = {

@@ -25,6 +25,7 @@ from annals_client.errors import (
     ValidationFailed,
 )
 from annals_client.events import Context, Delta, Event, Result, Start
+from annals_client.message_following import MessageDelta, MessageResult, MessageStart
 from annals_client.resources.conversations import MissingConversation
 from annals_client.resources.facts import NewFact
 from annals_client.resources.messages import NewMessage
@@ -44,6 +45,9 @@ __all__ = [
     "Event",
     "Forbidden",
     "InvalidArgument",
+    "MessageDelta",
+    "MessageResult",
+    "MessageStart",
     "MissingConversation",
     "NewFact",
     "NewMessage",

@@ -45,7 +45,10 @@ class Route:
 
 @dataclass(frozen=True)
 class RequestSpec:
-    """What a request holds beside its route. ``ids`` are for the path; ``body`` is JSON, ``lines`` are JSON lines."""
+    """What a request holds beside its route. ``ids`` are for the path; ``body`` is JSON, ``lines`` are JSON lines.
+
+    ``repeat`` says whether it may be sent again, where that is not the same for all requests of the route.
+    """
 
     ids: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
@@ -53,6 +56,7 @@ class RequestSpec:
     lines: bytes | None = None
     if_match: int | None = None
     key: str | None = None
+    repeat: Repeat | None = None
 
     def headers(self, repeat: Repeat) -> dict[str, str]:
         """The headers that go with it; a request that stores gets a key of its own where the caller gave none."""

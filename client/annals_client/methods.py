@@ -66,7 +66,8 @@ class Method(Generic[P, T]):
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
         """The call that these arguments describe."""
-        return Call.of(self.route, self.describe(None, *args, **kwargs), self._read, self._repeat)
+        request = self.describe(None, *args, **kwargs)
+        return Call.of(self.route, request, self._read, request.repeat or self._repeat)
 
     @overload
     def __get__(self, resource: None, owner: type) -> Method[P, T]: ...

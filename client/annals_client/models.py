@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -81,6 +81,46 @@ class PartUpload(Model):
 
     part: Json
     upload: Json
+
+
+class DraftMessage(Model):
+    """A message while it is said; ``length`` is that of its text, which an answer leaves out where it is long."""
+
+    external_id: str
+    revision: int
+    role: str
+    original_role: str | None = None
+    content: str | None = None
+    content_part: Json | None = None
+    parts: Any = None
+    length: int
+    name: str | None = None
+    user_id: str | None = None
+    participant_id: str | None = None
+    from_: str | None = Field(None, alias="from")
+    to: str | None = None
+    thread_id: str | None = None
+    run_id: str | None = None
+    metadata: Json | None = None
+    finish_reason: str | None = None
+    timestamp: datetime
+    status: Literal["draft"]
+    expires_at: datetime
+
+
+class DraftPage(Model):
+    """The newest messages, with those that are being said after them."""
+
+    items: list[DraftMessage | Message]
+
+
+class Upserted(Model):
+    """A message after an upsert: its draft, or, once it is complete, the message that is stored."""
+
+    conversation_id: str
+    message: DraftMessage | Message
+    message_count: int | None = None
+    head_hash: str | None = None
 
 
 class AgentMessage(Message):

@@ -10,8 +10,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from annals.answers import Room, fitting
 from annals.api.fields import ExternalId, PathId, PathMessageId
+from annals.api.query import read_flag
 from annals.conversations.heads import Head, find_stored_head
-from annals.conversations.message_models import GetMessages, History, MessageList, Verified
+from annals.conversations.message_models import DraftMessage, GetMessages, History, MessageList, Verified
 from annals.conversations.query_params.history import (
     HISTORY_PARAMS,
     POSITION_PARAMS,
@@ -23,7 +24,7 @@ from annals.conversations.read import open_conversation, require_conversation_ac
 from annals.errors import ConversationNotFound, DamagedEntry, DamagedItem, MessageNotFound
 from annals.http.app import Api, respond
 from annals.ledger.exchanges import split_torn
-from annals.ledger.history import read_page
+from annals.ledger.history import MessageRange, read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, find_by_external_id, read_messages, seq_of, walk_messages
 from annals.ledger.part_reading import check_parts, with_inline_parts
@@ -56,7 +57,9 @@ def list_messages(
 
     Where an answer has no room for all of the ``lastRuns``, the oldest are left out, and ``omitted`` is true. Runs are
     shown without calls of tools that have no result, and without results that have no call: ``unpaired`` names them.
-    With an ``externalId``, it is the message that has this one, archived or not, or none.
+    With an ``externalId``, it is the message that has this one, archived or not, or none. With ``drafts=true``, what is
+    still being said comes after the newest message, beyond the ``limit``; where there is no room for its text, that is
+    left out.
     """
     caller = app.caller.require_scope("read")
     app.require_known_query(*HISTORY_PARAMS)
@@ -67,16 +70,32 @@ def list_messages(
     if external_id is not None:
         found = find_by_external_id(pk, external_id, tail.archived)
         items = [found] if found and message_range.includes(found) else []
-        return respond({"items": items, "total": tail.count}, etag=tail.seq)
+        drafts = _drafts(pk, message_range, external_id)
+        return respond({"items": [*items, *drafts], "total": tail.count}, etag=tail.seq)
     if last_runs_count is not None:
         runs, is_all = last_runs(pk, tail, last_runs_count, archived=message_range.archived)
         whole, unpaired = split_torn(runs)
         items = [message for message in whole if message_range.matches is None or message_range.matches(message)]
         left_out = {**({} if is_all else {"omitted": True}), **({"unpaired": unpaired} if unpaired else {})}
-        return respond({"items": items, **left_out, "total": tail.count}, etag=tail.seq)
+        return respond({"items": [*items, *_drafts(pk, message_range)], **left_out, "total": tail.count}, etag=tail.seq)
     page = read_page(pk, tail, message_range, limit)
     more = next_cursor(page, bounds, message_range, cursors)
-    return respond({"items": page.messages, **more, "total": tail.count}, etag=tail.seq)
+    newest = _drafts(pk, message_range) if message_range.reaches_newest(page) else []
+    items = [*newest[::-1], *page.messages] if message_range.newest_first else [*page.messages, *newest]
+    return respond({"items": items, **more, "total": tail.count}, etag=tail.seq)
+
+
+DRAFTS_SHARE = 0.2
+"""How much of an answer's room drafts may take beside the messages; the text of others is left out."""
+
+
+def _drafts(pk: str, message_range: MessageRange, external_id: str | None = None) -> list[DraftMessage]:
+    """The drafts that a history shows, the oldest first; none unless the request wants them."""
+    if not read_flag(app.query_params, "drafts"):
+        return []
+    from annals.memory.message_drafts.listing import list_open_drafts
+
+    return list_open_drafts(pk, message_range, Room(DRAFTS_SHARE), external_id)
 
 
 @app.get("/v1/conversations/<conversation_id>/messages/<message_id>", tags=["Messages"])

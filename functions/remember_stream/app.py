@@ -18,6 +18,7 @@ from annals.api import problems
 from annals.errors import InvalidInput
 from annals.http import asgi, requests, sse
 from annals.memory import adapters
+from annals.memory.message_drafts.following import FollowedMessage, Position, follow
 from annals.memory.models import to_message
 from annals.memory.streaming.draft_table import DraftTable
 from annals.memory.streaming.events import ReplyStream
@@ -31,6 +32,7 @@ from annals.settings import settings
 KEEP_ALIVE_S = 15.0
 SHUTDOWN_PATIENCE_S = 5.0
 PATH = "/v1/memory/remember-stream"
+MESSAGE_PATH = "/v1/conversations/{conversationId}/messages/{messageId}/stream"
 
 
 async def remember_stream(request: Request) -> Response:
@@ -60,6 +62,20 @@ async def follow_stream(request: Request) -> Response:
     stream_id = asgi.path_id(request, "streamId")
     stream = await request.app.state.turns.follow(caller, stream_id, after, asgi.request_id(request))
     return StreamingResponse(_frames(stream), media_type=sse.CONTENT_TYPE, headers=sse.HEADERS)
+
+
+async def follow_message(request: Request) -> Response:
+    """Stream a message while it is said, from Last-Event-ID on, and at last as it is stored."""
+    caller = asgi.get_caller(request).require_scope("read")
+    conversation_id, external_id = asgi.path_id(request, "conversationId"), asgi.path_external_id(request, "messageId")
+    position = Position.parse(request.headers.get("last-event-id"))
+    message = await run_sync(follow, caller, conversation_id, external_id, position, asgi.request_id(request))
+    return StreamingResponse(_message_frames(message), media_type=sse.CONTENT_TYPE, headers=sse.HEADERS)
+
+
+async def _message_frames(message: FollowedMessage) -> AsyncIterator[bytes]:
+    async for event in message.events(idle_s=KEEP_ALIVE_S):
+        yield sse.frame(event.name, event.data, event.id) if event else sse.KEEP_ALIVE
 
 
 async def _frames(stream: ReplyStream) -> AsyncIterator[bytes]:
@@ -96,6 +112,7 @@ def create_app(turns: Callable[[], StreamedTurns]) -> Starlette:
     routes = [
         Route(PATH, remember_stream, methods=["POST"]),
         Route(f"{PATH}/{{streamId}}", follow_stream, methods=["GET"]),
+        Route(MESSAGE_PATH, follow_message, methods=["GET"]),
     ]
     return asgi.create_app(routes, lifespan)
 

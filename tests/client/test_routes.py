@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 
-from annals_client import following
+from annals_client import following, message_following
 from annals_client.calls import Route
 from annals_client.client import Service
 from annals_client.methods import ListMethod, Method, Resource, SaveMethod
@@ -23,7 +23,7 @@ def groups() -> list[type]:
 
 
 def _of_client() -> set[str]:
-    known: list[Route] = [following.BEGIN, following.RESUME]
+    known: list[Route] = [following.BEGIN, following.RESUME, message_following.FOLLOW]
     for group in groups():
         known += [each.route for each in vars(group).values() if isinstance(each, Method | ListMethod | SaveMethod)]
     return {f"{route.method} {route.template}" for route in known}

@@ -20,7 +20,7 @@ from tests.e2e.servers import ROOT
 API = json.loads((ROOT / "openapi.json").read_text())
 SCHEMAS = API["components"]["schemas"]
 
-MADE_OF_OTHERS = {"participants", "type", "filter", "messages", "agent1", "agent2", "limit", "cursor"}
+MADE_OF_OTHERS = {"participants", "type", "filter", "messages", "agent1", "agent2", "limit", "cursor", "drafts"}
 """Fields that methods put together, or count by themselves."""
 
 RENAMED = {
@@ -52,6 +52,7 @@ METHODS = dict(_methods())
 PARTLY = {
     "Messages.append_many",
     "Messages._begin_upload",
+    "Messages._drafts",
     "Messages.part",
     "Conversations._import",
     "Conversations.context",

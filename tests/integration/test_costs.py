@@ -83,3 +83,28 @@ def test_embedded_tokens_are_those_that_the_model_counts() -> None:
     with serving(EmbeddingServer()) as server, costs.metered() as spent:
         OpenAIEmbedder(f"{server.url}/v1", "any", key=ApiKey("")).embed(["one", "", "two"])
     assert spent.embed_tokens == 4
+
+
+@pytest.mark.parametrize(("pieces", "size"), [(60, 40), (20, 1_000), (10, 10_000)])
+def test_a_text_that_is_said_piece_by_piece_costs_what_is_new_of_it(
+    api: Api, path: str, pieces: int, size: int
+) -> None:
+    piece = {"role": "assistant", "content": "x" * size}
+    written = [units(api.put(f"{path}/reply", piece, **ASKED).headers["x-annals-cost"])[0] for _ in range(pieces)]
+    first, *others = written
+    assert first <= 14 + 2 * size / 1_024
+    assert max(others[: pieces // 2]) == max(others[pieces // 2 :])
+    assert sum(others) / len(others) <= (1.5 if size < 100 else 5 + 2 * size / 1_024)
+    ended = api.put(f"{path}/reply", {"role": "assistant", "completed": True}, **ASKED)
+    assert units(ended.headers["x-annals-cost"])[0] <= 12 + 4 * pieces * size / 1_024
+
+
+def test_a_message_that_is_complete_at_once_costs_a_transaction(api: Api, path: str) -> None:
+    body = {"role": "assistant", "content": "hello", "completed": True}
+    assert units(api.put(f"{path}/reply", body, **ASKED).headers["x-annals-cost"])[0] == 7
+
+
+def test_completing_an_incomplete_message_costs_a_transaction(api: Api, path: str) -> None:
+    api.post(path, {**MESSAGE, "status": "incomplete"})
+    cost = api.post(path, {**MESSAGE, "supersedes": "msg-001"}, **ASKED).headers["x-annals-cost"]
+    assert units(cost)[0] == 4

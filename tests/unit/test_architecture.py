@@ -82,6 +82,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "memory.conversation_includes": (*DOMAIN, "memory.facts", "memory.memories", "memory.sources"),
     "memory.summarizing": (*DOMAIN, "memory.adapters", "memory.summarizers"),
     "memory.remember": (*DOMAIN, "memory.facts", "memory.memories", "memory.models", "memory.sources"),
+    "memory.message_drafts": (*DOMAIN, "memory.user_traces"),
     "memory.streaming": (
         *DOMAIN,
         *MEMORY_BASE,
@@ -98,6 +99,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
         *SPACES,
         "memory.facts",
         "memory.memories",
+        "memory.message_drafts",
         "memory.streaming",
         "memory.users",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from typing_extensions import NotRequired, TypedDict, Unpack
 
@@ -13,10 +13,21 @@ from annals_client.calls import Repeat, RequestSpec, Steps
 from annals_client.files import Destination
 from annals_client.filters import MessageFilter, Role
 from annals_client.listing import ListSpec, collect_items
+from annals_client.message_following import AsyncMessageStream, MessageStream
 from annals_client.methods import Resource, S, StepsMethod, call, listing
-from annals_client.models import Appended, Message, MessagePart, PartUpload, SomeMessages
+from annals_client.models import (
+    Appended,
+    DraftMessage,
+    DraftPage,
+    Message,
+    MessagePart,
+    PartUpload,
+    SomeMessages,
+    Upserted,
+)
 from annals_client.parts import Content, PartName, PartSource
 from annals_client.resources.conversations import MissingConversation, between
+from annals_client.senders import AsyncSender, Sender
 from annals_client.shapes import fields_body, message_body
 from annals_client.wire import Time
 
@@ -25,9 +36,13 @@ MESSAGE = MESSAGES + "/{messageId}"
 
 MessageList = list[Message]
 
+DraftList = list[DraftMessage]
 
-class NewMessage(TypedDict, total=False):
-    """A message to be stored: a role, and ``content`` or ``parts`` or both. ``parts`` and ``metadata`` are any JSON.
+
+class MessageFields(TypedDict, total=False):
+    """What a message has, beside an id of your own: a role, and ``content`` or ``parts`` or both.
+
+    ``parts`` and ``metadata`` are any JSON.
 
     ``content`` may be a list of a provider's content parts; ``tool_calls``, ``tool_call_id`` and others are a
     provider's, and are kept in ``parts``. ``original_role`` is the word that was said for the role.
@@ -35,8 +50,6 @@ class NewMessage(TypedDict, total=False):
     ``status`` is ``incomplete`` for what came of a reply that broke off, and ``finish_reason`` is why a model's reply
     ended, in the model's word. ``supersedes`` is the id of an incomplete message of which this one is the whole: lists
     show it alone, in the place of that one. ``importance``, from 0 to 100, and ``tags`` say what it is as a memory.
-    ``external_id`` is an id of your own, unique in the conversation: a message that is sent again with it is stored
-    once.
 
     In ``parts``, what ``upload`` returned may stand in the place of a large value; ``content_part`` takes it for the
     whole text, where ``content`` is only its beginning.
@@ -61,7 +74,6 @@ class NewMessage(TypedDict, total=False):
     to: str | None
     thread_id: str | None
     run_id: str | None
-    external_id: str | None
     metadata: Mapping[str, Any] | None
     timestamp: Time | None
     status: Literal["incomplete"] | None
@@ -69,6 +81,16 @@ class NewMessage(TypedDict, total=False):
     supersedes: str | None
     importance: int | None
     tags: Sequence[str] | None
+
+
+class NewMessage(MessageFields, total=False):
+    """A message to be stored.
+
+    ``external_id`` is an id of your own, unique in the conversation: a message that is sent again with it is stored
+    once.
+    """
+
+    external_id: str | None
 
 
 class Messages(Resource[S]):
@@ -121,6 +143,65 @@ class Messages(Resource[S]):
         """
         body = {"messages": [message_body(message) for message in messages], **_missing(conversation)}
         return RequestSpec(_of(conversation_id), body=body, if_match=if_match, key=idempotency_key)
+
+    @call(f"PUT {MESSAGE}", Upserted)
+    def upsert(
+        self,
+        conversation_id: str,
+        external_id: str,
+        message: object = None,
+        *,
+        completed: bool = False,
+        replace: bool = False,
+        revision: int | None = None,
+        on_expiry: Literal["keep", "discard"] | None = None,
+        conversation: MissingConversation | None = None,
+        **fields: Unpack[MessageFields],
+    ) -> RequestSpec:
+        """Say more of a message while it is said, by an id of your own; ``completed`` stores it.
+
+        The message is what ``append`` takes. Its text is added to what was said before, or takes its place with
+        ``replace``, or where it comes with parts; other fields are as they were last given. A call whose ``revision``
+        is not larger than the last one's changes nothing: with revisions, a call may be sent twice, and calls may
+        overtake each other. Without, one that adds text is sent once, and raises ConnectionFailed where its answer is
+        lost. ``on_expiry`` is what becomes of a message that nobody completes: kept as incomplete, or discarded.
+
+        Raises
+        ------
+        NotFound, Erased : there is no such conversation; the message is redacted
+        Conflict : MESSAGE_COMPLETED, CONVERSATION_SEALED, TOO_MANY_DRAFTS
+        ValidationFailed : ENTRY_TOO_LARGE and others
+        """
+        given = fields_body(**fields) if message is None else {**message_body(message), **fields_body(**fields)}
+        of_upsert = wire.body(completed=completed, replace=replace, revision=revision, on_expiry=on_expiry)
+        can_repeat = completed or replace or revision is not None
+        return RequestSpec(
+            {**_of(conversation_id), "message_id": external_id},
+            body={**given, **of_upsert, **_missing(conversation)},
+            repeat=Repeat.SAFELY if can_repeat else Repeat.NEVER,
+        )
+
+    @overload
+    def follow(self: Messages[Sender], conversation_id: str, external_id: str) -> MessageStream: ...
+    @overload
+    def follow(self: Messages[AsyncSender], conversation_id: str, external_id: str) -> AsyncMessageStream: ...
+    def follow(self, conversation_id: str, external_id: str) -> MessageStream | AsyncMessageStream:
+        """Follow a message while it is said: iterate the result for its events, the stored message last.
+
+        Nothing happens before the first step of the iteration, which raises NotFound where nothing is said.
+        """
+        request, sender = RequestSpec({**_of(conversation_id), "message_id": external_id}), self.sender
+        return MessageStream(sender, request) if isinstance(sender, Sender) else AsyncMessageStream(sender, request)
+
+    @StepsMethod
+    def drafts(self, conversation_id: str) -> Steps[DraftList]:
+        """The messages of a conversation that are being said, the one that was begun first at the beginning."""
+        page: DraftPage = yield Messages._drafts.call(conversation_id)
+        return [message for message in page.items if isinstance(message, DraftMessage)]
+
+    @call(f"GET {MESSAGES}", DraftPage)
+    def _drafts(self, conversation_id: str) -> RequestSpec:
+        return RequestSpec(_of(conversation_id), query={"drafts": "true", "limit": "1"})
 
     @listing(f"GET {MESSAGES}", Message)
     def list(

@@ -238,6 +238,13 @@ class MessageSuperseded(Conflict):
         super().__init__(f"Message {name!r} is superseded by {by!r}.", field="supersedes")
 
 
+class TooManyDrafts(Conflict):
+    code, title = "TOO_MANY_DRAFTS", "Too many drafts"
+
+    def __init__(self, conversation_id: str, most: int) -> None:
+        super().__init__(f"Conversation {conversation_id!r} has {most} drafts already: complete one of them.")
+
+
 class MemorySpaceMismatch(Conflict):
     code, title = "MEMORY_SPACE_MISMATCH", "Memory space mismatch"
 

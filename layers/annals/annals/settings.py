@@ -100,6 +100,8 @@ class Settings:
     """Whether what a model writes between ``<think>`` and ``</think>`` is thinking, which is no part of its text."""
     draft_retention_s: int = 3600
     """For how many seconds a stream can be followed, at most a day."""
+    message_draft_s: int = 3600
+    """For how many seconds a message that is being said waits for what comes next."""
     draft_lease_s: float = 20.0
     """For how many seconds a stream counts as alive whose process gives no sign of life."""
     summarize_every: int = 0

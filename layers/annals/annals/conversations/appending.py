@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annals.access.caller import Caller
-from annals.conversations.create import NewConversation, create_with_messages_if_missing
-from annals.conversations.genesis import AGENT_AGENT, Genesis, find_genesis
+from annals.conversations.create import NewConversation, create_if_missing, create_with_messages_if_missing
+from annals.conversations.genesis import AGENT_AGENT, Genesis, find_genesis, get_genesis
 from annals.conversations.read import get_tail, require_conversation_access
 from annals.errors import ConversationNotFound, MemorySpaceMismatch, ParticipantMismatch
 from annals.ledger.append import AppendResult, NewRecord
@@ -65,6 +65,19 @@ def append_for(
         thread_id=thread_id,
         also=also,
     )
+
+
+def require_or_create(caller: Caller, conversation_id: str, new: NewConversation | None) -> None:
+    """Require a conversation that is open to a caller; a missing one is made, where a new one is given.
+
+    Raises what ``append_for`` raises of conversations, but for those that are missing, and those that are erased.
+    """
+    if new is None:
+        require_conversation_access(caller, conversation_id)
+        return
+    caller.require_space(new.participants.get("memorySpaceId"))
+    if create_if_missing(caller.tenant, new, caller.key_id) is None:
+        require_fitting(caller, get_genesis(caller.tenant, conversation_id), new)
 
 
 def require_fitting(caller: Caller, genesis: Genesis, new: NewConversation, within: str = WITHIN) -> None:

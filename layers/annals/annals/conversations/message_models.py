@@ -288,14 +288,43 @@ class Appended(TypedDict):
     headHash: str
 
 
+DraftMessage = TypedDict(
+    "DraftMessage",
+    {
+        "externalId": str,
+        "revision": int,
+        "role": str,
+        "originalRole": NotRequired[str],
+        "content": NotRequired[str],
+        "contentPart": NotRequired[dict[str, Any]],
+        "parts": NotRequired[Any],
+        "length": int,
+        "name": NotRequired[str],
+        "userId": NotRequired[str],
+        "participantId": NotRequired[str],
+        "from": NotRequired[str],
+        "to": NotRequired[str],
+        "threadId": NotRequired[str],
+        "runId": NotRequired[str],
+        "metadata": NotRequired[dict[str, Any]],
+        "finishReason": NotRequired[str],
+        "timestamp": str,
+        "status": Literal["draft"],
+        "expiresAt": str,
+    },
+)
+"""A message while it is said. ``length`` is that of its text in characters, which an answer may leave out."""
+
+
 class History(TypedDict):
     """A page of messages; ``total`` counts all messages of the conversation.
 
     ``omitted`` is whether the answer has no room for all the runs of the request; ``unpaired`` names the messages of
-    those runs that are left out, as they have a call of a tool without its result, or a result without its call.
+    those runs that are left out, as they have a call of a tool without its result, or a result without its call. With
+    ``drafts=true``, messages that are still being said come after the newest one.
     """
 
-    items: list[Message]
+    items: list[Message | DraftMessage]
     nextCursor: NotRequired[str]
     omitted: NotRequired[bool]
     unpaired: NotRequired[list[str]]

@@ -20,13 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from annals import telemetry
 from annals.access.caller import Caller
 from annals.api import problems
-from annals.api.fields import PathId
+from annals.api.fields import PathExternalId, PathId
 from annals.api.query import require_not_blank
 from annals.errors import AnnalsError, InvalidInput, MethodNotAllowed, NotFound, Unauthorized
 
 logger = logging.getLogger("annals")
 
 _id: TypeAdapter[str] = TypeAdapter(PathId)
+_external_id: TypeAdapter[str] = TypeAdapter(PathExternalId)
 
 
 def create_app(routes: Sequence[Route], lifespan: Callable[[Starlette], Any] | None = None) -> Starlette:
@@ -106,8 +107,17 @@ def read_query_params(request: Request) -> dict[str, str]:
 
 def path_id(request: Request, name: str) -> str:
     """An id in the request's path. Raises InvalidInput."""
+    return _validated(_id, request, name)
+
+
+def path_external_id(request: Request, name: str) -> str:
+    """An external id in the request's path. Raises InvalidInput."""
+    return _validated(_external_id, request, name)
+
+
+def _validated(kind: TypeAdapter[str], request: Request, name: str) -> str:
     try:
-        return _id.validate_python(request.path_params[name])
+        return kind.validate_python(request.path_params[name])
     except ValidationError as error:
         raise InvalidInput(error.errors()[0]["type"], f"{name} {error.errors()[0]['msg']}.", field=name) from None
 

@@ -31,8 +31,11 @@ class UnbrokenStream(StreamingResponse):
         await self.stream_response(send)
 
 
-def frame(name: str, data: Mapping[str, Any], number: int | None = None) -> bytes:
-    """One event, as bytes. Its data is one line of JSON, so that no line of it is taken for a field."""
+def frame(name: str, data: Mapping[str, Any], number: int | str | None = None) -> bytes:
+    """One event, as bytes; ``number`` is its id.
+
+    Its data is one line of JSON, so that no line of it is taken for a field.
+    """
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     identified = f"id: {number}\n" if number is not None else ""
     return f"{identified}event: {name}\ndata: {text}\n\n".encode()

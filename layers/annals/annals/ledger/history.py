@@ -38,6 +38,12 @@ class MessageRange:
     archived: bool = False
     list_after: int | None = None
 
+    def reaches_newest(self, page: HistoryPage) -> bool:
+        """Whether a page of the range ends, or begins, with the newest message that there is."""
+        if self.forward:
+            return self.before is None and page.next_seq is None and not page.offset
+        return self.before is None and not self.offset
+
     def floor(self, tail: Tail) -> int:
         """The seq after which messages are shown: archived ones are left out unless ``archived``."""
         return max(self.after, self._first_shown(tail))

@@ -62,7 +62,7 @@ def append_messages(
                 request=request,
                 thread_id=thread_id,
                 also=also,
-                check=_superseding_check(pk, records[len(known) :]),
+                check=superseding_check(pk, records[len(known) :]),
             )
         except (ExternalIdTaken, PreconditionFailed, ConversationSealed):
             # Another request may have stored the same meanwhile.
@@ -77,7 +77,7 @@ def append_messages(
     raise AppendConflict(conversation_id)
 
 
-def _superseding_check(pk: str, records: Sequence[NewRecord]) -> Callable[[], None] | None:
+def superseding_check(pk: str, records: Sequence[NewRecord]) -> Callable[[], None] | None:
     """Raises where a message supersedes another one that it may not; None where none does."""
     superseding = [record for record in records if record.supersedes is not None]
 

@@ -15,7 +15,7 @@ from annals.ledger.history import HistoryPage, MessageRange
 
 HISTORY_PARAMS = (
     "limit", "cursor", "order", "offset", "after", "before", "roles", "since", "until", "threadId", "runId",
-    "includeArchived", "lastRuns", "externalId",
+    "includeArchived", "lastRuns", "externalId", "drafts",
 )  # fmt: skip
 
 POSITION_PARAMS = (*PAGING_PARAMS, "order", "offset", "after", "before")

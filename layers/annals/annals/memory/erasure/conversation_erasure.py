@@ -50,6 +50,7 @@ from annals.memory.facts.fact_deletion import delete_facts_of
 from annals.memory.facts.fact_reads import count_facts_of
 from annals.memory.memories.memory_deletion import delete_memories_of
 from annals.memory.memories.memory_references import count_memories_of
+from annals.memory.message_drafts.ending import delete_message_drafts
 from annals.memory.streaming.draft_table import delete_drafts
 from annals.times import now_ms
 
@@ -187,6 +188,7 @@ def _delete_derived(receipt: Receipt) -> Receipt:
     delete_memories_of(receipt.tenant, receipt.conversation_id)
     delete_facts_of(receipt.tenant, receipt.conversation_id)
     delete_drafts(receipt.tenant, receipt.conversation_id)
+    delete_message_drafts(receipt.tenant, receipt.conversation_id)
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
     delete_parts_of_conversation(pk)
     delete_conversation_state(pk)

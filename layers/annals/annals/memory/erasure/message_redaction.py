@@ -24,6 +24,7 @@ from annals.ledger.versions import versions_of
 from annals.memory.facts.fact_deletion import delete_facts_of
 from annals.memory.memories.memory_deletion import delete_memories_of, delete_memory_versions
 from annals.memory.memories.memory_items import StoredMemory, redaction_put, split_raw_id
+from annals.memory.message_drafts.ending import delete_drafts_of_message
 from annals.memory.streaming.draft_table import delete_drafts
 from annals.retries import tries
 from annals.search.message_documents import memory_id
@@ -70,6 +71,7 @@ def delete_derived(tenant: str, conversation_id: str, seq: int) -> None:
     delete_memories_of(tenant, conversation_id, message_id(seq))
     delete_facts_of(tenant, conversation_id, message_id(seq))
     delete_drafts(tenant, conversation_id, seq)
+    delete_drafts_of_message(tenant, conversation_id, seq)
 
 
 def delete_if_source_redacted(memory: StoredMemory) -> None:

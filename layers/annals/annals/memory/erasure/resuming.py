@@ -22,6 +22,8 @@ from annals.memory.erasure.conversation_erasure import continue_erasure
 from annals.memory.erasure.expiry import expire
 from annals.memory.erasure.user_erasure import continue_user_erasure, repeat_user_erasure
 from annals.memory.erasure.user_receipts import REPEAT_SK, find_user_receipt, store_user_receipt
+from annals.memory.message_drafts.draft_items import is_timer_sk
+from annals.memory.message_drafts.ending import end_draft
 from annals.memory.retention_timers import TIMER
 from annals.settings import settings
 from annals.times import now_ms
@@ -54,18 +56,21 @@ R = TypeVar("R", bound=Leased)
 
 
 def is_erasure_key(pk: str, sk: str) -> bool:
-    """Whether a key is of what an erasure is resumed by."""
-    return sk in ERASURE_SKS or is_marker_key(pk, sk)
+    """Whether a key is of what an erasure is resumed by, or of a draft's timer."""
+    return sk in ERASURE_SKS or is_marker_key(pk, sk) or is_timer_sk(sk)
 
 
 def resume_erasure(pk: str, sk: str) -> None:
-    """Do what is left of the erasure that a receipt, or a timer or a marker of parts that is gone, stands for."""
+    """Do what is left of the erasure that a receipt stands for, or what is due where a timer or a marker is gone."""
     budget_s = settings().erase_budget_s
     if sk == TIMER:
         expire(pk, budget_s)
         return
     if is_marker_key(pk, sk):
         delete_orphaned_parts(pk, sk)
+        return
+    if is_timer_sk(sk):
+        end_draft(pk, sk)
         return
     tenant, kind, [name] = split_partition_key(pk)
     if kind != "R":

@@ -37,6 +37,7 @@ from annals.memory.facts.fact_items import DatedFact, is_fact_id
 from annals.memory.keys import MEMORY_PREFIX
 from annals.memory.memories.memory_deletion import delete_damaged_memory, delete_memory, find_damaged_memory
 from annals.memory.memories.memory_items import from_memory_item, split_raw_id, split_user_memory_id, user_memories_pk
+from annals.memory.message_drafts.ending import delete_drafts_of_user
 from annals.memory.spaces import delete_participant, find_participant
 from annals.memory.user_traces import CONVERSATION, SPACE, STANDALONE, delete_trace, is_conversation_user, put_trace
 from annals.memory.users.user_data import MemoryOrFact, UserData, memory_id_of
@@ -116,6 +117,7 @@ class UserErasureStages:
         if seq == 0:
             # Before anything is read, so that a message from now on leaves a new trace.
             delete_trace(self._tenant, self._user_id, CONVERSATION, name)
+            delete_drafts_of_user(self._tenant, name, self._user_id)
         message_ids, reached, damaged = self._read_messages(name, seq)
         if reached > seq:
             messages = receipt.messages + len(message_ids)
