@@ -325,3 +325,15 @@ def test_another_deployment_keeps_what_is_stored(stack: Stack, build: Path, sear
     assert 6 in {function["Timeout"] for function in stack.client("lambda").list_functions()["Functions"]}
     assert again.contents(path) == ["kept"]
     assert again.append(path, "and more").status_code == 201
+
+
+def test_a_large_part_is_in_the_stack_s_bucket_and_goes_with_its_message(stack: Stack) -> None:
+    path, text = stack.make_conversation(), "zebra " * 80_000
+    appended = stack.call("POST", f"{path}/messages", {"role": "user", "content": "See", "parts": [text]})
+    assert appended.status_code == 201, appended.text
+    reference = appended.json()["messages"][0]["parts"][0]["$annalsPart"]
+    found = stack.call("GET", reference["url"])
+    assert found.status_code == 200, found.text
+    assert httpx.get(found.json()["url"], timeout=PATIENCE_S).text == text
+    assert stack.call("POST", f"{path}/messages/msg-001/redact", {"reason": "asked"}).status_code == 200
+    assert "Contents" not in stack.client("s3").list_objects_v2(Bucket=stack.outputs["BlobsBucketName"])
