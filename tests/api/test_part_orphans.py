@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from annals.settings import settings
 from annals.times import now_ms
 from tests.conftest import Setting
 from tests.support.api import Api
-from tests.support.blobs import blobs_in, files_of, image, restored
+from tests.support.blobs import blobs_in, files_of, image, restored, send
 from tests.support.crashes import Died, dying, items_of, let_markers_run_out, let_streams_finish
 
 pytestmark = pytest.mark.usefixtures("moto")
@@ -238,3 +239,19 @@ def test_a_clock_that_is_wrong_for_the_entry_before_does_not_cost_the_parts_of_t
     assert others == [201]
     let_markers_run_out(api.caller.tenant)
     assert len(files_of(folder)) == 1
+
+
+@pytest.mark.parametrize("count", [5, 25])
+def test_an_erasure_of_many_parts_takes_the_uploads_of_the_same_bytes_and_no_others(
+    api: Api, store: FolderStore, folder: Path, count: int
+) -> None:
+    parts = []
+    for number in range(count + 1):
+        data = f"part {number}".encode()
+        described = {"sha256": sha256(data).hexdigest(), "size": len(data), "mediaType": "image/png"}
+        begun = api.post("/v1/parts", described).json
+        assert send(store, begun["upload"], data) == 200
+        parts.append(begun["part"])
+    assert api.post(MESSAGES, {"role": "user", "content": "x", "parts": parts[:count]}).status == 201
+    assert api.delete("/v1/conversations/c").status == 200
+    assert [path.name for path in files_of(folder)] == [parts[-1]["$annalsPart"]["upload"]]

@@ -384,7 +384,8 @@ class EntryTooLarge(TooLarge):
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
-            f"The messages of one request take {size} bytes; an entry holds {limit}. Split them over several requests."
+            f"The messages of one request take {size} bytes; an entry holds {limit}. Split them over several requests, "
+            "and send a long document as a text part."
         )
         self.excess = size - limit
 

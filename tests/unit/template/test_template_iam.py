@@ -152,8 +152,9 @@ def parts_permissions(name: str) -> dict[str, set[str]]:
 
 GET_OBJECT, PUT_OBJECT, DELETE_OBJECT, LIST = "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"
 
-APPENDING = {f"{name}Function" for name in ("A2a", "Append", "Import", "Ingest", "Remember", "RememberStream")}
 DELETING = {"EraseFunction", "FinishErasureFunction", "ProjectFunction"}
+APPENDING_NO_MESSAGES = {"ConversationsFunction", "EraseFunction", "FinishErasureFunction", "MarksFunction"}
+APPENDING = {name for name in FUNCTIONS if PUT in writes(name).get("LedgerTable", ())} - APPENDING_NO_MESSAGES
 
 
 @each_function

@@ -7,6 +7,7 @@ well: nothing of what is erased stays for the rest of its day.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from annals.blobs.adapters import find_store
 from annals.blobs.store import BlobStore, delete_under
@@ -22,6 +23,7 @@ from annals.ledger.part_keys import (
     record_prefix,
     split_marker_key,
     split_part_key,
+    tenant_uploads_prefix,
     uploads_prefix,
 )
 from annals.ledger.read import walk_items
@@ -29,6 +31,12 @@ from annals.ledger.scrub import chain_attributes, count_records, scrubbed_positi
 
 PAGE = 25
 """How many entries one round trip reads when that of a marker is looked for, which mostly is the first."""
+
+BATCH = 1_000
+"""How many parts are deleted together."""
+
+FEW = 20
+"""For how many parts their uploads are looked for one by one; for more, all of the tenant's are looked through."""
 
 LONGEST_TRY_MS = 3_600_000
 """For how long an entry whose parts were stored may have been tried: longer than any function works."""
@@ -72,12 +80,18 @@ def delete_orphaned_parts(marker_pk: str, marker_sk: str) -> None:
 
 
 def _delete(store: BlobStore, pk: str, keys: Iterable[str]) -> None:
-    """Delete parts of a conversation, and what is uploaded of the same bytes."""
-    deleted = list(keys)
-    store.delete(deleted)
+    """Delete parts of a conversation, and first what is uploaded of the same bytes, so that each try gets further."""
     tenant, _ = split_conversation_pk(pk)
-    for part_sha256 in {split_part_key(key)[2] for key in deleted}:
-        delete_under(store, uploads_prefix(tenant, part_sha256))
+    left = iter(keys)
+    while batch := list(islice(left, BATCH)):
+        part_sha256s = {split_part_key(key)[2] for key in batch}
+        if len(part_sha256s) > FEW:
+            uploads = store.keys(tenant_uploads_prefix(tenant))
+            store.delete(key for key in uploads if key.split("/")[-2] in part_sha256s)
+        else:
+            for part_sha256 in part_sha256s:
+                delete_under(store, uploads_prefix(tenant, part_sha256))
+        store.delete(batch)
 
 
 def _positions_with_words(pk: str, entry_id: str, first_seq: int, until: int) -> set[int] | None:

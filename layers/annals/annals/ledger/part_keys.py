@@ -46,9 +46,14 @@ def split_part_key(key: str) -> tuple[str, int, str]:
     return entry_id, int(position), part_sha256
 
 
+def tenant_uploads_prefix(tenant: str) -> str:
+    """How the keys of a tenant's uploads begin."""
+    return f"uploads/{_digest(partition_key(tenant, 'B'))}/"
+
+
 def uploads_prefix(tenant: str, part_sha256: str) -> str:
     """How the keys of a tenant's uploads of the same bytes begin."""
-    return f"uploads/{_digest(partition_key(tenant, 'B'))}/{part_sha256}/"
+    return f"{tenant_uploads_prefix(tenant)}{part_sha256}/"
 
 
 def upload_key(tenant: str, part_sha256: str, upload_id: str) -> str:
