@@ -103,9 +103,9 @@ def test_ids_go_on_past_a_thousand(own: httpx.Client) -> None:
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"content": ""}, "MISSING_REQUIRED_FIELD", "content"),
-    ({"content": None}, "INVALID_FORMAT", "content"),
+    ({"content": None}, "MISSING_REQUIRED_FIELD", "content"),
     ({"content": 5}, "INVALID_FORMAT", "content"),
-    ({"content": ["x"]}, "INVALID_FORMAT", "content"),
+    ({"content": ["x"] * 4_001}, "INVALID_RANGE", "content"),
     ({"content": {"text": "x"}}, "INVALID_FORMAT", "content"),
     ({"role": "bot"}, "INVALID_ROLE", "role"),
     ({"role": ""}, "INVALID_ROLE", "role"),
@@ -138,13 +138,23 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"timestamp": "1" * 5000}, "INVALID_FORMAT", "timestamp"),
     *(
         ({name: value}, code, name)
-        for name in ("userId", "participantId", "from", "to", "threadId", "runId")
+        for name in ("userId", "participantId", "from", "to", "threadId")
         for value, code in [
             (5, "INVALID_FORMAT"),
             ([], "INVALID_FORMAT"),
             (" ", "MISSING_REQUIRED_FIELD"),
             ("a\nb", "INVALID_ID_FORMAT"),
             ("x" * 129, "INVALID_ID_FORMAT"),
+        ]
+    ),
+    *(
+        ({name: value}, code, name)
+        for name in ("runId", "externalId")
+        for value, code in [
+            (5, "INVALID_FORMAT"),
+            ("", "INVALID_ID_FORMAT"),
+            ("a\nb", "INVALID_ID_FORMAT"),
+            ("x" * 257, "INVALID_ID_FORMAT"),
         ]
     ),
 ]
