@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from annals.formats.messages import to_annals
-from tests.support.strategies import json_objects, json_values, texts
+from tests.support.strategies import json_objects, json_values, numbers, texts
 
 Message = dict[str, Any]
 Turn = list[Message]
@@ -212,6 +212,33 @@ others = st.one_of(
     ),
 )
 """Messages that stand between turns: well-formed ones, and calls and results that may be torn."""
+
+
+NAMES = (
+    "type text role content parts tool_calls tool_call_id function_call function name arguments id call_id source data "
+    "image_url url file file_data media_type toolUse toolUseId toolResult input output state toolCallId functionCall "
+    "functionResponse thinking signature reasoningContent image document format bytes inlineData refusal status"
+).split()
+WORDS = (
+    "text image_url file refusal function tool_use tool_result thinking image document tool-call tool-x step-start "
+    "function_call function_call_output web_search_call server_tool_use output-available base64 url png user tool"
+).split()
+
+odd_parts = st.recursive(
+    st.none() | st.booleans() | numbers | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=12,
+)
+"""JSON of the words that providers use, which no provider would write so."""
+
+odd_conversations = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(("user", "assistant", "system", "tool")), "content": st.sampled_from(["", "Hi"])},
+        optional={"parts": odd_parts, "name": st.just("Ada")},
+    ),
+    max_size=5,
+)
+"""Conversations whose parts are odd."""
 
 
 def _joined(turns: list[Turn]) -> list[Message]:

@@ -174,6 +174,28 @@ def test_words_beside_an_image_that_were_given_apart_are_kept() -> None:
         assert first["text"] == "Look"
 
 
+def test_the_name_of_a_file_is_no_word_of_the_message() -> None:
+    file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}}
+    block = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
+    assert written("anthropic", {"role": "user", "content": [file]}) == [
+        {"role": "user", "content": [{**block, "title": "a.pdf"}]}
+    ]
+
+
+def test_a_refusal_is_what_was_said() -> None:
+    refused = {"role": "assistant", "content": None, "refusal": "No."}
+    assert written("anthropic", QUESTION, refused) == [QUESTION, {"role": "assistant", "content": "No."}]
+    assert written("openai-chat", QUESTION, refused) == [QUESTION, refused]
+
+
+def test_a_call_of_a_function_without_an_id_is_answered_by_the_function() -> None:
+    legacy = {"role": "assistant", "content": None, "function_call": {"name": "weather", "arguments": ARGUMENTS}}
+    result = {"role": "function", "name": "weather", "content": "22 °C"}
+    assert written("openai-chat", QUESTION, legacy, result, REPLY) == [QUESTION, legacy, result, REPLY]
+    _, called, answered, _ = written("anthropic", QUESTION, legacy, result, REPLY)
+    assert called["content"][0]["id"] == answered["content"][0]["tool_use_id"]
+
+
 def test_parts_that_are_no_provider_s_leave_the_words() -> None:
     odd = {"role": "user", "content": "Hi", "parts": [{"odd": [None, 1.5, {}]}]}
     assert written("openai-chat", odd) == written("anthropic", odd) == [{"role": "user", "content": "Hi"}]

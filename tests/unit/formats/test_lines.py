@@ -17,7 +17,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter
 
 from annals.formats.lines import LINE_FORMATS, present_line, read_line, write_line
-from tests.support.conversations_made_up import conversations, conversations_of, stored
+from tests.support.conversations_made_up import conversations, conversations_of, odd_conversations, stored
 
 OPENAI = TypeAdapter[Any](list[ChatCompletionMessageParam])
 ANTHROPIC = TypeAdapter[Any](list[MessageParam])
@@ -43,6 +43,19 @@ def again(line: Mapping[str, Any]) -> list[dict[str, Any]]:
 def test_a_line_that_is_read_is_written_again_as_it_was(name: str, messages: list[dict[str, Any]]) -> None:
     line = line_of(name, stored(messages))
     assert line is None or line_of(name, again(line)) == line
+
+
+@pytest.mark.parametrize("name", LINE_FORMATS)
+@settings(max_examples=40)
+@given(odd=odd_conversations)
+def test_parts_that_no_provider_would_write_break_no_file(name: str, odd: list[dict[str, Any]]) -> None:
+    messages = [{"messageId": f"msg-{seq:03}", "seq": seq, **each} for seq, each in enumerate(odd, start=1)]
+    line = line_of(name, messages)
+    assert line is None or line_of(name, again(line)) == line
+    if line and name == "openai-chat":
+        OPENAI.validate_python(line["messages"])
+    if line and name == "anthropic":
+        require_turns(line["messages"])
 
 
 @pytest.mark.parametrize("shape", ["openai", "anthropic", "bedrock", "ai-sdk"])

@@ -11,8 +11,8 @@ from itertools import chain, count
 from typing import Any
 
 from .attachments import Media
-from .blocks import Block, Call, Other, Result, Text, Thinking, blocks_of
-from .steps import Answers, with_ids
+from .blocks import Block, Call, Other, Result, Text, Thinking
+from .steps import Answers
 from .whole_exchanges import Message, walk_whole_exchanges
 
 PARTS = {
@@ -36,9 +36,8 @@ def to_fields(messages: Iterable[Message]) -> Iterator[tuple[str, Any]]:
 def _written(messages: Iterable[Message]) -> Iterator[dict[str, Any]]:
     numbers = count(1)
     for exchange in walk_whole_exchanges(messages):
-        said = [(message, with_ids(blocks_of(message), numbers)) for message in exchange]
-        answers = Answers(said)
-        for message, blocks in said:
+        answers = Answers(exchange, numbers)
+        for message, blocks in answers.said:
             if message["role"] != "tool" and (parts := [*_parts(blocks, message["role"], answers)]):
                 yield _message(message, parts)
 
@@ -59,7 +58,7 @@ def _message(message: Message, parts: Sequence[Any]) -> dict[str, Any]:
 def _parts(blocks: Sequence[Block], role: str, answers: Answers) -> Iterator[dict[str, Any]]:
     for block in blocks:
         if isinstance(block, Call):
-            answer = next(answers.take(block), None)
+            answer = answers.find(block)
             yield _tool(block, answer.blocks[0] if answer else None)
         elif isinstance(block, Text):
             yield dict(block.part) if _is_own(block.part) else {"type": "text", "text": block.text}

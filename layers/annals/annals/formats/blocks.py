@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -75,6 +75,10 @@ class Other:
 Block = Union[Text, Media, Thinking, Call, Result, Other]  # noqa: UP007 - Python 3.10 evaluates it
 
 
+NOT_SAID_BY: Mapping[str, tuple[type, ...]] = {"user": (Call, Thinking), "system": (Call, Thinking, Media, Result)}
+"""What messages of a role are not known to hold by any provider."""
+
+
 def blocks_of(message: Mapping[str, Any]) -> list[Block]:
     """The blocks of a stored message, in their order; its content, too, where its parts have no words.
 
@@ -86,13 +90,23 @@ def blocks_of(message: Mapping[str, Any]) -> list[Block]:
     blocks: list[Block] = [block for part in listed if not has_reference(part) for block in _of_part(part)]
     if role == "tool" and not any(isinstance(block, Result) for block in blocks):
         return [_result(each) for each in results_of(message)]
-    others = {"role": "assistant", "parts": {name: value for name, value in fields.items() if value is not listed}}
+    blocks += _of_fields({name: value for name, value in fields.items() if value is not listed}, blocks)
+    # Names of files are words in content, and no words of the message.
+    content, has_words = message.get("content"), any(isinstance(block, Text | Result) for block in blocks)
+    if content and not has_words and content != text_of(listed):
+        blocks.insert(0, Text(content))
+    return [
+        *_thinking_in_fields(fields, role),
+        *(block for block in blocks if not isinstance(block, NOT_SAID_BY.get(str(role), ()))),
+    ]
+
+
+def _of_fields(fields: Mapping[str, Any], blocks: Sequence[Block]) -> Iterator[Block]:
+    """The calls and results in a message's fields beside its parts; a call that is in both is there once."""
+    message = {"role": "assistant", "parts": fields}
     known = {block.id for block in blocks if isinstance(block, Call)} - {None}
-    calls = [_call(each) for each in calls_of(others) if each.id not in known]
-    results = [_result(each) for each in results_of(others)]
-    has_words = any(isinstance(block, Text | Result) for block in [*blocks, *results])
-    said = [Text(content)] if (content := message.get("content")) and not has_words else []
-    return [*_thinking_in_fields(fields), *said, *blocks, *calls, *results]
+    yield from (_call(each) for each in calls_of(message) if each.name and each.id not in known)
+    yield from map(_result, results_of(message))
 
 
 def listed_parts(parts: Any) -> list[Any]:
@@ -127,10 +141,10 @@ def _of_part(part: Any) -> Iterator[Block]:
     if _is_run_by_anthropic(part):
         yield Other(part)
     elif calls or results:
-        yield from (_call(each, part) for each in calls)
+        yield from (_call(each, part) for each in calls if each.name)
         yield from (_result(each, part) for each in results)
     elif isinstance(part, str):
-        yield Text(part)
+        yield from [Text(part)] if part else []
     elif (media := media_of(part)) is not None:
         yield media
     elif (thinking := _thinking(part)) is not None:
@@ -159,12 +173,11 @@ def _result(result: ToolResult, part: Any = None) -> Result:
     return Result(result.call_id, result.name, result.text, result.is_error, part)
 
 
-def _thinking_in_fields(fields: Mapping[str, Any]) -> Iterator[Thinking]:
+def _thinking_in_fields(fields: Mapping[str, Any], role: Any) -> list[Thinking]:
     """What a model thought, where its provider has that as a field of its message."""
     texts = (fields.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
-    yield from (
-        Thinking(text) for text in [next((each for each in texts if each and isinstance(each, str)), None)] if text
-    )
+    said = next((text for text in texts if isinstance(text, str) and text), None)
+    return [Thinking(said)] if said and role == "assistant" else []
 
 
 def _thinking(part: Any) -> Thinking | None:

@@ -18,11 +18,15 @@ from .steps import Step, steps_of
 from .text import text_of
 from .whole_exchanges import Message
 
-FIELDS = frozenset(
-    {"tool_calls", "tool_call_id", "function_call", "refusal", "audio", "annotations", "weight"}
-    | {"reasoning_content", "reasoning", "reasoning_details"}
-)
-"""The fields of a message beside role, content and name."""
+FIELDS = {
+    **dict.fromkeys(("developer", "system", "user", "function"), frozenset({"weight"})),
+    "tool": frozenset({"tool_call_id", "weight"}),
+    "assistant": frozenset(
+        {"tool_calls", "function_call", "refusal", "audio", "annotations", "weight"}
+        | {"reasoning_content", "reasoning", "reasoning_details"}
+    ),
+}
+"""The fields of a role's messages beside role, content and name."""
 
 FIRST_FIELDS = ("role", "content", "name")
 
@@ -41,16 +45,37 @@ SOUNDS = ("mp3", "wav")
 
 def to_fields(messages: Iterable[Message]) -> Iterator[tuple[str, Any]]:
     """The fields of a conversation's line, of which ``messages`` are read as they are asked for; none without any."""
-    written = (each for step in steps_of(messages) if (each := _write(step)) is not None)
+    written = _written(steps_of(messages))
     if (first := next(written, None)) is not None:
         yield "messages", chain([first], written)
 
 
+def _written(steps: Iterable[Step]) -> Iterator[dict[str, Any]]:
+    """The messages of steps; what answers a ``function_call``, which has no id, is a message of the role function."""
+    is_function_call = False
+    for step in steps:
+        message = _answer(step, is_function=is_function_call) if step.role == "tool" else _write(step)
+        if message is not None:
+            is_function_call = is_function_call if step.role == "tool" else bool(message.get("function_call"))
+            yield message
+
+
+def _answer(step: Step, *, is_function: bool) -> dict[str, Any] | None:
+    result = next((block for block in step.blocks if isinstance(block, Result)), None)
+    original = _original(step.message) if step.message else None
+    if original and (original["role"] == "function") is is_function:
+        return original
+    if result is None:
+        return None
+    named = {"name": result.name} if is_function else {"tool_call_id": result.call_id}
+    return {"role": "function" if is_function else "tool", "content": result.text, **named}
+
+
 def _write(step: Step) -> dict[str, Any] | None:
     if step.message is not None and (original := _original(step.message)) is not None:
-        return original
-    if step.role == "tool":
-        return next((_answer(block) for block in step.blocks if isinstance(block, Result)), None)
+        number = len(original.get("tool_calls", [])) + bool(original.get("function_call"))
+        if number == sum(isinstance(block, Call) for block in step.blocks):
+            return original
     content = [part for block in step.blocks if (part := _part(block, step.role)) is not None]
     calls = [_call(block) for block in step.blocks if isinstance(block, Call)] if step.role == "assistant" else []
     if not content and not calls:
@@ -64,23 +89,25 @@ def _write(step: Step) -> dict[str, Any] | None:
 def _original(message: Message) -> dict[str, Any] | None:
     """The message as OpenAI's, where it is stored as one of its own; else None."""
     original = from_annals(message)
-    role, content = original.get("role"), original.get("content")
-    if role not in ROLES:
-        original["role"] = role = message["role"]
+    said, content = message.get("originalRole"), original.get("content")
+    original["role"] = role = said if said in ROLES else message["role"]
     parts = message.get("parts")
     has_words_apart = isinstance(parts, list) and message.get("content") and not text_of(parts)
     if "parts" in original or has_words_apart or has_reference(parts):
         return None
     if not original.get("tool_calls"):
         original.pop("tool_calls", None)
-    if not _is_content(content, role) or not all(map(_is_call, original.get("tool_calls", ()))):
+    calls = original.get("tool_calls", [])
+    if not _is_content(content, role) or not isinstance(calls, list) or not all(map(_is_call, calls)):
+        return None
+    if not _is_function_call(original.get("function_call")):
         return None
     if not isinstance(original.get({"tool": "tool_call_id", "function": "name"}.get(role, "role")), str):
         return None
     is_assistant = role == "assistant"
     if content is None and not (is_assistant and original.keys() & {"content", "tool_calls", "function_call", "audio"}):
         return None
-    names = [*FIRST_FIELDS, *(name for name in original if name in FIELDS)]
+    names = [*FIRST_FIELDS, *(name for name in original if name in FIELDS[role])]
     return {name: original[name] for name in names if name in original}
 
 
@@ -93,7 +120,8 @@ def _is_content(content: Any, role: str) -> bool:
 
 def _is_part(part: Any, types: frozenset[str]) -> bool:
     """Whether this is a content part of one of these types, whose value is in the field of the same name."""
-    if not isinstance(part, Mapping) or (kind := part.get("type")) not in types:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if not isinstance(kind, str) or kind not in types:
         return False
     is_text = kind in ("text", "refusal")
     return part.keys() == {"type", kind} and isinstance(part[kind], str if is_text else Mapping)
@@ -141,11 +169,13 @@ def _content(parts: Sequence[dict[str, Any]]) -> Any:
     return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else list(parts)
 
 
+def _is_function_call(call: Any) -> bool:
+    return call is None or (
+        isinstance(call, Mapping) and all(isinstance(call.get(name), str) for name in ("name", "arguments"))
+    )
+
+
 def _call(call: Call) -> dict[str, Any]:
     if _is_call(call.part):
         return dict(call.part)
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_text}}
-
-
-def _answer(result: Result) -> dict[str, Any]:
-    return {"role": "tool", "content": result.text, "tool_call_id": result.call_id}

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from .blocks import Block, Call, Result, blocks_of
-from .whole_exchanges import Message, walk_whole_exchanges
+from .whole_exchanges import Exchange, Message, walk_whole_exchanges
 
 MAX_ID_CHARS = 64
 
@@ -31,9 +31,8 @@ def steps_of(messages: Iterable[Message]) -> Iterator[Step]:
     """The steps of a conversation, read as it comes."""
     numbers = count(1)
     for exchange in walk_whole_exchanges(messages):
-        said = [(message, with_ids(blocks_of(message), numbers)) for message in exchange]
-        answers = Answers(said)
-        for message, blocks in said:
+        answers = Answers(exchange, numbers)
+        for message, blocks in answers.said:
             if message["role"] != "tool":
                 yield from _of_message(message, blocks, answers)
 
@@ -91,27 +90,51 @@ class ToolIds:
 
 
 class Answers:
-    """The results of an exchange, each with the message that it is all of, if there is one."""
+    """The calls and results of an exchange.
 
-    def __init__(self, said: Iterable[tuple[Message, Sequence[Block]]]) -> None:
-        self._waiting: list[tuple[Result, Message | None]] = []
-        for message, blocks in said:
-            is_whole = message["role"] == "tool" and len(blocks) == 1
-            results = (block for block in blocks if isinstance(block, Result))
-            self._waiting += [(result, message if is_whole else None) for result in results]
+    Parameters
+    ----------
+    exchange : its messages
+    numbers : for the ids of calls whose provider gives them none
 
-    def take(self, call: Call) -> Iterator[Step]:
-        """The answer to a call, once; where results have no ids, they follow in the order of the calls."""
-        for is_answer in (lambda result: result.call_id == call.id, lambda result: result.call_id is None):
-            for position, (result, message) in enumerate(self._waiting):
-                if is_answer(result):
-                    del self._waiting[position]
-                    yield Step("tool", [replace(result, call_id=call.id)], message if result.call_id else None)
-                    return
+    Attributes
+    ----------
+    said : its messages with their blocks, without calls that have no answer, unless they wait for it
+    """
+
+    def __init__(self, exchange: Exchange, numbers: Iterator[int]) -> None:
+        said = [(message, _with_ids(blocks_of(message), numbers)) for message in exchange.messages]
+        results = [
+            (block, message if message["role"] == "tool" and len(blocks) == 1 else None)
+            for message, blocks in said
+            for block in blocks
+            if isinstance(block, Result)
+        ]
+        calls = [block for _, blocks in said for block in blocks if isinstance(block, Call)]
+        self._answers = {call.id: step for call in calls if (step := _take(results, call)) is not None}
+        self._is_pending = exchange.is_pending and not self._answers
+        self.said = [(message, [*filter(self._is_shown, blocks)]) for message, blocks in said]
+
+    def find(self, call: Call) -> Step | None:
+        """The answer to a call."""
+        return self._answers.get(call.id)
+
+    def _is_shown(self, block: Block) -> bool:
+        return not isinstance(block, Call) or self._is_pending or block.id in self._answers
 
 
-def with_ids(blocks: Iterable[Block], numbers: Iterator[int]) -> list[Block]:
-    """The blocks, with a number as the id of each call whose provider gives it none."""
+def _take(results: list[tuple[Result, Message | None]], call: Call) -> Step | None:
+    """Take a call's answer out of results; where these have no ids, they follow in the order of the calls."""
+    for call_id in (call.id, None):
+        for position, (result, message) in enumerate(results):
+            if result.call_id == call_id:
+                del results[position]
+                return Step("tool", [replace(result, call_id=call.id, name=result.name or call.name)], message)
+    return None
+
+
+def _with_ids(blocks: Iterable[Block], numbers: Iterator[int]) -> list[Block]:
+    """The blocks, with a number as the id of each call that has none."""
     return [
         replace(block, id=f"call-{next(numbers)}") if isinstance(block, Call) and block.id is None else block
         for block in blocks
@@ -123,9 +146,8 @@ def _of_message(message: Message, blocks: Sequence[Block], answers: Answers) -> 
     is_whole = not any(isinstance(block, Result) for block in blocks)
     for part in [list(blocks)] if is_whole else _between_results(blocks):
         yield Step(message["role"], part, message if is_whole else None)
-        for block in part:
-            if isinstance(block, Call):
-                yield from answers.take(block)
+        found = [answers.find(block) for block in part if isinstance(block, Call)]
+        yield from (step for step in found if step is not None)
 
 
 def _between_results(blocks: Iterable[Block]) -> Iterator[list[Block]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .blocks import dump
@@ -19,12 +20,22 @@ MAX_WAITING_CHARS = 32_000_000
 """How long these are together, as JSON."""
 
 
-def walk_whole_exchanges(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    """Each exchange of calls and results, and each message that is in none, as a list of messages.
+@dataclass(frozen=True)
+class Exchange:
+    """The messages of calls and their results, or one that has neither.
+
+    ``is_pending`` is whether the conversation ends with its calls, so that nobody has had the time to answer them.
+    """
+
+    messages: Sequence[Message]
+    is_pending: bool = False
+
+
+def walk_whole_exchanges(messages: Iterable[Message]) -> Iterator[Exchange]:
+    """Each exchange of calls and results, and each message that is in none.
 
     Exchanges that are not whole are left out, and so are messages without a role: they are redacted, or damaged. So is
-    what has a reference in the place of its words or of a tool's. Calls with which the conversation ends are kept, as
-    nobody has had the time to answer them.
+    what has a reference in the place of its words or of a tool's. Calls with which the conversation ends are kept.
     """
     waiting = _Waiting()
     for message in messages:
@@ -54,7 +65,7 @@ class _Waiting:
         if self.calls:
             self.size += len(dump(message))
 
-    def take(self, end: int, *, is_end: bool = False) -> Iterator[list[Message]]:
+    def take(self, end: int, *, is_end: bool = False) -> Iterator[Exchange]:
         """The exchanges that begin before a position, with as many of their results as are there; the rest waits on."""
         messages, self.messages, self.calls, self.size = self.messages, [], [], 0
         groups = sorted(group_exchanges(messages), key=lambda group: group.positions)
@@ -63,9 +74,10 @@ class _Waiting:
         last = (len(messages) - 1,) if is_end else None
         for group in groups:
             members = [messages[position] for position in group.positions]
-            is_whole = group.is_whole or (group.positions == last and not group.unmatched)
-            if group.positions[0] < end and is_whole and _is_there(members, is_exchange=group.is_exchange):
-                yield members
+            is_pending = group.positions == last and bool(group.unanswered) and not group.unmatched
+            is_kept = (group.is_whole or is_pending) and _is_there(members, is_exchange=group.is_exchange)
+            if group.positions[0] < end and is_kept:
+                yield Exchange(members, is_pending)
 
 
 def _is_there(members: Sequence[Message], *, is_exchange: bool) -> bool:
