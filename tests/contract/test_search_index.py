@@ -80,6 +80,13 @@ def test_an_answer_is_found_by_the_words_of_what_it_answers(index: SearchIndex) 
     assert "c:2" in _ids_by_words(index, "instrument")
 
 
+def test_a_message_without_words_is_no_answer_to_the_words_before_it(index: SearchIndex) -> None:
+    question = "Which instrument do you play?"
+    _fill(index, memory("c:1", question), memory("c:2", "", window=question), memory("c:3", "\n", window=question))
+    for semantic in (True, False):
+        assert _ids(_hits(index, "instrument", semantic=semantic)) == ["c:1"]
+
+
 def test_a_vector_of_the_callers_own_finds_by_itself(index: SearchIndex) -> None:
     embedder = FakeEmbedder()
     _fill(index, memory("a", "My puppy."), memory("b", "A song."))

@@ -91,7 +91,8 @@ def search(
         depth=max(DEPTH, request.limit),
         model=embedder.model,
     )
-    ranked = fusion.rank(candidates, query, weights)
+    # A message without words, such as the call of a tool, is in the index for its window's sake, and answers nothing.
+    ranked = [each for each in fusion.rank(candidates, query, weights) if each.document.content.strip()]
     if reranker and query.terms:
         best_total = fusion.perfect_total(query, weights)
         ranked = reranking.rerank_hits(ranked, request.query, reranker, best_total=best_total)
