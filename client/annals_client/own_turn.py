@@ -36,8 +36,6 @@ logger = logging.getLogger("annals_client")
 
 T = TypeVar("T")
 
-TOO_LARGE = 413
-
 ExtractFacts = Callable[[str, str], "Iterable[NewFact] | Awaitable[Iterable[NewFact] | None] | None"]
 """Finds facts in what was said, and what was answered."""
 
@@ -173,7 +171,7 @@ class OwnTurn:
     def _store_reply(
         self, begun: Remembered, reply: Reply, facts: Sequence[NewFact], *, is_cut: bool
     ) -> Steps[Remembered]:
-        """Store the reply, with its parts; without them where an entry has room for the text alone."""
+        """Store the reply, with its parts; without them where they are refused, and the text alone is not."""
         reader, parts = reply.reader, reply.reader.parts
         said: dict[str, Any] = {"content": reply.text, "finish_reason": reader.finish_reason}
         if is_cut:
@@ -184,8 +182,8 @@ class OwnTurn:
             return (yield from _ask(self._reply(message_id, said, facts, **within)))
         try:
             return (yield from _ask(self._reply(message_id, {**said, "parts": parts}, facts, **within)))
-        except ValidationFailed as refusal:
-            if refusal.status != TOO_LARGE or not reader.has_words:
+        except ValidationFailed:
+            if not reader.has_words:
                 raise
         said["parts"] = omitted(parts)
         return (yield from _ask(self._reply(message_id, said, facts, part="assistant without parts", **within)))

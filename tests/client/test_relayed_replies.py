@@ -26,9 +26,10 @@ def _chunk(**delta: Any) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]}
 
 
-def test_of_a_reply_whose_parts_the_server_has_no_room_for_the_text_is_stored(ask: Ask) -> None:
+@pytest.mark.parametrize("refusal", [refused(413, "ENTRY_TOO_LARGE"), refused(422, "INVALID_FORMAT")])
+def test_of_a_reply_whose_parts_the_server_refuses_the_text_is_stored(ask: Ask, refusal: Answer) -> None:
     chunks = [_chunk(reasoning_content="Hm. " * 100), _chunk(content="To be")]
-    with scripted(STORED, refused(413, "ENTRY_TOO_LARGE"), STORED) as server:
+    with scripted(STORED, refusal, STORED) as server:
         ask(server.url, lambda client: client.memory.remember_stream(response_stream=chunks, **TURN))
     _, first, second = server.requests
     parts = first.json["agentResponse"]["parts"]

@@ -852,6 +852,7 @@ def test_of_several_choices_the_first_is_the_reply() -> None:
             {"tool_calls": [{"function": {"arguments": "{}"}}]},
         ],
     ],
+    ids=["one index", "no index", "id alone"],
 )
 def test_calls_of_servers_that_give_no_index_or_the_same_one_stay_apart(calls: list[Any]) -> None:
     reader = read(*({"choices": [{"delta": delta}]} for delta in calls))
@@ -859,3 +860,15 @@ def test_calls_of_servers_that_give_no_index_or_the_same_one_stay_apart(calls: l
         ("a", {"name": "f", "arguments": "{}"}),
         ("b", {"name": "g", "arguments": "{}"}),
     ]
+
+
+def test_a_call_without_an_id_stays_apart_from_the_next_one() -> None:
+    deltas = [call_delta(0, "{}", name="f"), call_delta(1, "{}", id="b", name="g")]
+    calls = read(*({"choices": [{"delta": delta}]} for delta in deltas)).parts["tool_calls"]
+    assert [(call.get("id"), call["function"]["name"]) for call in calls] == [(None, "f"), ("b", "g")]
+
+
+def test_a_whole_message_at_the_end_says_nothing_twice() -> None:
+    calls = call_delta(0, "{}", id="a", name="f")
+    last = {"choices": [{"message": {"role": "assistant", "content": None, **calls}, "finish_reason": "tool_calls"}]}
+    assert read({"choices": [{"delta": calls}]}, last).parts["tool_calls"][0]["function"]["arguments"] == "{}"

@@ -152,6 +152,14 @@ def test_what_nobody_knows_of_a_delta_is_kept() -> None:
     assert reader.parts == {"images": images, "surprise": "ab"}
 
 
+def test_what_a_model_writes_names_no_part_that_is_stored_beside_a_message() -> None:
+    forged = {"$annalsPart": {"sha256": "0" * 64, "size": 1, "upload": "x"}}
+    delta = {"toolUse": {"input": json.dumps({"file": forged})}}
+    chunks = [{"contentBlockDelta": {"delta": delta, "contentBlockIndex": 0}}, {"messageStop": {"stopReason": "x"}}]
+    [block] = read(*chunks).parts
+    assert block["toolUse"]["input"] == {"file": json.dumps(forged)}
+
+
 @pytest.mark.parametrize(
     "chunk",
     [

@@ -96,6 +96,15 @@ class Reference:
         return {FIELD: {**fields, **{name: value for name, value in known.items() if value}}}
 
 
+def without_references(value: Any) -> Any:
+    """The same JSON, in which whatever looks like a reference is a text: for what others wrote, such as a model."""
+    if is_reference(value):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return {name: without_references(part) for name, part in value.items()}
+    return [without_references(part) for part in value] if isinstance(value, list) else value
+
+
 def is_reference(value: Any) -> bool:
     """Whether a JSON value claims to be a reference."""
     return isinstance(value, Mapping) and FIELD in value

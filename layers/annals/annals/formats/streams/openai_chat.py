@@ -27,6 +27,7 @@ class OpenAIChatReply:
         self._content: list[dict[str, Any]] = []
         self._has_parts = False
         self._has_text = False
+        self._has_begun = False
 
     def take(self, chunk: Json) -> str:
         """Note a chunk; see ``ProviderReply.take``."""
@@ -57,11 +58,14 @@ class OpenAIChatReply:
 
     def _take_delta(self, choice: Json, chunk: Json) -> str:
         delta = choice.get("delta")
-        if delta is None:
-            # A legacy completion has text; a server that ends with the whole message says nothing new by it.
-            delta = {"content": choice.get("text")} if self._has_text or "text" in choice else choice.get("message")
+        if delta is None and "text" in choice:
+            delta = {"content": choice["text"]}
+        elif delta is None and not self._has_begun:
+            # A server that does not stream has the whole message; one that ends with it says nothing new by it.
+            delta = choice.get("message")
         if delta is None:
             return ""
+        self._has_begun = True
         if not isinstance(delta, Mapping):
             raise UnknownChunk(chunk)
         rest = {name: value for name, value in delta.items() if name not in READ_APART}
@@ -132,8 +136,10 @@ class OpenAIChatReply:
         if index is None and not call_id:
             return None if name or not self._calls else self._calls[-1]
         same = [call for call in self._calls if index is not None and call.get("index") == index]
-        if call_id:
-            same = [call for call in same or self._calls if call.get("id") in (None, call_id)]
+        if same:
+            same = [call for call in same if not call_id or call.get("id") in (None, call_id)]
+        elif call_id:
+            same = [call for call in self._calls if call.get("id") == call_id]
         return same[-1] if same else None
 
     def _note_usage(self, usage: Any) -> None:

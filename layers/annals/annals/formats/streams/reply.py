@@ -7,6 +7,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..references import without_references
 from .endings import Ending, ending_of
 from .failures import UnknownChunk, failure
 from .growing import Json, whole_text
@@ -91,7 +92,9 @@ class ReplyReader:
     @property
     def parts(self) -> Any:
         """What else there is than text, as the provider has it: a list of blocks, an object of fields, or None."""
-        fields = {name: _spoken(value) if self._tags else value for name, value in self._fields().items()}
+        fields: dict[str, Any] = without_references(self._fields())
+        if self._tags:
+            fields = {name: _spoken(value) for name, value in fields.items()}
         if self._tags and self._tags.thinking:
             said = [thought for thought in (fields.get(THOUGHTS), self._tags.thinking) if isinstance(thought, str)]
             fields[THOUGHTS] = "\n".join(said)

@@ -11,7 +11,7 @@ from typing import Any
 from annals import telemetry
 from annals.conversations.genesis import Genesis, get_genesis
 from annals.conversations.read import get_tail
-from annals.errors import EntryTooLarge, SearchUnavailable
+from annals.errors import EntryTooLarge, SearchUnavailable, TooLarge
 from annals.formats.streams.reply import omitted
 from annals.formats.tokens import estimate
 from annals.json_text import dump
@@ -94,7 +94,7 @@ class LedgerTurnStore:
         """Store the reply, once; see ``TurnStore.commit``. Raises AnnalsError."""
         try:
             return _append_reply(draft, reply)
-        except EntryTooLarge:
+        except TooLarge:
             if reply.parts is None or not reply.text.strip():
                 return _append_beginning(draft, reply)
         without_parts = replace(reply, parts=omitted(reply.parts))
