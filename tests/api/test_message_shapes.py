@@ -265,6 +265,14 @@ def test_a_providers_message_may_make_its_conversation(api: Api) -> None:
     assert originals(api) == [calls]
 
 
+@pytest.mark.usefixtures("conversation")
+@pytest.mark.parametrize("name", sorted(PROVIDER_MESSAGES.keys() - {"null assistant", "bare assistant"}))
+def test_a_message_of_any_provider_can_be_put(api: Api, name: str) -> None:
+    answer = api.put(f"{MESSAGES}/own-1", {**PROVIDER_MESSAGES[name], "completed": True})
+    assert answer.status == 201, answer.body
+    assert originals(api) == [PROVIDER_MESSAGES[name]]
+
+
 @pytest.fixture
 def stream(tmp_path: Any) -> Iterator[Stream]:
     with embedded_index(tmp_path) as stream:
