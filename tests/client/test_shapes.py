@@ -52,6 +52,7 @@ METHODS = dict(_methods())
 PARTLY = {
     "Messages.append_many",
     "Messages._begin_upload",
+    "Messages._get",
     "Messages._drafts",
     "Messages.part",
     "Conversations._import",
