@@ -22,6 +22,9 @@ from annals_client.wire import invalid, utf8
 MAX_PART_BYTES = 4 * 1024 * 1024
 """How many bytes of lines one request carries; the server takes 6 MB."""
 
+MAX_LINE_BYTES = 5 * 1024 * 1024
+"""How many bytes one line may have, which no part can divide."""
+
 MAX_PART_CONVERSATIONS = 500
 """How many conversations one request carries: as many as are stored well before it times out."""
 
@@ -94,22 +97,29 @@ class ImportFile:
             for item in read_file(self._file):
                 if self._on_read:
                     self._on_read(self._file.tell())
-                if isinstance(item, Line):
-                    yield from parts.add(item)
+                if isinstance(item, Broken):
+                    self._take_broken(item, parts.last_name if item.is_within else item.place.name)
                 else:
-                    self._take_broken(item, parts.last_name)
+                    yield from self._add(item, parts)
         except UnreadableFile as failure:
             raise invalid("the file", f"cannot be read: {failure}") from failure
         yield from parts.end()
+
+    def _add(self, line: Line, parts: Parts) -> Iterator[Part]:
+        """Add a line to the parts. One that no request can carry is broken, and with it its conversation."""
+        try:
+            yield from parts.add(line)
+        except LineTooLarge as failure:
+            self._take_broken(Broken(failure.place, str(failure)), failure.name)
 
     def leave_out(self, name: str, broken: BrokenImport) -> None:
         """Leave out a conversation; what was found first of it is what is said."""
         self.broken.setdefault(name, broken)
 
-    def _take_broken(self, broken: Broken, last_name: str) -> None:
+    def _take_broken(self, broken: Broken, name: str) -> None:
+        """Leave out the conversation of this name. Raises InvalidArgument, unless what is broken is to be left out."""
         if not self._skip_broken:
             raise invalid(str(broken.place), broken.reason.removeprefix("it "))
-        name = last_name if broken.is_within else broken.place.name
         details = BrokenImport(
             place=broken.place.name,
             title=broken.place.title or None,
@@ -131,6 +141,15 @@ def open_source(source: Source) -> Iterator[BinaryIO]:
             data = line if isinstance(line, bytes) else utf8(str(line), f"line {number}").encode()
             spool.write(data if data.endswith(b"\n") else data + b"\n")
         yield spool  # type: ignore[misc]  # it reads like a file
+
+
+class LineTooLarge(ValueError):
+    """No request can carry a line; the message says how large it is."""
+
+    def __init__(self, place: Place, name: str, size: int) -> None:
+        super().__init__(f"it has {size} bytes as JSON, and one request carries {MAX_LINE_BYTES}")
+        self.place = place
+        self.name = name
 
 
 class Parts:
@@ -155,7 +174,7 @@ class Parts:
         """What the conversation of the last line is called."""
 
     def add(self, line: Line) -> Iterator[Part]:
-        """Add a line of the file; the part that was full before it, if one was."""
+        """Add a line of the file; the part that was full before it, if one was. Raises LineTooLarge."""
         text = line.text.encode("utf-8", "surrogatepass")
         value: Mapping[str, Any] = line.value
         is_chat = "type" not in value
@@ -168,6 +187,8 @@ class Parts:
                 yield from self.add(each)
             self.last_name = name
             return
+        if len(text) > MAX_LINE_BYTES:
+            raise LineTooLarge(line.place, name, len(text))
         is_full = self._size + len(text) > self._max_bytes or self._count >= MAX_PART_CONVERSATIONS
         if self._lines and is_full:
             yield from self.end()

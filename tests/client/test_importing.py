@@ -185,6 +185,18 @@ def test_a_file_that_is_unreadable_as_a_whole_is_refused_even_with_skipping(ask:
         ask(server.url, lambda client: client.conversations.import_(['{"hello": 1}']))
 
 
+def test_a_message_that_no_request_can_carry_breaks_its_conversation(ask: Ask) -> None:
+    huge = app_files.claude("huge", "Huge")
+    huge["chat_messages"][0]["text"] = huge["chat_messages"][0]["content"][0]["text"] = "x" * 6_000_000
+    file = json.dumps([app_files.chatgpt(), huge])
+    with scripted() as server, pytest.raises(InvalidArgument, match=r'conversation 2 \("Huge"\), message 1 has 12'):
+        ask(server.url, lambda client: client.conversations.import_([file], **OWNERS))
+    with scripted(done("x"), done("x")) as server:
+        results = ask(server.url, lambda client: client.conversations.import_([file], skip_broken=True, **OWNERS))
+    assert [each.title for each in results.broken] == ["Huge"]
+    assert {line["conversationId"][:7] for line in sent(server, 1)} == {"chatgpt"}
+
+
 def test_progress_is_told_in_bytes_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "export.json"
     path.write_text(json.dumps([long("a"), long("b")]))
@@ -237,6 +249,15 @@ def test_the_command_reports_as_a_table_or_as_json(tmp_path: Path, capsys: pytes
     report = json.loads(line)
     assert report["conversations"] == {"imported": 1, "skipped": 0, "broken": 1}
     assert report["broken"][0]["place"] == "conversation 2"
+
+
+def test_the_command_asks_whose_the_conversations_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([app_files.chatgpt()]))
+    details = {"status": 422, "code": "MISSING_REQUIRED_FIELD", "detail": "It is missing.", "field": "memorySpaceId"}
+    with scripted(UP, Answer(422, details)) as server:
+        assert run(server, "import", str(path)) == 1
+    assert "--memory-space, and --user or --agent" in capsys.readouterr().err
 
 
 def test_the_command_reads_the_standard_input(

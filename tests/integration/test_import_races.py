@@ -33,18 +33,19 @@ def small_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing, "MAX_BATCH_BYTES", 500)
 
 
-def file() -> str:
+def file(*, with_ids: bool = False) -> str:
     own = {"type": "conversation", "conversationType": "user-agent", "conversationId": "c"}
     lines = [{**own, "participants": {"userId": "ada", "memorySpaceId": "s"}}]
     for content in CONTENTS:
-        lines.append({"type": "message", "conversationId": "c", "role": "user", "content": content})
+        more = {"externalId": content} if with_ids else {}
+        lines.append({"type": "message", "conversationId": "c", "role": "user", "content": content, **more})
     lines.append({"type": "message", "conversationId": "c", "role": "system", "content": "p", "kind": "preamble"})
     return "\n".join(map(json.dumps, lines))
 
 
-def parsed(api: Api) -> list[IncomingConversation]:
+def parsed(api: Api, *, with_ids: bool = False) -> list[IncomingConversation]:
     options = ImportOptions(lambda: read_owners({}), api.caller.tenant)
-    return parse_import(file().encode(), options).conversations
+    return parse_import(file(with_ids=with_ids).encode(), options).conversations
 
 
 def contents(api: Api) -> list[str]:
@@ -52,9 +53,10 @@ def contents(api: Api) -> list[str]:
     return [json.loads(record.body or b"")["content"] for _, record, _ in numbered_messages(pk)]
 
 
-def test_imports_at_once_store_every_message_once(api: Api) -> None:
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_imports_at_once_store_every_message_once(api: Api, *, with_ids: bool) -> None:
     def bring(_: int) -> ImportResult:
-        [imported] = import_all(api.caller, parsed(api), b"").imported
+        [imported] = import_all(api.caller, parsed(api, with_ids=with_ids), b"").imported
         return imported
 
     with ThreadPoolExecutor(6) as pool:

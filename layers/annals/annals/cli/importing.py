@@ -15,11 +15,16 @@ from annals.cli.files import CommandFailed, open_lines
 from annals.cli.part_files import PartFolder
 from annals.cli.progress import byte_bar
 from annals.cli.service import connect
-from annals_client import Annals
+from annals_client import Annals, ValidationFailed
 from annals_client.models import Imports
 
 STDIN = "-"
 """Stands for the standard input instead of a file."""
+
+
+OWNER_FIELDS = ("memorySpaceId", "participants")
+HINT = "The file doesn't say whose its conversations are: give --memory-space, and --user or --agent."
+"""The fields of refusals that the command's own options answer, and the sentence that says so."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,10 @@ def run(url: str, key: str, wanted: Import) -> None:
                 results = annals.conversations.import_(source, on_read=on_read, **named)
         except OSError as error:
             raise CommandFailed(f"{wanted.path} cannot be read: {error.strerror or error}") from None
+        except ValidationFailed as refusal:
+            if refusal.field not in OWNER_FIELDS:
+                raise
+            raise CommandFailed(f"{refusal.detail} {HINT}") from None
     report = _report(results)
     sys.stdout.write(f"{json.dumps(report)}\n" if wanted.as_json else _table(report, is_dry_run=wanted.dry_run))
 

@@ -41,7 +41,7 @@ MAX_LINES = 100_000
 MAX_CONVERSATIONS = 5_000
 """How many conversations one request may import."""
 
-MAX_UNPACKED_BYTES = 64 * 1024 * 1024
+MAX_UNPACKED_BYTES = 32 * 1024 * 1024
 """How many bytes a compressed body may hold."""
 
 

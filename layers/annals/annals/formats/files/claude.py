@@ -8,7 +8,7 @@ from typing import Any
 from ..messages import to_annals
 from .conversation import AppConversation, with_branches
 from .tree import Node, distinct_ids, shown_branch
-from .values import file_part, get_label, get_object, get_objects, get_text, without_blanks
+from .values import file_part, get_label, get_object, get_objects, get_text, with_names, without_blanks
 
 APP = "claude"
 
@@ -52,6 +52,7 @@ def _read_message(message: Mapping[str, Any]) -> dict[str, Any] | None:
         blocks.append({"type": "text", "text": text})
     blocks += [_document(each) for each in get_objects(message, "attachments")]
     blocks += [_file(each) for name in ("files", "files_v2") for each in get_objects(message, name)]
+    blocks = [dict(block) for block in with_names(blocks)]
     if not blocks:
         return None
     content: Any = blocks[0]["text"] if _is_text(blocks) else blocks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ MAX_CHARS = 256 << 20
 NEAR_END = 16
 """How close to the end of what was read an error is that more text may mend: longer than any word of JSON."""
 
+
+SPACE = re.compile("[ \\t\\r\\n\ufeff]*")
 
 NUMBER = "0123456789.eE+-"
 """The characters of numbers."""
@@ -47,12 +50,11 @@ class JsonReader:
     def peek(self) -> str:
         """The next character that is no white space; empty at the end."""
         while True:
-            rest = self._text[self._at : self._at + CHUNK]
-            if stripped := rest.lstrip(" \t\r\n\ufeff"):
-                self._at += len(rest) - len(stripped)
-                return stripped[0]
-            self._at += len(rest)
-            if self._at == len(self._text) and not self._grow():
+            match = SPACE.match(self._text, self._at)
+            self._at = match.end() if match else self._at
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._grow():
                 return ""
 
     def value(self) -> Any:

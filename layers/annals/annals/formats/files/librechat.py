@@ -8,7 +8,17 @@ from typing import Any
 from ..messages import to_annals
 from .conversation import AppConversation, with_branches
 from .tree import Node, distinct_ids, shown_branch
-from .values import call_block, file_part, get_label, get_list, get_object, get_objects, get_text, result_block
+from .values import (
+    call_block,
+    file_part,
+    get_label,
+    get_list,
+    get_object,
+    get_objects,
+    get_text,
+    result_block,
+    with_names,
+)
 
 APP = "librechat"
 
@@ -68,7 +78,7 @@ def _read_message(message: Mapping[str, Any]) -> dict[str, Any] | None:
     if not any(get_text(part, "text") for part in parts) and text:
         parts.append({"type": "text", "text": text})
     for name in ("files", "attachments"):
-        parts += [_file(each) for each in get_objects(message, name)]
+        parts += [dict(part) for part in with_names(map(_file, get_objects(message, name)))]
     if not parts:
         return None
     content: Any = parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts

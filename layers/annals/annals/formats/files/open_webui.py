@@ -28,10 +28,10 @@ APP = "open-webui"
 
 ROLES = {"user", "assistant", "system", "tool"}
 
-_TYPES = "reasoning|tool_calls|code_interpreter"
-_DETAILS = re.compile(rf'<details\s([^>]*?type="(?:{_TYPES})"[^>]*)>(.*?)</details>\s*', re.DOTALL)
-_SUMMARY = re.compile(r"\s*<summary>.*?</summary>\s*", re.DOTALL)
-_ATTRIBUTE = re.compile(r"([a-z_]+)=\"([^\"]*)\"")
+DETAILS = ("reasoning", "tool_calls", "code_interpreter")
+"""The types of HTML's details in which a message's text holds what is not said."""
+
+_ATTRIBUTE = re.compile(r"(?<![a-z_])([a-z_]{1,40})=\"([^\"]*)\"")
 _QUOTE = re.compile(r"^> ?", re.MULTILINE)
 
 
@@ -106,24 +106,52 @@ def _read_message(message: Mapping[str, Any], id_: str) -> dict[str, Any] | None
 
 def _text_parts(text: str) -> Iterator[dict[str, Any]]:
     """The parts of a message's text, into which thinking and calls of tools are written as HTML."""
-    end = 0
-    for match in _DETAILS.finditer(text):
-        if before := text[end : match.start()].strip():
-            yield {"type": "text", "text": before}
-        yield from _details(dict(_ATTRIBUTE.findall(match[1])), match[2])
-        end = match.end()
-    rest = text[end:].strip() if end else text
-    if rest:
-        yield {"type": "text", "text": rest}
+    words = ""
+    for before, attributes, inner in _cut_details(text):
+        words += before
+        if attributes.get("type") in DETAILS:
+            if words.strip():
+                yield {"type": "text", "text": words.strip()}
+            words = ""
+            yield from _details(attributes, inner)
+        else:
+            words += inner
+    if words.strip():
+        yield {"type": "text", "text": words if words == text else words.strip()}
+
+
+def _cut_details(text: str) -> Iterator[tuple[str, dict[str, str], str]]:
+    """The details in a text: what is before each, its attributes, and what is in it; the rest of the text comes last.
+
+    Of details of another kind, all is given as what is in them. The text is gone through once, whatever is in it.
+    """
+    at = 0
+    while (begin := text.find("<details ", at)) >= 0:
+        inner = text.find(">", begin) + 1
+        end = text.find("</details>", inner) if inner else -1
+        if end < 0:
+            break
+        attributes, after = dict(_ATTRIBUTE.findall(text[begin:inner])), end + len("</details>")
+        is_known = attributes.get("type") in DETAILS
+        yield text[at:begin], attributes, text[inner:end] if is_known else text[begin:after]
+        at = after
+    yield text[at:], {}, ""
+
+
+def _without_summary(inner: str) -> str:
+    """What is in details, without their heading."""
+    before, begin, rest = inner.partition("<summary>")
+    _, end, after = rest.partition("</summary>")
+    return f"{before.strip()}{after}".strip() if begin and end else inner.strip()
 
 
 def _details(attributes: Mapping[str, str], inner: str) -> Iterator[dict[str, Any]]:
     if attributes["type"] == "tool_calls":
         id_ = html.unescape(attributes.get("id", ""))
         yield call_block(id_, html.unescape(attributes.get("name", "")), _json(attributes.get("arguments", "")))
-        result = _json(attributes.get("result", "")) or html.unescape(_SUMMARY.sub("", inner)).strip()
+        result = _json(attributes.get("result", "")) or html.unescape(_without_summary(inner))
         yield result_block(id_, result if isinstance(result, str) else json.dumps(result, ensure_ascii=False))
-    elif thinking := _QUOTE.sub("", html.unescape(_SUMMARY.sub("", inner))).strip():
+    elif thinking := _QUOTE.sub("", html.unescape(_without_summary(inner))).strip():
         yield {"type": "thinking", "thinking": thinking}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -102,6 +102,11 @@ def _written(moment: datetime) -> str:
 def file_part(name: str, file_id: str = "", media_type: str = "") -> dict[str, Any]:
     """A file that a message refers to, by its name or id."""
     return {"type": "file", "file": without_blanks({"filename": name, "file_id": file_id, "media_type": media_type})}
+
+
+def with_names(parts: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Parts without files of which nothing is known."""
+    return (part for part in parts if part.get("file") != {})
 
 
 def image_part(address: str, name: str = "") -> dict[str, Any]:
