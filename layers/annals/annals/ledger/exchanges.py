@@ -85,11 +85,9 @@ def last_seq_outside_exchanges(pk: str, tail: Tail, up_to: int) -> int:
 
     That is the point itself, or the last message before the exchange that is across it.
     """
-    before = _messages(pk, tail, MessageRange(newest_first=True, before=up_to + 1, after=0))[::-1]
-    if not any(group.unanswered for group in group_exchanges(before)) and not _may_answer_words(pk, tail, up_to):
-        return up_to
-    after = _messages(pk, tail, MessageRange(forward=True, after=up_to))
-    messages = [*before, *after]
+    before = read_page(pk, tail, MessageRange(newest_first=True, before=up_to + 1, after=0), MAX_CALL_DISTANCE)
+    after = read_page(pk, tail, MessageRange(forward=True, after=up_to), MAX_CALL_DISTANCE)
+    messages = [*reversed(before.messages), *after.messages]
     for group in sorted(group_exchanges(messages), key=lambda group: group.positions, reverse=True):
         first, last = (messages[position]["seq"] for position in (group.positions[0], group.positions[-1]))
         if first <= up_to and (last > up_to or _is_pending(group, messages)):
@@ -101,16 +99,6 @@ def _is_pending(group: Group, messages: Sequence[Message]) -> bool:
     """Whether results are still to come: none has while the conversation goes on without them."""
     later = messages[group.positions[-1] + 1 :]
     return bool(group.unanswered) and not any(is_question(message) or is_reply(message) for message in later)
-
-
-def _may_answer_words(pk: str, tail: Tail, up_to: int) -> bool:
-    """Whether the next message is a tool's, whose call may be known by its place alone."""
-    following = _messages(pk, tail, MessageRange(forward=True, after=up_to), 1)
-    return bool(following) and following[0].get("role") == "tool"
-
-
-def _messages(pk: str, tail: Tail, message_range: MessageRange, limit: int = MAX_CALL_DISTANCE) -> list[Message]:
-    return read_page(pk, tail, message_range, limit).messages
 
 
 def _last_undecided(groups: Sequence[Group]) -> int:
