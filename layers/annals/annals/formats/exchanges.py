@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from .references import is_reference
 from .tools import ToolCall, ToolResult, calls_of, results_of
 
 M = TypeVar("M", bound=Mapping[str, Any])
@@ -85,6 +86,7 @@ class _Matcher:
     answered : the call that each result answers, by the result's message and its number there
     joined : for each position another one of the same group, or itself
     before : the assistant's message without known calls to which a result at the next position belongs
+    stored : the last such message whose parts are stored beside it
     """
 
     calls: list[_Call] = field(default_factory=list)
@@ -95,6 +97,7 @@ class _Matcher:
     answered: dict[tuple[int, int], ToolCall] = field(default_factory=dict)
     joined: list[int] = field(default_factory=list)
     before: int | None = None
+    stored: int | None = None
 
     def add(self, position: int, message: Mapping[str, Any]) -> None:
         """Take in the next message."""
@@ -102,8 +105,11 @@ class _Matcher:
         calls, results = calls_of(message), results_of(message)
         for call in calls:
             self._add_call(position, call)
-        before = self.before if message.get("role") == "tool" else None
+        before = self.before if message.get("role") == "tool" or self.before == self.stored else None
         self.before = None
+        if is_reference(message.get("parts")):
+            self._add_stored(position, message)
+            return
         for number, result in enumerate(results):
             self.with_results.add(position)
             called = self._find_call(result, before)
@@ -136,6 +142,19 @@ class _Matcher:
         ]
         return sorted(groups, key=lambda group: group.positions[-1])
 
+    def _add_stored(self, position: int, message: Mapping[str, Any]) -> None:
+        """Take in a message whose parts are stored beside it: what calls and results it has is not known here.
+
+        It answers the nearest open calls, and results right after it answer its own.
+        """
+        nearest = _of_nearest(self.unanswered)
+        if message.get("role") != "assistant" and nearest:
+            self.with_results.add(position)
+            self._join(nearest[0].position, position)
+            self.unanswered = [call for call in self.unanswered if call not in nearest]
+        elif message.get("role") == "assistant":
+            self.before = self.stored = position
+
     def _add_call(self, position: int, call: ToolCall) -> None:
         added = _Call(position, call)
         self.calls.append(added)
@@ -147,8 +166,11 @@ class _Matcher:
         """The call that a result answers, or the position of a message whose calls are not known, or None."""
         if result.call_id is not None:
             call = self.by_id.get(result.call_id)
+            if call is None and before is not None and before == self.stored:
+                return before
         else:
-            call = _first_of_nearest([each for each in self.unanswered if result.name in (None, each.call.name)])
+            named = [each for each in self.unanswered if result.name in (None, each.call.name)]
+            call = next(iter(_of_nearest(named)), None)
             if before is not None and (call is None or result.name is None):
                 return before
         if call is not None and call in self.unanswered:
@@ -165,6 +187,6 @@ class _Matcher:
         return position
 
 
-def _first_of_nearest(calls: Sequence[_Call]) -> _Call | None:
-    """The first of the calls that the last of their messages has."""
-    return next((call for call in calls if call.position == calls[-1].position), None)
+def _of_nearest(calls: Sequence[_Call]) -> list[_Call]:
+    """Those of the calls that the last of their messages has."""
+    return [call for call in calls if call.position == calls[-1].position]

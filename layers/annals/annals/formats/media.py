@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .references import Reference
+
 PIXELS_PER_TOKEN = 750
 MAX_EDGE = 2_576
 """The longest edge of a picture in pixels; a larger one is shrunk before it is looked at."""
@@ -85,7 +87,8 @@ class Hint:
 
     def of(self, part: Mapping[str, Any]) -> Hint:
         """What a part within says, or else what is known."""
-        kind = KINDS.get(str(part.get("type"))) or next((KINDS[name] for name in part if name in KINDS), self.kind)
+        told = KINDS.get(str(part.get("type"))) or next((KINDS[name] for name in part if name in KINDS), "")
+        kind = self.kind if self.kind and told in ("", "file") else told
         is_low_detail = self.is_low_detail or part.get("detail") == "low"
         found = Hint(kind, self.format, is_low_detail)
         return found.with_type(next((each for name in MEDIA_TYPES if isinstance(each := part.get(name), str)), ""))
@@ -119,6 +122,16 @@ def media_tokens(text: str, name: str, hint: Hint) -> int | None:
             return _of_content(content, _size(text), hint.with_type(told))
     is_place = name in PLACES or (name in CONTENTS and "://" in text[:12])
     return _unknown(hint) if is_place and hint.kind not in ("", "text") else None
+
+
+def stored_tokens(reference: Reference) -> int:
+    """The tokens of media that are stored beside their message."""
+    return _of_content(b"", reference.size, Hint().with_type(reference.media_type))
+
+
+def is_text(media_type: str) -> bool:
+    """Whether a media type is that of text, whatever it says."""
+    return Hint().with_type(media_type).kind == "text"
 
 
 def _size(encoded: str) -> int:

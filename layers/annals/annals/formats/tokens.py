@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .media import BYTES_PER_TOKEN, Hint, media_tokens
+from .media import BYTES_PER_TOKEN, Hint, is_text, media_tokens, stored_tokens
+from .references import Reference, find_reference
 from .text import text_of
 
 TOKENS_AROUND_MESSAGE = 4
@@ -22,6 +23,9 @@ JSON_BYTES_PER_TOKEN = 2.5
 
 BYTES_AROUND_NAME, BYTES_AROUND_ELEMENT = 6, 2
 """What quotes, colons, commas and spaces of JSON take."""
+
+NUMBER_SHARE = 1.5
+"""How much more a byte of a number counts: encodings cut numbers into short pieces."""
 
 MOST_BYTES_PER_TOKEN = 16
 """A caller's own count of a text is believed from a token for so many bytes on, up to one for each byte."""
@@ -82,6 +86,8 @@ def estimate_message(message: Mapping[str, Any]) -> int:
 def weigh(message: Mapping[str, Any]) -> Weight:
     """What a stored message is made of. A content that was derived from its parts is not counted beside them."""
     content, parts = message.get("content") or "", message.get("parts")
+    if whole := find_reference(message.get("contentPart")):
+        return _stored(whole) + (Weight() if parts is None else _value(parts, "", Hint()))
     if parts is None:
         return _words(content)
     if isinstance(parts, Mapping):
@@ -119,13 +125,24 @@ def _value(value: Any, name: str, hint: Hint | None) -> Weight:
         media = media_tokens(value, name, hint) if hint else None
         return Weight(media=media) if media is not None else _string(value)
     if isinstance(value, Mapping):
+        if hint and (reference := find_reference(value)):
+            return _stored(reference)
         within = hint.of(value) if hint else None
         if hint and isinstance(value.get("text"), str) and value.keys() <= {"type", "text", "annotations", "citations"}:
             return _words(value["text"])
         return sum((_field(each, value[each], within) for each in value), Weight())
     if isinstance(value, list):
         return sum((Weight(json_bytes=BYTES_AROUND_ELEMENT) + _value(each, name, hint) for each in value), Weight())
-    return Weight(json_bytes=len(json.dumps(value)))
+    return Weight(json_bytes=round(len(json.dumps(value)) * NUMBER_SHARE))
+
+
+def _stored(reference: Reference) -> Weight:
+    """What is stored beside its message."""
+    if reference.encoding == "json":
+        return Weight(json_bytes=reference.size)
+    if reference.encoding == "text" or is_text(reference.media_type):
+        return Weight(reference.size)
+    return Weight(media=stored_tokens(reference))
 
 
 def _field(name: str, value: Any, hint: Hint | None) -> Weight:
@@ -136,4 +153,7 @@ def _field(name: str, value: Any, hint: Hint | None) -> Weight:
 def _string(text: str) -> Weight:
     """A string within JSON: words, or a name or an id, which has no space in it."""
     words = _words(text)
-    return words if any(map(str.isspace, text)) else Weight(json_bytes=words.text_bytes + words.json_bytes)
+    if not any(map(str.isspace, text)):
+        return Weight(json_bytes=words.text_bytes + words.json_bytes)
+    escapes = text.count("\n") + text.count('"') + text.count("\\")
+    return words + Weight(json_bytes=escapes)
