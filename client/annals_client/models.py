@@ -36,8 +36,8 @@ class Page(Model, Generic[T]):
 class Message(Model):
     """A message. One that was redacted, or is damaged, has no role and no content; ``status`` says so.
 
-    ``finish_reason`` is why a model's reply ended, in the model's word.
-    In ``parts``, ``{"$annalsPart": …}`` stands in the place of each part that is stored beside the message;
+    ``finish_reason`` is why a model's reply ended, in the model's word. ``local_time`` is ``timestamp`` as it was said,
+    where that was in another zone than UTC. In ``parts``, ``{"$annalsPart": …}`` stands in the place of each part that is stored beside the message;
     ``content_part`` is such a reference to the whole text, where ``content`` is only its beginning.
     """
 
@@ -58,6 +58,7 @@ class Message(Model):
     external_id: str | None = None
     metadata: Json | None = None
     timestamp: datetime
+    local_time: datetime | None = None
     status: str | None = None
     finish_reason: str | None = None
     supersedes: str | None = None
@@ -162,7 +163,10 @@ class ConversationRef(Model):
 
 
 class Fact(Model):
-    """A fact, with its source. ``valid_to`` and ``superseded_by`` are there where a newer one took its place."""
+    """A fact, with its source. ``valid_to`` and ``superseded_by`` are there where a newer one took its place.
+
+    The local times are those that were said, where that was in another zone than UTC.
+    """
 
     fact_id: str
     memory_space_id: str
@@ -173,7 +177,9 @@ class Fact(Model):
     predicate: str
     object: str
     valid_from: datetime
+    valid_from_local_time: datetime | None = None
     valid_to: datetime | None = None
+    valid_to_local_time: datetime | None = None
     superseded_by: str | None = None
     source_ref: ConversationRef | None = None
     user_id: str | None = None
@@ -363,7 +369,10 @@ class Analytics(Model):
 
 
 class Memory(Model):
-    """A memory. ``fact`` is there where it is one."""
+    """A memory. ``fact`` is there where it is one.
+
+    ``local_time`` is ``created_at`` as it was said, where that was in another zone than UTC.
+    """
 
     memory_id: str
     external_id: str | None = None
@@ -380,6 +389,7 @@ class Memory(Model):
     conversation_ref: ConversationRef | None = None
     version: int
     created_at: datetime
+    local_time: datetime | None = None
     updated_at: datetime
     status: str
     fact: Fact | None = None

@@ -55,10 +55,16 @@ def plain(value: Any, field: str) -> Any:
 
 
 def moment(value: datetime, field: str) -> str:
-    """An aware datetime as RFC 3339, UTC, with milliseconds. Raises InvalidArgument for a naive one."""
+    """An aware datetime as RFC 3339, with milliseconds and its offset. Raises InvalidArgument for a naive one.
+
+    One whose offset no RFC 3339 text can say, as there are seconds in it, is said in UTC.
+    """
     if value.tzinfo is None:
         raise invalid(field, f"is {value!r}, without a time zone; say datetime.now(timezone.utc), not datetime.now()")
-    return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    offset = value.utcoffset()
+    if not offset or offset.total_seconds() % 60:
+        return value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return value.isoformat(timespec="milliseconds")
 
 
 def query(**values: Any) -> dict[str, str]:

@@ -9,7 +9,17 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -17,7 +27,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from annals.database.item_size import MAX_ENTRY_BYTES
 from annals.formats.references import NotAReference, Reference, is_reference, read_reference, with_references
 from annals.privacy.masking import mask, mask_all
-from annals.times import from_rfc3339, to_rfc3339
+from annals.times import SaidTime, from_rfc3339, to_rfc3339
 
 MAX_ID_CHARS = 128
 
@@ -119,6 +129,14 @@ def to_ms(value: Any) -> int:
     )
 
 
+def to_said(value: Any) -> SaidTime:
+    """A time as the API takes it, with the zone in which it was said."""
+    if isinstance(value, SaidTime):
+        return value
+    ms = to_ms(value)
+    return SaidTime.of(value, ms) if isinstance(value, str) and _RFC_3339.fullmatch(value) else SaidTime(ms)
+
+
 def _of_unix(digits: str) -> int:
     """The milliseconds of a Unix time. Raises ValueError where the number of its digits names no unit."""
     if len(digits) not in UNIX_DIGITS or digits[0] in "-0":
@@ -214,6 +232,14 @@ Time = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}),
 ]
 """A time, as Unix milliseconds."""
+
+Said = Annotated[
+    SaidTime,
+    PlainValidator(to_said),
+    PlainSerializer(lambda said: said.local or (said.ms if len(str(said.ms)) in UNIX_DIGITS else said.text)),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]}),
+]
+"""A time at which something was said or holds: one in another zone than UTC is kept as it was said, too."""
 
 Importance = Annotated[int, BeforeValidator(_check_importance), Field(json_schema_extra={"minimum": 0, "maximum": 100})]
 """How important a memory is, from 0 to 100."""

@@ -35,7 +35,7 @@ from annals.ledger.read import walk_readable
 from annals.ledger.tail import find_last_message
 from annals.ledger.versions import current_messages, superseded_seq
 from annals.settings import settings
-from annals.times import from_rfc3339, to_rfc3339
+from annals.times import day_of, from_rfc3339, to_rfc3339
 
 logger = logging.getLogger("annals")
 
@@ -94,7 +94,7 @@ class AnalyticsCounts:
     def _add_response(self, message: Mapping[str, Any], at: int) -> None:
         """A turn begins with a user's message; the first reply after it ends the wait."""
         if is_question(message):
-            self.days[to_rfc3339(at)[:10]] += 1
+            self.days[day_of(message["timestamp"], message.get("localTime"))] += 1
             self.asked_at = at
         elif message.get("role") == "assistant" and self.asked_at is not None:
             self.response_buckets[str(_bucket(max(at - self.asked_at, 0)))] += 1

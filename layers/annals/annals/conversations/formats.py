@@ -18,7 +18,7 @@ from annals.times import now_ms
 COLUMNS = (
     "conversationId", "kind", "messageId", "seq", "timestamp", "role", "originalRole", "content", "name", "userId",
     "participantId", "from", "to", "threadId", "runId", "externalId", "status", "finishReason", "supersedes", "parts",
-    "metadata",
+    "metadata", "localTime",
 )  # fmt: skip
 JSON_COLUMNS = ("parts", "metadata")
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
-from annals.api.fields import ConversationId, MaskedJson, MessageId, Model, Time, Word
+from annals.api.fields import ConversationId, MaskedJson, MessageId, Model, Said, Time, Word
 from annals.conversations.create import NewConversation
-from annals.conversations.message_models import NewMessage
+from annals.conversations.message_models import NewMessage, require_same_time
 from annals.conversations.models import ConversationType, Participants
 from annals.ledger.messages import HIDDEN_STATUSES
-from annals.times import to_rfc3339
 
 LINE_FIELDS = frozenset({"type", "conversationId", "messageId", "seq", "kind", "status"})
 """The fields of a message's line that are no part of what is stored of it."""
@@ -73,12 +72,15 @@ class RedactedLine(Model):
     seq: int | None = None
     kind: Literal["message", "preamble"] = "message"
     status: Literal["redacted", "damaged"]
-    timestamp: Time | None = None
+    timestamp: Said | None = None
+    local_time: Said | None = None
+
+    _is_same_time = field_validator("local_time")(require_same_time)
 
     def stored_fields(self) -> dict[str, Any]:
         """What is stored: that the message was redacted, and its time."""
-        at = {} if self.timestamp is None else {"timestamp": to_rfc3339(self.timestamp)}
-        return {"status": "redacted", **at}
+        said = self.local_time or self.timestamp
+        return {"status": "redacted", **(said.fields() if said else {})}
 
 
 class ImportedConversation(TypedDict):

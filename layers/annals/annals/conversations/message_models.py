@@ -29,8 +29,8 @@ from annals.api.fields import (
     MaskedParts,
     MessageId,
     Model,
+    Said,
     Tag,
-    Time,
     WholeContent,
     Word,
     field_error,
@@ -41,7 +41,7 @@ from annals.json_text import require_depth
 from annals.ledger.external_ids import MAX_EXTERNAL_IDS
 from annals.ledger.messages import Message, memory_field
 from annals.privacy.masking import mask
-from annals.times import to_rfc3339
+from annals.times import SaidTime
 
 MAX_FIELDS = 100
 """How many fields a message may have, a provider's among them."""
@@ -163,13 +163,22 @@ class MessageText(Model):
         return {"role": self.role, "content": self.content, **given}
 
 
+def require_same_time(local: SaidTime | None, info: ValidationInfo) -> SaidTime | None:
+    """The local time of a message, which must be that of its ``timestamp``."""
+    timestamp = info.data.get("timestamp")
+    if local is not None and timestamp is not None and local.ms != timestamp.ms:
+        raise field_error("INVALID_FORMAT", "must be the same moment as timestamp")
+    return local
+
+
 class NewMessage(MessageText):
     """A message as a caller sends it: Annals', or a provider's, whose fields are kept in ``parts``.
 
     ``content`` is the text that is searched: where it is a list of a provider's parts, their text. ``parts`` is any
     JSON. ``status`` is ``incomplete`` for what came of a reply that broke off; ``finishReason`` is why a model's reply
     ended, in the model's word. ``supersedes`` is the id of an incomplete message, of which this one is the whole.
-    ``importance`` and ``tags`` say what it is as a memory.
+    ``timestamp`` is when it was said; one in another zone than UTC is kept as it was said in ``localTime``, which may
+    also be given itself. ``importance`` and ``tags`` say what it is as a memory.
     """
 
     user_id: Id | None = None
@@ -180,19 +189,21 @@ class NewMessage(MessageText):
     run_id: ExternalId | None = None
     metadata: MaskedJson | None = None
     external_id: ExternalId | None = None
-    timestamp: Time | None = None
+    timestamp: Said | None = None
+    local_time: Said | None = None
     supersedes: MessageId | None = None
     status: Literal["incomplete"] | None = None
     finish_reason: Word | None = None
     importance: Importance | None = None
     tags: list[Tag] = Field(default_factory=list, max_length=100)
 
+    _is_same_time = field_validator("local_time")(require_same_time)
+
     def stored_fields(self) -> dict[str, Any]:
         """What is stored: the fields that the caller set, and nothing else."""
         fields = super().stored_fields()
-        if self.timestamp is not None:
-            fields["timestamp"] = to_rfc3339(self.timestamp)
-        return fields | memory_field(self.importance, self.tags)
+        said = self.local_time or self.timestamp
+        return {**fields, **(said.fields() if said else {}), **memory_field(self.importance, self.tags)}
 
 
 def _own_external_ids(messages: list[NewMessage]) -> list[NewMessage]:

@@ -34,7 +34,7 @@ ROLES = {
 OWN_FIELDS = frozenset(
     {"role", "originalRole", "content", "contentPart", "parts", "name"}
     | {"userId", "participantId", "from", "to", "threadId", "runId"}
-    | {"metadata", "timestamp", "status", "importance", "tags", "externalId", "finishReason", "supersedes"}
+    | {"metadata", "timestamp", "localTime", "status", "importance", "tags", "externalId", "finishReason", "supersedes"}
 )
 """The fields of Annals' messages."""
 

@@ -37,6 +37,7 @@ Message = TypedDict(
         "metadata": NotRequired[dict[str, Any]],
         "externalId": NotRequired[str],
         "timestamp": str,
+        "localTime": NotRequired[str],
         "status": NotRequired[Literal["incomplete", "redacted", "archived", "damaged"]],
         "finishReason": NotRequired[str],
         "supersedes": NotRequired[str],

@@ -33,7 +33,7 @@ from annals.memory.memories.memory_presenters import present_memory
 from annals.memory.memories.raw_memories import DEFAULT_IMPORTANCE, message_body, to_raw_memories, to_raw_memory
 from annals.memory.models import NewTurn, Remember, Remembered, RememberReply, ReplyText, TurnFields
 from annals.memory.sources import not_redacted_check
-from annals.times import from_rfc3339, to_rfc3339
+from annals.times import from_rfc3339
 
 
 @dataclass(frozen=True)
@@ -201,6 +201,7 @@ def remember_facts(caller: Caller, turn: RememberFacts) -> TurnFacts:
         tuple(turn.message_ids),
         from_rfc3339(messages[0]["timestamp"]),
         replayed=True,
+        local_time=messages[0].get("localTime"),
         stated=_name_of_facts(caller, turn),
     )
     return store_facts(source, turn, [_line(turn, message) for message in messages if message.get("content")])
@@ -270,7 +271,7 @@ def message_fields(turn: TurnFields, answers: int | None = None) -> dict[str, An
         "threadId": turn.thread_id,
         "runId": turn.run_id,
         "metadata": turn.metadata,
-        "timestamp": to_rfc3339(turn.timestamp) if turn.timestamp is not None else None,
+        **(turn.timestamp.fields() if turn.timestamp else {}),
     }
     importance = turn.importance if turn.importance != DEFAULT_IMPORTANCE else None
     given = {name: value for name, value in fields.items() if value is not None}

@@ -14,6 +14,7 @@ MONTHS = (
 )  # fmt: skip
 REACH_DAYS = 15
 """How far from a day something may have been said and still be close to it."""
+DAY_MS = 86_400_000
 _NUMBERS = {name: number for number, name in enumerate(MONTHS, 1)}
 _NUMBERS |= {name[:3]: number for name, number in _NUMBERS.items()} | {"sept": 9}
 _ALSO_WORDS = frozenset({"may", "march"})
@@ -77,7 +78,8 @@ class NamedDate:
             return DateRange(months=self._months())
         if self.day is None:
             start, days = date(self.year, self.month, 1), monthrange(self.year, self.month)[1]
-            return DateRange(_ms(start), _ms(start) + days * 86_400_000)
+            # By the clock where it was said, a month begins and ends up to a day before or after it does in UTC.
+            return DateRange(_ms(start) - DAY_MS, _ms(start) + (days + 1) * DAY_MS)
         day = self._day_in(self.year)
         return DateRange(_ms(day - timedelta(REACH_DAYS)), _ms(day + timedelta(REACH_DAYS + 1)))
 

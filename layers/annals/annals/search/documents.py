@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
+from annals.times import local_moment
+
 INDEX_VERSION = 5
 """Rises when documents of an older version have to be indexed anew."""
 
@@ -64,6 +66,7 @@ class Document:
     owner : to whom it belongs: ``user_owner`` of a user, NOBODY or SOMEBODY
     importance : 0..100
     at : when it was said, Unix milliseconds
+    local_time : the same as it was said, where that was in another zone than UTC
     digest : the hex digest of the ledger's record, if it was made from one
     vectors : embeddings of ``spoken``, of unit length: of the whole of it, or of each part of what is too long for the
         model; none without words
@@ -76,6 +79,7 @@ class Document:
     memory_space_id: str
     content: str
     at: int
+    local_time: str | None = None
     window: str = ""
     conversation_id: str | None = None
     seq: int | None = None
@@ -116,7 +120,9 @@ class Document:
 
     @property
     def moment(self) -> datetime:
-        """When it was said, as a UTC time within the years that a calendar has."""
+        """When it was said, by the clock there or else UTC, within the years that a calendar has."""
+        if self.local_time is not None:
+            return local_moment(self.local_time)
         return datetime.fromtimestamp(min(max(self.at, 0), _LATEST) / 1000, UTC)
 
     def embeddings(self) -> list[Embedding]:
@@ -134,9 +140,10 @@ class Document:
     def source(self) -> dict[str, Any]:
         """The document as JSON that any index can store: all but window and vectors, which are only searched."""
         fields = {name: value for name, value in asdict(self).items() if name not in _NOT_STORED}
-        if self.external_id is None:
-            # So that documents from before there were external ids are still what they would be now.
-            del fields["external_id"]
+        for added in ("external_id", "local_time"):
+            if fields[added] is None:
+                # So that documents from before there was such a field are still what they would be now.
+                del fields[added]
         lists = {"tags": list(self.tags), "message_ids": list(self.message_ids)}
         source: dict[str, Any] = encodable_json({**fields, **lists})
         return source

@@ -42,6 +42,7 @@ class SourceMessage:
     Parameters
     ----------
     at : when it was said, Unix milliseconds
+    local_time : the same as it was said, where that was in another zone than UTC
     sender : the agent who wrote it to another one
     answers : the seq of the message that it was made to answer, where that was stored with it
     supersedes : the seq of the incomplete message of which it is the whole
@@ -52,6 +53,7 @@ class SourceMessage:
     message_id: str
     text: str
     at: int
+    local_time: str | None = None
     speaker: str | None = None
     sender: str | None = None
     role: str | None = None
@@ -173,6 +175,7 @@ def _document(conversation: SourceConversation, message: SourceMessage, window: 
         content=message.text,
         window=window,
         at=message.at,
+        local_time=message.local_time,
         speaker=message.speaker[:MAX_SPEAKER_CHARS] if message.speaker else None,
         sender=message.sender,
         role=message.role,

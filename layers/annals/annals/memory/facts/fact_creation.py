@@ -22,7 +22,7 @@ from annals.memory.facts.models import CreateFact
 from annals.memory.sources import Source, write_with_source
 from annals.memory.user_traces import trace_keys, trace_puts
 from annals.settings import settings
-from annals.times import now_ms
+from annals.times import SaidTime, now_ms
 
 
 def new_fact_id() -> str:
@@ -45,6 +45,7 @@ def new_fact(caller: Caller, body: CreateFact) -> StoredFact:
             if message.get("status") == "redacted":
                 raise MessageRedacted(message["messageId"])
     at = now_ms()
+    since = body.valid_from or SaidTime(at)
     return StoredFact(
         tenant=caller.tenant,
         fact_id=new_fact_id(),
@@ -55,7 +56,8 @@ def new_fact(caller: Caller, body: CreateFact) -> StoredFact:
         subject=body.subject,
         predicate=body.predicate,
         object=body.object,
-        valid_from=at if body.valid_from is None else body.valid_from,
+        valid_from=since.ms,
+        local_time=since.local,
         created_at=at,
         user_id=body.user_id,
         participant_id=body.participant_id,

@@ -25,6 +25,7 @@ def to_fact_document(dated: DatedFact, owner: str = SOMEBODY) -> Document:
         "named": {name: normalised(getattr(fact, name)) for name in NAMED},
         "valid_to": dated.valid_to,
         "superseded_by": dated.superseded_by,
+        **({"valid_to_local": dated.valid_to_local_time} if dated.valid_to_local_time else {}),
     }
     return Document(
         tenant=fact.tenant,
@@ -42,6 +43,7 @@ def to_fact_document(dated: DatedFact, owner: str = SOMEBODY) -> Document:
         conversation_id=fact.conversation_id,
         message_ids=fact.message_ids,
         at=fact.valid_from,
+        local_time=fact.local_time,
         updated_at=fact.created_at,
         status=dated.status,
     )
@@ -63,6 +65,12 @@ def valid_to(document: Document) -> int | None:
     return until
 
 
+def valid_to_local_time(document: Document) -> str | None:
+    """Until when a fact held, as it was said, where that was in another zone than UTC."""
+    until: str | None = document.metadata[FACT].get("valid_to_local")
+    return until
+
+
 def from_fact_document(document: Document) -> tuple[StoredFact, int | None, str | None]:
     """A fact as the index holds it, until when it held, and the id of the one that followed it."""
     about: Mapping[str, Any] = document.metadata[FACT]
@@ -75,6 +83,7 @@ def from_fact_document(document: Document) -> tuple[StoredFact, int | None, str 
         confidence=about["confidence"],
         created_at=about["created_at"],
         valid_from=document.at,
+        local_time=document.local_time,
         user_id=document.user_id,
         participant_id=document.participant_id,
         tags=document.tags,

@@ -50,7 +50,8 @@ _YEAR_1_MS = 62_135_596_800_000
 class StoredFact:
     """A fact. Times are Unix milliseconds; ``message_ids`` name the words in the ledger that it comes from.
 
-    ``salt`` is what the digest of the request that made it is salted with, in hexadecimal digits.
+    ``local_time`` is ``valid_from`` as it was said, where that was in another zone than UTC. ``salt`` is what the
+    digest of the request that made it is salted with, in hexadecimal digits.
     """
 
     tenant: str
@@ -70,6 +71,7 @@ class StoredFact:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     conversation_id: str | None = None
     message_ids: tuple[str, ...] = ()
+    local_time: str | None = None
     salt: str | None = None
 
     @property
@@ -107,6 +109,10 @@ class DatedFact:
     @property
     def valid_to(self) -> int | None:
         return self.successor.valid_from if self.successor else None
+
+    @property
+    def valid_to_local_time(self) -> str | None:
+        return self.successor.local_time if self.successor else None
 
     @property
     def superseded_by(self) -> str | None:

@@ -15,9 +15,9 @@ from annals.api.fields import (
     MaskedText,
     MessageId,
     Model,
+    Said,
     Tag,
     Text,
-    Time,
     Word,
     field_error,
 )
@@ -54,7 +54,7 @@ class FactStatement(Model):
     subject: Annotated[MaskedText, Field(max_length=1_000)]
     predicate: FactPart
     object: Annotated[MaskedText, Field(max_length=1_000)]
-    valid_from: Time | None = None
+    valid_from: Said | None = None
 
 
 class NewFact(FactStatement):
@@ -71,7 +71,7 @@ class NewTurnFacts(Model):
     user_id: Id | None = None
     agent_id: Id | None = None
     participant_id: Id | None = None
-    timestamp: Time | None = None
+    timestamp: Said | None = None
     facts: list[NewFact] = Field(default_factory=list, max_length=MAX_FACTS)
     extract_facts: bool = False
 
@@ -93,7 +93,11 @@ class CreateFact(NewFact):
 
 
 class Fact(TypedDict):
-    """A fact. ``validTo`` and ``supersededBy`` are there where a newer one of its subject and predicate is."""
+    """A fact. ``validTo`` and ``supersededBy`` are there where a newer one of its subject and predicate is.
+
+    ``validFromLocalTime`` and ``validToLocalTime`` are the times as they were said, where that was in another zone than
+    UTC.
+    """
 
     factId: str
     memorySpaceId: str
@@ -104,7 +108,9 @@ class Fact(TypedDict):
     predicate: str
     object: str
     validFrom: str
+    validFromLocalTime: NotRequired[str]
     validTo: NotRequired[str]
+    validToLocalTime: NotRequired[str]
     supersededBy: NotRequired[str]
     sourceRef: NotRequired[ConversationRef]
     userId: NotRequired[str]

@@ -21,7 +21,7 @@ from annals.memory.facts.fact_presenters import present_fact
 from annals.memory.facts.fact_reads import find_batch
 from annals.memory.facts.models import FactStatement, NewFact, NewTurnFacts, TurnFactsResponse
 from annals.memory.sources import Source
-from annals.times import to_rfc3339
+from annals.times import SaidTime
 
 EXTRACTION_S = 20.0
 """How long extracting the facts of a turn may take, a second try included."""
@@ -42,8 +42,9 @@ NO_EXTRACTOR = "No facts were extracted: there is no chat model that could (CHAT
 class TurnSource:
     """A stored turn: its conversation and messages, when it was stored, and whether an earlier request stored it.
 
-    ``at`` is in Unix milliseconds. ``stated`` and ``extracted`` are the names of the facts that the caller states, and
-    of those that are extracted: those under another name are stored beside them.
+    ``at`` is in Unix milliseconds; ``local_time`` is when it was said, where that was in another zone than UTC.
+    ``stated`` and ``extracted`` are the names of the facts that the caller states, and of those that are extracted:
+    those under another name are stored beside them.
     """
 
     genesis: Genesis
@@ -52,6 +53,11 @@ class TurnSource:
     replayed: bool = False
     stated: str = STATED
     extracted: str = EXTRACTED
+    local_time: str | None = None
+
+    def said(self, turn: NewTurnFacts) -> SaidTime:
+        """When the turn was said: as its request says, or else when it was stored."""
+        return turn.timestamp or SaidTime(self.at, self.local_time)
 
 
 @dataclass(frozen=True)
@@ -97,9 +103,8 @@ def store_facts(source: TurnSource, turn: NewTurnFacts, lines: Sequence[TurnLine
     extractor = get_extractor()
     if extractor is None:
         return TurnFacts(stated, extracted=False, problem=NO_EXTRACTOR)
-    at = source.at if turn.timestamp is None else turn.timestamp
     try:
-        statements = extractor.extract(lines, to_rfc3339(at), within_s=EXTRACTION_S)
+        statements = extractor.extract(lines, source.said(turn).text, within_s=EXTRACTION_S)
     except ChatUnavailable as failure:
         return TurnFacts(stated, extracted=False, problem=f"No facts were extracted: {failure.detail}")
     return TurnFacts([*stated, *_store(source, turn, source.extracted, statements)], extracted=True)
@@ -137,7 +142,7 @@ def _batch(source: TurnSource, kind: str) -> tuple[str, str, str]:
 
 
 def _new_fact(source: TurnSource, turn: NewTurnFacts, fact_id: str, statement: FactStatement) -> StoredFact:
-    since = source.at if turn.timestamp is None else turn.timestamp
+    since = statement.valid_from or source.said(turn)
     return StoredFact(
         tenant=source.genesis.tenant,
         fact_id=fact_id,
@@ -148,7 +153,8 @@ def _new_fact(source: TurnSource, turn: NewTurnFacts, fact_id: str, statement: F
         subject=statement.subject,
         predicate=statement.predicate,
         object=statement.object,
-        valid_from=since if statement.valid_from is None else statement.valid_from,
+        valid_from=since.ms,
+        local_time=since.local,
         created_at=source.at,
         user_id=turn.user_id,
         participant_id=turn.participant_id,

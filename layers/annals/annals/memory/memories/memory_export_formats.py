@@ -14,6 +14,7 @@ from annals.json_text import dump
 COLUMNS = (
     "memoryId", "memorySpaceId", "version", "status", "createdAt", "updatedAt", "contentType", "sourceType", "userId",
     "agentId", "participantId", "importance", "content", "tags", "metadata", "conversationRef", "fact", "externalId",
+    "localTime",
 )  # fmt: skip
 
 PresentedMemory = Mapping[str, Any]

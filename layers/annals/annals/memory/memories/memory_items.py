@@ -41,7 +41,7 @@ ACTIVE, ARCHIVED, DELETED = "active", "archived", "deleted"
 class StoredMemory:
     """A memory. Times are Unix milliseconds; ``message_ids`` name the original words in the ledger.
 
-    ``input`` is what a user memory was made of, where the caller said it. ``salt`` is what the digest of the request
+    ``local_time`` is when it was said, where that was in another zone than UTC. ``input`` is what a user memory was made of, where the caller said it. ``salt`` is what the digest of the request
     that made it is salted with, in hexadecimal digits: where it goes, nothing can be told from that digest.
     ``external_id`` is an id that the caller gave it.
     """
@@ -60,6 +60,7 @@ class StoredMemory:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     conversation_id: str | None = None
     message_ids: tuple[str, ...] = ()
+    local_time: str | None = None
     input: str | None = None
     version: int = 1
     created_at: int

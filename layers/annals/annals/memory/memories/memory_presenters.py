@@ -31,6 +31,7 @@ def present_memory(memory: StoredMemory) -> Memory:
         "conversationRef": present_source_ref(memory.source_ref),
         "version": memory.version,
         "createdAt": to_rfc3339(memory.created_at),
+        "localTime": memory.local_time,
         "updatedAt": to_rfc3339(memory.updated_at),
         "status": memory.status,
     }
@@ -60,6 +61,7 @@ def present_document(document: Document) -> Memory:
             message_ids=document.message_ids,
             version=document.version,
             created_at=document.at,
+            local_time=document.local_time,
             updated_at=document.updated_at or document.at,
             status=document.status,
         )

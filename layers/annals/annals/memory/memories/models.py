@@ -51,7 +51,10 @@ class PatchMemory(Model):
 
 
 class Memory(TypedDict):
-    """A memory. One that is a fact says in ``fact`` what it is as such."""
+    """A memory. One that is a fact says in ``fact`` what it is as such.
+
+    ``localTime`` is ``createdAt`` as it was said, where that was in another zone than UTC.
+    """
 
     memoryId: str
     externalId: NotRequired[str]
@@ -69,6 +72,7 @@ class Memory(TypedDict):
     fact: NotRequired[Fact]
     version: int
     createdAt: str
+    localTime: NotRequired[str]
     updatedAt: str
     status: str
 

@@ -54,6 +54,7 @@ def to_raw_memory(record: Record, entry: Entry, genesis: Genesis) -> StoredMemor
         conversation_id=genesis.conversation_id,
         message_ids=(message_id(record.seq),),
         created_at=from_rfc3339(body["timestamp"]) if "timestamp" in body else entry.at,
+        local_time=body.get("localTime"),
         updated_at=entry.at,
     )
 
@@ -92,6 +93,7 @@ def _to_source_message(record: Record, entry: Entry) -> SourceMessage:
         message_id=message_id(record.seq),
         text=body.get("content", ""),
         at=from_rfc3339(body["timestamp"]) if "timestamp" in body else entry.at,
+        local_time=body.get("localTime"),
         speaker=body.get("name"),
         sender=body.get("from"),
         role=body.get("role"),

@@ -19,6 +19,7 @@ from typing import TypeVar
 from annals.formats.media import BYTES_PER_TOKEN
 from annals.memory.memories.models import Memory
 from annals.quoting import FACTS_HEADING, MEMORIES_HEADING, speaker_name, to_one_line
+from annals.times import day_of
 
 M = TypeVar("M", bound=Memory)
 
@@ -43,12 +44,12 @@ def fit_to_budget(memories: Sequence[M], max_tokens: int) -> tuple[list[M], str]
 
 
 def memory_line(memory: Memory) -> str:
-    """A memory's line: when it was said, and, but for facts, who said it."""
+    """A memory's line: on which day it was said, by the clock there, and, but for facts, who said it."""
     text = to_one_line(memory["content"])
     if _heading(memory) != FACTS_HEADING:
         role, name = memory.get("role") or "memory", speaker_name(memory)
         text = f"{role} ({name}): {text}" if name else f"{role}: {text}"
-    return f"[{memory['createdAt'][:10]}] {text}"
+    return f"[{day_of(memory['createdAt'], memory.get('localTime'))}] {text}"
 
 
 def _heading(memory: Memory) -> str:
