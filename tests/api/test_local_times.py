@@ -59,7 +59,7 @@ def test_a_time_comes_back_as_it_was_said_and_in_utc(api: Api, said: str) -> Non
     new_chat(api)
     [stored] = say(api, timestamp=said).json["messages"]
     assert stored["localTime"] == said
-    assert stored["timestamp"].startswith("2025-06-14T23:") and stored["timestamp"].endswith("Z")
+    assert stored["timestamp"][:14] == "2025-06-14T23:"
     assert messages(api) == [stored]
     assert api.get(f"{CHAT}/messages?since=2025-06-14T22:00:00Z&until=2025-06-15T00:00:00Z").json["items"] == [stored]
 
