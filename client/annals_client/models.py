@@ -37,8 +37,9 @@ class Message(Model):
     """A message. One that was redacted, or is damaged, has no role and no content; ``status`` says so.
 
     ``finish_reason`` is why a model's reply ended, in the model's word. ``local_time`` is ``timestamp`` as it was said,
-    where that was in another zone than UTC. In ``parts``, ``{"$annalsPart": …}`` stands in the place of each part that is stored beside the message;
-    ``content_part`` is such a reference to the whole text, where ``content`` is only its beginning.
+    where that was in another zone than UTC. In ``parts``, ``{"$annalsPart": …}`` stands in the place of each part that
+    is stored beside the message; ``content_part`` is such a reference to the whole text, where ``content`` is only its
+    beginning.
     """
 
     message_id: str
