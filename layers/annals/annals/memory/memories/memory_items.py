@@ -41,9 +41,10 @@ ACTIVE, ARCHIVED, DELETED = "active", "archived", "deleted"
 class StoredMemory:
     """A memory. Times are Unix milliseconds; ``message_ids`` name the original words in the ledger.
 
-    ``local_time`` is when it was said, where that was in another zone than UTC. ``input`` is what a user memory was made of, where the caller said it. ``salt`` is what the digest of the request
-    that made it is salted with, in hexadecimal digits: where it goes, nothing can be told from that digest.
-    ``external_id`` is an id that the caller gave it.
+    ``local_time`` is when it was said, where that was in another zone than UTC. ``input`` is what a user memory was
+    made of, where the caller said it. ``salt`` is what the digest of the request that made it is salted with, in
+    hexadecimal digits: where it goes, nothing can be told from that digest. ``external_id`` is an id that the caller
+    gave it.
     """
 
     tenant: str
