@@ -37,7 +37,7 @@ NOON = datetime(2026, 5, 3, 14, 0, 0, 123_000, timezone(timedelta(hours=2)))
 
 def test_names_are_the_apis_and_what_is_none_is_not_said() -> None:
     call = Messages.append.call("c", role="user", content="hi", thread_id="t", from_="a", name=None, timestamp=NOON)
-    expected = {"role": "user", "content": "hi", "threadId": "t", "from": "a", "timestamp": "2026-05-03T12:00:00.123Z"}
+    expected = {"role": "user", "content": "hi", "threadId": "t", "from": "a", "timestamp": "2026-05-03T14:00:00.123+02:00"}
     assert call.body == expected
 
 
@@ -139,13 +139,13 @@ def test_a_filter_is_written_for_query_and_body() -> None:
     assert Conversations.count.call(**conditions).query == {
         "participants.userId": "ada",
         "participants.contains": "bot",
-        "createdAfter": "2026-05-03T12:00:00.123Z",
+        "createdAfter": "2026-05-03T14:00:00.123+02:00",
         "metadata.a.b_c": "true",
     }
     assert Conversations.delete_many.call(**conditions).body == {
         "filter": {
             "participants": {"userId": "ada", "$contains": "bot"},
-            "createdAfter": "2026-05-03T12:00:00.123Z",
+            "createdAfter": "2026-05-03T14:00:00.123+02:00",
             "metadata": {"a": {"b_c": True}},
         },
         "dryRun": False,
