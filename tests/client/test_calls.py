@@ -37,7 +37,13 @@ NOON = datetime(2026, 5, 3, 14, 0, 0, 123_000, timezone(timedelta(hours=2)))
 
 def test_names_are_the_apis_and_what_is_none_is_not_said() -> None:
     call = Messages.append.call("c", role="user", content="hi", thread_id="t", from_="a", name=None, timestamp=NOON)
-    expected = {"role": "user", "content": "hi", "threadId": "t", "from": "a", "timestamp": "2026-05-03T14:00:00.123+02:00"}
+    expected = {
+        "role": "user",
+        "content": "hi",
+        "threadId": "t",
+        "from": "a",
+        "timestamp": "2026-05-03T14:00:00.123+02:00",
+    }
     assert call.body == expected
 
 

@@ -50,6 +50,8 @@ class MessageFields(TypedDict, total=False):
     ``status`` is ``incomplete`` for what came of a reply that broke off, and ``finish_reason`` is why a model's reply
     ended, in the model's word. ``supersedes`` is the id of an incomplete message of which this one is the whole: lists
     show it alone, in the place of that one. ``importance``, from 0 to 100, and ``tags`` say what it is as a memory.
+    ``timestamp`` is when it was said; one in another zone than UTC is kept as it is said in ``local_time``, which a
+    message that was read has, too.
 
     In ``parts``, what ``upload`` returned may stand in the place of a large value; ``content_part`` takes it for the
     whole text, where ``content`` is only its beginning.
@@ -76,6 +78,7 @@ class MessageFields(TypedDict, total=False):
     run_id: str | None
     metadata: Mapping[str, Any] | None
     timestamp: Time | None
+    local_time: Time | None
     status: Literal["incomplete"] | None
     finish_reason: str | None
     supersedes: str | None
