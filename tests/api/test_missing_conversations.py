@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from annals.memory import adapters
 from tests.conftest import Setting
 from tests.support.api import Api, Reply
 from tests.support.indexing import embedded_index
@@ -184,6 +185,7 @@ def test_a_turn_between_agents_makes_a_conversation_of_agents(api: Api) -> None:
 def test_a_streamed_turn_makes_its_conversation_with_metadata(api: Api, tmp_path: Path, setting: Setting) -> None:
     setting("CHAT_URL", "offline")
     setting("EMBEDDINGS_URL", "offline")
+    adapters.chat.cache_clear()
     turn = {
         **ADA,
         "conversationId": "call-7",

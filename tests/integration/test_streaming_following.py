@@ -106,8 +106,9 @@ def test_an_unknown_stream_is_404_and_so_is_that_of_another_tenant_or_space(stre
         stream.limited(spaces=frozenset({"another"})),
     ]
     refused = [each.follow(stream_id) for each in strangers]
-    refused += [stream.follow(name) for name in ("stream-0123456789abcdef01234567", "x", "stream-x%23C%23y", "%2e%2e")]
+    refused += [stream.follow(name) for name in ("stream-0123456789abcdef01234567", "x", "stream-x%23C%23y")]
     assert {(each.status, each.json()["code"]) for each in refused} == {(404, "STREAM_NOT_FOUND")}
+    assert stream.follow("%2e%2e").json()["code"] == "INVALID_ID_FORMAT"
 
 
 def test_a_key_without_the_scope_read_may_not_follow(stream: Streams):
