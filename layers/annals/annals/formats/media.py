@@ -1,6 +1,6 @@
 """How many tokens pictures, files and recordings take, by what their first bytes or the parts that hold them tell.
 
-The rules are those that providers publish, the higher one where they differ; ``docs/tokens.md`` names them.
+The rules are those that providers publish, the higher one where they differ; ``docs/context.md`` names them.
 """
 
 from __future__ import annotations

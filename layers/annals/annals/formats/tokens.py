@@ -1,4 +1,4 @@
-"""How many tokens a message takes, estimated without a model's tokenizer; ``docs/tokens.md`` has the rules.
+"""How many tokens a message takes, estimated without a model's tokenizer; ``docs/context.md`` has the rules.
 
 A text takes a token for every four bytes of UTF-8, so English comes out within about a fifth of what common byte-pair
 encodings count. JSON, such as the arguments of a tool, takes more for its size. Pictures, files and recordings count as
