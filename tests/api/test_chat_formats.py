@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -59,14 +60,14 @@ def test_an_export_that_is_imported_elsewhere_is_exported_there_as_it_was(api: A
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(conversations)
 def test_any_conversation_survives_the_way_through_every_format(api: Api, messages: list[dict[str, Any]]) -> None:
-    tenants = [Api.of(f"{api.caller.tenant}-{number}-{hash(json.dumps(messages))}") for number in range(6)]
+    tenants = [Api.of(f"{api.caller.tenant}-{number}-{uuid4()}") for number in range(6)]
     if not messages:
         return
     create(tenants[0], "c", *messages)
     for name, other in zip(LINE_FORMATS, tenants[1:], strict=True):
-        file = export(tenants[0], name)
-        bring(other, file)
-        assert export(other, name) == file
+        if file := export(tenants[0], name):  # a system alone is in no line of some formats
+            bring(other, file)
+            assert export(other, name) == file
 
 
 def test_an_empty_conversation_alone_is_an_empty_file(api: Api) -> None:

@@ -99,6 +99,12 @@ def test_exported_messages_of_every_provider_are_imported_as_they_were(
     assert originals(other) == messages
 
 
+def test_a_message_that_says_nothing_does_not_refuse_a_whole_file(api: Api) -> None:
+    silent = [{"role": role, "content": ""} for role in ("system", "user", "assistant")]
+    messages = [*silent, {"role": "assistant", "content": None}, {"role": "user", "content": "hi"}]
+    assert originals(api, imported(api, {"messages": messages})) == messages
+
+
 def test_a_line_of_annals_own_takes_a_providers_message(api: Api) -> None:
     head = {"type": "conversation", "conversationId": "own", "conversationType": "user-agent"}
     participants = {"userId": "ada", "memorySpaceId": "work"}

@@ -136,3 +136,11 @@ def test_messages_that_the_ai_sdk_wrote_come_back_exactly(message: dict[str, Any
 def test_what_the_ai_sdk_wrote_is_found_by_its_words_and_its_tools_answers() -> None:
     [with_tool] = [each for each in UI_MESSAGES if any(part["type"] == "tool-weather" for part in each["parts"])]
     assert to_annals(with_tool)["content"] == 'Let me look.\n{"sky": "clear"}\nIt is sunny.'
+
+
+@pytest.mark.parametrize("role", ["system", "user", "developer", "assistant"])
+def test_a_providers_message_may_be_an_empty_text_whoever_says_it(role: str) -> None:
+    message = {"role": role, "content": ""}
+    stored = from_provider(message)
+    assert from_annals(stored) == message
+    assert NewMessage.model_validate(stored).stored_fields() == stored

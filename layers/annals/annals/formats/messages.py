@@ -90,8 +90,13 @@ def to_annals(message: Mapping[str, Any], own_fields: frozenset[str] = OWN_FIELD
 
 
 def from_provider(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message that is known to be a provider's as Annals'; all that it has beside role and name is the provider's."""
-    return _convert(dict(message), COMMON_FIELDS, is_known=True)
+    """A message that is known to be a provider's as Annals'; all that it has beside role and name is the provider's.
+
+    Anybody may say "" there, such as a system whose prompt was left empty.
+    """
+    stored = _convert(dict(message), COMMON_FIELDS, is_known=True)
+    is_empty = stored.get("content") == "" and "parts" not in stored
+    return {**stored, "parts": {"content": ""}} if is_empty and stored.get("role") != "assistant" else stored
 
 
 def from_annals(message: Mapping[str, Any]) -> dict[str, Any]:
