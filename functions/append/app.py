@@ -52,6 +52,7 @@ def upsert_message(conversation_id: PathId, message_id: PathExternalId, body: Up
     from annals.memory.message_drafts.presenters import present_upserted
     from annals.memory.message_drafts.upserting import upsert
 
-    result = upsert(app.caller.require_scope("write"), conversation_id, message_id, body)
+    caller = app.caller.require_scope("write")
+    result = upsert(caller, conversation_id, message_id, body, app.idempotent_request("upsert"))
     status = 201 if result.is_new else 200
     return respond(present_upserted(conversation_id, result), status, replayed=result.replayed)

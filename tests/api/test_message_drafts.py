@@ -131,6 +131,22 @@ def test_a_revision_that_is_not_larger_changes_nothing(api: Api) -> None:
     assert said(api, "d", revision=9, completed=True)["content"] == "abcd"
 
 
+def test_a_request_with_a_key_is_taken_once(api: Api) -> None:
+    path, body = f"{MESSAGES}/reply", {"role": "assistant", "content": "a"}
+    for key in ("1", "1", "2", "1", "3"):
+        answer = api.put(path, body, idempotency_key=key)
+        assert answer.status == 200
+    assert answer.json["message"]["content"] == "aaa"
+    again = api.put(path, body, idempotency_key="2")
+    assert (again.headers["idempotent-replayed"], again.json["message"]["content"]) == ("true", "aaa")
+    other = api.put(path, {**body, "content": "b"}, idempotency_key="2")
+    assert other.problem[:2] == (409, "IDEMPOTENCY_KEY_REUSED")
+    done = {**body, "completed": True}
+    first, repeat = (api.put(path, done, idempotency_key="4") for _ in range(2))
+    assert (first.status, repeat.status, repeat.json["message"]) == (201, 200, first.json["message"])
+    assert first.json["message"]["content"] == "aaaa"
+
+
 @pytest.mark.parametrize("revision", [0, -1, 2**53, "1", 1.5, True])
 def test_a_revision_is_a_positive_whole_number(api: Api, revision: Any) -> None:
     status, _, field = put(api, "a", revision=revision).problem

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from annals_client import ConnectionFailed, Erased, MessageDelta, MessageResult, MessageStart, NotFound
+from annals_client import Erased, MessageDelta, MessageResult, MessageStart, NotFound
 from annals_client.models import DraftMessage, Message
 from annals_client.resources.messages import Messages
 from tests.client.asking import Ask
@@ -86,18 +86,14 @@ def test_an_upsert_gives_the_draft_or_the_message(ask: Ask) -> None:
     assert isinstance(message.message, Message)
 
 
-@pytest.mark.parametrize("safe", [{"revision": 1}, {"completed": True}, {"replace": True}])
-def test_an_upsert_that_can_be_repeated_is_sent_again(ask: Ask, safe: dict[str, Any]) -> None:
-    answer = Answer(body={"conversationId": "c", "message": DRAFT})
-    with scripted(DROPPED, answer) as server:
-        ask(server.url, lambda client: client.messages.upsert("c", "a/1", role="assistant", content="x", **safe))
-    assert len(server.requests) == 2
-
-
-def test_text_without_a_revision_is_sent_once(ask: Ask) -> None:
-    with scripted(DROPPED) as server, pytest.raises(ConnectionFailed):
-        ask(server.url, lambda client: client.messages.upsert("c", "a/1", role="assistant", content="x"))
-    assert len(server.requests) == 1
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_upsert_is_repeated_with_its_revision_or_its_key(ask: Ask, ordered: bool) -> None:
+    fields = {"role": "assistant", "content": "x", **({"revision": 1} if ordered else {})}
+    with scripted(DROPPED, Answer(body={"conversationId": "c", "message": DRAFT})) as server:
+        ask(server.url, lambda client: client.messages.upsert("c", "a/1", **fields))
+    first, second = (request.headers.get("idempotency-key") for request in server.requests)
+    assert first == second
+    assert (first is None) == ordered
 
 
 def test_drafts_are_listed_without_the_messages(ask: Ask) -> None:

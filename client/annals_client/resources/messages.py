@@ -159,6 +159,7 @@ class Messages(Resource[S]):
         revision: int | None = None,
         on_expiry: Literal["keep", "discard"] | None = None,
         conversation: MissingConversation | None = None,
+        idempotency_key: str | None = None,
         **fields: Unpack[MessageFields],
     ) -> RequestSpec:
         """Say more of a message while it is said, by an id of your own; ``completed`` stores it.
@@ -166,8 +167,8 @@ class Messages(Resource[S]):
         The message is what ``append`` takes. Its text is added to what was said before, or takes its place with
         ``replace``, or where it comes with parts; other fields are as they were last given. A call whose ``revision``
         is not larger than the last one's changes nothing: with revisions, a call may be sent twice, and calls may
-        overtake each other. Without, one that adds text is sent once, and raises ConnectionFailed where its answer is
-        lost. ``on_expiry`` is what becomes of a message that nobody completes: kept as incomplete, or discarded.
+        overtake each other. Without, each call has an ``idempotency_key``, which a draft knows of its last eight.
+        ``on_expiry`` is what becomes of a message that nobody completes: kept as incomplete, or discarded.
 
         Raises
         ------
@@ -177,11 +178,12 @@ class Messages(Resource[S]):
         """
         given = fields_body(**fields) if message is None else {**message_body(message), **fields_body(**fields)}
         of_upsert = wire.body(completed=completed, replace=replace, revision=revision, on_expiry=on_expiry)
-        can_repeat = completed or replace or revision is not None
+        has_order = revision is not None and idempotency_key is None
         return RequestSpec(
             {**_of(conversation_id), "message_id": external_id},
             body={**given, **of_upsert, **_missing(conversation)},
-            repeat=Repeat.SAFELY if can_repeat else Repeat.NEVER,
+            key=idempotency_key,
+            repeat=Repeat.SAFELY if has_order else Repeat.WITH_KEY,
         )
 
     @overload

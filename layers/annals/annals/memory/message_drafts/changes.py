@@ -131,6 +131,7 @@ def _with_fields(
         sent=_digest(message),
         has_parts=has_parts(known),
         user_id=known.get("userId"),
+        keys=before.keys if before else b"",
         on_expiry=on_expiry,
         created_at=before.created_at if before else now,
         updated_at=now,

@@ -18,6 +18,8 @@ from typing import Any
 from annals.database.dynamodb import Item, from_item, to_item
 from annals.database.item_size import WRITE_UNIT_BYTES, item_size
 from annals.database.keys import item_key, partition_key
+from annals.errors import IdempotencyKeyReused
+from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 
 DRAFT_PREFIX = "DRAFT#"
@@ -29,6 +31,9 @@ KEEP, DISCARD = "keep", "discard"
 
 KEY_FIELDS = ("tenant", "conversation_id", "name")
 """The fields of a draft that its key holds."""
+
+MAX_KEYS, KEY_BYTES, KEY_ID_BYTES = 8, 12, 8
+"""How many requests with an Idempotency-Key a draft knows, and what is kept of each."""
 
 LEAST_REST_BYTES = 256
 """How much text a draft's item holds in any case."""
@@ -57,6 +62,7 @@ class MessageDraft:
     sent : a digest of the other fields as the last change brought them
     has_parts : whether ``parts`` is among them
     user_id : whose message it is, where it names a user
+    keys : the last requests that came with an Idempotency-Key: of each the beginning of its id, and of its digest
     until : when it runs out unless it is changed
     closed : whether nothing is added to it any more
     """
@@ -78,6 +84,7 @@ class MessageDraft:
     sent: bytes
     has_parts: bool = False
     user_id: str | None = None
+    keys: bytes = b""
     on_expiry: str = DISCARD
     created_at: int
     updated_at: int
@@ -108,9 +115,27 @@ class MessageDraft:
         """Whether it has run out, and is not to be kept."""
         return self.until < now and self.on_expiry == DISCARD
 
+    def knows(self, request: IdempotentRequest) -> bool:
+        """Whether a request is one of the last. Raises IdempotencyKeyReused if its key came with another one."""
+        for start in range(0, len(self.keys), KEY_BYTES):
+            key = self.keys[start : start + KEY_BYTES]
+            if key[:KEY_ID_BYTES] == request.id[:KEY_ID_BYTES]:
+                if key != _key_of(request):
+                    raise IdempotencyKeyReused
+                return True
+        return False
+
+    def with_key(self, request: IdempotentRequest) -> MessageDraft:
+        """The same draft, which knows a request."""
+        return replace(self, keys=(self.keys + _key_of(request))[-MAX_KEYS * KEY_BYTES :])
+
     def as_closed(self) -> MessageDraft:
         """The same draft once nothing is added to it any more, without its text."""
-        return replace(self, rest="", closed=True)
+        return replace(self, rest="", keys=b"", closed=True)
+
+
+def _key_of(request: IdempotentRequest) -> bytes:
+    return request.id[:KEY_ID_BYTES] + request.content[: KEY_BYTES - KEY_ID_BYTES]
 
 
 def is_timer_sk(sk: str) -> bool:
@@ -136,7 +161,7 @@ def _values(draft: MessageDraft) -> dict[str, Any]:
 
 def _is_absent(value: Any) -> bool:
     """Whether a value is not stored: that of a field which has none, or of a flag that is not set."""
-    return value is None or value is False
+    return value is None or value is False or value == b""
 
 
 def from_draft_item(item: Mapping[str, Any]) -> MessageDraft:

@@ -32,7 +32,10 @@ def list_open_drafts(
 
 
 def _present(draft: MessageDraft, room: Room) -> Iterator[DraftMessage]:
-    """A draft, unless it ends while it is read."""
+    """A draft, unless it ends while it is read; once there is no room, none is read."""
+    if room.is_full:
+        yield present_draft(draft, None)
+        return
     try:
         contents = read_contents(draft)
     except MessageNotFound:

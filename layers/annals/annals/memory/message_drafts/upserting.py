@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from annals.access.caller import Caller
@@ -58,8 +58,16 @@ class UpsertResult:
         return isinstance(self.message, StoredMessage) and not self.replayed
 
 
-def upsert(caller: Caller, conversation_id: str, external_id: str, message: UpsertMessage) -> UpsertResult:
+def upsert(
+    caller: Caller,
+    conversation_id: str,
+    external_id: str,
+    message: UpsertMessage,
+    keyed: IdempotentRequest | None = None,
+) -> UpsertResult:
     """Take in what is new of a message, or all of it; once it is complete, store it in the ledger.
+
+    ``keyed`` is the request, where it came with an Idempotency-Key.
 
     Raises
     ------
@@ -69,6 +77,7 @@ def upsert(caller: Caller, conversation_id: str, external_id: str, message: Upse
     MessageCompleted : another message is stored with this external id
     MessageRedacted : it was stored, and is redacted
     TooManyDrafts : the conversation has as many as it may have
+    IdempotencyKeyReused : the request's key came with another request before
     WriteConflict : others kept writing to the draft
     """
     _require_state(message)
@@ -77,7 +86,7 @@ def upsert(caller: Caller, conversation_id: str, external_id: str, message: Upse
     require_or_create(caller, conversation_id, new)
     pk = conversation_pk(caller.tenant, conversation_id)
     place = DraftPlace(caller.tenant, conversation_id, external_id, external_id_name(pk, external_id))
-    return _Upsert(place, message).run()
+    return _Upsert(place, message, keyed).run()
 
 
 def _require_storable(message: UpsertMessage) -> None:
@@ -103,7 +112,8 @@ def _require_state(message: UpsertMessage) -> None:
 class _Upsert:
     """One request, tried until nobody else was faster."""
 
-    def __init__(self, place: DraftPlace, message: UpsertMessage) -> None:
+    def __init__(self, place: DraftPlace, message: UpsertMessage, keyed: IdempotentRequest | None) -> None:
+        self._keyed = keyed
         self._place = place
         self._message = message
         said = canonical_text(message.model_dump(mode="json", by_alias=True, exclude_unset=True)).encode()
@@ -129,6 +139,8 @@ class _Upsert:
             if draft:
                 delete_draft(draft)
             return self._stored_before(stored)
+        if draft and self._keyed and draft.knows(self._keyed):
+            return UpsertResult(draft, replayed=True)
         if draft and message.revision is not None and message.revision <= draft.revision:
             return UpsertResult(draft)
         return self._complete(draft, stored) if message.completed else self._extend(draft, stored, now)
@@ -145,15 +157,19 @@ class _Upsert:
         if draft is None:
             self._require_room()
             change = begun(self._place, self._message, now, _contents_of(earlier))
+            change = replace(change, draft=self._with_key(change.draft))
             also.append(
                 unchanged_check(self._place.pk, self._place.external_id, earlier.record.seq if earlier else None)
             )
         else:
-            change = extended(self._place, draft, self._message, now)
+            change = extended(self._place, self._with_key(draft), self._message, now)
         user_id = change.draft.user_id
         if user_id is not None and (draft is None or draft.user_id != user_id):
             also += _traces(self._place, user_id)
         return UpsertResult(change.draft) if store_change(change, also) else None
+
+    def _with_key(self, draft: MessageDraft) -> MessageDraft:
+        return draft.with_key(self._keyed) if self._keyed else draft
 
     def _require_room(self) -> None:
         """Raise what keeps the conversation from getting another draft."""
