@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from urllib.parse import quote
 import pytest
 
 from annals.database.dynamodb import client
+from annals.ledger.keys import conversation_pk
 from annals.memory.message_drafts import changes, ending, following, listing, upserting
+from annals.memory.message_drafts.draft_store import DraftChange, delete_draft, list_drafts, store_change
 from annals.settings import settings
 from annals.times import now_ms, to_rfc3339
 from local.workers import Context
@@ -272,13 +274,23 @@ def test_a_draft_is_at_most_what_an_entry_holds(api: Api) -> None:
     assert said(api, "z", replace=True, completed=True)["content"] == "z"
 
 
-def test_a_conversation_has_a_bounded_number_of_drafts(api: Api) -> None:
-    for number in range(100):
+def test_a_conversation_has_a_bounded_number_of_drafts(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upserting, "MAX_DRAFTS", 3)
+    for number in range(3):
         assert put(api, "a", str(number)).status == 200
-    assert put(api, "a", "100").problem == (409, "TOO_MANY_DRAFTS", None)
-    assert put(api, "b", "7").status == 200
-    said(api, "", "7", completed=True)
-    assert put(api, "a", "100").status == 200
+    assert put(api, "a", "3").problem == (409, "TOO_MANY_DRAFTS", None)
+    assert put(api, "b", "1").status == 200
+    said(api, "", "1", completed=True)
+    assert put(api, "a", "3").status == 200
+
+
+def test_a_message_that_an_append_stores_meanwhile_is_a_draft_no_more(api: Api) -> None:
+    said(api, "To be")
+    api.post(MESSAGES, {"role": "assistant", "content": "All of it.", "externalId": "reply"})
+    assert drafts(api) == []
+    assert put(api, "!", completed=True).problem == (409, "MESSAGE_COMPLETED", None)
+    assert rest_of(api) == []
+    assert history(api) == [("msg-001", "All of it.")]
 
 
 def test_an_empty_message_is_not_completed(api: Api) -> None:
@@ -582,6 +594,21 @@ def test_a_draft_that_is_added_to_runs_out_later(api: Api, monkeypatch: pytest.M
     assert (len(drafts(api)), history(api)) == (1, [])
     run_out(api, monkeypatch, hours=2)
     assert history(api) == [("msg-001", "To be, or not")]
+
+
+def test_a_writer_who_comes_late_changes_no_later_draft(api: Api) -> None:
+    said(api, "first")
+    pk = conversation_pk(api.caller.tenant, "conv-1")
+    (former,) = list_drafts(pk)
+    assert delete_draft(former)
+    said(api, "second " * 200)
+    (later,) = list_drafts(pk)
+    assert (later.revision, later.external_id) == (former.revision, former.external_id)
+    late = replace(former, revision=2, rest="late")
+    assert not store_change(DraftChange(late, before=former))
+    assert not delete_draft(former)
+    assert delete_draft(former.as_closed())
+    assert drafts(api)[0]["content"] == "second " * 200
 
 
 def test_a_draft_that_has_run_out_begins_anew(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

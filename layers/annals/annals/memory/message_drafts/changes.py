@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -117,6 +118,7 @@ def _with_fields(
         tenant=place.tenant,
         conversation_id=place.conversation_id,
         name=place.name,
+        draft_id=before.draft_id if before else secrets.token_hex(4),
         external_id=place.external_id,
         role=known["role"],
         revision=revision,

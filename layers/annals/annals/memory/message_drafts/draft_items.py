@@ -52,6 +52,7 @@ class MessageDraft:
     Parameters
     ----------
     name : what its keys hold of its external id
+    draft_id : tells it from an earlier draft of the same external id
     revision : of the last change
     begun : the revision since which the text has only grown
     first, following : the text's pieces are those from number ``first`` to before ``following``
@@ -70,6 +71,7 @@ class MessageDraft:
     tenant: str
     conversation_id: str
     name: str
+    draft_id: str
     external_id: str
     role: str
     revision: int
@@ -98,8 +100,8 @@ class MessageDraft:
 
     @property
     def text_pk(self) -> str:
-        """The partition of its text."""
-        return partition_key(self.tenant, "DM", self.conversation_id, self.name)
+        """The partition of its text, and of no other draft's."""
+        return partition_key(self.tenant, "DM", self.conversation_id, self.name, self.draft_id)
 
     @property
     def expires_at(self) -> int:

@@ -124,7 +124,7 @@ def store_change(change: DraftChange, also: Sequence[Mapping[str, Any]] = ()) ->
     if writes:
         is_stored = _write([_put(draft_item(draft), **_unchanged(before)), *writes])
     else:
-        is_stored = put_if(draft_item(draft), UNCHANGED, {":revision": before.revision}) is None
+        is_stored = put_if(draft_item(draft), UNCHANGED, _state(before)) is None
     if is_stored:
         _delete_replaced(before, draft)
     return is_stored
@@ -139,14 +139,19 @@ def _write(writes: Sequence[Mapping[str, Any]]) -> bool:
     return False
 
 
-UNCHANGED = "revision = :revision AND attribute_not_exists(closed)"
+UNCHANGED = "draft_id = :id AND revision = :revision AND attribute_not_exists(closed)"
+
+
+def _state(draft: MessageDraft) -> dict[str, Any]:
+    """The values by which a draft is known to be as it was read."""
+    return {":id": draft.draft_id, ":revision": draft.revision}
 
 
 def _unchanged(draft: MessageDraft) -> dict[str, Any]:
     """The condition that a draft is as it was read."""
     return {
         "ConditionExpression": UNCHANGED,
-        "ExpressionAttributeValues": to_item({":revision": draft.revision}),
+        "ExpressionAttributeValues": to_item(_state(draft)),
     }
 
 
@@ -181,13 +186,14 @@ def delete_draft(draft: MessageDraft, *, only_if_unchanged: bool = False) -> boo
 
     It is closed first: from then on nobody adds to it, and whoever finds it closed can go on with the deletion.
     """
-    condition, values = ("attribute_exists(pk)", None)
+    condition, values = "draft_id = :id", {":id": draft.draft_id}
     if only_if_unchanged:
-        condition, values = UNCHANGED, {":revision": draft.revision}
+        condition, values = UNCHANGED, _state(draft)
     if not draft.closed and put_if(draft_item(draft.as_closed()), condition, values) is not None:
         return False
     delete_partition(draft.text_pk)
-    delete_if(draft_key(draft.pk, draft.name), "closed = :closed", {":closed": True})
+    closed = {":id": draft.draft_id, ":closed": True}
+    delete_if(draft_key(draft.pk, draft.name), "draft_id = :id AND closed = :closed", closed)
     return True
 
 

@@ -104,7 +104,10 @@ class FollowedMessage:
             draft = find_draft(self._place.pk, self._place.name)
             if draft is None or draft.closed or draft.is_discarded(now_ms()):
                 return [self._result()]
-            return self._new_text(draft) if draft.revision != self._revision else []
+            if draft.revision == self._revision:
+                return []
+            self._require_conversation()
+            return self._new_text(draft)
         except MessageNotFound:
             return [self._result()]  # it ended while it was read
         except AnnalsError as refusal:
@@ -130,9 +133,9 @@ class FollowedMessage:
     def _result(self) -> MessageEvent:
         """The last event: the message as it is stored, or why there is none."""
         try:
+            self._require_conversation()
             stored = find_stored(self._place.pk, self._place.external_id)
             if stored is None:
-                get_tail(self._place.tenant, self._place.conversation_id)
                 raise MessageNotFound(self._place.external_id)
             if stored.record.body is None:
                 raise MessageRedacted(message_id(stored.record.seq))
@@ -140,6 +143,10 @@ class FollowedMessage:
             return self._error(refusal)
         message = present_message(stored.record, stored.entry)
         return MessageEvent("result", {"conversationId": self._place.conversation_id, "message": message})
+
+    def _require_conversation(self) -> None:
+        """Raise ConversationErased where an erasure has begun: it shows nothing more."""
+        get_tail(self._place.tenant, self._place.conversation_id)
 
     def _error(self, refusal: AnnalsError) -> MessageEvent:
         return MessageEvent("error", problem_details(refusal, self._request_id))

@@ -8,8 +8,10 @@ from typing import cast
 from annals.answers import Room
 from annals.conversations.message_models import DraftMessage
 from annals.errors import MessageNotFound
+from annals.ledger.external_ids import find_places
 from annals.ledger.history import MessageRange
-from annals.ledger.messages import Message
+from annals.ledger.messages import Message, is_incomplete
+from annals.memory.message_drafts.completing import find_stored
 from annals.memory.message_drafts.draft_items import MessageDraft
 from annals.memory.message_drafts.draft_store import list_drafts, read_contents
 from annals.memory.message_drafts.presenters import present_draft
@@ -24,9 +26,17 @@ def list_open_drafts(
     ``external_id`` is that of the draft to show; without it, all are shown.
     """
     now = now_ms()
-    drafts = sorted(list_drafts(pk), key=lambda draft: (draft.created_at, draft.name))
-    wanted = (draft for draft in drafts if external_id in (None, draft.external_id) and not draft.is_discarded(now))
-    shown = (message for draft in wanted if not draft.closed for message in _present(draft, room))
+    found = sorted(list_drafts(pk), key=lambda draft: (draft.created_at, draft.name))
+    drafts = {
+        draft.external_id: draft
+        for draft in found
+        if external_id in (None, draft.external_id) and not draft.closed and not draft.is_discarded(now)
+    }
+    for name in find_places(pk, [*drafts]):
+        # What an append stored meanwhile is said no more.
+        if (stored := find_stored(pk, name)) and not is_incomplete(stored.record):
+            del drafts[name]
+    shown = (message for draft in drafts.values() for message in _present(draft, room))
     matches = message_range.matches
     return [message for message in shown if matches is None or matches(cast("Message", message))]
 

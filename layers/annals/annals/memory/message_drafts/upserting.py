@@ -179,7 +179,8 @@ class _Upsert:
             raise TooManyDrafts(self._place.conversation_id, MAX_DRAFTS)
 
     def _stored_before(self, stored: StoredMessage) -> UpsertResult:
-        """The answer where the message is stored. Raises MessageRedacted, MessageCompleted."""
+        """The answer where the message is stored. Raises ConversationErased, MessageRedacted, MessageCompleted."""
+        get_tail(self._place.tenant, self._place.conversation_id)  # an erasure that has begun shows nothing
         if stored.record.body is None:
             raise MessageRedacted(message_id(stored.record.seq))
         if not self._is_request_of(stored) and not (self._message.completed and self._says_the_same(stored)):
