@@ -825,6 +825,22 @@ def test_texts_that_a_call_stands_between_are_on_lines_of_their_own() -> None:
     assert read(*chunks, *anthropic_end("end_turn")).text == "I look.\nFound."
 
 
+def test_the_messages_of_a_graph_are_on_lines_of_their_own() -> None:
+    messages = [
+        (AIMessageChunk(content="I look.", id="a"), {}),
+        (ToolMessage("sunny", tool_call_id="c1"), {}),
+        (AIMessageChunk(content="It is ", id="b"), {}),
+        (AIMessageChunk(content="sunny.", id="b"), {}),
+    ]
+    assert read(*messages).text == read(*messages[:1], *messages[2:]).text == "I look.\nIt is sunny."
+
+
+def test_a_response_that_is_incomplete_for_any_reason_is_cut() -> None:
+    details = {"status": "incomplete", "incomplete_details": {"reason": "steered"}}
+    reader = read(response("output_text.delta", delta=TEXT), {"type": "response.incomplete", "response": details})
+    assert (reader.finish_reason, reader.is_cut) == ("steered", True)
+
+
 def test_arguments_that_are_cut_off_are_kept_as_text() -> None:
     call = {"type": "tool_use", "id": "t", "name": "weather", "input": {}}
     delta = {"type": "input_json_delta", "partial_json": '{"city":'}

@@ -82,6 +82,7 @@ def test_thinking_alone_is_no_reply_and_a_call_alone_is_one() -> None:
     assert not read({"choices": [{"delta": {"reasoning_content": "Hm."}}], "usage": {"prompt_tokens": 1}}).is_reply
     assert read({"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "a"}]}}]}).is_reply
     assert read({"choices": [{"delta": {"audio": {"data": "AAAA"}}}]}).is_reply
+    assert not read({"choices": [{"delta": {"content": []}}]}).is_reply
     assert not read("  ", "\n").is_reply
     assert not read({"choices": [{"delta": {"content": "", "token_ids": [1]}}]}).is_reply
 
@@ -220,9 +221,19 @@ def test_the_reason_of_the_end_is_the_models_word_and_says_whether_the_reply_is_
     assert (reader.finish_reason, reader.is_cut) == (reason, is_cut)
 
 
+def test_what_a_model_says_aloud_is_text() -> None:
+    reader = read(*({"choices": [{"delta": {"audio": {"id": "a", "transcript": word}}}]} for word in ("To ", "be")))
+    assert (reader.text, reader.parts) == ("To be", {"audio": {"id": "a", "transcript": "To be"}})
+
+
+def test_a_part_in_a_place_where_no_part_is_is_refused() -> None:
+    with pytest.raises(UnknownChunk):
+        read({"type": "response.output_text.delta", "delta": "x", "content_index": 10**9})
+
+
 def test_a_reply_of_many_pieces_takes_time_linear_in_its_length() -> None:
     def seconds(count: int) -> float:
-        chunks = [delta("abcd", reasoning_content="efgh")] * count
+        chunks = [delta("abcd", reasoning_content="efgh", token_ids=[1, 2])] * count
         started = time.process_time()
         assert len(read(*chunks).text) == 4 * count
         return time.process_time() - started

@@ -46,15 +46,20 @@ def merge(fields: dict[str, Any], delta: Json) -> None:
 def merge_list(items: list[Any], delta: list[Any]) -> None:
     """Add to a list what another has: to an item of the same ``index`` its delta, and all else at the end."""
     for item in delta:
-        index = item.get("index") if isinstance(item, Mapping) else None
-        known = [each for each in items if isinstance(each, dict) and each.get("index") == index]
-        if index is not None and known:
-            merge(known[-1], item)
-        elif isinstance(item, Mapping):
-            items.append({})
-            merge(items[-1], item)
-        else:
+        if not isinstance(item, Mapping):
             items.append(item)
+            continue
+        known = _find_by_index(items, item.get("index"))
+        if known is None:
+            items.append(known := {})
+        merge(known, item)
+
+
+def _find_by_index(items: list[Any], index: Any) -> dict[str, Any] | None:
+    """The last item of an index; None where there is none, or no index."""
+    if index is None:
+        return None
+    return next((item for item in reversed(items) if isinstance(item, dict) and item.get("index") == index), None)
 
 
 def built(value: Any) -> Any:
@@ -87,6 +92,19 @@ def parsed(text: Any) -> Any:
 def present(fields: Json) -> dict[str, Any]:
     """The fields that say something: no null, no empty text, list or object."""
     return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
+
+
+def add_usage(total: dict[str, Any], usage: Json) -> None:
+    """Add the tokens of one more response, or of one more piece of it, to those of a reply."""
+    for name, value in usage.items():
+        if isinstance(value, Mapping):
+            within = total.setdefault(name, {})
+            if isinstance(within, dict):
+                add_usage(within, value)
+        elif isinstance(value, int | float) and isinstance(total.get(name), int | float):
+            total[name] += value
+        elif value is not None:
+            total[name] = value
 
 
 class Lines:

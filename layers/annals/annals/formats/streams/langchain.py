@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .growing import Json, Lines, built, grow, merge, merge_list, parsed, present
+from .growing import Json, Lines, add_usage, built, grow, merge, merge_list, parsed, present
 
-TYPES = frozenset({"AIMessageChunk", "ai", "HumanMessageChunk", "human", "SystemMessageChunk", "system"}) | {
-    "ToolMessageChunk",
-    "tool",
-    "FunctionMessageChunk",
-    "function",
-}
-OF_MODEL = ("AIMessageChunk", "ai")
+OF_MODEL = frozenset({"AIMessageChunk", "ai"})
+OF_OTHERS = frozenset(
+    {"HumanMessageChunk", "human", "SystemMessageChunk", "system", "ToolMessageChunk", "tool", "FunctionMessageChunk"}
+    | {"function"}
+)
+TYPES = OF_MODEL | OF_OTHERS
+"""The types of messages, by who speaks."""
+
 TEXTS = ("text", "output_text")
 
 LAST_SAID = ("response_metadata", "additional_kwargs")
@@ -43,9 +44,10 @@ class LangChainReply:
             return ""
         if message_id is not None and message_id not in self._ids:
             self._ids.append(message_id)
+            self._lines.other()
         self._take_calls(chunk)
         self._take_metadata(chunk)
-        return self._take_content(chunk.get("content"))
+        return self._lines.text((message_id,), self._take_content(chunk.get("content")))
 
     def fields(self) -> dict[str, Any]:
         """The message's fields; see ``ProviderReply.fields``."""
@@ -110,8 +112,7 @@ class LangChainReply:
     def _take_metadata(self, chunk: Json) -> None:
         usage = chunk.get("usage_metadata")
         if isinstance(usage, Mapping):
-            self._fields.setdefault("usage_metadata", {})
-            _add(self._fields["usage_metadata"], usage)
+            add_usage(self._fields.setdefault("usage_metadata", {}), usage)
         for name in LAST_SAID:
             values = chunk.get(name)
             if isinstance(values, Mapping) and values:
@@ -132,14 +133,6 @@ class LangChainReply:
             for block in self._content
             if isinstance(block, Mapping)
         )
-
-
-def _add(total: dict[str, Any], usage: Json) -> None:
-    for name, value in usage.items():
-        if isinstance(value, Mapping):
-            _add(total.setdefault(name, {}), value)
-        elif isinstance(value, int | float):
-            total[name] = total.get(name, 0) + value
 
 
 def _block(block: Any) -> Any:

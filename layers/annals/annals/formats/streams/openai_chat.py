@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .failures import UnknownChunk, failure
-from .growing import Json, Pieces, built, grow, merge, present
+from .growing import Json, built, grow, merge, present
 
 READ_APART = frozenset({"role", "content", "tool_calls", "index"})
 """The fields of a delta that are not kept as they are."""
@@ -51,7 +51,7 @@ class OpenAIChatReply:
         calls = {"tool_calls": [_without_index(call) for call in self._calls]}
         content: dict[str, Any] = {}
         if self._has_parts:
-            content = {"content": [_part(part) for part in self._content]}
+            content = {"content": self._content}
         elif self._calls and not self._has_text:
             content = {"content": None}
         return {**present(built({**self._fields, **calls})), **built(content), **present({"usage": self._usage})}
@@ -72,8 +72,9 @@ class OpenAIChatReply:
         merge(self._fields, present(rest))
         for call in delta.get("tool_calls") or ():
             self._take_call(call, chunk)
-        refusal = delta.get("refusal")
-        return self._take_content(delta.get("content"), chunk) + (refusal if isinstance(refusal, str) else "")
+        audio = delta.get("audio") or {}
+        texts = (self._take_content(delta.get("content"), chunk), delta.get("refusal"), audio.get("transcript"))
+        return "".join(text for text in texts if isinstance(text, str))
 
     def _take_content(self, content: Any, chunk: Json) -> str:
         if content is None or content == "":
@@ -81,7 +82,7 @@ class OpenAIChatReply:
         if isinstance(content, str):
             content = [{"type": "text", "text": content}]
         elif isinstance(content, list):
-            self._has_parts = True
+            self._has_parts = self._has_parts or bool(content)
         elif isinstance(content, Mapping) and "type" in content:
             content, self._has_parts = [content], True
         else:
@@ -100,13 +101,13 @@ class OpenAIChatReply:
             return ""
         if not self._content or self._content[-1].get("type") != kind:
             self._content.append({"type": kind})
-        said = part.get(kind)
+        whole, said = self._content[-1], part.get(kind)
         if isinstance(said, list):  # Mistral's thinking is a list of parts itself
-            grow(self._content[-1], kind, "".join(str(each.get("text") or "") for each in said))
+            (within,) = whole.setdefault(kind, [{"type": "text"}])
+            grow(within, "text", "".join(str(each.get("text") or "") for each in said))
         else:
-            grow(self._content[-1], kind, said)
-        rest = {name: value for name, value in part.items() if name not in ("type", kind)}
-        self._content[-1].update(present(rest), **({"is_list": True} if isinstance(said, list) else {}))
+            grow(whole, kind, said)
+        whole.update(present({name: value for name, value in part.items() if name not in ("type", kind)}))
         return said if kind == "text" and isinstance(said, str) else ""
 
     def _take_call(self, delta: Any, chunk: Json) -> None:
@@ -162,12 +163,3 @@ def _without_index(call: Json) -> dict[str, Any]:
     if isinstance(call.get("function"), Mapping):
         call["function"] = {**call["function"], "arguments": call["function"].get("arguments", "")}
     return call
-
-
-def _part(part: Json) -> Any:
-    """A part of the content, thinking as the list that it was."""
-    part = dict(part)
-    is_list = part.pop("is_list", False)
-    if is_list and isinstance(part.get("thinking"), Pieces):
-        return {**part, "thinking": [{"type": "text", "text": part["thinking"]}]}
-    return part

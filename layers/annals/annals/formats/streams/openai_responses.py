@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .failures import failure
-from .growing import Json, Lines, built, grow, present
+from .growing import Json, Lines, add_usage, built, grow, present
 
 GROWING = {
     "response.function_call_arguments.delta": ("function_call", "arguments"),
@@ -21,6 +21,9 @@ REASONING = {
     "response.reasoning_text.delta": ("content", "content_index", "reasoning_text"),
 }
 """For each kind of delta the list of a reasoning item, the name of its place in it, and the type of what grows."""
+
+MAX_PARTS = 1_000
+"""How many parts an item may have."""
 
 RUN_ITEM = "run_item_stream_event"
 OF_AGENTS = frozenset({RUN_ITEM, "agent_updated_stream_event"})
@@ -79,12 +82,7 @@ class OpenAIResponsesReply:
     def _take_text(self, kind: str, chunk: Json) -> str:
         item = self._item(chunk, "message")
         name, part_type = ("refusal", "refusal") if "refusal" in kind else ("text", "output_text")
-        content = item["content"] if isinstance(item.get("content"), list) else []
-        item["content"] = content
-        index = chunk.get("content_index") or 0
-        while len(content) <= index:
-            content.append({"type": part_type})
-        grow(content[index], name, chunk.get("delta"))
+        grow(_part_of(item, "content", chunk.get("content_index"), part_type), name, chunk.get("delta"))
         return self._lines.text((self._responses, chunk.get("output_index"), chunk.get("item_id")), chunk.get("delta"))
 
     def _take_item(self, index: Any, item: Any, *, is_done: bool) -> None:
@@ -98,11 +96,7 @@ class OpenAIResponsesReply:
     def _take_reasoning(self, kind: str, chunk: Json) -> None:
         name, place, part_type = REASONING[kind]
         item = self._item(chunk, "reasoning")
-        parts = item[name] if isinstance(item.get(name), list) else []
-        item[name] = parts
-        while len(parts) <= (chunk.get(place) or 0):
-            parts.append({"type": part_type})
-        grow(parts[chunk.get(place) or 0], "text", chunk.get("delta"))
+        grow(_part_of(item, name, chunk.get(place), part_type), "text", chunk.get("delta"))
 
     def _item(self, chunk: Json, item_type: str) -> dict[str, Any]:
         """The item that a delta belongs to; one that was not added first is begun here."""
@@ -121,24 +115,24 @@ class OpenAIResponsesReply:
         status = response.get("status") or kind.rpartition(".")[2]
         details = response.get("incomplete_details") or {}
         self.finish_reason = str(details.get("reason") or status)
-        self.is_open = False
+        self.is_open = status != "completed"
 
 
 ENDS = frozenset({"completed", "incomplete", "cancelled"})
 """How the types of events end that end a response."""
 
 
-def add_usage(total: dict[str, Any], usage: Json) -> None:
-    """Add the tokens of one more response to those of a reply."""
-    for name, value in usage.items():
-        if isinstance(value, Mapping):
-            within = total.setdefault(name, {})
-            if isinstance(within, dict):
-                add_usage(within, value)
-        elif isinstance(value, int | float) and isinstance(total.get(name), int | float):
-            total[name] += value
-        elif value is not None:
-            total[name] = value
+def _part_of(item: dict[str, Any], name: str, index: Any, part_type: str) -> dict[str, Any]:
+    """A part in a list of an item, which is as long as it must be. Raises IndexError where that would be too long."""
+    place = index or 0
+    if place > MAX_PARTS:
+        raise IndexError(place)
+    parts = item[name] if isinstance(item.get(name), list) else []
+    item[name] = parts
+    while len(parts) <= place:
+        parts.append({"type": part_type})
+    part: dict[str, Any] = parts[place]
+    return part
 
 
 def _item(item: Json) -> dict[str, Any]:

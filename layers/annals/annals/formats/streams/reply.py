@@ -94,12 +94,13 @@ class ReplyReader:
         """What else there is than text, as the provider has it: a list of blocks, an object of fields, or None."""
         fields: dict[str, Any] = without_references(self._fields())
         if self._tags:
-            fields = {name: _spoken(value) for name, value in fields.items()}
+            fields = {name: _spoken(value) if name in BLOCK_LISTS else value for name, value in fields.items()}
         if self._tags and self._tags.thinking:
             said = [thought for thought in (fields.get(THOUGHTS), self._tags.thinking) if isinstance(thought, str)]
             fields[THOUGHTS] = "\n".join(said)
-        (name, *others) = [*fields, ""]
-        return fields[name] if name in BLOCK_LISTS and others == [""] and fields[name] else fields or None
+        if len(fields) > 1:
+            return fields
+        return next((fields[name] for name in BLOCK_LISTS if fields.get(name)), fields or None)
 
     @property
     def usage(self) -> Mapping[str, Any]:
