@@ -226,6 +226,16 @@ def test_what_is_said_before_the_user_is_left_out_where_a_format_begins_with_the
     assert written("openai-chat", greeting, QUESTION) == [greeting, QUESTION]
 
 
+def test_of_two_agents_the_first_one_to_speak_is_the_user() -> None:
+    said = [("planner", "Book it."), ("booker", "Done."), ("planner", "Thanks."), ("planner", "Bye.")]
+    talk = [{"role": "assistant", "content": text, "from": sender, "to": "x"} for sender, text in said]
+    assert [(each["role"], len(each["content"])) for each in written("bedrock", *talk)] == [
+        ("user", 1), ("assistant", 1), ("user", 2),
+    ]  # fmt: skip
+    assert [each["from"] for each in written("sharegpt", *talk)] == ["human", "gpt", "human"]
+    assert {each["role"] for each in written("openai-chat", *talk)} == {"assistant"}
+
+
 @pytest.mark.parametrize("name", LINE_FORMATS)
 def test_a_conversation_without_messages_has_no_line(name: str) -> None:
     assert "".join(write_line(name, [])) == ""

@@ -52,10 +52,8 @@ def test_parts_that_no_provider_would_write_break_no_file(name: str, odd: list[d
     messages = [{"messageId": f"msg-{seq:03}", "seq": seq, **each} for seq, each in enumerate(odd, start=1)]
     line = line_of(name, messages)
     assert line is None or line_of(name, again(line)) == line
-    if line and name == "openai-chat":
-        OPENAI.validate_python(line["messages"])
-    if line and name == "anthropic":
-        require_turns(line["messages"])
+    if line and name in REQUIRE:
+        REQUIRE[name](line)
 
 
 @pytest.mark.parametrize("shape", ["openai", "anthropic", "bedrock", "ai-sdk"])
@@ -66,33 +64,12 @@ def test_messages_of_a_format_s_own_come_back_exactly(shape: str, data: st.DataO
     assert line_of(OWN[shape], stored(messages))["messages"] == messages
 
 
+@pytest.mark.parametrize("name", ["openai-chat", "anthropic", "bedrock"])
 @settings(max_examples=40)
-@given(conversations)
-def test_openai_takes_every_line(messages: list[dict[str, Any]]) -> None:
-    if line := line_of("openai-chat", stored(messages)):
-        OPENAI.validate_python(line["messages"])
-        require_answers_right_after_calls(line["messages"])
-
-
-@settings(max_examples=40)
-@given(conversations)
-def test_anthropic_takes_every_line(messages: list[dict[str, Any]]) -> None:
-    if line := line_of("anthropic", stored(messages)):
-        ANTHROPIC.validate_python(line["messages"])
-        ANTHROPIC_SYSTEM.validate_python(line.get("system", ""))
-        require_turns(line["messages"])
-        require_results_first(line["messages"], "tool_use", "tool_result")
-
-
-@settings(max_examples=40)
-@given(conversations)
-def test_bedrock_takes_every_line(messages: list[dict[str, Any]]) -> None:
-    if line := line_of("bedrock", stored(messages)):
-        request = {"modelId": "m", **{name: line[name] for name in ("messages", "system") if name in line}}
-        report = ParamValidator().validate(request, CONVERSE)
-        assert not report.has_errors(), report.generate_report()
-        require_turns(line["messages"])
-        require_results_first(line["messages"], "toolUse", "toolResult")
+@given(messages=conversations)
+def test_a_provider_takes_every_line(name: str, messages: list[dict[str, Any]]) -> None:
+    if line := line_of(name, stored(messages)):
+        REQUIRE[name](line)
 
 
 @settings(max_examples=30)
@@ -119,6 +96,30 @@ def test_an_answer_has_the_same_messages_as_a_line(messages: list[dict[str, Any]
         line = line_of(name, stored(messages)) or {"messages": []}
         answer = {"messages": line.get("messages", line.get("conversations"))}
         assert present_line(name, stored(messages)) == answer | ({"system": line["system"]} if "system" in line else {})
+
+
+def require_openai_s(line: dict[str, Any]) -> None:
+    OPENAI.validate_python(line["messages"])
+    require_answers_right_after_calls(line["messages"])
+
+
+def require_anthropic_s(line: dict[str, Any]) -> None:
+    ANTHROPIC.validate_python(line["messages"])
+    ANTHROPIC_SYSTEM.validate_python(line.get("system", ""))
+    require_turns(line["messages"])
+    require_results_first(line["messages"], "tool_use", "tool_result")
+
+
+def require_bedrock_s(line: dict[str, Any]) -> None:
+    request = {"modelId": "m", **{name: line[name] for name in ("messages", "system") if name in line}}
+    report = ParamValidator().validate(request, CONVERSE)
+    assert not report.has_errors(), report.generate_report()
+    require_turns(line["messages"])
+    require_results_first(line["messages"], "toolUse", "toolResult")
+
+
+REQUIRE = {"openai-chat": require_openai_s, "anthropic": require_anthropic_s, "bedrock": require_bedrock_s}
+"""What a provider demands of a line."""
 
 
 def require_turns(messages: list[dict[str, Any]]) -> None:

@@ -19,13 +19,25 @@ from .whole_exchanges import Message
 
 SCHEMA = "bedrock-conversation-2024"
 
-BLOCKS = frozenset(
-    {"text", "image", "document", "video", "audio", "toolUse", "toolResult", "guardContent", "cachePoint"}
-    | {"reasoningContent", "citationsContent", "searchResult"}
-)
-"""The kinds of blocks; each block is in a field of the same name."""
+BLOCKS: Mapping[str, set[str]] = {
+    "image": {"format", "source"},
+    "document": {"name", "source"},
+    "video": {"format", "source"},
+    "audio": {"format", "source"},
+    "toolUse": {"toolUseId", "name", "input"},
+    "toolResult": {"toolUseId", "content"},
+    "cachePoint": {"type"},
+    "searchResult": {"source", "title", "content"},
+    "guardContent": set(),
+    "reasoningContent": set(),
+    "citationsContent": set(),
+}
+"""The kinds of blocks beside text, each in a field of the same name, and the fields that they must have."""
 
-SYSTEM_BLOCKS = frozenset({"text", "guardContent", "cachePoint"})
+OPTIONAL = {"format", "context", "citations", "type", "status", "ttl", "content"}
+"""The fields that they may have beside these."""
+
+SYSTEM_BLOCKS = {"text", "guardContent", "cachePoint"}
 
 FORMATS = {
     "image": frozenset({"png", "jpeg", "gif", "webp"}),
@@ -95,7 +107,9 @@ def _is_own(part: Any) -> bool:
     ((kind, value),) = part.items()
     if kind == "text":
         return isinstance(value, str) and bool(value.strip())
-    return kind in BLOCKS and isinstance(value, Mapping)
+    if (required := BLOCKS.get(kind)) is None or not isinstance(value, Mapping) or not value:
+        return False
+    return not required or required <= value.keys() <= required | OPTIONAL
 
 
 def _thinking(thinking: Thinking) -> dict[str, Any] | None:

@@ -28,7 +28,9 @@ FIELDS = {
 }
 """The fields of a role's messages beside role, content and name."""
 
-FIRST_FIELDS = ("role", "content", "name")
+FIRST_FIELDS = ("content", "name")
+
+TEXTS = ("name", "tool_call_id", "refusal")
 
 ROLES = {
     "developer": frozenset({"text"}),
@@ -88,27 +90,43 @@ def _write(step: Step) -> dict[str, Any] | None:
 
 def _original(message: Message) -> dict[str, Any] | None:
     """The message as OpenAI's, where it is stored as one of its own; else None."""
-    original = from_annals(message)
-    said, content = message.get("originalRole"), original.get("content")
-    original["role"] = role = said if said in ROLES else message["role"]
-    parts = message.get("parts")
+    said, parts = message.get("originalRole"), message.get("parts")
+    role = said if said in ROLES else message["role"]
+    stored = from_annals(message)
     has_words_apart = isinstance(parts, list) and message.get("content") and not text_of(parts)
-    if "parts" in original or has_words_apart or has_reference(parts):
+    if "parts" in stored or has_words_apart or has_reference(parts):
         return None
-    if not original.get("tool_calls"):
-        original.pop("tool_calls", None)
-    calls = original.get("tool_calls", [])
-    if not _is_content(content, role) or not isinstance(calls, list) or not all(map(_is_call, calls)):
+    names = [*FIRST_FIELDS, *(name for name in stored if name in FIELDS[role])]
+    fields = {name: stored[name] for name in names if name in stored and (stored[name] or name != "tool_calls")}
+    if not all(_is_field(name, value, role) for name, value in fields.items()):
         return None
-    if not _is_function_call(original.get("function_call")):
-        return None
-    if not isinstance(original.get({"tool": "tool_call_id", "function": "name"}.get(role, "role")), str):
-        return None
-    is_assistant = role == "assistant"
-    if content is None and not (is_assistant and original.keys() & {"content", "tool_calls", "function_call", "audio"}):
-        return None
-    names = [*FIRST_FIELDS, *(name for name in original if name in FIELDS[role])]
-    return {name: original[name] for name in names if name in original}
+    return {"role": role, **fields} if _is_whole(fields, role) else None
+
+
+def _is_field(name: str, value: Any, role: str) -> bool:
+    """Whether a field of a message has a value that it may have."""
+    if name == "content":
+        return _is_content(value, role)
+    if name == "tool_calls":
+        return isinstance(value, list) and all(map(_is_call, value))
+    if name == "function_call":
+        return value is None or _has_texts(value, "name", "arguments")
+    if name == "audio":
+        return value is None or _has_texts(value, "id")
+    return name not in TEXTS or isinstance(value, str) or (name == "refusal" and value is None)
+
+
+def _is_whole(fields: Mapping[str, Any], role: str) -> bool:
+    """Whether fields are a message of a role: it has what it must have, and says something in one way or another."""
+    if required := {"tool": "tool_call_id", "function": "name"}.get(role):
+        return required in fields and (role == "function" or fields.get("content") is not None)
+    if fields.get("content") is not None:
+        return True
+    return role == "assistant" and bool(fields.keys() & {"content", "tool_calls", "function_call", "audio"})
+
+
+def _has_texts(value: Any, *names: str) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(value.get(name), str) for name in names)
 
 
 def _is_content(content: Any, role: str) -> bool:
@@ -128,13 +146,11 @@ def _is_part(part: Any, types: frozenset[str]) -> bool:
 
 
 def _is_call(call: Any) -> bool:
-    if not isinstance(call, Mapping) or not isinstance(call.get("id"), str):
+    if not _has_texts(call, "id", "type"):
         return False
-    kind, text = {"function": ("function", "arguments"), "custom": ("custom", "input")}.get(
-        str(call.get("type")), ("", "")
-    )
-    within = call.get(kind)
-    return isinstance(within, Mapping) and all(isinstance(within.get(name), str) for name in ("name", text))
+    if call["type"] == "custom":
+        return _has_texts(call.get("custom"), "name", "input")
+    return call["type"] == "function" and _has_texts(call.get("function"), "name", "arguments")
 
 
 def _part(block: Block, role: str) -> dict[str, Any] | None:
@@ -156,9 +172,8 @@ def _media(media: Media) -> dict[str, Any] | None:
     if media.data is None:
         return None
     if media.kind == "audio":
-        return (
-            {"type": "input_audio", "input_audio": {"data": media.data, "format": short}} if short in SOUNDS else None
-        )
+        sound = {"data": media.data, "format": short}
+        return {"type": "input_audio", "input_audio": sound} if short in SOUNDS else None
     return {"type": "file", "file": {"file_data": place, **({"filename": media.name} if media.name else {})}}
 
 
@@ -167,12 +182,6 @@ def _content(parts: Sequence[dict[str, Any]]) -> Any:
     if not parts:
         return None
     return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else list(parts)
-
-
-def _is_function_call(call: Any) -> bool:
-    return call is None or (
-        isinstance(call, Mapping) and all(isinstance(call.get(name), str) for name in ("name", "arguments"))
-    )
 
 
 def _call(call: Call) -> dict[str, Any]:

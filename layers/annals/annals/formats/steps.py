@@ -19,12 +19,13 @@ MAX_ID_CHARS = 64
 class Step:
     """What a speaker says in one go: user, assistant or system; or one answer of a tool.
 
-    ``message`` is the stored message, where the step is all of it.
+    ``message`` is the stored message, where the step is all of it; ``sender`` is the agent who says it to another one.
     """
 
     role: str
     blocks: Sequence[Block]
     message: Message | None = None
+    sender: str | None = None
 
 
 def steps_of(messages: Iterable[Message]) -> Iterator[Step]:
@@ -43,7 +44,8 @@ def turns_of(
     """The turns of user and assistant, which alternate and begin with the user's; each with what its steps became.
 
     The answers of tools belong to the user's turn, and are the first of it. What the assistant says before the user
-    does is left out, and so are steps of which nothing can be written.
+    does is left out, and so are steps of which nothing can be written. Of two agents, the first one to speak is the
+    user.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def turns_of(
 
     def spoken() -> Iterator[tuple[str, list[Any]]]:
         is_begun = False
-        for step in steps_of(messages):
+        for step in _with_user(steps_of(messages)):
             if not is_begun and step.role not in ("system", "user"):
                 continue
             if not (blocks := write(step)):
@@ -68,18 +70,29 @@ def turns_of(
         yield role, (blocks for _, blocks in group)
 
 
+def _with_user(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps, of which those of the first agent who writes to another one are a user's."""
+    first: str | None = None
+    for step in steps:
+        first = first or step.sender
+        is_first = first is not None and step.sender == first and step.role == "assistant"
+        has_calls = any(isinstance(block, Call) for block in step.blocks)
+        yield replace(step, role="user") if is_first and not has_calls else step
+
+
 class ToolIds:
     """Ids of calls as a provider takes them: of some characters only, and each once in a conversation."""
 
     def __init__(self, refused: str) -> None:
         self._refused = re.compile(refused)
         self._used: set[str] = set()
+        self._numbers: dict[str, Iterator[int]] = {}
         self._current: dict[str | None, str] = {}
 
     def of_call(self, call_id: str | None) -> str:
         """The id of a call that is written."""
         valid = self._refused.sub("_", call_id or "")[:MAX_ID_CHARS] or "call"
-        numbered = (f"{valid[: MAX_ID_CHARS - 8]}-{number}" for number in count(2))
+        numbered = (f"{valid[: MAX_ID_CHARS - 8]}-{number}" for number in self._numbers.setdefault(valid, count(2)))
         self._current[call_id] = unique = next(each for each in chain([valid], numbered) if each not in self._used)
         self._used.add(unique)
         return unique
@@ -145,7 +158,7 @@ def _of_message(message: Message, blocks: Sequence[Block], answers: Answers) -> 
     """The steps of a message; it is several where the model went on after results that are in the message itself."""
     is_whole = not any(isinstance(block, Result) for block in blocks)
     for part in [list(blocks)] if is_whole else _between_results(blocks):
-        yield Step(message["role"], part, message if is_whole else None)
+        yield Step(message["role"], part, message if is_whole else None, message.get("from"))
         found = [answers.find(block) for block in part if isinstance(block, Call)]
         yield from (step for step in found if step is not None)
 
