@@ -9,6 +9,8 @@ import zipfile
 from typing import Any
 
 import pytest
+from langchain_core.load import dumpd
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, messages_to_dict
 
 from annals.conversations import import_parsing
 from tests.support import app_files
@@ -173,6 +175,13 @@ def test_cortex_conversations_keep_their_ids_and_participants(api: Api) -> None:
     assert second["timestamp"] == "2023-11-14T22:13:21.000Z"
 
 
+def test_a_message_of_an_agent_that_names_itself_is_that_participant_s(api: Api) -> None:
+    conversation = app_files.cortex()
+    conversation["messages"][1] = {**conversation["messages"][1], "participantId": None, "agentId": "helper"}
+    [name] = imported(api, [conversation], query="memorySpaceId=space-1")
+    assert messages(api, name)[1]["participantId"] == "helper"
+
+
 def test_what_cortex_s_export_function_gives_is_taken_too(api: Api) -> None:
     file = {"format": "json", "data": json.dumps([app_files.cortex()]), "count": 1, "exportedAt": 1}
     assert imported(api, file, query="memorySpaceId=space-1") == ["conv-1700000000000-abc"]
@@ -206,6 +215,27 @@ def test_sharegpt_comes_as_lines_or_lists(api: Api, file: Any) -> None:
 def test_dumps_of_langchain_s_messages_come_whole_or_line_by_line(api: Api, file: Any) -> None:
     [name] = imported(api, file)
     assert said(api, name) == [("user", "Weather?"), ("assistant", "Rain.")]
+
+
+@pytest.mark.parametrize("write", [messages_to_dict, dumpd])
+def test_what_langchain_itself_writes_is_read(api: Api, write: Any) -> None:
+    call = {"name": "weather", "args": {"city": "Oslo"}, "id": "call_1"}
+    file = write(
+        [
+            SystemMessage("Be brief."),
+            HumanMessage(
+                [{"type": "text", "text": "Weather?"}, {"type": "image_url", "image_url": {"url": "http://x/y"}}]
+            ),
+            AIMessage("", tool_calls=[call], usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}),
+            ToolMessage("Rain", tool_call_id="call_1", name="weather"),
+            AIMessage("It rains."),
+        ]
+    )
+    [name] = imported(api, file)
+    assert said(api, name) == [
+        ("system", "Be brief."), ("user", "Weather?"), ("assistant", ""), ("tool", "Rain"), ("assistant", "It rains."),
+    ]  # fmt: skip
+    assert imported(api, json.dumps(file, indent=2)) == [name]
 
 
 @pytest.mark.parametrize(

@@ -254,3 +254,46 @@ def test_a_value_that_never_ends_is_given_up() -> None:
     reader = JsonReader(endless, max_chars=4 * CHUNK)
     with pytest.raises(BrokenJson, match="more than"):
         reader.value()
+
+
+def test_a_branch_of_claude_s_is_the_one_that_ends_where_the_file_says() -> None:
+    said = [
+        {"uuid": uuid, "parent_message_uuid": parent, "text": uuid, "sender": "human", "content": []}
+        for uuid, parent in (("a", "0000"), ("b", "a"), ("c", "a"), ("d", "c"))
+    ]
+    file = {"uuid": "1", "chat_messages": said}
+    assert [each["content"] for each in messages(file)] == ["a", "c", "d"]
+    first, second = messages({**file, "current_leaf_message_uuid": "b"})
+    assert (first["content"], second["content"]) == ("a", "b")
+    assert [each["content"] for each in second["metadata"]["branches"]] == ["c", "d"]
+
+
+def test_branches_beside_a_message_that_says_nothing_are_kept_with_the_next() -> None:
+    said = [
+        {"uuid": uuid, "parent_message_uuid": parent, "text": text, "sender": "human", "content": []}
+        for uuid, parent, text in (("a", "", "a"), ("x", "a", "other"), ("b", "a", ""), ("c", "b", "c"))
+    ]
+    _, last = messages({"uuid": "1", "chat_messages": said})
+    assert (last["content"], last["metadata"]["branches"]) == ("c", [{"role": "user", "content": "other"}])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<details " * 40_000,
+        '<details type="reasoning">' * 12_000,
+        '<details type="reasoning" ' + "a" * 300_000 + ">x</details>",
+        '<details type="reasoning">' + " " * 300_000 + "</details>",
+        '<details type="reasoning">' + "<summary>" * 30_000 + "</details>",
+    ],
+)
+def test_text_that_pretends_to_be_html_costs_no_time(text: str) -> None:
+    history = {"currentId": "a", "messages": {"a": {"id": "a", "role": "assistant", "content": f"{text}end"}}}
+    begun = time.process_time()
+    assert messages({"id": "c", "chat": {"history": history}})
+    assert time.process_time() - begun < 2
+
+
+def test_a_title_moves_no_terminal() -> None:
+    [item, *_] = read([app_files.chatgpt(title="\x1b[2J\u202eTrip\n to  Rome")])
+    assert str(item.place) == 'conversation 1 ("[2JTrip to Rome")'

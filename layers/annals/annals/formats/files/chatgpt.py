@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .conversation import AppConversation, with_branches
+from .conversation import AppConversation, messages_along
 from .tree import Node, shown_branch
 from .values import file_part, get_label, get_list, get_object, get_objects, get_text, without_blanks
 
@@ -34,19 +34,11 @@ def read(value: Mapping[str, Any]) -> AppConversation:
         if isinstance(node, Mapping)
     }
     branch = shown_branch(nodes, value.get("current_node"))
-    beside: list[dict[str, Any]] = []
-    messages = []
-    for message, node_id in _messages((nodes[each].value, each) for each in branch.ids):
-        messages.append(message | {"externalId": node_id})
-    by_id = {message["externalId"]: position for position, message in enumerate(messages)}
-    for node_id in branch.ids:
-        others = [(nodes[each].value, each) for each in branch.others.get(node_id, ())]
-        beside += [message for message, _ in _messages(iter(others))]
-        if beside and node_id in by_id:
-            messages[by_id[node_id]] = with_branches(messages[by_id[node_id]], beside)
-            beside = []
-    if beside and messages:
-        messages[-1] = with_branches(messages[-1], beside)
+
+    def read_path(ids: Sequence[str]) -> list[dict[str, Any]]:
+        return list(_messages((nodes[each].value, each) for each in ids))
+
+    shown = {message["externalId"]: message for message in read_path(branch.ids)}
     metadata = {
         "model": get_label(value, "default_model_slug"),
         "gizmo": get_label(value, "gizmo_id", "conversation_template_id"),
@@ -55,15 +47,15 @@ def read(value: Mapping[str, Any]) -> AppConversation:
     return AppConversation(
         APP,
         get_text(value, "conversation_id", "id"),
-        messages,
+        messages_along(branch, shown, read_path),
         get_label(value, "title"),
         value.get("create_time"),
         without_blanks(metadata),
     )
 
 
-def _messages(path: Iterator[tuple[Any, str]]) -> Iterator[tuple[dict[str, Any], str]]:
-    """The messages along a path that say something, each with its node's id; thinking goes into the one after it."""
+def _messages(path: Iterator[tuple[Any, str]]) -> Iterator[dict[str, Any]]:
+    """The messages along a path that say something; thinking goes into the one after it."""
     thoughts: list[dict[str, Any]] = []
     calls: dict[str, str] = {}
     for value, node_id in path:
@@ -74,7 +66,7 @@ def _messages(path: Iterator[tuple[Any, str]]) -> Iterator[tuple[dict[str, Any],
             thoughts += _thoughts(content)
         elif message := _message(value, content, node_id, thoughts, calls):
             thoughts = []
-            yield message, node_id
+            yield {**message, "externalId": node_id}
 
 
 def _is_hidden(value: Mapping[str, Any]) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..messages import to_annals
-from .conversation import AppConversation, with_branches
+from .conversation import AppConversation, messages_along
 from .tree import Node, distinct_ids, shown_branch
 from .values import file_part, get_label, get_object, get_objects, get_text, with_names, without_blanks
 
@@ -20,24 +20,23 @@ def is_conversation(value: Mapping[str, Any]) -> bool:
 
 def read(value: Mapping[str, Any]) -> AppConversation:
     """A conversation: the branch that Claude shows, where the file says which; else the one of the last message."""
-    messages = get_objects(value, "chat_messages")
-    ids = list(distinct_ids(get_text(message, "uuid") for message in messages))
-    if any(get_text(message, "parent_message_uuid") in ids for message in messages):
-        parents = [get_text(message, "parent_message_uuid") or None for message in messages]
-    else:
+    found = get_objects(value, "chat_messages")
+    ids = list(distinct_ids(get_text(message, "uuid") for message in found))
+    parents: list[str | None] = [get_text(message, "parent_message_uuid") or None for message in found]
+    if set(ids).isdisjoint(parents):
         parents = [None, *ids][: len(ids)]
-    nodes = {id_: Node(message, parent) for id_, message, parent in zip(ids, messages, parents, strict=True)}
+    nodes = {id_: Node(message, parent) for id_, message, parent in zip(ids, found, parents, strict=True)}
     branch = shown_branch(nodes, value.get("current_leaf_message_uuid"))
-    read_messages = []
-    for id_ in branch.ids:
-        others = [other for each in branch.others.get(id_, ()) if (other := _read_message(nodes[each].value))]
-        if message := _read_message(nodes[id_].value):
-            read_messages.append(with_branches(message, others))
+
+    def read_nodes(ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        return {id_: message for id_ in ids if (message := _read_message(nodes[id_].value))}
+
+    messages = messages_along(branch, read_nodes(branch.ids), lambda ids: read_nodes(ids).values())
     metadata = {"project": get_label(get_object(value, "project"), "name"), "model": get_label(value, "model")}
     return AppConversation(
         APP,
         get_text(value, "uuid"),
-        read_messages,
+        messages,
         get_label(value, "name"),
         value.get("created_at"),
         without_blanks(metadata),

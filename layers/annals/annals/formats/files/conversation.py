@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .tree import Branch
 from .values import to_external_id, to_time, without_blanks
 
 MAX_TITLE_CHARS = 60
@@ -32,8 +33,9 @@ class Place(NamedTuple):
     message: int = 0
 
     def __str__(self) -> str:
-        """The place in words."""
-        title = f' ("{self.title[:MAX_TITLE_CHARS]}")' if self.title else ""
+        """The place in words, which no terminal takes for anything else."""
+        shown = "".join(filter(str.isprintable, self.title))[:MAX_TITLE_CHARS]
+        title = f' ("{shown}")' if shown else ""
         return f"{self.name}{title}" + (f", message {self.message}" if self.message else "")
 
     def before(self, sentence: str) -> str:
@@ -140,7 +142,31 @@ def with_own_ids(messages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]
         yield message
 
 
-def with_branches(message: dict[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def messages_along(
+    branch: Branch, shown: Mapping[str, Mapping[str, Any]], read: Callable[[Sequence[str]], Iterable[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The messages of a branch, each with the words of those that begin beside it in other branches.
+
+    What begins beside a node that says nothing goes with the next message, or, at the end, with the last one.
+
+    Parameters
+    ----------
+    shown : the messages of the branch's nodes that say something, by the nodes' ids
+    read : the messages of other nodes, by their ids
+    """
+    messages: list[dict[str, Any]] = []
+    beside: list[list[Mapping[str, Any]]] = [[]]
+    for id_ in branch.ids:
+        beside[-1] += read(branch.others.get(id_, ()))
+        if id_ in shown:
+            messages.append(dict(shown[id_]))
+            beside.append([])
+    if messages:
+        beside[-2] += beside[-1]
+    return [_with_branches(message, others) for message, others in zip(messages, beside[:-1], strict=True)]
+
+
+def _with_branches(message: dict[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A message with the words of the messages that stand beside it in other branches, as far as there is room."""
     branches, room = [], MAX_BRANCH_CHARS
     for other in others:

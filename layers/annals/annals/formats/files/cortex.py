@@ -72,7 +72,7 @@ def _read_message(message: Mapping[str, Any]) -> dict[str, Any]:
         "from": message.get("from"),
         "to": message.get("to"),
         "userId": message.get("userId"),
-        "participantId": message.get("participantId", message.get("agentId")),
+        "participantId": message.get("participantId") or message.get("agentId"),
         "threadId": message.get("threadId"),
         "metadata": get_object(message, "metadata"),
     }

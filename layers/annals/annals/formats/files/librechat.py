@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..messages import to_annals
-from .conversation import AppConversation, with_branches
+from .conversation import AppConversation, messages_along
 from .tree import Node, distinct_ids, shown_branch
 from .values import (
     call_block,
@@ -43,11 +43,11 @@ def read(value: Mapping[str, Any]) -> AppConversation:
     ids = distinct_ids(id_ for id_, _ in found)
     nodes = {id_: node for id_, (_, node) in zip(ids, found, strict=True)}
     branch = shown_branch(nodes, None)
-    messages = []
-    for id_ in branch.ids:
-        others = [other for each in branch.others.get(id_, ()) if (other := _read_message(nodes[each].value))]
-        if message := _read_message(nodes[id_].value):
-            messages.append(with_branches(message, others))
+
+    def read_nodes(ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        return {id_: message for id_ in ids if (message := _read_message(nodes[id_].value))}
+
+    messages = messages_along(branch, read_nodes(branch.ids), lambda ids: read_nodes(ids).values())
     metadata = {"model": get_label(get_object(value, "options"), "model"), "endpoint": get_label(value, "endpoint")}
     return AppConversation(
         APP,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..messages import to_annals
-from .conversation import AppConversation, with_branches
+from .conversation import AppConversation, messages_along
 from .tree import Node, shown_branch
 from .values import (
     call_block,
@@ -58,11 +58,11 @@ def read(value: Mapping[str, Any]) -> AppConversation:
         ids = list(nodes)
         nodes = {id_: Node(nodes[id_].value, above) for id_, above in zip(ids, [None, *ids[:-1]], strict=True)}
     branch = shown_branch(nodes, history.get("currentId"))
-    messages = []
-    for id_ in branch.ids:
-        others = [other for each in branch.others.get(id_, ()) if (other := _read_message(nodes[each].value, each))]
-        if message := _read_message(nodes[id_].value, id_):
-            messages.append(with_branches(message, others))
+
+    def read_nodes(ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        return {id_: message for id_ in ids if (message := _read_message(nodes[id_].value, id_))}
+
+    messages = messages_along(branch, read_nodes(branch.ids), lambda ids: read_nodes(ids).values())
     metadata = {
         "model": next((each for each in get_list(chat, "models") if isinstance(each, str)), "")[:256],
         "tags": [tag for tag in get_list(chat, "tags") or get_list(value.get("meta"), "tags") if _is_tag(tag)][:50],
