@@ -3,7 +3,8 @@
 The model's id says how it behaves: an id that contains ``throttled`` refuses the first call, ``denied`` every call,
 ``long`` a text over 8,000 characters; ``short`` sends a vector of the wrong length; ``break`` closes the connection,
 ``cut`` ends without ``messageStop``, ``error`` sends an exception in the stream, ``garbled`` a damaged frame, ``stall``
-falls silent; ``silent`` ends without a word. A text's rerank score is the number that it begins with.
+falls silent; ``silent`` ends without a word; ``calls`` thinks, and calls a tool. A text's rerank score is the number
+that it begins with.
 """
 
 from __future__ import annotations
@@ -54,6 +55,19 @@ OPENING = [
 ENDING = [
     event("contentBlockStop", {"contentBlockIndex": 0}),
     event("messageStop", {"stopReason": "end_turn"}),
+    event("metadata", {"usage": {"inputTokens": 7, "outputTokens": 4, "totalTokens": 11}, "metrics": {"latencyMs": 5}}),
+]
+
+
+CALLS = [
+    event("messageStart", {"role": "assistant"}),
+    event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"reasoningContent": {"text": "Hm."}}}),
+    event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"reasoningContent": {"signature": "c2ln"}}}),
+    event("contentBlockStart", {"contentBlockIndex": 1, "start": {"toolUse": {"toolUseId": "t1", "name": "weather"}}}),
+    event("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"toolUse": {"input": '{"city":'}}}),
+    event("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"toolUse": {"input": '"Bath"}'}}}),
+    event("contentBlockStop", {"contentBlockIndex": 1}),
+    event("messageStop", {"stopReason": "tool_use"}),
     event("metadata", {"usage": {"inputTokens": 7, "outputTokens": 4, "totalTokens": 11}, "metrics": {"latencyMs": 5}}),
 ]
 
@@ -109,6 +123,7 @@ class BedrockHandler(Handler):
             "error": [*two, exception("modelStreamErrorException", "the model fell over")],
             "garbled": [*two, delta("x")[:-1] + b"\0"],
             "silent": [*OPENING, *ENDING],
+            "calls": CALLS,
         }
         for part in scripts.get(model, [*OPENING, *map(delta, WORDS), *ENDING]):
             self.chunk(part)

@@ -96,6 +96,18 @@ def test_a_reply_without_a_word_is_a_reply(server: BedrockServer):
     assert ("".join(pieces), end) == ("", Finished("end_turn", Usage(7, 4)))
 
 
+def test_calls_reasoning_and_tokens_are_in_the_parts_as_converse_has_them(server: BedrockServer):
+    pieces, end, _ = talk("calls")
+    assert ("".join(pieces), end) == ("", Finished("tool_use", Usage(7, 4)))
+    assert end.parts == {
+        "content": [
+            {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "c2ln"}}},
+            {"toolUse": {"toolUseId": "t1", "name": "weather", "input": {"city": "Bath"}}},
+        ],
+        "usage": {"inputTokens": 7, "outputTokens": 4, "totalTokens": 11},
+    }
+
+
 def test_a_throttled_chat_is_repeated(server: BedrockServer):
     assert "".join(talk("throttled")[0]) == "".join(WORDS)
 

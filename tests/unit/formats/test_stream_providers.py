@@ -815,6 +815,18 @@ def test_the_texts_of_anthropics_sdk_are_not_said_twice() -> None:
     assert read(*chunks).text == TEXT
 
 
+def test_blocks_of_different_kinds_that_have_one_index_stay_apart() -> None:
+    events = [
+        anthropic_event("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "Hm."}),
+        anthropic_event("content_block_delta", index=0, delta={"type": "text_delta", "text": TEXT}),
+    ]
+    thinking = {"type": "thinking", "thinking": "Hm."}
+    assert read(*events, anthropic_event("message_stop")).parts == [thinking, {"type": "text", "text": TEXT}]
+    deltas = [{"text": "To be, "}, {"reasoningContent": {"text": "Hm."}}, {"text": "or not"}]
+    reader = read(*({"contentBlockDelta": {"delta": delta}} for delta in deltas), {"messageStop": {"stopReason": "x"}})
+    assert reader.parts == [{"text": TEXT}, {"reasoningContent": {"reasoningText": {"text": "Hm."}}}]
+
+
 def test_texts_that_a_call_stands_between_are_on_lines_of_their_own() -> None:
     call = {"type": "server_tool_use", "id": "t", "name": "web_search", "input": {}}
     chunks = [

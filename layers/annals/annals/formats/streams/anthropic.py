@@ -66,12 +66,19 @@ class AnthropicReply:
         kind = delta.get("type", "")
         name = GROWING.get(kind)
         if name is not None:
-            block = self._blocks.setdefault(index, {"type": _type_of(name)})
-            return self._add(index, block, name, delta.get(name))
+            return self._add(index, self._block(index, _type_of(name)), name, delta.get(name))
         if kind == "citations_delta" and index in self._blocks:
             block = self._blocks[index]
             block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
         return ""
+
+    def _block(self, index: Any, block_type: str) -> dict[str, Any]:
+        """The block that a delta belongs to. It is of one type, even where one of another type has its index."""
+        block = self._blocks.get(index)
+        if block is None or not str(block.get("type")).endswith(block_type):
+            key = index if block is None else (index, block_type)
+            block = self._blocks.setdefault(key, {"type": block_type})
+        return block
 
     def _add(self, index: Any, block: dict[str, Any], name: str, piece: Any) -> str:
         """Add a piece to a block; the text that it adds to the reply."""

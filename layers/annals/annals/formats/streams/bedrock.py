@@ -47,14 +47,20 @@ class BedrockReply:
         return {**content, **present({"usage": self._usage})}
 
     def _start(self, said: Json) -> None:
-        self._blocks.setdefault(said.get("contentBlockIndex", 0), {}).update(said.get("start") or {})
+        start = said.get("start") or {}
+        self._block(said.get("contentBlockIndex", 0), start).update(start)
         self._lines.other()
+
+    def _block(self, index: Any, piece: Json) -> dict[str, Any]:
+        """The block that a piece belongs to. It holds one kind of thing, even where another has its index."""
+        kind = next(iter(piece), "text")
+        return self._blocks.setdefault((index, "text" if kind == "citation" else kind), {})
 
     def _take_delta(self, said: Json, chunk: Json) -> str:
         index, delta = said.get("contentBlockIndex", 0), said.get("delta")
         if not isinstance(delta, Mapping):
             raise UnknownChunk(chunk)
-        block = self._blocks.setdefault(index, {})
+        block = self._block(index, delta)
         if "text" in delta:
             grow(block, "text", delta["text"])
             return self._lines.text(index, delta["text"])
