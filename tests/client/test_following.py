@@ -72,6 +72,27 @@ def _resumed(server: ScriptedServer) -> list[tuple[str, str | None]]:
     ]
 
 
+def test_the_result_has_the_reply_and_what_the_model_did_not_report_is_none(ask: Ask) -> None:
+    parts = {"tool_calls": [{"id": "a"}]}
+    reply = {**MESSAGE, "messageId": "msg-002", "seq": 2, "role": "assistant", "content": "", "parts": parts}
+    result = {
+        "conversation": {"conversationId": "c", "messageIds": ["msg-001", "msg-002"], "messageCount": 2},
+        "memories": [],
+        "facts": [],
+        "fullResponse": "",
+        "reply": {**reply, "status": "incomplete", "finishReason": "length"},
+        "usage": {"inputTokens": 3, "outputTokens": None},
+        "finishReason": None,
+    }
+    with scripted(_streamed(START, CONTEXT, _frame("result", result))) as server:
+        [*_, last] = ask(server.url, _remember)
+    assert isinstance(last, Result)
+    assert last.reply
+    assert (last.reply.parts, last.reply.status, last.reply.finish_reason) == (parts, "incomplete", "length")
+    assert last.usage
+    assert (last.usage.input_tokens, last.usage.output_tokens, last.finish_reason) == (3, None, None)
+
+
 def test_a_stream_is_typed_events_with_the_result_last(ask: Ask) -> None:
     with scripted(_streamed(*WHOLE)) as server:
         events = ask(server.url, _remember)

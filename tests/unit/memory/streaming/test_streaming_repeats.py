@@ -224,6 +224,21 @@ def test_a_reply_that_the_dead_stored_with_their_last_breath_is_told_whole():
     run(test)
 
 
+def test_a_reply_of_calls_that_the_dead_stored_with_their_last_breath_is_told_with_its_parts():
+    async def test() -> None:
+        store, drafts, model = MemoryTurnStore(), MemoryDrafts(), ScriptedModel()
+        stream_id = dead(store, drafts)
+        parts = {"tool_calls": [{"id": "a"}], "usage": {"prompt_tokens": 5}}
+        store.commit(drafts.stored[stream_id].draft, NewReply("", parts, "tool_calls"))
+        received = await events(await StreamedTurns(store, drafts, model).follow(CALLER, stream_id, None, "r"))
+        assert names(received) == "start context result"
+        result = received[-1].data
+        assert (result["reply"]["parts"], result["finishReason"]) == (parts, "tool_calls")
+        assert result["usage"] == {"inputTokens": 5, "outputTokens": None}
+
+    run(test)
+
+
 def test_who_follows_a_dead_stream_of_which_nothing_came_is_told_so():
     async def test() -> None:
         store, drafts = MemoryTurnStore(), MemoryDrafts()
