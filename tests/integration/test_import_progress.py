@@ -27,8 +27,8 @@ def many(count: int, words: str = "hello") -> str:
     return "".join(f"{json.dumps(line)}\n" for line in lines)
 
 
-def bring(api: Api, text: str) -> Reply:
-    return api.post("/v1/conversations/import", text, content_type="application/x-ndjson")
+def bring(api: Api, text: str, query: str = "") -> Reply:
+    return api.post(f"/v1/conversations/import?{query}", text, content_type="application/x-ndjson")
 
 
 def counts(answer: Reply) -> dict[str, tuple[int, int]]:
@@ -72,6 +72,23 @@ def test_an_import_that_has_no_time_left_goes_on_where_it_came_to(api: Api, monk
     monkeypatch.undo()
     assert set(counts(bring(api, lines)).values()) == {(0, 2)}
     assert all(contents(api, f"small-{number}") == ["hello", "2"] for number in (0, 99, 100, 349))
+
+
+@pytest.mark.parametrize("query", ["skipBroken=true", "skipBroken=true&dryRun=true"])
+def test_what_is_left_out_is_still_named_when_an_import_went_on_several_times(
+    api: Api, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    bring(api, many(150, "other"))
+    monkeypatch.setattr(importing, "time", Clock(importing.BUDGET_S / 1.5))
+    tries = [answer for answer in (bring(api, many(350), query) for _ in range(12)) if answer.status == 200][:1]
+    monkeypatch.undo()
+    [answer] = tries
+    broken = answer.json["broken"]
+    assert {each["code"] for each in broken} == {"CONVERSATION_DIFFERS"}
+    assert [each["conversationId"] for each in broken] == [f"small-{number}" for number in range(150)]
+    assert [each["place"] for each in broken[:2]] == ["line 1", "line 4"]
+    assert len(counts(answer)) == 200
+    assert len(api.get("/v1/conversations?limit=1000").json["items"]) == (150 if "dryRun" in query else 350)
 
 
 def test_the_progress_of_one_import_is_not_another_s(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,9 +64,6 @@ STRIDE = 100
 BUDGET_S = 18.0
 """How long one request works: what is under way then ends before its function does, which has 29 s."""
 
-BROKEN = -2
-"""Stands for how many messages a conversation took that cannot be imported."""
-
 FAULTS = (
     ConversationAlreadyExists,
     ConversationDiffers,
@@ -76,6 +73,9 @@ FAULTS = (
     ExternalIdTaken,
 )
 """What keeps one conversation from being imported, and not the others."""
+
+BROKEN = -2
+"""Stands for how many messages a conversation took that the first of FAULTS keeps out; each further one is one less."""
 
 _T = TypeVar("_T")
 
@@ -132,7 +132,7 @@ class _Import:
     """The work on one request: first all conversations are compared, then imported, each in their order.
 
     How far it is are the numbers of messages that each conversation took, of those that were compared so far; NOT_YET
-    stands for one that is still to be imported, BROKEN for one that is left out.
+    stands for one that is still to be imported, BROKEN and less for one that is left out.
     """
 
     def __init__(
@@ -167,28 +167,27 @@ class _Import:
             self._require_time(counts)
         if resumed:
             store_progress(self._caller, self._request, [])
-        imported = [
-            ImportResult(each.conversation_id, count, len(each.messages) - count)
-            for each, count in zip(self._incoming, counts, strict=True)
-            if count != BROKEN
-        ]
-        places = {each.conversation_id: each.place for each in self._incoming}
-        broken = [BrokenConversation(places[name], refusal, name) for name, refusal in self._broken.items()]
-        return ImportResults(imported, broken)
+        results = ImportResults([], [])
+        for each, count in zip(self._incoming, counts, strict=True):
+            if count > BROKEN:
+                results.imported.append(ImportResult(each.conversation_id, count, len(each.messages) - count))
+            else:
+                refusal = self._broken.get(each.conversation_id) or _refusal_of(each, count)
+                results.broken.append(BrokenConversation(each.place, refusal, each.conversation_id))
+        return results
 
     def _require_time(self, counts: list[int]) -> None:
         """Raise ImportUnfinished where the time is over before all is done; how far it got is stored then."""
         done = len(counts) - counts.count(NOT_YET)
         if done < len(self._incoming) and time.monotonic() > self._deadline:
-            # What is broken is looked at again then: its reason is not kept.
-            store_progress(self._caller, self._request, [NOT_YET if count == BROKEN else count for count in counts])
+            store_progress(self._caller, self._request, counts)
             raise ImportUnfinished(done, len(self._incoming))
 
     def _compare(self, part: Sequence[IncomingConversation]) -> list[int]:
         """What is left to do for some conversations: 0 for those that are stored as a whole, NOT_YET for others.
 
         In a dry run it is how many messages each would take. Raises what keeps one from being imported; where that is
-        skipped, it is BROKEN.
+        skipped, it is BROKEN or less.
         """
         existing = self._read_existing(part)
         # Most files that are sent again hold small conversations, and those are read many at a time.
@@ -217,7 +216,7 @@ class _Import:
         return None
 
     def _unless_broken(self, work: Callable[[IncomingConversation], int], incoming: IncomingConversation) -> int:
-        """Do the work on a conversation; BROKEN if it is refused and skipped. A refusal names its place in the file."""
+        """Do the work on a conversation; BROKEN or less if it is refused and skipped. A refusal names its place."""
         try:
             return work(incoming)
         except FAULTS as refusal:
@@ -225,7 +224,7 @@ class _Import:
             if not self._skip_broken:
                 raise
             self._broken[incoming.conversation_id] = refusal
-            return BROKEN
+            return BROKEN - next(place for place, fault in enumerate(FAULTS) if isinstance(refusal, fault))
 
     def _import_some(self, part: Sequence[IncomingConversation]) -> list[int]:
         """Import conversations; how many messages each took."""
@@ -308,6 +307,14 @@ class _Import:
 
     def _pk(self, incoming: IncomingConversation) -> str:
         return conversation_pk(self._caller.tenant, incoming.conversation_id)
+
+
+def _refusal_of(incoming: IncomingConversation, count: int) -> AnnalsError:
+    """Why an earlier try of the request left a conversation out, of which only the kind of reason was kept."""
+    fault = FAULTS[BROKEN - count]
+    refusal = AnnalsError(incoming.place.before(f"{fault.title}."))
+    refusal.code = fault.code
+    return refusal
 
 
 def _side_by_side(work: Callable[[IncomingConversation], _T], incoming: Sequence[IncomingConversation]) -> list[_T]:
