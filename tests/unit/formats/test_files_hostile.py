@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import time
+import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annals.formats.files import opening
 from annals.formats.files.conversation import Broken, Line
 from annals.formats.files.json_reader import CHUNK, BrokenJson, JsonReader
-from annals.formats.files.opening import UnreadableFile
+from annals.formats.files.opening import FileTooLarge, UnreadableFile
 from annals.formats.files.reading import read_file
 from annals.formats.files.tree import Node, shown_branch
 from annals.formats.files.values import to_time
@@ -36,6 +40,13 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
+
+
+def zipped(text: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("conversations.json", text)
+    return buffer.getvalue()
 
 
 def read(file: Any) -> list[Line | Broken]:
@@ -292,6 +303,16 @@ def test_text_that_pretends_to_be_html_costs_no_time(text: str) -> None:
     begun = time.process_time()
     assert messages({"id": "c", "chat": {"history": history}})
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zipped])
+def test_a_compressed_file_that_holds_more_than_any_text_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr(opening, "MIN_MAX_BYTES", 1_000_000)
+    assert read(pack(b"[" + b" " * 900_000 + b"]")) == []
+    with pytest.raises(FileTooLarge, match="more than 1"):
+        read(pack(b"[" + b" " * 5_000_000 + b"]"))
 
 
 def test_a_title_moves_no_terminal() -> None:

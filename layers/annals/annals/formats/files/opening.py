@@ -8,12 +8,17 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import SEEK_END
 from typing import BinaryIO, NamedTuple
 
 CHUNK_BYTES = 1 << 20
 
 GZIP, ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
 """How compressed files begin."""
+
+MAX_RATIO, MIN_MAX_BYTES = 200, 1 << 30
+"""How many times its size a compressed file may hold, where nothing else bounds it; and what any may hold. Text of
+people is compressed some five times."""
 
 MAX_MEMBERS = 100_000
 """How many files a zip may hold."""
@@ -49,10 +54,13 @@ def open_texts(file: BinaryIO, max_bytes: int | None = None) -> Iterator[TextFil
     Parameters
     ----------
     file : at its beginning; it can be gone back in
-    max_bytes : how much all texts may have together, unpacked
+    max_bytes : how much all texts may have together, unpacked; a compressed file is bounded in any case
     """
-    room = _Room(max_bytes)
     begin = file.read(4)
+    if max_bytes is None and begin.startswith((GZIP, *ZIP)):
+        file.seek(0, SEEK_END)
+        max_bytes = max(MIN_MAX_BYTES, MAX_RATIO * file.tell())
+    room = _Room(max_bytes)
     file.seek(0)
     with _naming_damage():
         if begin.startswith(ZIP):
