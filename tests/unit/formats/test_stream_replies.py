@@ -231,6 +231,13 @@ def test_a_part_in_a_place_where_no_part_is_is_refused() -> None:
         read({"type": "response.output_text.delta", "delta": "x", "content_index": 10**9})
 
 
+@pytest.mark.parametrize(
+    ("reason", "kept"), [(" ", None), ("x" * 200, "x" * 128), (" stop\n", "stop"), ("\ud83d", "\ufffd")]
+)
+def test_a_reason_is_kept_as_a_message_can_have_it(reason: str, kept: str | None) -> None:
+    assert read({"choices": [{"delta": {"content": "To be"}, "finish_reason": reason}]}).finish_reason == kept
+
+
 def test_a_reply_of_many_pieces_takes_time_linear_in_its_length() -> None:
     def seconds(count: int) -> float:
         chunks = [delta("abcd", reasoning_content="efgh", token_ids=[1, 2])] * count

@@ -111,8 +111,8 @@ class ReplyReader:
     @property
     def finish_reason(self) -> str | None:
         """Why the reply ended, in the provider's word; None where that was not said."""
-        reason = next((each.finish_reason for each in reversed(self._providers.values()) if each.finish_reason), None)
-        return reason[:MAX_REASON_CHARS] if reason else None
+        reason = next((each.finish_reason for each in reversed(self._providers.values()) if each.finish_reason), "")
+        return whole_text(reason.strip()[:MAX_REASON_CHARS]) or None
 
     @property
     def ending(self) -> Ending:
