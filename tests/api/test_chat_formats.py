@@ -125,6 +125,36 @@ def test_other_fields_of_a_line_are_the_conversation_s_metadata(api: Api) -> Non
     assert found["messageCount"] == 2
 
 
+FUNCTION = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("openai-chat", {"tools": [FUNCTION], "parallel_tool_calls": False}),
+        ("anthropic", {"tools": [{"name": "weather", "input_schema": {"type": "object"}}]}),
+        ("bedrock", {"toolConfig": {"tools": [{"toolSpec": {"name": "weather", "inputSchema": {"json": {}}}}]}}),
+        ("sharegpt", {"tools": json.dumps([{"name": "weather"}])}),
+    ],
+)
+def test_a_line_keeps_the_tools_that_it_says_there_are(api: Api, name: str, more: dict[str, Any]) -> None:
+    create(api, "c", QUESTION, REPLY)
+    line = {**json.loads(export(api, name)), **more}
+    other = Api.of(f"{api.caller.tenant}-{name}")
+    bring(other, json.dumps(line).encode())
+    assert json.loads(export(other, name)) == line
+    for another in {*LINE_FORMATS} - {name}:
+        assert not json.loads(export(other, another)).keys() & more.keys()
+
+
+def test_metadata_that_only_sounds_like_tools_is_in_no_line(api: Api) -> None:
+    create(api, "c", QUESTION)
+    patch = {"metadata": {"tools": ["weather"], "topic": "x"}}
+    assert api.patch("/v1/conversations/c", patch).status == 200
+    for name in LINE_FORMATS:
+        assert not json.loads(export(api, name)).keys() & {"tools", "topic"}
+
+
 @pytest.mark.parametrize(
     "line",
     [

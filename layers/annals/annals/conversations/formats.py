@@ -100,7 +100,8 @@ def _cell(values: Mapping[str, Any], name: str) -> Any:
 def _chat_line(name: str, snapshot: Snapshot) -> Iterator[str]:
     """One line, in a format of other programs: the preamble as a system message, then the messages that can be read."""
     is_empty = True
-    for piece in write_line(name, snapshot.current_messages()):
+    metadata = snapshot.conversation().get("metadata")
+    for piece in write_line(name, snapshot.current_messages(), metadata):
         is_empty = False
         yield piece
     if not is_empty:

@@ -26,10 +26,29 @@ FIELDS = frozenset({*LISTS, "system", "schemaVersion"})
 """The fields of a line that belong to its messages; others say something about the conversation."""
 
 
-def write_line(name: str, messages: Iterable[Message]) -> Iterator[str]:
+def _is_list_with(value: Any, *names: str) -> bool:
+    """Whether this is a list of objects that have these fields."""
+    return isinstance(value, list) and all(isinstance(each, Mapping) and each.keys() >= {*names} for each in value)
+
+
+TOOL_FIELDS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    "openai-chat": {
+        "tools": lambda value: _is_list_with(value, "type", "function"),
+        "functions": lambda value: _is_list_with(value, "name"),
+        "parallel_tool_calls": lambda value: isinstance(value, bool),
+    },
+    "anthropic": {"tools": lambda value: _is_list_with(value, "name", "input_schema")},
+    "bedrock": {"toolConfig": lambda value: isinstance(value, Mapping) and _is_list_with(value.get("tools"))},
+    "sharegpt": {"tools": lambda value: isinstance(value, str)},
+}
+"""The fields beside its messages in which a line says which tools there are, and how each is known to be that."""
+
+
+def write_line(name: str, messages: Iterable[Message], metadata: Mapping[str, Any] | None = None) -> Iterator[str]:
     """The pieces of a line, without its end; none of a conversation of which the format has no messages.
 
-    Messages are read as the line is written.
+    Messages are read as the line is written. What the conversation's metadata says about tools, as the format does,
+    is in the line: an import puts it there.
     """
     begin = "{"
     for field, value in LINE_FORMATS[name](messages):
@@ -37,6 +56,10 @@ def write_line(name: str, messages: Iterable[Message]) -> Iterator[str]:
         yield from _pieces(value)
         begin = ","
     if begin == ",":
+        known = TOOL_FIELDS.get(name, {})
+        for field, value in (metadata or {}).items():
+            if field in known and known[field](value):
+                yield f",{dump(field)}:{dump(value)}"
         yield "}"
 
 
