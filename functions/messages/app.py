@@ -27,7 +27,6 @@ from annals.ledger.exchanges import split_torn
 from annals.ledger.history import MessageRange, read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
 from annals.ledger.messages import Message, find_by_external_id, read_messages, seq_of, walk_messages
-from annals.ledger.part_reading import check_parts, with_inline_parts
 from annals.ledger.part_watch import PartWatch
 from annals.ledger.read import walk_checked
 from annals.ledger.runs import last_runs
@@ -111,8 +110,11 @@ def get_message(
     messages = read_messages(conversation.pk, [message_id], conversation.tail.archived)
     if not messages:
         raise MessageNotFound(message_id)
-    message = messages[0]
-    return cast("Message", with_inline_parts(conversation.pk, {**message})) if parts == "inline" else message
+    if parts == "references":
+        return messages[0]
+    from annals.ledger.part_reading import with_inline_parts  # no other answer needs what reads parts
+
+    return cast("Message", with_inline_parts(conversation.pk, {**messages[0]}))
 
 
 @app.post("/v1/conversations/<conversation_id>/messages/get-many", tags=["Messages"])
@@ -159,6 +161,8 @@ def verify_conversation(conversation_id: PathId, parts: Annotated[bool, Query()]
 
 def _verify_parts(verified: Verified, watch: PartWatch) -> Verified:
     """The result with that of the parts, of a chain that holds."""
+    from annals.ledger.part_reading import check_parts  # no other answer needs what reads parts
+
     check = check_parts(watch.parts, PARTS_BUDGET_S)
     verified["parts"] = {"checked": check.checked, "unchecked": check.unchecked}
     if check.bad is None:

@@ -208,7 +208,7 @@ def test_an_append_without_large_parts_leaves_no_marker_and_asks_no_place_for_pa
     def refuse() -> None:
         raise AssertionError("no part is large")
 
-    monkeypatch.setattr("annals.ledger.part_storing.find_store", refuse)
+    monkeypatch.setattr("annals.ledger.part_storing.store_parts", refuse)
     assert api.post(MESSAGES, {"role": "user", "content": "x" * 300_000}).status == 201
     assert not [item for item in items_of(api.caller.tenant, settings().state_table) if "PARTS" in item["sk"]["S"]]
 

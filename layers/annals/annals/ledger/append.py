@@ -32,7 +32,7 @@ from annals.ledger.external_ids import pointer_puts
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_result
 from annals.ledger.keys import conversation_pk, split_conversation_pk
 from annals.ledger.message_state import superseding_puts
-from annals.ledger.part_storing import store_parts
+from annals.ledger.part_fields import may_have_parts
 from annals.ledger.read import read_entry, walk
 from annals.ledger.tail import read_tail, salvage_tail, tails
 from annals.retries import tries
@@ -206,6 +206,10 @@ def with_parts(entry: Entry) -> Entry:
 
     Raises what ``store_parts`` raises.
     """
+    if not may_have_parts(entry):
+        return entry
+    from annals.ledger.part_storing import store_parts  # what stores parts is loaded by the first entry that has some
+
     bodies = store_parts(entry)
     if bodies is None:
         return entry

@@ -13,7 +13,7 @@ from annals.ledger.append import AppendResult, NewRecord
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.ledger.external_ids import EXTERNAL_ID, find_places
 from annals.ledger.message_state import find_successor
-from annals.ledger.part_reading import with_part_urls
+from annals.ledger.part_fields import with_part_urls
 from annals.ledger.read import read_records, walk_records_from
 from annals.times import from_rfc3339, to_rfc3339
 

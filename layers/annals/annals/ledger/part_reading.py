@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from urllib.parse import quote
 
 from annals.answers import sent_bytes
 from annals.blobs.adapters import find_store
@@ -16,8 +15,7 @@ from annals.blobs.store import BlobMissing, BlobStore
 from annals.errors import MessageNotFound, PartNotFound
 from annals.formats.references import Reference, restore
 from annals.ledger.entry import MESSAGE, Entry, Record
-from annals.ledger.keys import split_conversation_pk
-from annals.ledger.part_fields import CONTENT, MARK, WHOLE_CONTENT, with_references_of
+from annals.ledger.part_fields import CONTENT, MARK, WHOLE_CONTENT, parts_url, with_references_of
 from annals.ledger.part_keys import part_key
 from annals.ledger.part_storing import get_store
 from annals.ledger.part_watch import StoredPart, parts_of
@@ -44,31 +42,13 @@ class PartUrl:
     expires_at: int
 
 
-def with_part_urls(body: dict[str, Any], record: Record, pk: str, message_id: str) -> dict[str, Any]:
-    """A message's body with the route of each of its parts. Of one without parts, the body itself."""
-    if record.body is None or MARK not in record.body:
-        return body
-    base = _parts_url(pk, message_id)
-
-    def present(reference: Reference) -> dict[str, Any]:
-        return reference.to_json(url=base + reference.sha256)
-
-    return with_references_of(body, present)
-
-
-def _parts_url(pk: str, message_id: str) -> str:
-    """The route of a message's parts, to which a SHA-256 is to be added."""
-    _, conversation_id = split_conversation_pk(pk)
-    return f"/v1/conversations/{quote(conversation_id, safe='')}/messages/{message_id}/parts/"
-
-
 def with_stored_parts(
     message: dict[str, Any], record: Record, entry: Entry, max_bytes: int | None = None
 ) -> dict[str, Any]:
     """A message as it was sent, with its parts in their places. What is gone, or has no room, stays a reference."""
     if record.body is None or MARK not in record.body:
         return message
-    left, base = MAX_INLINE_BYTES if max_bytes is None else max_bytes, _parts_url(entry.pk, message["messageId"])
+    left, base = MAX_INLINE_BYTES if max_bytes is None else max_bytes, parts_url(entry.pk, message["messageId"])
 
     def value(reference: Reference) -> Any:
         nonlocal left

@@ -25,14 +25,11 @@ from annals.json_text import dump
 from annals.ledger.entry import MESSAGE, Entry
 from annals.ledger.entry_items import OVERHEAD_BYTES, entry_size
 from annals.ledger.keys import split_conversation_pk
-from annals.ledger.part_fields import MARK, references_of, with_references_of
+from annals.ledger.part_fields import references_of, with_references_of
 from annals.ledger.part_keys import marker_key, part_key, upload_key
 from annals.ledger.part_selection import MAX_PARTS, move_out
 from annals.settings import settings
 from annals.times import now_ms
-
-RECORD_BYTES = 128
-"""What a record takes at most beside its body."""
 
 MARKER_S = 24 * 3600
 """After how many seconds it is looked whether an entry whose parts were stored is there."""
@@ -83,7 +80,7 @@ def require_storable(body: bytes) -> None:
 def store_parts(entry: Entry) -> list[bytes] | None:
     """Store what an entry has no room for, and the uploads that its messages name.
 
-    For an entry that has neither, this costs nothing.
+    Most entries have neither, which ``may_have_parts`` tells.
 
     Returns
     -------
@@ -95,9 +92,7 @@ def store_parts(entry: Entry) -> list[bytes] | None:
     InvalidInput : PART_NOT_UPLOADED for an upload that is not there, or is another one
     Unavailable : there is no place for parts, and a message names an upload
     """
-    excess = max(entry_size(entry) - MAX_ENTRY_BYTES, 0) if _may_be_large(entry) else 0
-    if not excess and not _has_marks(entry):
-        return None
+    excess = max(entry_size(entry) - MAX_ENTRY_BYTES, 0)
     bodies = [json.loads(record.body or b"null") for record in entry.records]
     uploads = [*_uploads(entry, bodies)]
     if uploads:
@@ -126,16 +121,6 @@ class _NamedUpload:
     source: str
     target: str
     reference: Reference
-
-
-def _may_be_large(entry: Entry) -> bool:
-    """Whether an entry may have no room for its bodies, as far as these tell."""
-    size = sum(len(record.body or b"") + RECORD_BYTES for record in entry.records)
-    return size > MAX_ENTRY_BYTES - 4 * OVERHEAD_BYTES
-
-
-def _has_marks(entry: Entry) -> bool:
-    return any(record.kind == MESSAGE and MARK in (record.body or b"") for record in entry.records)
 
 
 def _uploads(entry: Entry, bodies: Sequence[Any]) -> Iterator[_NamedUpload]:
