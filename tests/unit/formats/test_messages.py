@@ -90,7 +90,20 @@ def test_a_user_who_says_nothing_has_no_content(message: dict[str, Any]) -> None
     assert to_annals(message) == {"role": "user"}
 
 
-@pytest.mark.parametrize("place", [{"messageId": "mine"}, {"messageId": "msg-007", "seq": 8}, {"seq": 7}])
+def test_parts_say_nothing_of_who_said_it() -> None:
+    stored = {"role": "user", "name": "Ada", "content": "hi", "parts": {"role": "system", "name": "Bob", "refusal": ""}}
+    assert from_annals(stored) == {"role": "user", "name": "Ada", "content": "hi", "refusal": ""}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"messageId": "msg-" + "7" * 5000, "seq": 7},
+        {"messageId": "mine"},
+        {"messageId": "msg-007", "seq": 8},
+        {"seq": 7},
+    ],
+)
 def test_an_id_that_history_did_not_give_stays_to_be_refused(place: dict[str, Any]) -> None:
     assert to_annals({"role": "user", "content": "x", **place}) == {"role": "user", "content": "x", **place}
 

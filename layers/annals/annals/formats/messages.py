@@ -73,7 +73,7 @@ ITEM_TYPES = frozenset(
 )
 """The types of OpenAI's items that are no messages. Of others, those with a ``call_id`` are calls and outputs, too."""
 
-MESSAGE_ID = re.compile(r"msg-0*([0-9]+)")
+MESSAGE_ID = re.compile(r"msg-([0-9]{3,12})")
 
 
 def to_annals(message: Mapping[str, Any], own_fields: frozenset[str] = OWN_FIELDS) -> dict[str, Any]:
@@ -113,9 +113,9 @@ def from_annals(message: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(parts, list):
         return {**original, "content": parts}
     content = message.get("content", "")
-    if not isinstance(parts, Mapping) or (content and content != text_of(parts)):
+    if "content" not in fields and (not isinstance(parts, Mapping) or (content and content != text_of(parts))):
         original["content"] = content
-    return {**original, **fields}
+    return {**original, **{name: value for name, value in fields.items() if name not in ("role", *original)}}
 
 
 def is_item(message: Mapping[str, Any]) -> bool:
