@@ -87,17 +87,17 @@ def test_a_time_with_no_end_of_digits_is_kept_in_a_bounded_form(api: Api) -> Non
     assert stored["localTime"] == "2025-06-15T08:00:00.111111+09:00"
 
 
-@pytest.mark.parametrize("format_name", ["jsonl", "csv"])
+@pytest.mark.parametrize("format_name", ["jsonl", "csv", "json", "ledger"])
 def test_an_export_that_is_imported_has_the_times_as_they_were_said(api: Api, format_name: str) -> None:
     new_chat(api)
     say(api, timestamp=SAID)
     say(api)
     exported, stored = api.get(f"{CHAT}/export?format={format_name}").body, messages(api)
     other = Api.of(f"{api.caller.tenant}-imported")
-    content_type = {"jsonl": "application/x-ndjson", "csv": "text/csv"}[format_name]
+    types = {"csv": "text/csv", "json": "application/json"}
     path = f"/v1/conversations/import?{OWNERS}" if format_name == "csv" else "/v1/conversations/import"
     for _ in range(2):
-        answer = other.post(path, exported, content_type=content_type)
+        answer = other.post(path, exported, content_type=types.get(format_name, "application/x-ndjson"))
         assert answer.status < 300, answer.body
     assert messages(other) == stored
 

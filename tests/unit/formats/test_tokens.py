@@ -224,3 +224,10 @@ def test_estimates_are_near_what_tokenizers_count(sample: dict[str, Any]) -> Non
     ratios = [(estimate_message(message) - TOKENS_AROUND_MESSAGE) / count for count in sample["tokens"].values()]
     is_latin = sample["name"] not in ("Russian", "Arabic", "Hindi", "Chinese", "Japanese")
     assert all(0.7 <= ratio <= 1.3 for ratio in ratios) if is_latin else all(0.5 <= ratio <= 2 for ratio in ratios)
+
+
+def test_words_in_brackets_are_words() -> None:
+    text = "[Ada] moved to Paris, and says that she likes it there [laughs]"
+    assert estimate_message({"role": "user", "content": text}) == estimate(text) + TOKENS_AROUND_MESSAGE
+    nested = "[" * 5000 + "]" * 5000
+    assert estimate_message({"role": "user", "content": nested}) == 2500 + TOKENS_AROUND_MESSAGE

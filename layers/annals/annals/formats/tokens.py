@@ -110,7 +110,7 @@ def _words(text: str) -> Weight:
         try:
             return _value(json.loads(text), "", None)
         except (ValueError, RecursionError):
-            return Weight(json_bytes=_text(text).text_bytes)
+            return _text(text)
     return _text(text)
 
 
