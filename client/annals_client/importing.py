@@ -28,9 +28,6 @@ MAX_LINE_BYTES = 5 * 1024 * 1024
 MAX_PART_CONVERSATIONS = 500
 """How many conversations one request carries: as many as are stored well before it times out."""
 
-MAX_HELD_BYTES = 16 * 1024 * 1024
-"""How many bytes of a source that can be read once only are held in memory; more go into a temporary file."""
-
 LINE_NAME = re.compile(r"line ([0-9]+)")
 LINE_DETAIL = re.compile(r"Line ([0-9]+): ")
 """How the server names a line of a part: in a field, and at the beginning of a sentence."""
@@ -131,16 +128,16 @@ class ImportFile:
 
 @contextmanager
 def open_source(source: Source) -> Iterator[BinaryIO]:
-    """A source as a file that can be read more than once."""
+    """A source as a file that can be read more than once; one that cannot goes into a temporary file."""
     if isinstance(source, (str, os.PathLike)):
         with Path(source).open("rb") as file:
             yield file
         return
-    with tempfile.SpooledTemporaryFile(max_size=MAX_HELD_BYTES) as spool:
+    with tempfile.TemporaryFile() as spool:
         for number, line in enumerate(source, start=1):
             data = line if isinstance(line, bytes) else utf8(str(line), f"line {number}").encode()
             spool.write(data if data.endswith(b"\n") else data + b"\n")
-        yield spool  # type: ignore[misc]  # it reads like a file
+        yield spool
 
 
 class LineTooLarge(ValueError):

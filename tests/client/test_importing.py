@@ -65,10 +65,13 @@ def test_a_source_is_a_path_a_file_or_lines_plain_or_compressed(how: str, tmp_pa
     assert len(parts_of(source)[0].places) == 5
 
 
-def test_a_zip_from_a_stream_is_opened(tmp_path: Path) -> None:
-    path = tmp_path / "export.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("conversations.json", json.dumps([app_files.chatgpt()]))
+@pytest.mark.parametrize("how", ["zip", "gzip"])
+def test_a_compressed_file_from_a_stream_is_opened(how: str, tmp_path: Path) -> None:
+    path, text = tmp_path / "export", json.dumps([app_files.chatgpt()])
+    path.write_bytes(gzip.compress(text.encode()))
+    if how == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("conversations.json", text)
     with path.open("rb") as stream:
         assert len(parts_of(stream)[0].places) == 5
 

@@ -66,7 +66,7 @@ def open_texts(file: BinaryIO, max_bytes: int | None = None) -> Iterator[TextFil
         if begin.startswith(ZIP):
             yield from _open_members(file, room)
         elif begin.startswith(GZIP):
-            yield TextFile("", _chunks(gzip.GzipFile(fileobj=file), room))
+            yield TextFile("", _chunks(gzip.GzipFile(fileobj=file, mode="rb"), room))
         else:
             yield TextFile("", _chunks(file, room))
 
