@@ -123,15 +123,17 @@ def say_all(tenant: str, messages: Sequence[Provided], conversation_id: str = "c
 def unpaired(shown: Sequence[Provided]) -> list[str | None]:
     """The ids of calls without a result among some messages, and of results without a call before them.
 
-    A tool's message without an id answers the first open call, or an assistant's message that has words alone.
+    A result without an id answers the newest open call, or an assistant's message that has words alone.
     """
     is_answered: dict[str | None, bool] = {}
     orphans: list[str | None] = []
     for message in shown:
-        is_answered |= {call.id: False for call in calls_of(message)}
+        for call in calls_of(message):
+            is_answered.pop(call.id, None)
+            is_answered[call.id] = False
         for result in results_of(message):
             open_calls = [each for each, is_done in is_answered.items() if not is_done]
-            call_id = open_calls[0] if result.call_id is None and open_calls else result.call_id
+            call_id = open_calls[-1] if result.call_id is None and open_calls else result.call_id
             if call_id in is_answered:
                 is_answered[call_id] = True
             elif call_id is not None or message["role"] != "tool":
