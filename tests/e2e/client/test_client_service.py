@@ -164,6 +164,7 @@ def test_a_conversations_life(annals: Annals, talk: str) -> None:
     )
     assert conversations.preamble(talk, "Earlier: nothing.").role == "system"
     assert conversations.context(talk, 1000, include_summary=True).messages[0].content == "Earlier: nothing."
+    assert conversations.context_as(talk, 1000, "anthropic", include_summary=True).system == "Earlier: nothing."
     assert conversations.analytics(talk).by_role == {"user": 1, "assistant": 1}
     assert annals.messages.redact(talk, "msg-001", reason="asked to").status == "redacted"
     assert conversations.archive(talk, before=datetime.now(UTC) + timedelta(days=1)).status == "archived"
