@@ -11,7 +11,9 @@ import pytest
 from annals.database.dynamodb import client
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.memory import retention_timers
+from annals.memory.message_drafts.draft_items import TIMER_PREFIX
 from annals.settings import settings
+from local.streams import matches_patterns
 from local.workers import Context
 from tests.support.api import Api
 from tests.support.stack import TEMPLATE, function
@@ -179,11 +181,15 @@ def test_a_record_that_comes_again_finishes_what_died(api: Api, later: Later, mo
     assert api.delete("/v1/conversations/one").json["status"] == "erased"
 
 
+KINDS = ("INSERT", "MODIFY", "REMOVE")
+
+
 def test_the_function_hears_of_timers_that_go_and_of_none_that_are_set() -> None:
-    patterns = [each.patterns for each in TEMPLATE.mappings if each.function == "finish_erasure"]
-    keys = {"Keys": {"sk": {"S": [retention_timers.TIMER]}}}
-    assert {"eventName": ["REMOVE"], "dynamodb": keys} in patterns[0]
-    assert {"dynamodb": keys} not in patterns[0]
+    (patterns,) = [each.patterns for each in TEMPLATE.mappings if each.function == "finish_erasure"]
+    for timer in (retention_timers.TIMER, f"{TIMER_PREFIX}a-draft"):
+        keys = {"Keys": {"pk": {"S": "T#t#C#c"}, "sk": {"S": timer}}}
+        heard = {kind: matches_patterns({"eventName": kind, "dynamodb": keys}, patterns) for kind in KINDS}
+        assert heard == {"INSERT": False, "MODIFY": False, "REMOVE": True}
 
 
 @pytest.mark.parametrize("days", [0, 3651, -1, 1.5, "30", True])
