@@ -356,3 +356,20 @@ def test_a_person_is_exported_and_erased(annals: Annals, tmp_path: Path) -> None
     assert receipt.removed
     assert (receipt.status, receipt.removed.conversations) == ("erased", 1)
     assert annals.conversations.count(user_id=user) == 0
+
+
+def test_a_message_is_followed_while_it_is_said(annals: Annals) -> None:
+    talk, said = unique("talk"), "item/ä 1"
+    made: Any = {"participants": {"user_id": "ada", "memory_space_id": "client"}}
+    annals.messages.upsert(talk, said, role="assistant", content="To be", revision=1, conversation=made)
+    events = annals.messages.follow(talk, said)
+    received = [next(iter(events)), next(iter(events))]
+    annals.messages.upsert(talk, said, role="assistant", content=", or not", revision=2)
+    received.append(next(iter(events)))
+    assert [draft.content for draft in annals.messages.drafts(talk)] == ["To be, or not"]
+    stored = annals.messages.upsert(talk, said, role="assistant", content=" to be.", revision=3, completed=True)
+    received += [*events]
+    assert [type(event).__name__ for event in received][:3] == ["MessageStart", "MessageDelta", "MessageDelta"]
+    assert (events.text, events.result.message) == ("To be, or not to be.", stored.message)
+    assert annals.messages.drafts(talk) == []
+    assert _contents(annals, talk) == ["To be, or not to be."]
