@@ -134,9 +134,11 @@ def open_source(source: Source) -> Iterator[BinaryIO]:
             yield file
         return
     with tempfile.TemporaryFile() as spool:
+        is_file = hasattr(source, "read")
         for number, line in enumerate(source, start=1):
             data = line if isinstance(line, bytes) else utf8(str(line), f"line {number}").encode()
-            spool.write(data if data.endswith(b"\n") else data + b"\n")
+            # Lines that a caller made may lack their ends; those of a file are its very bytes.
+            spool.write(data if is_file or data.endswith(b"\n") else data + b"\n")
         yield spool
 
 
