@@ -63,13 +63,10 @@ def _media(place: Any, media_type: Any, part: Any, name: Any = None) -> Media | 
     """Media of an address, which may hold its bytes."""
     if not isinstance(place, str) or not place:
         return None
-    known_type, known_name = (
-        (media_type if isinstance(media_type, str) else ANY_IMAGE),
-        (name if isinstance(name, str) else None),
-    )
+    known_type = media_type if isinstance(media_type, str) else ANY_IMAGE
     if match := DATA_URL.fullmatch(place):
-        return Media(match[1] or known_type, match[2], None, known_name, part)
-    return Media(known_type, None, place, known_name, part)
+        return Media(match[1] or known_type, match[2], None, _word(name), part)
+    return Media(known_type, None, place, _word(name), part)
 
 
 def _bytes(data: Any, media_type: Any, part: Any, name: Any = None) -> Media | None:
@@ -77,7 +74,11 @@ def _bytes(data: Any, media_type: Any, part: Any, name: Any = None) -> Media | N
         return None
     if data.startswith("data:"):
         return _media(data, media_type, part, name)
-    return Media(media_type, data, None, name if isinstance(name, str) else None, part)
+    return Media(media_type, data, None, _word(name), part)
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _image_url(part: Mapping[str, Any]) -> Media | None:
@@ -110,9 +111,8 @@ def _image(part: Mapping[str, Any]) -> Media | None:
         return _source(source, part)
     media_type = part.get("mediaType") or part.get("mimeType") or part.get("mime_type")
     place = next((part[name] for name in ("url", "image") if part.get(name)), None)
-    return _bytes(part.get("base64") or part.get("data"), media_type, part) or _media(
-        place, media_type or ANY_IMAGE, part
-    )
+    found = _bytes(part.get("base64") or part.get("data"), media_type, part)
+    return found or _media(place, media_type or ANY_IMAGE, part)
 
 
 def _document(part: Mapping[str, Any]) -> Media | None:
@@ -134,11 +134,9 @@ def _of_bedrock(part: Mapping[str, Any]) -> Media | None:
         block = part.get(kind)
         if isinstance(block, Mapping) and isinstance(source := block.get("source"), Mapping):
             media_type = TYPES.get(str(block.get("format")), "application/octet-stream")
-            place = source.get("s3Location")
+            place, name = source.get("s3Location"), block.get("name")
             uri = place.get("uri") if isinstance(place, Mapping) else None
-            return _bytes(source.get("bytes"), media_type, part, block.get("name")) or _media(
-                uri, media_type, part, block.get("name")
-            )
+            return _bytes(source.get("bytes"), media_type, part, name) or _media(uri, media_type, part, name)
     return None
 
 
