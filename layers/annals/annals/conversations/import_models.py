@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from annals.api.fields import ConversationId, MaskedJson, MessageId, Model, Said, Time, Word
 from annals.conversations.create import NewConversation
 from annals.conversations.message_models import NewMessage, require_same_time
-from annals.conversations.models import ConversationType, Participants
+from annals.conversations.participant_models import ConversationType, Participants
 from annals.ledger.messages import HIDDEN_STATUSES
 
 LINE_FIELDS = frozenset({"type", "conversationId", "messageId", "seq", "kind", "status"})

@@ -35,7 +35,7 @@ from annals.api.fields import (
     Word,
     field_error,
 )
-from annals.conversations.models import MissingConversation
+from annals.conversations.participant_models import MissingConversation
 from annals.formats.messages import OWN_FIELDS, ROLES, to_annals
 from annals.json_text import require_depth
 from annals.ledger.external_ids import MAX_EXTERNAL_IDS

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from annals.api.fields import (
-    RESERVED_IDS,
     ConversationId,
     ExternalId,
     Id,
@@ -21,78 +19,14 @@ from annals.api.fields import (
     Model,
     Name,
     QueryText,
-    field_error,
     to_ms,
 )
 from annals.api.filters import JsonFilter
 from annals.conversations.create import NewConversation
-from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
-from annals.errors import InvalidInput
+from annals.conversations.participant_models import ConversationType, Participants
 from annals.ledger.messages import Message
 
 MAX_SEQ = 10**9
-
-TYPES = (USER_AGENT, AGENT_AGENT)
-
-
-def _to_type(value: object) -> object:
-    if value not in TYPES:
-        raise field_error("INVALID_TYPE", f"must be one of {', '.join(TYPES)}")
-    return value
-
-
-ConversationType = Annotated[Literal["user-agent", "agent-agent"], BeforeValidator(_to_type)]
-
-
-class Participants(Model):
-    """Who takes part: a user and/or an agent with a memory space, or two agents."""
-
-    user_id: Id | None = None
-    agent_id: Id | None = None
-    participant_id: Id | None = None
-    agent1: Id | None = None
-    agent2: Id | None = None
-    agents: Annotated[list[Id], Field(json_schema_extra={"minItems": 2, "maxItems": 2})] | None = None
-    memory_space_id: Id | None = None
-
-    def for_type(self, kind: str, field: str = "participants") -> dict[str, str]:
-        """The participants that a type of conversation asks for, by their names. Raises InvalidInput for others.
-
-        ``field`` is the name of the field that they came in.
-        """
-        values = self.model_dump(by_alias=True, exclude_none=True)
-        return _two_agents(values, field) if kind == AGENT_AGENT else _user_and_agent(values, field)
-
-    def usual_type(self) -> str:
-        """The type of conversation that such participants have, where none is named."""
-        is_of_agents = (self.agent1, self.agent2, self.agents) != (None, None, None)
-        return AGENT_AGENT if is_of_agents else USER_AGENT
-
-
-def _user_and_agent(values: dict[str, str], field: str) -> dict[str, str]:
-    if not values.keys() <= {"userId", "agentId", "participantId", "memorySpaceId"}:
-        raise _bad_participants("A user-agent conversation has a userId and/or an agentId.", field)
-    if "userId" not in values and "agentId" not in values:
-        raise _bad_participants("A user-agent conversation needs a userId or an agentId.", field)
-    if "memorySpaceId" not in values:
-        missing = f"{field}.memorySpaceId"
-        raise InvalidInput("MISSING_REQUIRED_FIELD", f"{missing} is required.", field=missing)
-    return values
-
-
-def _two_agents(values: dict[str, Any], field: str) -> dict[str, str]:
-    space = values.pop("memorySpaceId", None)
-    agents = values.pop("agents", None) or [values.pop(name) for name in ("agent1", "agent2") if name in values]
-    if len(agents) != 2 or values:
-        raise _bad_participants("An agent-agent conversation has exactly two agents, and nobody else.", field)
-    if agents[0] == agents[1]:
-        raise InvalidInput("DUPLICATE_VALUES", "The two agents must differ.", field=field)
-    named = {"agent1": agents[0], "agent2": agents[1]}
-    return {**named, "memorySpaceId": space} if space else named
-
-
-def _bad_participants(detail: str, field: str) -> InvalidInput:
-    return InvalidInput("INVALID_PARTICIPANTS", detail, field=field)
 
 
 class CreateConversation(Model):
@@ -112,63 +46,6 @@ class GetOrCreateConversation(CreateConversation):
     """A conversation to be found by its participants, or created. Its id is not the caller's to choose."""
 
     conversation_id: None = None
-
-
-class MissingConversation(Model):
-    """The conversation that a request makes if it is missing. Of one that exists, the participants must fit.
-
-    Without a type, it is that of the participants. ``metadata`` is for a conversation that is made.
-    """
-
-    type: ConversationType | None = None
-    participants: Participants
-    metadata: MaskedJson = Field(default_factory=dict)
-
-    def to_new(self, conversation_id: str) -> NewConversation:
-        """The conversation as the domain takes it. Raises InvalidInput for participants that do not fit the type."""
-        if conversation_id in RESERVED_IDS:
-            detail = f"A conversation cannot have the id {conversation_id!r}, which is a route of its own."
-            raise InvalidInput("INVALID_ID_FORMAT", detail, field="conversationId")
-        kind = self.type or self.participants.usual_type()
-        participants = self.participants.for_type(kind, "conversation.participants")
-        return NewConversation(kind, participants, self.metadata, conversation_id)
-
-
-class TurnConversation(Model):
-    """The conversation that a turn makes if it is missing, as far as the turn does not say it already."""
-
-    type: ConversationType | None = None
-    participants: Participants = Field(default_factory=lambda: Participants())
-    metadata: MaskedJson = Field(default_factory=dict)
-
-    @property
-    def names_participants(self) -> bool:
-        """Whether it says more of who takes part than the turn does."""
-        return bool({"type", "participants"} & self.model_fields_set)
-
-    def to_new(self, conversation_id: str | None, of_turn: Mapping[str, str]) -> NewConversation:
-        """The conversation as the domain takes it.
-
-        Parameters
-        ----------
-        of_turn : the participants that the turn names, by their names
-
-        Raises
-        ------
-        InvalidInput : the participants do not fit the type, or are others than the turn's
-        """
-        kind = self.type or self.participants.usual_type()
-        given = self.participants.model_dump(by_alias=True, exclude_none=True)
-        # Between two agents, a turn's own user and agent are those who speak.
-        own = {name: of_turn[name] for name in of_turn if kind == USER_AGENT or name == "memorySpaceId"}
-        for name in own.keys() & given.keys() - {"participantId"}:
-            if given[name] != own[name]:
-                field = f"conversation.participants.{name}"
-                raise InvalidInput("INVALID_PARTICIPANTS", f"{field} is another than the turn's.", field=field)
-        participants = Participants.model_validate({**own, **given})
-        return NewConversation(
-            kind, participants.for_type(kind, "conversation.participants"), self.metadata, conversation_id
-        )
 
 
 class PatchConversation(Model):

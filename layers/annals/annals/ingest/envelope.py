@@ -11,7 +11,7 @@ from annals.api.fields import ConversationId, MaskedJson, Model, Text, field_err
 from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
 from annals.conversations.message_models import NewMessages
-from annals.conversations.models import ConversationType, Participants
+from annals.conversations.participant_models import ConversationType, Participants
 from annals.errors import InvalidInput
 from annals.ledger.idempotency import MAX_KEY_CHARS
 from annals.memory.models import Remember

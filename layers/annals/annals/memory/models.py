@@ -28,7 +28,8 @@ from annals.api.fields import (
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import USER_AGENT
 from annals.conversations.message_models import MAX_CONTENT_PARTS, MessageText, in_annals_shape
-from annals.conversations.models import Conversation, SummaryResponse, TurnConversation
+from annals.conversations.models import Conversation, SummaryResponse
+from annals.conversations.participant_models import TurnConversation
 from annals.errors import InvalidInput
 from annals.formats.messages import COMMON_FIELDS, ROLES
 from annals.ledger.messages import Message

@@ -10,7 +10,7 @@ from annals.api.fields import Model
 from annals.api.problems import from_validation
 from annals.conversations.genesis import USER_AGENT
 from annals.conversations.import_parsing import Owners
-from annals.conversations.models import ConversationType, Participants
+from annals.conversations.participant_models import ConversationType, Participants
 from annals.errors import InvalidInput
 
 OWNER_PARAMS = ("type", "memorySpaceId", "userId", "agentId", "participantId", "agent1", "agent2")

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import TypedDict
 
 from annals.conversations.message_models import DraftMessage, NewMessage, in_annals_shape
-from annals.conversations.models import MissingConversation
+from annals.conversations.participant_models import MissingConversation
 from annals.ledger.messages import Message
 
 MAX_REVISION = 2**53 - 1
