@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from annals.memory.summarizers import get_summarizer
 from local.template import ROOT
 from local.workers import Context
 from scripts.events import CALLER, samples
+from tests.conftest import Setting
 from tests.support import stack
 
 WORD = "tulipomania"
@@ -59,8 +61,9 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def caller(functions: None, tenant: str) -> Caller:
+def caller(functions: None, tenant: str, setting: Setting, tmp_path: Path) -> Caller:
     """Who sends the samples; the conversation that they speak of is this tenant's."""
+    setting("BLOBS_FOLDER", str(tmp_path / "blobs"))
     caller = replace(Caller.from_authorizer(CALLER), tenant=tenant)
     messages = {"userMessage": f"I love {WORD}.", "agentResponse": f"So do I: {WORD}."}
     turn = {"memorySpaceId": "demo", "conversationId": "lisbon", "userId": "ada", **messages}
