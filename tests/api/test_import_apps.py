@@ -403,6 +403,16 @@ def test_a_conversation_that_differs_from_what_is_stored_is_left_out_too(api: Ap
     assert [each["imported"] for each in answer.json["conversations"]] == [3]
 
 
+def test_a_conversation_that_comes_twice_is_taken_once(api: Api) -> None:
+    file = [app_files.chatgpt(), app_files.claude(), app_files.chatgpt()]
+    answer = bring(api, file)
+    assert answer.problem == (422, "INVALID_FORMAT", "conversation 3")
+    assert "as conversation 1" in answer.json["detail"]
+    answer = bring(api, file, query=f"{OWNERS}&skipBroken=true").json
+    assert [each["imported"] for each in answer["conversations"]] == [4, 3]
+    assert [each["place"] for each in answer["broken"]] == ["conversation 3"]
+
+
 def own(*lines: Any) -> str:
     return "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
 

@@ -214,9 +214,9 @@ def test_a_large_file_is_not_held_in_memory(tmp_path: Path) -> None:
     import tracemalloc
 
     path = tmp_path / "export.json"
-    conversation = json.dumps(long("a", words=10_000))
+    conversation = json.dumps(long("{name}", words=10_000))
     with path.open("w") as file:
-        file.write("[" + ",".join([conversation] * 40) + "]")
+        file.write("[" + ",".join(conversation.replace("{name}", f"{number}") for number in range(40)) + "]")
     assert path.stat().st_size > 50_000_000
     tracemalloc.start()
     try:

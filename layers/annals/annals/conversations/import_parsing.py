@@ -235,7 +235,7 @@ class _Parser:
         """Take a line of the file, or what is broken in it. Raises AnnalsError, unless what is broken is skipped."""
         value = {} if isinstance(item, Broken) else item.value
         name = str(value.get("conversationId", ""))
-        if name in self._broken_names and value.get("type") == "message":
+        if name in self._broken_names:
             return
         try:
             with _naming(item.place):

@@ -84,11 +84,16 @@ class AppConversation:
     created_at: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """What the conversation is called in its file's lines: the same whenever the file is read."""
+        return f"{self.app}-{digest(self.id or self.messages)}"
+
     def lines(self, place: Place) -> Iterator[Line]:
         """The lines. Whose the conversation is, and its id, are the import's to say."""
         place = place._replace(title=self.title)
         created_at = to_time(self.created_at)
-        name = f"{self.app}-{digest(self.id or self.messages)}"
+        name = self.name
         metadata = {"title": self.title, "source": without_blanks({"app": self.app, "id": self.id}), **self.metadata}
         own = {
             "type": "conversation",

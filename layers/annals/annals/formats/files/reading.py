@@ -18,7 +18,7 @@ from ..lines import FIELDS as CHAT_FIELDS
 from ..lines import read_line
 from ..messages import is_langchain_dump
 from . import annals_json, chatgpt, claude, cortex, librechat, open_webui
-from .conversation import Broken, BrokenConversation, Line, Place, digest, dump, to_line
+from .conversation import AppConversation, Broken, BrokenConversation, Line, Place, digest, dump, to_line
 from .json_reader import MAX_CHARS, BrokenJson, JsonReader, to_null
 from .ledger_file import LedgerConversation, is_entry, is_header
 from .lobechat import TABLES, Tables, tables_of
@@ -111,6 +111,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._count = 0
+        self._seen: dict[str, str] = {}
 
     def read(self, chunks: Iterator[str]) -> Iterator[Item]:
         """The lines of one text."""
@@ -210,7 +211,33 @@ class _Reader:
             for each in within:
                 yield from self._convert(each, self._next_place)
         else:
-            yield from _convert_one(value, place() if callable(place) else place, text)
+            yield from self._convert_one(value, place() if callable(place) else place, text)
+
+    def _convert_one(self, value: Any, place: Place, text: str | None) -> Iterator[Item]:
+        """The lines of one conversation, or of a line of Annals' own."""
+        if not isinstance(value, Mapping):
+            yield Broken(place, "it is no JSON object") if not _is_chat(value) else _chat(value, place)
+        elif is_own_line(value):
+            yield Line(place, value, text or dump(value))
+        elif app := next((app for app in APPS if app.is_conversation(value)), None):
+            yield from self._read_app(app.read(value), place)
+        elif known := next((known for known in WITH_OWN_IDS if known.is_conversation(value)), None):
+            yield from known.lines(value, place)
+        elif isinstance(value.get("items"), list) and _is_chat(value["items"]):
+            others = {name: each for name, each in value.items() if name != "items"}
+            yield to_line(place, {"conversations": value["items"], **others})
+        elif "type" not in value and value.keys() & {"messages", "conversations"}:
+            yield Line(place, value, text or dump(value))
+        else:
+            yield Broken(place, UNKNOWN)
+
+    def _read_app(self, conversation: AppConversation, place: Place) -> Iterator[Item]:
+        """The lines of an app's conversation, once: one that comes again is broken."""
+        before = self._seen.setdefault(conversation.name, place.name)
+        if before != place.name:
+            yield Broken(place._replace(title=conversation.title), f"it was there before, as {before}")
+        else:
+            yield from conversation.lines(place)
 
     def _convert_tables(self, tables: Mapping[str, Any]) -> Iterator[Item]:
         with closing(Tables()) as read:
@@ -221,30 +248,11 @@ class _Reader:
 
     def _of_tables(self, tables: Tables) -> Iterator[Item]:
         for conversation in tables.conversations():
-            yield from conversation.lines(self._next_place())
+            yield from self._read_app(conversation, self._next_place())
 
     def _next_place(self) -> Place:
         self._count += 1
         return Place(f"conversation {self._count}")
-
-
-def _convert_one(value: Any, place: Place, text: str | None) -> Iterator[Item]:
-    """The lines of one conversation, or of a line of Annals' own."""
-    if not isinstance(value, Mapping):
-        yield Broken(place, "it is no JSON object") if not _is_chat(value) else _chat(value, place)
-    elif is_own_line(value):
-        yield Line(place, value, text or dump(value))
-    elif app := next((app for app in APPS if app.is_conversation(value)), None):
-        yield from app.read(value).lines(place)
-    elif known := next((known for known in WITH_OWN_IDS if known.is_conversation(value)), None):
-        yield from known.lines(value, place)
-    elif isinstance(value.get("items"), list) and _is_chat(value["items"]):
-        others = {name: each for name, each in value.items() if name != "items"}
-        yield to_line(place, {"conversations": value["items"], **others})
-    elif "type" not in value and value.keys() & {"messages", "conversations"}:
-        yield Line(place, value, text or dump(value))
-    else:
-        yield Broken(place, UNKNOWN)
 
 
 def _conversations_in(value: Any) -> list[Any] | None:
