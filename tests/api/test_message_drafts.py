@@ -370,6 +370,22 @@ def test_a_message_that_was_kept_incomplete_is_completed(api: Api) -> None:
     assert api.get(f"{MESSAGES}?externalId=reply").json["items"][0]["messageId"] == "msg-002"
 
 
+@pytest.mark.parametrize(("status", "code"), [(None, "MESSAGE_COMPLETED"), ("incomplete", "MESSAGE_SUPERSEDED")])
+def test_what_is_superseded_by_a_message_without_its_external_id_is_not_gone_on_with(
+    api: Api, status: str | None, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = {"role": "assistant", "content": "To be", "status": "incomplete"}
+    api.post(MESSAGES, {**part, "externalId": "reply"})
+    said(api, " or", onExpiry="keep")
+    assert api.post(MESSAGES, {**part, "status": status, "supersedes": "msg-001"}).status == 201
+    for completed in (True, False):
+        assert put(api, "!", completed=completed).problem[:2] == (409, code)
+    assert rest_of(api) == []
+    assert Followed.of(stream(api)).events[-1][1]["message"]["messageId"] == "msg-002"
+    run_out(api, monkeypatch)
+    assert history(api) == [("msg-002", "To be")]
+
+
 def test_a_redaction_takes_the_draft_that_goes_on_from_a_message(api: Api) -> None:
     api.post(MESSAGES, {"role": "assistant", "content": "xylophone", "externalId": "reply", "status": "incomplete"})
     said(api, " and more")

@@ -8,14 +8,15 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.database.transactions import Cancellation
-from annals.errors import ExternalIdTaken, InvalidInput
+from annals.errors import ExternalIdTaken, InvalidInput, MessageSuperseded
 from annals.ledger.append import AppendResult, append
 from annals.ledger.entry import Entry, Record
 from annals.ledger.external_ids import EXTERNAL_ID, find_places
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.message_append import superseding_check
-from annals.ledger.messages import SUPERSEDES, message_id, new_message
+from annals.ledger.messages import SUPERSEDES, is_incomplete, message_id, new_message
 from annals.ledger.read import read_entry
+from annals.ledger.versions import newest_version
 from annals.memory.message_drafts.changes import DraftPlace
 from annals.memory.message_drafts.draft_items import MessageDraft
 from annals.memory.message_drafts.draft_store import DraftContents, closing_put, delete_draft, no_draft_check
@@ -23,10 +24,19 @@ from annals.memory.message_drafts.draft_store import DraftContents, closing_put,
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """A message of the ledger, and the entry that holds it."""
+    """A message of the ledger, and the entry that holds it.
+
+    ``named`` is the seq of the version that has its external id, where that is another one.
+    """
 
     record: Record
     entry: Entry
+    named: int | None = None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a message of the same external id may supersede it."""
+        return is_incomplete(self.record) and self.named is None
 
 
 def find_stored(pk: str, external_id: str) -> StoredMessage | None:
@@ -35,7 +45,8 @@ def find_stored(pk: str, external_id: str) -> StoredMessage | None:
     if place is None:
         return None
     entry = read_entry(pk, place.entry_seq)
-    return StoredMessage(entry.records[place.seq - entry.seq], entry)
+    record, entry = newest_version(pk, entry.records[place.seq - entry.seq], entry)
+    return StoredMessage(record, entry, None if record.seq == place.seq else place.seq)
 
 
 def complete(
@@ -76,8 +87,8 @@ def complete(
             signed=request,
             check=superseding_check(place.pk, [record]),
         )
-    except ExternalIdTaken:
-        return None
+    except (ExternalIdTaken, MessageSuperseded):
+        return None  # somebody else stored the message
     except ClientError as error:
         if not Cancellation.of(error).failed(-1):
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from annals.errors import Conflict, Gone, NotFound, WriteConflict
 from annals.ledger.external_ids import find_places
 from annals.ledger.keys import conversation_pk, split_conversation_pk
-from annals.ledger.messages import INCOMPLETE, is_incomplete
+from annals.ledger.messages import INCOMPLETE
 from annals.memory.message_drafts.changes import DraftPlace
 from annals.memory.message_drafts.completing import complete, find_stored
 from annals.memory.message_drafts.draft_items import KEEP, TIMER_PREFIX, MessageDraft
@@ -54,7 +54,7 @@ def _keep(draft: MessageDraft) -> bool:
     try:
         contents = read_contents(draft)
         earlier = find_stored(draft.pk, draft.external_id)
-        if not _has_words(contents) or (earlier and not is_incomplete(earlier.record)):
+        if not _has_words(contents) or (earlier and not earlier.can_go_on):
             return delete_draft(draft, only_if_unchanged=True)
         said_at = {"timestamp": to_rfc3339(draft.updated_at), **contents.fields, "status": INCOMPLETE}
         place = DraftPlace(tenant, conversation_id, draft.external_id, draft.name)

@@ -13,6 +13,7 @@ from annals.errors import (
     InvalidInput,
     MessageCompleted,
     MessageRedacted,
+    MessageSuperseded,
     TooManyDrafts,
     WriteConflict,
 )
@@ -76,6 +77,7 @@ def upsert(
     EntryTooLarge : no entry has room for it
     MessageCompleted : another message is stored with this external id
     MessageRedacted : it was stored, and is redacted
+    MessageSuperseded : it was stored incomplete, and a message without this external id supersedes it
     TooManyDrafts : the conversation has as many as it may have
     IdempotencyKeyReused : the request's key came with another request before
     WriteConflict : others kept writing to the draft
@@ -135,7 +137,7 @@ class _Upsert:
             delete_draft(draft, only_if_unchanged=True)
             return None
         stored = find_stored(self._place.pk, self._place.external_id) if draft is None or message.completed else None
-        if stored and (self._is_request_of(stored) or not is_incomplete(stored.record)):
+        if stored and (self._is_request_of(stored) or not stored.can_go_on):
             if draft:
                 delete_draft(draft)
             return self._stored_before(stored)
@@ -179,10 +181,15 @@ class _Upsert:
             raise TooManyDrafts(self._place.conversation_id, MAX_DRAFTS)
 
     def _stored_before(self, stored: StoredMessage) -> UpsertResult:
-        """The answer where the message is stored. Raises ConversationErased, MessageRedacted, MessageCompleted."""
+        """The answer where the message is stored.
+
+        Raises ConversationErased, MessageRedacted, MessageSuperseded, MessageCompleted.
+        """
         get_tail(self._place.tenant, self._place.conversation_id)  # an erasure that has begun shows nothing
         if stored.record.body is None:
             raise MessageRedacted(message_id(stored.record.seq))
+        if is_incomplete(stored.record) and stored.named is not None:
+            raise MessageSuperseded(self._place.external_id, message_id(stored.record.seq))
         if not self._is_request_of(stored) and not (self._message.completed and self._says_the_same(stored)):
             raise MessageCompleted(self._place.external_id)
         return UpsertResult(stored, replayed=True)

@@ -59,6 +59,18 @@ def test_whoever_completes_a_message_at_once_gets_the_same_one(api: Api) -> None
     assert (contents(api), rest_of(api)) == (["To be, or not"], [])
 
 
+def test_whoever_completes_an_incomplete_message_at_once_gets_the_same_one(api: Api) -> None:
+    for number in range(5):
+        external_id = f"reply-{number}"
+        part = {"role": "assistant", "content": "To be", "externalId": external_id, "status": "incomplete"}
+        assert api.post(MESSAGES, part).status == 201
+        body = {"role": "assistant", "content": ", or not", "completed": True}
+        answers = at_once(*[partial(api.put, f"{MESSAGES}/{external_id}", body)] * WRITERS)
+        assert sorted({answer.status for answer in answers}) == [200, 201], [answer.json for answer in answers]
+        assert len({str(answer.json["message"]) for answer in answers}) == 1
+    assert [message["content"] for message in api.get(MESSAGES).json["items"]] == ["To be, or not"] * 5
+
+
 def test_of_different_ends_at_once_one_is_stored(api: Api) -> None:
     put(api, "To be")
     answers = at_once(*[partial(put, api, f" {number}", completed=True) for number in range(WRITERS)])
