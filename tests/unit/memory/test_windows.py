@@ -292,3 +292,13 @@ def test_what_is_being_answered_is_left_out_and_named() -> None:
     pk, tail = conversation_pk(TENANT, conversation_id), get_tail(TENANT, conversation_id)
     window = fit_newest(walk_groups(pk, tail), Budget(10**6, tokens_of_messages), Room(), in_answer=[3])
     assert (seqs(window.messages), window.being_answered) == ([1, 2], ["msg-003"])
+
+
+def test_agents_among_themselves_ask_no_question_and_are_shown_one_by_one() -> None:
+    history = [REPLIED, openai_call("a"), openai_result("a")] + [REPLIED] * 60
+    conversation_id = new_history(history)
+    window = context(conversation_id, 100, tool_calls="unfinished")
+    assert seqs(window["messages"]) == list(range(64 - 100 // 6, 64))
+    window = context(conversation_id, 10**6, tool_calls="unfinished")
+    assert seqs(window["messages"]) == [1, *range(4, 64)]
+    assert window["toolTokensSaved"] > 0

@@ -23,6 +23,9 @@ ToolCalls = Literal["all", "unfinished"]
 Weigh = Callable[[Sequence[Message]], int]
 """How much of a budget the messages of a group take."""
 
+MAX_REPLIES = 20
+"""How many messages in a row without a question count as replies to one: agents among themselves ask none."""
+
 MAX_LEFT_OUT = 1_000
 """How many messages that are left out are named; then a window ends."""
 
@@ -122,19 +125,27 @@ def _take(window: Window, group: MessageGroup, budget: Budget, room: Room) -> bo
     """Take a group into a window, or pass over it; whether the window goes on."""
     size, count = budget.weigh(group.messages), len(group.messages)
     most = count if budget.messages is None else budget.messages
-    if size > budget.size or count > most or not room.could_take(group.messages):
-        alone = [message for message in group.messages if budget.weigh([message]) > budget.size]
-        window.too_large += [message["messageId"] for message in alone or group.messages]
-        window.left_out += count
-        return group.is_exchange or not budget.ends_at_too_large
+    if size > budget.size or count > most:
+        return _pass_over(window, group, budget)
     if window.size + size > budget.size or (budget.messages is not None and len(window.messages) + count > most):
         return False
     if not room.takes_all(group.messages):
-        return False
+        return not room.could_take(group.messages) and _pass_over(window, group, budget)
     window.messages += group.messages
     window.size += size
     window.saved += max(0, budget.weigh(group.stored) - size) if group.stored else 0
     return True
+
+
+def _pass_over(window: Window, group: MessageGroup, budget: Budget) -> bool:
+    """Leave out a group that is over the whole budget; whether the window goes on.
+
+    Named are its messages that alone are, or else all.
+    """
+    alone = [message for message in group.messages if budget.weigh([message]) > budget.size]
+    window.too_large += [message["messageId"] for message in alone or group.messages]
+    window.left_out += len(group.messages)
+    return group.is_exchange or not budget.ends_at_too_large
 
 
 def without_finished_calls(groups: Iterable[MessageGroup]) -> Iterator[MessageGroup]:
@@ -154,14 +165,19 @@ def without_finished_calls(groups: Iterable[MessageGroup]) -> Iterator[MessageGr
         if not group.is_whole:
             yield group
         elif len(group.messages) == 1 and is_reply(newest):
-            turns.setdefault(run, _FinishedTurn()).add_reply(newest)
+            turn = turns.setdefault(run, _FinishedTurn())
+            if len(turn.shown) >= MAX_REPLIES:
+                yield from turns.pop(run).to_single_groups(group.places)
+                turn = turns.setdefault(run, _FinishedTurn())
+            turn.add_reply(newest)
         elif group.is_exchange and run in turns:
             turns[run].stored += group.messages
         elif is_question(newest) and (answered := _pop_answered(turns, run)):
             yield answered.to_group(group.places, newest)
         else:
             yield group
-    yield from (turn.to_group(group.places) for turn in turns.values())
+    for turn in turns.values():
+        yield from turn.to_single_groups(group.places)
 
 
 @dataclass
@@ -179,10 +195,17 @@ class _FinishedTurn:
         self.stored.append(message)
         self.shown.append(cast("Message", without_tools(message)) if calls_of(message) else message)
 
-    def to_group(self, places: Mapping[int, int], question: Message | None = None) -> MessageGroup:
+    def to_single_groups(self, places: Mapping[int, int]) -> Iterator[MessageGroup]:
+        """The replies one by one, newest first, where no question is known to which they belong."""
+        newest, *others = self.shown
+        elsewhere = {message["seq"] for message in others}
+        stored = tuple(message for message in self.stored if message["seq"] not in elsewhere)
+        yield MessageGroup((newest,), places, stored=stored)
+        yield from (MessageGroup((message,), places) for message in others)
+
+    def to_group(self, places: Mapping[int, int], question: Message) -> MessageGroup:
         """The turn as one group: the question and the replies."""
-        begun = [question] if question else []
-        shown, stored = ([*begun, *reversed(messages)] for messages in (self.shown, self.stored))
+        shown, stored = ([question, *reversed(messages)] for messages in (self.shown, self.stored))
         in_order = sorted(stored, key=lambda message: -places[message["seq"]])
         return MessageGroup(tuple(shown), places, stored=tuple(in_order))
 
