@@ -133,6 +133,17 @@ def test_a_message_that_was_redacted_gets_no_reply(api: Api) -> None:
     assert len(_history(api)) == 1
 
 
+def test_a_retry_after_a_redaction_finds_its_reply_and_states_nothing(api: Api) -> None:
+    api.post(REMEMBER, QUESTION)
+    reply = {**REPLY, "facts": [FACT]}
+    api.post(REMEMBER, reply, idempotency_key="k")
+    api.post("/v1/conversations/conv-1/messages/msg-001/redact", {"reason": "asked"})
+    again = api.post(REMEMBER, reply, idempotency_key="k")
+    assert (again.status, again.json["facts"]) == (201, [])
+    assert again.json["conversation"]["messageIds"] == ["msg-001", "msg-002"]
+    assert [memory["content"] for memory in again.json["memories"]] == ["At nine."]
+
+
 def test_in_a_conversation_of_no_user_the_reply_says_whom_it_answers(api: Api) -> None:
     participants = {"agentId": "guide", "memorySpaceId": "work"}
     made = {"type": "user-agent", "conversationId": "conv-1", "participants": participants}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,19 +13,16 @@ from hypothesis import strategies as st
 
 from annals.formats.lines import present_line
 from tests.support.conversations_made_up import conversations, stored
+from tests.support.node import node, packages
 
 FIXTURES = Path(__file__).parents[2] / "support/fixtures/ai_sdk"
 EXPORTED = json.loads((FIXTURES / "exported.json").read_text())
-PACKAGE = "AI_SDK"
-"""The setting that names a folder in which the package ``ai`` is installed."""
+PACKAGES = ("ai@7.0.173", "zod@4.6.7")
 
 
 def to_model_messages(conversations: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
     """What the AI SDK makes of UI messages, once it has checked them."""
-    node, folder = shutil.which("node"), os.environ.get(PACKAGE)
-    if node is None or folder is None:
-        pytest.skip(f"needs node, and {PACKAGE}=<folder in which npm's package ai is installed>")
-    command = [node, str(FIXTURES / "validate.mjs"), str(Path(folder).resolve())]
+    command = [node(), str(FIXTURES / "validate.mjs"), str(packages(*PACKAGES))]
     done = subprocess.run(command, input=json.dumps(conversations), capture_output=True, text=True, timeout=60)  # noqa: S603
     assert done.returncode == 0, done.stderr
     converted: list[list[dict[str, Any]]] = json.loads(done.stdout)

@@ -108,16 +108,15 @@ def remember_reply(
     (question,) = get_source_messages(caller, turn.memory_space_id, conversation_id, [question_id])
     genesis = get_genesis(caller.tenant, conversation_id)
     require_participants(genesis, turn.user_id, turn.agent_id)
-    if question.get("status") in HIDDEN_STATUSES:
-        raise MessageRedacted(question_id)
-    if question.get("role") != "user":
+    is_hidden = question.get("status") in HIDDEN_STATUSES  # then only a reply that is stored already is returned
+    if not is_hidden and question.get("role") != "user":
         raise InvalidInput("INVALID_ROLE", f"{question_id} is no message of a user's.", field="userMessageId")
     seq = question["seq"]
     record = reply_record(turn, turn.agent_response, seq if genesis.user_id is None else None)
     stored = append_reply(caller.tenant, conversation_id, record, seq, request, turn.thread_id)
     remembered = present_turn(genesis, seq, stored)
     reply_id = message_id(stored.entry.seq)
-    if stored.entry.records[0].body is None:
+    if is_hidden or stored.entry.records[0].body is None:
         return remembered, stored.replayed
     source = TurnSource(
         genesis,
