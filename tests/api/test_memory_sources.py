@@ -113,6 +113,14 @@ def test_a_memory_goes_with_a_conversation_that_one_of_its_versions_comes_from(t
     assert "Ada likes" not in stored_words(talk)
 
 
+def test_a_deleted_memory_leaves_nothing_in_the_conversations_that_its_versions_came_from(talk: Api) -> None:
+    path = made(talk, "msg-001")
+    change(talk, path, ref("b", "msg-002"))
+    assert talk.delete(path).status == 204
+    for conversation_id in ("a", "b"):
+        assert talk.delete(f"/v1/conversations/{conversation_id}").json["removed"]["memories"] == 2  # its messages
+
+
 def test_a_version_cannot_come_from_what_is_gone(talk: Api) -> None:
     path = made(talk, "msg-001")
     redact(talk, "b", "msg-001")

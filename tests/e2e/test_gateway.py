@@ -167,6 +167,24 @@ def test_an_external_id_is_found_by_any_of_its_spellings(api: httpx.Client, name
     assert api.get(f"{path}?externalId={quote(name + '!', safe='')}").json()["items"] == []
 
 
+@pytest.mark.parametrize("name", ["a/b", "50%", "%2F", "a+b", "a b", "versions", "語/"])
+def test_a_memory_is_put_found_and_deleted_by_its_external_id(api: httpx.Client, name: str) -> None:
+    user, encoded = f"ada/{uuid.uuid4()}", "".join(f"%{byte:02x}" for byte in name.encode())
+    owner = {"memorySpaceId": "by-external-id", "userId": user}
+    for path, query, body in (
+        ("/v1/memories/by-external-id", owner, {**owner, "content": "Likes tea."}),
+        (f"/v1/users/{quote(user, safe='')}/memories/by-external-id", {}, {"memory": "Likes tea."}),
+    ):
+        stored = api.put(f"{path}/{encoded}", json=body)
+        assert (stored.status_code, stored.json()["externalId"]) == (201, name)
+        for spelling in (encoded, quote(name, safe="+")):
+            found = api.get(f"{path}/{spelling}", params=query)
+            assert found.json()["memoryId"] == stored.json()["memoryId"]
+        assert api.put(f"{path}/{encoded}", json=body).status_code == 200
+        assert api.delete(f"{path}/{encoded}", params=query).status_code == 204
+        require_problem(api.get(f"{path}/{encoded}", params=query), 404, "MEMORY_NOT_FOUND")
+
+
 def test_a_message_is_in_the_lists_a_moment_after_its_append(api: httpx.Client) -> None:
     conversation = create(api)
     path = f"/v1/conversations/{conversation}"

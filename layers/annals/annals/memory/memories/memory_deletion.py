@@ -35,7 +35,7 @@ from annals.memory.memories.memory_items import (
     split_raw_id,
     to_tombstone_item,
 )
-from annals.memory.memories.memory_reads import get_memory, get_stored_memory
+from annals.memory.memories.memory_reads import get_memory, get_stored_memory, previous_versions
 from annals.memory.memories.memory_references import (
     delete_conversation_reference,
     delete_references,
@@ -80,8 +80,12 @@ def delete_memory(memory: StoredMemory) -> bool:
 
     The tombstone takes the stored versions along: after it, nobody can write one any more.
     """
+    # Before the tombstone takes the versions along. What a deletion leaves that breaks off here leads to nothing.
+    moved = [each for each in previous_versions(memory) if each.source_ref != memory.source_ref]
     is_deleted = _put_tombstone(memory)
     _delete_rest(memory)
+    for version in moved:
+        delete_references(version)
     return is_deleted
 
 

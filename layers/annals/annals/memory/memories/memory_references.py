@@ -57,10 +57,7 @@ def put_references(memory: StoredMemory) -> None:
 
 
 def delete_references(memory: StoredMemory) -> None:
-    """Delete the references that lead to a deleted memory, and to nothing else.
-
-    Those of the conversations that versions before came from lead to nothing, and go with these conversations.
-    """
+    """Delete the references that lead to a deleted memory, and to nothing else."""
     if memory.conversation_id is None:
         for key in _trace_keys(memory):
             client().delete_item(TableName=settings().state_table, Key=key)
