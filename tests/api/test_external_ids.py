@@ -231,7 +231,7 @@ def test_a_repeat_of_a_redacted_append_does_not_store_the_words_again(chat: Api)
     for repeat in (message, several(message)):
         assert is_replay(again := chat.post(MESSAGES, repeat))
         assert [each["status"] for each in again.json["messages"]] == ["redacted"]
-    assert "4711" not in stored_texts(chat)
+    assert "My PIN" not in stored_texts(chat)
     assert REDACTION in stored_texts(chat)
 
 
