@@ -247,9 +247,7 @@ def test_one_message_is_found_by_its_id(ten: Any) -> None:
     assert (answer.status_code, answer.json()["content"]) == (200, "7")
 
 
-@pytest.mark.parametrize(
-    "name", ["msg-011", "msg-000", "msg-7", "msg-0007", "7", "nope", "msg-%20", "%E0%A4", "MSG-007"]
-)
+@pytest.mark.parametrize("name", ["msg-011", "msg-000", "msg-7", "msg-0007", "7", "nope", "msg-%20", "MSG-007"])
 def test_a_message_that_there_is_not_is_not_found(ten: Any, name: str) -> None:
     api, made = ten
     assert problem(api.get(path_of(made, "messages") + f"/{name}"))[:2] == (404, "MESSAGE_NOT_FOUND")

@@ -45,9 +45,12 @@ RESERVED_IDS = frozenset({"by-participants", "count", "delete-many", "export", "
 
 
 class Model(BaseModel):
-    """A request or response: camelCase outside, no unknown field, no value of another type."""
+    """A request or response: camelCase outside, no unknown field, no value of another type.
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
+    Its validator is built when it is first needed: a function has models for all its routes, and starts for one.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, defer_build=True)
 
 
 def field_error(code: str, text: str, path: Sequence[str | int] = ()) -> PydanticCustomError:
