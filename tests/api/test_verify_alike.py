@@ -164,7 +164,8 @@ def mutations(draw: st.DrawFn, items: list[Stored]) -> list[Stored]:
     position = draw(st.integers(0, len(changed) - 1))
     item = changed[position]
     paths = [path for path in paths_in(item) if path[0] not in {"pk", "sk"} | OUTSIDE_THE_HASH]
-    path = draw(st.sampled_from(paths))
+    # An entry of an earlier version has no ``said``: that one was taken away cannot be told.
+    path = draw(st.sampled_from([each for each in paths if each[-1] != "said"]))
     inside = holder(item, path)
     how = draw(st.sampled_from(["remove", "retype", "change", "add", "drop", "copy", "put"]))
     if how == "remove":

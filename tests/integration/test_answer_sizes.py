@@ -12,6 +12,7 @@ import pytest
 
 from annals.answers import MAX_RESULT_BYTES, sent_bytes
 from annals.errors import ConfigurationError
+from annals.formats.references import MAX_PREFIX_CHARS
 from annals.settings import Settings, settings
 from local.template import ROOT
 from tests.conftest import Setting
@@ -31,6 +32,7 @@ CHAT = "/v1/conversations/chat"
 PEOPLE = {"userId": "ada", "memorySpaceId": "home"}
 TOPICS = "😀" * 120
 WIDE_IDS = [f"{'😀' * 124}{each:04d}" for each in range(700)]
+WIDE_ID = "😀" * 120
 FAT_WORD = '"' * 180_000
 """A content that takes 360 KB as it is stored."""
 
@@ -43,6 +45,7 @@ def stored(tables: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder: Path = tmp_path_factory.mktemp("index")
     with pytest.MonkeyPatch.context() as patch, embedded_index(folder) as stream:
         patch.setenv("CHAT_URL", "offline")
+        patch.setenv("BLOBS_FOLDER", str(folder / "blobs"))
         settings.cache_clear()
         api = Api.of("fat")
         _fill(api, stream)
@@ -196,12 +199,62 @@ def _memory(api: Api) -> Asked:
         yield answer
 
 
+def _by_external_id(path: str, query: str, body: Any) -> Callable[[Api], Asked]:
+    """Replaces a memory under an id of its own until its versions are more than one answer holds, and reads it."""
+
+    def ask(api: Api) -> Asked:
+        for each in range(12):
+            yield api.put(path, {**body, "metadata": {"a": f"{FAT_WORD[:170_000]}{each}"}})
+        yield api.get(f"{path}{query}")
+
+    return ask
+
+
+def _draft(api: Api) -> Asked:
+    """Messages that grow to what an entry holds: one is completed, the other one is shown as it is."""
+    path = f"{CHAT}/messages/{quote(WIDE_ID)}"
+    half = {"role": "user", "content": FAT_WORD[:90_000]}
+    for more in ({"revision": 1}, {"revision": 2}, {"revision": 3, "content": "", "completed": True}):
+        yield api.put(path, {**half, **more})
+    yield api.put(f"{path}-next", {"role": "user", "content": FAT_WORD, "metadata": {"a": "b"}})
+    yield api.get(f"{CHAT}/messages?drafts=true&limit=1000")
+
+
+def _upload(api: Api) -> Asked:
+    yield api.post(
+        "/v1/parts",
+        {"sha256": "0" * 64, "size": 100_000_000, "mediaType": f"image/{'x' * 94}", "prefix": '"' * MAX_PREFIX_CHARS},
+    )
+
+
+def _part(api: Api) -> Asked:
+    """The URL of a large part, and the message with the part in its place where an answer has room for it."""
+    for chars, is_inline in ((900_000, True), (2_900_000, False)):
+        text = '"' * chars
+        appended = api.post(
+            f"{CHAT}/messages", {"role": "user", "content": "", "parts": [{"type": "text", "text": text}]}
+        )
+        yield appended
+        (message,) = appended.json["messages"]
+        yield api.get(message["parts"][0]["text"]["$annalsPart"]["url"])
+        whole = api.get(f"{CHAT}/messages/{message['messageId']}?parts=inline")
+        assert (whole.json["parts"][0]["text"] == text) is is_inline
+        yield whole
+
+
 TURN = {**PEOPLE, "userMessage": FAT_WORD[:80_000], "agentResponse": "b", "metadata": {"a": FAT[:20_000]}}
 SAID = {"role": "user", "content": FAT_WORD}
 FACTS = [
     {"fact": '"' * 4_000, "subject": f"{each}", "predicate": "p", "object": "o", "metadata": {"a": '"' * 2_000}}
     for each in range(25)
 ]
+
+_OF_EVE = _by_external_id(
+    f"/v1/memories/by-external-id/{quote(WIDE_ID)}",
+    "?memorySpaceId=vault&userId=eve",
+    {"memorySpaceId": "vault", "userId": "eve", "content": "tea"},
+)
+_OF_BOB = _by_external_id(f"/v1/users/bob/memories/by-external-id/{quote(WIDE_ID)}", "", {"memory": "tea"})
 
 ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
     ("get", "/v1/conversations"): _sorted_lists,
@@ -247,6 +300,9 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
     ),
     ("patch", "/v1/conversations/{conversationId}"): _once("PATCH", CHAT, {"metadata": {"b": "c"}}),
     ("post", "/v1/conversations/{conversationId}/messages"): _once("POST", f"{CHAT}/messages", SAID),
+    ("put", "/v1/conversations/{conversationId}/messages/{messageId}"): _draft,
+    ("post", "/v1/parts"): _upload,
+    ("get", "/v1/conversations/{conversationId}/messages/{messageId}/parts/{sha256}"): _part,
     ("post", "/v1/conversations/{conversationId}/preamble"): _once("POST", f"{CHAT}/preamble", {"content": FAT_WORD}),
     ("post", "/v1/conversations/{conversationId}/archive"): _once("POST", f"{CHAT}/archive", {"before": 2}),
     ("post", "/v1/conversations/{conversationId}/messages/{messageId}/redact"): _once(
@@ -268,6 +324,8 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
     ),
     ("post", "/v1/memories"): _once("POST", "/v1/memories", {**PEOPLE, "content": FAT_WORD}),
     ("patch", "/v1/memories/{memoryId}"): _memory,
+    ("put", "/v1/memories/by-external-id/{externalId}"): _OF_EVE,
+    ("get", "/v1/memories/by-external-id/{externalId}"): _OF_EVE,
     ("post", "/v1/memories/{memoryId}/archive"): _once("POST", "/v1/memories/{big}/archive"),
     ("post", "/v1/memories/{memoryId}/restore"): _once("POST", "/v1/memories/{big}/restore"),
     ("post", "/v1/memories/delete-many"): _once(
@@ -277,6 +335,8 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
     ("post", "/v1/users/{userId}/memories"): _once(
         "POST", "/v1/users/bob/memories", {"memory": "m", "metadata": {"a": FAT_WORD}}
     ),
+    ("put", "/v1/users/{userId}/memories/by-external-id/{externalId}"): _OF_BOB,
+    ("get", "/v1/users/{userId}/memories/by-external-id/{externalId}"): _OF_BOB,
     ("patch", "/v1/users/{userId}/memories/{memoryId}"): lambda api: _first(
         api, "/v1/users/ada/memories?limit=1", "/v1/users/ada/memories/{}", "memoryId", {"metadata": {"b": FAT}}
     ),
