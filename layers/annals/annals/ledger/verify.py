@@ -242,11 +242,18 @@ def _has_right_said(entry: Entry, previous: Entry | None) -> bool:
     """
     if entry.said is None:
         return True
-    before = previous.last_message_at if previous and _has_bodies(previous) else None
+    before = _said_before(previous)
     own = [_said_at(record, entry) for record in entry.records if record.kind == MESSAGE]
     if not _has_bodies(entry):
         return (before or 0) <= entry.said <= entry.at
     return entry.said == max([*own, *([] if before is None else [before])], default=entry.said)
+
+
+def _said_before(previous: Entry | None) -> int | None:
+    """What the next entry copies; None after an entry that may have been erased, which takes its ``said`` as well."""
+    if previous is None or (previous.said is None and all(record.body is None for record in previous.records)):
+        return None
+    return previous.last_message_at
 
 
 def _has_bodies(entry: Entry) -> bool:
