@@ -22,7 +22,7 @@ FORMAT = "annals-ledger-1"
 HEADER = {"format": str, "conversationId": str, "pk": str, "seq": int, "messageCount": int, "headHash": str,
           "exportedAt": str}  # fmt: skip
 ENTRY = {"entryId": str, "count": int, "state": str, "at": int, "prev": str, "hash": str, "pk": str, "records": list}
-ENTRY_OPTIONAL = {"preamble": int, "archived": int}
+ENTRY_OPTIONAL = {"preamble": int, "archived": int, "said": int}
 HEADER_OPTIONAL = {"known": dict}
 KNOWN = {"seq": int, "headHash": str}
 DAMAGED = {"sk": str, "damaged": str}
@@ -71,7 +71,7 @@ def header_line(header: Header) -> str:
 
 def entry_line(entry: Entry) -> str:
     """An entry as a line, without its end."""
-    copies = {"preamble": entry.preamble, "archived": entry.archived}
+    copies = {"preamble": entry.preamble or None, "archived": entry.archived or None, "said": entry.said}
     return dump(
         {
             "entryId": entry.entry_id,
@@ -81,7 +81,7 @@ def entry_line(entry: Entry) -> str:
             "prev": entry.prev.hex(),
             "hash": entry.hash.hex(),
             "pk": entry.pk,
-            **{name: seq for name, seq in copies.items() if seq},
+            **{name: copy for name, copy in copies.items() if copy is not None},
             "records": [_record_fields(record) for record in entry.records],
         }
     )
@@ -154,6 +154,7 @@ def _entry(values: Any) -> Entry:
         hash=bytes.fromhex(values["hash"]),
         preamble=values.get("preamble", 0),
         archived=values.get("archived", 0),
+        said=values.get("said"),
     )
 
 
