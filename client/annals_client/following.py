@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import httpx
 from typing_extensions import Self
@@ -16,6 +16,8 @@ from annals_client.errors import AnnalsError, ReplyNotStored, Stored, StreamFail
 from annals_client.events import KINDS, Delta, Event, Frame, FrameReader, Result, Start
 from annals_client.retries import Retries, Tries
 from annals_client.senders import AsyncSender, Sender
+
+E = TypeVar("E", covariant=True)
 
 BEGIN = Route.of("POST /v1/memory/remember-stream")
 RESUME = Route.of("GET /v1/memory/remember-stream/{streamId}")
@@ -100,6 +102,56 @@ class StreamProgress:
                 raise
             stored = Stored(self._start.conversation_id, (self._start.message.message_id,))
             raise StreamFailed(refusal.problem, stored, self.text) from refusal
+
+
+class Followed(Protocol[E]):
+    """How far a stream has come, and what its next call is."""
+
+    @property
+    def result(self) -> object | None:
+        """What it ends with, once it has."""
+        ...
+
+    def call(self) -> Call[None]:
+        """The call that begins, or goes on after what was read."""
+        ...
+
+    def read(self, chunk: bytes) -> Iterator[E]:
+        """The events that end in this chunk and are new."""
+        ...
+
+    def require_end(self) -> None:
+        """Raise RequestError where the connection ended before the stream did."""
+        ...
+
+    def pause_after(self, failure: httpx.RequestError | AnnalsError) -> float:
+        """The seconds to wait before going on. Raises AnnalsError where there is no going on."""
+        ...
+
+
+def follow(sender: Sender, progress: Followed[E]) -> Generator[E, None, None]:
+    """The events of a stream, over as many connections as it takes."""
+    while progress.result is None:
+        try:
+            with sender.open(progress.call()) as response:
+                for chunk in response.iter_bytes():
+                    yield from progress.read(chunk)
+            progress.require_end()
+        except (httpx.RequestError, AnnalsError) as failure:
+            sender.pause(progress.pause_after(failure))
+
+
+async def follow_async(sender: AsyncSender, progress: Followed[E]) -> AsyncGenerator[E, None]:
+    """The events of a stream, for asyncio; see ``follow``."""
+    while progress.result is None:
+        try:
+            async with sender.open(progress.call()) as response:
+                async for chunk in response.aiter_bytes():
+                    for event in progress.read(chunk):
+                        yield event
+            progress.require_end()
+        except (httpx.RequestError, AnnalsError) as failure:
+            await sender.pause(progress.pause_after(failure))
 
 
 class Outcome:
@@ -188,16 +240,8 @@ class TurnStream:
         return (event.text for event in self if isinstance(event, Delta))
 
     def _follow(self) -> Generator[Event, None, None]:
-        progress = self._progress
-        while progress.result is None:
-            try:
-                with self._sender.open(progress.call()) as response:
-                    for chunk in response.iter_bytes():
-                        yield from progress.read(chunk)
-                progress.require_end()
-            except (httpx.RequestError, AnnalsError) as failure:
-                self._sender.pause(progress.pause_after(failure))
-        self._outcome.result = progress.result
+        yield from follow(self._sender, self._progress)
+        self._outcome.result = self._progress.result
 
     def close(self) -> None:
         """Follow it no longer."""
@@ -254,17 +298,10 @@ class AsyncTurnStream:
                 yield event.text
 
     async def _follow(self) -> AsyncGenerator[Event, None]:
-        progress = self._progress
-        while progress.result is None:
-            try:
-                async with self._sender.open(progress.call()) as response:
-                    async for chunk in response.aiter_bytes():
-                        for event in progress.read(chunk):
-                            yield event
-                progress.require_end()
-            except (httpx.RequestError, AnnalsError) as failure:
-                await self._sender.pause(progress.pause_after(failure))
-        self._outcome.result = progress.result
+        async with aclosing(follow_async(self._sender, self._progress)) as events:
+            async for event in events:
+                yield event
+        self._outcome.result = self._progress.result
 
     async def close(self) -> None:
         """Follow it no longer."""

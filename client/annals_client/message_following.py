@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 
 import httpx
@@ -11,7 +11,7 @@ from typing_extensions import Self
 from annals_client.calls import Call, Repeat, RequestSpec, Route, unexpected
 from annals_client.errors import AnnalsError, to_error, to_problem
 from annals_client.events import Frame, FrameReader
-from annals_client.following import stream_call
+from annals_client.following import follow, follow_async, stream_call
 from annals_client.models import DraftMessage, Message, Model
 from annals_client.retries import Retries, Tries
 from annals_client.senders import AsyncSender, Sender
@@ -114,9 +114,8 @@ class MessageStream:
     """
 
     def __init__(self, sender: Sender, request: RequestSpec) -> None:
-        self._sender = sender
         self._progress = MessageProgress(request, sender.connection.retries)
-        self._events = self._follow()
+        self._events = follow(sender, self._progress)
 
     @property
     def result(self) -> MessageResult | None:
@@ -130,17 +129,6 @@ class MessageStream:
 
     def __iter__(self) -> Iterator[MessageEvent]:
         return self._events
-
-    def _follow(self) -> Generator[MessageEvent, None, None]:
-        progress = self._progress
-        while progress.result is None:
-            try:
-                with self._sender.open(progress.call()) as response:
-                    for chunk in response.iter_bytes():
-                        yield from progress.read(chunk)
-                progress.require_end()
-            except (httpx.RequestError, AnnalsError) as failure:
-                self._sender.pause(progress.pause_after(failure))
 
     def close(self) -> None:
         """Follow it no longer."""
@@ -159,9 +147,8 @@ class AsyncMessageStream:
     """A message while it is said, for asyncio; see MessageStream."""
 
     def __init__(self, sender: AsyncSender, request: RequestSpec) -> None:
-        self._sender = sender
         self._progress = MessageProgress(request, sender.connection.retries)
-        self._events = self._follow()
+        self._events = follow_async(sender, self._progress)
 
     @property
     def result(self) -> MessageResult | None:
@@ -175,18 +162,6 @@ class AsyncMessageStream:
 
     def __aiter__(self) -> AsyncIterator[MessageEvent]:
         return self._events
-
-    async def _follow(self) -> AsyncGenerator[MessageEvent, None]:
-        progress = self._progress
-        while progress.result is None:
-            try:
-                async with self._sender.open(progress.call()) as response:
-                    async for chunk in response.aiter_bytes():
-                        for event in progress.read(chunk):
-                            yield event
-                progress.require_end()
-            except (httpx.RequestError, AnnalsError) as failure:
-                await self._sender.pause(progress.pause_after(failure))
 
     async def close(self) -> None:
         """Follow it no longer."""
