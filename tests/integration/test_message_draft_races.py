@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from annals.memory.message_drafts import changes, upserting
+from annals.memory.message_drafts.draft_items import MessageDraft
+from annals.memory.message_drafts.draft_store import DraftContents, read_contents
 from annals.settings import settings
 from tests.support.api import Api, Reply
 from tests.support.crashes import items_of
@@ -78,6 +81,23 @@ def test_of_different_ends_at_once_one_is_stored(api: Api) -> None:
     assert {answer.json["code"] for answer in answers if answer.status == 409} == {"MESSAGE_COMPLETED"}
     (stored,) = [answer.json["message"]["content"] for answer in answers if answer.status == 201]
     assert (contents(api), rest_of(api)) == ([stored], [])
+
+
+@pytest.mark.parametrize("more", [{"completed": True}, {"name": "Ada"}], ids=["completing", "adding"])
+def test_who_finds_a_draft_that_another_completes_while_it_is_read_gets_the_conflict(
+    api: Api, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    def read_once_completed(draft: MessageDraft) -> DraftContents:
+        monkeypatch.undo()
+        assert put(api, " or not", completed=True).status == 201
+        return read_contents(draft)
+
+    put(api, "To be")
+    for module in (upserting, changes):
+        monkeypatch.setattr(module, "read_contents", read_once_completed)
+    answer = put(api, " so", **more)
+    assert (answer.status, answer.json["code"]) == (409, "MESSAGE_COMPLETED")
+    assert contents(api) == ["To be or not"]
 
 
 def test_what_is_completed_at_once_without_a_draft_is_stored_once(api: Api) -> None:

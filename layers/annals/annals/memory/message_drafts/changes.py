@@ -54,6 +54,7 @@ def extended(place: DraftPlace, before: MessageDraft, message: UpsertMessage, no
     ------
     EntryTooLarge : no entry has room for it
     InvalidInput : text is to be added to a message with parts
+    DraftEnded : the draft ends while it is read
     """
     _require_text_fits(message, has_parts=before.has_parts)
     is_longer = bool(message.content) and not message.replaces

@@ -31,6 +31,10 @@ MAX_READS = 5
 """How often a draft is read anew that changes while it is read."""
 
 
+class DraftEnded(MessageNotFound):
+    """The draft was completed, or ran out, while it was read."""
+
+
 @dataclass(frozen=True)
 class DraftContents:
     """What was said so far: the text, and a body's other fields."""
@@ -56,11 +60,11 @@ def count_drafts(pk: str) -> int:
 
 
 def read_contents(draft: MessageDraft) -> DraftContents:
-    """What was said so far. Raises MessageNotFound where the draft ends while it is read."""
+    """What was said so far. Raises DraftEnded where the draft ends while it is read."""
     current: MessageDraft | None = draft
     for _ in range(MAX_READS):
         if current is None or current.closed:
-            raise MessageNotFound(draft.external_id)
+            raise DraftEnded(draft.external_id)
         pieces, fields = _read_text_items(current)
         if len(pieces) == current.following - current.first and fields is not None:
             return DraftContents("".join([*pieces, current.rest]), fields)

@@ -19,7 +19,7 @@ from annals.ledger.messages import message_id, present_message
 from annals.memory.message_drafts.changes import DraftPlace
 from annals.memory.message_drafts.completing import find_stored
 from annals.memory.message_drafts.draft_items import MessageDraft
-from annals.memory.message_drafts.draft_store import find_draft, read_contents
+from annals.memory.message_drafts.draft_store import DraftEnded, find_draft, read_contents
 from annals.memory.message_drafts.presenters import present_draft
 from annals.times import now_ms
 
@@ -108,13 +108,13 @@ class FollowedMessage:
                 return []
             self._require_conversation()
             return self._new_text(draft)
-        except MessageNotFound:
+        except DraftEnded:
             return [self._result()]  # it ended while it was read
         except AnnalsError as refusal:
             return [self._error(refusal)]
 
     def _new_text(self, draft: MessageDraft) -> list[MessageEvent]:
-        """The events that bring a follower up to a draft. Raises MessageNotFound where it ends meanwhile."""
+        """The events that bring a follower up to a draft. Raises DraftEnded where it ends meanwhile."""
         opening, before = [], self._position
         if draft.begun != before.begun or before.length > draft.length:
             contents = read_contents(draft)

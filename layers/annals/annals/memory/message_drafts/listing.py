@@ -7,13 +7,12 @@ from typing import cast
 
 from annals.answers import Room
 from annals.conversations.message_models import DraftMessage
-from annals.errors import MessageNotFound
 from annals.ledger.external_ids import find_places
 from annals.ledger.history import MessageRange
 from annals.ledger.messages import Message, is_incomplete
 from annals.memory.message_drafts.completing import find_stored
 from annals.memory.message_drafts.draft_items import MessageDraft
-from annals.memory.message_drafts.draft_store import list_drafts, read_contents
+from annals.memory.message_drafts.draft_store import DraftEnded, list_drafts, read_contents
 from annals.memory.message_drafts.presenters import present_draft
 from annals.times import now_ms
 
@@ -48,7 +47,7 @@ def _present(draft: MessageDraft, room: Room) -> Iterator[DraftMessage]:
         return
     try:
         contents = read_contents(draft)
-    except MessageNotFound:
+    except DraftEnded:
         return
     message = present_draft(draft, contents)
     yield message if room.takes(message) else present_draft(draft, None)

@@ -6,10 +6,9 @@ from contextlib import suppress
 from typing import Any, cast
 
 from annals.conversations.message_models import DraftMessage
-from annals.errors import MessageNotFound
 from annals.ledger.messages import MEMORY_FIELD, present_message
 from annals.memory.message_drafts.draft_items import MessageDraft
-from annals.memory.message_drafts.draft_store import DraftContents, read_contents
+from annals.memory.message_drafts.draft_store import DraftContents, DraftEnded, read_contents
 from annals.memory.message_drafts.models import Upserted
 from annals.memory.message_drafts.upserting import UpsertResult
 from annals.times import to_rfc3339
@@ -38,7 +37,7 @@ def present_changed(draft: MessageDraft) -> DraftMessage:
     """A draft after a change: with what was said so far, if that is short."""
     contents = None
     if draft.size + draft.fields_size <= MAX_SHORT_BYTES:
-        with suppress(MessageNotFound):  # somebody completed it meanwhile
+        with suppress(DraftEnded):  # somebody completed it meanwhile
             contents = read_contents(draft)
     return present_draft(draft, contents)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from annals.memory.message_drafts.completing import StoredMessage, complete, fin
 from annals.memory.message_drafts.draft_items import MessageDraft
 from annals.memory.message_drafts.draft_store import (
     DraftContents,
+    DraftEnded,
     count_drafts,
     delete_draft,
     find_draft,
@@ -125,8 +127,9 @@ class _Upsert:
     def run(self) -> UpsertResult:
         """What the request came to."""
         for _ in tries(settings().append_patience_s):
-            if result := self._try():
-                return result
+            with suppress(DraftEnded):  # somebody else completed it
+                if result := self._try():
+                    return result
         raise WriteConflict(f"message {self._place.external_id!r}")
 
     def _try(self) -> UpsertResult | None:
