@@ -31,6 +31,7 @@ DOMAIN = (
     "privacy",
     "providers",
     "search",
+    "stored_values",
 )
 MEMORY_BASE = ("memory.adapters", "memory.index_pages", "memory.keys", "memory.sources", "memory.user_traces")
 SPACES = ("memory.retention_timers", "memory.space_models", "memory.spaces")
@@ -44,6 +45,7 @@ MAY_KNOW: dict[str, tuple[str, ...]] = {
     "formats.streams": ("formats",),
     "blobs": (),
     "database": (),
+    "stored_values": ("blobs", "database"),
     "privacy": (),
     "providers": ("formats", "formats.streams"),
     "api": ("database", "formats", "privacy"),

@@ -52,6 +52,7 @@ from annals.memory.memories.memory_deletion import delete_memories_of
 from annals.memory.memories.memory_references import count_memories_of
 from annals.memory.message_drafts.ending import delete_message_drafts
 from annals.memory.streaming.draft_table import delete_drafts
+from annals.stored_values.values import delete_values_of
 from annals.times import now_ms
 
 RETENTION = "retention"
@@ -192,6 +193,7 @@ def _delete_derived(receipt: Receipt) -> Receipt:
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
     delete_parts_of_conversation(pk)
     delete_conversation_state(pk)
+    delete_values_of(pk)
     with suppress(ConversationNotFound, DamagedEntry):
         release_lock(get_genesis(receipt.tenant, receipt.conversation_id))
     return receipt

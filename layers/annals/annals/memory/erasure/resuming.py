@@ -26,6 +26,7 @@ from annals.memory.message_drafts.draft_items import is_timer_sk
 from annals.memory.message_drafts.ending import end_draft
 from annals.memory.retention_timers import TIMER
 from annals.settings import settings
+from annals.stored_values.blob_markers import is_blob_marker_sk, look_after_blob
 from annals.times import now_ms
 
 POLL_S = 0.5
@@ -56,8 +57,8 @@ R = TypeVar("R", bound=Leased)
 
 
 def is_erasure_key(pk: str, sk: str) -> bool:
-    """Whether a key is of what an erasure is resumed by, or of a draft's timer."""
-    return sk in ERASURE_SKS or is_marker_key(pk, sk) or is_timer_sk(sk)
+    """Whether a key is of what an erasure is resumed by, of a draft's timer, or of a blob's marker."""
+    return sk in ERASURE_SKS or is_marker_key(pk, sk) or is_timer_sk(sk) or is_blob_marker_sk(sk)
 
 
 def resume_erasure(pk: str, sk: str) -> None:
@@ -71,6 +72,9 @@ def resume_erasure(pk: str, sk: str) -> None:
         return
     if is_timer_sk(sk):
         end_draft(pk, sk)
+        return
+    if is_blob_marker_sk(sk):
+        look_after_blob(pk, sk)
         return
     tenant, kind, [name] = split_partition_key(pk)
     if kind != "R":
