@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE# otherwise every start compiles everything agai
 export UV_SYSTEM_CERTS ?= true# the machine's certificates, as in pip
 export PATH := $(CURDIR)/$(SAM):$(PATH)
 
-.PHONY: help setup dev demo test test-unit test-contract test-integration test-e2e lint audit format bench openapi pins clean
+.PHONY: help setup dev demo test test-unit test-contract test-integration test-e2e test-integrations lint audit format bench openapi pins clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -69,6 +69,9 @@ test-integration: setup ## run the tests on real databases, OpenSearch and the S
 test-e2e: setup ## run the tests against a running server
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/e2e
 
+test-integrations: setup ## test the adapters to agents' frameworks, in environments of their own (ONLY=agno,…, ARGS=, JOBS=)
+	$(BIN)/python -m scripts.integrations --jobs $(JOBS) --only '$(ONLY)' --args '$(ARGS)'
+
 lint: setup ## run ruff and mypy --strict, and check the generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -100,7 +103,7 @@ openapi: $(VENV)/.ready ## write openapi.json from the handlers, and the table i
 	$(BIN)/python -m scripts.openapi
 	$(BIN)/python -m scripts.functions_table
 
-pins: | $(BIN)/uv ## compile requirements/*.in again
+pins: setup ## compile requirements/*.in again
 	cd requirements && compile='../$(UV) compile --quiet --no-header --no-annotate --universal --python-version 3.11' && \
 	  $$compile dev.in -o dev.txt && $$compile sam.in -o sam.txt && $$compile -c dev.txt serve.in -o serve.txt && \
 	  $$compile --generate-hashes npm.in -o ../local/npm.txt && \
@@ -109,6 +112,7 @@ pins: | $(BIN)/uv ## compile requirements/*.in again
 	  $$compile -c dev.txt tokens.in -o ../layers/tokens/requirements.txt && \
 	  $$compile -c dev.txt runtime.in -o ../layers/dependencies/requirements.txt && \
 	  cat no-deps.txt >> ../layers/dependencies/requirements.txt
+	$(BIN)/python -m scripts.integrations --pin
 
 clean: ## remove build files (not .annals, which holds your data)
 	rm -rf $(VENV) .aws-sam .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

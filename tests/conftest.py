@@ -28,6 +28,15 @@ Setting = Callable[[str, str], None]
 
 _numbers = count(1)
 
+collect_ignore = ["frameworks"]
+"""What `make test-integrations` runs, in environments of its own."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what a run of all tests leaves out."""
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        terminalreporter.write_line("Not among these: tests/frameworks, which `make test-integrations` runs")
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

@@ -78,9 +78,14 @@ class Annals(Service[Sender]):
         http: httpx.Client | None = None,
     ) -> None:
         self._own = http is None
-        endpoint = _endpoint(url)
-        http = http or httpx.Client(transport=endpoint.transport())
-        super().__init__(Sender(endpoint.connection(key, timeout_s, retries), http))
+        self._endpoint = _endpoint(url)
+        http = http or httpx.Client(transport=self._endpoint.transport())
+        super().__init__(Sender(self._endpoint.connection(key, timeout_s, retries), http))
+
+    def to_async(self) -> AsyncAnnals:
+        """A client for asyncio of the same server and key, with connections of its own."""
+        of = self.sender.connection
+        return AsyncAnnals(self._endpoint.name, of.key, timeout_s=of.timeout_s, retries=of.retries)
 
     def close(self) -> None:
         """Close the connections."""
@@ -109,9 +114,14 @@ class AsyncAnnals(Service[AsyncSender]):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         self._own = http is None
-        endpoint = _endpoint(url)
-        http = http or httpx.AsyncClient(transport=endpoint.async_transport())
-        super().__init__(AsyncSender(endpoint.connection(key, timeout_s, retries), http))
+        self._endpoint = _endpoint(url)
+        http = http or httpx.AsyncClient(transport=self._endpoint.async_transport())
+        super().__init__(AsyncSender(self._endpoint.connection(key, timeout_s, retries), http))
+
+    def to_sync(self) -> Annals:
+        """A client that waits, of the same server and key, with connections of its own."""
+        of = self.sender.connection
+        return Annals(self._endpoint.name, of.key, timeout_s=of.timeout_s, retries=of.retries)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -133,6 +143,11 @@ class Endpoint:
 
     url: str
     socket: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The URL by which a client is told of it."""
+        return self.url if self.socket is None else f"{UNIX}{self.socket}"
 
     def transport(self) -> httpx.HTTPTransport | None:
         """What reaches a socket, where there is no TLS; None where there is none."""

@@ -150,9 +150,14 @@ class Sandbox:
         """The last lines that it printed: warnings, and why something failed."""
         return self._started.last_words()
 
+    @property
+    def root_key(self) -> str:
+        """The key that makes tenants' keys, for processes that share this sandbox."""
+        return self._started.key
+
     def new_key(self, scopes: Sequence[Any] = SCOPES) -> str:
         """A key of a new tenant, which sees nothing of any other's."""
-        with clients.Annals(self.url, self._started.key) as root:
+        with clients.Annals(self.url, self.root_key) as root:
             return root.keys.create("sandbox", scopes, tenant=f"sandbox-{uuid4().hex}").key
 
     def client(self, key: str | None = None) -> Annals:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -268,7 +269,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "layers/annals": ("annals_client",),
     "functions": ("annals",),
     "local": ("annals",),
-    "scripts": ("annals", "local"),
+    "scripts": ("annals", "annals_client", "local"),
     "client": (),
 }
 """Of each folder beside the tests and the benchmarks, which may know all, the others that it may know."""
@@ -291,3 +292,22 @@ def test_only_the_command_line_is_built_on_the_client() -> None:
 
 def _is_of_client(name: str) -> bool:
     return name.partition(".")[0] == "annals_client"
+
+
+INTEGRATIONS = ROOT / "client/annals_client/integrations"
+
+
+def test_the_client_never_imports_an_adapter_to_a_framework() -> None:
+    files = [path for path in (ROOT / "client").rglob("*.py") if INTEGRATIONS not in path.parents]
+    assert not [path for path in files if any(name.startswith("annals_client.integrations") for name in imported(path))]
+
+
+def test_what_the_adapters_share_needs_no_framework() -> None:
+    shared = (INTEGRATIONS / "__init__.py", INTEGRATIONS / "support.py")
+    names = {name.partition(".")[0] for path in shared for name in imported(path)}
+    assert names <= {*sys.stdlib_module_names, "annals_client"}
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if "frameworks" not in path.parts]
+    assert [name for name, number in Counter(path.name for path in files).items() if number > 1] == []
