@@ -50,6 +50,7 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/keys": {"name": "assistant", "scopes": ["read", "write"], "memorySpaces": ["demo"]},
     "POST /v1/conversations": {**PARTICIPANTS, "conversationId": "porto", "metadata": {"topic": "travel"}},
     "PUT /v1/conversations/by-participants": PARTICIPANTS,
+    "PUT /v1/conversations/by-session": {"sessionId": "trip/7", **PARTICIPANTS},
     "PATCH /v1/conversations/{conversationId}": {"metadata": {"topic": "travel"}},
     "POST /v1/conversations/delete-many": {"filter": {"participants": {"userId": "ada"}}, "dryRun": True},
     "POST /v1/conversations/import": IMPORTED,
@@ -94,6 +95,7 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/memory/recall": {"memorySpaceId": "demo", "query": "peanut allergy", "limit": 5},
 }
 QUERIES = {
+    "GET /v1/conversations/by-session": "sessionId=trip%2F7&userId=ada&memorySpaceId=demo",
     "GET /v1/conversations/{conversationId}/context": "maxTokens=500",
     "GET /v1/conversations/{conversationId}/export": "format=ledger",
     "GET /v1/conversations/export": "format=jsonl&participants.userId=ada",

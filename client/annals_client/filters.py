@@ -32,6 +32,7 @@ class ConversationFilter(TypedDict, total=False):
     agent2: str
     memory_space_id: str
     contains: str
+    session_id: str
     created_after: Time
     created_before: Time
     last_message_after: Time

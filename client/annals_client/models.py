@@ -199,6 +199,7 @@ class Conversation(Model):
     conversation_id: str
     type: str
     participants: dict[str, str]
+    session_id: str | None = None
     metadata: Json
     version: int
     message_count: int

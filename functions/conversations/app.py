@@ -7,9 +7,9 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from annals.api.fields import PathId
+from annals.api.fields import ExternalId, Id, PathId
 from annals.api.query import read_list
-from annals.conversations.create import create, get_or_create
+from annals.conversations.create import CreateResult, create, get_or_create, get_session
 from annals.conversations.lists import Selection, count_conversations, list_conversations
 from annals.conversations.metadata import patch_metadata
 from annals.conversations.models import (
@@ -18,6 +18,7 @@ from annals.conversations.models import (
     ConversationList,
     CreateConversation,
     GetOrCreateConversation,
+    GetOrCreateSession,
     PatchConversation,
 )
 from annals.conversations.presenters import present_conversation
@@ -30,6 +31,7 @@ from annals.conversations.query_params.lists import (
     read_position,
 )
 from annals.conversations.read import get_head, require_conversation_access
+from annals.errors import SessionNotFound
 from annals.http.app import Api, respond
 from annals.memory.conversation_includes import present_with_parts, require_parts
 from annals.memory.models import ConversationWithMore
@@ -52,9 +54,32 @@ def get_or_create_conversation(body: GetOrCreateConversation) -> Response[Conver
     """The conversation of these participants: the one there is (200), or a new one (201)."""
     caller, new = app.caller.require_scope("write"), body.to_new()
     caller.require_space(new.participants.get("memorySpaceId"))
-    made = get_or_create(caller.tenant, new, caller.key_id, app.idempotent_request("by-participants"))
-    status = 201 if made.created else 200
-    return respond(present_conversation(made.head), status, etag=made.head.version, replayed=made.replayed)
+    return _respond_found(get_or_create(caller.tenant, new, caller.key_id, app.idempotent_request("by-participants")))
+
+
+@app.put("/v1/conversations/by-session", tags=["Conversations"])
+def get_or_create_session(body: GetOrCreateSession) -> Response[Conversation]:
+    """The conversation that is a session of this user and memory space: the one there is (200), or a new one (201)."""
+    caller, new = app.caller.require_scope("write"), body.to_new()
+    caller.require_space(new.participants.get("memorySpaceId"))
+    return _respond_found(get_or_create(caller.tenant, new, caller.key_id, app.idempotent_request("by-session")))
+
+
+@app.get("/v1/conversations/by-session", tags=["Conversations"])
+def find_session(
+    session_id: Annotated[ExternalId, Query(alias="sessionId")],
+    user_id: Annotated[Id | None, Query(alias="userId")] = None,
+    memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None,
+) -> Response[Conversation]:
+    """The conversation that is a session of this user, or of none, in this memory space, or in none."""
+    caller = app.caller.require_scope("read")
+    app.require_known_query("sessionId", "userId", "memorySpaceId")
+    if not caller.may_see(memory_space_id):
+        raise SessionNotFound(session_id)
+    owners = {"userId": user_id, "memorySpaceId": memory_space_id}
+    named = {name: value for name, value in owners.items() if value is not None}
+    head = get_session(caller.tenant, session_id, named)
+    return respond(present_conversation(head), etag=head.version)
 
 
 @app.get("/v1/conversations", tags=["Conversations"])
@@ -102,3 +127,9 @@ def patch_conversation(conversation_id: PathId, body: PatchConversation) -> Resp
     request = app.idempotent_request("patch-conversation")
     head, replayed = patch_metadata(caller.tenant, conversation_id, body.metadata, app.if_match(), request)
     return respond(present_conversation(head), etag=head.version, replayed=replayed)
+
+
+def _respond_found(made: CreateResult) -> Response[Conversation]:
+    """A conversation that was there (200), or was made now (201)."""
+    status = 201 if made.created else 200
+    return respond(present_conversation(made.head), status, etag=made.head.version, replayed=made.replayed)

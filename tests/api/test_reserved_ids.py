@@ -58,6 +58,9 @@ WAYS: dict[str, Callable[[Api, str], Reply]] = {
     "by participants": lambda api, name: api.put(
         "/v1/conversations/by-participants", {"type": "user-agent", "conversationId": name, "participants": PEOPLE}
     ),
+    "by session": lambda api, name: api.put(
+        "/v1/conversations/by-session", {"sessionId": "s", "conversationId": name, "participants": PEOPLE}
+    ),
     "remember": lambda api, name: api.post(
         "/v1/memory/remember", {**PEOPLE, "conversationId": name, "userMessage": "a", "agentResponse": "b"}
     ),

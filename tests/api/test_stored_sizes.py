@@ -147,6 +147,7 @@ def _answers(api: Api) -> list[Reply]:
     return [
         api.post("/v1/conversations", {**new, "conversationId": WIDE}, **once),
         api.put("/v1/conversations/by-participants", new),
+        api.put("/v1/conversations/by-session", {**new, "sessionId": WIDE + WIDE}, **once),
         api.post(f"/v1/conversations/{path}/messages", message, **once),
         api.post("/v1/memory/remember", turn, **once),
         api.post("/v1/facts", {**fact, "sourceRef": {"conversationId": WIDE, "messageIds": ["msg-001"]}}, **once),
@@ -163,6 +164,7 @@ def _answers(api: Api) -> list[Reply]:
 def test_ids_as_long_as_they_can_be_fit_into_every_key(tenant: str) -> None:
     longest = Api.of(f"{tenant} {'%' * 100}")
     assert [answer.status for answer in _answers(longest)] == [
+        201,
         201,
         201,
         201,

@@ -91,8 +91,9 @@ def test_a_message_says_which_conversation_it_makes() -> None:
     made = {"type": "user-agent", "participants": {"userId": "ada", "memorySpaceId": "demo"}}
     call = Messages.append.call("c", role="user", content="hi", external_id="a/1", conversation=conversation)
     assert call.body == {"role": "user", "content": "hi", "externalId": "a/1", "conversation": made}
-    call = Messages.append_many.call("c", [], conversation={**conversation, "metadata": {"own_name": 1}})
-    assert call.body == {"messages": [], "conversation": {**made, "metadata": {"own_name": 1}}}
+    more: MissingConversation = {**conversation, "metadata": {"own_name": 1}, "session_id": "s"}
+    call = Messages.append_many.call("c", [], conversation=more)
+    assert call.body == {"messages": [], "conversation": {**made, "metadata": {"own_name": 1}, "sessionId": "s"}}
     call = Messages.append.call("c", role="user", content="hi", conversation={"participants": {"agents": ("a", "b")}})
     assert call.body
     assert call.body["conversation"] == {
@@ -267,3 +268,16 @@ def test_another_servers_answer_is_named_as_one(ask: Ask, body: Any) -> None:
     with scripted(Answer(200, body)) as server, pytest.raises(AnnalsError) as raised:
         ask(server.url, lambda client: client.conversations.count())
     assert raised.value.code == "UNEXPECTED_ANSWER"
+
+
+def test_a_session_is_found_by_its_id_its_user_and_its_space(ask: Ask) -> None:
+    made = Conversations.get_or_create_session.call("s/1", user_id="ada", metadata={"a_b": 1})
+    assert (made.method, made.path) == ("PUT", "/v1/conversations/by-session")
+    assert made.body == {
+        "type": "user-agent", "participants": {"userId": "ada"}, "sessionId": "s/1", "metadata": {"a_b": 1},
+    }  # fmt: skip
+    with scripted(refused(404, "SESSION_NOT_FOUND")) as server:
+        assert ask(server.url, lambda client: client.conversations.find_session("s/1", user_id="ada")) is None
+    assert server.requests[0].path == "/v1/conversations/by-session?sessionId=s%2F1&userId=ada"
+    with scripted(refused(404, "NOT_FOUND")) as server, pytest.raises(NotFound):
+        ask(server.url, lambda client: client.conversations.find_session("s/1"))

@@ -50,6 +50,7 @@ SCOPES = {
     "read": [
         ("GET", "/v1/conversations", None),
         ("GET", "/v1/conversations/count", None),
+        ("GET", "/v1/conversations/by-session?sessionId=x", None),
         ("GET", "/v1/conversations/x", None),
         ("GET", "/v1/conversations/x/messages", None),
         ("GET", "/v1/conversations/x/messages/msg-001", None),
@@ -64,6 +65,7 @@ SCOPES = {
     "write": [
         ("POST", "/v1/conversations", {"type": "agent-agent", "participants": AGENTS}),
         ("PUT", "/v1/conversations/by-participants", {"type": "agent-agent", "participants": AGENTS}),
+        ("PUT", "/v1/conversations/by-session", {"sessionId": "x"}),
         ("PATCH", "/v1/conversations/x", {"metadata": {}}),
         ("POST", "/v1/conversations/x/messages", SAID),
         ("POST", "/v1/conversations/x/seal", None),
@@ -199,6 +201,8 @@ def test_a_key_of_one_space_can_write_in_no_other(server: Server, api: httpx.Cli
         for method, path, said in [
             ("POST", "/v1/conversations", body),
             ("PUT", "/v1/conversations/by-participants", body),
+            ("PUT", "/v1/conversations/by-session", {**body, "sessionId": "s"}),
+            ("PUT", "/v1/conversations/by-session", {"sessionId": "s"}),
             ("POST", "/v1/conversations", {"type": "agent-agent", "participants": {"agent1": "a", "agent2": "b"}}),
             ("POST", "/v1/a2a/messages", {"from": "a", "to": "b", "text": "x"}),
             ("POST", "/v1/a2a/messages", {"from": "a", "to": "b", "text": "x", "memorySpaceId": "home"}),

@@ -298,6 +298,10 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
         "/v1/conversations/by-participants",
         {"type": "user-agent", "participants": PEOPLE, "metadata": {"a": FAT}},
     ),
+    ("put", "/v1/conversations/by-session"): _once(
+        "PUT", "/v1/conversations/by-session", {"sessionId": "s", "participants": PEOPLE, "metadata": {"a": FAT}}
+    ),
+    ("get", "/v1/conversations/by-session"): lambda api: _session(api),
     ("patch", "/v1/conversations/{conversationId}"): _once("PATCH", CHAT, {"metadata": {"b": "c"}}),
     ("post", "/v1/conversations/{conversationId}/messages"): _once("POST", f"{CHAT}/messages", SAID),
     ("put", "/v1/conversations/{conversationId}/messages/{messageId}"): _draft,
@@ -354,6 +358,11 @@ def _first(api: Api, listed: str, path: str, name: str, change: Any = None) -> A
     (item,) = api.get(listed).json["items"]
     one = path.format(quote(item[name]))
     yield api.get(one) if change is None else api.patch(one, change)
+
+
+def _session(api: Api) -> Asked:
+    yield api.put("/v1/conversations/by-session", {"sessionId": "fat", "metadata": {"a": FAT}})
+    yield api.get("/v1/conversations/by-session?sessionId=fat")
 
 
 def _first_put(api: Api) -> Asked:

@@ -30,6 +30,7 @@ MOST_CALLS = 60
 PATIENCE_S = 60
 USER = {"userId": "ada", "memorySpaceId": "home"}
 NEW = {"type": "user-agent", "participants": USER, "metadata": {"secret": "tulip"}}
+BY_SESSION, SESSION = "/v1/conversations/by-session", {**NEW, "sessionId": "s"}
 KEY = {"idempotency_key": "k"}
 
 pytestmark = pytest.mark.usefixtures("tables")
@@ -92,6 +93,11 @@ def got(api: Api, answer: Reply) -> None:
     assert answer.status in (200, 201)
     assert the_one(api) == answer.json
     assert api.put("/v1/conversations/by-participants", NEW).json == answer.json
+
+
+def got_session(api: Api, answer: Reply) -> None:
+    assert answer.status in (200, 201)
+    assert the_one(api) == answer.json == api.put(BY_SESSION, SESSION).json
 
 
 def appended(api: Api, answer: Reply) -> None:
@@ -165,6 +171,7 @@ OPERATIONS = {
         lambda api: api.post("/v1/conversations", {**NEW, "conversationId": "one"}), created_or_there
     ),
     "get or create": Operation(lambda api: api.put("/v1/conversations/by-participants", NEW), got),
+    "get or create a session": Operation(lambda api: api.put(BY_SESSION, SESSION), got_session),
     "append": Operation(
         lambda api: api.post("/v1/conversations/one/messages", {"role": "user", "content": "new"}, **KEY),
         appended,

@@ -156,6 +156,12 @@ OPERATIONS = {
     "create with an id": Operation(
         lambda api: api.post("/v1/conversations", {**NEW, "conversationId": "one"}), 201, one_conversation
     ),
+    "get or create a session": Operation(
+        lambda api: api.put("/v1/conversations/by-session", {**NEW, "sessionId": "s"}), 201, one_conversation
+    ),
+    "create a session": Operation(
+        lambda api: api.post("/v1/conversations", {**NEW, "sessionId": "s"}, idempotency_key="k"), 201, one_conversation
+    ),
     "get or create": Operation(lambda api: api.put("/v1/conversations/by-participants", NEW), 201, one_conversation),
     "patch": Operation(
         lambda api: api.patch(ONE, {"metadata": {"new": 1}}, if_match='"1"'), 200, one_conversation, conversation

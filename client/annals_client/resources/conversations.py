@@ -10,7 +10,7 @@ from typing_extensions import Required, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec, Steps
-from annals_client.errors import AnnalsError
+from annals_client.errors import AnnalsError, NotFound
 from annals_client.files import Destination
 from annals_client.filters import ConversationFilter, ToolCalls, conversation_body, conversation_query
 from annals_client.importing import ImportFile, OnRead, Part, Source, open_source
@@ -57,10 +57,14 @@ class Participants(TypedDict, total=False):
 
 
 class MissingConversation(TypedDict, total=False):
-    """A conversation that is made if it is missing, by whoever writes to it first. ``metadata`` is for a new one."""
+    """A conversation that is made if it is missing, by whoever writes to it first. ``metadata`` is for a new one.
+
+    With a ``session_id`` it is a session, and one that exists must be the same.
+    """
 
     participants: Required[Participants]
     metadata: Mapping[str, Any] | None
+    session_id: str | None
 
 
 class TurnConversation(TypedDict, total=False):
@@ -79,21 +83,22 @@ class Conversations(Resource[S]):
         *,
         conversation_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
         idempotency_key: str | None = None,
         **participants: Unpack[Participants],
     ) -> RequestSpec:
         """Make a conversation, of a user and/or an agent or of two agents.
 
+        With a ``session_id``, it is that session of its user and its memory space, as far as these are given.
+
         Raises
         ------
-        Conflict : CONVERSATION_ALREADY_EXISTS
+        Conflict : CONVERSATION_ALREADY_EXISTS, SESSION_ALREADY_EXISTS
         Erased : a conversation of this id was erased
         ValidationFailed : INVALID_PARTICIPANTS and others
         """
-        body = between(participants)
-        return RequestSpec(
-            body={**body, **wire.body(conversation_id=conversation_id, metadata=metadata)}, key=idempotency_key
-        )
+        given = wire.body(conversation_id=conversation_id, metadata=metadata, session_id=session_id)
+        return RequestSpec(body={**between(participants), **given}, key=idempotency_key)
 
     @call("PUT /v1/conversations/by-participants", Conversation)
     def get_or_create(
@@ -101,6 +106,40 @@ class Conversations(Resource[S]):
     ) -> RequestSpec:
         """The conversation of these participants: the one there is, or a new one. Two agents may come in any order."""
         return RequestSpec(body={**between(participants), **wire.body(metadata=metadata)})
+
+    @call("PUT /v1/conversations/by-session", Conversation)
+    def get_or_create_session(
+        self, session_id: str, *, metadata: Mapping[str, Any] | None = None, **participants: Unpack[Participants]
+    ) -> RequestSpec:
+        """The conversation that is a session: the one there is, or a new one.
+
+        A session is found by its id, its user and its memory space, as far as these are given: the same ``session_id``
+        of two users is two sessions. Other participants and ``metadata`` are for a new one. Once it is erased, the
+        session's id is free for a new conversation.
+
+        Raises
+        ------
+        ValidationFailed : INVALID_PARTICIPANTS and others
+        """
+        return RequestSpec(body={**between(participants), **wire.body(session_id=session_id, metadata=metadata)})
+
+    @call("GET /v1/conversations/by-session", Conversation)
+    def _get_session(self, session_id: str, user_id: str | None, memory_space_id: str | None) -> RequestSpec:
+        query = wire.query(session_id=session_id, user_id=user_id, memory_space_id=memory_space_id)
+        return RequestSpec(query=query)
+
+    @StepsMethod
+    def find_session(
+        self, session_id: str, *, user_id: str | None = None, memory_space_id: str | None = None
+    ) -> Steps[Conversation | None]:
+        """The conversation that is a session of this user and memory space; None if there is none."""
+        try:
+            found: Conversation = yield Conversations._get_session.call(session_id, user_id, memory_space_id)
+        except NotFound as missing:
+            if missing.problem.code != "SESSION_NOT_FOUND":
+                raise
+            return None
+        return found
 
     @call(f"GET {CONVERSATION}", Conversation)
     def get(

@@ -364,8 +364,8 @@ def _missing(conversation: MissingConversation | None) -> dict[str, Any]:
     """The field of a body that holds a conversation to be made; none without one."""
     if conversation is None:
         return {}
-    made = {**between(conversation["participants"]), **wire.body(metadata=conversation.get("metadata"))}
-    return {"conversation": made}
+    given = wire.body(metadata=conversation.get("metadata"), session_id=conversation.get("session_id"))
+    return {"conversation": {**between(conversation["participants"]), **given}}
 
 
 def _of(conversation_id: str) -> dict[str, str]:

@@ -96,6 +96,15 @@ class ConversationNotFound(NotFound):
         super().__init__(f"There is no conversation {conversation_id!r}.")
 
 
+class SessionNotFound(NotFound):
+    """404: there is no such session of this user in this memory space."""
+
+    code, title = "SESSION_NOT_FOUND", "Session not found"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"There is no session {session_id!r} of this user and memory space.")
+
+
 class MessageNotFound(NotFound):
     code, title = "MESSAGE_NOT_FOUND", "Message not found"
 
@@ -201,6 +210,15 @@ class ConversationAlreadyExists(Conflict):
 
     def __init__(self, conversation_id: str) -> None:
         super().__init__(f"A conversation {conversation_id!r} exists already.", field="conversationId")
+
+
+class SessionAlreadyExists(Conflict):
+    """409: another conversation is this session of this user."""
+
+    code, title = "SESSION_ALREADY_EXISTS", "Session already exists"
+
+    def __init__(self, session_id: str, conversation_id: str) -> None:
+        super().__init__(f"The session {session_id!r} is conversation {conversation_id!r} already.", field="sessionId")
 
 
 class ConversationDiffers(Conflict):

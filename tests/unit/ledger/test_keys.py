@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annals.conversations.heads import head_key, member_list_key, space_list_key
-from annals.conversations.participant_locks import lock_pk
+from annals.conversations.locks import lock_pk
 from annals.database.keys import escape, unescape
 from annals.ledger.keys import (
     conversation_pk,

@@ -40,7 +40,7 @@ MAX_MEMORY_ID_CHARS = 160
 MAX_TEXT_CHARS = MAX_ENTRY_BYTES
 """No text is longer that is stored: it would not fit an entry, which is 413 where it is written."""
 
-RESERVED_IDS = frozenset({"by-participants", "count", "delete-many", "export", "import", "search"})
+RESERVED_IDS = frozenset({"by-participants", "by-session", "count", "delete-many", "export", "import", "search"})
 """The words that stand where a conversation's id stands in other routes."""
 
 

@@ -41,6 +41,7 @@ def append_for(
     ------
     ConversationNotFound : it is missing, or in a memory space that is not open to the caller
     NotFound : the new one's memory space is not open to the caller
+    SessionAlreadyExists : another conversation is the session that the new one would be
     MemorySpaceMismatch, ParticipantMismatch : the one that exists is another one's
     and what ``append_messages`` raises
     """
@@ -84,7 +85,7 @@ def require_fitting(caller: Caller, genesis: Genesis, new: NewConversation, with
     """Refuse a conversation that exists where a request would have made another one of its id.
 
     Raises ConversationNotFound, ConversationErased, MemorySpaceMismatch, ParticipantMismatch, whose field is within
-    ``within``.
+    ``within``, but for that of another session.
     """
     require_same_space(caller, genesis, new.participants.get("memorySpaceId"), within)
     if genesis.type == new.type == AGENT_AGENT:
@@ -94,6 +95,8 @@ def require_fitting(caller: Caller, genesis: Genesis, new: NewConversation, with
         raise mismatch(genesis, within.removesuffix("."))
     else:
         require_participants(genesis, new.participants.get("userId"), new.participants.get("agentId"), within)
+    if new.session_id is not None and genesis.session_id != new.session_id:
+        raise mismatch(genesis, "conversation.sessionId")
 
 
 def require_same_space(caller: Caller, genesis: Genesis, memory_space_id: str | None, within: str = "") -> None:

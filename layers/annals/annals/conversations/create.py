@@ -1,7 +1,7 @@
-"""Creating conversations: by their id, by their participants, or with their first messages.
+"""Creating conversations: by their id, by their participants, as a session, or with their first messages.
 
-Genesis, head, first messages, the participants' lock and the marker of an Idempotency-Key are written in one
-transaction, so that none of them is ever there without the others.
+Genesis, head, first messages, the lock of the participants or of the session, and the marker of an Idempotency-Key are
+written in one transaction, so that none of them is ever there without the others.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ from typing import Any
 from annals import telemetry
 from annals.conversations.genesis import Genesis, find_genesis, genesis_entry, get_genesis, get_genesis_entry
 from annals.conversations.heads import Head, initial_head, to_head_item
-from annals.conversations.participant_locks import find_locked_conversation, lock_pk, lock_put
+from annals.conversations.locks import find_locked_conversation, lock_pk, lock_put, session_lock_pk
 from annals.conversations.read import get_head
 from annals.database.dynamodb import Item
 from annals.database.transactions import transact, try_transaction
-from annals.errors import ConversationAlreadyExists, ConversationErased, WriteConflict
+from annals.errors import (
+    ConversationAlreadyExists,
+    ConversationErased,
+    SessionAlreadyExists,
+    SessionNotFound,
+    WriteConflict,
+)
 from annals.ledger.append import (
     AppendResult,
     NewRecord,
@@ -44,7 +50,8 @@ from annals.times import now_ms
 class NewConversation:
     """A conversation to be created; without an id it gets one.
 
-    ``created_at`` is when it was created elsewhere, in Unix milliseconds; without it, or where it is later, now.
+    ``created_at`` is when it was created elsewhere, in Unix milliseconds; without it, or where it is later, now. With
+    a ``session_id`` it is a session of its user and its memory space, as far as it has them.
     """
 
     type: str
@@ -52,6 +59,7 @@ class NewConversation:
     metadata: Mapping[str, Any]
     conversation_id: str | None = None
     created_at: int | None = None
+    session_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,11 +84,12 @@ def create(
     Raises
     ------
     ConversationAlreadyExists, ConversationErased : the id is taken
+    SessionAlreadyExists : another conversation is the session
     IdempotencyKeyReused : the request's key came with another request before
     ConversationErased : an earlier try of this request created it, and it was erased since
     """
     genesis, entry = _new_genesis(tenant, new, created_by, request)
-    taken = _store([entry], genesis, _marker_guard(request, entry))
+    taken = _store_new([entry], genesis, _marker_guard(request, entry))
     if request and (marker := taken.get(MARKER)):
         earlier = replay_marker(request, marker, entry).entry
         return CreateResult(_head_when_created(earlier.pk), replayed=True)
@@ -100,15 +109,18 @@ def create_with_messages(
     Raises
     ------
     ConversationAlreadyExists, ConversationErased : the id is taken
+    SessionAlreadyExists : another conversation is the session
     EntryTooLarge, and what ``ledger.append`` raises of the request
     """
     genesis, entries = _first_entries(tenant, new, created_by, records, request, thread_id)
-    taken = _store(entries, genesis, _marker_guard(request, entries[1]))
+    taken = _store_new(entries, genesis, _marker_guard(request, entries[1]))
     return _stored_or_replayed(genesis, entries[1], request, taken)
 
 
 def create_if_missing(tenant: str, new: NewConversation, created_by: str) -> Genesis | None:
-    """Create a conversation unless there is one of its id, and then return None. Raises ConversationErased.
+    """Create a conversation unless there is one of its id, and then return None.
+
+    Raises ConversationErased, SessionAlreadyExists.
 
     Where another writer creates it between the look and the try, it is there as well: whoever gets None compares the
     conversation with the one that was to be created.
@@ -130,7 +142,7 @@ def create_with_messages_if_missing(
 ) -> tuple[Genesis, AppendResult] | None:
     """Create a conversation with its first messages unless there is one of its id, as ``create_if_missing`` does.
 
-    Raises ConversationErased, and what ``ledger.append`` raises of the request.
+    Raises ConversationErased, SessionAlreadyExists, and what ``ledger.append`` raises of the request.
     """
     if new.conversation_id is not None and find_genesis(tenant, new.conversation_id):
         return None
@@ -142,12 +154,14 @@ def create_with_messages_if_missing(
 def get_or_create(
     tenant: str, new: NewConversation, created_by: str, request: IdempotentRequest | None = None
 ) -> CreateResult:
-    """The conversation of these participants, created if there is none; however many ask at once, it is one.
+    """The conversation of this session, or else of these participants, created if there is none.
+
+    However many ask at once, it is one. A session that is there may have another agent, and keeps its metadata.
 
     Raises IdempotencyKeyReused, and ConversationErased where an earlier try of the request got one that was erased
     since.
     """
-    pk = lock_pk(tenant, new.type, new.participants)
+    pk = _lock_pk_of(tenant, new)
     for _ in tries(settings().append_patience_s):
         if request and (marker := find_marker(request)):
             return _replay(tenant, request, marker)
@@ -165,6 +179,27 @@ def get_or_create(
         if not _store([entry], genesis, guards):
             return CreateResult(initial_head(genesis, Tail.of(entry)))
     raise WriteConflict("the conversation of these participants")
+
+
+def get_session(tenant: str, session_id: str, owners: Mapping[str, str]) -> Head:
+    """The conversation that is a session of a user and a memory space, as far as these are named.
+
+    Raises SessionNotFound, also for one that was erased.
+    """
+    conversation_id = find_locked_conversation(session_lock_pk(tenant, session_id, owners))
+    with suppress(ConversationErased):
+        if conversation_id is not None:
+            return get_head(tenant, conversation_id)
+    raise SessionNotFound(session_id)
+
+
+def require_free_session(tenant: str, new: NewConversation) -> None:
+    """Raise SessionAlreadyExists where a conversation would be a session that another one is."""
+    if new.session_id is None:
+        return
+    conversation_id, _ = _find_shared(tenant, session_lock_pk(tenant, new.session_id, new.participants))
+    if conversation_id not in (None, new.conversation_id):
+        raise SessionAlreadyExists(new.session_id, str(conversation_id))
 
 
 def append_or_create(
@@ -219,8 +254,15 @@ def _head_when_created(pk: str) -> Head:
     return initial_head(genesis, Tail.of(entry))
 
 
+def _lock_pk_of(tenant: str, new: NewConversation) -> str:
+    """The lock that decides which conversation this is."""
+    if new.session_id is not None:
+        return session_lock_pk(tenant, new.session_id, new.participants)
+    return lock_pk(tenant, new.type, new.participants)
+
+
 def _find_shared(tenant: str, pk: str) -> tuple[str | None, str | None]:
-    """The id of the conversation that participants share, and of the one that they shared until it was erased."""
+    """The id of the conversation that has a lock, and of the one that had it until it was erased."""
     conversation_id = find_locked_conversation(pk)
     tail = read_tail(conversation_pk(tenant, conversation_id)) if conversation_id else None
     return (None, conversation_id) if tail and tail.state == ERASED else (conversation_id, None)
@@ -239,6 +281,7 @@ def _new_genesis(
         created_by=created_by,
         created_at=at if new.created_at is None else min(new.created_at, at),
         stored_at=at,
+        session_id=new.session_id,
     )
     entry = genesis_entry(genesis, secrets.token_hex(8))
     return genesis, request.sign(entry) if request else entry
@@ -271,6 +314,27 @@ def _stored_or_replayed(
         return genesis, AppendResult(entry)
     earlier = replay_marker(request, taken[MARKER], entry)
     return get_genesis(*split_conversation_pk(earlier.entry.pk)), earlier
+
+
+def _store_new(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapping[str, Any]]) -> dict[str, Item]:
+    """Store a conversation as ``_store`` does, with the lock of its session, if it is one.
+
+    Raises SessionAlreadyExists where another conversation has it, and what is raised of a taken id.
+    """
+    if genesis.session_id is None:
+        return _store(entries, genesis, guards)
+    pk = session_lock_pk(genesis.tenant, genesis.session_id, genesis.participants)
+    erased = None
+    for _ in tries(settings().append_patience_s):
+        taken = _store(entries, genesis, {**guards, LOCK: lock_put(pk, genesis.conversation_id, erased)})
+        if MARKER in taken or not taken:
+            return taken
+        shared, erased = _find_shared(genesis.tenant, pk)
+        if shared == genesis.conversation_id:
+            raise _id_taken(genesis)
+        if shared:
+            raise SessionAlreadyExists(genesis.session_id, shared)
+    raise WriteConflict(f"session {genesis.session_id!r}")
 
 
 def _store(entries: Sequence[Entry], genesis: Genesis, guards: Mapping[str, Mapping[str, Any]]) -> dict[str, Item]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from annals.api.fields import MAX_ID_CHARS
+from annals.api.fields import MAX_EXTERNAL_ID_CHARS, MAX_ID_CHARS
 from annals.api.query import parse_time
 from annals.conversations.filters import (
     COUNT,
@@ -17,6 +17,7 @@ from annals.conversations.filters import (
     ENUM_FILTERS,
     LAST_MESSAGE,
     PARTICIPANT_FILTERS,
+    SESSION_FILTER,
     SPACE_FILTER,
     ConversationCondition,
     ConversationFilter,
@@ -54,6 +55,8 @@ def to_condition(path: str, operator: str, value: Any, field: str) -> Conversati
     values = value if operator == "$in" else [value]
     if path in PARTICIPANT_FILTERS or path == SPACE_FILTER:
         _require_ids(values, field)
+    if path == SESSION_FILTER:
+        _require_ids(values, field, MAX_EXTERNAL_ID_CHARS)
     if path in (CREATED, LAST_MESSAGE):
         value = parse_time(value, field)
     if path in ENUM_FILTERS:
@@ -105,14 +108,14 @@ def _is_count(value: Any) -> bool:
 
 
 def _require_known(path: str, field: str) -> None:
-    known = (*PARTICIPANT_FILTERS, *ENUM_FILTERS, SPACE_FILTER, COUNT, CREATED, LAST_MESSAGE)
+    known = (*PARTICIPANT_FILTERS, *ENUM_FILTERS, SPACE_FILTER, SESSION_FILTER, COUNT, CREATED, LAST_MESSAGE)
     if path not in known and not path.startswith("metadata."):
         raise InvalidInput("INVALID_FILTER", f"There is no filter {path!r}.", field=field)
 
 
-def _require_ids(values: Collection[Any], field: str) -> None:
-    if not all(isinstance(value, str) and len(value) <= MAX_ID_CHARS for value in values):
-        detail = f"{field} must be text of at most {MAX_ID_CHARS} characters."
+def _require_ids(values: Collection[Any], field: str, max_chars: int = MAX_ID_CHARS) -> None:
+    if not all(isinstance(value, str) and len(value) <= max_chars for value in values):
+        detail = f"{field} must be text of at most {max_chars} characters."
         raise InvalidInput("INVALID_FILTER", detail, field=field)
 
 

@@ -25,6 +25,8 @@ PARTICIPANT_FILTERS = {
 
 SPACE_FILTER = "participants.memorySpaceId"
 
+SESSION_FILTER = "sessionId"
+
 ENUM_FILTERS = {"type": ("INVALID_TYPE", (USER_AGENT, AGENT_AGENT)), "status": ("INVALID_FILTER", STATUSES)}
 """The paths with few values: the code of an error for another value, and the values."""
 
@@ -119,6 +121,8 @@ def _values(head: Head, path: str) -> Iterator[Any]:
     if path in PARTICIPANT_FILTERS or path == SPACE_FILTER:
         names = PARTICIPANT_FILTERS.get(path, ("memorySpaceId",))
         yield from (head.genesis.participants[name] for name in names if name in head.genesis.participants)
+    elif path == SESSION_FILTER:
+        yield head.genesis.session_id
     elif path.startswith("metadata."):
         yield _metadata_value(head.metadata, path.removeprefix("metadata."))
     else:

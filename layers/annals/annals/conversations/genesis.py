@@ -27,8 +27,8 @@ USER_AGENT, AGENT_AGENT = "user-agent", "agent-agent"
 class Genesis:
     """Type, participants and creation metadata of a conversation.
 
-    ``created_at`` is when it was created, in Unix milliseconds; of an imported one that may be long before
-    ``stored_at``.
+    ``session_id`` is the name under which an application finds it, if it is a session. ``created_at`` is when it was
+    created, in Unix milliseconds; of an imported one that may be long before ``stored_at``.
     """
 
     tenant: str
@@ -39,6 +39,7 @@ class Genesis:
     created_by: str
     created_at: int
     stored_at: int
+    session_id: str | None = None
 
     @property
     def memory_space_id(self) -> str | None:
@@ -66,6 +67,7 @@ def genesis_entry(genesis: Genesis, entry_id: str) -> Entry:
     body = {
         "type": genesis.type,
         "participants": dict(genesis.participants),
+        **({} if genesis.session_id is None else {"sessionId": genesis.session_id}),
         "metadata": dict(genesis.metadata),
         "createdBy": genesis.created_by,
         **({} if genesis.created_at == genesis.stored_at else {"createdAt": to_rfc3339(genesis.created_at)}),
@@ -112,5 +114,6 @@ def get_genesis_entry(pk: str) -> tuple[Genesis, Entry]:
         created_by=body["createdBy"],
         created_at=from_rfc3339(body["createdAt"]) if "createdAt" in body else entry.at,
         stored_at=entry.at,
+        session_id=body.get("sessionId"),
     )
     return genesis, entry

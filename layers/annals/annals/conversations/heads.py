@@ -40,7 +40,7 @@ ATTRIBUTES: AttributeTypes = {
     "version": int, "messageCount": int, "changedAt": int, "tailAt": int, "lastMessageAt": int, "state": str,
     "archived": bool, "seq": int, "hash": bytes,
 }  # fmt: skip
-OPTIONAL: AttributeTypes = {"storedAt": int, "silentSince": int}
+OPTIONAL: AttributeTypes = {"storedAt": int, "silentSince": int, "sessionId": str}
 """The attributes of a head, with their types: first those that are always there, then those that may be."""
 
 STATUSES = (ACTIVE, SEALED, ARCHIVED)
@@ -151,6 +151,7 @@ def to_head_item(head: Head) -> Item:
         "sk": HEAD,
         "type": genesis.type,
         "participants": dict(genesis.participants),
+        "sessionId": genesis.session_id,
         "creation": metadata_text(genesis.metadata),
         "createdBy": genesis.created_by,
         "createdAt": genesis.created_at,
@@ -193,6 +194,7 @@ def _from_item(item: Mapping[str, Any]) -> Head:
         created_by=values["createdBy"],
         created_at=values["createdAt"],
         stored_at=values["storedAt"] if "storedAt" in values else values["createdAt"],
+        session_id=values.get("sessionId"),
     )
     return Head(
         genesis=genesis,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field, field_validator
 from typing_extensions import TypedDict
 
-from annals.api.fields import ConversationId, MaskedJson, MessageId, Model, Said, Time, Word
+from annals.api.fields import ConversationId, ExternalId, MaskedJson, MessageId, Model, Said, Time, Word
 from annals.conversations.create import NewConversation
 from annals.conversations.message_models import NewMessage, require_same_time
 from annals.conversations.participant_models import ConversationType, Participants
@@ -36,12 +36,18 @@ class ConversationLine(Model):
     updated_at: Time | None = None
     last_message_at: Time | None = None
     head_hash: Word | None = None
+    session_id: ExternalId | None = None
 
     def to_new(self) -> NewConversation:
         """The conversation as the domain takes it. Raises InvalidInput where its participants do not fit its type."""
-        participants = self.participants.for_type(self.conversation_type)
+        participants = self.participants.for_type(self.conversation_type, is_session=self.session_id is not None)
         return NewConversation(
-            self.conversation_type, participants, self.metadata, self.conversation_id, self.created_at
+            self.conversation_type,
+            participants,
+            self.metadata,
+            self.conversation_id,
+            self.created_at,
+            self.session_id,
         )
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from annals.access.caller import Caller
 from annals.batches import batches
-from annals.conversations.create import create, create_with_messages
+from annals.conversations.create import create, create_with_messages, require_free_session
 from annals.conversations.import_comparison import Comparison, compare, is_stored_in, missing_parts
 from annals.conversations.import_parsing import BrokenConversation, IncomingConversation, IncomingMessage
 from annals.conversations.import_progress import NOT_YET, read_progress, store_progress
@@ -38,6 +38,7 @@ from annals.errors import (
     ImportUnfinished,
     MissingParts,
     PreconditionFailed,
+    SessionAlreadyExists,
 )
 from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import Entry
@@ -71,8 +72,9 @@ FAULTS = (
     ConversationSealed,
     DamagedEntry,
     ExternalIdTaken,
+    SessionAlreadyExists,
 )
-"""What keeps one conversation from being imported, and not the others."""
+"""What keeps one conversation from being imported, and not the others. The order is stored."""
 
 BROKEN = -2
 """Stands for how many messages a conversation took that the first of FAULTS keeps out; each further one is one less."""
@@ -120,6 +122,7 @@ def import_all(
     ConversationAlreadyExists : a conversation is there with another type or other participants
     ConversationDiffers : a conversation holds other messages, or lacks those of earlier parts
     ConversationSealed : a conversation takes no more messages, and some are missing
+    SessionAlreadyExists : a conversation is a session that another one is already
     AppendConflict : others kept writing to a conversation
     ImportUnfinished : the time is over; the same request goes on from where this one got
     """
@@ -213,6 +216,8 @@ class _Import:
                     raise
         elif incoming.offset and not self._dry_run:
             raise missing_parts(incoming, 0)
+        else:
+            require_free_session(self._caller.tenant, incoming.new)
         return None
 
     def _unless_broken(self, work: Callable[[IncomingConversation], int], incoming: IncomingConversation) -> int:

@@ -30,22 +30,40 @@ MAX_SEQ = 10**9
 
 
 class CreateConversation(Model):
-    """A conversation to be created; without an id it gets one."""
+    """A conversation to be created; without an id it gets one. One that is a session need not name participants."""
 
     type: ConversationType
     conversation_id: ConversationId | None = None
     participants: Participants
     metadata: MaskedJson = Field(default_factory=dict)
+    session_id: ExternalId | None = None
 
     def to_new(self) -> NewConversation:
         """The conversation as the domain takes it. Raises InvalidInput where its participants do not fit its type."""
-        return NewConversation(self.type, self.participants.for_type(self.type), self.metadata, self.conversation_id)
+        participants = self.participants.for_type(self.type, is_session=self.session_id is not None)
+        return NewConversation(self.type, participants, self.metadata, self.conversation_id, session_id=self.session_id)
 
 
 class GetOrCreateConversation(CreateConversation):
     """A conversation to be found by its participants, or created. Its id is not the caller's to choose."""
 
     conversation_id: None = None
+    session_id: None = None
+
+
+class GetOrCreateSession(Model):
+    """A session to be found by its id, its user and its memory space, or created. Its type is its participants'."""
+
+    session_id: ExternalId
+    type: ConversationType | None = None
+    participants: Participants = Field(default_factory=lambda: Participants())
+    metadata: MaskedJson = Field(default_factory=dict)
+
+    def to_new(self) -> NewConversation:
+        """The conversation as the domain takes it. Raises InvalidInput where its participants do not fit its type."""
+        kind = self.type or self.participants.usual_type()
+        participants = self.participants.for_type(kind, is_session=True)
+        return NewConversation(kind, participants, self.metadata, session_id=self.session_id)
 
 
 class PatchConversation(Model):
@@ -148,6 +166,7 @@ class Conversation(TypedDict):
     conversationId: str
     type: str
     participants: dict[str, str]
+    sessionId: NotRequired[str]
     metadata: Json
     version: int
     messageCount: int

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from annals.api.fields import RESERVED_IDS, Id, MaskedJson, Model, field_error
+from annals.api.fields import RESERVED_IDS, ExternalId, Id, MaskedJson, Model, field_error
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import AGENT_AGENT, USER_AGENT
 from annals.errors import InvalidInput
@@ -38,13 +38,15 @@ class Participants(Model):
     agents: Annotated[list[Id], Field(json_schema_extra={"minItems": 2, "maxItems": 2})] | None = None
     memory_space_id: Id | None = None
 
-    def for_type(self, kind: str, field: str = "participants") -> dict[str, str]:
+    def for_type(self, kind: str, field: str = "participants", *, is_session: bool = False) -> dict[str, str]:
         """The participants that a type of conversation asks for, by their names. Raises InvalidInput for others.
 
-        ``field`` is the name of the field that they came in.
+        ``field`` is the name of the field that they came in. A session may lack them, since its id is its name.
         """
         values = self.model_dump(by_alias=True, exclude_none=True)
-        return _two_agents(values, field) if kind == AGENT_AGENT else _user_and_agent(values, field)
+        if kind == AGENT_AGENT:
+            return _two_agents(values, field)
+        return _user_and_agent(values, field, may_lack=is_session)
 
     def usual_type(self) -> str:
         """The type of conversation that such participants have, where none is named."""
@@ -52,9 +54,11 @@ class Participants(Model):
         return AGENT_AGENT if is_of_agents else USER_AGENT
 
 
-def _user_and_agent(values: dict[str, str], field: str) -> dict[str, str]:
+def _user_and_agent(values: dict[str, str], field: str, *, may_lack: bool) -> dict[str, str]:
     if not values.keys() <= {"userId", "agentId", "participantId", "memorySpaceId"}:
         raise _bad_participants("A user-agent conversation has a userId and/or an agentId.", field)
+    if may_lack:
+        return values
     if "userId" not in values and "agentId" not in values:
         raise _bad_participants("A user-agent conversation needs a userId or an agentId.", field)
     if "memorySpaceId" not in values:
@@ -81,12 +85,14 @@ def _bad_participants(detail: str, field: str) -> InvalidInput:
 class MissingConversation(Model):
     """The conversation that a request makes if it is missing. Of one that exists, the participants must fit.
 
-    Without a type, it is that of the participants. ``metadata`` is for a conversation that is made.
+    Without a type, it is that of the participants. ``metadata`` is for a conversation that is made. With a
+    ``session_id`` it is a session, and one that exists must be the same.
     """
 
     type: ConversationType | None = None
     participants: Participants
     metadata: MaskedJson = Field(default_factory=dict)
+    session_id: ExternalId | None = None
 
     def to_new(self, conversation_id: str) -> NewConversation:
         """The conversation as the domain takes it. Raises InvalidInput for participants that do not fit the type."""
@@ -94,8 +100,9 @@ class MissingConversation(Model):
             detail = f"A conversation cannot have the id {conversation_id!r}, which is a route of its own."
             raise InvalidInput("INVALID_ID_FORMAT", detail, field="conversationId")
         kind = self.type or self.participants.usual_type()
-        participants = self.participants.for_type(kind, "conversation.participants")
-        return NewConversation(kind, participants, self.metadata, conversation_id)
+        is_session = self.session_id is not None
+        participants = self.participants.for_type(kind, "conversation.participants", is_session=is_session)
+        return NewConversation(kind, participants, self.metadata, conversation_id, session_id=self.session_id)
 
 
 class TurnConversation(Model):

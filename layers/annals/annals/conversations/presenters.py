@@ -18,6 +18,7 @@ def present_conversation(head: Head) -> dict[str, Any]:
         "conversationId": genesis.conversation_id,
         "type": genesis.type,
         "participants": dict(genesis.participants),
+        **({} if genesis.session_id is None else {"sessionId": genesis.session_id}),
         "metadata": dict(head.metadata),
         "version": head.version,
         "messageCount": head.message_count,

@@ -69,6 +69,7 @@ class LedgerConversation:
             "conversationId": self._name,
             "conversationType": body.get("type"),
             "participants": body.get("participants"),
+            **({"sessionId": body["sessionId"]} if "sessionId" in body else {}),
             "metadata": body.get("metadata", {}),
             "createdAt": body.get("createdAt") or to_time(first.get("at")),
             **({"status": "sealed", "messageCount": count} if last.get("state") == "sealed" else {}),

@@ -18,7 +18,7 @@ from annals import telemetry
 from annals.conversations.genesis import get_genesis
 from annals.conversations.heads import delete_conversation_state, state_deletes
 from annals.conversations.lists import Selection, walk_matches
-from annals.conversations.participant_locks import release_lock
+from annals.conversations.locks import release_locks
 from annals.conversations.read import find_conversation_space
 from annals.conversations.receipts import (
     Receipt,
@@ -161,7 +161,7 @@ def continue_erasure(receipt: Receipt, budget_s: float) -> Receipt:
     deadline = time.monotonic() + budget_s
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
     receipt = _delete_derived(receipt)
-    # The genesis is scrubbed last: it names the participants, whose lock has to be released by whoever goes on.
+    # The genesis is scrubbed last: it names the participants, whose locks have to be released by whoever goes on.
     entries = walk_items(pk, first=max(receipt.next_seq, 1))
     with ThreadPoolExecutor(WRITERS) as writers:
         while batch := list(islice(entries, BATCH)):
@@ -180,7 +180,7 @@ def _seq_after(batch: Sequence[Item], reached: int) -> int:
 
 
 def _delete_derived(receipt: Receipt) -> Receipt:
-    """Delete what was made of the conversation, and what it is found by: memories, facts, parts, drafts, head, lock."""
+    """Delete what was made of it, and what it is found by: memories, facts, parts, drafts, head, locks."""
     if receipt.facts is None:
         # Counted before any goes, so that whoever finishes an erasure that broke off still knows how many there were.
         facts = count_facts_of(receipt.tenant, receipt.conversation_id)
@@ -195,7 +195,7 @@ def _delete_derived(receipt: Receipt) -> Receipt:
     delete_conversation_state(pk)
     delete_values_of(pk)
     with suppress(ConversationNotFound, DamagedEntry):
-        release_lock(get_genesis(receipt.tenant, receipt.conversation_id))
+        release_locks(get_genesis(receipt.tenant, receipt.conversation_id))
     return receipt
 
 
