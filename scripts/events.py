@@ -71,6 +71,7 @@ BODIES: Mapping[str, Any] = {
     "POST /v1/conversations/{conversationId}/messages/{messageId}/redact": {"reason": "Asked for by the user"},
     "POST /v1/conversations/{conversationId}/preamble": {"content": "Ada plans a journey to Lisbon."},
     "POST /v1/conversations/{conversationId}/archive": {"before": 2},
+    "POST /v1/conversations/{conversationId}/rewind": {"toSeq": 2},
     "POST /v1/conversations/{conversationId}/summarize": {},
     "POST /v1/parts": PART,
     "POST /v1/memories": {"memorySpaceId": "demo", "userId": "ada", "content": "Ada is allergic to peanuts."},

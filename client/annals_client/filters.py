@@ -44,7 +44,10 @@ class ConversationFilter(TypedDict, total=False):
 
 
 class MessageFilter(TypedDict, total=False):
-    """What a message has to be; all of it at once. ``since`` and ``until`` are inclusive."""
+    """What a message has to be; all of it at once. ``since`` and ``until`` are inclusive.
+
+    Archived messages, and those that a rewind took back, are left out unless they are included.
+    """
 
     roles: Sequence[Role]
     thread_id: str
@@ -53,6 +56,7 @@ class MessageFilter(TypedDict, total=False):
     since: Time
     until: Time
     include_archived: bool
+    include_rewound: bool
 
 
 class MemoryFilter(TypedDict, total=False):

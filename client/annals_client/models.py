@@ -145,6 +145,23 @@ class Appended(Model):
         return self.messages[-1].seq
 
 
+class Rewound(Model):
+    """What a rewind took back, the oldest first, and where the conversation is now.
+
+    ``omitted`` is whether more was taken back than ``removed`` shows. ``total`` is how many messages are left, and
+    ``message_count`` how many the ledger keeps. ``seq`` is that of the rewind, for the next ``if_match``; where nothing
+    was taken back, that of the newest record.
+    """
+
+    conversation_id: str
+    removed: list[Message]
+    omitted: bool = False
+    seq: int
+    total: int
+    message_count: int
+    head_hash: str
+
+
 class Summary(Model):
     """The summary of a conversation's messages from seq ``from_seq`` to ``to_seq``."""
 

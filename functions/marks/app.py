@@ -1,17 +1,18 @@
-"""Mark a conversation: with a preamble, an archive mark, a seal."""
+"""Mark a conversation: with a preamble, an archive mark, a rewind, a seal."""
 
 from __future__ import annotations
 
 from aws_lambda_powertools.event_handler import Response
 
 from annals.api.fields import PathId
-from annals.conversations.models import AddPreamble, Archive, Conversation
+from annals.conversations.models import AddPreamble, Archive, Conversation, RewindConversation, Rewound
 from annals.conversations.presenters import present_conversation
 from annals.conversations.read import get_head, open_conversation, require_conversation_access
 from annals.http.app import Api, respond
 from annals.ledger.exchanges import last_seq_outside_exchanges
 from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
 from annals.ledger.messages import Message, present_message
+from annals.ledger.rewind import rewind
 from annals.ledger.tail import find_last_message
 
 app = Api()
@@ -44,6 +45,34 @@ def post_archive(conversation_id: PathId, body: Archive) -> Response[Conversatio
         if untorn > tail.archived:
             archive(caller.tenant, conversation_id, untorn, caller.key_id)
     return _respond_with_head(caller.tenant, conversation_id)
+
+
+@app.post("/v1/conversations/<conversation_id>/rewind", tags=["Conversations"])
+def post_rewind(conversation_id: PathId, body: RewindConversation) -> Response[Rewound]:
+    """Take back the messages after a seq or a message, or the newest ones: readers get them no more.
+
+    The ledger keeps them, and histories show them where a request includes them.
+    """
+    caller = app.caller.require_scope("write")
+    require_conversation_access(caller, conversation_id)
+    done = rewind(
+        caller.tenant,
+        conversation_id,
+        body.to_target(),
+        caller.key_id,
+        expected_seq=app.if_match(),
+        request=app.idempotent_request("rewind"),
+    )
+    rewound: Rewound = {
+        "conversationId": conversation_id,
+        "removed": [*done.removed],
+        **({} if done.is_all else {"omitted": True}),  # type: ignore[typeddict-item]
+        "seq": done.at.seq,
+        "total": done.total,
+        "messageCount": done.at.count,
+        "headHash": done.at.hash.hex(),
+    }
+    return respond(rewound, etag=done.at.seq, replayed=done.replayed)
 
 
 @app.post("/v1/conversations/<conversation_id>/seal", tags=["Conversations"])

@@ -26,9 +26,11 @@ from annals.http.app import Api, respond
 from annals.ledger.exchanges import split_torn
 from annals.ledger.history import MessageRange, read_page
 from annals.ledger.keys import MAX_SEQ, conversation_pk
-from annals.ledger.messages import Message, find_by_external_id, read_messages, seq_of, walk_messages
+from annals.ledger.message_reads import find_by_external_id, read_messages, walk_messages
+from annals.ledger.messages import Message, seq_of
 from annals.ledger.part_watch import PartWatch
 from annals.ledger.read import walk_checked
+from annals.ledger.rewound import Rewound
 from annals.ledger.runs import last_runs
 from annals.ledger.tail import read_tail
 from annals.ledger.verify import verify
@@ -54,6 +56,7 @@ def list_messages(
 ) -> Response[History]:
     """The newest messages in chronological order, unless ``order`` says otherwise.
 
+    Archived messages are left out, and rewound ones, unless ``includeArchived`` or ``includeRewound`` is true.
     Where an answer has no room for all of the ``lastRuns``, the oldest are left out, and ``omitted`` is true. Runs are
     shown without calls of tools that have no result, and without results that have no call: ``unpaired`` names them.
     With an ``externalId``, it is the message that has this one, archived or not, or none. With ``drafts=true``, what is
@@ -66,22 +69,26 @@ def list_messages(
     cursors = app.cursors("messages", conversation_id, page_params=POSITION_PARAMS)
     bounds, message_range = read_range(HistoryBounds(order, offset, after, before), cursor, cursors, app.query_params)
     pk, tail = conversation.pk, conversation.tail
+    rewound = Rewound.at(pk, tail)
+    total = tail.count - (0 if message_range.rewound else rewound.count())
     if external_id is not None:
-        found = find_by_external_id(pk, external_id, tail.archived)
+        found = find_by_external_id(pk, external_id, tail, with_rewound=message_range.rewound)
         items = [found] if found and message_range.includes(found) else []
         drafts = _drafts(pk, message_range, external_id)
-        return respond({"items": [*items, *drafts], "total": tail.count}, etag=tail.seq)
+        return respond({"items": [*items, *drafts], "total": total}, etag=tail.seq)
     if last_runs_count is not None:
-        runs, is_all = last_runs(pk, tail, last_runs_count, archived=message_range.archived)
+        runs, is_all = last_runs(
+            pk, tail, last_runs_count, archived=message_range.archived, rewound=message_range.rewound
+        )
         whole, unpaired = split_torn(runs)
         items = [message for message in whole if message_range.matches is None or message_range.matches(message)]
         left_out = {**({} if is_all else {"omitted": True}), **({"unpaired": unpaired} if unpaired else {})}
-        return respond({"items": [*items, *_drafts(pk, message_range)], **left_out, "total": tail.count}, etag=tail.seq)
-    page = read_page(pk, tail, message_range, limit)
+        return respond({"items": [*items, *_drafts(pk, message_range)], **left_out, "total": total}, etag=tail.seq)
+    page = read_page(pk, tail, message_range, limit, rewound=rewound)
     more = next_cursor(page, bounds, message_range, cursors)
     newest = _drafts(pk, message_range) if message_range.reaches_newest(page) else []
     items = [*newest[::-1], *page.messages] if message_range.newest_first else [*page.messages, *newest]
-    return respond({"items": items, **more, "total": tail.count}, etag=tail.seq)
+    return respond({"items": items, **more, "total": total}, etag=tail.seq)
 
 
 DRAFTS_SHARE = 0.2
@@ -107,7 +114,7 @@ def get_message(
     caller = app.caller.require_scope("read")
     app.require_known_query("parts")
     conversation = open_conversation(caller, conversation_id)
-    messages = read_messages(conversation.pk, [message_id], conversation.tail.archived)
+    messages = read_messages(conversation.pk, [message_id], conversation.tail)
     if not messages:
         raise MessageNotFound(message_id)
     if parts == "references":
@@ -126,7 +133,7 @@ def get_messages(conversation_id: PathId, body: GetMessages) -> MessageList:
     caller = app.caller.require_scope("read")
     conversation = open_conversation(caller, conversation_id)
     room = Room()
-    items = fitting(walk_messages(conversation.pk, body.message_ids, conversation.tail.archived), room)
+    items = fitting(walk_messages(conversation.pk, body.message_ids, conversation.tail), room)
     if not room.is_full:
         return {"items": items}
     return {"items": items, "omitted": [each for each in body.message_ids if (seq_of(each) or 0) > items[-1]["seq"]]}

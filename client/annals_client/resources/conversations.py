@@ -28,6 +28,7 @@ from annals_client.models import (
     Message,
     ProviderContext,
     Receipt,
+    Rewound,
     Summary,
     Verified,
 )
@@ -201,6 +202,37 @@ class Conversations(Resource[S]):
     def archive(self, conversation_id: str, *, before: Time) -> RequestSpec:
         """Archive the messages before a seq or a time: histories leave them out unless they are asked for."""
         return RequestSpec(_of(conversation_id), body=wire.body(before=before))
+
+    @call(f"POST {CONVERSATION}/rewind", Rewound, Repeat.WITH_KEY)
+    def rewind(
+        self,
+        conversation_id: str,
+        *,
+        to_seq: int | None = None,
+        message_id: str | None = None,
+        messages: int | None = None,
+        if_match: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> RequestSpec:
+        """Take back the messages after a seq or a message, or the newest ``messages``; give one of the three.
+
+        Readers get them no more, unless they ask with ``include_rewound``; the ledger keeps them. Of what there is not,
+        nothing is taken back.
+
+        Raises
+        ------
+        NotFound, Erased : there is no such conversation, or no such message
+        Conflict : CONVERSATION_SEALED and others
+        PreconditionFailed : the newest record is not ``if_match``
+        """
+        target = wire.body(to_seq=to_seq, message_id=message_id, messages=messages)
+        return RequestSpec(_of(conversation_id), body=target, if_match=if_match, key=idempotency_key)
+
+    @StepsMethod
+    def clear_messages(self, conversation_id: str, *, idempotency_key: str | None = None) -> Steps[Rewound]:
+        """Take back all messages of a conversation, which goes on empty; ``rewind`` says what that is."""
+        rewound: Rewound = yield Conversations.rewind.call(conversation_id, to_seq=0, idempotency_key=idempotency_key)
+        return rewound
 
     @call(f"POST {CONVERSATION}/preamble", Message, Repeat.WITH_KEY)
     def preamble(

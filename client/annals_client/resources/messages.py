@@ -22,11 +22,12 @@ from annals_client.models import (
     Message,
     MessagePart,
     PartUpload,
+    Rewound,
     SomeMessages,
     Upserted,
 )
 from annals_client.parts import Content, PartName, PartSource
-from annals_client.resources.conversations import MissingConversation, between
+from annals_client.resources.conversations import Conversations, MissingConversation, between
 from annals_client.senders import AsyncSender, Sender
 from annals_client.shapes import fields_body, message_body
 from annals_client.wire import Time
@@ -353,6 +354,15 @@ class Messages(Resource[S]):
             if not some.omitted:
                 return messages
             left = some.omitted
+
+    @StepsMethod
+    def pop(self, conversation_id: str, *, idempotency_key: str | None = None) -> Steps[Message | None]:
+        """Take back the newest message, and return it; None where there is none. Two at once take two messages.
+
+        It is a rewind by one message: ``conversations.rewind`` says what that is.
+        """
+        rewound: Rewound = yield Conversations.rewind.call(conversation_id, messages=1, idempotency_key=idempotency_key)
+        return rewound.removed[-1] if rewound.removed else None
 
     @call(f"POST {MESSAGE}/redact", Message)
     def redact(self, conversation_id: str, message_id: str, *, reason: str) -> RequestSpec:

@@ -44,6 +44,7 @@ from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import Entry
 from annals.ledger.entry_items import from_ledger_item
 from annals.ledger.external_ids import MAX_EXTERNAL_IDS
+from annals.ledger.freed_ids import with_freed_ids
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
 from annals.ledger.messages import SUPERSEDES, message_id, new_message, numbered_messages
@@ -336,7 +337,12 @@ def _append_rest(caller: Caller, incoming: IncomingConversation, comparison: Com
     for batch in _entry_batches(incoming.messages[comparison.stored_count :]):
         records = _to_records(pk, incoming, position, len(batch), first_seq=seq + 1)
         stored = append(
-            caller.tenant, incoming.conversation_id, records, expected_seq=seq, thread_id=batch[0].thread_id
+            caller.tenant,
+            incoming.conversation_id,
+            records,
+            expected_seq=seq,
+            thread_id=batch[0].thread_id,
+            free_ids=with_freed_ids,
         )
         seq, position = stored.entry.last_seq, position + len(batch)
         yield len(batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from typing_extensions import TypedDict
 
 from annals.api.fields import (
@@ -19,12 +19,15 @@ from annals.api.fields import (
     Model,
     Name,
     QueryText,
+    field_error,
     to_ms,
 )
 from annals.api.filters import JsonFilter
 from annals.conversations.create import NewConversation
 from annals.conversations.participant_models import ConversationType, Participants
-from annals.ledger.messages import Message
+from annals.errors import MessageNotFound
+from annals.ledger.messages import Message, seq_of
+from annals.ledger.rewind import RewindTarget
 
 MAX_SEQ = 10**9
 
@@ -102,6 +105,51 @@ class Archive(Model):
         AfterValidator(_to_point),
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "format": "date-time"}]}),
     ]
+
+
+MAX_REWOUND = 1000
+"""How many of the newest messages one request may take back by their number."""
+
+
+class RewindConversation(Model):
+    """Where to rewind to: a seq, or a message, after which everything goes, or before the newest messages, so many."""
+
+    to_seq: Annotated[int, Field(ge=0, le=MAX_SEQ)] | None = None
+    message_id: MessageId | None = None
+    messages: Annotated[int, Field(ge=1, le=MAX_REWOUND)] | None = None
+
+    @model_validator(mode="after")
+    def _require_one(self) -> RewindConversation:
+        given = [name for name, value in vars(self).items() if value is not None]
+        if len(given) != 1:
+            code = "INVALID_FORMAT" if given else "MISSING_REQUIRED_FIELD"
+            raise field_error(code, "is to be given, or one of messageId and messages: one of the three", ("toSeq",))
+        return self
+
+    def to_target(self) -> RewindTarget:
+        """Where the rewind leads. Raises MessageNotFound for what is no message's id."""
+        if self.message_id is None:
+            return RewindTarget(self.to_seq, self.messages)
+        seq = seq_of(self.message_id)
+        if seq is None:
+            raise MessageNotFound(self.message_id)
+        return RewindTarget(seq, is_message=True)
+
+
+class Rewound(TypedDict):
+    """What a rewind took back, oldest first, and where the conversation is now.
+
+    ``omitted`` is whether more was taken back than ``removed`` shows; ``seq`` is that of the newest record. ``total``
+    is how many messages are left, as a history counts them; ``messageCount`` counts what the ledger keeps.
+    """
+
+    conversationId: str
+    removed: list[Message]
+    omitted: NotRequired[bool]
+    seq: int
+    total: int
+    messageCount: int
+    headHash: str
 
 
 MAX_REASON_CHARS = 10_000

@@ -26,7 +26,7 @@ from annals.errors import (
     ExternalIdTaken,
     PreconditionFailed,
 )
-from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, SEALED, Entry, Record, Tail
+from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, REWIND, SEALED, Entry, Record, Tail
 from annals.ledger.entry_items import from_ledger_item, to_ledger_item
 from annals.ledger.external_ids import pointer_puts
 from annals.ledger.idempotency import IdempotentRequest, entry_marker_put, find_result
@@ -55,6 +55,10 @@ class NewRecord:
     supersedes: int | None = None
 
 
+RecordsAt = Callable[[Tail], Sequence[NewRecord]]
+"""What makes the records of an entry for the tail that it follows; called anew for each try."""
+
+
 @dataclass(frozen=True)
 class AppendResult:
     """The entry that holds what was appended; ``replayed`` if an earlier try of the request had stored it.
@@ -78,7 +82,7 @@ class _LostRace:
 def append(
     tenant: str,
     conversation_id: str,
-    records: Sequence[NewRecord],
+    records: Sequence[NewRecord] | RecordsAt,
     *,
     expected_seq: int | None = None,
     request: IdempotentRequest | None = None,
@@ -89,6 +93,7 @@ def append(
     salvage: bool = False,
     signed: IdempotentRequest | None = None,
     check: Callable[[], None] | None = None,
+    free_ids: Callable[[Entry, Tail], Entry] | None = None,
 ) -> AppendResult:
     """Append records as one entry, whole or not at all.
 
@@ -96,7 +101,7 @@ def append(
     ----------
     tenant : the caller's tenant
     conversation_id : the conversation, which must exist
-    records : at least one; they get consecutive seqs
+    records : at least one; they get consecutive seqs. Or what makes them for a tail as it is now; they have no parts
     expected_seq : append only directly after this seq
     request : the request with its Idempotency-Key; sent again, it gets the first one's entry. That is found by the
         request's marker, or, where it expects a seq and therefore has no marker, at the seq after that; in any case
@@ -109,6 +114,7 @@ def append(
     salvage : append even after an entry that cannot be read
     signed : the request, where it is found by other means than a marker; the entry keeps a digest of it
     check : raises where the records may not be appended; called before each try, unless an earlier one is found
+    free_ids : lets the messages of an entry have the external ids of those that are rewound at a tail
 
     Raises
     ------
@@ -122,7 +128,7 @@ def append(
     pk = conversation_pk(tenant, conversation_id)
     entry_id = secrets.token_hex(8)
     # ``also`` may change an older entry; after a stale tail, this one would take the place of that very entry.
-    tail = None if also else tails.get(pk)
+    tail = None if also or callable(records) else tails.get(pk)
     for attempt in tries(settings().append_patience_s):
         if tail is None or expected_seq not in (None, tail.seq) or not _has_recent(tail, request):
             tail = salvage_tail(pk) if salvage else read_tail(pk, with_recent=request is not None)
@@ -134,14 +140,16 @@ def append(
             return _replay(earlier)
         if expected_seq is not None and tail.seq != expected_seq:
             return _replay_after(pk, expected_seq, tail, request)
-        if tail.state == SEALED and any(record.kind == MESSAGE for record in records):
+        new = records(tail) if callable(records) else records
+        if tail.state == SEALED and any(record.kind in (MESSAGE, REWIND) for record in new):
             return _replay_sealed(conversation_id, request)
         if check and (earlier := _check(check, request)):
             return _replay(earlier)
-        entry = next_entry(pk, tail, entry_id, records, state=state, thread_id=thread_id, archived=archived)
-        if not attempt:
+        entry = next_entry(pk, tail, entry_id, new, state=state, thread_id=thread_id, archived=archived)
+        if not attempt and not callable(records):
             entry = with_parts(entry)
             records = [replace(new, body=each.body or b"") for new, each in zip(records, entry.records, strict=True)]
+        entry = free_ids(entry, tail) if free_ids else entry
         entry = signed.sign(entry) if signed else entry
         stored = _store(entry, request, also, with_marker=expected_seq is None)
         if isinstance(stored, AppendResult):
@@ -244,6 +252,7 @@ def next_entry(
         thread_id=thread_id,
         preamble=max((record.seq for record in numbered if record.kind == PREAMBLE), default=tail.preamble),
         archived=max(archived, tail.archived),
+        rewind=max((record.seq for record in numbered if record.kind == REWIND), default=tail.rewind),
         said=None if state == ERASED else _last_said_at(records, at, tail),
     ).chained()
 

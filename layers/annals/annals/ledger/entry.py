@@ -22,6 +22,7 @@ ARCHIVE = "archive"
 SEAL = "seal"
 REDACTION = "redaction"
 ERASURE = "erasure"
+REWIND = "rewind"
 
 SALT_BYTES = 16
 """The length of every salt, so that no byte of a body can pass for one of its salt."""
@@ -41,7 +42,7 @@ class Record:
 
     ``body`` is JSON text. It is gone once it is redacted, with its ``salt``; ``digest`` stays for ever.
     ``external_id`` and ``supersedes`` are known of a record that is to be appended, for what is to be written beside
-    it; a stored one has them in its body alone.
+    it; a stored one has them in its body alone. ``freed`` is the seq of the rewound message whose external id it takes.
     """
 
     seq: int
@@ -51,6 +52,7 @@ class Record:
     salt: bytes | None = None
     external_id: str | None = field(default=None, compare=False)
     supersedes: int | None = field(default=None, compare=False)
+    freed: int | None = field(default=None, compare=False)
 
     @staticmethod
     def new(seq: int, kind: str, body: bytes, external_id: str | None = None, supersedes: int | None = None) -> Record:
@@ -96,10 +98,11 @@ class Entry:
     """What one append stored: one DynamoDB item, one link of the chain.
 
     ``count`` is the number of messages up to and including this entry, ``at`` the server's time in Unix milliseconds.
-    ``preamble`` is the seq of the preamble in force, and messages up to seq ``archived`` are archived; both follow from
-    the records, are copied forward so that a reader finds them at the tail, and are 0 where there is none. ``said`` is
-    when the latest message up to here was said, where that is not ``at``; copied forward like them. ``n`` is how many
-    records a stored item says that it holds; None before it is stored.
+    ``preamble`` is the seq of the preamble in force, messages up to seq ``archived`` are archived, and ``rewind`` is
+    the seq of the last rewind; they follow from the records, are copied forward so that a reader finds them at the
+    tail, and are 0 where there is none. ``said`` is when the latest message up to here was said, where that is not
+    ``at``; copied forward like them. ``n`` is how many records a stored item says that it holds; None before it is
+    stored.
     """
 
     pk: str
@@ -114,6 +117,7 @@ class Entry:
     thread_id: str | None = None
     preamble: int = 0
     archived: int = 0
+    rewind: int = 0
     said: int | None = None
     n: int | None = None
 
@@ -164,6 +168,7 @@ class Tail:
     kind: str = MESSAGE
     preamble: int = 0
     archived: int = 0
+    rewind: int = 0
     last_message_at: int | None = None
     recent: tuple[tuple[bytes, int], ...] | None = field(default=None, compare=False)
 
@@ -175,16 +180,17 @@ class Tail:
             None if before is None or before.recent is None else (*before.recent, *recent_requests(entry))[-RECENT:]
         )
         return Tail(
-            entry.last_seq,
-            entry.count,
-            entry.state,
-            entry.at,
-            entry.hash,
-            kind,
-            entry.preamble,
-            entry.archived,
-            entry.last_message_at,
-            recent,
+            seq=entry.last_seq,
+            count=entry.count,
+            state=entry.state,
+            at=entry.at,
+            hash=entry.hash,
+            kind=kind,
+            preamble=entry.preamble,
+            archived=entry.archived,
+            rewind=entry.rewind,
+            last_message_at=entry.last_message_at,
+            recent=recent,
         )
 
 

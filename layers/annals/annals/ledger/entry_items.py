@@ -18,7 +18,7 @@ ENTRY: AttributeTypes = {
     "pk": str, "sk": str, "records": list, "entryId": str, "n": int, "count": int, "state": str, "at": int,
     "prev": bytes, "hash": bytes,
 }  # fmt: skip
-OPTIONAL: AttributeTypes = {"preamble": int, "archived": int, "said": int, "idem": object, "thread": str}
+OPTIONAL: AttributeTypes = {"preamble": int, "archived": int, "rewind": int, "said": int, "idem": object, "thread": str}
 RECORD: AttributeTypes = {"digest": bytes}
 RECORD_OPTIONAL: AttributeTypes = {"kind": str, "body": (str, bytes), "salt": bytes}
 """The attributes of an entry and of its records with their types: first those that are always there, then those that
@@ -116,6 +116,7 @@ def _entry(values: Mapping[str, Any]) -> Entry:
         thread_id=thread_of(thread) if thread else None,
         preamble=values.get("preamble", 0),
         archived=values.get("archived", 0),
+        rewind=values.get("rewind", 0),
         said=values.get("said"),
         n=values["n"],
     )
@@ -158,6 +159,8 @@ def _attributes(entry: Entry, *, deflate: bool) -> dict[str, Any]:
         values["preamble"] = entry.preamble
     if entry.archived:
         values["archived"] = entry.archived
+    if entry.rewind:
+        values["rewind"] = entry.rewind
     if entry.said is not None:
         values["said"] = entry.said
     if entry.thread_id is not None:

@@ -22,7 +22,7 @@ FORMAT = "annals-ledger-1"
 HEADER = {"format": str, "conversationId": str, "pk": str, "seq": int, "messageCount": int, "headHash": str,
           "exportedAt": str}  # fmt: skip
 ENTRY = {"entryId": str, "count": int, "state": str, "at": int, "prev": str, "hash": str, "pk": str, "records": list}
-ENTRY_OPTIONAL = {"preamble": int, "archived": int, "said": int}
+ENTRY_OPTIONAL = {"preamble": int, "archived": int, "rewind": int, "said": int}
 HEADER_OPTIONAL = {"known": dict}
 KNOWN = {"seq": int, "headHash": str}
 DAMAGED = {"sk": str, "damaged": str}
@@ -71,7 +71,7 @@ def header_line(header: Header) -> str:
 
 def entry_line(entry: Entry) -> str:
     """An entry as a line, without its end."""
-    copies = {"preamble": entry.preamble or None, "archived": entry.archived or None, "said": entry.said}
+    copies = {name: getattr(entry, name) or None for name in ("preamble", "archived", "rewind")} | {"said": entry.said}
     return dump(
         {
             "entryId": entry.entry_id,
@@ -154,6 +154,7 @@ def _entry(values: Any) -> Entry:
         hash=bytes.fromhex(values["hash"]),
         preamble=values.get("preamble", 0),
         archived=values.get("archived", 0),
+        rewind=values.get("rewind", 0),
         said=values.get("said"),
     )
 

@@ -43,7 +43,7 @@ class MessagePlace:
 def pointer_puts(entry: Entry) -> list[dict[str, Any]]:
     """The parts of a transaction that write the pointers to an entry's messages, on condition that there are none.
 
-    A message takes over the pointer of the one that it supersedes.
+    A message takes over the pointer of the one that it supersedes, and that of a rewound one.
     """
     return [
         _pointer_put(entry, record, record.external_id) for record in entry.records if record.external_id is not None
@@ -52,10 +52,11 @@ def pointer_puts(entry: Entry) -> list[dict[str, Any]]:
 
 def _pointer_put(entry: Entry, record: Record, external_id: str) -> dict[str, Any]:
     condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
-    if record.supersedes is not None:
+    if owners := [seq for seq in (record.supersedes, record.freed) if seq is not None]:
+        names = {f":owner{number}": seq for number, seq in enumerate(owners)}
         condition = {
-            "ConditionExpression": "attribute_not_exists(pk) OR seq = :superseded",
-            "ExpressionAttributeValues": to_item({":superseded": record.supersedes}),
+            "ConditionExpression": f"attribute_not_exists(pk) OR seq IN ({', '.join(names)})",
+            "ExpressionAttributeValues": to_item(names),
         }
     key = item_key(entry.pk, _sort_key(external_id_name(entry.pk, external_id)))
     item = {**key, **to_item({"seq": record.seq, "entry": entry.seq})}

@@ -13,7 +13,8 @@ from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record, Tail
 from annals.ledger.keys import entry_sk
 from annals.ledger.message_state import has_superseded
 from annals.ledger.messages import Message, present_message
-from annals.ledger.read import read_entry, walk, walk_records_from
+from annals.ledger.read import read_entry
+from annals.ledger.rewound import Rewound
 from annals.ledger.versions import newest_versions
 from annals.settings import settings
 
@@ -24,9 +25,9 @@ class MessageRange:
 
     A page that is read backward is shown in chronological order all the same, unless ``newest_first``. ``after`` and
     ``before`` are exclusive seqs; the preamble counts as seq 0, before the first message. ``offset`` messages are
-    skipped at the end where the page starts. ``matches`` is the filter; without one, every message counts.
-    ``archived`` is whether archived messages are among them. Where this is a later page, ``list_after`` is the seq
-    after which the whole list begins.
+    skipped at the end where the page starts. ``matches`` is the filter; without one, every message counts. ``archived``
+    is whether archived messages are among them, and ``rewound`` whether rewound ones are. Where this is a later page,
+    ``list_after`` is the seq after which the whole list begins.
     """
 
     forward: bool = False
@@ -36,6 +37,7 @@ class MessageRange:
     offset: int = 0
     matches: Callable[[Message], bool] | None = None
     archived: bool = False
+    rewound: bool = False
     list_after: int | None = None
 
     def reaches_newest(self, page: HistoryPage) -> bool:
@@ -63,8 +65,9 @@ class MessageRange:
     def jump(self, pk: str, tail: Tail) -> int:
         """How many messages can be skipped by their number, without reading them."""
         counted = self.before is None and not (self.forward and self.floor(tail))
-        # The numbers count all versions of a message, of which a reader gets one.
-        return self.offset if counted and self.offset and self.matches is None and not has_superseded(pk) else 0
+        # The numbers count all versions of a message, of which a reader gets one, and those that are rewound.
+        is_plain = self.matches is None and not tail.rewind and not has_superseded(pk)
+        return self.offset if counted and self.offset and is_plain else 0
 
 
 @dataclass(frozen=True)
@@ -79,20 +82,28 @@ class HistoryPage:
     offset: int = 0
 
 
-def read_page(pk: str, tail: Tail, message_range: MessageRange, limit: int, room: Room | None = None) -> HistoryPage:
-    """Read up to ``limit`` messages of a range.
+def read_page(
+    pk: str,
+    tail: Tail,
+    message_range: MessageRange,
+    limit: int,
+    room: Room | None = None,
+    rewound: Rewound | None = None,
+) -> HistoryPage:
+    """Read up to ``limit`` messages of a range. ``rewound`` is what is rewound at the tail, where that was read before.
 
     A page also ends where an answer has no room for the next message, and, where few match or many are skipped, once
     ``max_page_bytes`` bytes of records were read: then it may be short, or even empty, and still have a next one.
     """
     preamble, left = _preamble(pk, tail, message_range), room or Room()
+    rewound = Rewound.at(pk, tail) if rewound is None else rewound
     if preamble and message_range.forward:
         left.takes(preamble)
-        part = _read(pk, tail, message_range, limit - 1, left)
+        part = _read(pk, tail, message_range, limit - 1, left, rewound)
         messages = [preamble, *part.messages]
         next_seq = 0 if part.next_seq is not None and not part.messages else part.next_seq
     else:
-        part = _read(pk, tail, message_range, limit, left)
+        part = _read(pk, tail, message_range, limit, left, rewound)
         messages, next_seq = part.messages, part.next_seq
         if preamble and next_seq is None and not part.offset:
             if len(messages) < limit and left.takes(preamble):
@@ -135,15 +146,16 @@ class _Part:
     offset: int = 0
 
 
-def _read(pk: str, tail: Tail, message_range: MessageRange, limit: int, room: Room) -> _Part:
+def _read(pk: str, tail: Tail, message_range: MessageRange, limit: int, room: Room, rewound: Rewound) -> _Part:
     """The first messages of a range, as many as there is room for."""
-    entries, skip = _start(pk, tail, message_range, limit)
-    records = _records(entries, message_range, message_range.floor(tail))
+    left_out = Rewound(pk, 0) if message_range.rewound else rewound
+    entries, skip = _start(pk, tail, message_range, limit, left_out)
+    records = _records(entries, message_range, message_range.floor(tail), left_out)
     messages: list[Message] = []
     read_bytes, reached, shown = 0, None, None
     for placed in newest_versions(pk, records, message_range.list_floor(tail)):
         read_bytes += len(placed.record.body or b"")
-        message = present_message(placed.record, placed.entry, tail.archived)
+        message = present_message(placed.record, placed.entry, tail.archived, rewound=rewound.hides(placed.seq))
         if message_range.matches is None or message_range.matches(message):
             if skip:
                 skip -= 1
@@ -162,19 +174,23 @@ def _read(pk: str, tail: Tail, message_range: MessageRange, limit: int, room: Ro
     return _Part(messages, shown, offset=skip)
 
 
-def _records(entries: Iterator[Entry], message_range: MessageRange, floor: int) -> Iterator[tuple[Record, Entry]]:
-    """The message records of the range, in its direction."""
+def _records(
+    entries: Iterator[Entry], message_range: MessageRange, floor: int, left_out: Rewound
+) -> Iterator[tuple[Record, Entry]]:
+    """The message records of the range that are not left out, in its direction."""
     for entry in entries:
         is_past_end = message_range.before is not None and entry.seq >= message_range.before
         if is_past_end if message_range.forward else entry.last_seq <= floor:
             return
         for record in entry.records if message_range.forward else reversed(entry.records):
             is_inside = record.seq > floor and (message_range.before is None or record.seq < message_range.before)
-            if is_inside and record.kind == MESSAGE:
+            if is_inside and record.kind == MESSAGE and not left_out.hides(record.seq):
                 yield record, entry
 
 
-def _start(pk: str, tail: Tail, message_range: MessageRange, limit: int) -> tuple[Iterator[Entry], int]:
+def _start(
+    pk: str, tail: Tail, message_range: MessageRange, limit: int, left_out: Rewound
+) -> tuple[Iterator[Entry], int]:
     """The entries from where the range starts, and how many messages are still to be skipped there.
 
     A message's seq is at least its number, since only a few records are no messages: what is skipped by number need
@@ -184,10 +200,10 @@ def _start(pk: str, tail: Tail, message_range: MessageRange, limit: int) -> tupl
     # Most entries are turns of two messages; where they are not, one more query reads the rest.
     page = limit // 2 + 1 if message_range.matches is None else None
     if message_range.forward:
-        entries = walk_records_from(pk, message_range.floor(tail) + 1 + jump, page=page)
+        entries = left_out.walk_on(message_range.floor(tail) + 1 + jump, page=page)
     else:
         last = tail.seq if message_range.before is None else message_range.before - 1
-        entries = walk(pk, last=max(last - jump, 0), newest_first=True, page=page)
+        entries = left_out.walk_back(max(last - jump, 0), page=page)
     if not jump:
         return entries, message_range.offset
     first = next(entries, None)

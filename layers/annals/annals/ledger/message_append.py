@@ -11,7 +11,7 @@ from typing import Any
 from annals.errors import AppendConflict, ConversationErased, ConversationSealed, ExternalIdTaken, PreconditionFailed
 from annals.ledger.append import AppendResult, NewRecord, append, find_entry
 from annals.ledger.entry import ERASED, MESSAGE, Entry, Record
-from annals.ledger.external_ids import find_places
+from annals.ledger.freed_ids import find_held_places, with_freed_ids
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
 from annals.ledger.part_fields import has_same_parts
@@ -63,6 +63,7 @@ def append_messages(
                 thread_id=thread_id,
                 also=also,
                 check=superseding_check(pk, records[len(known) :]),
+                free_ids=with_freed_ids,
             )
         except (ExternalIdTaken, PreconditionFailed, ConversationSealed):
             # Another request may have stored the same meanwhile.
@@ -120,7 +121,7 @@ def _find_known(tenant: str, conversation_id: str, records: Sequence[NewRecord])
 
 def _find_stored(pk: str, records: Sequence[NewRecord]) -> list[StoredMessage | None]:
     """For each message of a request, the stored one, where there is one. Raises ExternalIdTaken."""
-    places = find_places(pk, [record.external_id for record in records if record.external_id is not None])
+    places = find_held_places(pk, [record.external_id for record in records if record.external_id is not None])
     entries: dict[int, Entry] = {}
     found: list[StoredMessage | None] = [None] * len(records)
     for position, new in enumerate(records):

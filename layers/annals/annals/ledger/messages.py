@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NotRequired, cast
 
 from typing_extensions import TypedDict
 
 from annals.json_text import dump
 from annals.ledger.append import AppendResult, NewRecord
-from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
-from annals.ledger.external_ids import EXTERNAL_ID, find_places
-from annals.ledger.message_state import find_successor
+from annals.ledger.entry import MESSAGE, Entry, Record
+from annals.ledger.external_ids import EXTERNAL_ID
 from annals.ledger.part_fields import with_part_urls
 from annals.ledger.read import read_records, walk_records_from
 from annals.times import from_rfc3339, to_rfc3339
@@ -38,7 +37,7 @@ Message = TypedDict(
         "externalId": NotRequired[str],
         "timestamp": str,
         "localTime": NotRequired[str],
-        "status": NotRequired[Literal["incomplete", "redacted", "archived", "damaged"]],
+        "status": NotRequired[Literal["incomplete", "redacted", "archived", "rewound", "damaged"]],
         "finishReason": NotRequired[str],
         "supersedes": NotRequired[str],
         "supersededBy": NotRequired[str],
@@ -54,6 +53,9 @@ HIDDEN_STATUSES = ("redacted", "damaged")
 
 INCOMPLETE = "incomplete"
 """The status of a message that is not the whole of what was said."""
+
+REWOUND = "rewound"
+"""The status of a message that a later rewind took back."""
 
 SUPERSEDES = "supersedes"
 """The field of a body that holds the id of the incomplete message whose whole it is."""
@@ -92,8 +94,8 @@ def memory_field(importance: int | None, tags: Sequence[str], answers: int | Non
     return {MEMORY_FIELD: known} if known else {}
 
 
-def present_message(record: Record, entry: Entry, archived: int = 0) -> Message:
-    """A message as the API shows it: redacted where its body is gone, archived up to the seq ``archived``.
+def present_message(record: Record, entry: Entry, archived: int = 0, *, rewound: bool = False) -> Message:
+    """A message as the API shows it: redacted where its body is gone, archived up to the seq ``archived``, or rewound.
 
     A body that is not what was appended is not shown: such a message is damaged.
     """
@@ -104,6 +106,8 @@ def present_message(record: Record, entry: Entry, archived: int = 0) -> Message:
     body.pop(MEMORY_FIELD, None)
     if record.seq <= archived:
         body["status"] = "archived"
+    if rewound:
+        body["status"] = REWOUND
     return cast("Message", identity | with_part_urls(body, record, entry.pk, message_id(record.seq)))
 
 
@@ -112,14 +116,6 @@ def is_incomplete(record: Record) -> bool:
     if record.body is None or INCOMPLETE.encode() not in record.body:
         return False
     return (record.json_body() or {}).get("status") == INCOMPLETE
-
-
-def _present_version(record: Record, entry: Entry, archived: int) -> Message:
-    """A message as the API shows it by its id, with that of the one that supersedes it."""
-    message = present_message(record, entry, archived)
-    if is_incomplete(record) and (successor := find_successor(entry.pk, record.seq)):
-        message["supersededBy"] = message_id(successor)
-    return message
 
 
 def messages_of(entry: Entry) -> Iterator[Message]:
@@ -144,33 +140,6 @@ def numbered_messages(pk: str, after: int = 0) -> Iterator[tuple[int, Record, En
         for number, record in enumerate(own, start=entry.count - len(own) + 1):
             if number > after:
                 yield number, record, entry
-
-
-def walk_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> Iterator[Message]:
-    """The messages of these ids, in stored order, read lazily; ids of no message are left out."""
-    seqs = {seq for message_id in message_ids if (seq := seq_of(message_id)) is not None}
-    messages: dict[int, Message] = {}
-    for seq in sorted(seqs):
-        if seq not in messages:
-            messages |= {
-                record.seq: _present_version(record, entry, archived)
-                for entry in read_records(pk, seq, seq)
-                for record in entry.records
-                if record.kind in (MESSAGE, PREAMBLE) and record.seq in seqs
-            }
-        if message := messages.pop(seq, None):
-            yield message
-
-
-def read_messages(pk: str, message_ids: Collection[str], archived: int = 0) -> list[Message]:
-    """The messages of these ids, in stored order; ids of no message are left out."""
-    return list(walk_messages(pk, message_ids, archived))
-
-
-def find_by_external_id(pk: str, external_id: str, archived: int = 0) -> Message | None:
-    """The message that has an external id, or None."""
-    place = find_places(pk, [external_id]).get(external_id)
-    return next(walk_messages(pk, [message_id(place.seq)], archived), None) if place else None
 
 
 def salts_of(pk: str, message_ids: Sequence[str]) -> bytes:

@@ -19,7 +19,8 @@ from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE, REDACTION, Entry
 from annals.ledger.entry_items import ENTRY, OPTIONAL, RECORD
 from annals.ledger.keys import conversation_pk, entry_sk, seq_of_sk
-from annals.ledger.messages import Message, message_id, read_messages, seq_of
+from annals.ledger.message_reads import read_messages
+from annals.ledger.messages import Message, message_id, seq_of
 from annals.ledger.read import read_records, walk_items
 from annals.ledger.scrub import count_records, scrub_put
 from annals.ledger.tail import salvage_tail
@@ -158,7 +159,7 @@ def present_redacted(pk: str, message_id: str) -> Message:
     """A redacted message as the API shows it; where its entry is damaged, with the time of now."""
     tail = salvage_tail(pk)
     try:
-        return read_messages(pk, [message_id], tail.archived if tail else 0)[0]
+        return read_messages(pk, [message_id], tail)[0]
     except DamagedEntry:
         seq = seq_of(message_id) or 0
         return {"messageId": message_id, "seq": seq, "timestamp": to_rfc3339(now_ms()), "status": "redacted"}

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from annals.answers import Room
 from annals.formats.turns import is_question, is_result
-from annals.ledger.entry import MESSAGE, Entry, Record, Tail
+from annals.ledger.entry import Entry, Record, Tail
 from annals.ledger.messages import Message, present_message
-from annals.ledger.read import walk
+from annals.ledger.rewound import Rewound, newest_records
 from annals.ledger.versions import newest_versions
 from annals.settings import settings
 
@@ -20,15 +20,18 @@ READ_ON = 100
 """After how many messages of other runs in a row the reading ends: runs that interleave do so closely."""
 
 
-def last_runs(pk: str, tail: Tail, count: int, *, archived: bool = False) -> tuple[list[Message], bool]:
+def last_runs(
+    pk: str, tail: Tail, count: int, *, archived: bool = False, rewound: bool = False
+) -> tuple[list[Message], bool]:
     """The messages of the last ``count`` runs, in chronological order, and whether an answer has room for them all.
 
-    Where it has not, the oldest runs are left out whole, and of a single run its oldest messages.
+    ``archived`` and ``rewound`` are whether such messages are among them. Where an answer has not, the oldest runs are
+    left out whole, and of a single run its oldest messages.
     """
     runs: dict[str, None] = {}
     newest_first: list[tuple[str, Message]] = []
     others, room = 0, Room()
-    for run, message in _with_runs(_newest_first(pk, tail, archived=archived)):
+    for run, message in _with_runs(_newest_first(pk, tail, archived=archived, rewound=rewound)):
         if len(runs) < count:
             runs.setdefault(run)
         if run in runs:
@@ -63,19 +66,21 @@ def _with_runs(newest_first: Iterator[Message]) -> Iterator[tuple[str, Message]]
     yield from ((turn or "", each) for each in results)
 
 
-def _newest_first(pk: str, tail: Tail, *, archived: bool) -> Iterator[Message]:
+def _newest_first(pk: str, tail: Tail, *, archived: bool, rewound: bool) -> Iterator[Message]:
     floor = 0 if archived else tail.archived
-    for placed in newest_versions(pk, _records(pk, floor), floor):
-        yield present_message(placed.record, placed.entry, tail.archived)
+    all_rewound = Rewound.at(pk, tail)
+    records = newest_records(tail, Rewound(pk, 0) if rewound else all_rewound, floor=floor, page=100)
+    for placed in newest_versions(pk, _bounded(records), floor):
+        is_rewound = all_rewound.hides(placed.seq)
+        yield present_message(placed.record, placed.entry, tail.archived, rewound=is_rewound)
 
 
-def _records(pk: str, floor: int) -> Iterator[tuple[Record, Entry]]:
-    """The newest messages after a seq, the newest first, as many as one answer may read."""
-    read_bytes = 0
-    for entry in walk(pk, newest_first=True, page=100):
-        for record in reversed(entry.records):
-            read_bytes += len(record.body or b"")
-            if record.kind == MESSAGE and record.seq > floor:
-                yield record, entry
-        if read_bytes > settings().max_page_bytes or entry.seq <= floor:
+def _bounded(records: Iterator[tuple[Record, Entry]]) -> Iterator[tuple[Record, Entry]]:
+    """Records, as many as one answer may read: the last of them are all of an entry."""
+    read_bytes, full_at = 0, None
+    for record, entry in records:
+        if full_at is not None and entry.seq != full_at:
             return
+        read_bytes += len(record.body or b"")
+        full_at = entry.seq if read_bytes > settings().max_page_bytes else None
+        yield record, entry

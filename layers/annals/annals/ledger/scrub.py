@@ -22,6 +22,7 @@ from annals.ledger.entry import (
     OPEN,
     PREAMBLE,
     REDACTION,
+    REWIND,
     SEAL,
     SEALED,
     Entry,
@@ -33,7 +34,7 @@ from annals.settings import settings
 
 STATES = (OPEN, SEALED, ERASED)
 
-KINDS = (GENESIS, PREAMBLE, ARCHIVE, SEAL, REDACTION, ERASURE)
+KINDS = (GENESIS, PREAMBLE, ARCHIVE, SEAL, REDACTION, ERASURE, REWIND)
 """The kinds that are stored; a record without one is a message."""
 
 MAX_RECORDS = 10_000
@@ -98,6 +99,7 @@ IS_SOUND: dict[str, Callable[[Any], bool]] = {
     "hash": _is_hash,
     "preamble": _is_number,
     "archived": _is_number,
+    "rewind": _is_number,
     DAMAGED: lambda value: value is True,
 }
 """The attributes that stay, each with the test whether it is what an append writes."""

@@ -21,7 +21,7 @@ from annals.settings import settings
 from annals.times import now_ms
 
 TAIL: AttributeTypes = {"sk": str, "n": int, "count": int, "state": str, "at": int, "hash": bytes}
-OPTIONAL: AttributeTypes = {"preamble": int, "archived": int, "said": int, "records": list}
+OPTIONAL: AttributeTypes = {"preamble": int, "archived": int, "rewind": int, "said": int, "records": list}
 """What is read of the last entry, with its types."""
 
 PAGE = 10
@@ -51,7 +51,9 @@ def _read_newest(pk: str, limit: int) -> Sequence[Mapping[str, Any]]:
             ":first": {"S": entry_sk(0)},
             ":last": {"S": entry_sk(MAX_SEQ)},
         },
-        "ProjectionExpression": "sk, n, #count, #state, #at, #hash, records[0].kind, preamble, archived, said, idem",
+        "ProjectionExpression": (
+            "sk, n, #count, #state, #at, #hash, records[0].kind, preamble, archived, rewind, said, idem"
+        ),
         "ExpressionAttributeNames": {"#count": "count", "#state": "state", "#at": "at", "#hash": "hash"},
         "ScanIndexForward": False,
         "ConsistentRead": True,
@@ -94,6 +96,7 @@ def _salvaged(last: Item, before: Iterable[Item]) -> Tail:
         hash=attributes.get("hash", NO_HASH),
         preamble=attributes.get("preamble", 0),
         archived=attributes.get("archived", 0),
+        rewind=attributes.get("rewind", 0),
     )
 
 
@@ -111,6 +114,7 @@ def _tail(pk: str, values: Mapping[str, Any]) -> Tail:
         kind=kind,
         preamble=values.get("preamble", 0),
         archived=values.get("archived", 0),
+        rewind=values.get("rewind", 0),
         last_message_at=values.get("said", values["at"] if kind == MESSAGE else None),
     )
 

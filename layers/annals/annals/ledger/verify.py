@@ -20,6 +20,7 @@ from annals.ledger.entry import (
     OPEN,
     PREAMBLE,
     REDACTION,
+    REWIND,
     SEAL,
     SEALED,
     Entry,
@@ -201,22 +202,27 @@ def _wrong_order(entry: Entry, previous: Entry | None) -> str | None:
         return "a genesis comes after another one"
     if previous.state == ERASED:
         return "it comes after the erasure"
-    if previous.state == SEALED and MESSAGE in kinds:
-        return "a message comes after the seal"
+    if previous.state == SEALED and (MESSAGE in kinds or REWIND in kinds):
+        return f"a {MESSAGE if MESSAGE in kinds else REWIND} comes after the seal"
     return None
 
 
 def _has_right_copies(entry: Entry, previous: Entry | None) -> bool:
     """Whether what an entry holds outside its hash, for readers of the tail, follows from the records."""
-    preamble, archived = (previous.preamble, previous.archived) if previous else (0, 0)
-    preamble = max((record.seq for record in entry.records if record.kind == PREAMBLE), default=preamble)
+    preamble, archived, rewind = (previous.preamble, previous.archived, previous.rewind) if previous else (0, 0, 0)
     return (
         entry.n in (None, len(entry.records))
         and entry.state == _state_after(entry, previous)
-        and entry.preamble == preamble
+        and entry.preamble == _last_seq_of(PREAMBLE, entry, preamble)
+        and entry.rewind == _last_seq_of(REWIND, entry, rewind)
         and _has_right_archived(entry, archived)
         and _has_right_said(entry, previous)
     )
+
+
+def _last_seq_of(kind: str, entry: Entry, before: int) -> int:
+    """The seq of the last record of a kind, up to and including an entry."""
+    return max((record.seq for record in entry.records if record.kind == kind), default=before)
 
 
 def _state_after(entry: Entry, previous: Entry | None) -> str:

@@ -23,6 +23,7 @@ from annals.ledger.entry import MESSAGE, Entry, Record
 from annals.ledger.message_state import find_predecessor, find_successor
 from annals.ledger.messages import SUPERSEDES, Message, is_incomplete, message_id, present_message, seq_of
 from annals.ledger.read import read_records
+from annals.ledger.rewound import Rewound, read_rewound
 
 MAX_VERSIONS = 20
 """How many versions a message may have: all of them are redacted in one transaction."""
@@ -67,6 +68,14 @@ def newest_version(pk: str, record: Record, entry: Entry) -> tuple[Record, Entry
     return record, entry
 
 
+def is_rewound(rewound: Rewound, pk: str, record: Record) -> bool:
+    """Whether a message is rewound: it is in the place of its first version, which may be before a rewind's reach."""
+    if not rewound.hides(record.seq):
+        return False
+    earlier = superseded_seq(record)
+    return earlier is None or is_rewound(rewound, pk, get_message_record(pk, earlier)[0])
+
+
 def is_superseded(pk: str, record: Record) -> bool:
     """Whether another message supersedes one."""
     return is_incomplete(record) and find_successor(pk, record.seq) is not None
@@ -95,7 +104,7 @@ def require_supersedable(pk: str, new: NewRecord) -> None:
 
     Raises
     ------
-    MessageNotFound
+    MessageNotFound : there is none, or it is rewound
     MessageRedacted : it is redacted
     MessageCompleted, MessageSuperseded : it is complete, or another one supersedes it
     InvalidInput : its role is another one, or it has too many versions
@@ -105,6 +114,8 @@ def require_supersedable(pk: str, new: NewRecord) -> None:
     if not seq:
         raise MessageNotFound(name)
     record, _ = get_message_record(pk, seq)
+    if is_rewound(read_rewound(pk), pk, record):
+        raise MessageNotFound(name)
     earlier = record.json_body()
     if earlier is None:
         raise MessageRedacted(name)

@@ -15,7 +15,7 @@ from annals.ledger.history import HistoryPage, MessageRange
 
 HISTORY_PARAMS = (
     "limit", "cursor", "order", "offset", "after", "before", "roles", "since", "until", "threadId", "runId",
-    "includeArchived", "lastRuns", "externalId", "drafts",
+    "includeArchived", "includeRewound", "lastRuns", "externalId", "drafts",
 )  # fmt: skip
 
 POSITION_PARAMS = (*PAGING_PARAMS, "order", "offset", "after", "before")
@@ -36,6 +36,14 @@ class HistoryBounds:
         return all(value in (None, getattr(other, name)) for name, value in vars(self).items())
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Which of the messages that a history leaves out by itself it is to show."""
+
+    archived: bool
+    rewound: bool
+
+
 def read_range(
     bounds: HistoryBounds, cursor: str | None, cursors: Cursors, query_params: Mapping[str, str]
 ) -> tuple[HistoryBounds, MessageRange]:
@@ -44,15 +52,15 @@ def read_range(
     A cursor brings the bounds of its list; where the request has some, too, they must be the same. Raises InvalidInput.
     """
     keep = _read_filter(query_params)
-    archived = read_flag(query_params, "includeArchived")
+    shown = Shown(read_flag(query_params, "includeArchived"), read_flag(query_params, "includeRewound"))
     if not cursor:
         after = -1 if bounds.after is None else bounds.after
-        return bounds, _to_range(bounds, after, bounds.before, bounds.offset or 0, keep, archived)
+        return bounds, _to_range(bounds, after, bounds.before, bounds.offset or 0, keep, shown)
     first, after, before, offset = cursors.read(cursor)
     first_bounds = HistoryBounds(*first)
     if not bounds.agrees_with(first_bounds):
         raise invalid_cursor()
-    page = _to_range(first_bounds, after, before, offset, keep, archived)
+    page = _to_range(first_bounds, after, before, offset, keep, shown)
     return first_bounds, replace(page, list_after=-1 if first_bounds.after is None else first_bounds.after)
 
 
@@ -65,11 +73,12 @@ def next_cursor(page: HistoryPage, bounds: HistoryBounds, span: MessageRange, cu
 
 
 def _to_range(
-    bounds: HistoryBounds, after: int, before: int | None, offset: int, keep: MessageFilter | None, archived: bool
+    bounds: HistoryBounds, after: int, before: int | None, offset: int, keep: MessageFilter | None, shown: Shown
 ) -> MessageRange:
     forward = bounds.order == "asc" or (bounds.order is None and bounds.after is not None)
     newest_first = bounds.order == "desc"
-    return MessageRange(forward, newest_first, after, before, offset, keep.matches if keep else None, archived)
+    matches = keep.matches if keep else None
+    return MessageRange(forward, newest_first, after, before, offset, matches, shown.archived, shown.rewound)
 
 
 def _read_filter(query_params: Mapping[str, str]) -> MessageFilter | None:

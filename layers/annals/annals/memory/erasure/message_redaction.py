@@ -14,7 +14,8 @@ from annals.conversations.summary_store import summary_delete
 from annals.errors import DamagedEntry, MessageNotFound, WriteConflict
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
 from annals.ledger.keys import conversation_pk, split_conversation_pk
-from annals.ledger.messages import message_id, read_messages, seq_of
+from annals.ledger.message_reads import read_messages
+from annals.ledger.messages import message_id, seq_of
 from annals.ledger.part_deletion import delete_parts_of_message
 from annals.ledger.read import walk
 from annals.ledger.redact import redact

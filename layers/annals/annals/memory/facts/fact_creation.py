@@ -15,7 +15,8 @@ from annals.database.dynamodb import Item, client, from_item, to_item
 from annals.errors import MemorySpaceMismatch, MessageNotFound, MessageRedacted
 from annals.ledger.entry import SALT_BYTES
 from annals.ledger.idempotency import IdempotentRequest, marker_put
-from annals.ledger.messages import Message, read_messages
+from annals.ledger.message_reads import read_messages
+from annals.ledger.messages import Message
 from annals.memory.facts.fact_items import FACT_PREFIX, DatedFact, StoredFact, batch_key, items_of
 from annals.memory.facts.fact_reads import get_dated_fact, read_facts
 from annals.memory.facts.models import CreateFact

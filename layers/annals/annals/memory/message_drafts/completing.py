@@ -12,11 +12,13 @@ from annals.errors import ExternalIdTaken, InvalidInput, MessageSuperseded
 from annals.ledger.append import AppendResult, append
 from annals.ledger.entry import Entry, Record
 from annals.ledger.external_ids import EXTERNAL_ID, find_places
+from annals.ledger.freed_ids import with_freed_ids
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.message_append import superseding_check
 from annals.ledger.messages import SUPERSEDES, is_incomplete, message_id, new_message
 from annals.ledger.read import read_entry
-from annals.ledger.versions import newest_version
+from annals.ledger.rewound import read_rewound
+from annals.ledger.versions import is_rewound, newest_version
 from annals.memory.message_drafts.changes import DraftPlace
 from annals.memory.message_drafts.draft_items import MessageDraft
 from annals.memory.message_drafts.draft_store import DraftContents, closing_put, delete_draft, no_draft_check
@@ -26,12 +28,14 @@ from annals.memory.message_drafts.draft_store import DraftContents, closing_put,
 class StoredMessage:
     """A message of the ledger, and the entry that holds it.
 
-    ``named`` is the seq of the version that has its external id, where that is another one.
+    ``named`` is the seq of the version that has its external id, where that is another one. One that
+    ``is_rewound`` leaves its external id to others.
     """
 
     record: Record
     entry: Entry
     named: int | None = None
+    is_rewound: bool = False
 
     @property
     def can_go_on(self) -> bool:
@@ -41,11 +45,20 @@ class StoredMessage:
 
 def find_stored(pk: str, external_id: str) -> StoredMessage | None:
     """The message that has an external id, in its newest version; None for none. Strongly consistent."""
+    named = find_named(pk, external_id)
+    return None if named is None or named.is_rewound else named
+
+
+def find_named(pk: str, external_id: str) -> StoredMessage | None:
+    """The same, or the rewound message that had the external id last, and leaves it to others."""
     place = find_places(pk, [external_id]).get(external_id)
     if place is None:
         return None
     entry = read_entry(pk, place.entry_seq)
-    record, entry = newest_version(pk, entry.records[place.seq - entry.seq], entry)
+    named = entry.records[place.seq - entry.seq]
+    if is_rewound(read_rewound(pk), pk, named):
+        return StoredMessage(named, entry, is_rewound=True)
+    record, entry = newest_version(pk, named, entry)
     return StoredMessage(record, entry, None if record.seq == place.seq else place.seq)
 
 
@@ -86,6 +99,7 @@ def complete(
             also=[closing],
             signed=request,
             check=superseding_check(place.pk, [record]),
+            free_ids=with_freed_ids,
         )
     except (ExternalIdTaken, MessageSuperseded):
         return None  # somebody else stored the message

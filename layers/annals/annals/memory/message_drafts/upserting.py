@@ -27,7 +27,7 @@ from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import SUPERSEDES, is_incomplete, message_id
 from annals.ledger.part_storing import require_storable
 from annals.memory.message_drafts.changes import DraftPlace, begun, extended, whole
-from annals.memory.message_drafts.completing import StoredMessage, complete, find_stored, require_words
+from annals.memory.message_drafts.completing import StoredMessage, complete, find_named, require_words
 from annals.memory.message_drafts.draft_items import MessageDraft
 from annals.memory.message_drafts.draft_store import (
     DraftContents,
@@ -139,7 +139,8 @@ class _Upsert:
         if draft and (draft.closed or draft.is_discarded(now)):
             delete_draft(draft, only_if_unchanged=True)
             return None
-        stored = find_stored(self._place.pk, self._place.external_id) if draft is None or message.completed else None
+        named = find_named(self._place.pk, self._place.external_id) if draft is None or message.completed else None
+        stored = None if named is None or named.is_rewound else named
         if stored and (self._is_request_of(stored) or not stored.can_go_on):
             if draft:
                 delete_draft(draft)
@@ -148,7 +149,7 @@ class _Upsert:
             return UpsertResult(draft, replayed=True)
         if draft and message.revision is not None and message.revision <= draft.revision:
             return UpsertResult(draft)
-        return self._complete(draft, stored) if message.completed else self._extend(draft, stored, now)
+        return self._complete(draft, stored) if message.completed else self._extend(draft, named, now)
 
     def _complete(self, draft: MessageDraft | None, earlier: StoredMessage | None) -> UpsertResult | None:
         before = read_contents(draft) if draft else _contents_of(earlier)
@@ -157,15 +158,15 @@ class _Upsert:
         stored = complete(self._place, draft, contents, earlier, self._request)
         return UpsertResult(StoredMessage(stored.entry.records[0], stored.entry)) if stored else None
 
-    def _extend(self, draft: MessageDraft | None, earlier: StoredMessage | None, now: int) -> UpsertResult | None:
+    def _extend(self, draft: MessageDraft | None, named: StoredMessage | None, now: int) -> UpsertResult | None:
+        """Say more of it. ``named`` is the message that its external id names, which may be rewound."""
         also = []
         if draft is None:
             self._require_room()
+            earlier = None if named is None or named.is_rewound else named
             change = begun(self._place, self._message, now, _contents_of(earlier))
             change = replace(change, draft=self._with_key(change.draft))
-            also.append(
-                unchanged_check(self._place.pk, self._place.external_id, earlier.record.seq if earlier else None)
-            )
+            also.append(unchanged_check(self._place.pk, self._place.external_id, named.record.seq if named else None))
         else:
             change = extended(self._place, self._with_key(draft), self._message, now)
         user_id = change.draft.user_id
