@@ -41,12 +41,16 @@ class Delta(Model):
 
 
 class Result(Remembered):
-    """The turn is stored, both messages. ``full_response`` is the text of the ``reply``."""
+    """The turn is stored, both messages. ``full_response`` is the text of the ``reply``.
+
+    ``embedding_problem`` is why a message has no vector, where the caller was to make one.
+    """
 
     full_response: str
     reply: Message | None = None
     usage: Usage | None = None
     finish_reason: str | None = None
+    embedding_problem: str | None = None
 
 
 Event = Start | Context | Delta | Result

@@ -390,7 +390,8 @@ class Analytics(Model):
 class Memory(Model):
     """A memory. ``fact`` is there where it is one.
 
-    ``local_time`` is ``created_at`` as it was said, where that was in another zone than UTC.
+    ``local_time`` is ``created_at`` as it was said, where that was in another zone than UTC. ``embedding`` is the
+    vector that a caller brought, where that was asked for.
     """
 
     memory_id: str
@@ -412,6 +413,7 @@ class Memory(Model):
     updated_at: datetime
     status: str
     fact: Fact | None = None
+    embedding: list[float] | None = None
 
 
 class MemoryWithVersions(Memory):
@@ -577,6 +579,14 @@ class Participant(Model):
     name: str | None = None
 
 
+class SpaceEmbeddings(Model):
+    """Whose vectors a space's memories have: those of callers, of one model."""
+
+    model: str
+    dimensions: int
+    caller_embeds: bool
+
+
 class Space(Model):
     """A memory space, as it was described."""
 
@@ -585,6 +595,7 @@ class Space(Model):
     participants: list[Participant]
     metadata: Json
     retention_days: int | None = None
+    embeddings: SpaceEmbeddings | None = None
     version: int
     created_at: datetime
     updated_at: datetime

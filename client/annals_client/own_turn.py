@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from annals_client import wire
 from annals_client.calls import Call, Steps
 from annals_client.chunks import Progress, Reply
+from annals_client.embeddings import Embedded, GenerateEmbedding, require_function, said_text, with_embedding
 from annals_client.errors import (
     AnnalsError,
     Problem,
@@ -25,12 +26,12 @@ from annals_client.errors import (
     ValidationFailed,
 )
 from annals_client.events import Result
-from annals_client.formats.messages import to_annals
 from annals_client.formats.streams.reply import omitted
 from annals_client.formats.streams.usage import token_counts
 from annals_client.models import Remembered, Usage
 from annals_client.resources.facts import NewFact
 from annals_client.resources.turns import Turn, Turns
+from annals_client.shapes import said_body
 
 logger = logging.getLogger("annals_client")
 
@@ -81,6 +82,7 @@ class OwnTurn:
     facts : those that the caller states
     extract_facts : whether the server is to look for facts in the turn
     extractor : the caller's function that does
+    generate_embedding : the caller's function that makes the vectors of both texts
     on_failure : what becomes of a reply that breaks off
     """
 
@@ -90,6 +92,7 @@ class OwnTurn:
     facts: Sequence[NewFact] | None = None
     extract_facts: bool = False
     extractor: ExtractFacts | None = field(default=None)
+    generate_embedding: GenerateEmbedding | None = field(default=None)
     on_failure: Literal["keep", "discard"] = "keep"
 
     @staticmethod
@@ -98,6 +101,7 @@ class OwnTurn:
         *,
         facts: Iterable[NewFact] | None = None,
         extract_facts: bool | ExtractFacts = False,
+        generate_embedding: GenerateEmbedding | None = None,
         on_failure: Literal["keep", "discard"] = "keep",
         **named: Any,
     ) -> OwnTurn:
@@ -114,29 +118,33 @@ class OwnTurn:
             facts=None if facts is None else require_facts(facts),
             extract_facts=extract_facts is True,
             extractor=extract_facts if callable(extract_facts) else None,
+            generate_embedding=generate_embedding,
             on_failure=on_failure,
         )
         # Whatever a request cannot carry is refused here, before any is sent.
-        turn._begin()
+        turn._begin(None)
         turn._reply("msg-001", {"content": "."}, turn.facts or ())
         return turn
 
-    def require_function(self) -> None:
-        """Raise TypeError for an extractor that would have to be awaited."""
+    def require_functions(self) -> None:
+        """Raise TypeError for a function that would have to be awaited."""
+        require_function(self.generate_embedding)
         if iscoroutinefunction(self.extractor):
             raise TypeError("Annals calls extract_facts; one that is a coroutine function needs AsyncAnnals")
 
     @property
     def words(self) -> str:
         """What the user said, as text."""
-        said = self._begin().body or {}
+        said = self._begin(None).body or {}
         return said_text(said.get("userMessage"))
 
-    def begin(self) -> Steps[Remembered]:
+    def begin(self, embedded: Embedded) -> Steps[Remembered]:
         """Store the user's message in its conversation, which is made if it is missing. Raises AnnalsError."""
-        return (yield from _ask(self._begin()))
+        return (yield from _ask(self._begin(embedded.vector)))
 
-    def complete(self, begun: Remembered, reply: Reply, extracted: Extracted | None) -> Steps[Result]:
+    def complete(
+        self, begun: Remembered, reply: Reply, extracted: Extracted | None, embedded: Embedded
+    ) -> Steps[Result]:
         """Store the whole reply with the turn's facts. A reply that the model cut off is stored as incomplete.
 
         Raises ReplyNotStored, with the reply's text, where that cannot be; StreamEmpty without one.
@@ -148,10 +156,11 @@ class OwnTurn:
             raise StreamEmpty(Problem(0, "STREAM_EMPTY", "Empty reply", detail), _stored(begun), text)
         facts = [*(self.facts or ()), *(extracted.facts if extracted else ())]
         try:
-            remembered = yield from self._store_reply(begun, reply, facts, is_cut=reader.is_cut)
+            vector = embedded.vector
+            remembered = yield from self._store_reply(begun, reply, facts, is_cut=reader.is_cut, vector=vector)
         except AnnalsError as refusal:
             raise ReplyNotStored(refusal.problem, _stored(begun), text) from refusal
-        return _result(remembered, reply, extracted)
+        return _result(remembered, reply, extracted, embedded)
 
     def break_off(self, begun: Remembered, reply: Reply, failure: BaseException) -> Steps[StreamFailed]:
         """Store the reply as far as it came, if that is asked for and there is any; the error to raise."""
@@ -169,13 +178,21 @@ class OwnTurn:
         return StreamFailed(Problem(0, "STREAM_FAILED", "Reply failed", detail), stored, text)
 
     def _store_reply(
-        self, begun: Remembered, reply: Reply, facts: Sequence[NewFact], *, is_cut: bool
+        self,
+        begun: Remembered,
+        reply: Reply,
+        facts: Sequence[NewFact],
+        *,
+        is_cut: bool,
+        vector: list[float] | None = None,
     ) -> Steps[Remembered]:
         """Store the reply, with its parts; without them where they are refused, and the text alone is not."""
         reader, parts = reply.reader, reply.reader.parts
         said: dict[str, Any] = {"content": reply.text, "finish_reason": reader.finish_reason}
         if is_cut:
             said["status"] = "incomplete"
+        if vector is not None:
+            said["embedding"] = vector
         conversation = begun.conversation
         message_id, within = conversation.message_ids[0], {"conversation_id": conversation.conversation_id}
         if parts is None:
@@ -188,9 +205,12 @@ class OwnTurn:
         said["parts"] = omitted(parts)
         return (yield from _ask(self._reply(message_id, said, facts, part="assistant without parts", **within)))
 
-    def _begin(self) -> Call[Remembered]:
+    def _begin(self, vector: list[float] | None) -> Call[Remembered]:
         fields = {name: value for name, value in self.fields.items() if name != "participant_id"}
-        return Turns.remember.call(**fields, **self.question, idempotency_key=self._key("user"))
+        question = dict(self.question)
+        if vector is not None:
+            question["user_message"] = with_embedding(said_body(question["user_message"]), "user", vector)
+        return Turns.remember.call(**fields, **question, idempotency_key=self._key("user"))
 
     def _reply(
         self,
@@ -228,14 +248,8 @@ def require_facts(facts: Iterable[NewFact]) -> list[NewFact]:
     return stated
 
 
-def said_text(said: Any) -> str:
-    """The text of a user's message, as a request has it."""
-    message = said if isinstance(said, Mapping) else {"role": "user", "content": said}
-    return str(to_annals(message).get("content") or "")
-
-
-def _result(remembered: Remembered, reply: Reply, extracted: Extracted | None) -> Result:
-    values = dict(remembered)
+def _result(remembered: Remembered, reply: Reply, extracted: Extracted | None, embedded: Embedded) -> Result:
+    values = {**dict(remembered), "embedding_problem": embedded.problem}
     if extracted is not None:
         values |= {"facts_extracted": extracted.problem is None, "facts_problem": extracted.problem}
     counts = token_counts(reply.reader.usage)

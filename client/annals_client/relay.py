@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 from typing_extensions import Self
 
 from annals_client.chunks import Reply
+from annals_client.embeddings import Embedded, embed, embed_async
 from annals_client.errors import AnnalsError
 from annals_client.events import Result
 from annals_client.following import Outcome
@@ -54,6 +55,7 @@ class Relay(Generic[C]):
         self._turn = turn
         self._reply = reply
         self._hooks = hooks
+        self._question = Embedded()
         self._chunks = self._pass_on()
         self._outcome = Outcome("nothing is stored")
 
@@ -114,14 +116,16 @@ class Relay(Generic[C]):
     def _begin(self) -> Remembered:
         """Store the user's message. Raises AnnalsError, and asks for no more chunks then."""
         try:
-            return self._sender.run(self._turn.begin())
+            self._question = embed(self._turn.generate_embedding, self._turn.words)
+            return self._sender.run(self._turn.begin(self._question))
         except BaseException:
             _close(self._source)
             raise
 
     def _complete(self, begun: Remembered) -> None:
         try:
-            result = self._sender.run(self._turn.complete(begun, self._reply, self._extract()))
+            embedded = self._question.then(embed(self._turn.generate_embedding, self._reply.text))
+            result = self._sender.run(self._turn.complete(begun, self._reply, self._extract(), embedded))
         except AnnalsError as failure:
             self._tell(self._hooks.on_error, failure)
             raise
@@ -188,6 +192,7 @@ class AsyncRelay(Generic[C]):
         self._turn = turn
         self._reply = reply
         self._hooks = hooks
+        self._question = Embedded()
         self._chunks = self._pass_on()
         self._outcome = Outcome("nothing is stored")
 
@@ -250,14 +255,16 @@ class AsyncRelay(Generic[C]):
     async def _begin(self) -> Remembered:
         """Store the user's message. Raises AnnalsError, and asks for no more chunks then."""
         try:
-            return await self._sender.run(self._turn.begin())
+            self._question = await embed_async(self._turn.generate_embedding, self._turn.words)
+            return await self._sender.run(self._turn.begin(self._question))
         except BaseException:
             await self._close_source()
             raise
 
     async def _complete(self, begun: Remembered) -> None:
         try:
-            result = await self._sender.run(self._turn.complete(begun, self._reply, await self._extract()))
+            embedded = self._question.then(await embed_async(self._turn.generate_embedding, self._reply.text))
+            result = await self._sender.run(self._turn.complete(begun, self._reply, await self._extract(), embedded))
         except AnnalsError as failure:
             await self._tell(self._hooks.on_error, failure)
             raise

@@ -17,7 +17,7 @@ OWN_NAMES = {
     wire.camel(name): name
     for name in (
         "original_role content_part user_id participant_id from_ to thread_id run_id external_id metadata timestamp "
-        "local_time status importance tags finish_reason supersedes"
+        "local_time status importance tags finish_reason supersedes embedding"
     ).split()
 }
 """The names that only Annals' messages have, as Python says them, by the API's. None means that one is not given."""

@@ -51,7 +51,17 @@ def plain(value: Any, field: str) -> Any:
     """A value as JSON has it. What callers keep in ``metadata`` and ``parts`` goes through unchanged."""
     if isinstance(value, datetime):
         return moment(value, field)
+    if field == "embedding":
+        return None if value is None else vector(value)
     return list(value) if isinstance(value, tuple | set | frozenset) else value
+
+
+def vector(embedding: Any) -> list[float]:
+    """The numbers of an embedding, of any kind of number. Raises InvalidArgument."""
+    try:
+        return [*map(float, embedding)]
+    except (TypeError, ValueError, OverflowError) as failure:
+        raise invalid("embedding", f"must be a list of numbers: {failure}", "INVALID_EMBEDDING") from failure
 
 
 def moment(value: datetime, field: str) -> str:

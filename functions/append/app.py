@@ -24,11 +24,18 @@ def append_messages(conversation_id: PathId, body: Annotated[AppendMessages, Bod
 
     Messages whose ``externalId`` is known are stored already. ``conversation`` makes a missing conversation.
     """
+    caller = app.caller.require_scope("write")
+    records = [new_message(message.stored_fields()) for message in body.messages]
+    new = body.conversation.to_new(conversation_id) if body.conversation else None
+    if any(record.dimensions for record in records):
+        from annals.memory.caller_vectors import require_appendable
+
+        require_appendable(caller, conversation_id, new, records)
     stored = append_for(
-        app.caller.require_scope("write"),
+        caller,
         conversation_id,
-        [new_message(message.stored_fields()) for message in body.messages],
-        new=body.conversation.to_new(conversation_id) if body.conversation else None,
+        records,
+        new=new,
         expected_seq=app.if_match(),
         request=app.idempotent_request("append"),
         thread_id=body.messages[0].thread_id,

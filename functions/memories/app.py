@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 
+from annals.access.caller import Caller
 from annals.answers import Room, fitting_counted
 from annals.api.fields import Id, PathExternalId, PathMemoryId
 from annals.api.query import read_time
@@ -16,6 +17,7 @@ from annals.http.app import Api, respond
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import MAX_SEQ
 from annals.memory import adapters
+from annals.memory.caller_vectors import require_vectors_fit
 from annals.memory.index_pages import read_position
 from annals.memory.memories import memory_changes, memory_creation, memory_reads
 from annals.memory.memories.memory_creation import require_memory_owner
@@ -43,6 +45,7 @@ from annals.memory.memories.models import (
     PutMemory,
 )
 from annals.memory.memories.search_filters import memory_scope
+from annals.packed_vectors import length_of
 
 app = Api()
 handler = app.handler
@@ -53,6 +56,7 @@ def create_memory(body: CreateMemory) -> Response[Memory]:
     """Create an explicit memory."""
     caller = app.caller.require_scope("write")
     caller.require_space(body.memory_space_id)
+    _require_vector_fits(caller, body.memory_space_id, body.embedding)
     new = memory_creation.new_memory(caller, body)
     memory, replayed = memory_creation.create_memory(new, app.idempotent_request("memories"))
     return respond(present_memory(memory), 201, etag=memory.version, replayed=replayed)
@@ -114,6 +118,7 @@ def put_memory_by_external_id(external_id: PathExternalId, body: PutMemory) -> R
     """Create a memory with this external id (201), or replace the one there is, with a new version if it differs."""
     caller = app.caller.require_scope("write")
     caller.require_space(body.memory_space_id)
+    _require_vector_fits(caller, body.memory_space_id, body.embedding)
     new = replace(memory_creation.new_memory(caller, body), external_id=external_id)
     put = put_memory(caller, new, app.if_match(), app.idempotent_request("put-memory"))
     memory, created, replayed = put
@@ -136,15 +141,22 @@ def delete_memory_by_external_id(
 
 
 @app.get("/v1/memories/<memory_id>", tags=["Memories"])
-def get_memory(memory_id: PathMemoryId, at: Annotated[str | None, Query()] = None) -> Response[MemoryWithVersions]:
-    """A memory with its previous versions, or as it was at a time."""
+def get_memory(
+    memory_id: PathMemoryId,
+    at: Annotated[str | None, Query()] = None,
+    include_embedding: Annotated[bool, Query(alias="includeEmbedding")] = False,
+) -> Response[MemoryWithVersions]:
+    """A memory with its previous versions, or as it was at a time.
+
+    `includeEmbedding=true` adds the vector that a caller brought for it.
+    """
     caller = app.caller.require_scope("read")
-    app.require_known_query("at")
+    app.require_known_query("at", "includeEmbedding")
     memory = memory_reads.get_memory(caller, memory_id)
     moment = read_time(app.query_params, "at") if at is not None else None
     if moment is not None:
         memory = memory_reads.get_version_at(memory, moment)
-    return respond(_with_versions(memory), etag=memory.version)
+    return respond(_with_versions(memory, with_embedding=include_embedding), etag=memory.version)
 
 
 @app.patch("/v1/memories/<memory_id>", tags=["Memories"])
@@ -152,6 +164,7 @@ def patch_memory(memory_id: PathMemoryId, body: PatchMemory) -> Response[MemoryW
     """Give a memory a new version; the versions before stay."""
     caller = app.caller.require_scope("write")
     memory = memory_reads.get_memory(caller, memory_id)
+    _require_vector_fits(caller, memory.memory_space_id, body.embedding)
     request = app.idempotent_request("patch-memory")
     change = partial(memory_changes.to_change, body=body)
     changed, replayed = memory_changes.change_memory(memory, change, app.if_match(), request)
@@ -200,9 +213,14 @@ def restore_memory(memory_id: PathMemoryId) -> Response[Memory]:
     return _set_status(memory_id, ACTIVE, app.idempotent_request("restore-memory"))
 
 
-def _with_versions(memory: StoredMemory) -> dict[str, Any]:
+def _require_vector_fits(caller: Caller, memory_space_id: str, embedding: str | None) -> None:
+    if embedding is not None:
+        require_vectors_fit(caller.tenant, memory_space_id, [length_of(embedding)])
+
+
+def _with_versions(memory: StoredMemory, *, with_embedding: bool = False) -> dict[str, Any]:
     """A memory with as many of the versions before it as the answer has room for."""
-    current, room = present_memory(memory), Room()
+    current, room = present_memory(memory, with_embedding=with_embedding), Room()
     room.takes(current)
     previous, left_out = fitting_counted(map(present_memory, memory_reads.previous_versions(memory)), room)
     return {**current, "previousVersions": previous, **left_out}

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from annals.errors import EmbeddingUnavailable, OutOfTime
+from annals.providers.joint_embedding import JointEmbedder, in_caller_part, in_model_part
 from annals.search import Hit, Scope, SearchRequest, index_documents, search
 from annals.search.documents import Document
 from annals.search.profiles import MAX_VECTOR_CHARS, EmbeddingProfile
 from annals.search.protocol import SearchIndex
 from annals.search.splitting import MAX_PARTS, split_text
+from tests.contract.conftest import Make
 from tests.fakes.search import TENANT, FakeEmbedder, memory
 
 ENTRY_BYTES = 380_000
@@ -128,3 +130,16 @@ def test_the_largest_entry_has_a_vector_for_each_of_its_parts() -> None:
     parts = split_text("word " * (ENTRY_BYTES // 5), MAX_VECTOR_CHARS)
     assert sum(map(len, parts)) == ENTRY_BYTES
     assert len(parts) <= MAX_PARTS
+
+
+def test_vectors_of_callers_and_of_the_model_stand_in_one_index_and_are_never_alike(make: Make) -> None:
+    embedder = JointEmbedder(FakeEmbedder(), 4)
+    index, dimensions = make("joint"), FakeEmbedder.dimensions + 4
+    index.ensure(model=embedder.model, dimensions=dimensions)
+    east = tuple(in_caller_part([1, 0, 0], 4, dimensions))
+    given = replace(memory("c:1", "a dog"), vectors=(east,), window_vector=east)
+    assert index_documents(index, embedder, [given, memory("c:2", "a dog")]) == []
+    index.refresh()
+    for vector, expected in ((east, "c:1"), (in_model_part(FakeEmbedder().embed(["a dog"])[0], dimensions), "c:2")):
+        request = SearchRequest(scope=Scope(tenant=TENANT), embedding=vector, with_callers_vectors=True)
+        assert [hit.document.memory_id for hit in search(index, embedder, request)] == [expected]

@@ -49,11 +49,13 @@ def _hand_over(keys: list[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def embedded_index(folder: Path) -> Iterator[Stream]:
-    """An index in a file, with embeddings that need no network."""
+def embedded_index(folder: Path, **more: str) -> Iterator[Stream]:
+    """An index in a file, with embeddings that need no network. ``more`` are further settings."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDED_INDEX", str(folder / "index.sqlite3"))
         patch.setenv("EMBEDDINGS_URL", "offline")
+        for name, value in more.items():
+            patch.setenv(name, value)
         _forget()
         try:
             yield Stream()

@@ -24,7 +24,10 @@ MemoryList = list[Memory]
 
 
 class NewMemory(TypedDict, total=False):
-    """A memory that is made by hand, beside its words; ``importance`` is from 0 to 100."""
+    """A memory that is made by hand, beside its words; ``importance`` is from 0 to 100.
+
+    ``embedding`` is the vector that your own model made of its content, in a memory space that takes such.
+    """
 
     memory_space_id: Required[str]
     content_type: Literal["raw", "summarized", "fact", "custom"] | None
@@ -36,6 +39,7 @@ class NewMemory(TypedDict, total=False):
     tags: Sequence[str] | None
     metadata: Mapping[str, Any] | None
     conversation_ref: ConversationRef | None
+    embedding: Sequence[float] | None
 
 
 class Memories(Resource[S]):
@@ -96,9 +100,12 @@ class Memories(Resource[S]):
         return RequestSpec({"external_id": external_id}, query=query)
 
     @call(f"GET {MEMORY}", MemoryWithVersions)
-    def get(self, memory_id: str, *, at: Time | None = None) -> RequestSpec:
-        """A memory with its previous versions, or as it was at a time. Raises NotFound."""
-        return RequestSpec(_of(memory_id), query=wire.query(at=at))
+    def get(self, memory_id: str, *, at: Time | None = None, include_embedding: bool | None = None) -> RequestSpec:
+        """A memory with its previous versions, or as it was at a time. Raises NotFound.
+
+        ``include_embedding`` adds the vector that a caller brought for it.
+        """
+        return RequestSpec(_of(memory_id), query=wire.query(at=at, include_embedding=include_embedding))
 
     @listing("GET /v1/memories", Memory)
     def list(
@@ -153,19 +160,21 @@ class Memories(Resource[S]):
         tags: Sequence[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
         conversation_ref: ConversationRef | None = None,
+        embedding: Sequence[float] | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
     ) -> RequestSpec:
         """Give a memory a new version. ``metadata`` is merged; None removes a key.
 
-        ``conversation_ref`` says from which messages the new version comes.
+        ``conversation_ref`` says from which messages the new version comes. ``embedding`` is your own vector of the
+        content; one of the content before goes with that.
 
         Raises
         ------
         PreconditionFailed : the memory's version is not ``if_match``
         """
-        ref = _reference(conversation_ref)
-        body = wire.body(content=content, importance=importance, tags=tags, metadata=metadata, conversation_ref=ref)
+        fields = {"importance": importance, "tags": tags, "metadata": metadata, "embedding": embedding}
+        body = wire.body(content=content, **fields, conversation_ref=_reference(conversation_ref))
         return RequestSpec(_of(memory_id), body=body, if_match=if_match, key=idempotency_key)
 
     @call(f"DELETE {MEMORY}", NoneType)

@@ -11,6 +11,7 @@ from typing_extensions import Required, Unpack
 from annals_client import wire
 from annals_client.calls import RequestSpec
 from annals_client.chunks import Progress, Reply
+from annals_client.embeddings import GenerateEmbedding
 from annals_client.errors import AnnalsError
 from annals_client.events import Result
 from annals_client.filters import MemoryFilter, ToolCalls, memory_body
@@ -35,7 +36,8 @@ class Question(MemoryFilter, total=False):
     """What a search of the memories takes, beside a text.
 
     ``consistent`` finds what was stored a moment ago, and needs ``conversation_id``; ``explain`` says how the scores
-    came about.
+    came about. ``embedding`` is a vector to search by: of the caller's own model in a memory space that takes its
+    vectors, else of the server's.
     """
 
     embedding: Sequence[float]
@@ -72,6 +74,9 @@ class RelayedTurn(TurnFields, total=False):
     returns facts; with ``AsyncAnnals`` also a coroutine function. What it raises leaves the turn as it is:
     ``facts_problem`` of the result names it.
 
+    ``generate_embedding`` makes the vectors of both messages, in a memory space that takes such; with ``AsyncAnnals``
+    it may be a coroutine function. What it raises leaves a message without one: ``embedding_problem`` names it.
+
     ``text_of`` says what a chunk of an unknown kind adds to the reply. What stands between ``<think>`` and ``</think>``
     goes to the reply's parts; where ``think_tags`` is False, it is a part of the text.
     """
@@ -79,6 +84,7 @@ class RelayedTurn(TurnFields, total=False):
     user_message: Required[object]
     user_name: str | None
     extract_facts: bool | ExtractFacts
+    generate_embedding: GenerateEmbedding | None
     on_failure: Literal["keep", "discard"]
     idempotency_key: str | None
     text_of: Callable[[Any], str] | None
@@ -192,7 +198,7 @@ class Remembering(Turns[S]):
         if isinstance(sender, Sender):
             require_stream(source, Iterable)
             hooks.require_functions()
-            turn.require_function()
+            turn.require_functions()
             return Relay(sender, source, turn, reply, hooks)
         require_stream(source, AsyncIterable, Iterable)
         return AsyncRelay(sender, source, turn, reply, hooks)
@@ -206,15 +212,5 @@ def _for_user(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _question(query: str | None, question: Mapping[str, Any]) -> dict[str, Any]:
     rest: dict[str, Any] = dict(question)
     conditions = {name: rest.pop(name) for name in MemoryFilter.__annotations__ if name in rest}
-    if rest.get("embedding") is not None:
-        rest["embedding"] = _measures(rest["embedding"])
     space = wire.conditions(**{name: rest.pop(name) for name in ("memory_space_id",) if name in rest})
     return {**wire.body(query=query, **space, **rest), "filter": memory_body(**conditions)}
-
-
-def _measures(embedding: Iterable[Any]) -> list[float]:
-    """The numbers of an embedding, of any kind of number. Raises InvalidArgument."""
-    try:
-        return [*map(float, embedding)]
-    except (TypeError, ValueError, OverflowError) as failure:
-        raise wire.invalid("embedding", f"must be a list of numbers: {failure}", "INVALID_EMBEDDING") from failure

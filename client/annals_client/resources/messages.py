@@ -54,6 +54,8 @@ class MessageFields(TypedDict, total=False):
     ``timestamp`` is when it was said; one in another zone than UTC is kept as it is said in ``local_time``, which a
     message that was read has, too.
 
+    ``embedding`` is the vector that your own model made of the text, in a memory space that takes such.
+
     In ``parts``, what ``upload`` returned may stand in the place of a large value; ``content_part`` takes it for the
     whole text, where ``content`` is only its beginning.
     """
@@ -85,6 +87,7 @@ class MessageFields(TypedDict, total=False):
     supersedes: str | None
     importance: int | None
     tags: Sequence[str] | None
+    embedding: Sequence[float] | None
 
 
 class NewMessage(MessageFields, total=False):

@@ -23,6 +23,13 @@ class NewParticipant(TypedDict, total=False):
     name: str
 
 
+class NewSpaceEmbeddings(TypedDict):
+    """That callers bring the vectors of a space's memories: of this model, with so many numbers each."""
+
+    model: str
+    dimensions: int
+
+
 class Spaces(Resource[S]):
     """Describe memory spaces, and who takes part in them."""
 
@@ -45,6 +52,7 @@ class Spaces(Resource[S]):
         participants: Iterable[NewParticipant] = (),
         metadata: Mapping[str, Any] | None = None,
         retention_days: int | None = None,
+        embeddings: NewSpaceEmbeddings | None = None,
         if_match: int | None = None,
         idempotency_key: str | None = None,
     ) -> RequestSpec:
@@ -54,12 +62,16 @@ class Spaces(Resource[S]):
         ----------
         retention_days : after how many days without a message its conversations are erased by themselves; without it,
             they stay. To change it takes the scope ``erase``
+        embeddings : that callers bring the vectors of its memories; once said, it stays
 
         Raises
         ------
+        Conflict : SPACE_EMBEDDINGS_FIXED
+        ValidationFailed : the server's index has no room for vectors of that length
         Forbidden : the retention would change, and the key lacks the scope ``erase``
         PreconditionFailed : the description's version is not ``if_match``
         """
         people = [wire.body(**each) for each in participants]
-        body = wire.body(name=name, participants=people, metadata=metadata, retention_days=retention_days)
+        described = {"name": name, "metadata": metadata, "retention_days": retention_days, "embeddings": embeddings}
+        body = wire.body(participants=people, **described)
         return RequestSpec({"memory_space_id": memory_space_id}, body=body, if_match=if_match, key=idempotency_key)

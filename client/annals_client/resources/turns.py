@@ -9,6 +9,7 @@ from typing_extensions import Required, TypedDict, Unpack
 
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec
+from annals_client.embeddings import GenerateEmbedding, require_function, said_text, with_embedding
 from annals_client.filters import memory_body
 from annals_client.methods import Resource, S, call
 from annals_client.models import Remembered
@@ -16,6 +17,9 @@ from annals_client.resources.conversations import TurnConversation
 from annals_client.resources.facts import NewFact, facts_body
 from annals_client.shapes import said_body
 from annals_client.wire import Time
+
+SIDES = {"userMessage": "user", "agentResponse": "assistant"}
+"""The two sides of a turn as a request has them, and the role of each."""
 
 
 class TurnFields(TypedDict, total=False):
@@ -73,6 +77,7 @@ class Turns(Resource[S]):
         self,
         *,
         agent_response: object = None,
+        generate_embedding: GenerateEmbedding | None = None,
         idempotency_key: str | None = None,
         **turn: Unpack[RememberedTurn],
     ) -> RequestSpec:
@@ -81,12 +86,16 @@ class Turns(Resource[S]):
         ``agent_response`` is what ``user_message`` may be, too: a text, content parts, or a message. Without it, the
         user's message is stored alone; ``remember_reply`` stores the reply to it.
 
+        ``generate_embedding`` makes the vectors of both texts, in a memory space that takes such; it is called once
+        for each, and what it raises is raised. A message may also have an ``embedding`` already.
+
         Raises
         ------
         Conflict : MEMORY_SPACE_MISMATCH, PARTICIPANT_MISMATCH, CONVERSATION_SEALED, IDEMPOTENCY_KEY_REUSED
         ValidationFailed : OWNER_REQUIRED, INVALID_IMPORTANCE and others
         """
-        return RequestSpec(body=turn_body(**turn, agent_response=agent_response), key=idempotency_key)
+        body = turn_body(**turn, agent_response=agent_response)
+        return RequestSpec(body=with_vectors(body, generate_embedding), key=idempotency_key)
 
     @call("POST /v1/memory/remember", Remembered, Repeat.WITH_KEY)
     def remember_reply(
@@ -94,6 +103,7 @@ class Turns(Resource[S]):
         user_message_id: str,
         *,
         agent_response: object,
+        generate_embedding: GenerateEmbedding | None = None,
         idempotency_key: str | None = None,
         **turn: Unpack[Reply],
     ) -> RequestSpec:
@@ -106,7 +116,21 @@ class Turns(Resource[S]):
         and what ``remember`` raises
         """
         body = turn_body(**turn, user_message_id=user_message_id, agent_response=agent_response)
-        return RequestSpec(body=body, key=idempotency_key)
+        return RequestSpec(body=with_vectors(body, generate_embedding), key=idempotency_key)
+
+
+def with_vectors(body: Mapping[str, Any], generate: GenerateEmbedding | None) -> dict[str, Any]:
+    """A turn as a request has it, with the vectors of what was said. Raises TypeError, and what the function raises."""
+    require_function(generate)
+    said = {name: role for name, role in SIDES.items() if generate and name in body}
+    vectors = {name: _vector_of(body[name], role, generate) for name, role in said.items()}
+    return {**body, **{name: with_embedding(body[name], said[name], vector) for name, vector in vectors.items()}}
+
+
+def _vector_of(said: Any, role: str, generate: Any) -> list[float] | None:
+    text = said_text(said, role)
+    made = generate(text) if text.strip() else None
+    return None if made is None else wire.vector(made)
 
 
 def turn_body(

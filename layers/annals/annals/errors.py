@@ -365,6 +365,17 @@ class ExternalIdTaken(Conflict):
         super().__init__(f"The externalId {external_id!r} is taken: {why}", field="externalId")
 
 
+class SpaceEmbeddingsFixed(Conflict):
+    code, title = "SPACE_EMBEDDINGS_FIXED", "Embeddings of the memory space are fixed"
+
+    def __init__(self, memory_space_id: str) -> None:
+        super().__init__(
+            f"The memory space {memory_space_id!r} has vectors of a model, which others cannot be compared with: say "
+            "its embeddings as they are, or use another space.",
+            field="embeddings",
+        )
+
+
 class KeyAlreadyMade(Conflict):
     code, title = "KEY_ALREADY_MADE", "Key already made"
 

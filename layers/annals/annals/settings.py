@@ -60,6 +60,8 @@ class Settings:
     """The embedding model."""
     embeddings_dimensions: int = 0
     """The length of its vectors; 0 for the model's own."""
+    caller_dimensions: int = 0
+    """The most numbers of the vectors that callers bring; 0 where none are taken. After a change, rebuild the index."""
     embeddings_api_key: str = ""
     """The endpoint's key, or the ARN of a Secrets Manager secret that holds it."""
     embeddings_timeout_s: float = 30.0

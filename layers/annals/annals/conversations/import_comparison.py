@@ -89,7 +89,7 @@ def _is_same(message: IncomingMessage, record: Record, entry: Entry) -> bool:
     The message's id and seq are the ledger's to give, and so is the id of what it supersedes, and its time where the
     import doesn't say it.
     """
-    stored = dict(present_message(record, entry))
+    stored = dict(present_message(record, entry, with_embedding=True))
     if stored.get("status") == "redacted":
         return True
     given = {"messageId", "seq", SUPERSEDES, MEMORY_FIELD} | ({"timestamp"} - message.fields.keys())

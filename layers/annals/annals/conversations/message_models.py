@@ -35,6 +35,7 @@ from annals.api.fields import (
     Word,
     field_error,
 )
+from annals.api.vectors import OwnEmbedding
 from annals.conversations.participant_models import MissingConversation
 from annals.formats.messages import OWN_FIELDS, ROLES, to_annals
 from annals.json_text import require_depth
@@ -116,6 +117,8 @@ class MessageText(Model):
     ``content`` is the text that is searched: where it is a list of a provider's parts, their text. ``parts`` is any
     JSON, and holds what else a provider's message has.
 
+    ``embedding`` is the caller's own vector of the text, where the memory space takes such.
+
     Parts may hold references to uploads, ``{"$annalsPart": …}``; ``contentPart`` is one to the whole text, where
     ``content`` is only its beginning.
     """
@@ -131,6 +134,7 @@ class MessageText(Model):
     content: Annotated[str, AfterValidator(mask), Field(validate_default=True), WithJsonSchema(CONTENT_SCHEMA)] = ""
     content_part: WholeContent | None = None
     name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] | None = None
+    embedding: OwnEmbedding | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -69,7 +69,8 @@ class Snapshot:
             at = entry.at
             own = ((each, entry) for each in entry.records if each.kind == MESSAGE and each.seq <= self.tail.seq)
             for placed in versions(own):
-                message = dict(present_message(placed.record, placed.entry, self.tail.archived))
+                archived = self.tail.archived
+                message = dict(present_message(placed.record, placed.entry, archived, with_embedding=True))
                 if self.with_parts:
                     message = with_stored_parts(message, placed.record, placed.entry)
                 yield self._with_options(message)

@@ -35,6 +35,7 @@ OWN_FIELDS = frozenset(
     {"role", "originalRole", "content", "contentPart", "parts", "name"}
     | {"userId", "participantId", "from", "to", "threadId", "runId"}
     | {"metadata", "timestamp", "localTime", "status", "importance", "tags", "externalId", "finishReason", "supersedes"}
+    | {"embedding"}
 )
 """The fields of Annals' messages."""
 

@@ -91,6 +91,11 @@ def store_records(
     """Append records to a conversation, unless an earlier try of the request did; create it if it is missing."""
     if find_entry(request) is not None:
         return
+    if any(record.dimensions for record in records):
+        from annals.memory.caller_vectors import require_appendable
+
+        named, new = (target, None) if isinstance(target, str) else ("", target)
+        require_appendable(caller, named, new, records)
     if isinstance(target, str):
         append_for(caller, target, records, request=request, thread_id=thread_id)
     elif target.conversation_id is None:

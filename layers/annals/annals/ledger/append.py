@@ -46,6 +46,7 @@ class NewRecord:
 
     ``said_at`` is when a message was said, in Unix milliseconds, where its body tells; ``external_id`` is the external
     id in its body, if there is one, and ``supersedes`` the seq of the message that its body says it supersedes.
+    ``dimensions`` is how many numbers the vector in its body has, if there is one.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class NewRecord:
     said_at: int | None = None
     external_id: str | None = None
     supersedes: int | None = None
+    dimensions: int | None = None
 
 
 RecordsAt = Callable[[Tail], Sequence[NewRecord]]

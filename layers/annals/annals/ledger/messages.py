@@ -14,6 +14,7 @@ from annals.ledger.entry import MESSAGE, Entry, Record
 from annals.ledger.external_ids import EXTERNAL_ID
 from annals.ledger.part_fields import with_part_urls
 from annals.ledger.read import read_records, walk_records_from
+from annals.packed_vectors import length_of
 from annals.times import from_rfc3339, to_rfc3339
 
 Message = TypedDict(
@@ -64,6 +65,9 @@ MEMORY_FIELD = "memory"
 """The field of a stored body that holds what a message is as a memory; the API does not show it with the message."""
 
 
+EMBEDDING = "embedding"
+"""The field of a stored body that holds the caller's vector of the text; only exports show it with the message."""
+
 ANSWERED = "answers"
 """Within that, the seq that a reply answers, where the conversation has no user to whom replies go."""
 
@@ -82,9 +86,10 @@ def seq_of(message_id: str) -> int | None:
 def new_message(body: Mapping[str, Any]) -> NewRecord:
     """The record of a message with this body."""
     said_at = from_rfc3339(body["timestamp"]) if "timestamp" in body else None
+    dimensions = length_of(body[EMBEDDING]) if EMBEDDING in body else None
     # An id of no message stands for a message that is not there.
     supersedes = seq_of(body[SUPERSEDES]) or 0 if SUPERSEDES in body else None
-    return NewRecord(MESSAGE, dump(body).encode(), said_at, body.get(EXTERNAL_ID), supersedes)
+    return NewRecord(MESSAGE, dump(body).encode(), said_at, body.get(EXTERNAL_ID), supersedes, dimensions)
 
 
 def memory_field(importance: int | None, tags: Sequence[str], answers: int | None = None) -> dict[str, Any]:
@@ -94,7 +99,9 @@ def memory_field(importance: int | None, tags: Sequence[str], answers: int | Non
     return {MEMORY_FIELD: known} if known else {}
 
 
-def present_message(record: Record, entry: Entry, archived: int = 0, *, rewound: bool = False) -> Message:
+def present_message(
+    record: Record, entry: Entry, archived: int = 0, *, rewound: bool = False, with_embedding: bool = False
+) -> Message:
     """A message as the API shows it: redacted where its body is gone, archived up to the seq ``archived``, or rewound.
 
     A body that is not what was appended is not shown: such a message is damaged.
@@ -104,6 +111,8 @@ def present_message(record: Record, entry: Entry, archived: int = 0, *, rewound:
     if body is None:
         return cast("Message", {**identity, "status": "redacted" if record.body is None else "damaged"})
     body.pop(MEMORY_FIELD, None)
+    if not with_embedding:
+        body.pop(EMBEDDING, None)
     if record.seq <= archived:
         body["status"] = "archived"
     if rewound:

@@ -36,7 +36,7 @@ from annals.ledger.messages import Message
 from annals.memory.facts.models import Fact, NewTurnFacts, TurnFactsResponse
 from annals.memory.memories.models import Memory
 
-OWN_FIELDS = COMMON_FIELDS | {"originalRole"}
+OWN_FIELDS = COMMON_FIELDS | {"originalRole", "embedding"}
 """The fields of a turn's messages that are Annals'; all others belong to the turn, or to a provider."""
 
 REPLY_FIELDS = OWN_FIELDS | {"status", "finishReason"}

@@ -113,6 +113,7 @@ def remember_reply(
         raise InvalidInput("INVALID_ROLE", f"{question_id} is no message of a user's.", field="userMessageId")
     seq = question["seq"]
     record = reply_record(turn, turn.agent_response, seq if genesis.user_id is None else None)
+    _require_vectors_fit(caller, turn, [record])
     stored = append_reply(caller.tenant, conversation_id, record, seq, request, turn.thread_id)
     remembered = present_turn(genesis, seq, stored)
     reply_id = message_id(stored.entry.seq)
@@ -231,6 +232,7 @@ def store_turn(
     """
     turn.require_owner()
     caller.require_space(turn.memory_space_id)
+    _require_vectors_fit(caller, turn, records)
     new, thread_id = turn.to_new_conversation(), turn.thread_id
     created = create_with_messages_if_missing(caller.tenant, new, caller.key_id, records, request, thread_id)
     if created:
@@ -242,6 +244,14 @@ def store_turn(
         require_fitting(caller, genesis, new)
     appended = append(caller.tenant, genesis.conversation_id, records, request=request, thread_id=thread_id)
     return StoredTurn(genesis, appended)
+
+
+def _require_vectors_fit(caller: Caller, turn: TurnFields, records: Sequence[NewRecord]) -> None:
+    """Raise InvalidInput INVALID_EMBEDDING for a vector that the turn's memory space does not take."""
+    if lengths := [record.dimensions for record in records if record.dimensions]:
+        from annals.memory.caller_vectors import require_vectors_fit
+
+        require_vectors_fit(caller.tenant, turn.memory_space_id, lengths)
 
 
 def user_record(turn: NewTurn) -> NewRecord:

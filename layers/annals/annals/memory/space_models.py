@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from annals.api.fields import Id, Json, Model, Name, Word, field_error
+from annals.api.vectors import MAX_STORED_DIMENSIONS
 
 MAX_RETENTION_DAYS = 3650
 """The longest time after which a space's conversations may be erased by themselves."""
@@ -19,6 +20,14 @@ class Participant(Model):
     participant_id: Id
     type: Word | None = None
     name: Name | None = None
+
+
+class SpaceEmbeddings(Model):
+    """That callers bring the vectors of a space's memories, of which model, and how many numbers each has."""
+
+    model: Name
+    dimensions: Annotated[int, Field(ge=1, le=MAX_STORED_DIMENSIONS)]
+    caller_embeds: Literal[True] = True
 
 
 def _distinct(participants: list[Participant]) -> list[Participant]:
@@ -36,6 +45,7 @@ class PutSpace(Model):
     )
     metadata: Json = Field(default_factory=dict)
     retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = None
+    embeddings: SpaceEmbeddings | None = None
 
 
 class ParticipantResponse(TypedDict):
@@ -46,6 +56,14 @@ class ParticipantResponse(TypedDict):
     name: NotRequired[str]
 
 
+class SpaceEmbeddingsResponse(TypedDict):
+    """Whose vectors a space's memories have: those of callers, of one model."""
+
+    model: str
+    dimensions: int
+    callerEmbeds: Literal[True]
+
+
 class SpaceResponse(TypedDict):
     """A memory space. Its ETag is ``version``."""
 
@@ -54,6 +72,7 @@ class SpaceResponse(TypedDict):
     participants: list[ParticipantResponse]
     metadata: Json
     retentionDays: NotRequired[int]
+    embeddings: NotRequired[SpaceEmbeddingsResponse]
     version: int
     createdAt: str
     updatedAt: str

@@ -19,11 +19,20 @@ from annals.database.dynamodb import Item, from_item, to_item
 from annals.database.keys import split_partition_key
 from annals.database.state import find_item, put_if
 from annals.database.transactions import try_transaction
-from annals.errors import DamagedItem, Forbidden, PreconditionFailed, RequestTooLarge, SpaceNotFound, WriteConflict
+from annals.errors import (
+    DamagedItem,
+    Forbidden,
+    InvalidInput,
+    PreconditionFailed,
+    RequestTooLarge,
+    SpaceEmbeddingsFixed,
+    SpaceNotFound,
+    WriteConflict,
+)
 from annals.json_text import dump
 from annals.ledger.idempotency import IdempotentRequest, find_result, marker_put
 from annals.memory.retention_timers import read_retention_days, space_key
-from annals.memory.space_models import PutSpace, SpaceResponse
+from annals.memory.space_models import PutSpace, SpaceEmbeddings, SpaceResponse
 from annals.memory.user_traces import SPACE, put_trace
 from annals.retries import tries
 from annals.settings import settings
@@ -57,6 +66,12 @@ class Space:
     @property
     def participant_ids(self) -> set[str]:
         return {each["participantId"] for each in self.description["participants"]}
+
+    @property
+    def embeddings(self) -> Mapping[str, Any] | None:
+        """What is said of the vectors that callers bring; None where they bring none."""
+        stored: Mapping[str, Any] | None = self.description.get("embeddings")
+        return stored
 
     def present(self) -> SpaceResponse:
         """As the API shows it."""
@@ -92,12 +107,15 @@ def put_space(
     SpaceNotFound : it is not open to the caller
     Forbidden : its retention would change, and the caller may not erase
     PreconditionFailed : its version is not ``expected_version``; one that nobody described has version 0
+    InvalidInput : its callers' vectors are longer than the index takes
+    SpaceEmbeddingsFixed : its callers' vectors would be other ones
     RequestTooLarge, IdempotencyKeyReused, WriteConflict
     """
     if not caller.may_see(memory_space_id):
         raise SpaceNotFound(memory_space_id)
     description = {**body.model_dump(by_alias=True, exclude_none=True), "metadata": body.metadata}
     _require_fits(description)
+    _require_room_for_vectors(body.embeddings)
     marked = _with_marker(caller.tenant, memory_space_id, request)
     for _ in tries(settings().append_patience_s):
         if marked and (result := find_result(marked)):
@@ -107,6 +125,7 @@ def put_space(
         if expected_version is not None and version != expected_version:
             raise PreconditionFailed(expected_version, version)
         _require_may_erase(caller, before, description)
+        _require_embeddings_stay(before, description)
         at = now_ms()
         base = before or Space(caller.tenant, memory_space_id, description, 0, at, at)
         space = replace(base, description=description, version=version + 1, updated_at=at)
@@ -134,6 +153,29 @@ def _require_may_erase(caller: Caller, before: Space | None, description: Json) 
     if description.get("retentionDays") != stored and "erase" not in caller.scopes:
         detail = "Only a key with the scope 'erase' changes a space's retentionDays; others say it as it is."
         raise Forbidden(detail, field="retentionDays")
+
+
+def _require_room_for_vectors(embeddings: SpaceEmbeddings | None) -> None:
+    """Raise InvalidInput where the index has no room for a space's vectors."""
+    room = settings().caller_dimensions
+    if embeddings and embeddings.dimensions > room:
+        detail = (
+            f"The search index takes vectors of callers of up to {room} numbers; CallerDimensions of the stack, or "
+            "CALLER_DIMENSIONS on a laptop, sets how many, and then `annals rebuild index` makes the index anew."
+        )
+        raise InvalidInput("INVALID_RANGE", detail, field="embeddings.dimensions")
+
+
+def _require_embeddings_stay(before: Space | None, description: Json) -> None:
+    """Raise SpaceEmbeddingsFixed where a space's vectors would be of another model than those that it has."""
+    if before and (stored := before.embeddings) and description.get("embeddings") != stored:
+        raise SpaceEmbeddingsFixed(before.memory_space_id)
+
+
+def find_embeddings(tenant: str, memory_space_id: str | None) -> Mapping[str, Any] | None:
+    """What a space's description says of its callers' vectors; None where they bring none."""
+    space = _find(tenant, memory_space_id) if memory_space_id else None
+    return space.embeddings if space else None
 
 
 def find_participant(tenant: str, memory_space_id: str, user_id: str) -> Mapping[str, Any] | None:
@@ -202,7 +244,7 @@ def _read_item(item: Mapping[str, Any]) -> Space:
     tenant, _, [name] = split_partition_key(values["pk"])
     description: Any = json.loads(values["described"])
     reason = find_mismatch(values, SPACE_ATTRIBUTES, {}) or find_mismatch(
-        description, DESCRIPTION_FIELDS, {"name": str, "retentionDays": int}
+        description, DESCRIPTION_FIELDS, {"name": str, "retentionDays": int, "embeddings": dict}
     )
     for each in [] if reason else description["participants"]:
         reason = reason or find_mismatch(each, {"participantId": str}, {"type": str, "name": str})

@@ -22,10 +22,21 @@ ANY_MODEL = "default"
 def embedder_from_settings(settings: Settings) -> Embedder:
     """The embedder that the settings name: Bedrock without a URL, the offline one, or an OpenAI-compatible one.
 
+    Where callers bring vectors, too, there is room for these in every vector.
+
     Raises
     ------
     ConfigurationError : a setting that the adapter cannot work with
     """
+    embedder = _model_embedder(settings)
+    if not settings.caller_dimensions:
+        return embedder
+    from annals.providers.joint_embedding import JointEmbedder
+
+    return JointEmbedder(embedder, settings.caller_dimensions)
+
+
+def _model_embedder(settings: Settings) -> Embedder:
     if not settings.embeddings_url:
         return _bedrock_embedder(settings)
     if settings.embeddings_url == OFFLINE:

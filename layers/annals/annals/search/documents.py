@@ -34,7 +34,7 @@ MAX_SPEAKER_CHARS = 256
 Vector = tuple[float, ...]
 _LATEST = 253_402_300_799_999  # the last millisecond of the year 9999
 
-_NOT_STORED = frozenset({"window", "vectors", "vector_digests", "window_vector", "window_digest"})
+_NOT_STORED = frozenset({"window", "vectors", "vector_digests", "window_vector", "window_digest", "given_vector"})
 
 
 class Embedding(NamedTuple):
@@ -72,6 +72,7 @@ class Document:
         model; none without words
     window_vector : the embedding of ``window``
     vector_digests, window_digest : ``vector_digest`` of the text of each vector, or nothing
+    given_vector : the vector that a caller brought, as it was brought, instead of those of the model
     """
 
     tenant: str
@@ -107,6 +108,7 @@ class Document:
     vector_digests: tuple[str, ...] = ()
     window_vector: Vector | None = None
     window_digest: str = ""
+    given_vector: Vector | None = None
 
     @property
     def spoken(self) -> str:
@@ -151,6 +153,8 @@ class Document:
     def fingerprint(self, profile_name: str) -> str:
         """A digest of everything that the index would hold: where it holds the same, there is nothing to do."""
         parts = [INDEX_VERSION, profile_name, self.window, self.source()]
+        if self.given_vector:
+            parts.append(self.given_vector)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -13,7 +13,7 @@ from annals.providers.reranking import Reranker
 from annals.search import fusion, queries, reranking
 from annals.search.documents import Document
 from annals.search.fusion import Ranked, Weights
-from annals.search.protocol import Scope, SearchIndex
+from annals.search.protocol import Candidates, Scope, SearchIndex
 from annals.search.queries import ParsedQuery
 from annals.search.snippets import snippet
 
@@ -22,6 +22,9 @@ DEPTH = 150
 
 More than the hundred that a list is scaled over: after them come messages that something else speaks for.
 """
+
+UNLIKE = 1e-6
+"""Up to which size a cosine is that of vectors that cannot be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ class SearchRequest:
     limit : how many hits, 1..1000
     min_score : hits with less are left out, 0..1
     explain : whether hits carry the parts of their score
+    with_callers_vectors : whether the index also holds vectors that are like none of this kind: their cosine is 0
     """
 
     scope: Scope
@@ -43,6 +47,7 @@ class SearchRequest:
     limit: int = 50
     min_score: float = 0.0
     explain: bool = False
+    with_callers_vectors: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,25 @@ def search(
         depth=max(DEPTH, request.limit),
         model=embedder.model,
     )
+    if request.with_callers_vectors:
+        candidates = _without_unlike(candidates)
     # A message without words, such as the call of a tool, is in the index for its window's sake, and answers nothing.
     ranked = [each for each in fusion.rank(candidates, query, weights) if each.document.content.strip()]
     if reranker and query.terms:
         best_total = fusion.perfect_total(query, weights)
         ranked = reranking.rerank_hits(ranked, request.query, reranker, best_total=best_total)
     return list(_hits(ranked, query, request))
+
+
+def _without_unlike(candidates: Candidates) -> Candidates:
+    """The candidates without the cosines that are 0: those of vectors that cannot be compared with the query's."""
+    lists = (candidates.own, candidates.window)
+    own, window = ({each: cosine for each, cosine in cosines.items() if abs(cosine) > UNLIKE} for cosines in lists)
+    dropped = (
+        (candidates.own.keys() | candidates.window.keys()) - own.keys() - window.keys() - candidates.lexical.keys()
+    )
+    documents = {each: document for each, document in candidates.documents.items() if each not in dropped}
+    return Candidates(documents, candidates.lexical, own, window)
 
 
 def _given_vector(request: SearchRequest, embedder: Embedder) -> list[float] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annals.search import words
-from annals.search.documents import MAX_SPEAKER_CHARS, NOBODY, SOMEBODY, Document, user_owner
+from annals.search.documents import MAX_SPEAKER_CHARS, NOBODY, SOMEBODY, Document, Vector, user_owner
 
 WINDOW_MESSAGES = 2
 """How many earlier messages a document's window holds; so many after a redacted one have to be indexed anew."""
@@ -46,6 +46,7 @@ class SourceMessage:
     sender : the agent who wrote it to another one
     answers : the seq of the message that it was made to answer, where that was stored with it
     supersedes : the seq of the incomplete message of which it is the whole
+    given_vector : the caller's vector of the text
     redacted : whether its text is gone, or is not to be searched
     """
 
@@ -69,6 +70,7 @@ class SourceMessage:
     tags: tuple[str, ...] = ()
     status: str = "active"
     digest: str = ""
+    given_vector: Vector | None = None
     redacted: bool = False
 
 
@@ -191,4 +193,5 @@ def _document(conversation: SourceConversation, message: SourceMessage, window: 
         tags=message.tags,
         metadata=message.metadata,
         digest=message.digest,
+        given_vector=message.given_vector,
     )

@@ -9,6 +9,7 @@ from annals.errors import SearchUnavailable
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.read import walk_readable
 from annals.ledger.tail import read_tail
+from annals.memory.caller_vectors import with_given_vectors
 from annals.memory.indexing.projection import IndexProjection, project_entries, project_item
 from annals.memory.indexing.table_scan import TableRange
 from annals.memory.memories.memory_items import split_raw_id
@@ -149,7 +150,7 @@ def _write(target: IndexTarget, projection: IndexProjection) -> list[Failure]:
     return index_documents(
         target.index,
         target.embedder,
-        projection.documents,
+        with_given_vectors(projection.documents, target.embedder),
         profile=embedding_profile_of(target.embedder),
         reuse_from=target.reuse_from,
         batch=target.batch,

@@ -31,7 +31,8 @@ from annals.memory.memories.memory_items import (
 )
 from annals.memory.memories.owners import owner_of
 from annals.memory.memories.raw_memories import to_source_conversation, to_source_messages
-from annals.search.documents import Document
+from annals.packed_vectors import unpack
+from annals.search.documents import Document, Vector
 from annals.search.message_documents import (
     MAX_ANSWER_DISTANCE,
     WINDOW_MESSAGES,
@@ -192,6 +193,7 @@ def _with_changes(document: Document, memory: StoredMemory | None) -> Document:
         version=memory.version,
         status=memory.status,
         updated_at=memory.updated_at,
+        given_vector=_given_vector(memory),
     )
 
 
@@ -223,4 +225,9 @@ def _memory_document(memory: StoredMemory) -> Document:
         updated_at=memory.updated_at,
         external_id=memory.external_id,
         status=memory.status,
+        given_vector=_given_vector(memory),
     )
+
+
+def _given_vector(memory: StoredMemory) -> Vector | None:
+    return unpack(memory.embedding) if memory.embedding else None

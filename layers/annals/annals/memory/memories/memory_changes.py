@@ -39,7 +39,9 @@ def to_change(memory: StoredMemory, body: PatchMemory) -> dict[str, Any]:
     """The fields that a patch gives a memory. Raises InvalidInput MISSING_REQUIRED_FIELD for a patch of nothing."""
     change: dict[str, Any] = {}
     if body.content is not None:
-        change["content"] = body.content
+        change |= {"content": body.content, "embedding": None}
+    if body.embedding is not None:
+        change["embedding"] = body.embedding
     if body.importance is not None:
         change["importance"] = body.importance
     if body.tags is not None:
@@ -50,7 +52,7 @@ def to_change(memory: StoredMemory, body: PatchMemory) -> dict[str, Any]:
         change["conversation_id"] = body.conversation_ref.conversation_id
         change["message_ids"] = tuple(body.conversation_ref.message_ids)
     if not change:
-        detail = "A change names content, importance, tags, metadata or conversationRef."
+        detail = "A change names content, embedding, importance, tags, metadata or conversationRef."
         raise InvalidInput("MISSING_REQUIRED_FIELD", detail, field="content")
     _require_same_conversation(memory, body)
     return change

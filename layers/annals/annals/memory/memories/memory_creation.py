@@ -49,6 +49,7 @@ def new_memory(caller: Caller, body: CreateMemory) -> StoredMemory:
         created_at=at,
         updated_at=at,
         external_id=body.external_id,
+        embedding=body.embedding,
     )
 
 
@@ -107,7 +108,7 @@ def said_fields(memory: StoredMemory) -> dict[str, Any]:
 
 SAID = (
     "content", "content_type", "source_type", "agent_id", "participant_id", "importance", "tags", "metadata",
-    "conversation_id", "message_ids", "input",
+    "conversation_id", "message_ids", "input", "embedding",
 )  # fmt: skip
 
 

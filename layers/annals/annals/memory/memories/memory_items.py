@@ -44,7 +44,7 @@ class StoredMemory:
     ``local_time`` is when it was said, where that was in another zone than UTC. ``input`` is what a user memory was
     made of, where the caller said it. ``salt`` is what the digest of the request that made it is salted with, in
     hexadecimal digits: where it goes, nothing can be told from that digest. ``external_id`` is an id that the caller
-    gave it.
+    gave it, and ``embedding`` the caller's own vector of the content, packed.
     """
 
     tenant: str
@@ -69,6 +69,7 @@ class StoredMemory:
     status: str = ACTIVE
     salt: str | None = None
     external_id: str | None = None
+    embedding: str | None = None
 
     @property
     def source_ref(self) -> SourceRef:
@@ -152,6 +153,7 @@ def to_memory_item(key: Item, memory: StoredMemory) -> Item:
         "input": memory.input or "",
         "metadata": memory.metadata,
         "conversationRef": list(memory.message_ids),
+        "embedding": memory.embedding or "",
     }
     return state_item(key, values, kind="memory", fields=fields)
 

@@ -9,11 +9,12 @@ from annals.memory.facts.fact_presenters import present_fact_document
 from annals.memory.memories.memory_items import StoredMemory
 from annals.memory.memories.models import Memory
 from annals.memory.sources import present_source_ref
+from annals.packed_vectors import unpack
 from annals.search.documents import Document
 from annals.times import to_rfc3339
 
 
-def present_memory(memory: StoredMemory) -> Memory:
+def present_memory(memory: StoredMemory, *, with_embedding: bool = False) -> Memory:
     """The API's memory."""
     values: dict[str, object] = {
         "memoryId": memory.memory_id,
@@ -34,6 +35,7 @@ def present_memory(memory: StoredMemory) -> Memory:
         "localTime": memory.local_time,
         "updatedAt": to_rfc3339(memory.updated_at),
         "status": memory.status,
+        "embedding": list(unpack(memory.embedding)) if with_embedding and memory.embedding else None,
     }
     return cast("Memory", {name: value for name, value in values.items() if value is not None})
 

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from annals.api.fields import ExternalId, Id, Importance, Json, MaskedJson, MaskedText, Model, Tag, Time, Word
 from annals.api.filters import MAX_CONDITIONS, MAX_VALUES, Filter, Omittable
+from annals.api.vectors import OwnEmbedding
 from annals.conversations.models import ConversationRef, NewConversationRef
 from annals.errors import InvalidInput
 from annals.memory.facts.models import Fact
@@ -29,6 +30,7 @@ class CreateMemory(Model):
     metadata: MaskedJson = Field(default_factory=dict)
     conversation_ref: NewConversationRef | None = None
     external_id: ExternalId | None = None
+    embedding: OwnEmbedding | None = None
 
 
 class PutMemory(CreateMemory):
@@ -40,7 +42,8 @@ class PutMemory(CreateMemory):
 class PatchMemory(Model):
     """A change of a memory. Metadata is merged; null removes a key.
 
-    ``conversation_ref`` has the new version come from other messages.
+    ``conversation_ref`` has the new version come from other messages. ``embedding`` is the caller's own vector of the
+    content; one of the content before goes with that.
     """
 
     content: MaskedText | None = None
@@ -48,12 +51,14 @@ class PatchMemory(Model):
     tags: list[Tag] | None = Field(default=None, max_length=100)
     metadata: MaskedJson | None = None
     conversation_ref: NewConversationRef | None = None
+    embedding: OwnEmbedding | None = None
 
 
 class Memory(TypedDict):
     """A memory. One that is a fact says in ``fact`` what it is as such.
 
-    ``localTime`` is ``createdAt`` as it was said, where that was in another zone than UTC.
+    ``localTime`` is ``createdAt`` as it was said, where that was in another zone than UTC. ``embedding`` is the vector
+    that a caller brought, where a request includes it.
     """
 
     memoryId: str
@@ -75,6 +80,7 @@ class Memory(TypedDict):
     localTime: NotRequired[str]
     updatedAt: str
     status: str
+    embedding: NotRequired[list[float]]
 
 
 class MemoryWithVersions(Memory):

@@ -10,9 +10,10 @@ from typing import Any
 
 from annals.conversations.genesis import AGENT_AGENT, Genesis
 from annals.ledger.entry import MESSAGE, Entry, Record
-from annals.ledger.messages import ANSWERED, MEMORY_FIELD, message_id
+from annals.ledger.messages import ANSWERED, EMBEDDING, MEMORY_FIELD, message_id
 from annals.ledger.versions import superseded_seq
 from annals.memory.memories.memory_items import StoredMemory
+from annals.packed_vectors import unpack
 from annals.search.message_documents import SourceConversation, SourceMessage, memory_id
 from annals.times import from_rfc3339
 
@@ -56,6 +57,7 @@ def to_raw_memory(record: Record, entry: Entry, genesis: Genesis) -> StoredMemor
         created_at=from_rfc3339(body["timestamp"]) if "timestamp" in body else entry.at,
         local_time=body.get("localTime"),
         updated_at=entry.at,
+        embedding=body.get(EMBEDDING),
     )
 
 
@@ -107,6 +109,7 @@ def _to_source_message(record: Record, entry: Entry) -> SourceMessage:
         importance=memory.get("importance", DEFAULT_IMPORTANCE),
         tags=tuple(memory.get("tags", [])),
         digest=record.digest.hex(),
+        given_vector=unpack(body[EMBEDDING]) if EMBEDDING in body else None,
         redacted=not body,
     )
 

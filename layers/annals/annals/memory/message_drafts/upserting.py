@@ -24,7 +24,7 @@ from annals.ledger.entry_items import require_size
 from annals.ledger.external_ids import EXTERNAL_ID, external_id_name, unchanged_check
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
-from annals.ledger.messages import SUPERSEDES, is_incomplete, message_id
+from annals.ledger.messages import SUPERSEDES, is_incomplete, message_id, new_message
 from annals.ledger.part_storing import require_storable
 from annals.memory.message_drafts.changes import DraftPlace, begun, extended, whole
 from annals.memory.message_drafts.completing import StoredMessage, complete, find_named, require_words
@@ -87,6 +87,10 @@ def upsert(
     _require_state(message)
     _require_storable(message)
     new = message.conversation.to_new(conversation_id) if message.conversation else None
+    if message.embedding is not None:
+        from annals.memory.caller_vectors import require_appendable
+
+        require_appendable(caller, conversation_id, new, [new_message(message.stored_fields())])
     require_or_create(caller, conversation_id, new)
     pk = conversation_pk(caller.tenant, conversation_id)
     place = DraftPlace(caller.tenant, conversation_id, external_id, external_id_name(pk, external_id))

@@ -21,6 +21,7 @@ from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.search import engine
 from annals.search.documents import Document
 from annals.search.protocol import Filters
+from annals.settings import settings
 
 MAX_MATCHES = 3
 """How many messages of a conversation are shown."""
@@ -45,7 +46,10 @@ def search_conversations(caller: Caller, search: SearchConversations) -> list[Co
         return []
     filters = Filters(conversation_id=tuple(head.genesis.conversation_id for head in heads) if heads else None)
     request = engine.SearchRequest(
-        scope=visible_scope(caller, filters=filters), query=search.query, limit=min(1000, search.limit * 20)
+        scope=visible_scope(caller, filters=filters),
+        query=search.query,
+        limit=min(1000, search.limit * 20),
+        with_callers_vectors=settings().caller_dimensions > 0,
     )
     hits = engine.search(adapters.index(), adapters.embedder(), request)
     existing = with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))

@@ -9,6 +9,7 @@ from annals.access.caller import Caller
 from annals.conversations.read import open_conversation
 from annals.errors import InvalidInput
 from annals.memory import adapters
+from annals.memory.caller_vectors import to_index_vector
 from annals.memory.index_pages import visible_scope
 from annals.memory.indexing.indexer import catch_up
 from annals.memory.memories.memory_presenters import present_document
@@ -18,6 +19,7 @@ from annals.memory.sources import source_ref_of, with_existing_sources
 from annals.providers.embedding import Embedder
 from annals.search import engine
 from annals.search.protocol import OneOf
+from annals.settings import settings
 
 
 def search_memories(
@@ -45,16 +47,18 @@ def search_memories(
     search.require_question()
     if search.consistent:
         _index_conversation(caller, search)
+    embedder = embedder or adapters.embedder()
     filters = replace(to_filters(search.filter), content_type=search.filter.content_type or content_type)
     request = engine.SearchRequest(
         scope=visible_scope(caller, search.memory_space_id, filters, for_user),
         query=search.query or "",
-        embedding=search.embedding,
+        embedding=to_index_vector(caller.tenant, search.memory_space_id, search.embedding, embedder),
         limit=search.limit,
         min_score=search.min_score,
         explain=search.explain,
+        with_callers_vectors=settings().caller_dimensions > 0,
     )
-    hits = engine.search(adapters.index(), embedder or adapters.embedder(), request, adapters.reranker())
+    hits = engine.search(adapters.index(), embedder, request, adapters.reranker())
     existing = with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))
     return [present_hit(hit) for hit in existing]
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from annals.api.fields import Id, Model, QueryText, Score, field_error
 from annals.api.filters import Omittable
+from annals.api.vectors import Embedding
 from annals.errors import InvalidInput
 from annals.ledger.messages import Message
 from annals.memory.facts.models import Fact
 from annals.memory.memories.models import Memory, SearchFilter
 from annals.memory.recall.windows import ToolCalls
-
-MAX_DIMENSIONS = 16_000
-"""How many numbers an embedding may have: as many as OpenSearch takes."""
 
 
 class ForUser(Model):
@@ -47,30 +44,6 @@ def _check_share(value: float) -> float:
     if not 0 <= value <= 1:
         raise field_error("INVALID_RANGE", "must be from 0 to 1")
     return value
-
-
-def _check_embedding(value: Any) -> Any:
-    if not isinstance(value, list) or not value or len(value) > MAX_DIMENSIONS or not all(map(_is_finite, value)):
-        raise field_error("INVALID_EMBEDDING", f"must be a list of 1 to {MAX_DIMENSIONS} finite numbers")
-    return [float(part) for part in value]
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether something is a number that a double can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond all doubles
-        return False
-
-
-Embedding = Annotated[
-    list[float],
-    BeforeValidator(_check_embedding),
-    Field(json_schema_extra={"minItems": 1, "maxItems": MAX_DIMENSIONS}),
-]
-"""A vector to search by."""
 
 
 class Search(Model):

@@ -128,7 +128,7 @@ class _UserExport:
                 continue
             for record in self.user_data.records_in(entry):
                 theirs.add(record.seq)
-                message = present_message(record, entry, tail.archived)
+                message = present_message(record, entry, tail.archived, with_embedding=True)
                 yield _line("message", {"conversationId": conversation_id, **message})
         changed = read_changed_items(pk, 1, MAX_SEQ)
         yield from self._changed(conversation_id, (item for item in changed if seq_of_changed_item(item) in theirs))
