@@ -1,0 +1,1 @@
+"""What the adapters for the versions of Microsoft Agent Framework share; nothing here imports the framework."""

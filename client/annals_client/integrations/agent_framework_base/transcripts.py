@@ -1,0 +1,196 @@
+"""The transcripts of sessions in the ledger: read, added to without repeating, cleared, listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annals_client.client import AsyncAnnals
+from annals_client.errors import PreconditionFailed
+from annals_client.integrations.support import Clients, Sessions
+from annals_client.models import Message
+from annals_client.parts import has_parts
+
+from .messages import Fields, call_ids_of, from_ledger, identity_of, result_ids_of, to_ledger
+from .overlap import count_known, count_known_of_run, is_transcript
+from .scope import Scope
+
+PAGE = 200
+ENTRY_BYTES = 300_000
+"""How much goes into one append, unless a single message is larger; the large parts of that are stored beside it."""
+REQUEST_BYTES = 4_000_000
+"""A message that is larger does not fit into a request; its long texts are uploaded first."""
+UPLOAD_CHARS = 64_000
+"""How long these texts are; what stands in ``content`` is never longer."""
+TRIES = 50
+"""How often an append goes after a tail that others move meanwhile."""
+
+
+class Transcripts:
+    """The messages of the sessions of a scope."""
+
+    def __init__(self, clients: Clients, scope: Scope) -> None:
+        self._clients = clients
+        self._scope = scope
+        self._sessions = Sessions(clients)
+
+    async def read(
+        self, session_id: str | None, limit: int | None = None, *, is_wanted: Callable[[Fields], bool] | None = None
+    ) -> list[Fields]:
+        """The newest messages that are wanted, ``limit`` at most, the oldest first.
+
+        Where older ones are left out, they do not begin with results whose calls are left out.
+        """
+
+        async def newest(annals: AsyncAnnals, conversation_id: str) -> list[Fields]:
+            found: list[Fields] = []
+            page_size = PAGE if limit is None else min(limit + 1, PAGE)
+            async for message in _newest_first(annals, conversation_id, page_size=page_size):
+                fields = from_ledger(message)
+                if is_wanted is None or is_wanted(fields):
+                    if len(found) == limit:
+                        return _without_orphans(found[::-1])
+                    found.append(fields)
+            return found[::-1]
+
+        return await self._sessions.afind(self._scope.session(session_id), newest) or []
+
+    async def add(self, session_id: str | None, given: Sequence[Fields], made: Sequence[Fields] | None = None) -> None:
+        """Append what is not stored yet. Of two writers at once who have the same, one appends it.
+
+        Parameters
+        ----------
+        given : new messages, or all that was said so far with new ones at the end
+        made : what a run made of what it was given
+
+        Raises
+        ------
+        PreconditionFailed : others write all the time
+        """
+        if not given and not made:
+            return
+
+        async def append(annals: AsyncAnnals, conversation_id: str) -> None:
+            addition = _Addition(annals, conversation_id, [*given], None if made is None else [*made])
+            for _ in range(TRIES - 1):
+                try:
+                    return await addition.append()
+                except PreconditionFailed as lost:
+                    addition.tail = lost.current or 0
+            return await addition.append()
+
+        await self._sessions.ause(self._scope.session(session_id), append)
+
+    async def clear(self, session_id: str | None) -> None:
+        """Begin the transcript anew; the ledger keeps what was said."""
+
+        async def rewind(annals: AsyncAnnals, conversation_id: str) -> None:
+            await annals.conversations.clear_messages(conversation_id)
+
+        await self._sessions.afind(self._scope.session(session_id), rewind)
+
+    async def list_ids(self) -> list[str]:
+        """The ids of the sessions, in order. One that was begun a moment ago may be missing still."""
+        user = {} if self._scope.user_id is None else {"user_id": self._scope.user_id}
+        listing = self._clients.asynchronous.conversations.list(memory_space_id=self._scope.application_id, **user)
+        ids = {
+            self._scope.find_id(conversation.session_id)
+            async for conversation in listing
+            if conversation.participants.user_id == self._scope.user_id
+        }
+        return sorted(ids - {None})
+
+
+@dataclass
+class _Addition:
+    """Messages on their way to the end of a conversation.
+
+    ``tail`` is the newest seq that is known beside those of messages: that of a record.
+    """
+
+    annals: AsyncAnnals
+    conversation_id: str
+    given: list[Fields]
+    made: list[Fields] | None
+    tail: int = field(default=0)
+
+    async def append(self) -> None:
+        """Append what is not stored yet. Raises PreconditionFailed where somebody else appended meanwhile."""
+        messages = [*self.given, *(self.made or [])]
+        reach = self._reach()
+        tail = _newest_first(self.annals, self.conversation_id, limit=reach, page_size=min(reach, PAGE))
+        stored = [message async for message in tail]
+        self.tail = max([self.tail, *(message.seq for message in stored[:1])])
+        left = messages[self._count_known(stored[::-1]) :]
+        for entry in _entries(left):
+            bodies = [await _sendable(self.annals, body) for body in entry]
+            appended = await self.annals.messages.append_many(self.conversation_id, bodies, if_match=self.tail)
+            self.tail = appended.tail_seq
+            left = left[len(entry) :]
+            self.given, self.made = left, None
+
+    def _reach(self) -> int:
+        """How many of the newest messages say what is stored already."""
+        if self.made is None or not is_transcript([*map(identity_of, self.given)]):
+            return len(self.given) + 1
+        return 2 * (len(self.given) + len(self.made)) + 1
+
+    def _count_known(self, stored: Sequence[Message]) -> int:
+        identities = [identity_of(from_ledger(message)) for message in stored]
+        given = [*map(identity_of, self.given)]
+        if self.made is None:
+            return count_known(identities, given)
+        return count_known_of_run(identities, given, [*map(identity_of, self.made)])
+
+
+async def _newest_first(
+    annals: AsyncAnnals, conversation_id: str, *, page_size: int, limit: int | None = None
+) -> AsyncIterator[Message]:
+    """A conversation's messages from the newest on, each with its parts."""
+    async for message in annals.messages.list(conversation_id, order="desc", limit=limit, page_size=page_size):
+        yield await annals.messages.restore(conversation_id, message) if has_parts(message) else message
+
+
+def _without_orphans(messages: list[Fields]) -> list[Fields]:
+    """Messages without results at their beginning whose calls are not among them."""
+    calls = set().union(*map(call_ids_of, messages))
+    first = next((at for at, fields in enumerate(messages) if result_ids_of(fields) <= calls), len(messages))
+    return messages[first:]
+
+
+def _entries(messages: Sequence[Fields]) -> Iterator[list[dict[str, Any]]]:
+    """Messages as appends take them, as many at once as one entry is sure to hold."""
+    entry: list[dict[str, Any]] = []
+    room = ENTRY_BYTES
+    for body in map(to_ledger, messages):
+        size = _size_of(body)
+        if entry and size > room:
+            yield entry
+            entry, room = [], ENTRY_BYTES
+        entry.append(body)
+        room -= size
+    if entry:
+        yield entry
+
+
+async def _sendable(annals: AsyncAnnals, body: dict[str, Any]) -> dict[str, Any]:
+    """A message that fits into a request, with references where its long texts were."""
+    if _size_of(body) <= REQUEST_BYTES:
+        return body
+    return {name: await _with_uploads(annals, value) for name, value in body.items()}
+
+
+async def _with_uploads(annals: AsyncAnnals, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: await _with_uploads(annals, part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [await _with_uploads(annals, part) for part in value]
+    if isinstance(value, str) and len(value) > UPLOAD_CHARS:
+        return await annals.messages.upload(value.encode(), media_type="text/plain", encoding="text")
+    return value
+
+
+def _size_of(body: dict[str, Any]) -> int:
+    return len(json.dumps(body, ensure_ascii=False).encode())
