@@ -49,6 +49,15 @@ CALLS: dict[str, dict[str, Any]] = {
         "type": "ai", "content": [{"type": "tool_use", "id": "c1", "name": "weather", "input": OSLO}],
         "additional_kwargs": {}, "tool_calls": [{"name": "weather", "args": OSLO, "id": "c1", "type": "tool_call"}],
     },
+    "agent framework": {
+        "role": "assistant", "content": "",
+        "parts": {"content": [{"type": "function_call", "call_id": "c1", "name": "weather", "arguments": TEXT}]},
+    },
+    "agent framework, to be allowed": {
+        "role": "assistant", "content": "",
+        "parts": {"content": [{"type": "function_approval_request", "id": "a1", "function_call":
+                               {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": TEXT}}]},
+    },
     "langchain envelope": {
         "type": "ai", "data": {"content": "", "tool_calls": [{"name": "weather", "args": OSLO, "id": "c1"}]},
     },
@@ -70,6 +79,10 @@ RESULTS: dict[str, dict[str, Any]] = {
                      "output": {"type": "text", "value": "12"}}],
     },
     "langchain": {"type": "tool", "content": "12", "tool_call_id": "c1", "status": "success", "name": "weather"},
+    "agent framework": {
+        "role": "tool", "content": "12",
+        "parts": {"content": [{"type": "function_result", "call_id": "c1", "result": "12"}]},
+    },
 }  # fmt: skip
 
 
@@ -102,6 +115,13 @@ def test_a_result_is_found(message: dict[str, Any]) -> None:
             "role": "assistant",
             "parts": [{"type": "tool-f", "toolCallId": "c1", "state": "output-error", "errorText": "no"}],
         },
+        {
+            "role": "tool",
+            "content": "no",
+            "parts": {
+                "content": [{"type": "function_result", "call_id": "c1", "result": "no", "exception": "Failed."}]
+            },
+        },
     ],
 )
 def test_a_failure_is_an_error(message: dict[str, Any]) -> None:
@@ -131,4 +151,11 @@ def test_arguments_that_are_no_json_stay_text() -> None:
 
 def test_words_are_no_calls() -> None:
     stored = to_annals({"role": "assistant", "content": [{"type": "text", "text": "hi"}]})
+    assert calls_of(stored) == results_of(stored) == []
+
+
+def test_leave_to_make_a_call_is_no_call() -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": TEXT}
+    leave = {"type": "function_approval_response", "id": "a1", "approved": True, "function_call": call}
+    stored = to_annals({"role": "user", "content": "", "parts": {"content": [leave]}})
     assert calls_of(stored) == results_of(stored) == []

@@ -21,6 +21,8 @@ ROLES = frozenset({"user", "assistant", "system", "tool"})
 TEXT_CHARS = 64_000
 """How much of a text stands in ``content``; a longer one is whole in ``parts``."""
 NAME_CHARS = 256
+ANSWERS = ("result", "output", "outputs")
+"""The fields in which the results of tools are."""
 MAX_DEPTH = 48
 """How deep ``parts`` may nest, so that the request around them still can."""
 MAX_WHOLE = 2**1023
@@ -123,13 +125,13 @@ def _text_of(fields: Fields) -> str:
     """What a message says: its texts as the framework joins them, else what tools answered."""
     contents = fields["contents"]
     said = " ".join(str(content.get("text") or "") for content in contents if content.get("type") == "text")
-    return said if said.strip() else "\n".join(_answers_of(contents))
+    return said if said.strip() else "\n".join(filter(None, _answers_of(contents)))
 
 
 def _answers_of(contents: list[Mapping[str, Any]]) -> Iterator[str]:
     for content in contents:
-        if content.get("type") == "function_result":
-            yield text_of_result(content.get("result"))
+        if str(content.get("type")).endswith("_result"):
+            yield text_of_result(next((content[name] for name in ANSWERS if content.get(name) is not None), None))
 
 
 def _is_plain(value: Any, depth: int = 0) -> bool:

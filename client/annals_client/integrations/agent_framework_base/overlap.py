@@ -8,26 +8,28 @@ from .messages import is_of_role
 
 Identity = tuple[str, ...]
 
+Stored = Identity | None
+"""A message that is stored; None for one that is redacted, which may have been any."""
 
-def count_known(stored: Sequence[Identity], given: Sequence[Identity]) -> int:
+
+def count_known(stored: Sequence[Stored], given: Sequence[Identity]) -> int:
     """How many messages, from the beginning, are stored already: the rest is what ``filter_new_messages`` gives.
 
     All that is stored stands somewhere in what is given, or its end is the beginning of that. A single message of a
     user without an id is taken for one that was said again, and not for a replay.
     """
     for start in range(len(given) - len(stored) + 1 if stored else 0):
-        if given[start : start + len(stored)] == stored:
-            if start == 0 and len(stored) == 1 and is_of_role(stored[-1], "user"):
+        if _is_run(stored, given[start : start + len(stored)]):
+            if start == 0 and len(stored) == 1 and _is_said_again(stored[-1]):
                 break
             return start + len(stored)
     for length in range(min(len(stored), len(given)), 0, -1):
-        is_said_again = length == 1 and is_of_role(stored[-1], "user")
-        if stored[-length:] == given[:length] and not is_said_again:
+        if _is_run(stored[-length:], given[:length]) and not (length == 1 and _is_said_again(stored[-1])):
             return length
     return 0
 
 
-def count_known_of_run(stored: Sequence[Identity], given: Sequence[Identity], made: Sequence[Identity]) -> int:
+def count_known_of_run(stored: Sequence[Stored], given: Sequence[Identity], made: Sequence[Identity]) -> int:
     """How many of a run's messages are stored already: of those that it was given, and those that it made after them.
 
     What a run made is new, also where it is what was said before; only a transcript that is run again whole, which no
@@ -36,8 +38,8 @@ def count_known_of_run(stored: Sequence[Identity], given: Sequence[Identity], ma
     known = count_known(stored, given)
     if known or not is_transcript(given):
         return known
-    for run in ([*given, *made], [*given]):
-        if any([*stored[start : start + len(run)]] == run for start in range(len(stored) - len(run) + 1)):
+    for run in ([*given, *made], given):
+        if any(_is_run(stored[start : start + len(run)], run) for start in range(len(stored) - len(run) + 1)):
             return len(run)
     return 0
 
@@ -45,3 +47,13 @@ def count_known_of_run(stored: Sequence[Identity], given: Sequence[Identity], ma
 def is_transcript(given: Sequence[Identity]) -> bool:
     """Whether messages are more than what a user says: others are among them, or some with ids of their own."""
     return not all(is_of_role(identity, "user") for identity in given)
+
+
+def _is_run(stored: Sequence[Stored], given: Sequence[Identity]) -> bool:
+    """Whether these are the same messages, as far as they are not redacted; one at least is not."""
+    matches = [one in (None, other) for one, other in zip(stored, given, strict=True)]
+    return all(matches) and any(stored)
+
+
+def _is_said_again(identity: Stored) -> bool:
+    return identity is not None and is_of_role(identity, "user")

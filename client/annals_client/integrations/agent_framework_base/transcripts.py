@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ from annals_client.parts import has_parts
 from .messages import Fields, call_ids_of, from_ledger, identity_of, result_ids_of, to_ledger
 from .overlap import count_known, count_known_of_run, is_transcript
 from .scope import Scope
+
+logger = logging.getLogger(__name__)
 
 PAGE = 200
 ENTRY_BYTES = 300_000
@@ -48,6 +51,8 @@ class Transcripts:
             found: list[Fields] = []
             page_size = PAGE if limit is None else min(limit + 1, PAGE)
             async for message in _newest_first(annals, conversation_id, page_size=page_size):
+                if _is_hidden(message):
+                    continue
                 fields = from_ledger(message)
                 if is_wanted is None or is_wanted(fields):
                     if len(found) == limit:
@@ -138,7 +143,7 @@ class _Addition:
         return 2 * (len(self.given) + len(self.made)) + 1
 
     def _count_known(self, stored: Sequence[Message]) -> int:
-        identities = [identity_of(from_ledger(message)) for message in stored]
+        identities = [None if _is_hidden(message) else identity_of(from_ledger(message)) for message in stored]
         given = [*map(identity_of, self.given)]
         if self.made is None:
             return count_known(identities, given)
@@ -151,6 +156,13 @@ async def _newest_first(
     """A conversation's messages from the newest on, each with its parts."""
     async for message in annals.messages.list(conversation_id, order="desc", limit=limit, page_size=page_size):
         yield await annals.messages.restore(conversation_id, message) if has_parts(message) else message
+
+
+def _is_hidden(message: Message) -> bool:
+    """Whether a message has no words any more: it is redacted, or the stored ones are not those that were appended."""
+    if message.status == "damaged":
+        logger.error("The stored words of message %s are damaged: they are left out", message.message_id)
+    return message.status in ("redacted", "damaged")
 
 
 def _without_orphans(messages: list[Fields]) -> list[Fields]:

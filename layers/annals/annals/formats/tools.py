@@ -25,9 +25,13 @@ CALLS = frozenset(
 """The kinds of parts that are calls, beside OpenAI's items, whose types end in ``_call``."""
 
 RESULTS = frozenset(
-    {"toolResult", "functionResponse", "function_response", "tool-result", "tool-error", "mcp_approval_response"}
+    {"toolResult", "functionResponse", "function_response", "function_result", "tool-result", "tool-error"}
+    | {"mcp_approval_response"}
 )
 """The kinds of parts that are results, beside those whose types end in ``tool_result`` and ``_output``."""
+
+LEAVE = "function_approval_response"
+"""The kind of part in which a user allows a call: it repeats the call, and is none."""
 
 ANSWERED = frozenset({"output-available", "output-error", "output-denied", "result"})
 """The states of a call in AI SDK messages in which it has its result."""
@@ -111,6 +115,8 @@ def _pieces(parts: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _unwrapped(part: Mapping[str, Any], wrappers: tuple[str, ...]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if part.get("type") == LEAVE:
+        return
     inner = [(name, part[name]) for name in wrappers if isinstance(part.get(name), Mapping)]
     for name, within in inner:
         yield name, {**({"id": part["id"]} if "id" in part else {}), **within}
@@ -148,7 +154,8 @@ def _is_failed(kind: str, piece: Mapping[str, Any]) -> bool:
     said = answer if isinstance(answer, Mapping) else {}
     return (
         bool({"error", "failed", "output-error", "output-denied", "tool-error"}.intersection(map(str, outcome)))
-        or bool(piece.get("is_error") or piece.get("isError") or piece.get("error") or said.get("error"))
+        or any(piece.get(name) for name in ("is_error", "isError", "error", "exception"))
+        or bool(said.get("error"))
         or str(said.get("type")).startswith("error-")
     )
 

@@ -1,0 +1,16 @@
+"""Annals as the memory of Microsoft Agent Framework 1.x (``agent-framework-core`` 1.23): history, memories, sessions,
+checkpoints.
+
+    history = AnnalsHistoryProvider(user_id="ada")
+    agent = Agent(client=chat_client, context_providers=[history])
+    await agent.run("Hello.", session=agent.create_session(session_id="s-1"))
+
+Without ``client=``, or ``url=`` and ``key=``, ``ANNALS_URL`` and ``ANNALS_KEY`` say where Annals is.
+"""
+
+from annals_client.integrations.support import framework
+
+with framework("agent-framework"):
+    from .history import AnnalsHistoryProvider
+
+__all__ = ["AnnalsHistoryProvider"]
