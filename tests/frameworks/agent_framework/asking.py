@@ -7,6 +7,7 @@ from typing import Any
 
 from agent_framework import (
     BaseChatClient,
+    ChatMiddlewareLayer,
     ChatResponse,
     ChatResponseUpdate,
     Content,
@@ -36,7 +37,7 @@ def texts(messages: Iterable[Message]) -> list[str]:
     return [message.text for message in messages]
 
 
-class ScriptedModel(FunctionInvocationLayer[Any], BaseChatClient[Any]):
+class ScriptedModel(FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], BaseChatClient[Any]):
     """A model that answers from a script: texts, or contents such as calls of functions. ``asked`` is what it got."""
 
     def __init__(self, *replies: str | Content) -> None:

@@ -12,8 +12,9 @@ import pytest
 from agent_framework import AgentResponse, AgentSession, Content, HistoryProvider, Message, SessionContext
 from asking import dialogue, dicts, said, texts
 
-from annals_client import Annals, AsyncAnnals, InvalidArgument, ValidationFailed
+from annals_client import InvalidArgument, ValidationFailed
 from annals_client.integrations.agent_framework import AnnalsHistoryProvider
+from annals_client.testing import Annals, AsyncAnnals
 
 
 @pytest.fixture
@@ -134,7 +135,9 @@ class TestMaxMessages:
         call = Message("assistant", [Content.from_function_call("c-1", "clock", arguments={})])
         result = Message("tool", [Content.from_function_result("c-1", result="noon")])
         all_of_it = AnnalsHistoryProvider(client=async_annals)
-        await all_of_it.save_messages("s-1", [*said("What time is it?"), call, result, *said("Noon.", role="assistant")])
+        await all_of_it.save_messages(
+            "s-1", [*said("What time is it?"), call, result, *said("Noon.", role="assistant")]
+        )
         newest = {n: AnnalsHistoryProvider(client=async_annals, max_messages=n) for n in (1, 2, 3)}
         assert texts(await newest[2].get_messages("s-1")) == ["Noon."]
         assert dicts(await newest[3].get_messages("s-1")) == dicts([call, result, *said("Noon.", role="assistant")])
@@ -207,7 +210,7 @@ class TestReplays:
     async def test_writers_at_once_lose_nothing(self, async_annals: AsyncAnnals) -> None:
         providers = [AnnalsHistoryProvider(client=async_annals) for _ in range(6)]
         turns = [dialogue(f"Question {n}", f"Answer {n}") for n in range(6)]
-        await asyncio.gather(*(provider.save_messages("s-1", turn) for provider, turn in zip(providers, turns)))
+        await asyncio.gather(*(providers[n].save_messages("s-1", turn) for n, turn in enumerate(turns)))
         stored = texts(await providers[0].get_messages("s-1"))
         assert sorted(stored) == sorted(text for turn in turns for text in texts(turn))
         assert all(stored[stored.index(f"Question {n}") + 1] == f"Answer {n}" for n in range(6))
@@ -221,7 +224,7 @@ class TestReplays:
             "transcript = [Message('user', ['Hello.']), Message('assistant', ['Hi.'])]\n"
             "asyncio.run(AnnalsHistoryProvider().save_messages('s-1', transcript))\n"
         )
-        running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
+        running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]  # noqa: S603 - as above
         assert [process.wait(60) for process in running] == [0, 0, 0]
         assert texts(await history.get_messages("s-1")) == ["Hello.", "Hi."]
 
@@ -260,8 +263,8 @@ class TestRuns:
     def test_the_switches_are_those_of_the_framework(self, async_annals: AsyncAnnals) -> None:
         provider = AnnalsHistoryProvider(client=async_annals)
         assert provider.source_id == AnnalsHistoryProvider.DEFAULT_SOURCE_ID
-        assert provider.load_messages and provider.store_inputs and provider.store_outputs
-        assert not provider.store_context_messages and provider.store_context_from is None
+        assert all((provider.load_messages, provider.store_inputs, provider.store_outputs))
+        assert (provider.store_context_messages, provider.store_context_from) == (False, None)
 
 
 class TestClear:

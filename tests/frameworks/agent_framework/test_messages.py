@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from agent_framework import Content, Message
 from asking import dicts
-from typing_extensions import get_args
 
 from annals_client import Annals, AsyncAnnals
 from annals_client.integrations.agent_framework import AnnalsHistoryProvider
 
-CALL = Content.from_function_call("c-1", "weather", arguments={"city": "Oslo", "days": 2}, id="fc-1", status="completed")
+CALL = Content.from_function_call("c-1", "weather", arguments={"city": "Oslo", "days": 2}, id="f-1", status="completed")
 PICTURE = Content.from_data(b"\x89PNG\r\n\x1a\n\x00", "image/png", name="a.png")
 CHECK: Any = {"id": "check-1", "code": "malicious", "message": "Sure?"}
 LINK: Any = {"type": "citation", "title": "Oslo", "url": "https://example.com/oslo", "additional_properties": {}}

@@ -12,5 +12,6 @@ from annals_client.integrations.support import framework
 
 with framework("agent-framework"):
     from .history import AnnalsHistoryProvider
+    from .memories import AnnalsContextProvider
 
-__all__ = ["AnnalsHistoryProvider"]
+__all__ = ["AnnalsContextProvider", "AnnalsHistoryProvider"]

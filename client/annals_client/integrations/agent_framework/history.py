@@ -74,9 +74,8 @@ class AnnalsHistoryProvider(HistoryProvider):
         self.max_messages = max_messages
         self.skip_excluded = skip_excluded
         self._clients = Clients(client, url=url, key=key)
-        self._transcripts = Transcripts(
-            self._clients, Scope(source_id, self.DEFAULT_SOURCE_ID, application_id, agent_id, user_id)
-        )
+        self._scope = Scope(source_id, self.DEFAULT_SOURCE_ID, application_id, agent_id, user_id)
+        self._transcripts = Transcripts(self._clients, self._scope)
 
     async def get_messages(
         self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
@@ -142,6 +141,11 @@ class AnnalsHistoryProvider(HistoryProvider):
     async def list_sessions(self) -> list[str]:
         """The ids of the sessions, in order. One that was begun a moment ago may be missing still."""
         return await self._transcripts.list_ids()
+
+    def remembers(self, scope: Scope) -> bool:
+        """Whether all that is said in a run is stored, for the application, the agent and the user of a scope."""
+        stores_all = self.store_inputs and self.store_outputs and self.max_messages != 0
+        return stores_all and self._scope.has_owner_of(scope)
 
     async def aclose(self) -> None:
         """Close the client, if it was made here."""

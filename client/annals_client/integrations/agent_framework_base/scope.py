@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from annals_client.integrations.support import Session
 
 APPLICATION = "agent-framework"
-"""The memory space, and the agent, of who names none."""
+"""The memory space of who names none."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Scope:
             self._name_of(session_id),
             user_id=self.user_id,
             memory_space_id=self.application_id,
-            agent_id=self.agent_id or APPLICATION,
+            agent_id=self.agent_id,
         )
 
     def find_id(self, name: str | None) -> str | None:
@@ -47,6 +47,11 @@ class Scope:
             return name if self._is_plain else None
         source_id, agent_id, session_id = json.loads(name)
         return session_id if (source_id, agent_id) == (self.source_id, self.agent_id) else None
+
+    def has_owner_of(self, other: Scope) -> bool:
+        """Whether what is stored here belongs to the same application, agent and user as in another scope."""
+        mine, theirs = ((each.application_id, each.agent_id, each.user_id) for each in (self, other))
+        return mine == theirs
 
     @property
     def _is_plain(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from annals_client.client import AsyncAnnals
 from annals_client.errors import PreconditionFailed
+from annals_client.filters import ConversationFilter
 from annals_client.integrations.support import Clients, Sessions
 from annals_client.models import Message
 from annals_client.parts import has_parts
@@ -98,14 +99,15 @@ class Transcripts:
 
     async def list_ids(self) -> list[str]:
         """The ids of the sessions, in order. One that was begun a moment ago may be missing still."""
-        user = {} if self._scope.user_id is None else {"user_id": self._scope.user_id}
-        listing = self._clients.asynchronous.conversations.list(memory_space_id=self._scope.application_id, **user)
-        ids = {
+        wanted: ConversationFilter = {"memory_space_id": self._scope.application_id}
+        if self._scope.user_id is not None:
+            wanted["user_id"] = self._scope.user_id
+        found = {
             self._scope.find_id(conversation.session_id)
-            async for conversation in listing
-            if conversation.participants.user_id == self._scope.user_id
+            async for conversation in self._clients.asynchronous.conversations.list(**wanted)
+            if conversation.participants.get("userId") == self._scope.user_id
         }
-        return sorted(ids - {None})
+        return sorted(session_id for session_id in found if session_id is not None)
 
 
 @dataclass
