@@ -16,6 +16,15 @@ from agent_framework import (
     ResponseStream,
 )
 
+from annals_client.models import Conversation
+from annals_client.testing import Annals
+
+
+def conversations_of(annals: Annals) -> list[Conversation]:
+    """All conversations, once the list has them."""
+    annals.settle()
+    return list(annals.conversations.list())
+
 
 def said(*texts: str, role: str = "user") -> list[Message]:
     """Messages of a role."""

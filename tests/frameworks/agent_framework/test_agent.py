@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from agent_framework import Agent, AgentSession, Content, Message, tool
-from asking import ScriptedModel, dialogue, said, texts
+from asking import ScriptedModel, conversations_of, dialogue, said, texts
 
-from annals_client import NO_RETRIES, Annals, AsyncAnnals, ConnectionFailed
+from annals_client import NO_RETRIES, ConnectionFailed
 from annals_client.integrations.agent_framework import AnnalsHistoryProvider
+from annals_client.testing import Annals, AsyncAnnals
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ async def test_a_run_without_a_session_is_a_session_of_its_own(history: AnnalsHi
     agent = agent_of(ScriptedModel("1", "2"), history)
     await agent.run("a")
     await agent.run("b")
-    assert sorted(conversation.message_count for conversation in annals.conversations.list()) == [2, 2]
+    assert sorted(conversation.message_count for conversation in conversations_of(annals)) == [2, 2]
 
 
 async def test_a_run_fails_where_annals_fails() -> None:

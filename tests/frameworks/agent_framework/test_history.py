@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from agent_framework import AgentResponse, AgentSession, Content, HistoryProvider, Message, SessionContext
-from asking import dialogue, dicts, said, texts
+from asking import conversations_of, dialogue, dicts, said, texts
 
 from annals_client import InvalidArgument, ValidationFailed
 from annals_client.integrations.agent_framework import AnnalsHistoryProvider
@@ -33,7 +33,7 @@ async def run_through(provider: HistoryProvider, given: list[Message], made: lis
 
 async def test_a_session_that_nobody_spoke_in_has_no_messages(history: AnnalsHistoryProvider, annals: Annals) -> None:
     assert await history.get_messages("new") == []
-    assert list(annals.conversations.list()) == []
+    assert conversations_of(annals) == []
 
 
 async def test_messages_come_back_equal_and_in_their_order(history: AnnalsHistoryProvider) -> None:
@@ -45,7 +45,7 @@ async def test_messages_come_back_equal_and_in_their_order(history: AnnalsHistor
 
 async def test_saving_nothing_stores_nothing(history: AnnalsHistoryProvider, annals: Annals) -> None:
     await history.save_messages("s-1", [])
-    assert list(annals.conversations.list()) == []
+    assert conversations_of(annals) == []
 
 
 @pytest.mark.parametrize("session_id", [None, ""])
@@ -113,7 +113,7 @@ class TestMaxMessages:
         messages = dialogue(*map(str, range(10)))
         await history.save_messages("s-1", messages)
         assert texts(await history.get_messages("s-1")) == ["7", "8", "9"]
-        (conversation,) = annals.conversations.list()
+        (conversation,) = conversations_of(annals)
         assert conversation.message_count == 10
 
     async def test_fewer_messages_than_that_are_all_returned(self, async_annals: AsyncAnnals) -> None:
@@ -125,7 +125,7 @@ class TestMaxMessages:
         history = AnnalsHistoryProvider(client=async_annals, max_messages=0)
         await history.save_messages("s-1", said("Hello."))
         assert await history.get_messages("s-1") == []
-        assert list(annals.conversations.list()) == []
+        assert conversations_of(annals) == []
 
     async def test_a_negative_number_is_refused(self, async_annals: AsyncAnnals) -> None:
         with pytest.raises(ValueError, match="max_messages"):
@@ -278,7 +278,7 @@ class TestClear:
     async def test_the_ledger_keeps_what_was_cleared(self, history: AnnalsHistoryProvider, annals: Annals) -> None:
         await history.save_messages("s-1", dialogue("Hello.", "Hi."))
         await history.clear("s-1")
-        (conversation,) = annals.conversations.list()
+        (conversation,) = conversations_of(annals)
         talk = conversation.conversation_id
         assert [message.content for message in annals.messages.list(talk, include_rewound=True)] == ["Hello.", "Hi."]
         assert annals.conversations.verify(talk).valid
@@ -336,14 +336,14 @@ async def test_errors_are_raised_and_nothing_is_stored(annals: Annals, async_ann
     history = AnnalsHistoryProvider(client=async_annals)
     with pytest.raises((InvalidArgument, ValidationFailed)):
         await history.save_messages("line\nbreak", said("Hello."))
-    assert list(annals.conversations.list()) == []
+    assert conversations_of(annals) == []
 
 
 async def test_messages_that_others_stored_come_back_as_their_texts(
     history: AnnalsHistoryProvider, annals: Annals
 ) -> None:
     await history.save_messages("s-1", said("Hello."))
-    (conversation,) = annals.conversations.list()
+    (conversation,) = conversations_of(annals)
     annals.messages.append(conversation.conversation_id, role="assistant", content="Hi.", name="Bo", parts=[{"a": 1}])
     found = await history.get_messages("s-1")
     assert json.dumps([found[1].role, found[1].text, found[1].author_name]) == '["assistant", "Hi.", "Bo"]'

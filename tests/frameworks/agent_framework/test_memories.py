@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import httpx
 import pytest
 from agent_framework import Agent, AgentResponse, AgentSession, Content, Message, SessionContext
-from asking import ScriptedModel, said, texts
+from asking import ScriptedModel, conversations_of, said, texts
 
-from annals_client import NO_RETRIES, InvalidArgument
+from annals_client import NO_RETRIES, ConnectionFailed
 from annals_client.integrations.agent_framework import AnnalsContextProvider, AnnalsHistoryProvider
 from annals_client.testing import Annals, AsyncAnnals
 
@@ -152,7 +153,7 @@ class TestRemembering:
         result = Message("tool", [Content.from_function_result("c-1", result="noon")])
         made = [Message("assistant", [call]), result, *said("Noon.", role="assistant"), *said(" ", role="assistant")]
         await remember(memories, *said("Time?"), *made, *said("Be brief.", role="system"))
-        (conversation,) = annals.conversations.list()
+        (conversation,) = conversations_of(annals)
         stored = list(annals.messages.list(conversation.conversation_id))
         assert [message.content for message in stored] == ["Time?", "Noon.", "Be brief."]
 
@@ -161,7 +162,7 @@ class TestRemembering:
     ) -> None:
         memories = AnnalsContextProvider(client=async_annals, user_id="ada")
         await remember(memories, *said(""))
-        assert list(annals.conversations.list()) == []
+        assert conversations_of(annals) == []
 
     async def test_erasing_a_user_erases_what_is_remembered(self, annals: Annals, async_annals: AsyncAnnals) -> None:
         memories = AnnalsContextProvider(client=async_annals, user_id="ada", search_user_id="ada")
@@ -194,7 +195,7 @@ class TestWithAnAgent:
         agent = Agent(client=model, context_providers=[history, memories])
         await agent.run("I like tea.", session=AgentSession(session_id="s-1"))
         annals.settle()
-        assert [conversation.message_count for conversation in annals.conversations.list()] == [2]
+        assert [conversation.message_count for conversation in conversations_of(annals)] == [2]
         await agent.run("What do I like?", session=AgentSession(session_id="s-2"))
         assert "I like tea." in model.asked[1][0].text
         assert texts(await history.get_messages("s-2")) == ["What do I like?", "Tea."]
@@ -206,14 +207,22 @@ class TestWithAnAgent:
         memories = AnnalsContextProvider(client=async_annals, user_id="ada", agent_id="helper")
         agent = Agent(client=ScriptedModel("Noted."), context_providers=[history, memories])
         await agent.run("I like tea.", session=AgentSession(session_id="s-1"))
-        assert [conversation.message_count for conversation in annals.conversations.list()] == [2, 2]
+        assert [conversation.message_count for conversation in conversations_of(annals)] == [2, 2]
 
 
 async def test_a_run_goes_on_where_the_search_does_not_answer_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    nowhere = AsyncAnnals("http://127.0.0.1:9", "key", retries=NO_RETRIES)
-    memories = AnnalsContextProvider(client=nowhere, user_id="ada", search_user_id="ada")
+    problem = {"type": "about:blank", "title": "No search", "status": 503, "code": "SEARCH_UNAVAILABLE", "detail": "x"}
+    out_of_order = httpx.MockTransport(lambda _: httpx.Response(503, json=problem))
+    http = httpx.AsyncClient(transport=out_of_order)
+    client = AsyncAnnals("http://127.0.0.1:9", "key", retries=NO_RETRIES, http=http)
+    memories = AnnalsContextProvider(client=client, user_id="ada", search_user_id="ada")
     with caplog.at_level(logging.ERROR):
         assert await recalled(memories, "tea?") == []
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    with pytest.raises(InvalidArgument):
-        await remember(memories, *said("I like tea."), session_id="\ud800")
+
+
+async def test_a_run_fails_where_annals_cannot_be_reached() -> None:
+    nowhere = AsyncAnnals("http://127.0.0.1:9", "key", retries=NO_RETRIES)
+    memories = AnnalsContextProvider(client=nowhere, user_id="ada", search_user_id="ada")
+    with pytest.raises(ConnectionFailed):
+        await recalled(memories, "tea?")

@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import pytest
 from agent_framework import Content, Message
-from asking import dicts
+from asking import conversations_of, dicts
 
-from annals_client import Annals, AsyncAnnals
 from annals_client.integrations.agent_framework import AnnalsHistoryProvider
+from annals_client.testing import Annals, AsyncAnnals
 
 CALL = Content.from_function_call("c-1", "weather", arguments={"city": "Oslo", "days": 2}, id="f-1", status="completed")
 PICTURE = Content.from_data(b"\x89PNG\r\n\x1a\n\x00", "image/png", name="a.png")
@@ -118,14 +118,14 @@ async def test_all_contents_in_one_message_come_back_equal(history: AnnalsHistor
 
 async def test_a_plain_text_is_stored_as_a_plain_message(history: AnnalsHistoryProvider, annals: Annals) -> None:
     await history.save_messages("s-1", [Message("user", ["Hello."], author_name="Ada")])
-    (conversation,) = annals.conversations.list()
+    (conversation,) = conversations_of(annals)
     (stored,) = annals.messages.list(conversation.conversation_id)
     assert (stored.role, stored.content, stored.name, stored.parts) == ("user", "Hello.", "Ada", None)
 
 
 async def test_a_text_is_stored_once(history: AnnalsHistoryProvider, annals: Annals) -> None:
     await history.save_messages("s-1", [Message("assistant", ["Hello."], message_id="m-1")])
-    (conversation,) = annals.conversations.list()
+    (conversation,) = conversations_of(annals)
     (stored,) = annals.messages.list(conversation.conversation_id)
     assert stored.content == "Hello."
     assert stored.parts == {"framework": "agent-framework", "message_id": "m-1"}
@@ -136,7 +136,7 @@ async def test_a_call_and_its_result_are_exported_as_such(history: AnnalsHistory
     await history.save_messages(
         "s-1", [Message("user", ["Oslo?"]), Message("assistant", [CALL]), Message("tool", [result])]
     )
-    (conversation,) = annals.conversations.list()
+    (conversation,) = conversations_of(annals)
     window = annals.conversations.context_as(conversation.conversation_id, 1000, "openai-chat")
     call, answer = window.messages[1:]
     assert (call["tool_calls"][0]["id"], call["tool_calls"][0]["function"]["name"]) == ("c-1", "weather")
@@ -145,7 +145,7 @@ async def test_a_call_and_its_result_are_exported_as_such(history: AnnalsHistory
 
 async def test_a_redacted_message_is_left_out(history: AnnalsHistoryProvider, annals: Annals) -> None:
     await history.save_messages("s-1", [Message("user", ["secret"]), Message("assistant", ["Noted."])])
-    (conversation,) = annals.conversations.list()
+    (conversation,) = conversations_of(annals)
     (first, _) = annals.messages.list(conversation.conversation_id)
     annals.messages.redact(conversation.conversation_id, first.message_id, reason="secret")
     assert [message.text for message in await history.get_messages("s-1")] == ["Noted."]
