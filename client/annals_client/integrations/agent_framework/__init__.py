@@ -11,7 +11,7 @@ Without ``client=``, or ``url=`` and ``key=``, ``ANNALS_URL`` and ``ANNALS_KEY``
 from annals_client.integrations.support import framework
 
 with framework("agent-framework"):
-    from .history import AnnalsHistoryProvider
-    from .memories import AnnalsContextProvider
+    from annals_client.integrations.agent_framework.history import AnnalsHistoryProvider
+    from annals_client.integrations.agent_framework.memories import AnnalsContextProvider
 
 __all__ = ["AnnalsContextProvider", "AnnalsHistoryProvider"]

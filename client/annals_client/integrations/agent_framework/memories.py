@@ -11,6 +11,7 @@ from agent_framework import AgentSession, ContextProvider, Message, SessionConte
 from typing_extensions import Self
 
 from annals_client.client import Annals, AsyncAnnals
+from annals_client.integrations.agent_framework.history import AnnalsHistoryProvider
 from annals_client.integrations.agent_framework_base.messages import Fields
 from annals_client.integrations.agent_framework_base.recall import (
     CONTEXT_PROMPT,
@@ -21,8 +22,6 @@ from annals_client.integrations.agent_framework_base.recall import (
 from annals_client.integrations.agent_framework_base.scope import APPLICATION, Scope
 from annals_client.integrations.agent_framework_base.transcripts import Transcripts
 from annals_client.integrations.support import Clients
-
-from .history import AnnalsHistoryProvider
 
 logger = logging.getLogger(__name__)
 

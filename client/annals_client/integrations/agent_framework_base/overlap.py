@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .messages import is_of_role
+from annals_client.integrations.agent_framework_base.messages import is_of_role
 
 Identity = tuple[str, ...]
 

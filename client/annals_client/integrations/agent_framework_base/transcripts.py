@@ -11,13 +11,19 @@ from typing import Any
 from annals_client.client import AsyncAnnals
 from annals_client.errors import PreconditionFailed
 from annals_client.filters import ConversationFilter
+from annals_client.integrations.agent_framework_base.messages import (
+    Fields,
+    call_ids_of,
+    from_ledger,
+    identity_of,
+    result_ids_of,
+    to_ledger,
+)
+from annals_client.integrations.agent_framework_base.overlap import count_known, count_known_of_run, is_transcript
+from annals_client.integrations.agent_framework_base.scope import Scope
 from annals_client.integrations.support import Clients, Sessions
 from annals_client.models import Message
 from annals_client.parts import has_parts
-
-from .messages import Fields, call_ids_of, from_ledger, identity_of, result_ids_of, to_ledger
-from .overlap import count_known, count_known_of_run, is_transcript
-from .scope import Scope
 
 logger = logging.getLogger(__name__)
 
