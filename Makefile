@@ -70,7 +70,7 @@ test-e2e: setup ## run the tests against a running server
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/e2e
 
 test-integrations: setup ## test the adapters to agents' frameworks, in environments of their own (ONLY=agno,…, ARGS=, JOBS=)
-	$(BIN)/python -m scripts.integrations --jobs $(JOBS) --only '$(ONLY)' --args '$(ARGS)'
+	$(BIN)/python -m scripts.integrations --jobs $(JOBS) --only='$(ONLY)' --args='$(ARGS)'
 
 lint: setup ## run ruff and mypy --strict, and check the generated files
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -58,6 +59,30 @@ def test_a_passing_failure_is_survived_under_the_same_key(ask: Ask, failure: Ans
     first, *others = server.requests
     assert first.headers["idempotency-key"]
     assert all(other == first for other in others)
+
+
+def _append_known(client: Any) -> Any:
+    return client.messages.append("c", role="user", content="hi", external_id="item-1")
+
+
+def _append_all_known(client: Any) -> Any:
+    return client.messages.append_many("c", [{"role": "user", "content": "hi", "external_id": "item-1"}])
+
+
+@pytest.mark.parametrize("append", [_append_known, _append_all_known])
+def test_messages_with_ids_of_their_own_are_sent_again_without_the_cost_of_a_key(
+    ask: Ask, append: Callable[[Any], Any]
+) -> None:
+    with scripted(DROPPED, BUSY, APPENDED) as server:
+        assert ask(server.url, append).message_count == 1
+    assert not any("idempotency-key" in request.headers for request in server.requests)
+
+
+def test_a_message_without_an_id_of_its_own_has_the_request_sent_with_a_key(ask: Ask) -> None:
+    known = {"role": "user", "content": "hi", "external_id": "item-1"}
+    with scripted(APPENDED) as server:
+        ask(server.url, lambda client: client.messages.append_many("c", [known, {"role": "user", "content": "you"}]))
+    assert server.requests[0].headers["idempotency-key"]
 
 
 def test_what_reads_is_asked_again(ask: Ask) -> None:

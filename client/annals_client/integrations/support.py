@@ -152,17 +152,19 @@ class Session:
     agent_id: str | None = None
     metadata: tuple[tuple[str, Any], ...] = ()
 
-    def _scope(self) -> dict[str, Any]:
-        return {"user_id": self.user_id, "memory_space_id": self.memory_space_id}
-
     def address(self) -> dict[str, Any]:
         """What it is found by."""
-        return {"session_id": self.session_id, **{name: value for name, value in self._scope().items() if value}}
+        scope = {"user_id": self.user_id, "memory_space_id": self.memory_space_id}
+        return {"session_id": self.session_id, **_given(scope)}
 
     def made(self) -> dict[str, Any]:
         """What it is made of."""
-        more = {"agent_id": self.agent_id, "metadata": dict(self.metadata) or None}
-        return self.address() | {name: value for name, value in more.items() if value}
+        return self.address() | _given({"agent_id": self.agent_id, "metadata": dict(self.metadata) or None})
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Those that are there; an empty id is not left out, but refused where it is sent."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 class Sessions:
@@ -175,35 +177,35 @@ class Sessions:
     """
 
     def __init__(self, clients: Clients, size: int = 1000) -> None:
-        self._clients = clients
+        self.clients = clients
         self._size = size
         self._known: dict[tuple[str, str | None, str | None], str] = {}
         self._lock = Lock()
 
     def use(self, session: Session, act: Callable[[Annals, str], T]) -> T:
         """What ``act`` gives for the conversation of a session, which is made if it is missing."""
-        conversations: Any = self._clients.sync.conversations
+        conversations = self.clients.sync.conversations
         return cast("T", self._act(session, act, lambda: conversations.get_or_create_session(**session.made())))
 
     def find(self, session: Session, act: Callable[[Annals, str], T]) -> T | None:
         """What ``act`` gives for the conversation of a session; None where there is none."""
-        conversations: Any = self._clients.sync.conversations
+        conversations = self.clients.sync.conversations
         return self._act(session, act, lambda: conversations.find_session(**session.address()))
 
     async def ause(self, session: Session, act: Callable[[AsyncAnnals, str], Awaitable[T]]) -> T:
         """``use`` for asyncio."""
-        conversations: Any = self._clients.asynchronous.conversations
+        conversations = self.clients.asynchronous.conversations
         return cast("T", await self._aact(session, act, lambda: conversations.get_or_create_session(**session.made())))
 
     async def afind(self, session: Session, act: Callable[[AsyncAnnals, str], Awaitable[T]]) -> T | None:
         """``find`` for asyncio."""
-        conversations: Any = self._clients.asynchronous.conversations
+        conversations = self.clients.asynchronous.conversations
         return await self._aact(session, act, lambda: conversations.find_session(**session.address()))
 
     def _act(
         self, session: Session, act: Callable[[Annals, str], T], ask: Callable[[], Conversation | None]
     ) -> T | None:
-        annals, known = self._clients.sync, self._find_known(session)
+        annals, known = self.clients.sync, self._find_known(session)
         if known is not None:
             try:
                 return act(annals, known)
@@ -218,7 +220,7 @@ class Sessions:
         act: Callable[[AsyncAnnals, str], Awaitable[T]],
         ask: Callable[[], Awaitable[Conversation | None]],
     ) -> T | None:
-        annals, known = self._clients.asynchronous, self._find_known(session)
+        annals, known = self.clients.asynchronous, self._find_known(session)
         if known is not None:
             try:
                 return await act(annals, known)

@@ -131,8 +131,7 @@ class Messages(Resource[S]):
         ValidationFailed : ENTRY_TOO_LARGE and others
         """
         given = fields_body(**fields) if message is None else {**message_body(message), **fields_body(**fields)}
-        body = {**given, **_missing(conversation)}
-        return RequestSpec(_of(conversation_id), body=body, if_match=if_match, key=idempotency_key)
+        return _append(conversation_id, given, [given], conversation, if_match, idempotency_key)
 
     @call(f"POST {MESSAGES}", Appended, Repeat.WITH_KEY)
     def append_many(
@@ -148,8 +147,8 @@ class Messages(Resource[S]):
 
         Those whose ``external_id`` is known are stored already; they come first, and the others are appended.
         """
-        body = {"messages": [message_body(message) for message in messages], **_missing(conversation)}
-        return RequestSpec(_of(conversation_id), body=body, if_match=if_match, key=idempotency_key)
+        bodies = [message_body(message) for message in messages]
+        return _append(conversation_id, {"messages": bodies}, bodies, conversation, if_match, idempotency_key)
 
     @call(f"PUT {MESSAGE}", Upserted)
     def upsert(
@@ -371,6 +370,25 @@ class Messages(Resource[S]):
     def redact(self, conversation_id: str, message_id: str, *, reason: str) -> RequestSpec:
         """Redact a message: its content goes; its seq, its digest and the chain stay."""
         return RequestSpec({**_of(conversation_id), "message_id": message_id}, body={"reason": reason})
+
+
+def _append(
+    conversation_id: str,
+    body: Mapping[str, Any],
+    messages: Sequence[Mapping[str, Any]],
+    conversation: MissingConversation | None,
+    if_match: int | None,
+    key: str | None,
+) -> RequestSpec:
+    """An append. Messages that all have external ids are stored once without a key, which would cost more."""
+    is_known = key is None and all(message.get("externalId") for message in messages)
+    return RequestSpec(
+        _of(conversation_id),
+        body={**body, **_missing(conversation)},
+        if_match=if_match,
+        key=key,
+        repeat=Repeat.SAFELY if is_known else None,
+    )
 
 
 def _missing(conversation: MissingConversation | None) -> dict[str, Any]:
