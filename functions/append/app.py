@@ -7,12 +7,11 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 
-from annals.api.fields import PathExternalId, PathId
+from annals.api.fields import PathId
 from annals.conversations.appending import append_for
 from annals.conversations.message_models import Appended, AppendMessages
 from annals.http.app import Api, respond
 from annals.ledger.messages import appended_messages, new_message
-from annals.memory.message_drafts.models import Upserted, UpsertMessage
 
 app = Api()
 handler = app.handler
@@ -48,18 +47,3 @@ def append_messages(conversation_id: PathId, body: Annotated[AppendMessages, Bod
         headHash=entry.hash.hex(),
     )
     return respond(appended, 201, etag=entry.last_seq, replayed=stored.replayed)
-
-
-@app.put("/v1/conversations/<conversation_id>/messages/<message_id>", tags=["Messages"])
-def upsert_message(conversation_id: PathId, message_id: PathExternalId, body: UpsertMessage) -> Response[Upserted]:
-    """Say more of a message while it is said, by its ``externalId``; once it is complete, it is stored.
-
-    ``conversation`` makes a missing conversation.
-    """
-    from annals.memory.message_drafts.presenters import present_upserted
-    from annals.memory.message_drafts.upserting import upsert
-
-    caller = app.caller.require_scope("write")
-    result = upsert(caller, conversation_id, message_id, body, app.idempotent_request("upsert"))
-    status = 201 if result.is_new else 200
-    return respond(present_upserted(conversation_id, result), status, replayed=result.replayed)

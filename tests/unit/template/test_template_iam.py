@@ -24,7 +24,7 @@ READS = {f"dynamodb:{read}" for read in ("GetItem", "BatchGetItem", "Query", "Sc
 
 WRITES: dict[str, dict[str, set[str]]] = {
     "A2aFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
-    "AppendFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, DELETE}},
+    "AppendFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
     "ContextFunction": {"StateTable": {PUT}},
     "ConversationsFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, UPDATE}},
     "EraseFunction": {"LedgerTable": {PUT, UPDATE}, "StateTable": {PUT, DELETE}},
@@ -41,6 +41,7 @@ WRITES: dict[str, dict[str, set[str]]] = {
     "RememberStreamFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, DELETE}},
     "SpacesFunction": {"StateTable": {PUT}},
     "SummariesFunction": {"StateTable": {PUT}},
+    "UpsertFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, DELETE}},
     "UsersFunction": {"StateTable": {PUT, DELETE}},
 }
 """What each function may write, by table. A function that is not here may write nothing."""

@@ -2,7 +2,7 @@
 
 A draft is a message's ``externalId`` with what was said so far. Its way:
 
-1. ``functions/append`` reads an ``UpsertMessage`` (``models``) and calls ``upsert`` (``upserting``).
+1. ``functions/upsert`` reads an ``UpsertMessage`` (``models``) and calls ``upsert`` (``upserting``).
 2. ``extended`` (``changes``) says what the draft is after it, and ``draft_store`` writes that, on the condition that
    nobody else was faster: each change adds what is new, and rewrites no text.
 3. The last one completes the message: ``complete`` (``completing``) appends it to the ledger and closes the draft in
