@@ -11,6 +11,7 @@ from agent_framework import AgentSession, ContextProvider, Message, SessionConte
 from typing_extensions import Self
 
 from annals_client.client import Annals, AsyncAnnals
+from annals_client.filters import MemoryFilter
 from annals_client.integrations.agent_framework.history import AnnalsHistoryProvider
 from annals_client.integrations.agent_framework_base.messages import Fields
 from annals_client.integrations.agent_framework_base.recall import (
@@ -75,9 +76,8 @@ class AnnalsContextProvider(ContextProvider):
             source_id, AnnalsHistoryProvider.DEFAULT_SOURCE_ID, application_id or APPLICATION, agent_id, user_id
         )
         self._transcripts = Transcripts(self._clients, self._scope)
-        self._recall = Recall(
-            self._scope.application_id, search_application_id, search_agent_id, search_user_id, top_k, min_score
-        )
+        self._recall = Recall(search_application_id or self._scope.application_id, top_k, min_score)
+        self._searches = _searches(search_application_id, search_agent_id, search_user_id)
         self._has_warned = False
 
     async def before_run(
@@ -97,12 +97,14 @@ class AnnalsContextProvider(ContextProvider):
         ValueError : the provider has no storage scope
         """
         self._require_owner()
-        if not self._recall.filters():
+        if not self._searches:
             self._warn()
             return
         asked = [message.text for message in context.input_messages]
         shown = [message.text for message in context.get_messages(include_input=True)]
-        prompt = await self._recall.prompt(self._clients, asked, shown, self.context_prompt)
+        prompt = await self._recall.prompt(
+            self._clients, self._searches, asked, shown=shown, heading=self.context_prompt
+        )
         if prompt is not None:
             context.extend_messages(self, [Message("user", [prompt])])
 
@@ -151,6 +153,16 @@ class AnnalsContextProvider(ContextProvider):
                 "Nothing is recalled: set search_user_id, search_agent_id or search_application_id of %s",
                 type(self).__name__,
             )
+
+
+def _searches(application_id: str | None, agent_id: str | None, user_id: str | None) -> list[MemoryFilter]:
+    """The filters of the searches: a user's memories and an agent's are searched for apart, or else all."""
+    searches: list[MemoryFilter] = []
+    if user_id:
+        searches.append({"user_id": user_id})
+    if agent_id:
+        searches.append({"agent_id": agent_id})
+    return searches or ([{}] if application_id else [])
 
 
 def _is_in_history(agent: Any, scope: Scope) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from annals_client.errors import Unavailable
@@ -23,21 +23,16 @@ REMEMBERED_ROLES = frozenset({"user", "assistant", "system"})
 
 @dataclass(frozen=True)
 class Recall:
-    """Whose memories are recalled: of a user, of an agent (whoever the user was), or of a whole application.
-
-    A user's and an agent's are searched for apart. All of the application is searched where neither is named.
+    """How memories are recalled.
 
     Parameters
     ----------
-    stored_in : the memory space that is searched where ``application_id`` names none
+    space_id : the memory space that is searched
     top_k : how many memories, at most, of all searches together
     min_score : how good a memory has to be, from 0 to 1
     """
 
-    stored_in: str
-    application_id: str | None = None
-    agent_id: str | None = None
-    user_id: str | None = None
+    space_id: str
     top_k: int = TOP_K
     min_score: float = 0.0
 
@@ -45,27 +40,26 @@ class Recall:
         if self.top_k < 1:
             raise ValueError(f"top_k must be 1 or more, not {self.top_k}")
 
-    def filters(self) -> list[MemoryFilter]:
-        """The filters of the searches; none where nothing is to be recalled."""
-        filters: list[MemoryFilter] = []
-        if self.user_id:
-            filters.append({"user_id": self.user_id})
-        if self.agent_id:
-            filters.append({"agent_id": self.agent_id})
-        return filters or ([{}] if self.application_id else [])
-
-    async def prompt(self, clients: Clients, asked: Iterable[str], shown: Iterable[str], heading: str) -> str | None:
+    async def prompt(
+        self,
+        clients: Clients,
+        filters: Sequence[MemoryFilter],
+        asked: Iterable[str],
+        *,
+        shown: Iterable[str],
+        heading: str,
+    ) -> str | None:
         """The memories that answer best, as a text for a model; None where there are none.
 
         Parameters
         ----------
+        filters : whose memories are searched: one search for each
         asked : what is asked, text by text
         shown : what the model is shown anyway
         heading : what stands before the memories
         """
         question = "\n".join(text for text in asked if text.strip())
-        filters = self.filters()
-        if not question or not filters:
+        if not question:
             return None
         try:
             found = await asyncio.gather(*(self._search(clients, question, each) for each in filters))
@@ -80,7 +74,7 @@ class Recall:
     async def _search(self, clients: Clients, question: str, conditions: MemoryFilter) -> list[Hit]:
         return await clients.asynchronous.memory.search(
             question[-QUESTION_CHARS:],
-            memory_space_id=self.application_id or self.stored_in,
+            memory_space_id=self.space_id,
             limit=self.top_k,
             min_score=self.min_score,
             **conditions,

@@ -103,6 +103,14 @@ class Transcripts:
 
         await self._sessions.afind(self._scope.session(session_id), rewind)
 
+    async def find_conversation(self, session_id: str | None) -> str | None:
+        """The id of the conversation that a session is; None where nothing was said in it."""
+
+        async def itself(_: AsyncAnnals, conversation_id: str) -> str:
+            return conversation_id
+
+        return await self._sessions.afind(self._scope.session(session_id), itself)
+
     async def list_ids(self) -> list[str]:
         """The ids of the sessions, in order. One that was begun a moment ago may be missing still."""
         wanted: ConversationFilter = {"memory_space_id": self._scope.application_id}
