@@ -46,6 +46,7 @@ FACT = {"fact": "Ada is allergic to peanuts.", "factType": "health", "confidence
 STORED_TURN = {"memorySpaceId": "demo", "conversationId": "lisbon", "messageIds": ["msg-001", "msg-002"]}
 IMPORTED = {"messages": [{"role": "user", "content": "I am allergic to peanuts."}]}
 PART = {"sha256": PATH_PARAMETERS["sha256"], "size": 4, "mediaType": "image/png"}
+DOCUMENT = {"collection": "profiles", "namespace": ["travel"], "key": "seats", "userId": "ada"}
 BODIES: Mapping[str, Any] = {
     "POST /v1/keys": {"name": "assistant", "scopes": ["read", "write"], "memorySpaces": ["demo"]},
     "POST /v1/conversations": {**PARTICIPANTS, "conversationId": "porto", "metadata": {"topic": "travel"}},
@@ -88,6 +89,16 @@ BODIES: Mapping[str, Any] = {
     "PUT /v1/users/{userId}/memories/by-external-id/{externalId}": {"memory": "Prefers window seats."},
     "PATCH /v1/users/{userId}/memories/{memoryId}": {"topics": ["travel", "seats"]},
     "PUT /v1/spaces/{memorySpaceId}": {"name": "Demo", "participants": [{"participantId": "ada", "type": "person"}]},
+    "PUT /v1/documents": {**DOCUMENT, "value": {"seat": "window", "diet": "no peanuts"}, "ttlSeconds": 86_400},
+    "POST /v1/documents/batch": {
+        "operations": [
+            {"op": "put", **DOCUMENT, "value": {"seat": "aisle"}, "ifVersion": 0},
+            {"op": "get", **DOCUMENT},
+        ],
+    },
+    "POST /v1/documents/list": {"collection": "profiles", "userId": "ada", "namespacePrefix": ["travel"]},
+    "POST /v1/documents/namespaces": {"collection": "profiles", "userId": "ada", "maxDepth": 1},
+    "POST /v1/documents/delete-many": {"collection": "profiles", "userId": "ada"},
     "POST /v1/a2a/messages": {"from": "planner", "to": "booker", "text": "Book the flight of 3 May."},
     "POST /v1/memory/remember": {**TURN, "agentResponse": "Peanuts."},
     "POST /v1/memory/remember-facts": {**STORED_TURN, "extractFacts": True},
@@ -104,6 +115,8 @@ QUERIES = {
     "DELETE /v1/memories/by-external-id/{externalId}": "memorySpaceId=demo&userId=ada",
     "GET /v1/memories/export": "format=jsonl&userId=ada&includeVersions=true",
     "POST /v1/conversations/import": "memorySpaceId=demo&userId=ada",
+    "GET /v1/documents": "collection=profiles&namespace=%5B%22travel%22%5D&key=seats&userId=ada",
+    "DELETE /v1/documents": "collection=profiles&namespace=%5B%22travel%22%5D&key=seats&userId=ada",
 }
 
 

@@ -17,7 +17,7 @@ BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
 
 DRIFT = "check_drift"
 
-ROOMS = ("access", "conversations", "ingest", "ledger", "memory", "publishing", "search")
+ROOMS = ("access", "conversations", "documents", "ingest", "ledger", "memory", "publishing", "search")
 """The rooms whose modules are the domain; what the wire holds, and who may call, is in the others."""
 
 

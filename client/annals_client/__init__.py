@@ -27,6 +27,7 @@ from annals_client.errors import (
 from annals_client.events import Context, Delta, Event, Result, Start
 from annals_client.message_following import MessageDelta, MessageResult, MessageStart
 from annals_client.resources.conversations import MissingConversation
+from annals_client.resources.documents import DocumentDelete, DocumentGet, DocumentPut
 from annals_client.resources.facts import NewFact
 from annals_client.resources.messages import NewMessage
 from annals_client.retries import NO_RETRIES, Retries
@@ -41,6 +42,9 @@ __all__ = [
     "ConnectionFailed",
     "Context",
     "Delta",
+    "DocumentDelete",
+    "DocumentGet",
+    "DocumentPut",
     "Erased",
     "Event",
     "Forbidden",

@@ -14,6 +14,7 @@ from annals_client.methods import Resource, S, call
 from annals_client.models import Health
 from annals_client.resources.agents import AgentMessages
 from annals_client.resources.conversations import Conversations
+from annals_client.resources.documents import Documents
 from annals_client.resources.facts import Facts
 from annals_client.resources.keys import Keys, Receipts
 from annals_client.resources.memories import Memories
@@ -45,6 +46,7 @@ class Service(Resource[S]):
         self.users: Users[S] = Users(sender)
         self.user_memories: UserMemories[S] = UserMemories(sender)
         self.facts: Facts[S] = Facts(sender)
+        self.documents: Documents[S] = Documents(sender)
         self.spaces: Spaces[S] = Spaces(sender)
         self.a2a: AgentMessages[S] = AgentMessages(sender)
         self.keys: Keys[S] = Keys(sender)

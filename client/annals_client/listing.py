@@ -48,8 +48,12 @@ class PageWalk(Generic[T]):
         if self._is_over:
             return None
         size = self._spec.page_size if self._left is None else min(self._left, self._spec.page_size)
-        paging = {"limit": str(size), **({"cursor": self._cursor} if self._cursor else {})}
-        request = replace(self._spec.request, query={**self._spec.request.query, **paging})
+        cursor = {"cursor": self._cursor} if self._cursor else {}
+        request = self._spec.request
+        if request.body is None:
+            request = replace(request, query={**request.query, "limit": str(size), **cursor})
+        else:
+            request = replace(request, body={**request.body, "limit": size, **cursor})
         return Call.of(self._route, request, self._read, Repeat.SAFELY)
 
     def take(self, page: Page[T]) -> Page[T]:

@@ -66,6 +66,59 @@ class Message(Model):
     superseded_by: str | None = None
 
 
+class Document(Model):
+    """A JSON value under a key. ``version`` is one more with each change.
+
+    One of ``conversation_id``, ``memory_space_id``, ``agent_id`` and ``user_id`` is its owner, or none of them; a
+    ``user_id`` beside another says whose data it is. ``value`` is None, too, where a list was asked for without values.
+    """
+
+    collection: str
+    namespace: tuple[str, ...] = ()
+    key: str
+    value: Any = None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None = None
+    ttl_seconds: int | None = None
+    user_id: str | None = None
+    conversation_id: str | None = None
+    memory_space_id: str | None = None
+    agent_id: str | None = None
+
+
+class DocumentResult(Model):
+    """What came of an operation on a document.
+
+    ``document`` is what was read or stored, None where there is none; ``deleted`` whether there was one to delete;
+    ``error`` the problem details of what the operation was refused for.
+    """
+
+    document: Document | None = None
+    deleted: bool | None = None
+    omitted: bool = False
+    error: Json | None = None
+
+
+DocumentResults = list[DocumentResult]
+
+Namespace = tuple[str, ...]
+
+
+class DeletedDocument(Model):
+    """Whether there was a document to delete."""
+
+    deleted: bool
+
+
+class DeletedDocuments(Model):
+    """How many documents were deleted, and whether that was all."""
+
+    count: int
+    done: bool
+
+
 class MessagePart(Model):
     """A part that is stored beside its message, and the URL that reads its bytes until ``expires_at``."""
 

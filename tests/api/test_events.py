@@ -24,6 +24,7 @@ from tests.support.ledgers import read_contents
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 REFUSED = {
+    "documents-get": 404,
     "fallback-root": 404,
     "fallback-unknown": 404,
     "keys-revoke": 404,

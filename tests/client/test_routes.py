@@ -9,14 +9,26 @@ from annals_client import following, message_following
 from annals_client.calls import Route
 from annals_client.client import Service
 from annals_client.methods import ListMethod, Method, Resource, SaveMethod
-from annals_client.resources import agents, conversations, facts, keys, memories, memory, messages, spaces, turns, users
+from annals_client.resources import (
+    agents,
+    conversations,
+    documents,
+    facts,
+    keys,
+    memories,
+    memory,
+    messages,
+    spaces,
+    turns,
+    users,
+)
 from tests.e2e.servers import ROOT
 
 
 def groups() -> list[type]:
     """The client's groups of calls."""
     known: list[type] = [Service]
-    for module in (agents, conversations, facts, keys, memories, memory, messages, spaces, turns, users):
+    for module in (agents, conversations, documents, facts, keys, memories, memory, messages, spaces, turns, users):
         classes = (each for _, each in inspect.getmembers(module, inspect.isclass))
         known += [each for each in classes if issubclass(each, Resource) and each is not Resource]
     return known

@@ -150,6 +150,13 @@ class SpaceNotFound(NotFound):
         super().__init__(f"There is no description of a memory space {memory_space_id!r}.")
 
 
+class DocumentNotFound(NotFound):
+    code, title = "DOCUMENT_NOT_FOUND", "Document not found"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"There is no document {key!r} here.")
+
+
 class ReceiptNotFound(NotFound):
     code, title = "RECEIPT_NOT_FOUND", "Receipt not found"
 
@@ -376,6 +383,13 @@ class SpaceEmbeddingsFixed(Conflict):
         )
 
 
+class DocumentOfAnother(Conflict):
+    code, title = "DOCUMENT_OF_ANOTHER", "Document of another user"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Document {key!r} is another user's.", field="userId")
+
+
 class KeyAlreadyMade(Conflict):
     code, title = "KEY_ALREADY_MADE", "Key already made"
 
@@ -395,6 +409,15 @@ class PreconditionFailed(AnnalsError):
     def __init__(self, expected: int, current: int) -> None:
         super().__init__(f"If-Match names {expected}, but the current value is {current}.", field="If-Match")
         self.current = current
+
+
+class DocumentChanged(PreconditionFailed):
+    """412: another version of a document is there than ``ifVersion`` names; 0 where there is none."""
+
+    def __init__(self, expected: int, current: int) -> None:
+        super().__init__(expected, current)
+        self.detail = f"ifVersion names {expected}, but the document's version is {current}."
+        self.field = "ifVersion"
 
 
 # 413: there is no room for it

@@ -27,6 +27,7 @@ WRITES: dict[str, dict[str, set[str]]] = {
     "AppendFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
     "ContextFunction": {"StateTable": {PUT}},
     "ConversationsFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, UPDATE}},
+    "DocumentsFunction": {"StateTable": {PUT, UPDATE, DELETE}},
     "EraseFunction": {"LedgerTable": {PUT, UPDATE}, "StateTable": {PUT, DELETE}},
     "FactsFunction": {"StateTable": {PUT, DELETE}},
     "FinishErasureFunction": {"LedgerTable": {PUT, UPDATE}, "StateTable": {PUT, DELETE}},
@@ -53,6 +54,7 @@ WILDCARDS = {
     # The objects of a bucket: those of messages' parts, and those that were uploaded.
     "${BlobsBucket.Arn}/parts/*": ("s3:GetObject", "s3:PutObject"),
     "${BlobsBucket.Arn}/uploads/*": ("s3:GetObject", "s3:PutObject"),
+    "${BlobsBucket.Arn}/values/*": ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
     "${BlobsBucket.Arn}/*": ("s3:DeleteObject",),
     # A domain's ARN ends in /*: what follows are the paths of its own HTTP API.
     "${OpenSearchArn}/*": ("es:",),
@@ -169,6 +171,8 @@ def test_a_function_may_do_with_parts_what_it_is_for_and_only_what_erases_and_re
             expected |= {"/parts/*": {PUT_OBJECT}, "/uploads/*": {GET_OBJECT}}
     elif name in ("ExportFunction", "MessagesFunction"):
         expected = {"/parts/*": {GET_OBJECT}, "": {LIST}}
+    elif name == "DocumentsFunction":
+        expected = {"/values/*": {GET_OBJECT, PUT_OBJECT, DELETE_OBJECT}, "": {LIST}}
     elif name == "PartsFunction":
         expected = {"/parts/*": {GET_OBJECT}, "/uploads/*": {PUT_OBJECT}, "": {LIST}}
     assert parts_permissions(name) == expected
