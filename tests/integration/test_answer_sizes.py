@@ -298,6 +298,10 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
         "/v1/conversations/by-participants",
         {"type": "user-agent", "participants": PEOPLE, "metadata": {"a": FAT}},
     ),
+    ("put", "/v1/conversations/{conversationId}/runs/{runId}"): _run,
+    ("get", "/v1/conversations/{conversationId}/runs/{runId}"): _run,
+    ("delete", "/v1/conversations/{conversationId}/runs/{runId}"): _run,
+    ("get", "/v1/conversations/{conversationId}/runs"): _list_runs,
     ("put", "/v1/conversations/by-session"): _once(
         "PUT", "/v1/conversations/by-session", {"sessionId": "s", "participants": PEOPLE, "metadata": {"a": FAT}}
     ),
