@@ -18,7 +18,6 @@ from annals_client.resources import (
     memories,
     memory,
     messages,
-    runs,
     spaces,
     turns,
     users,
@@ -29,8 +28,7 @@ from tests.e2e.servers import ROOT
 def groups() -> list[type]:
     """The client's groups of calls."""
     known: list[type] = [Service]
-    modules = (agents, conversations, documents, facts, keys, memories, memory, messages, runs, spaces, turns, users)
-    for module in modules:
+    for module in (agents, conversations, documents, facts, keys, memories, memory, messages, spaces, turns, users):
         classes = (each for _, each in inspect.getmembers(module, inspect.isclass))
         known += [each for each in classes if issubclass(each, Resource) and each is not Resource]
     return known

@@ -7,8 +7,6 @@ from uuid import uuid4
 
 from annals_client import Annals
 
-SCOPES = ("read", "write", "erase", "admin")
-
 
 def url() -> str:
     """Where it answers."""
@@ -18,4 +16,6 @@ def url() -> str:
 def new_key() -> str:
     """A key of a tenant that holds nothing yet."""
     with Annals(url(), os.environ["ANNALS_KEY"]) as root:
-        return root.keys.create("framework tests", [*SCOPES], tenant=f"framework-{uuid4().hex}").key
+        return root.keys.create(
+            "framework tests", ["read", "write", "erase", "admin"], tenant=f"framework-{uuid4().hex}"
+        ).key

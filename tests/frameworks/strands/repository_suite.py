@@ -1,0 +1,18 @@
+"""A pytest plugin: Strands' own tests of its session manager run with our repository in the place of their double."""
+
+from __future__ import annotations
+
+import served
+from tests.fixtures import mock_session_repository  # type: ignore[import-not-found]  # of Strands' sdist
+
+from annals_client.integrations.strands import AnnalsSessionRepository
+
+
+class EmptyRepository(AnnalsSessionRepository):
+    """A repository that holds nothing yet."""
+
+    def __init__(self) -> None:
+        super().__init__(url=served.url(), key=served.new_key())
+
+
+mock_session_repository.MockedSessionRepository = EmptyRepository
