@@ -8,8 +8,10 @@ from annals.api.fields import PathId
 from annals.conversations.models import AddPreamble, Archive, Conversation, RewindConversation, Rewound
 from annals.conversations.presenters import present_conversation
 from annals.conversations.read import get_head, open_conversation, require_conversation_access
+from annals.conversations.redaction_version import first_rewind_put
 from annals.http.app import Api, respond
 from annals.ledger.exchanges import last_seq_outside_exchanges
+from annals.ledger.keys import conversation_pk
 from annals.ledger.marks import add_preamble, archive, last_seq_before, seal
 from annals.ledger.messages import Message, present_message
 from annals.ledger.rewind import rewind
@@ -62,6 +64,7 @@ def post_rewind(conversation_id: PathId, body: RewindConversation) -> Response[R
         caller.key_id,
         expected_seq=app.if_match(),
         request=app.idempotent_request("rewind"),
+        with_first=[first_rewind_put(conversation_pk(caller.tenant, conversation_id))],
     )
     rewound: Rewound = {
         "conversationId": conversation_id,

@@ -20,7 +20,7 @@ from annals.conversations.models import Analytics
 from annals.conversations.read import OpenConversation
 from annals.conversations.receipts import not_erased_check
 from annals.conversations.redaction_version import find_redaction_version, not_redacted_since_check
-from annals.conversations.summary_store import find_summary
+from annals.conversations.summary_store import find_current_summary
 from annals.database.dynamodb import Item, client, from_item
 from annals.database.keys import item_key
 from annals.database.state import state_item
@@ -29,9 +29,10 @@ from annals.errors import RequestTooLarge
 from annals.formats.tokens import estimate_message
 from annals.formats.turns import is_question
 from annals.json_text import dump
-from annals.ledger.entry import MESSAGE, REDACTION, Entry
+from annals.ledger.entry import MESSAGE, REDACTION, REWIND, Entry, Tail
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.read import walk_readable
+from annals.ledger.rewound import Rewound
 from annals.ledger.tail import find_last_message
 from annals.ledger.versions import current_messages, superseded_seq
 from annals.settings import settings
@@ -72,10 +73,10 @@ class AnalyticsCounts:
     asked_at: int | None = None
     first_at: int | None = None
 
-    def add(self, entry: Entry) -> None:
-        """Count an entry's messages, but for those that others supersede."""
+    def add(self, entry: Entry, rewound: Rewound) -> None:
+        """Count an entry's messages, but for those that others supersede, and those that are rewound."""
         if entry.records[0].kind == MESSAGE:
-            for message in current_messages(entry.pk, entry):
+            for message in current_messages(entry.pk, entry, rewound):
                 self._add_message(message, entry.at)
         self.seq = entry.last_seq
 
@@ -107,27 +108,28 @@ def analyse(conversation: OpenConversation) -> Analytics:
     version = find_redaction_version(pk)
     stored = _read(pk)
     counted_up_to = stored.seq
-    counts = _count_on(stored, pk)
+    counts = _count_on(stored, pk, conversation.tail)
     if counts.seq > counted_up_to:
         _store(pk, counts, version)
-    summary = find_summary(pk)
+    summary = find_current_summary(pk, conversation.tail)
     newest = find_last_message(pk, conversation.tail)
     return _present(counts, newest.said_at if newest else None, summary.topics if summary else ())
 
 
-def _count_on(counts: AnalyticsCounts, pk: str) -> AnalyticsCounts:
-    """Count the messages since; all of them anew where one that was counted may be redacted or superseded."""
-    counted_up_to = counts.seq
-    for entry in walk_readable(pk, first=counted_up_to + 1):
+def _count_on(counts: AnalyticsCounts, pk: str, tail: Tail) -> AnalyticsCounts:
+    """Count the messages since, up to a tail; all anew where one that was counted may be taken back or superseded."""
+    counted_up_to, rewound = counts.seq, Rewound.at(pk, tail)
+    for entry in walk_readable(pk, first=counted_up_to + 1, last=tail.seq):
         if counted_up_to and _takes_back(entry):
-            return _count_on(AnalyticsCounts(), pk)
-        counts.add(entry)
+            return _count_on(AnalyticsCounts(), pk, tail)
+        counts.add(entry, rewound)
     return counts
 
 
 def _takes_back(entry: Entry) -> bool:
     """Whether an entry says of a message before it that it does not count any more."""
-    return any(record.kind == REDACTION or superseded_seq(record) is not None for record in entry.records)
+    kinds = (REDACTION, REWIND)
+    return any(record.kind in kinds or superseded_seq(record) is not None for record in entry.records)
 
 
 def _store(pk: str, counts: AnalyticsCounts, version: str | None) -> None:

@@ -16,6 +16,7 @@ from annals.ledger.entry import MESSAGE, Entry, Record, Tail
 from annals.ledger.history import read_preamble
 from annals.ledger.messages import MEMORY_FIELD, SUPERSEDES, numbered_messages, present_message
 from annals.ledger.part_fields import has_same_parts
+from annals.ledger.rewound import Rewound
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,11 @@ def compare(tenant: str, pk: str, incoming: IncomingConversation) -> Comparison:
     genesis = get_genesis(tenant, incoming.conversation_id)
     if not genesis.is_of(incoming.new.type, incoming.new.participants):
         raise ConversationAlreadyExists(incoming.conversation_id)
-    if tail.count < incoming.offset:
-        raise missing_parts(incoming, tail.count)
-    return Comparison(tail, _count_stored(pk, tail, incoming), _has_preamble(pk, tail, incoming))
+    rewound = Rewound.at(pk, tail)
+    count = tail.count - rewound.count()
+    if count < incoming.offset:
+        raise missing_parts(incoming, count)
+    return Comparison(tail, _count_stored(rewound, count, incoming), _has_preamble(pk, tail, incoming))
 
 
 def is_stored_in(entries: Sequence[Entry], incoming: IncomingConversation) -> bool:
@@ -72,10 +75,10 @@ def missing_parts(incoming: IncomingConversation, count: int) -> MissingParts:
     return MissingParts(detail, field="offset")
 
 
-def _count_stored(pk: str, tail: Tail, incoming: IncomingConversation) -> int:
+def _count_stored(rewound: Rewound, all_stored: int, incoming: IncomingConversation) -> int:
     count = 0
-    expected = min(tail.count - incoming.offset, len(incoming.messages))
-    for number, record, entry in islice(numbered_messages(pk, incoming.offset), expected):
+    expected = min(all_stored - incoming.offset, len(incoming.messages))
+    for number, record, entry in islice(numbered_messages(rewound, incoming.offset), expected):
         if not _is_same(incoming.messages[count], record, entry):
             detail = f"Message {number} of conversation {incoming.conversation_id!r} is another one than is imported."
             raise ConversationDiffers(detail, field="messages")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TypeVar
 
 from annals.access.caller import Caller
@@ -48,6 +48,7 @@ from annals.ledger.freed_ids import with_freed_ids
 from annals.ledger.keys import conversation_pk, entry_sk
 from annals.ledger.marks import archive, seal
 from annals.ledger.messages import SUPERSEDES, message_id, new_message, numbered_messages
+from annals.ledger.rewound import Rewound, read_rewound
 from annals.retries import tries
 from annals.settings import settings
 
@@ -375,7 +376,7 @@ def _to_records(pk: str, incoming: IncomingConversation, start: int, count: int,
 
 def _seq_of_stored(pk: str, after: int) -> int | None:
     """The seq of a message after so many others; None where it is redacted."""
-    _, record, _ = next(numbered_messages(pk, after))
+    _, record, _ = next(numbered_messages(read_rewound(pk), after))
     return None if record.body is None else record.seq
 
 
@@ -396,7 +397,7 @@ def _set_marks(caller: Caller, incoming: IncomingConversation, pk: str) -> None:
     archived = max((number for number, message in enumerate(incoming.messages, 1) if message.archived), default=0)
     tail = get_tail(caller.tenant, incoming.conversation_id)
     if archived:
-        last = next(islice(numbered_messages(pk, incoming.offset + archived - 1), 1), None)
+        last = next(numbered_messages(Rewound.at(pk, tail), incoming.offset + archived - 1), None)
         if last and last[1].seq > tail.archived:
             archive(caller.tenant, incoming.conversation_id, last[1].seq, caller.key_id)
     if incoming.is_sealed:

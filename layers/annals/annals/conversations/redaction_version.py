@@ -2,7 +2,8 @@
 
 Each redaction gives the conversation another version, in its own transaction, beside the conversation's head. Whoever
 stores what was made of the conversation's words does so on the condition that the version is still the one from before
-the words were read; see also ``not_erased_check``.
+the words were read; see also ``not_erased_check``. The first rewind of a conversation gives it another version, too,
+and leaves its mark there: whoever looks for what is redacted learns that there are messages which were taken back.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from annals.database.keys import item_key
 from annals.settings import settings
 
 REDACTION_VERSION = "WITHDRAWN"
-"""The sort key of a conversation's version; without one, nothing of it was redacted."""
+"""The sort key of a conversation's version; without one, nothing of it was redacted, or rewound."""
+
+REWOUND = "rewound"
+"""The attribute that says that messages of the conversation were rewound."""
 
 
 def redaction_version_key(pk: str) -> Item:
@@ -23,10 +27,26 @@ def redaction_version_key(pk: str) -> Item:
     return item_key(pk, REDACTION_VERSION)
 
 
-def redaction_version_put(pk: str) -> dict[str, Any]:
+def redaction_version_update(pk: str) -> dict[str, Any]:
     """The part of a transaction that says that something is redacted: a new version."""
-    item = {**redaction_version_key(pk), **to_item({"mark": secrets.token_hex(8)})}
+    return {
+        "Update": {
+            "TableName": settings().state_table,
+            "Key": redaction_version_key(pk),
+            "UpdateExpression": "SET mark = :mark",
+            "ExpressionAttributeValues": to_item({":mark": _new_version()}),
+        }
+    }
+
+
+def first_rewind_put(pk: str) -> dict[str, Any]:
+    """The part of a transaction that says that messages are rewound, for the first time: a new version, with a mark."""
+    item = {**redaction_version_key(pk), **to_item({"mark": _new_version(), REWOUND: True})}
     return {"Put": {"TableName": settings().state_table, "Item": item}}
+
+
+def _new_version() -> str:
+    return secrets.token_hex(8)
 
 
 def find_redaction_version(pk: str) -> str | None:

@@ -14,11 +14,12 @@ from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry
 from annals.ledger.entry import ERASED, MESSAGE, Entry, Record, Tail
 from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk, seq_of_sk
-from annals.ledger.messages import message_id, present_message
+from annals.ledger.messages import Message, message_id, present_message
 from annals.ledger.part_reading import with_stored_parts
 from annals.ledger.read import walk_all, walk_checked
+from annals.ledger.rewound import Rewound
 from annals.ledger.verify import Checkpoint
-from annals.ledger.versions import PlacedRecord, newest_versions
+from annals.ledger.versions import PlacedRecord, is_rewound, newest_versions
 from annals.times import to_rfc3339
 
 CREATED_ORDER = Order("createdAt", descending=False)
@@ -33,7 +34,8 @@ Versions = Callable[[Iterator[tuple[Record, Entry]]], Iterator[PlacedRecord]]
 class Snapshot:
     """A conversation up to its tail of that time; ``known`` is the checkpoint of its stored head, if it has one.
 
-    ``with_parts`` is whether its messages hold the large parts that are stored beside them.
+    ``with_parts`` is whether its messages hold the large parts that are stored beside them, and ``with_rewound``
+    whether rewound messages are among them.
     """
 
     head: Head
@@ -41,6 +43,7 @@ class Snapshot:
     known: Checkpoint | None = None
     with_metadata: bool = True
     with_parts: bool = False
+    with_rewound: bool = False
 
     def conversation(self) -> dict[str, Any]:
         """The conversation as the API shows it."""
@@ -48,6 +51,8 @@ class Snapshot:
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """The preamble in force, then all messages, archived and redacted ones too, as the API shows them.
+
+        Rewound ones are among them only ``with_rewound``.
 
         A preamble's ``kind`` says so, and the ``status`` of what cannot be read. Raises ConversationErased where that
         happens meanwhile.
@@ -59,7 +64,7 @@ class Snapshot:
         return self._messages(lambda records: newest_versions(self.head.pk, records))
 
     def _messages(self, versions: Versions) -> Iterator[dict[str, Any]]:
-        at = self.head.genesis.created_at
+        at, rewound = self.head.genesis.created_at, Rewound.at(self.head.pk, self.tail)
         if preamble := self._preamble():
             yield self._with_options({"kind": "preamble", **preamble})
         for entry in self._unless_erased(walk_all(self.head.pk)):
@@ -67,13 +72,17 @@ class Snapshot:
                 yield self._damaged(seq_of_sk(entry.sk) or 0, at)
                 continue
             at = entry.at
-            own = ((each, entry) for each in entry.records if each.kind == MESSAGE and each.seq <= self.tail.seq)
-            for placed in versions(own):
-                archived = self.tail.archived
-                message = dict(present_message(placed.record, placed.entry, archived, with_embedding=True))
+            own = [each for each in entry.records if each.kind == MESSAGE and each.seq <= self.tail.seq]
+            back = {each.seq for each in own if is_rewound(rewound, self.head.pk, each)}
+            shown = ((each, entry) for each in own if self.with_rewound or each.seq not in back)
+            for placed in versions(shown):
+                message = dict(self._present(placed, rewound=placed.seq in back))
                 if self.with_parts:
                     message = with_stored_parts(message, placed.record, placed.entry)
                 yield self._with_options(message)
+
+    def _present(self, placed: PlacedRecord, *, rewound: bool) -> Message:
+        return present_message(placed.record, placed.entry, self.tail.archived, rewound=rewound, with_embedding=True)
 
     def _preamble(self) -> Mapping[str, Any] | None:
         try:
@@ -109,6 +118,7 @@ def take_snapshot(
     with_metadata: bool = True,
     with_damage: bool = False,
     with_parts: bool = False,
+    with_rewound: bool = False,
 ) -> Snapshot:
     """A conversation as it is now.
 
@@ -129,7 +139,7 @@ def take_snapshot(
         if not with_damage or known is None:
             raise
         head, tail = known, Tail(known.seq, known.message_count, known.state, known.tail_at, known.hash)
-    return Snapshot(head, tail, known.checkpoint if known else None, with_metadata, with_parts)
+    return Snapshot(head, tail, known.checkpoint if known else None, with_metadata, with_parts, with_rewound)
 
 
 def take_snapshots(

@@ -11,7 +11,9 @@ from annals.database.dynamodb import Item, client, from_item
 from annals.database.keys import item_key
 from annals.database.state import state_item
 from annals.errors import DamagedItem
+from annals.ledger.entry import Tail
 from annals.ledger.messages import Message
+from annals.ledger.rewound import Rewound
 from annals.settings import settings
 from annals.times import to_rfc3339
 
@@ -46,6 +48,12 @@ def find_summary(pk: str) -> Summary | None:
     """A conversation's summary, or None: also where it cannot be read, so that another one is made."""
     item = client().get_item(TableName=settings().state_table, Key=summary_key(pk), ConsistentRead=True).get("Item")
     return next(decode_readable([item], from_summary_item), None) if item else None
+
+
+def find_current_summary(pk: str, tail: Tail) -> Summary | None:
+    """The same, unless messages that it sums up are rewound at a tail: then another one is to be made."""
+    summary = find_summary(pk)
+    return summary if summary and not Rewound.at(pk, tail).hides(summary.to_seq) else None
 
 
 def from_summary_item(item: Mapping[str, Any]) -> Summary:

@@ -60,6 +60,9 @@ class NewRecord:
 RecordsAt = Callable[[Tail], Sequence[NewRecord]]
 """What makes the records of an entry for the tail that it follows; called anew for each try."""
 
+WritesAt = Callable[[Tail], Sequence[Mapping[str, Any]]]
+"""What makes more writes for an entry's transaction, for the tail that the entry follows."""
+
 
 @dataclass(frozen=True)
 class AppendResult:
@@ -91,7 +94,7 @@ def append(
     thread_id: str | None = None,
     state: str | None = None,
     archived: int = 0,
-    also: Sequence[Mapping[str, Any]] = (),
+    also: Sequence[Mapping[str, Any]] | WritesAt = (),
     salvage: bool = False,
     signed: IdempotentRequest | None = None,
     check: Callable[[], None] | None = None,
@@ -111,8 +114,8 @@ def append(
     thread_id : the thread of all records
     state : the conversation's state from this entry on; without it, the state stays
     archived : messages up to this seq are archived from this entry on, besides those that are already
-    also : more writes and checks for the entry's transaction; where one of their conditions does not hold, DynamoDB's
-        error is raised
+    also : more writes and checks for the entry's transaction, or what makes them for a tail as it is now; where one of
+        their conditions does not hold, DynamoDB's error is raised
     salvage : append even after an entry that cannot be read
     signed : the request, where it is found by other means than a marker; the entry keeps a digest of it
     check : raises where the records may not be appended; called before each try, unless an earlier one is found
@@ -153,7 +156,8 @@ def append(
             records = [replace(new, body=each.body or b"") for new, each in zip(records, entry.records, strict=True)]
         entry = free_ids(entry, tail) if free_ids else entry
         entry = signed.sign(entry) if signed else entry
-        stored = _store(entry, request, also, with_marker=expected_seq is None)
+        beside = also(tail) if callable(also) else also
+        stored = _store(entry, request, beside, with_marker=expected_seq is None)
         if isinstance(stored, AppendResult):
             tails.put(pk, Tail.of(stored.entry, tail)) if not stored.replayed else tails.forget(pk)
             _count(stored, attempt)

@@ -12,7 +12,7 @@ from annals.ledger.entry import ARCHIVE, ERASED, PREAMBLE, SEAL, SEALED, Tail
 from annals.ledger.idempotency import IdempotentRequest
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import messages_of
-from annals.ledger.read import walk_records_from
+from annals.ledger.rewound import Rewound
 from annals.ledger.tail import read_tail
 from annals.times import from_rfc3339
 
@@ -53,9 +53,11 @@ def seal(tenant: str, conversation_id: str, by: str) -> None:
 
 def last_seq_before(pk: str, tail: Tail, moment: int) -> int:
     """The seq of the last message before the first one that is not older than a moment in Unix milliseconds."""
-    up_to = tail.archived
-    for entry in walk_records_from(pk, tail.archived + 1):
+    up_to, rewound = tail.archived, Rewound.at(pk, tail)
+    for entry in rewound.walk_on(tail.archived + 1):
         for message in messages_of(entry):
+            if rewound.hides(message["seq"]):
+                continue
             if message["seq"] > tail.archived and from_rfc3339(message["timestamp"]) >= moment:
                 return up_to
             up_to = max(up_to, message["seq"])

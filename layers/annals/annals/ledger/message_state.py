@@ -38,7 +38,7 @@ def find_successor(pk: str, seq: int) -> int | None:
 
 def has_superseded(pk: str) -> bool:
     """Whether any message of a conversation is superseded. Strongly consistent."""
-    return next(_walk_superseded(pk), None) is not None
+    return next(walk_superseded(pk), None) is not None
 
 
 def find_predecessor(pk: str, seq: int) -> int | None:
@@ -46,10 +46,10 @@ def find_predecessor(pk: str, seq: int) -> int | None:
 
     It is for a message that cannot be read, and does not say it itself.
     """
-    return next((earlier for earlier, later in _walk_superseded(pk) if later == seq), None)
+    return next((earlier for earlier, later in walk_superseded(pk) if later == seq), None)
 
 
-def _walk_superseded(pk: str) -> Iterator[tuple[int, int]]:
+def walk_superseded(pk: str) -> Iterator[tuple[int, int]]:
     """The seqs of a conversation's superseded messages, each with that of the one which supersedes it."""
     where = {"FilterExpression": f"attribute_exists({SUPERSEDED_BY})", "ProjectionExpression": f"sk, {SUPERSEDED_BY}"}
     for item in map(from_item, read_partition(pk, MESSAGE_STATE_PREFIX, **where)):

@@ -13,7 +13,8 @@ from annals.ledger.append import AppendResult, NewRecord
 from annals.ledger.entry import MESSAGE, Entry, Record
 from annals.ledger.external_ids import EXTERNAL_ID
 from annals.ledger.part_fields import with_part_urls
-from annals.ledger.read import read_records, walk_records_from
+from annals.ledger.read import read_records
+from annals.ledger.rewound import Rewound
 from annals.packed_vectors import length_of
 from annals.times import from_rfc3339, to_rfc3339
 
@@ -139,15 +140,17 @@ def appended_messages(stored: AppendResult) -> Iterator[Message]:
         yield from messages_of(stored.entry)
 
 
-def numbered_messages(pk: str, after: int = 0) -> Iterator[tuple[int, Record, Entry]]:
+def numbered_messages(rewound: Rewound, after: int = 0) -> Iterator[tuple[int, Record, Entry]]:
     """The message records after the first ``after`` messages, each with its number and entry, read lazily.
 
-    A message's seq is at least its number, since only a few records are no messages: the first ones need not be read.
+    Those that are rewound have no number. A message's seq is at least its number, since only a few records are no
+    messages: the first ones need not be read.
     """
-    for entry in walk_records_from(pk, after + 1):
+    for entry in rewound.walk_on(after + 1):
         own = [record for record in entry.records if record.kind == MESSAGE]
-        for number, record in enumerate(own, start=entry.count - len(own) + 1):
-            if number > after:
+        for place, record in enumerate(own, start=entry.count - len(own) + 1):
+            number = place - rewound.count_before(record.seq)
+            if number > after and not rewound.hides(record.seq):
                 yield number, record, entry
 
 

@@ -6,9 +6,10 @@ two that take back the newest message at once, each takes another one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from annals.answers import Room, fitting
 from annals.errors import InvalidInput, MessageNotFound
@@ -78,8 +79,11 @@ def rewind(
     *,
     expected_seq: int | None = None,
     request: IdempotentRequest | None = None,
+    with_first: Sequence[Mapping[str, Any]] = (),
 ) -> Rewind:
     """Take back the messages after a point, as far as there are any; where there are none, nothing is stored.
+
+    ``with_first`` is more writes for the transaction of a conversation's first rewind.
 
     Raises
     ------
@@ -95,7 +99,14 @@ def rewind(
         return [_new_record(pk, tail, planned[0].after, by)]
 
     try:
-        stored = append(tenant, conversation_id, record_at, expected_seq=expected_seq, request=request)
+        stored = append(
+            tenant,
+            conversation_id,
+            record_at,
+            expected_seq=expected_seq,
+            request=request,
+            also=lambda tail: () if tail.rewind else with_first,
+        )
     except _NothingToRewindError as nothing:
         return Rewind([], True, nothing.tail, nothing.tail.count - Rewound.at(pk, nothing.tail).count())
     return _result(stored, _plan_of(stored.entry, target) if stored.replayed else planned[0])

@@ -84,6 +84,12 @@ def find_span_page(record: Record) -> SpanPage | None:
     return SpanPage(record.seq, tuple(Span(*each) for each in spans), earlier) if last == record.seq else None
 
 
+def taken_back(record: Record) -> range:
+    """The seqs of the messages that a rewind takes back, with what else is among them; of another record, none."""
+    body = record.json_body() if find_span_page(record) else None
+    return range(body["toSeq"] + 1, record.seq) if body and _is_number(body.get("toSeq")) else range(0)
+
+
 def span_page_fields(page: SpanPage) -> Mapping[str, Any]:
     """The fields by which the body of a rewind holds a page of spans."""
     spans = [[span.after, span.seq, span.hidden] for span in page.spans]
@@ -134,6 +140,13 @@ class Rewound:
             return 0
         self._read_to(MAX_SEQ)
         return self._newest_first[0].hidden
+
+    def count_before(self, seq: int) -> int:
+        """The same of those before a seq."""
+        self._read_to(seq)
+        while self._next_page and self._newest_first[-1].seq >= seq:
+            self._read_next_page()
+        return next((span.hidden for span in self._newest_first if span.seq < seq), 0)
 
     def walk_back(self, last: int, *, first: int = 0, page: int | None = None) -> Iterator[Entry]:
         """Walk from seq ``last`` back to ``first`` over a conversation's entries, but for those in long spans."""

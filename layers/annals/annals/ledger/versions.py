@@ -76,17 +76,22 @@ def is_rewound(rewound: Rewound, pk: str, record: Record) -> bool:
     return earlier is None or is_rewound(rewound, pk, get_message_record(pk, earlier)[0])
 
 
+def is_rewound_at(rewound: Rewound, pk: str, seq: int) -> bool:
+    """The same of the message at a seq, which is read only where it may be."""
+    return rewound.hides(seq) and is_rewound(rewound, pk, get_message_record(pk, seq)[0])
+
+
 def is_superseded(pk: str, record: Record) -> bool:
     """Whether another message supersedes one."""
     return is_incomplete(record) and find_successor(pk, record.seq) is not None
 
 
-def current_messages(pk: str, entry: Entry) -> Iterator[Message]:
-    """The messages of an entry that no other message supersedes, in order."""
+def current_messages(pk: str, entry: Entry, rewound: Rewound) -> Iterator[Message]:
+    """The messages of an entry that no other message supersedes, and that are not rewound, in order."""
     return (
         present_message(record, entry)
         for record in entry.records
-        if record.kind == MESSAGE and not is_superseded(pk, record)
+        if record.kind == MESSAGE and not is_rewound(rewound, pk, record) and not is_superseded(pk, record)
     )
 
 

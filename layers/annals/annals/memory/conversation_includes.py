@@ -9,7 +9,7 @@ from annals.answers import Room, fitting
 from annals.conversations.heads import Head
 from annals.conversations.presenters import present_conversation, present_summary
 from annals.conversations.read import get_tail
-from annals.conversations.summary_store import find_summary
+from annals.conversations.summary_store import find_current_summary
 from annals.errors import InvalidInput
 from annals.ledger.history import MessageRange, read_page
 from annals.memory.facts.fact_presenters import present_fact
@@ -43,7 +43,8 @@ def present_with_parts(head: Head, names: Collection[str]) -> dict[str, Any]:
 
 
 def _summary(head: Head, room: Room) -> Any:
-    summary = find_summary(head.pk)
+    tail = get_tail(head.genesis.tenant, head.genesis.conversation_id)
+    summary = find_current_summary(head.pk, tail)
     return next(iter(fitting([present_summary(summary)], room)), None) if summary else None
 
 

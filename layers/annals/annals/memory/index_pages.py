@@ -12,7 +12,7 @@ from annals.access.caller import Caller
 from annals.answers import Room
 from annals.api.cursors import Cursors
 from annals.memory import adapters
-from annals.memory.sources import source_ref_of, with_existing_sources
+from annals.memory.sources import with_existing_documents
 from annals.search.documents import Document
 from annals.search.protocol import Filters, Scope
 
@@ -102,5 +102,5 @@ def list_page(
 def _with_sources(scope: Scope, size: int, after: IndexPosition | None) -> Iterator[tuple[Document, bool]]:
     """The documents behind a position, each with whether the words that it comes from are still there."""
     for page in walk_pages(scope, size, after):
-        existing = {document.memory_id for document in with_existing_sources(scope.tenant, page, source_ref_of)}
+        existing = {document.memory_id for document in with_existing_documents(scope.tenant, page, lambda each: each)}
         yield from ((document, document.memory_id in existing) for document in page)

@@ -7,7 +7,7 @@ still holds checks the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from annals.conversations.redaction_version import (
     not_redacted_since_check,
     redaction_version_key,
 )
+from annals.conversations.redaction_version import REWOUND as HAS_REWOUND
 from annals.database.dynamodb import Item
 from annals.database.keys import item_key
 from annals.database.state import read_items
@@ -26,6 +27,8 @@ from annals.errors import ConversationErased, MessageRedacted, WriteConflict
 from annals.ledger.keys import conversation_pk
 from annals.ledger.message_state import REDACTED, message_state_key
 from annals.ledger.messages import message_id, seq_of
+from annals.ledger.rewound import Rewound, read_rewound
+from annals.ledger.versions import is_rewound_at
 from annals.retries import tries
 from annals.search.documents import Document
 from annals.settings import settings
@@ -112,10 +115,14 @@ def write_with_source(
 
 @dataclass(frozen=True)
 class RemovedSources:
-    """Conversations whose erasure has begun, by id, and messages that are redacted, by conversation and id."""
+    """Conversations whose erasure has begun, by id, and messages that are redacted, by conversation and id.
+
+    ``rewound`` are the conversations of which messages were rewound; what was made of these stays.
+    """
 
     erased: frozenset[str]
     redacted: frozenset[tuple[str, str]]
+    rewound: frozenset[str] = frozenset()
 
     def include(self, ref: SourceRef) -> bool:
         """Whether something of what a reference names is among them: then what was made of it goes, too."""
@@ -161,6 +168,29 @@ def with_existing_sources(tenant: str, items: Sequence[T], ref_of: Callable[[T],
     return [item for item in items if not removed.include(ref_of(item))]
 
 
+def with_existing_documents(tenant: str, items: Sequence[T], document_of: Callable[[T], Document]) -> list[T]:
+    """What the search index holds of words that are still there, and of messages that are not rewound."""
+    removed = read_removed_sources(tenant, (source_ref_of(document_of(item)) for item in items))
+    rewound: dict[str, Rewound] = {}
+    return [
+        item
+        for item in items
+        if not removed.include(source_ref_of(document_of(item)))
+        and not _is_rewound(tenant, document_of(item), removed.rewound, rewound)
+    ]
+
+
+def _is_rewound(tenant: str, document: Document, among: Collection[str], known: dict[str, Rewound]) -> bool:
+    """Whether a document is a rewound message of one of some conversations; ``known`` keeps what was read of them."""
+    name, seq = document.conversation_id, document.seq
+    if name is None or seq is None or name not in among:
+        return False
+    pk = conversation_pk(tenant, name)
+    if name not in known:
+        known[name] = read_rewound(pk)
+    return is_rewound_at(known[name], pk, seq)
+
+
 def read_removed_sources(tenant: str, refs: Iterable[SourceRef]) -> RemovedSources:
     """What is erased or redacted of some messages. Strongly consistent.
 
@@ -175,6 +205,7 @@ def read_removed_sources(tenant: str, refs: Iterable[SourceRef]) -> RemovedSourc
     return RemovedSources(
         erased=frozenset(receipts[key] for key in stored if key in receipts),
         redacted=_redacted(tenant, [ref for ref in named if ref[0] in with_redactions]),
+        rewound=frozenset(versions[key] for key, item in stored.items() if HAS_REWOUND in item),
     )
 
 
@@ -194,5 +225,5 @@ def _plain(key: Mapping[str, Any]) -> Key:
 def _read_stored(keys: Iterable[Key]) -> dict[Key, Item]:
     """The items that there are of these keys."""
     items = [item_key(pk, sk) for pk, sk in keys]
-    names = {"ProjectionExpression": f"pk, sk, {REDACTED}"}
+    names = {"ProjectionExpression": f"pk, sk, {REDACTED}, {HAS_REWOUND}"}
     return {_plain(item): item for item in read_items(items, consistent=True, **names)}

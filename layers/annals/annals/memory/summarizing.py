@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from annals.conversations.read import get_tail
-from annals.conversations.summary_store import Summary, find_summary, to_summary_item
+from annals.conversations.summary_store import Summary, find_current_summary, find_summary, to_summary_item
+from annals.database.dynamodb import to_item
 from annals.database.keys import item_key
 from annals.database.transactions import transact
 from annals.errors import AnnalsError, NothingToSummarize, WriteConflict
@@ -23,6 +24,7 @@ from annals.ledger.entry import MESSAGE, Tail
 from annals.ledger.keys import conversation_pk, entry_sk, split_conversation_pk
 from annals.ledger.messages import Message
 from annals.ledger.read import read_records
+from annals.ledger.rewound import Rewound
 from annals.ledger.tail import read_tail
 from annals.ledger.versions import current_messages
 from annals.memory.summarizers import Summarizer, get_summarizer
@@ -60,11 +62,12 @@ def summarize(tenant: str, conversation_id: str, *, model: str | None = None, bu
     """
     tail, pk = get_tail(tenant, conversation_id), conversation_pk(tenant, conversation_id)
     deadline = time.monotonic() + budget_s
-    summary = find_summary(pk)
+    stale, summary = find_summary(pk), find_current_summary(pk, tail)
     for batch in _batches(pk, summary.to_seq if summary else 0, tail):
         if summary and time.monotonic() > deadline - budget_s / 2:
             break
-        summary = _store(pk, tail, _extend(get_summarizer(), summary, batch, model, deadline))
+        written = _extend(get_summarizer(), summary, batch, model, deadline)
+        summary = _store(pk, tail, written, None if summary else stale)
         if summary.to_seq != batch.to_seq:
             # Somebody else's summary covers more than this one would.
             break
@@ -97,23 +100,25 @@ def _is_due(pk: str, every: int) -> bool:
     tail = read_tail(pk)
     if tail is None or tail.count < every:
         return False
-    summary = find_summary(pk)
+    summary = find_current_summary(pk, tail)
     return tail.count - (summary.count if summary else 0) >= every
 
 
 def _batches(pk: str, after_seq: int, tail: Tail) -> Iterator[Batch]:
     """The messages with words after a seq, up to a tail, in batches that a model can read."""
     messages: list[Message] = []
-    tokens, to_seq, count = 0, after_seq, 0
+    tokens, to_seq, count, rewound = 0, after_seq, 0, Rewound.at(pk, tail)
     for entry in read_records(pk, after_seq + 1, tail.seq):
         if entry.last_seq <= after_seq or entry.records[0].kind != MESSAGE:
             continue
-        new = [_cut(each) for each in current_messages(pk, entry) if str(each.get("content") or "").strip()]
+        left = [each for each in current_messages(pk, entry, rewound) if each["seq"] > after_seq]
+        new = [_cut(each) for each in left if str(each.get("content") or "").strip()]
         weight = sum(estimate(str(each["content"])) for each in new)
         if messages and tokens + weight > BATCH_TOKENS:
             yield Batch(messages, to_seq, count)
             messages, tokens = [], 0
-        messages, tokens, to_seq, count = messages + new, tokens + weight, entry.last_seq, entry.count
+        messages, tokens, count = messages + new, tokens + weight, entry.count
+        to_seq = max((each["seq"] for each in left), default=to_seq)
     if messages:
         yield Batch(messages, to_seq, count)
 
@@ -142,10 +147,13 @@ def _extend(
     )
 
 
-def _store(pk: str, tail: Tail, summary: Summary) -> Summary:
-    """Store a summary if nothing was redacted since the tail that it was made at; another's that covers more stays."""
+def _store(pk: str, tail: Tail, summary: Summary, stale: Summary | None) -> Summary:
+    """Store a summary if nothing was redacted since the tail that it was made at; another's that covers more stays.
+
+    ``stale`` is one whose messages are rewound, which is replaced whatever it covers.
+    """
     for _ in tries(settings().append_patience_s):
-        cancelled = transact([_tail_check(pk, tail), _summary_put(pk, summary)])
+        cancelled = transact([_tail_check(pk, tail), _summary_put(pk, summary, stale)])
         if cancelled is None:
             return summary
         if cancelled.failed(1):
@@ -180,12 +188,13 @@ def _tail_check(pk: str, tail: Tail) -> Any:
     }
 
 
-def _summary_put(pk: str, summary: Summary) -> Any:
+def _summary_put(pk: str, summary: Summary, stale: Summary | None) -> Any:
+    values = {":to_seq": summary.to_seq, ":stale": stale.updated_at if stale else 0}
     return {
         "Put": {
             "TableName": settings().state_table,
             "Item": to_summary_item(pk, summary),
-            "ConditionExpression": "attribute_not_exists(pk) OR to_seq < :to_seq",
-            "ExpressionAttributeValues": {":to_seq": {"N": str(summary.to_seq)}},
+            "ConditionExpression": "attribute_not_exists(pk) OR to_seq < :to_seq OR updated_at = :stale",
+            "ExpressionAttributeValues": to_item(values),
         }
     }

@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from annals.conversations.read import find_conversation_space
-from annals.ledger.entry import ARCHIVE, ERASURE, GENESIS, MESSAGE, REDACTION, SEAL, Entry
+from annals.ledger.entry import ARCHIVE, ERASURE, GENESIS, MESSAGE, REDACTION, REWIND, SEAL, Entry
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.messages import message_id
 from annals.ledger.read import walk_readable
+from annals.ledger.rewound import taken_back
 from annals.publishing.bus import Event, event_id, publish
 from annals.publishing.events import ConversationKind
 from annals.times import to_rfc3339
@@ -19,6 +20,7 @@ KINDS: dict[str, ConversationKind] = {
     MESSAGE: "MessagesAppended",
     REDACTION: "MessageRedacted",
     ARCHIVE: "ConversationArchived",
+    REWIND: "ConversationRewound",
     SEAL: "ConversationSealed",
     ERASURE: "ConversationErased",
 }
@@ -53,6 +55,7 @@ def _detail(pk: str, conversation: Mapping[str, Any], entry: Entry) -> dict[str,
         "messageCount": entry.count,
         **_message_fields(entry),
         "archivedToSeq": entry.archived if entry.records[0].kind == ARCHIVE else None,
+        "rewoundToSeq": taken_back(entry.records[0]).start - 1 if entry.records[0].kind == REWIND else None,
         "at": to_rfc3339(entry.at),
     }
 

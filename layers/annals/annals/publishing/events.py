@@ -11,6 +11,7 @@ ConversationKind = Literal[
     "MessagesAppended",
     "MessageRedacted",
     "ConversationArchived",
+    "ConversationRewound",
     "ConversationSealed",
     "ConversationErased",
 ]
@@ -24,7 +25,8 @@ class ConversationEvent(TypedDict):
 
     ``eventId`` is the same whenever the event is published again. ``messageIds`` are the messages that were appended,
     and ``redacted`` those among them that are redacted by now; for a redaction, ``messageIds`` is the message that it
-    redacted. Messages up to ``archivedToSeq`` are archived.
+    redacted. Messages up to ``archivedToSeq`` are archived; those after
+    ``rewoundToSeq``, up to here, are taken back.
     """
 
     eventId: str
@@ -37,6 +39,7 @@ class ConversationEvent(TypedDict):
     messageIds: NotRequired[list[str]]
     redacted: NotRequired[list[str]]
     archivedToSeq: NotRequired[int]
+    rewoundToSeq: NotRequired[int]
     at: str
 
 

@@ -1,18 +1,22 @@
 """Annals' exported ledger: its messages, to be stored anew. What its hashes prove stays with the file.
 
-A conversation is held until it is read to its end: its last entries say what is archived, and which preamble counts.
+A conversation is held until it is read to its end: its last entries say what is archived, which preamble counts, and
+which messages are taken back. These are not stored anew: the conversation goes on as it was for its readers.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .conversation import BrokenConversation, Line, Place, to_line
 from .values import get_objects, get_text, to_time
 
 FORMAT = "annals-ledger-1"
+
+StoredRecord = tuple[Place, Mapping[str, Any], Mapping[str, Any]]
+"""A record, with its entry and the place of that in the file."""
 
 OWN_FIELD = "memory"
 """The field of a stored body that says what a message is as a memory."""
@@ -49,7 +53,7 @@ class LedgerConversation:
             for place, entry in self._entries
             for record in sorted(get_objects(entry, "records"), key=_seq)
         ]
-        messages = [each for each in records if each[2].get("kind") == "message"]
+        messages = _without_rewound(records)
         yield to_line(self.place, self._own_line(len(messages)))
         preambles = [each for each in records if each[2].get("kind") == "preamble"]
         archived = max((_number(entry, "archived") for _, entry in self._entries), default=0)
@@ -96,6 +100,23 @@ class LedgerConversation:
         )
         is_archived = {"status": "archived"} if kind == "message" and _seq(record) <= archived else {}
         return {**own, **body, **kept, **is_archived}
+
+
+def _without_rewound(records: Sequence[StoredRecord]) -> list[StoredRecord]:
+    """The messages among some records that no rewind takes back; a later version is where the first is."""
+    spans = [
+        (_number(_body(record), "toSeq"), _seq(record)) for _, _, record in records if record.get("kind") == "rewind"
+    ]
+    places: dict[str, int] = {}
+    left = []
+    for each in records:
+        if each[2].get("kind") != "message":
+            continue
+        seq, earlier = _seq(each[2]), _body(each[2]).get("supersedes")
+        place = places[f"msg-{seq:03d}"] = places.get(earlier, seq) if isinstance(earlier, str) else seq
+        if not any(after < place < rewind for after, rewind in spans):
+            left.append(each)
+    return left
 
 
 def _body(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from annals.conversations.heads import analytics_delete
 from annals.conversations.read import find_conversation_space
-from annals.conversations.redaction_version import redaction_version_put
+from annals.conversations.redaction_version import redaction_version_update
 from annals.conversations.summary_store import summary_delete
 from annals.errors import DamagedEntry, MessageNotFound, WriteConflict
 from annals.ledger.entry import ERASED, MESSAGE, PREAMBLE
@@ -52,7 +52,7 @@ def redact_with_derived(tenant: str, conversation_id: str, message_id: str, reas
             redaction_put(tenant, memory_id(conversation_id, version), space, superseded_by)
             for version, superseded_by in versions.items()
         ]
-        also = [redaction_version_put(pk), *tombstones, summary_delete(pk), analytics_delete(pk)]
+        also = [redaction_version_update(pk), *tombstones, summary_delete(pk), analytics_delete(pk)]
         if redact(tenant, conversation_id, [*versions], reason, by, also=also):
             break
     else:

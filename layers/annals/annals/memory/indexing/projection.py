@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 from annals.conversations.genesis import get_genesis
 from annals.errors import ConversationNotFound, DamagedEntry
-from annals.ledger.entry import ERASED, Entry
+from annals.ledger.entry import ERASED, REWIND, Entry
 from annals.ledger.keys import is_conversation_pk, split_conversation_pk
+from annals.ledger.message_state import walk_superseded
 from annals.ledger.read import read_readable_records
+from annals.ledger.rewound import Rewound, taken_back
 from annals.ledger.tail import read_tail, salvage_tail
+from annals.ledger.versions import is_rewound, is_rewound_at
 from annals.memory.facts.fact_documents import to_fact_document
 from annals.memory.facts.fact_items import (
     DatedFact,
@@ -92,11 +95,43 @@ def _project_entries(pk: str, first: int, last: int, *, with_following: bool) ->
         messages = _source_messages(entries, changed)
     if not entries:
         return IndexProjection(tenant=tenant)
-    if _is_erased(pk, entries[-1]):
+    tail = read_tail(pk)
+    if entries[-1].state == ERASED or (tail is not None and tail.state == ERASED):
+        # It is gone before all its entries are scrubbed.
         seqs = (record.seq for entry in entries for record in entry.records)
         gone = frozenset(memory_id(conversation_id, seq) for seq in seqs)
         return IndexProjection(tenant=tenant, gone=gone, erased=conversation_id)
-    return _project_messages(tenant, conversation_id, messages, changed, first)
+    if tail is None or not tail.rewind:
+        return _project_messages(tenant, conversation_id, messages, changed, first)
+    rewound = Rewound.at(pk, tail)
+    hidden = {record.seq for entry in entries for record in entry.records if is_rewound(rewound, pk, record)}
+    left = [message for message in messages if message.seq not in hidden]
+    projection = _project_messages(tenant, conversation_id, left, changed, first)
+    return _with_rewinds(_with_gone(projection, conversation_id, hidden), pk, rewound, entries, first)
+
+
+def _with_rewinds(
+    projection: IndexProjection, pk: str, rewound: Rewound, entries: Iterable[Entry], first: int
+) -> IndexProjection:
+    """The same with what follows from the rewinds among some entries, from seq ``first`` on.
+
+    All that they take back is gone, but for later versions of messages that stay; what these hold of the messages
+    before them is another thing now.
+    """
+    rewinds = [record for entry in entries for record in entry.records if record.kind == REWIND and record.seq >= first]
+    seqs = {seq for record in rewinds for seq in taken_back(record)}
+    if not seqs:
+        return projection
+    kept = {later for _, later in walk_superseded(pk) if later in seqs and not is_rewound_at(rewound, pk, later)}
+    projection = _with_gone(projection, split_conversation_pk(pk)[1], seqs - kept)
+    for seq in sorted(kept):
+        anew = _project_entries(pk, seq, seq, with_following=False)
+        projection = replace(projection, documents=(*projection.documents, *anew.documents))
+    return projection
+
+
+def _with_gone(projection: IndexProjection, conversation_id: str, seqs: Iterable[int]) -> IndexProjection:
+    return replace(projection, gone=projection.gone | {memory_id(conversation_id, seq) for seq in seqs})
 
 
 def _reach(tenant: str, conversation_id: str) -> int:
@@ -113,12 +148,6 @@ def _read(pk: str, first: int, last: int) -> tuple[list[Entry], dict[int, Stored
     entries = read_readable_records(pk, first, last)
     last_seq = entries[-1].last_seq if entries else 0
     return entries, read_changed_memories(pk, first, last_seq) if first <= last_seq else {}
-
-
-def _is_erased(pk: str, entry: Entry) -> bool:
-    """Whether the conversation is erased, by this entry or a later one: it is gone before all entries are scrubbed."""
-    tail = read_tail(pk)
-    return entry.state == ERASED or (tail is not None and tail.state == ERASED)
 
 
 def project_item(pk: str, sk: str) -> IndexProjection:

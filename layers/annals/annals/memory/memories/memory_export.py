@@ -27,7 +27,7 @@ from annals.memory.memories.memory_reads import previous_versions
 from annals.memory.memories.models import SearchFilter
 from annals.memory.memories.raw_memories import seq_ranges, to_raw_memories
 from annals.memory.memories.search_filters import memory_scope
-from annals.memory.sources import source_ref_of, with_existing_sources
+from annals.memory.sources import with_existing_documents
 from annals.search.documents import Document
 
 PAGE = 100
@@ -64,7 +64,7 @@ def export_memories(caller: Caller, options: MemoryExportOptions) -> Iterator[st
 
 def _present_page(tenant: str, page: Sequence[Document], options: MemoryExportOptions) -> Iterator[PresentedMemory]:
     """The memories of a page as they are stored now, but for those that are gone, or of another status since."""
-    page = with_existing_sources(tenant, page, source_ref_of)
+    page = with_existing_documents(tenant, page, lambda each: each)
     stored = _read_stored(tenant, page)
     with ThreadPoolExecutor(READERS) as readers:
         for memory in readers.map(lambda document: _present(document, stored, options), page):

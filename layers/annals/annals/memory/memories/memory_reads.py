@@ -17,6 +17,8 @@ from annals.errors import ConversationErased, ConversationNotFound, DamagedItem,
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import message_id
 from annals.ledger.read import read_records
+from annals.ledger.rewound import Rewound
+from annals.ledger.versions import is_rewound
 from annals.memory.memories.memory_items import (
     DELETED,
     Address,
@@ -57,15 +59,16 @@ def get_stored_memory(tenant: str, memory_id: str) -> StoredMemory:
 
 
 def _find_in_ledger(tenant: str, conversation_id: str, seq: int) -> StoredMemory | None:
-    """A raw memory as its message says it, or None where there is no such message or its words are gone."""
+    """A raw memory as its message says it, or None where there is no such message, or it is rewound, or redacted."""
+    pk = conversation_pk(tenant, conversation_id)
     try:
-        get_tail(tenant, conversation_id)
+        rewound = Rewound.at(pk, get_tail(tenant, conversation_id))
         genesis = get_genesis(tenant, conversation_id)
     except (ConversationErased, ConversationNotFound):
         return None
-    for entry in read_records(conversation_pk(tenant, conversation_id), seq, seq):
+    for entry in read_records(pk, seq, seq):
         for record in entry.records:
-            if record.seq == seq and record.body:
+            if record.seq == seq and record.body and not is_rewound(rewound, pk, record):
                 return to_raw_memory(record, entry, genesis)
     return None
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from annals.answers import Room
-from annals.conversations.summary_store import find_summary, to_context_message
+from annals.conversations.summary_store import find_current_summary, to_context_message
 from annals.formats.tokens import estimate_message
 from annals.ledger.entry import Tail
 from annals.ledger.exchanges import walk_groups
 from annals.ledger.history import read_preamble
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import Message
+from annals.ledger.rewound import Rewound
 from annals.memory.live_questions import find_live_questions
 from annals.memory.recall.models import ContextWindow
 from annals.memory.recall.windows import (
@@ -48,7 +49,8 @@ def context_window(
     """
     room = Room()
     fitted = _fit_opening(opening, max_tokens, room)
-    groups = walk_groups(conversation_pk(tenant, conversation_id), tail)
+    pk = conversation_pk(tenant, conversation_id)
+    groups, total = walk_groups(pk, tail), tail.count - Rewound.at(pk, tail).count()
     if tool_calls == "unfinished":
         groups = without_finished_calls(groups)
     budget = Budget(max_tokens, tokens_of_messages, taken=fitted.tokens)
@@ -57,11 +59,11 @@ def context_window(
     return {
         "messages": [*fitted.messages, *window.messages],
         "tokens": window.size,
-        "total": tail.count,
+        "total": total,
         "included": len(window.messages),
         **({"toolTokensSaved": window.saved} if tool_calls == "unfinished" else {}),  # type: ignore[typeddict-item]
         "omitted": {
-            "count": tail.count - len(window.messages),
+            "count": total - len(window.messages),
             "tooLarge": fitted.too_large + window.too_large,
             **{name: ids for name, ids in names.items() if ids},  # type: ignore[typeddict-item]
         },
@@ -70,7 +72,7 @@ def context_window(
 
 def read_opening(pk: str, tail: Tail) -> list[Message]:
     """What stands for the whole conversation: the preamble in force, then the summary, where there are such."""
-    preamble, summary = read_preamble(pk, tail), find_summary(pk)
+    preamble, summary = read_preamble(pk, tail), find_current_summary(pk, tail)
     return [*([preamble] if preamble else []), *([to_context_message(summary)] if summary else [])]
 
 

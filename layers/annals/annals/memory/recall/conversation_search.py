@@ -17,7 +17,7 @@ from annals.ledger.messages import message_id
 from annals.memory import adapters
 from annals.memory.index_pages import visible_scope
 from annals.memory.indexing.indexer import catch_up
-from annals.memory.sources import source_ref_of, with_existing_sources
+from annals.memory.sources import with_existing_documents
 from annals.search import engine
 from annals.search.documents import Document
 from annals.search.protocol import Filters
@@ -52,7 +52,7 @@ def search_conversations(caller: Caller, search: SearchConversations) -> list[Co
         with_callers_vectors=settings().caller_dimensions > 0,
     )
     hits = engine.search(adapters.index(), adapters.embedder(), request)
-    existing = with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))
+    existing = with_existing_documents(caller.tenant, hits, lambda hit: hit.document)
     by_conversation = _group(existing, search.limit)
     stored_heads = find_stored_heads(conversation_pk(caller.tenant, each) for each in by_conversation)
     return [

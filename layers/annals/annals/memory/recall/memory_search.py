@@ -15,7 +15,7 @@ from annals.memory.indexing.indexer import catch_up
 from annals.memory.memories.memory_presenters import present_document
 from annals.memory.memories.search_filters import to_filters
 from annals.memory.recall.models import Hit, Search
-from annals.memory.sources import source_ref_of, with_existing_sources
+from annals.memory.sources import with_existing_documents
 from annals.providers.embedding import Embedder
 from annals.search import engine
 from annals.search.protocol import OneOf
@@ -59,7 +59,7 @@ def search_memories(
         with_callers_vectors=settings().caller_dimensions > 0,
     )
     hits = engine.search(adapters.index(), embedder, request, adapters.reranker())
-    existing = with_existing_sources(caller.tenant, hits, lambda hit: source_ref_of(hit.document))
+    existing = with_existing_documents(caller.tenant, hits, lambda hit: hit.document)
     return [present_hit(hit) for hit in existing]
 
 

@@ -19,7 +19,9 @@ from annals.ledger.entry import ERASED
 from annals.ledger.keys import MAX_SEQ, conversation_pk, seq_of_sk
 from annals.ledger.messages import message_id, present_message
 from annals.ledger.read import walk_all
+from annals.ledger.rewound import Rewound
 from annals.ledger.tail import salvage_tail
+from annals.ledger.versions import is_rewound
 from annals.memory.facts.fact_documents import to_fact_document
 from annals.memory.facts.fact_items import DatedFact
 from annals.memory.facts.fact_reads import list_facts_of
@@ -97,7 +99,8 @@ class _UserExport:
         yield from self._damaged(conversation_id)
 
     def _messages(self, conversation_id: str) -> Iterator[str]:
-        yield from FORMATS["jsonl"].write(take_snapshot(self.user_data.tenant, conversation_id, with_damage=True))
+        snapshot = take_snapshot(self.user_data.tenant, conversation_id, with_damage=True, with_rewound=True)
+        yield from FORMATS["jsonl"].write(snapshot)
 
     def _summary(self, conversation_id: str) -> Iterator[str]:
         if summary := find_summary(conversation_pk(self.user_data.tenant, conversation_id)):
@@ -122,13 +125,15 @@ class _UserExport:
         if tail is None or tail.state == ERASED:
             return
         theirs: set[int] = set()
+        rewound = Rewound.at(pk, tail)
         for entry in walk_all(pk, first=1):
             if isinstance(entry, DamagedEntry):
                 yield _damaged_entry(conversation_id, entry)
                 continue
             for record in self.user_data.records_in(entry):
                 theirs.add(record.seq)
-                message = present_message(record, entry, tail.archived, with_embedding=True)
+                is_back = is_rewound(rewound, pk, record)
+                message = present_message(record, entry, tail.archived, rewound=is_back, with_embedding=True)
                 yield _line("message", {"conversationId": conversation_id, **message})
         changed = read_changed_items(pk, 1, MAX_SEQ)
         yield from self._changed(conversation_id, (item for item in changed if seq_of_changed_item(item) in theirs))
