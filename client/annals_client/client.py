@@ -20,6 +20,7 @@ from annals_client.resources.keys import Keys, Receipts
 from annals_client.resources.memories import Memories
 from annals_client.resources.memory import Remembering
 from annals_client.resources.messages import Messages
+from annals_client.resources.runs import Runs
 from annals_client.resources.spaces import Spaces
 from annals_client.resources.users import UserMemories, Users
 from annals_client.retries import Retries
@@ -44,6 +45,7 @@ class Service(Resource[S]):
         self.memory: Remembering[S] = Remembering(sender)
         self.memories: Memories[S] = Memories(sender)
         self.users: Users[S] = Users(sender)
+        self.runs: Runs[S] = Runs(sender)
         self.user_memories: UserMemories[S] = UserMemories(sender)
         self.facts: Facts[S] = Facts(sender)
         self.documents: Documents[S] = Documents(sender)

@@ -208,9 +208,10 @@ class Parts:
             self._count += 1
         elif "type" not in value:
             self._count += 1
-        elif value.get("type") == "message" and name in self._conversations:
+        elif value.get("type") in ("message", "run") and name in self._conversations:
             self._name_conversation(name)
-            self._conversations[name].values["offset"] += value.get("kind", "message") == "message"
+            is_counted = value["type"] == "message" and value.get("kind", "message") == "message"
+            self._conversations[name].values["offset"] += is_counted
         self._append(text, place, name)
 
     def _name_conversation(self, name: str) -> None:

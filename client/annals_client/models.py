@@ -284,6 +284,24 @@ class Conversation(Model):
     omitted: list[str] | None = None
 
 
+class Run(Model):
+    """A run of an agent. ``number`` is its place among the conversation's runs, ``version`` counts its changes.
+
+    ``data`` is None also where it was not asked for, or there is none; ``model_fields_set`` tells that.
+    """
+
+    run_id: str
+    number: int
+    status: str
+    parent_run_id: str | None = None
+    agent_id: str | None = None
+    error: str | None = None
+    data: Any = None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
 class Removed(Model):
     """What an erasure took away; ``conversations`` and ``spaces`` where it was a person's, of whom it counts all."""
 

@@ -205,7 +205,9 @@ def test_an_erasure_of_the_user_frees_the_session_s_id(api: Api) -> None:
 
 
 def test_delete_many_by_session_erases_that_of_each_user(api: Api) -> None:
-    put(api), put(api, participants={"userId": "bob"}), put(api, "s-2")
+    put(api)
+    put(api, participants={"userId": "bob"})
+    put(api, "s-2")
     gone = api.post("/v1/conversations/delete-many", {"filter": {"sessionId": "s-1"}}).json
     assert gone["count"] == 2
     assert [each["sessionId"] for each in api.get("/v1/conversations").json["items"]] == ["s-2"]
@@ -213,7 +215,9 @@ def test_delete_many_by_session_erases_that_of_each_user(api: Api) -> None:
 
 
 def test_lists_and_counts_are_filtered_by_session(api: Api) -> None:
-    put(api), put(api, participants={"userId": "bob"}), put(api, "s-2")
+    put(api)
+    put(api, participants={"userId": "bob"})
+    put(api, "s-2")
     api.post("/v1/conversations", {"type": "user-agent", "participants": ADA})
     for query, count in (("sessionId=s-1", 2), ("sessionId=s-1&participants.userId=ada", 1), ("sessionId=none", 0)):
         listed = api.get(f"/v1/conversations?{query}").json["items"]
@@ -320,7 +324,8 @@ def test_a_session_moves_to_another_tenant_with_its_id(api: Api, form: str, part
 
 def test_an_import_does_not_take_another_conversation_s_session(api: Api) -> None:
     there = Api.of("another")
-    put(api), put(there)
+    put(api)
+    put(there)
     text = lines(api) + json.dumps(
         {"type": "conversation", "conversationType": "user-agent", "conversationId": "plain", "participants": ADA}
     )
@@ -333,7 +338,8 @@ def test_an_import_does_not_take_another_conversation_s_session(api: Api) -> Non
 
 @pytest.mark.usefixtures("index")
 def test_a_session_is_exported_with_its_user_and_found_in_filtered_exports(api: Api) -> None:
-    put(api), put(api, "s-2")
+    put(api)
+    put(api, "s-2")
     exported = api.get("/v1/users/ada/export").body.decode()
     assert '"sessionId":"s-1"' in exported
     filtered = api.get("/v1/conversations/export?format=jsonl&sessionId=s-2").body

@@ -28,6 +28,7 @@ from annals_client.resources.conversations import Conversations
 from annals_client.resources.memories import Memories
 from annals_client.resources.memory import Remembering
 from annals_client.resources.messages import Messages
+from annals_client.resources.runs import Runs
 from annals_client.resources.users import UserMemories
 from tests.client.asking import Ask
 from tests.client.scripted import UP, Answer, refused, scripted
@@ -281,3 +282,15 @@ def test_a_session_is_found_by_its_id_its_user_and_its_space(ask: Ask) -> None:
     assert server.requests[0].path == "/v1/conversations/by-session?sessionId=s%2F1&userId=ada"
     with scripted(refused(404, "NOT_FOUND")) as server, pytest.raises(NotFound):
         ask(server.url, lambda client: client.conversations.find_session("s/1"))
+
+
+def test_a_run_is_put_with_data_or_without_and_listed_by_what_is_given(ask: Ask) -> None:
+    call = Runs.put.call("c", "r/1", "running", data=None, if_match=0)
+    assert (call.path, call.headers["If-Match"]) == ("/v1/conversations/c/runs/r%2F1", '"0"')
+    assert call.body == {"status": "running", "data": None}
+    kept = Runs.put.call("c", "r", "failed", parent_run_id="p", error="No.", data={"own_name": [1]}).body
+    assert kept == {"status": "failed", "parentRunId": "p", "error": "No.", "data": {"own_name": [1]}}
+    assert Runs.put.call("c", "r", "running").body == {"status": "running"}
+    with scripted(Answer(body={"items": []})) as server:
+        assert ask(server.url, lambda client: client.runs.list("c", order="asc", include_data=True, status="x")) == []
+    assert server.requests[0].path == "/v1/conversations/c/runs?status=x&order=asc&includeData=true&limit=100"

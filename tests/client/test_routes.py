@@ -18,6 +18,7 @@ from annals_client.resources import (
     memories,
     memory,
     messages,
+    runs,
     spaces,
     turns,
     users,
@@ -28,7 +29,8 @@ from tests.e2e.servers import ROOT
 def groups() -> list[type]:
     """The client's groups of calls."""
     known: list[type] = [Service]
-    for module in (agents, conversations, documents, facts, keys, memories, memory, messages, spaces, turns, users):
+    modules = (agents, conversations, documents, facts, keys, memories, memory, messages, runs, spaces, turns, users)
+    for module in modules:
         classes = (each for _, each in inspect.getmembers(module, inspect.isclass))
         known += [each for each in classes if issubclass(each, Resource) and each is not Resource]
     return known

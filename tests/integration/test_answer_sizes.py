@@ -220,6 +220,20 @@ def _draft(api: Api) -> Asked:
     yield api.get(f"{CHAT}/messages?drafts=true&limit=1000")
 
 
+def _run(api: Api) -> Asked:
+    """A run whose data are as large as an answer can hold them."""
+    path = f"{CHAT}/runs/{quote(WIDE_ID)}"
+    yield api.put(path, {"status": "x", "error": '"' * 10_000, "data": '"' * 1_490_000})
+    yield api.get(path)
+
+
+def _list_runs(api: Api) -> Asked:
+    api.delete(f"{CHAT}/runs/{quote(WIDE_ID)}")
+    for number in range(MANY):
+        assert api.put(f"{CHAT}/runs/r-{number}", {"status": "x", "data": FAT}).status == 201
+    yield from _list(f"{CHAT}/runs?limit=1000&includeData=true", "runId", MANY)(api)
+
+
 def _upload(api: Api) -> Asked:
     yield api.post(
         "/v1/parts",
@@ -298,6 +312,9 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
         "/v1/conversations/by-participants",
         {"type": "user-agent", "participants": PEOPLE, "metadata": {"a": FAT}},
     ),
+    ("put", "/v1/conversations/{conversationId}/runs/{runId}"): _run,
+    ("get", "/v1/conversations/{conversationId}/runs/{runId}"): _run,
+    ("get", "/v1/conversations/{conversationId}/runs"): _list_runs,
     ("put", "/v1/conversations/by-session"): _once(
         "PUT", "/v1/conversations/by-session", {"sessionId": "s", "participants": PEOPLE, "metadata": {"a": FAT}}
     ),

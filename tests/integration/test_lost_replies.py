@@ -131,6 +131,24 @@ def not_replayed(_: Api, answer: Reply) -> None:
     assert "idempotent-replayed" not in answer.headers
 
 
+def run(api: Api) -> None:
+    conversation(api)
+    assert api.put(f"{ONE}/runs/r", {"status": "before"}).status == 201
+
+
+def put_run(version: int) -> Callable[[Api, Reply], None]:
+    def check(api: Api, answer: Reply) -> None:
+        assert (answer.json["status"], answer.json["version"], answer.json["number"]) == ("x", version, 1)
+        assert api.get(f"{ONE}/runs").json["items"] == [answer.json]
+
+    return check
+
+
+def no_run(api: Api, _: Reply) -> None:
+    assert api.get(f"{ONE}/runs").json["items"] == []
+    assert api.put(f"{ONE}/runs/r", {"status": "x"}).json["number"] == 2
+
+
 FACT = {"memorySpaceId": "home", "userId": "ada", "fact": "x", "subject": "a", "predicate": "b", "object": "c"}
 ONE = "/v1/conversations/one"
 
@@ -156,6 +174,12 @@ OPERATIONS = {
     "create with an id": Operation(
         lambda api: api.post("/v1/conversations", {**NEW, "conversationId": "one"}), 201, one_conversation
     ),
+    "put a run": Operation(lambda api: api.put(f"{ONE}/runs/r", {"status": "x"}), 201, put_run(1), conversation),
+    "replace a run": Operation(lambda api: api.put(f"{ONE}/runs/r", {"status": "x"}), 200, put_run(2), run),
+    "replace a version of a run": Operation(
+        lambda api: api.put(f"{ONE}/runs/r", {"status": "x"}, if_match='"1"'), 200, put_run(2), run
+    ),
+    "delete a run": Operation(lambda api: api.delete(f"{ONE}/runs/r"), 204, no_run, run),
     "get or create a session": Operation(
         lambda api: api.put("/v1/conversations/by-session", {**NEW, "sessionId": "s"}), 201, one_conversation
     ),

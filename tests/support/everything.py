@@ -38,6 +38,7 @@ def _own_conversations(api: Api) -> None:
     ok(api.put("/v1/conversations/by-participants", {"type": "user-agent", "participants": participants(ID)}))
     for number in range(2):
         say(api, "hers", f"My {WORD} {number}.", userId=ID, metadata={"topics": [WORD]})
+    ok(api.put("/v1/conversations/hers/runs/r-1", {"status": "failed", "error": f"No {WORD}.", "data": {"of": WORD}}))
     ok(api.post("/v1/conversations/hers/preamble", {"content": f"So far: a {WORD}."}))
     ok(api.patch("/v1/memories/mem:hers:1", {"content": f"One {WORD}."}))
     ref = {"conversationId": "hers", "messageIds": ["msg-001"]}

@@ -112,6 +112,13 @@ class MessageNotFound(NotFound):
         super().__init__(f"There is no message {message_id!r} in this conversation.")
 
 
+class RunNotFound(NotFound):
+    code, title = "RUN_NOT_FOUND", "Run not found"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"There is no run {run_id!r} in this conversation.")
+
+
 class PartNotFound(NotFound):
     code, title = "PART_NOT_FOUND", "Part not found"
 

@@ -31,8 +31,8 @@ WRITES: dict[str, dict[str, set[str]]] = {
     "EraseFunction": {"LedgerTable": {PUT, UPDATE}, "StateTable": {PUT, UPDATE, DELETE}},
     "FactsFunction": {"StateTable": {PUT, DELETE}},
     "FinishErasureFunction": {"LedgerTable": {PUT, UPDATE}, "StateTable": {PUT, UPDATE, DELETE}},
-    "ImportFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
-    "IngestFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
+    "ImportFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, DELETE}},
+    "IngestFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, DELETE}},
     "KeysFunction": {"StateTable": {PUT, UPDATE}},
     "MarksFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
     "MemoriesFunction": {"StateTable": {PUT, DELETE}},
@@ -40,6 +40,7 @@ WRITES: dict[str, dict[str, set[str]]] = {
     "ProjectFunction": {"StateTable": {PUT, UPDATE, DELETE}},
     "RememberFunction": {"LedgerTable": {PUT}, "StateTable": {PUT}},
     "RememberStreamFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, DELETE}},
+    "RunsFunction": {"StateTable": {PUT, DELETE}},
     "SpacesFunction": {"StateTable": {PUT}},
     "SummariesFunction": {"StateTable": {PUT}},
     "UpsertFunction": {"LedgerTable": {PUT}, "StateTable": {PUT, DELETE}},
@@ -175,6 +176,12 @@ def test_a_function_may_do_with_parts_what_it_is_for_and_only_what_erases_and_re
         expected = {"/values/*": {GET_OBJECT, PUT_OBJECT, DELETE_OBJECT}, "": {LIST}}
     elif name == "PartsFunction":
         expected = {"/parts/*": {GET_OBJECT}, "/uploads/*": {PUT_OBJECT}, "": {LIST}}
+    elif name == "RunsFunction":
+        expected = {"/values/*": {GET_OBJECT, PUT_OBJECT, DELETE_OBJECT}, "": {LIST}}
+    if name == "ExportFunction":
+        expected |= {"/values/*": {GET_OBJECT}}
+    elif name in ("ImportFunction", "IngestFunction"):  # runs, whose large data they take back where others are faster
+        expected |= {"/values/*": {PUT_OBJECT, DELETE_OBJECT}}
     assert parts_permissions(name) == expected
     assert ("BLOBS_BUCKET" in FUNCTIONS[name].get("Environment", {}).get("Variables", {})) == bool(expected)
 

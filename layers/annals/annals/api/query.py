@@ -21,7 +21,7 @@ NO_CONDITIONS = frozenset({"cursor", "format", "limit", "lastRuns", "maxTokens",
 """The parameters that no route takes as a condition of a filter."""
 
 
-OF_ANY_CHARACTERS = frozenset({"externalId", "key", "runId", "sessionId"})
+OF_ANY_CHARACTERS = frozenset({"externalId", "key", "parentRunId", "runId", "sessionId"})
 """The parameters whose values may be blank, as long as they are something: ids of other systems."""
 
 

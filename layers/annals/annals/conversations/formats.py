@@ -62,19 +62,26 @@ class Format:
 
 
 def _json(snapshot: Snapshot) -> Iterator[str]:
-    """The conversation's own object, left open for its messages."""
+    """The conversation's own object, left open for its messages and its runs, if there are any."""
     yield dump(snapshot.conversation())[:-1] + ',"messages":['
     for index, message in enumerate(snapshot.messages()):
         yield ("," if index else "") + dump(message)
-    yield "]}"
+    yield "]"
+    has_runs = False
+    for run in snapshot.runs():
+        yield ("," if has_runs else ',"runs":[') + dump(run)
+        has_runs = True
+    yield "]}" if has_runs else "}"
 
 
 def _jsonl(snapshot: Snapshot) -> Iterator[str]:
-    """A line for the conversation, whose own type goes by ``conversationType``, and a line for each message."""
+    """A line for the conversation, whose own type goes by ``conversationType``, one for each message and each run."""
     conversation = snapshot.conversation()
     yield _line({"type": "conversation", "conversationType": conversation.pop("type"), **conversation})
     for message in snapshot.messages():
         yield _line({"type": "message", "conversationId": conversation["conversationId"], **message})
+    for run in snapshot.runs():
+        yield _line({"type": "run", "conversationId": conversation["conversationId"], **run})
 
 
 def _csv(snapshot: Snapshot, *, guard: bool = True) -> Iterator[str]:

@@ -11,6 +11,8 @@ from annals.api.fields import ConversationId, ExternalId, MaskedJson, MessageId,
 from annals.conversations.create import NewConversation
 from annals.conversations.message_models import NewMessage, require_same_time
 from annals.conversations.participant_models import ConversationType, Participants
+from annals.conversations.run_items import NewRun
+from annals.conversations.run_models import PutRun
 from annals.ledger.messages import HIDDEN_STATUSES
 
 LINE_FIELDS = frozenset({"type", "conversationId", "messageId", "seq", "kind", "status"})
@@ -89,6 +91,22 @@ class RedactedLine(Model):
         return {"status": "redacted", **(said.fields() if said else {})}
 
 
+class RunLine(PutRun):
+    """A run. It gets a new number; its version is not stored."""
+
+    type: Literal["run"]
+    conversation_id: ConversationId
+    run_id: ExternalId
+    number: int | None = None
+    version: int | None = None
+    created_at: Time | None = None
+    updated_at: Time | None = None
+
+    def to_new(self) -> NewRun:
+        """The run as the domain takes it. Raises RequestTooLarge."""
+        return self.to_new_run(self.run_id, self.created_at)
+
+
 class ImportedConversation(TypedDict):
     """What an import did to a conversation: messages that it appended, and those that were there before."""
 
@@ -119,12 +137,14 @@ class ImportedConversations(TypedDict):
     omitted: NotRequired[int]
 
 
-def parse_line(value: Any) -> ConversationLine | MessageLine | RedactedLine | None:
-    """The line that a JSON value is, or None for a value of another type than ``conversation`` and ``message``.
+def parse_line(value: Any) -> ConversationLine | MessageLine | RedactedLine | RunLine | None:
+    """The line that a JSON value is, or None for a value of another type than these.
 
     Raises ValidationError.
     """
     kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "run":
+        return RunLine.model_validate(value)
     if kind == "conversation":
         return ConversationLine.model_validate(value)
     if kind != "message":

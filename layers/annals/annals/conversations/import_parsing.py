@@ -18,8 +18,9 @@ from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
 from annals.conversations.genesis import USER_AGENT
 from annals.conversations.heads import metadata_text
-from annals.conversations.import_models import ConversationLine, MessageLine, RedactedLine, parse_line
+from annals.conversations.import_models import ConversationLine, MessageLine, RedactedLine, RunLine, parse_line
 from annals.conversations.message_models import NewMessage
+from annals.conversations.run_items import NewRun
 from annals.database.derived_ids import derive_id
 from annals.errors import AnnalsError, InvalidInput, InvalidJson, RequestTooLarge
 from annals.formats.files.conversation import Broken, Line, Place
@@ -110,6 +111,7 @@ class IncomingConversation:
     sealed_at: int | None = None
     messages: list[IncomingMessage] = field(default_factory=list)
     preamble: NewRecord | None = None
+    runs: list[NewRun] = field(default_factory=list)
     _external_ids: dict[str, int] = field(default_factory=dict)
     _positions: dict[str, int] = field(default_factory=dict)
 
@@ -151,8 +153,9 @@ class IncomingConversation:
 
     @property
     def is_more_than_messages(self) -> bool:
-        """Whether there is a preamble, an archive mark or a seal."""
-        return self.preamble is not None or self.is_sealed or any(message.archived for message in self.messages)
+        """Whether there is a preamble, a run, an archive mark or a seal."""
+        is_marked = self.is_sealed or any(message.archived for message in self.messages)
+        return is_marked or self.preamble is not None or bool(self.runs)
 
     @property
     def is_sealed(self) -> bool:
@@ -274,7 +277,7 @@ class _Parser:
         elif parsed := parse_line(value):
             self._add(parsed)
         else:
-            raise InvalidInput("INVALID_FORMAT", "type must be conversation or message.")
+            raise InvalidInput("INVALID_FORMAT", "type must be conversation, message or run.")
 
     def _parse_conversation(self, value: dict[str, Any], place: Place) -> None:
         """Parse a conversation's line. One of another app has a name instead of an id, and no participants."""
@@ -313,14 +316,18 @@ class _Parser:
         owners = self._get_owners()
         return f"conv-{derive_id(self._options.tenant, dump([owners.type, owners.participants, text]))}"
 
-    def _add(self, line: ConversationLine | MessageLine | RedactedLine) -> None:
-        if not isinstance(line, ConversationLine):
-            self._add_message(line)
-
-    def _add_message(self, line: MessageLine | RedactedLine) -> None:
+    def _add(self, line: ConversationLine | MessageLine | RedactedLine | RunLine) -> None:
+        if isinstance(line, ConversationLine):
+            return
         if line.conversation_id not in self.conversations:
             raise InvalidInput("INVALID_FORMAT", f"no line before this one is conversation {line.conversation_id!r}.")
         incoming = self.conversations[line.conversation_id]
+        if isinstance(line, RunLine):
+            incoming.runs.append(line.to_new())
+        else:
+            self._add_message(incoming, line)
+
+    def _add_message(self, incoming: IncomingConversation, line: MessageLine | RedactedLine) -> None:
         if line.kind == "message":
             message = _to_incoming(line.stored_fields(), archived=line.status == "archived")
             incoming.add(replace(message, message_id=line.message_id))

@@ -23,6 +23,7 @@ from annals.conversations.import_parsing import BrokenConversation, IncomingConv
 from annals.conversations.import_progress import NOT_YET, read_progress, store_progress
 from annals.conversations.read import get_tail
 from annals.conversations.receipts import receipt_id, receipt_key
+from annals.conversations.run_store import create_run_if_missing
 from annals.database.dynamodb import Item
 from annals.database.keys import item_key
 from annals.database.state import read_items
@@ -254,6 +255,8 @@ class _Import:
                 for count in _append_rest(self._caller, incoming, comparison):
                     imported += count
                 _set_marks(self._caller, incoming, self._pk(incoming))
+                for run in incoming.runs:
+                    create_run_if_missing(self._pk(incoming), run)
                 return imported
         raise AppendConflict(incoming.conversation_id)
 

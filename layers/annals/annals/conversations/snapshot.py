@@ -10,6 +10,8 @@ from annals.conversations.heads import Head, find_stored_head
 from annals.conversations.lists import Order, Selection, walk_matches
 from annals.conversations.presenters import present_conversation
 from annals.conversations.read import get_head_at, get_tail
+from annals.conversations.run_models import present_run
+from annals.conversations.run_store import walk_runs
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry
 from annals.ledger.entry import ERASED, MESSAGE, Entry, Record, Tail
 from annals.ledger.history import read_preamble
@@ -93,6 +95,11 @@ class Snapshot:
     @staticmethod
     def _damaged(seq: int, at: int) -> dict[str, Any]:
         return {"messageId": message_id(seq), "seq": seq, "timestamp": to_rfc3339(at), "status": "damaged"}
+
+    def runs(self) -> Iterator[dict[str, Any]]:
+        """The runs with their data, in the order of their numbers, as the API shows them."""
+        for run, data in walk_runs(self.head.pk):
+            yield {**present_run(run, data)}
 
     def entries(self) -> Iterator[Entry | DamagedEntry]:
         """All that is stored, also what is appended meanwhile: a redaction in it says why a body is gone.

@@ -1,4 +1,4 @@
-"""The lines of a transcript: envelopes, or conversations and messages as an export writes them."""
+"""The lines of a transcript: envelopes, or conversations, messages and runs as an export writes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from annals.access.caller import Caller
 from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
-from annals.conversations.import_models import ConversationLine, MessageLine, RedactedLine, parse_line
+from annals.conversations.import_models import ConversationLine, MessageLine, RedactedLine, RunLine, parse_line
+from annals.conversations.read import open_conversation
+from annals.conversations.run_store import create_run_if_missing
 from annals.errors import InvalidInput
 from annals.ingest.envelope import parse_envelope
 from annals.ingest.storing import find_or_create, store_envelope, store_records
@@ -60,6 +62,8 @@ def store_line(caller: Caller, payload: Any, request: IdempotentRequest) -> None
             store_envelope(caller, parse_envelope(payload), request)
         elif isinstance(line, ConversationLine):
             find_or_create(caller, _to_new(line))
+        elif isinstance(line, RunLine):
+            create_run_if_missing(open_conversation(caller, line.conversation_id).pk, line.to_new())
         else:
             _store_message(caller, line, request)
     except ValidationError as error:

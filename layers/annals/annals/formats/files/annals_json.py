@@ -1,4 +1,4 @@
-"""Annals' own export as one JSON document: conversations with their messages."""
+"""Annals' own export as one JSON document: conversations with their messages and runs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ def lines(value: Mapping[str, Any], place: Place) -> Iterator[Line]:
     """The lines of a conversation."""
     title = get_label(get_object(value, "metadata"), "title") or get_label(value, "conversationId")
     place = place._replace(title=title)
-    own = {name: each for name, each in value.items() if name not in ("messages", "type")}
+    own = {name: each for name, each in value.items() if name not in ("messages", "runs", "type")}
     yield to_line(place, {"type": "conversation", "conversationType": value.get("type"), **own})
     for number, message in enumerate(value["messages"], start=1):
         fields = message if isinstance(message, Mapping) else {"content": message}
         line = {"type": "message", "conversationId": value["conversationId"], **fields}
         yield to_line(place._replace(message=number), line)
+    runs = value.get("runs")
+    for run in runs if isinstance(runs, list) else ():
+        fields = run if isinstance(run, Mapping) else {"runId": run}
+        yield to_line(place, {"type": "run", "conversationId": value["conversationId"], **fields})

@@ -89,7 +89,9 @@ def chat_lines(line: Line) -> Iterator[Line]:
 
 
 def is_own_line(value: Mapping[str, Any]) -> bool:
-    """Whether this is a line of Annals' own: a conversation or a message."""
+    """Whether this is a line of Annals' own: a conversation, a message, or a run."""
+    if value.get("type") == "run":
+        return "runId" in value
     return value.get("type") in ("conversation", "message") and "data" not in value
 
 
