@@ -40,7 +40,7 @@ def to_ledger(fields: Fields) -> dict[str, Any]:
     }
     if isinstance(name, str) and name.isprintable() and name.strip() and len(name) <= NAME_CHARS:
         body["name"] = name
-    parts = _parts(fields, body) if _is_plain(fields) else {"json": json.dumps(fields)}
+    parts = _parts(fields, body) if is_plain(fields) else {"json": json.dumps(fields)}
     return {**body, "parts": {"framework": FRAMEWORK, **parts}} if parts else body
 
 
@@ -134,7 +134,7 @@ def _answers_of(contents: list[Mapping[str, Any]]) -> Iterator[str]:
             yield text_of_result(next((content[name] for name in ANSWERS if content.get(name) is not None), None))
 
 
-def _is_plain(value: Any, depth: int = 0) -> bool:
+def is_plain(value: Any, depth: int = 0) -> bool:
     """Whether this is JSON that the server keeps as it is; else it is kept as a text."""
     if isinstance(value, str):
         return value == _without_surrogates(value)
@@ -145,9 +145,9 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     if depth == MAX_DEPTH:
         return False
     if isinstance(value, dict):
-        names = all(isinstance(name, str) and name != FIELD and _is_plain(name) for name in value)
-        return names and all(_is_plain(part, depth + 1) for part in value.values())
-    return value is None or (isinstance(value, list) and all(_is_plain(part, depth + 1) for part in value))
+        names = all(isinstance(name, str) and name != FIELD and is_plain(name) for name in value)
+        return names and all(is_plain(part, depth + 1) for part in value.values())
+    return value is None or (isinstance(value, list) and all(is_plain(part, depth + 1) for part in value))
 
 
 def _without_surrogates(text: str) -> str:
