@@ -11,7 +11,9 @@ Without ``client=``, or ``url=`` and ``key=``, ``ANNALS_URL`` and ``ANNALS_KEY``
 from annals_client.integrations.support import framework
 
 with framework("agent-framework"):
+    from annals_client.integrations.agent_framework.checkpoints import AnnalsCheckpointStorage
     from annals_client.integrations.agent_framework.history import AnnalsHistoryProvider
     from annals_client.integrations.agent_framework.memories import AnnalsContextProvider
+    from annals_client.integrations.agent_framework.session_store import AnnalsSessionStore
 
-__all__ = ["AnnalsContextProvider", "AnnalsHistoryProvider"]
+__all__ = ["AnnalsCheckpointStorage", "AnnalsContextProvider", "AnnalsHistoryProvider", "AnnalsSessionStore"]

@@ -39,6 +39,11 @@ class Scope:
             agent_id=self.agent_id,
         )
 
+    def labels(self) -> list[str]:
+        """The namespace of documents of this scope, within its memory space."""
+        user = [] if self.user_id is None else ["user", self.user_id]
+        return [*user, *([] if self.agent_id is None else ["agent", self.agent_id])]
+
     def find_id(self, name: str | None) -> str | None:
         """The session id that a session's name says; None where it is of another source or agent."""
         if name is None:
