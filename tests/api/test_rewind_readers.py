@@ -353,3 +353,14 @@ def test_many_rewinds_are_read_and_verified(api: Api) -> None:
     exported = api.get(f"{CHAT}/export?format=ledger").body
     [verified] = verify_lines(exported.splitlines())
     assert verified.verification.valid
+
+
+def test_a_consistent_search_of_a_cleared_conversation_looks_for_nothing_of_it(api: Api, stream: Stream) -> None:
+    for number in range(6):
+        append(api, *(user(f"{number} plays {part}") for part in range(3)))
+        rewind(api, toSeq=0)
+    append(api, user("I play the piano."))
+    asked = {"query": "piano", "consistent": True, "filter": {"conversationId": "conv-1"}, "memorySpaceId": "space-1"}
+    for _ in range(2):
+        hits = api.post("/v1/memory/search", asked).json["items"]
+        assert [hit["conversationRef"]["messageIds"] for hit in hits] == [["msg-025"]]

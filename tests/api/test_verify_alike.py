@@ -63,6 +63,8 @@ def stored(module_api: Api) -> list[Stored]:
     assert api.post(messages, {"role": "assistant", "content": LONG}).status == 201
     assert api.post(f"{messages}/msg-003/redact", {"reason": "asked for"}).status == 200
     assert api.post(f"{PATH}/archive", {"before": 2}).status == 200
+    assert api.post(messages, {"role": "assistant", "content": "taken back"}).status == 201
+    assert api.post(f"{PATH}/rewind", {"messages": 1}).status == 200
     assert api.post(f"{PATH}/seal").status == 200
     project_head(pk_of(api))
     return items_of(pk_of(api))

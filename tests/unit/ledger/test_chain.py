@@ -121,6 +121,7 @@ ENTRY_CHANGES: dict[str, Callable[[Draw, Values], Any]] = {
     "n": lambda data, values: values["n"] + data.draw(st.integers(1, 10)) * data.draw(st.sampled_from([-1, 1])),
     "preamble": lambda data, _: data.draw(st.integers(1, 100)),
     "archived": lambda data, _: data.draw(st.integers(1, 100)),
+    "rewind": lambda data, _: data.draw(st.integers(1, 100)),
 }
 
 

@@ -51,11 +51,12 @@ def test_large_bodies_come_back_byte_for_byte(text: str, repeated: int, noise: i
     assert _stored(entry) == replace(entry, n=2)
 
 
-@given(digest=st.sampled_from([b"", b"d" * 16]), thread_id=texts.filter(bool), preamble=seqs, archived=seqs)
-def test_everything_else_of_an_entry_comes_back(digest: bytes, thread_id: str, preamble: int, archived: int) -> None:
+@given(digest=st.sampled_from([b"", b"d" * 16]), thread_id=texts.filter(bool), marks=st.tuples(seqs, seqs, seqs))
+def test_everything_else_of_an_entry_comes_back(digest: bytes, thread_id: str, marks: tuple[int, int, int]) -> None:
+    preamble, archived, rewind = marks
     idem = Idempotency(os.urandom(16), digest)
-    marks = {"idem": idem, "thread_id": thread_id, "preamble": preamble, "archived": archived}
-    entry = replace(entry_after(GENESIS, [b"{}"]), **marks)
+    values = {"idem": idem, "thread_id": thread_id, "preamble": preamble, "archived": archived, "rewind": rewind}
+    entry = replace(entry_after(GENESIS, [b"{}"]), **values)
     assert _stored(entry) == replace(entry, n=1)
 
 

@@ -43,7 +43,7 @@ def _plain(body: str | bytes) -> bytes:
 
 def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | None = None) -> int | None:
     """Verify a conversation by the document. None means that it is what was appended."""
-    count, last, prev, at, preamble, archived, said, state = 0, -1, bytes(32), 0, 0, 0, None, "open"
+    count, last, prev, at, preamble, archived, rewind, said, state = 0, -1, bytes(32), 0, 0, 0, 0, None, "open"
     bare: set[int] = set()
     withdrawn: dict[int, int] = {}
     for item in items:
@@ -78,6 +78,7 @@ def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | No
             lines.append(f"{position} {kind} {record['digest'].hex()}")
             kinds.append(kind)
             preamble = position if kind == "preamble" else preamble
+            rewind = position if kind == "rewind" else rewind
         count += kinds.count("message")
         marked = item.get("archived", 0)
         was, state = state, "erased" if "erasure" in kinds else "sealed" if "seal" in kinds else state
@@ -89,10 +90,11 @@ def first_bad_seq(pk: str, items: list[Item], checkpoint: tuple[int, bytes] | No
             item["hash"] == _sha256("".join(f"{line}\n" for line in lines).encode()),
             item["n"] == len(kinds),
             item.get("preamble", 0) == preamble,
+            item.get("rewind", 0) == rewind,
             marked == max(up_to),
             item["state"] == state,
             (kinds == ["genesis"]) if seq == 0 else ("genesis" not in kinds and was != "erased"),
-            was != "sealed" or "message" not in kinds,
+            was != "sealed" or not {"message", "rewind"} & {*kinds},
             _says_when(item, said),
         ]
         last, prev, at, archived = seq + len(kinds) - 1, item["hash"], item["at"], marked
@@ -212,6 +214,7 @@ CHANGES: dict[str, Callable[[list[Item]], Any]] = {
     "the number of records": lambda items: items[1].update(n=1),
     "the archive mark": lambda items: items[2].update(archived=2),
     "the preamble": lambda items: items[2].update(preamble=1),
+    "the rewind": lambda items: items[2].update(rewind=1),
     "when the last message was said": lambda items: items[1].update(said=1),
     "a missing entry": lambda items: items.pop(1),
     "a missing genesis": lambda items: items.pop(0),

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from annals.errors import SearchUnavailable
+from annals.ledger.entry import Tail
 from annals.ledger.keys import split_conversation_pk
 from annals.ledger.read import walk_readable
+from annals.ledger.rewound import Rewound
 from annals.ledger.tail import read_tail
 from annals.memory.caller_vectors import with_given_vectors
 from annals.memory.indexing.projection import IndexProjection, project_entries, project_item
@@ -104,24 +106,33 @@ def catch_up(index: SearchIndex, embedder: Embedder, pk: str) -> None:
     """Have the index hold, and find, all that the ledger holds of a conversation. Raises SearchUnavailable.
 
     The ledger's stream brings entries in order, so that what is missing is missing at the end: the index is looked
-    through from the newest message back, until it holds the first of those that are looked up.
+    through from the newest message back, until it holds the first of those that are looked up. What is rewound is not
+    looked for: nothing of it is to be there.
     """
     tail = read_tail(pk)
     if tail is None:
         return
-    tenant, conversation_id = split_conversation_pk(pk)
-    first = tail.seq + 1
-    while first > 1:
-        start = max(1, first - LOOKUP_SIZE)
-        memory_ids = [memory_id(conversation_id, seq) for seq in range(start, first)]
-        indexed = index.find_fingerprints(tenant, memory_ids)
-        if memory_ids[0] in indexed:
-            first = next((seq for seq in range(start, first) if memory_id(conversation_id, seq) not in indexed), first)
-            break
-        first = start
+    first = _first_missing(index, pk, tail)
     if first <= tail.seq and index_entries(IndexTarget(index, embedder), pk, first, tail.seq):
         raise SearchUnavailable("Some messages of the conversation cannot be searched yet. Send the request again.")
     index.refresh()
+
+
+def _first_missing(index: SearchIndex, pk: str, tail: Tail) -> int:
+    """The seq from which on messages are missing in the index; that after the tail where none is."""
+    tenant, conversation_id = split_conversation_pk(pk)
+    rewound = Rewound.at(pk, tail)
+    first = end = tail.seq + 1
+    while end > 1:
+        start = max(1, end - LOOKUP_SIZE)
+        memory_ids = {seq: memory_id(conversation_id, seq) for seq in range(start, end) if not rewound.hides(seq)}
+        indexed = index.find_fingerprints(tenant, [*memory_ids.values()]) if memory_ids else {}
+        first = next((seq for seq, name in memory_ids.items() if name not in indexed), first)
+        if memory_ids and next(iter(memory_ids.values())) in indexed:
+            return first
+        span = rewound.find_span(start)
+        end = span.after + 1 if span else start
+    return first
 
 
 def _settle(target: IndexTarget, read: Callable[[], IndexProjection]) -> list[Failure]:
