@@ -454,3 +454,101 @@ def test_a_filter_that_says_nothing_that_can_be_met_is_refused(api: Api, conditi
     refused = api.post(f"{DOCUMENTS}/list", {"collection": "state", "filter": conditions})
 
     assert refused.problem == (422, "INVALID_FILTER", field)
+
+
+def test_a_conversation_s_documents_go_with_it(api: Api, folder: Path) -> None:
+    put(api, LARGE, conversationId="c")
+    put(api, 1, "of byron", conversationId="c", userId="byron")
+
+    assert api.delete("/v1/conversations/c").status == 200
+
+    left = str(
+        [item for item in client().scan(TableName=settings().state_table)["Items"] if "RECEIPT" not in str(item)]
+    )
+    assert "state" not in left
+    assert "byron" not in left
+    assert not files_of(folder)
+    for answer in (get(api, conversationId="c"), put(api, 1, conversationId="c"), delete(api, conversationId="c")):
+        assert answer.problem[:2] == (410, "CONVERSATION_ERASED")
+    for route in ("list", "namespaces", "delete-many"):
+        refused = api.post(f"{DOCUMENTS}/{route}", {"collection": "state", "conversationId": "c"})
+        assert refused.problem[:2] == (410, "CONVERSATION_ERASED")
+    operation = {"op": "get", **address(conversationId="c")}
+    assert api.post(f"{DOCUMENTS}/batch", {"operations": [operation]}).status == 410
+
+
+def test_a_document_of_no_conversation_is_refused(api: Api) -> None:
+    assert put(api, 1, conversationId="nowhere").problem[:2] == (404, "CONVERSATION_NOT_FOUND")
+    assert listed(api) == []
+
+
+def test_a_user_s_data_is_no_other_user_s(api: Api) -> None:
+    put(api, "ada's", agentId="bot", userId="ada")
+
+    assert put(api, "byron's", agentId="bot", userId="byron").problem == (409, "DOCUMENT_OF_ANOTHER", "userId")
+    assert get(api, agentId="bot", userId="byron").status == 404
+    assert delete(api, agentId="bot", userId="byron").json == {"deleted": False}
+    assert listed(api, agentId="bot", userId="byron") == []
+    assert listed(api, agentId="bot", userId="ada") == [("k",)]
+    assert get(api, agentId="bot").json["value"] == "ada's"
+    atomic = {"op": "put", **address(agentId="bot", userId="byron"), "value": 1}
+    refused = api.post(f"{DOCUMENTS}/batch", {"operations": [atomic], "atomic": True})
+    assert refused.problem[:2] == (409, "DOCUMENT_OF_ANOTHER")
+
+
+def test_a_document_that_is_nobody_s_any_more_outlives_who_it_was(api: Api) -> None:
+    put(api, 1, agentId="bot", userId="ada")
+    put(api, 2, agentId="bot")
+
+    api.delete("/v1/users/ada")
+
+    assert get(api, agentId="bot").json["value"] == 2
+
+
+def test_a_key_for_spaces_opens_their_documents_alone(api: Api) -> None:
+    for owner in OWNERS:
+        put(api, 1, **owner)
+    inside, outside = api.limited(spaces={"space"}), api.limited(spaces={"other"})
+
+    assert [get(inside, **owner).status for owner in OWNERS] == [403, 200, 403, 200, 403]
+    assert [put(outside, 2, **owner).status for owner in OWNERS] == [403, 404, 403, 404, 403]
+    for owner in OWNERS:
+        listing = {"collection": "state", **owner}
+        for route in ("list", "namespaces", "delete-many"):
+            assert outside.post(f"{DOCUMENTS}/{route}", listing).status in (403, 404)
+        assert outside.post(f"{DOCUMENTS}/batch", {"operations": [{"op": "get", **address(**owner)}]}).status in (
+            403,
+            404,
+        )
+    assert all(get(api, **owner).json["value"] == 1 for owner in OWNERS)
+
+
+@pytest.mark.parametrize(("scope", "kind"), [("read", "get"), ("write", "put"), ("erase", "delete")])
+def test_each_operation_takes_its_scope(api: Api, scope: str, kind: str) -> None:
+    limited = api.limited(scopes={"read", "write", "erase"} - {scope})
+    operation = {"op": kind, **address(), **({"value": 1} if kind == "put" else {})}
+
+    assert limited.post(f"{DOCUMENTS}/batch", {"operations": [operation]}).problem[:2] == (403, "FORBIDDEN")
+    assert {"get": get(limited), "put": put(limited, 1), "delete": delete(limited)}[kind].status == 403
+
+
+def test_personal_data_in_values_is_masked(api: Api, setting: Setting) -> None:
+    setting("PII_REDACTION", "patterns")
+
+    put(api, {"mail": ["ada@example.org"], "n": 1})
+
+    assert get(api).json["value"] == {"mail": ["[EMAIL]"], "n": 1}
+
+
+def test_a_damaged_document_is_named_and_left_out_of_lists_and_can_be_deleted(api: Api) -> None:
+    put(api, 1)
+    for item in client().scan(TableName=settings().state_table)["Items"]:
+        if item["sk"]["S"].startswith("DOC#"):
+            client().put_item(TableName=settings().state_table, Item={**item, "value": {"N": "5"}})
+
+    assert get(api).problem[:2] == (409, "ITEM_DAMAGED")
+    put(api, 1, "l")
+    assert listed(api) == [("l",)]
+    assert delete(api).json == {"deleted": True}
+    put(api, 2)
+    assert get(api).json["value"] == 2

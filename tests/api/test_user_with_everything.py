@@ -18,7 +18,9 @@ from annals.ledger.append import NewRecord, append
 from annals.ledger.entry import MESSAGE
 from annals.memory.user_traces import CONVERSATION, read_traces
 from annals.settings import settings
+from tests.conftest import Setting
 from tests.support.api import Api
+from tests.support.blobs import blobs_in
 from tests.support.crashes import items_of, let_streams_finish
 from tests.support.everything import ID, USER, WORD, deliver, everything, exported, in_files, in_tables, ok, say, talk
 from tests.support.indexing import Stream, embedded_index
@@ -27,7 +29,8 @@ pytestmark = pytest.mark.usefixtures("moto")
 
 
 @pytest.fixture
-def stream(moto: None, tmp_path: Path) -> Iterator[Stream]:
+def stream(moto: None, tmp_path: Path, setting: Setting) -> Iterator[Stream]:
+    blobs_in(tmp_path / "blobs", setting)
     with embedded_index(tmp_path) as index:
         yield index
 
@@ -71,7 +74,11 @@ def test_an_export_shows_what_an_erasure_takes(api: Api, stream: Stream) -> None
         "memories": memories + len(own),
         "facts": len(facts),
         "spaces": kinds.count("space"),
+        "documents": len(
+            [line for line in lines if line["type"] == "document" and line.get("conversationId") != "hers"]
+        ),
     } == removed
+    assert kinds.count("document") == removed["documents"] + 1
     assert len(changed) == 1
     assert "Mine" not in json.dumps(lines)
 

@@ -38,7 +38,9 @@ def little_of_everything(api: Api) -> dict[str, int]:
     ok(api.post(f"{USER}/memories", {"memory": f"Has a {WORD}."}))
     ok(api.post("/v1/memories", {"memorySpaceId": "home", "userId": ID, "content": f"Likes a {WORD}."}))
     ok(api.post("/v1/facts", {**FACT, "memorySpaceId": "home", "userId": ID, "subject": "one"}))
-    return {"conversations": 1, "messages": 2, "memories": 3, "facts": 1, "spaces": 1}
+    for owner in ({"userId": ID}, {"userId": ID, "agentId": "helper"}):
+        ok(api.put("/v1/documents", {"collection": "state", "key": WORD, "value": WORD, **owner}))
+    return {"conversations": 1, "messages": 2, "memories": 3, "facts": 1, "spaces": 1, "documents": 2}
 
 
 @pytest.mark.parametrize("first", range(1, PARTS + 1))

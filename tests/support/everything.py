@@ -8,6 +8,7 @@ from typing import Any
 
 from annals.settings import settings
 from tests.support.api import Api, Reply
+from tests.support.blobs import no_compression
 from tests.support.crashes import items_of, let_streams_finish
 from tests.support.indexing import Stream
 
@@ -29,7 +30,8 @@ def everything(api: Api) -> dict[str, int]:
     _own_conversations(api)
     _in_the_conversation_of_another(api)
     _memories(api)
-    return {"conversations": 2, "messages": 5, "memories": 3 + 5, "facts": 3, "spaces": 1}
+    _documents(api)
+    return {"conversations": 2, "messages": 5, "memories": 3 + 5, "facts": 3, "spaces": 1, "documents": 4}
 
 
 def _own_conversations(api: Api) -> None:
@@ -74,6 +76,23 @@ def _memories(api: Api) -> None:
     ok(api.post(f"/v1/memories/{second['memoryId']}/archive"))
     ok(api.post("/v1/memories", {"memorySpaceId": "home", "userId": ID, "content": f"Likes a {WORD}."}))
     ok(api.post("/v1/facts", {**FACT, "memorySpaceId": "home", "userId": ID, "subject": "three"}))
+
+
+def _documents(api: Api) -> None:
+    """A large one of her own; in a space, of an agent, in each conversation, one of hers; and one that is gone."""
+    large = no_compression(500_000).hex() if settings().blobs_folder else ""
+    owners = [{"memorySpaceId": "home"}, {"agentId": "helper"}, {"conversationId": "hers"}, {"conversationId": "his"}]
+    for owner in owners:
+        document = {"collection": "state", "namespace": [WORD], "key": WORD, "userId": ID, **owner}
+        ok(api.put("/v1/documents", {**document, "value": [WORD]}))
+        ok(api.put("/v1/documents", {**document, "value": {WORD: WORD}, "ifVersion": 1}))
+    ok(api.put("/v1/documents", {"collection": "state", "key": WORD, "userId": ID, "value": [WORD, large]}))
+    ok(
+        api.put(
+            "/v1/documents", {"collection": "state", "key": "gone", "agentId": "helper", "userId": ID, "value": WORD}
+        )
+    )
+    ok(api.delete("/v1/documents?collection=state&key=gone&agentId=helper"))
 
 
 def participants(user_id: str) -> dict[str, str]:

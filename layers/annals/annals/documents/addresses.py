@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from annals.database.dynamodb import Item
-from annals.database.keys import escape, item_key, partition_key, unescape
+from annals.database.keys import escape, item_key, partition_key, split_partition_key, unescape
 from annals.ledger.keys import conversation_pk
 
 DOCUMENT_PREFIX = "DOC#"
@@ -75,6 +75,15 @@ def documents_pk(owner: Owner, collection: str) -> str:
     if owner.kind == "conversation":
         return conversation_pk(owner.tenant, owner.id)
     return partition_key(owner.tenant, "DOC", owner.kind, collection if owner.kind == "tenant" else owner.id)
+
+
+def owner_of_pk(pk: str) -> Owner:
+    """Whose documents a partition holds."""
+    tenant, kind, ids = split_partition_key(pk)
+    if kind == "C":
+        return Owner(tenant, "conversation", ids[0])
+    owner_kind: Any = ids[0]
+    return Owner(tenant, owner_kind, "" if owner_kind == "tenant" else ids[1])
 
 
 def collection_prefix(collection: str) -> str:

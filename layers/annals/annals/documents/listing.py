@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from annals.answers import Room
+from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item, client
 from annals.database.keys import item_key
 from annals.database.state import read_partition
@@ -78,7 +79,7 @@ class DocumentRange:
     def walk(
         self, *, newest_first: bool = False, after: str | None = None, page: int | None = None, values: bool = True
     ) -> Iterator[StoredDocument]:
-        """The documents with an item, in the order of their sort keys, those that have run out among them."""
+        """The documents with an item that can be read, by their sort keys, those that have run out among them."""
         more: dict[str, Any] = {"ScanIndexForward": not newest_first}
         if after is not None:
             more["ExclusiveStartKey"] = item_key(self.pk, after)
@@ -86,7 +87,8 @@ class DocumentRange:
             more["Limit"] = page
         if not values:
             more |= without_value()
-        return (from_document_item(self.owner, item) for item in read_partition(self.pk, self.prefix, **more))
+        items = read_partition(self.pk, self.prefix, **more)
+        return decode_readable(items, lambda item: from_document_item(self.owner, item))
 
     def includes(self, document: StoredDocument, now: int) -> bool:
         """Whether one of the documents is there, and meant."""

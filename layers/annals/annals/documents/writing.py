@@ -15,6 +15,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from annals.conversations.receipts import not_erased_check
+from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item, client, to_item
 from annals.database.state import delete_if, find_item
 from annals.database.transactions import condition_failed, current_item, transact
@@ -34,7 +35,7 @@ from annals.errors import (
 from annals.json_text import dump
 from annals.retries import tries
 from annals.settings import settings
-from annals.stored_values.values import delete_value, keep_value
+from annals.stored_values.values import BLOB, delete_value, keep_value
 from annals.times import now_ms
 
 MAX_SENT_BYTES = 6_000_000
@@ -290,9 +291,11 @@ def delete_document(address: Address, if_version: int | None = None, user_id: st
     old = answer.get("Attributes")
     if not old:
         return False
-    document = from_document_item(address.owner, old)
-    delete_remains(document)
-    return not document.is_over(now_ms())
+    for document in decode_readable([old], lambda item: from_document_item(address.owner, item)):
+        delete_remains(document)
+        return not document.is_over(now_ms())
+    delete_value(address.pk, address.sk, {BLOB: old.get(BLOB, {}).get("S")})
+    return True
 
 
 def require_deletable(document: StoredDocument | None, if_version: int | None, user_id: str | None) -> None:

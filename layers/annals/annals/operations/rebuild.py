@@ -15,6 +15,8 @@ from typing import Any
 from annals.conversations.heads import HEAD, delete_conversation_state, head_key
 from annals.conversations.receipts import RECEIPT
 from annals.database.dynamodb import Item, client
+from annals.documents.addresses import DOCUMENT_PREFIX
+from annals.documents.user_documents import put_document_trace
 from annals.errors import DamagedItem
 from annals.ledger.entry_items import from_ledger_item
 from annals.ledger.keys import entry_sk
@@ -81,10 +83,12 @@ def rebuild_people(progress: Progress) -> RebuildResult:
 
 
 def _put_references(item: Item) -> None:
-    """Write the references to an item of the state table: a memory, a fact, a space; hand a receipt's erasure over."""
+    """Write the references to an item of the state table, of whatever kind it is; hand a receipt's erasure over."""
     pk, sk = item["pk"]["S"], item["sk"]["S"]
     if sk == RECEIPT:
         hand_over(pk)
+    elif sk.startswith(DOCUMENT_PREFIX):
+        put_document_trace(item)
     elif sk == SPACE_SK:
         put_participant_traces(item)
     elif is_memory_sk(sk) and is_facts_pk(pk):

@@ -31,6 +31,7 @@ from annals.conversations.receipts import (
     store_receipt,
 )
 from annals.database.dynamodb import Item
+from annals.documents.user_documents import delete_traces_of_conversation
 from annals.errors import (
     ConversationErased,
     ConversationNotFound,
@@ -192,6 +193,7 @@ def _delete_derived(receipt: Receipt) -> Receipt:
     delete_message_drafts(receipt.tenant, receipt.conversation_id)
     pk = conversation_pk(receipt.tenant, receipt.conversation_id)
     delete_parts_of_conversation(pk)
+    delete_traces_of_conversation(receipt.tenant, receipt.conversation_id)
     delete_conversation_state(pk)
     delete_values_of(pk)
     with suppress(ConversationNotFound, DamagedEntry):

@@ -11,7 +11,7 @@ class RemovedOfUser(TypedDict):
     """What was taken away of a user: in all, with what went with their conversations.
 
     Every message in a conversation of theirs was a memory, so as many of these are gone. Spaces are those in which they
-    took part.
+    took part, documents those that went by themselves, and not with a conversation.
     """
 
     conversations: int
@@ -19,6 +19,7 @@ class RemovedOfUser(TypedDict):
     memories: int
     facts: int
     spaces: int
+    documents: int
 
 
 class ErasedConversation(TypedDict):

@@ -12,7 +12,16 @@ from annals.conversations.heads import delete_conversation_state
 from annals.conversations.receipts import find_receipt, receipt_id
 from annals.database.damage import decode_readable
 from annals.database.dynamodb import Item
-from annals.database.state import empty_partition, read_partition
+from annals.database.state import read_partition
+from annals.documents.user_documents import (
+    TRACE_PREFIX,
+    count_own_documents,
+    delete_all_within,
+    delete_traced_document,
+    find_traced_document,
+    list_document_traces,
+    own_documents_pk,
+)
 from annals.errors import (
     ConversationErased,
     ConversationNotFound,
@@ -94,8 +103,9 @@ class UserErasureStages:
         return replace(
             receipt,
             stage=OWN_MEMORIES,
-            pending=(self._own_pk,),
+            pending=(self._own_pk, own_documents_pk(self._tenant, self._user_id)),
             memories=receipt.memories + len(readable),
+            documents=receipt.documents + count_own_documents(self._tenant, self._user_id),
             damaged=receipt.damaged + readable.count(False),
         )
 
@@ -164,7 +174,8 @@ class UserErasureStages:
 
     def _plan_standalone(self, receipt: UserReceipt) -> UserReceipt:
         spaces = (f"{SPACE}{name}" for name in self._user.spaces())
-        names = tuple(islice(chain(self._user.standalone_ids(), spaces), BATCH))
+        documents = list_document_traces(self._tenant, self._user_id)
+        names = tuple(islice(chain(self._user.standalone_ids(), spaces, documents), BATCH))
         if not names:
             return replace(receipt, stage=INDEX if receipt.round == 1 else DONE)
         kinds = Counter(map(self._kind, names))
@@ -174,12 +185,14 @@ class UserErasureStages:
             facts=receipt.facts + kinds["fact"],
             memories=receipt.memories + kinds["memory"],
             spaces=receipt.spaces + kinds["space"],
+            documents=receipt.documents + kinds["document"],
             damaged=receipt.damaged + sum(map(self._is_damaged, names)),
         )
 
     def _kind(self, name: str) -> str:
         """What a trace leads to, as the tables have it now; what cannot be read there is the user's by its trace."""
-        kind = "space" if name.startswith(SPACE) else "fact" if is_fact_id(name) else "memory"
+        kinds = {SPACE: "space", TRACE_PREFIX: "document"}
+        kind = kinds.get(name[: len(SPACE)]) or ("fact" if is_fact_id(name) else "memory")
         return kind if self._is_damaged(name) or self._find(name) else "nothing"
 
     def _is_damaged(self, name: str) -> bool:
@@ -193,6 +206,8 @@ class UserErasureStages:
         """What a trace leads to, if it is there. Raises Damaged."""
         if name.startswith(SPACE):
             return find_participant(self._tenant, name.removeprefix(SPACE), self._user_id)
+        if name.startswith(TRACE_PREFIX):
+            return find_traced_document(self._tenant, self._user_id, name)
         return self._user.find_memory_or_fact(name)
 
     def _plan_by_index(self, receipt: UserReceipt) -> UserReceipt:
@@ -217,8 +232,9 @@ class UserErasureStages:
         stage, pending = receipt.stage, receipt.pending
         within = receipt.after[1] if stage == MESSAGES and receipt.after else None
         if stage == OWN_MEMORIES:
-            # The whole partition: a change at this moment may leave a version of a memory that is gone.
-            empty_partition(self._own_pk)
+            # The whole partitions: a change at this moment may leave a version of a memory that is gone.
+            for pk in pending:
+                delete_all_within(pk)
             return ()
         for position, name in enumerate(pending):
             is_gone = self._erase(name, deadline) if stage == CONVERSATIONS else self._take_away(name, within)
@@ -250,11 +266,13 @@ class UserErasureStages:
         delete_trace(self._tenant, self._user_id, CONVERSATION, conversation_id)
 
     def _take_away(self, name: str, within: str | None) -> bool:
-        """Redact a message, delete a memory or a fact, leave a space; what is gone already is no error."""
+        """Redact a message, delete a memory, a fact or a document, leave a space; what is gone is no error."""
         if name.startswith(SPACE):
             space = name.removeprefix(SPACE)
             delete_trace(self._tenant, self._user_id, SPACE, space)
             delete_participant(self._tenant, space, self._user_id)
+        elif name.startswith(TRACE_PREFIX):
+            delete_traced_document(self._tenant, self._user_id, name)
         elif message := split_raw_id(name):
             with suppress(NotFound, ConversationErased):
                 redact_with_derived(self._tenant, message[0], message_id(message[1]), REASON, self._by)

@@ -48,8 +48,8 @@ class UserReceipt:
     round : 1, or 2 where the search index knew of more than the tables
     leased_until : until then whoever stored the receipt is at work; then the stream's function goes on
     step : how often the receipt was stored; whoever finds another number in the table has been overtaken
-    conversations, messages, memories, facts, spaces : what is gone, since the user was first erased; of messages,
-        memories and facts those that did not go with a conversation of theirs
+    conversations, messages, memories, facts, spaces, documents : what is gone, since the user was first erased; of
+        all but conversations those that did not go with a conversation of theirs
     within : the messages, memories and facts that did, and how many entries were damaged there
     damaged : what else was met that could not be read: items that were the user's, or of which nobody can tell
     """
@@ -71,6 +71,7 @@ class UserReceipt:
     memories: int = 0
     facts: int = 0
     spaces: int = 0
+    documents: int = 0
     within: tuple[int, ...] = (0, 0, 0, 0)
     damaged: int = 0
 
@@ -179,6 +180,7 @@ def present_user_receipt(receipt: UserReceipt, after: str | None = None) -> tupl
         memories=receipt.memories + memories,
         facts=receipt.facts + facts,
         spaces=receipt.spaces,
+        documents=receipt.documents,
     )
     notes = list(islice(_walk_notes(receipt.tenant, receipt.receipt_id, after), PAGE_SIZE + 1))
     response = UserReceiptResponse(

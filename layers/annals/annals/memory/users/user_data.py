@@ -1,9 +1,9 @@
 """What there is of a user, and where: an erasure takes it, an export writes it, and both look it up here.
 
 The ledger and the tables say what is theirs: the conversations of which they are the user, by the participants' list
-and by what the ledger's stream noted; their own memories; what they said in the conversations of others, by the
-messages' ``userId``; memories and facts with their id; the spaces in which they take part. The search index adds what
-was stored before there were traces of it, so that ``annals rebuild people`` can come later.
+and by what the ledger's stream noted; their own memories and documents; what they said in the conversations of others,
+by the messages' ``userId``; memories, facts and documents with their id; the spaces in which they take part. The search
+index adds what was stored before there were traces of it, so that ``annals rebuild people`` can come later.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from annals.conversations.filters import ConversationFilter
 from annals.conversations.lists import Selection, walk_matches
 from annals.conversations.read import get_conversation_space
 from annals.database.dynamodb import Item
-from annals.errors import ConversationNotFound, DamagedItem, NotFound
+from annals.documents.access import require_owner
+from annals.documents.document_items import StoredDocument
+from annals.documents.user_documents import find_traced_document, list_document_traces, list_own_documents
+from annals.errors import ConversationNotFound, DamagedItem, Forbidden, NotFound
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record
 from annals.ledger.keys import seq_of_sk
 from annals.ledger.salvage import salvage_bodies
@@ -112,6 +115,23 @@ class UserData:
     def spaces(self) -> Iterator[str]:
         """The ids of the spaces in which they may take part."""
         return (name for name in read_traces(self.tenant, self.user_id, SPACE) if self.caller.may_see(name))
+
+    def own_documents(self) -> Iterator[StoredDocument]:
+        """The documents that they own; a caller who is limited to memory spaces sees none."""
+        return list_own_documents(self.tenant, self.user_id) if self.caller.spaces is None else iter(())
+
+    def document_traces(self) -> Iterator[str]:
+        """The names of what leads to documents of other owners that are their data; some may be gone."""
+        return list_document_traces(self.tenant, self.user_id)
+
+    def find_traced_document(self, name: str) -> StoredDocument | None:
+        """The document to which a trace leads, if it is there, theirs, and open to the caller. Raises DamagedItem."""
+        document = find_traced_document(self.tenant, self.user_id, name)
+        with suppress(NotFound, Forbidden):
+            if document:
+                require_owner(self.caller, document.address.owner)
+                return document
+        return None
 
     def documents(self, after: IndexPosition | None = None) -> Iterator[Document]:
         """What the search index has of them, archived and superseded too. Raises SearchUnavailable."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -13,6 +13,10 @@ from annals.conversations.snapshot import take_snapshot
 from annals.conversations.summary_store import find_summary
 from annals.database.dynamodb import Item
 from annals.database.state import read_partition
+from annals.documents.document_items import StoredDocument
+from annals.documents.presenters import present_document as show_document
+from annals.documents.reading import read_document
+from annals.documents.user_documents import list_documents_of_conversation
 from annals.errors import ConversationErased, ConversationNotFound, DamagedEntry, DamagedItem
 from annals.json_text import dump
 from annals.ledger.entry import ERASED
@@ -84,6 +88,9 @@ class _UserExport:
             yield from _lines_or_damage({"memoryId": name}, self._standalone(name))
         for memory_space_id in self.user_data.spaces():
             yield from _lines_or_damage({"memorySpaceId": memory_space_id}, self._space(memory_space_id))
+        yield from self._documents(self.user_data.own_documents())
+        for name in self.user_data.document_traces():
+            yield from _lines_or_damage({"document": name}, self._traced_document(name, own))
 
     def _own_conversation(self, conversation_id: str) -> Iterator[str]:
         """A conversation of theirs, and all that was made of it."""
@@ -96,7 +103,19 @@ class _UserExport:
         yield from self._changed(conversation_id, read_changed_items(pk, 1, MAX_SEQ))
         yield from self._derived(list_facts_of(tenant, conversation_id))
         yield from self._derived(list_memories_of(tenant, conversation_id))
+        yield from self._documents(list_documents_of_conversation(tenant, conversation_id))
         yield from self._damaged(conversation_id)
+
+    def _documents(self, documents: Iterable[StoredDocument]) -> Iterator[str]:
+        for document in documents:
+            name = {"collection": document.address.collection, "key": document.address.key}
+            yield from _lines_or_damage(name, _document_line(document))
+
+    def _traced_document(self, name: str, own: Collection[str]) -> Iterator[str]:
+        """A document of another owner's; those of their own conversations are there already."""
+        document = self.user_data.find_traced_document(name)
+        if document and not (document.address.owner.kind == "conversation" and document.address.owner.id in own):
+            yield from _document_line(document)
 
     def _messages(self, conversation_id: str) -> Iterator[str]:
         snapshot = take_snapshot(self.user_data.tenant, conversation_id, with_damage=True, with_rewound=True)
@@ -170,6 +189,11 @@ def _lines_or_damage(name: Mapping[str, object], lines: Iterator[str]) -> Iterat
         yield from lines
     except DamagedItem as damaged:
         yield _line("damaged", {**name, "reason": damaged.reason})
+
+
+def _document_line(document: StoredDocument) -> Iterator[str]:
+    if read := read_document(document):
+        yield _line("document", {**show_document(*read)})
 
 
 def _changed_memory(item: Item) -> Iterator[str]:
