@@ -172,13 +172,9 @@ def test_a_function_may_do_with_parts_what_it_is_for_and_only_what_erases_and_re
             expected |= {"/parts/*": {PUT_OBJECT}, "/uploads/*": {GET_OBJECT}}
     elif name in ("ExportFunction", "MessagesFunction"):
         expected = {"/parts/*": {GET_OBJECT}, "": {LIST}}
-        if name == "ExportFunction":  # documents are in a person's export
-            expected |= {"/values/*": {GET_OBJECT}}
-    elif name == "DocumentsFunction":
-        expected = {"/values/*": {GET_OBJECT, PUT_OBJECT, DELETE_OBJECT}, "": {LIST}}
     elif name == "PartsFunction":
         expected = {"/parts/*": {GET_OBJECT}, "/uploads/*": {PUT_OBJECT}, "": {LIST}}
-    elif name == "RunsFunction":
+    elif name in ("DocumentsFunction", "RunsFunction"):
         expected = {"/values/*": {GET_OBJECT, PUT_OBJECT, DELETE_OBJECT}, "": {LIST}}
     if name == "ExportFunction":
         expected |= {"/values/*": {GET_OBJECT}}
