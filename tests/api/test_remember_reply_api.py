@@ -155,3 +155,48 @@ def test_in_a_conversation_of_no_user_the_reply_says_whom_it_answers(api: Api) -
     pk = conversation_pk(api.caller.tenant, "conv-1")
     (entry,) = read_records(pk, 3, 3)
     assert (entry.records[0].json_body() or {})["memory"] == {"answers": 1}
+
+
+def contents(messages: list[dict[str, Any]]) -> list[str]:
+    return [message["content"] for message in messages]
+
+
+@pytest.mark.parametrize("user", [{"userId": "ada"}, {"agentId": "guide"}], ids=["a user's", "nobody's"])
+@pytest.mark.parametrize("tool_calls", ["all", "unfinished"])
+def test_replies_of_turns_that_went_on_at_once_stand_with_their_questions(
+    api: Api, user: dict[str, str], tool_calls: str
+) -> None:
+    turn = {"memorySpaceId": "work", "conversationId": "conv-1", **user}
+    for question in ("One?", "Two?", "Three?"):
+        api.post(REMEMBER, {**turn, "userMessage": question})
+    for message_id, reply in (("msg-002", "Second."), ("msg-001", "First.")):
+        api.post(REMEMBER, {**turn, "userMessageId": message_id, "agentResponse": reply})
+    expected = ["One?", "First.", "Two?", "Second.", "Three?"]
+    window = api.get(f"/v1/conversations/conv-1/context?maxTokens=1000&toolCalls={tool_calls}").json
+    assert contents(window["messages"]) == expected
+    chat = api.get("/v1/conversations/conv-1/context?maxTokens=1000&format=openai-chat").json
+    assert contents(chat["messages"]) == expected
+    assert contents(_history(api)) == ["One?", "Two?", "Three?", "Second.", "First."]
+
+
+def test_a_reply_whose_question_is_not_shown_stays_in_its_place(api: Api) -> None:
+    turn = {"memorySpaceId": "work", "conversationId": "conv-1", "userId": "ada"}
+    for question in ("One?", "Two?"):
+        api.post(REMEMBER, {**turn, "userMessage": question})
+    for message_id, reply in (("msg-002", "Second."), ("msg-001", "First.")):
+        api.post(REMEMBER, {**turn, "userMessageId": message_id, "agentResponse": reply})
+    api.post("/v1/conversations/conv-1/archive", {"before": 2})
+    window = api.get("/v1/conversations/conv-1/context?maxTokens=1000").json
+    assert contents(window["messages"])[-1] == "First."
+
+
+def test_what_a_turn_did_before_its_reply_stays_before_it(api: Api) -> None:
+    turn = {"memorySpaceId": "work", "conversationId": "conv-1", "userId": "ada"}
+    api.post(REMEMBER, {**turn, "userMessage": "One?"})
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    api.post("/v1/conversations/conv-1/messages", {"role": "assistant", "content": "", "tool_calls": [call]})
+    result = {"role": "tool", "tool_call_id": "a", "content": "nine"}
+    api.post("/v1/conversations/conv-1/messages", result)
+    api.post(REMEMBER, {**turn, "userMessageId": "msg-001", "agentResponse": "At nine."})
+    window = api.get("/v1/conversations/conv-1/context?maxTokens=1000").json
+    assert contents(window["messages"]) == ["One?", "", "nine", "At nine."]

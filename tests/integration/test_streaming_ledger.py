@@ -137,7 +137,7 @@ def test_a_question_that_another_stream_answers_is_not_shown_until_its_reply_is_
     chat.may_go_on.set()
     assert [event.name for event in coming][-1] == "result"
     window = api.get("/v1/conversations/c/context?maxTokens=1000").json
-    assert [message["messageId"] for message in window["messages"]] == ["msg-001", "msg-002", "msg-003", "msg-004"]
+    assert [message["messageId"] for message in window["messages"]] == ["msg-001", "msg-004", "msg-002", "msg-003"]
 
 
 @pytest.mark.parametrize("model", ["calls", "calls alone", "content in lists", "usage with null", "reasoning"])

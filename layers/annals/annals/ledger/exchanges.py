@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from annals.formats.exchanges import Group, group_exchanges, without_torn_exchanges
 from annals.formats.turns import is_question, is_reply
@@ -27,6 +27,7 @@ class MessageGroup:
     is_exchange : whether there are calls or results in it
     is_whole : whether each call has its results, and each result its call
     stored : all messages of it, where not all are to be shown, or not all of them
+    answered : the seqs of the messages that replies answer, by those of the replies; of these messages and others
     """
 
     messages: tuple[Message, ...]
@@ -34,6 +35,7 @@ class MessageGroup:
     is_exchange: bool = False
     is_whole: bool = True
     stored: tuple[Message, ...] = ()
+    answered: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def message_ids(self) -> list[str]:
@@ -56,6 +58,7 @@ def walk_groups(
     """
     waiting: list[Message] = []
     places: dict[int, int] = {}
+    answered: dict[int, int] = {}
     given: set[int] = set()
     next_before: int | None = tail.seq + 1 if before is None else before
     while next_before is not None:
@@ -64,11 +67,13 @@ def walk_groups(
         next_before = page.next_seq
         waiting = [*reversed(page.messages), *waiting]
         places |= {message["seq"]: place for place, message in enumerate(page.messages, len(places))}
+        answered |= page.answered
         groups = group_exchanges(waiting)
         undecided = -1 if next_before is None else _last_undecided(groups)
         for group in reversed(groups):
             if group.positions[-1] > undecided and waiting[group.positions[0]]["seq"] not in given:
-                yield _take(group, waiting, places)
+                members = tuple(waiting[position] for position in group.positions)
+                yield MessageGroup(members, places, group.is_exchange, group.is_whole, answered=answered)
         given |= {waiting[position]["seq"] for group in groups for position in _decided(group, undecided)}
         waiting = waiting[: undecided + 1]
 
@@ -109,8 +114,3 @@ def _last_undecided(groups: Sequence[Group]) -> int:
 
 def _decided(group: Group, undecided: int) -> Sequence[int]:
     return group.positions if group.positions[-1] > undecided else ()
-
-
-def _take(group: Group, messages: Sequence[Message], places: Mapping[int, int]) -> MessageGroup:
-    members = tuple(messages[position] for position in group.positions)
-    return MessageGroup(members, places, group.is_exchange, group.is_whole)

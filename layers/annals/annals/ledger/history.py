@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 from annals.answers import Room
@@ -12,7 +13,7 @@ from annals.errors import DamagedEntry
 from annals.ledger.entry import MESSAGE, PREAMBLE, Entry, Record, Tail
 from annals.ledger.keys import entry_sk
 from annals.ledger.message_state import has_superseded
-from annals.ledger.messages import Message, present_message
+from annals.ledger.messages import Message, answered_seq, present_message
 from annals.ledger.read import read_entry
 from annals.ledger.rewound import Rewound
 from annals.ledger.versions import newest_versions
@@ -75,11 +76,13 @@ class HistoryPage:
     """Messages in the order in which they are shown, and the seq after which the next page begins, if there is one.
 
     ``offset`` messages are still to be skipped there, where the page ended before all that its range skips.
+    ``answered`` are the seqs of the messages that replies among these answer, by those of the replies.
     """
 
     messages: list[Message]
     next_seq: int | None
     offset: int = 0
+    answered: Mapping[int, int] = field(default_factory=dict)
 
 
 def read_page(
@@ -112,7 +115,7 @@ def read_page(
                 next_seq = part.reached or 1
     if not message_range.forward and not message_range.newest_first:
         messages.reverse()
-    return HistoryPage(messages, next_seq, part.offset)
+    return HistoryPage(messages, next_seq, part.offset, part.answered)
 
 
 def _preamble(pk: str, tail: Tail, message_range: MessageRange) -> Message | None:
@@ -144,6 +147,7 @@ class _Part:
     reached: int | None
     next_seq: int | None = None
     offset: int = 0
+    answered: Mapping[int, int] = field(default_factory=dict)
 
 
 def _read(pk: str, tail: Tail, message_range: MessageRange, limit: int, room: Room, rewound: Rewound) -> _Part:
@@ -152,6 +156,8 @@ def _read(pk: str, tail: Tail, message_range: MessageRange, limit: int, room: Ro
     entries, skip = _start(pk, tail, message_range, limit, left_out)
     records = _records(entries, message_range, message_range.floor(tail), left_out)
     messages: list[Message] = []
+    answered: dict[int, int] = {}
+    part = partial(_Part, messages, answered=answered)
     read_bytes, reached, shown = 0, None, None
     for placed in newest_versions(pk, records, message_range.list_floor(tail)):
         read_bytes += len(placed.record.body or b"")
@@ -160,18 +166,20 @@ def _read(pk: str, tail: Tail, message_range: MessageRange, limit: int, room: Ro
             if skip:
                 skip -= 1
             elif len(messages) == limit:
-                return _Part(messages, shown, placed.seq if shown is None else shown)
+                return part(shown, placed.seq if shown is None else shown)
             elif not room.takes(message):
                 # Where nothing was read yet, the next page begins with this very record.
                 before = placed.seq - 1 if message_range.forward else placed.seq + 1
-                return _Part(messages, shown, before if reached is None else reached)
+                return part(shown, before if reached is None else reached)
             else:
                 messages.append(message)
+                if seq := answered_seq(placed.record):
+                    answered[message["seq"]] = seq
                 shown = placed.seq
         reached = placed.seq
         if (message_range.matches or skip) and read_bytes > settings().max_page_bytes:
-            return _Part(messages, shown, reached, skip)
-    return _Part(messages, shown, offset=skip)
+            return part(shown, reached, skip)
+    return part(shown, offset=skip)
 
 
 def _records(

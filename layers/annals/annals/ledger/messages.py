@@ -70,7 +70,7 @@ EMBEDDING = "embedding"
 """The field of a stored body that holds the caller's vector of the text; only exports show it with the message."""
 
 ANSWERED = "answers"
-"""Within that, the seq that a reply answers, where the conversation has no user to whom replies go."""
+"""Within that, the seq of the user's message that a reply answers, where the two are no entry together."""
 
 
 def message_id(seq: int) -> str:
@@ -119,6 +119,14 @@ def present_message(
     if rewound:
         body["status"] = REWOUND
     return cast("Message", identity | with_part_urls(body, record, entry.pk, message_id(record.seq)))
+
+
+def answered_seq(record: Record) -> int | None:
+    """The seq of the message that a reply was stored as an answer to, where the two are no entry together."""
+    if record.body is None or ANSWERED.encode() not in record.body:
+        return None
+    seq: int | None = ((record.json_body() or {}).get(MEMORY_FIELD) or {}).get(ANSWERED)
+    return seq
 
 
 def is_incomplete(record: Record) -> bool:

@@ -112,7 +112,7 @@ def remember_reply(
     if not is_hidden and question.get("role") != "user":
         raise InvalidInput("INVALID_ROLE", f"{question_id} is no message of a user's.", field="userMessageId")
     seq = question["seq"]
-    record = reply_record(turn, turn.agent_response, seq if genesis.user_id is None else None)
+    record = reply_record(turn, turn.agent_response, seq)
     _require_vectors_fit(caller, turn, [record])
     stored = append_reply(caller.tenant, conversation_id, record, seq, request, turn.thread_id)
     remembered = present_turn(genesis, seq, stored)
@@ -268,7 +268,7 @@ def reply_record(turn: TurnFields, reply: ReplyText, answers: int | None = None)
 def reply_fields(turn: TurnFields, answers: int | None = None) -> dict[str, Any]:
     """The fields of a turn's reply, beside role and text: those of both messages, and who answers.
 
-    ``answers`` is the seq of the message that it answers, where the conversation has no user to whom replies go.
+    ``answers`` is the seq of the message that it answers, where the two are no entry together.
     """
     participant = {} if turn.participant_id is None else {"participantId": turn.participant_id}
     return {**message_fields(turn, answers), **participant}

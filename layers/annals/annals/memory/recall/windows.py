@@ -99,8 +99,9 @@ def fit_newest(
     """
     window = Window(size=budget.taken)
     places: Mapping[int, int] = {}
+    answered: Mapping[int, int] = {}
     for group in groups:
-        places = group.places
+        places, answered = group.places, group.answered or answered
         if window.left_out >= MAX_LEFT_OUT:
             break
         if not group.is_whole:
@@ -114,7 +115,27 @@ def fit_newest(
     else:
         window.is_all = True
     window.messages.sort(key=lambda message: -places[message["seq"]])
+    window.messages = _beside_questions(window.messages, answered)
     return window
+
+
+def _beside_questions(messages: Sequence[Message], answered: Mapping[int, int]) -> list[Message]:
+    """Messages in order, but for a reply between whose question and itself another turn began: it follows its question.
+
+    So streams that went on at once are turns one after the other.
+    """
+    seqs: set[int] = set()
+    ordered: list[Message] = []
+    for message in messages:
+        question, place = answered.get(message["seq"]), len(ordered)
+        if question in seqs:
+            while ordered[place - 1]["seq"] != question:
+                place -= 1
+            if not any(map(is_question, ordered[place:])):
+                place = len(ordered)
+        ordered.insert(place, message)
+        seqs.add(message["seq"])
+    return ordered
 
 
 def _is_hidden(group: MessageGroup) -> bool:

@@ -135,7 +135,7 @@ def _new_draft(request: StreamRequest, stored: StoredTurn) -> Draft:
         memory_space_id=request.turn.memory_space_id,
         seq=question.seq,
         on_failure=request.turn.on_failure,
-        reply_fields=reply_fields(request.turn, question.seq if stored.genesis.user_id is None else None),
+        reply_fields=reply_fields(request.turn, question.seq),
         reply_request=IdempotentRequest.of(request.caller.tenant, "stream-reply", stream_id),
         owner=new_owner(),
         has_facts=fact_input is not None,
