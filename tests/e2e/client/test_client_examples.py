@@ -86,3 +86,18 @@ def test_what_the_readme_shows_runs(server: Server, block: str, tmp_path: Path) 
 def test_an_example_is_short_and_in_the_readme(example: Path) -> None:
     assert len(example.read_text().splitlines()) < 60
     assert f"examples/{example.name}" in README
+
+
+@pytest.mark.parametrize(
+    ("example", "expected"),
+    [
+        ("agents.py", ["thread: ['What is the budget?']", "My card is [card].", "in use: ['Ada writes", "valid: True"]),
+        ("context.py", ["assistant: A fine city.", "['I am allergic to peanuts.']", "window: 4 of 4", "recalled: ["]),
+        ("conversations.py", ["listed: [True]", "counted: 1", "found: ['How much", "exported: True", "deleted: 1"]),
+        ("streaming.py", ["Noted: no peanuts.", "['msg-001', 'msg-002'] ['Ada is allergic to peanuts.']"]),
+    ],
+)
+def test_what_people_had_elsewhere_runs_here(server: Server, example: str, expected: list[str]) -> None:
+    said = _run(server, _example(f"from_cortex/{example}"))
+    for each in expected:
+        assert each in said
