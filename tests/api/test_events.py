@@ -24,6 +24,7 @@ from tests.support.ledgers import read_contents
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 REFUSED = {
+    "conversations-find-session": 404,
     "documents-get": 404,
     "fallback-root": 404,
     "fallback-unknown": 404,
