@@ -24,6 +24,8 @@ from tests.support.ledgers import read_contents
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 REFUSED = {
+    "runs-get": 404,
+    "runs-delete": 404,
     "conversations-find-session": 404,
     "documents-get": 404,
     "fallback-root": 404,
