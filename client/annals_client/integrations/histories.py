@@ -16,7 +16,7 @@ from annals_client.client import Annals, AsyncAnnals
 from annals_client.errors import PreconditionFailed
 from annals_client.integrations.support import Clients, Session, Sessions
 from annals_client.listing import collect_items
-from annals_client.models import Message, Rewound
+from annals_client.models import Appended, Message, Rewound
 from annals_client.resources.conversations import Conversations
 from annals_client.resources.messages import Messages
 from annals_client.wire import encoded
@@ -73,19 +73,19 @@ class Histories:
 
     def read(self, session: Session, limit: int | None = None) -> list[Message] | None:
         """All messages, or the newest ``limit``, in order; None where there is no such session."""
-        return self.sessions.find(session, _sync(lambda talk: _read(talk, limit)))
+        return self.sessions.find(session, _sync(lambda talk: read_steps(talk, limit)))
 
     async def aread(self, session: Session, limit: int | None = None) -> list[Message] | None:
         """``read`` for asyncio."""
-        return await self.sessions.afind(session, _async(lambda talk: _read(talk, limit)))
+        return await self.sessions.afind(session, _async(lambda talk: read_steps(talk, limit)))
 
     def append(self, session: Session, rows: Sequence[Row]) -> None:
         """Add messages; those that are stored already must come first, and are stored once."""
-        self.sessions.use(session, _sync(lambda talk: _append(talk, rows)))
+        self.sessions.use(session, _sync(lambda talk: append_steps(talk, rows)))
 
     async def aappend(self, session: Session, rows: Sequence[Row]) -> None:
         """``append`` for asyncio."""
-        await self.sessions.ause(session, _async(lambda talk: _append(talk, rows)))
+        await self.sessions.ause(session, _async(lambda talk: append_steps(talk, rows)))
 
     def replace(self, session: Session, rows: Sequence[Row]) -> None:
         """Have the list be these messages: what they begin with and is there stays, what follows it is taken back."""
@@ -122,10 +122,13 @@ def _async(steps: Callable[[str], Steps[T]]) -> Callable[[AsyncAnnals, str], Any
     return lambda annals, talk: annals.sender.run(steps(talk))
 
 
-def _read(talk: str, limit: int | None) -> Steps[list[Message]]:
+def read_steps(talk: str, limit: int | None, *, with_rewound: bool = False) -> Steps[list[Message]]:
+    """Read the newest messages of a conversation, in order, whole; ``with_rewound`` also those that are taken back."""
     if limit is not None and limit <= 0:
         return []
-    walk = Messages.list.walk(talk, order="desc", limit=limit, page_size=min(limit or PAGE, PAGE))
+    walk = Messages.list.walk(
+        talk, order="desc", limit=limit, page_size=min(limit or PAGE, PAGE), include_rewound=with_rewound
+    )
     newest = yield from collect_items(walk)
     whole = []
     for message in reversed(newest):
@@ -134,13 +137,16 @@ def _read(talk: str, limit: int | None) -> Steps[list[Message]]:
     return whole
 
 
-def _append(talk: str, rows: Sequence[Row], if_match: int | None = None) -> Steps[None]:
+def append_steps(talk: str, rows: Sequence[Row], if_match: int | None = None) -> Steps[int]:
+    """Append messages, in as many requests as they take, after the seq ``if_match``; the newest seq then."""
     bodies = []
     for row in rows:
         bodies.append((yield from _small(row)))
+    tail = if_match or 0
     for some in _requests(bodies):
-        yield Messages.append_many.call(talk, some, if_match=if_match)
-        if_match = None
+        appended: Appended = yield Messages.append_many.call(talk, some, if_match=if_match)
+        if_match = tail = appended.tail_seq
+    return tail
 
 
 def _small(row: Row) -> Steps[dict[str, Any]]:
@@ -169,7 +175,8 @@ def _requests(bodies: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]
 
 
 def _size(body: dict[str, Any]) -> int:
-    return len(encoded({name: body[name] for name in ("content", "parts")}))
+    """How much room a message takes in a request, as it reaches a function: as JSON within JSON, in ASCII."""
+    return len(json.dumps(encoded({name: body[name] for name in ("content", "parts")}).decode()))
 
 
 def _replace(talk: str, rows: Sequence[Row]) -> Steps[None]:
@@ -182,13 +189,13 @@ def _replace(talk: str, rows: Sequence[Row]) -> Steps[None]:
 
 
 def _replace_once(talk: str, rows: Sequence[Row]) -> Steps[None]:
-    stored = yield from _read(talk, None)
+    stored = yield from read_steps(talk, None)
     kept = 0
     while kept < min(len(stored), len(rows)) and rows[kept].is_same(stored[kept]):
         kept += 1
     # Where there is nothing to take back, it says at least what the newest record is.
     rewound: Rewound = yield Conversations.rewind.call(talk, to_seq=stored[kept - 1].seq if kept else 0)
-    yield from _append(talk, rows[kept:], rewound.seq)
+    yield from append_steps(talk, rows[kept:], rewound.seq)
 
 
 def _pop(talk: str) -> Steps[Message | None]:

@@ -29,7 +29,7 @@ SUPPORTED: dict[str, tuple[str, ...]] = {
     "llama-index": ("llama-index-core>=0.14,<0.15",),
     "openai-agents": ("openai-agents>=0.24,<0.25",),
     "phidata": ("phidata>=2.7.10,<3", "httpx<1"),
-    "pydantic-ai": ("pydantic-ai-slim>=2,<3",),
+    "pydantic-ai": ("pydantic-ai-slim>=2.68,<3",),
     "strands": ("strands-agents>=1.62,<2",),
     "vision-agents": ("vision-agents>=0.6.9,<0.7",),
 }
