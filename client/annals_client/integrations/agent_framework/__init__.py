@@ -8,9 +8,12 @@ checkpoints.
 Without ``client=``, or ``url=`` and ``key=``, ``ANNALS_URL`` and ``ANNALS_KEY`` say where Annals is.
 """
 
+import warnings
+
 from annals_client.integrations.support import framework
 
-with framework("agent-framework"):
+with framework("agent-framework"), warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # that stores of sessions are experimental: not for all who import
     from annals_client.integrations.agent_framework.checkpoints import AnnalsCheckpointStorage
     from annals_client.integrations.agent_framework.history import AnnalsHistoryProvider
     from annals_client.integrations.agent_framework.memories import AnnalsContextProvider

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -84,11 +84,11 @@ class AnnalsSessionStore(SessionStore):
         """
         self.validate_session_id(session_id)
         if type(session) is not AgentSession:
-            raise TypeError(f"A session must be an AgentSession, not a {type(session).__name__}: it is restored as one")
+            raise TypeError(f"AnnalsSessionStore takes AgentSession instances only, not a {type(session).__name__}")
         snapshot = {"version": SNAPSHOT_VERSION, **session.to_dict()}
         if isinstance(session.service_session_id, Mapping):
             snapshot["service_session_id"] = dict(session.service_session_id)
-        json.dumps(snapshot, allow_nan=False)
+        _require_json(snapshot["state"], "state")
         read_id, record = self._read.get(session, (session_id, None))
         replaces = None if self._last_writer_wins or read_id != session_id else record
         self._read[session] = (session_id, await self._records.put(session_id, snapshot, replaces=replaces))
@@ -114,3 +114,18 @@ class AnnalsSessionStore(SessionStore):
         self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _require_json(value: Any, path: str) -> None:
+    """Raise TypeError or ValueError for a value that could not be restored, which names where it is."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"The session's {path} must be a finite float, not {value}")
+    parts: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, dict):
+        parts = ((f"{path}.{name}", part) for name, part in value.items())
+    elif isinstance(value, list):
+        parts = ((f"{path}[{place}]", part) for place, part in enumerate(value))
+    elif not isinstance(value, str | int | float | None):
+        raise TypeError(f"The session's {path} is a {type(value).__name__}: call register_state_type() for it")
+    for where, part in parts:
+        _require_json(part, where)
