@@ -144,7 +144,7 @@ def take_turns(
     """Have turns taken up to the last that is looked at, or to the one that fails."""
     rng, turns = random.Random(0), list[Turn]()
     started = settled(database)
-    for number in trange(1, max(looked_at) + 1, desc=store, leave=False):
+    for number in trange(1, max(looked_at) + 1, desc=store, leave=False, disable=None):
         before = settled(database) if number in looked_at else database.used()
         asked = requests.used().requests.total() if requests else 0
         begun = time.perf_counter()
@@ -185,7 +185,7 @@ def to_table(name: str, results: list[Measured], looked_at: list[int]) -> Table:
     """The figures, a row for each store."""
     table = Table(title=f"{name}: a turn of {USER_BYTES} + {REPLY_BYTES} B, at turn {listed(looked_at)}")
     table.add_column("store")
-    for column in ("WCU", "RCU", "requests to DynamoDB", "to Annals", "WCU of all turns"):
+    for column in ("WCU", "RCU", "requests to DynamoDB", "to Annals", "ms", "WCU of all turns", "RCU"):
         table.add_column(column, justify="right")
     table.add_column("fails")
     for result in results:
@@ -195,7 +195,9 @@ def to_table(name: str, results: list[Measured], looked_at: list[int]) -> Table:
             listed(turn.used.read for turn in result.turns),
             listed(turn.used.requests.total() for turn in result.turns),
             listed(turn.requests for turn in result.turns),
-            f"{result.total.written.total():,g}",
+            listed(round(turn.milliseconds) for turn in result.turns),
+            f"{result.total.written.total():,.0f}",
+            f"{result.total.read:,.0f}",
             f"at turn {result.failed_at}: {result.failure[:80]}" if result.failed_at else "",
         )
     return table
@@ -213,7 +215,7 @@ def main() -> None:
         stores = Program(name).stores()
         chosen = [each for each in stores if each.startswith(tuple(arguments.stores or ("",)))]
         results = [measure(name, each, is_ours=stores[each], looked_at=looked_at) for each in chosen]
-        Console(width=160).print(to_table(name, results, looked_at))
+        Console(width=200).print(to_table(name, results, looked_at))
 
 
 if __name__ == "__main__":

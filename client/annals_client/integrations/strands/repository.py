@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from annals_client.client import Annals, AsyncAnnals
@@ -33,6 +36,9 @@ COLLECTION = "strands"
 AGENTS, MULTI_AGENTS = ("agents",), ("multi-agents",)
 """Where a session's agents are among its documents."""
 
+KNOWN_AGENTS = 10_000
+"""Of how many agents it is kept what was read of them."""
+
 REDACTED, REPLACED = "redacted by the agent", "replaced by the agent"
 
 
@@ -46,10 +52,16 @@ class StaleSession(SessionException):
 
 @dataclass(frozen=True)
 class KnownAgent:
-    """The stored state of an agent that was read or written last."""
+    """The stored state of an agent that was read or written last; ``digest`` is that of what it says."""
 
     version: int
     created_at: str
+    digest: str
+
+    @staticmethod
+    def of(version: int, value: Mapping[str, Any]) -> KnownAgent:
+        """What is known of a stored state."""
+        return KnownAgent(version, value.get("created_at", ""), _digest(value))
 
 
 class AnnalsSessionRepository(SessionRepository):
@@ -83,6 +95,7 @@ class AnnalsSessionRepository(SessionRepository):
         self._user_id = user_id
         self._space = memory_space_id
         self._known: dict[tuple[str, tuple[str, ...], str], KnownAgent] = {}
+        self._lock = Lock()
 
     def close(self) -> None:
         """Close the connections that were opened here."""
@@ -110,8 +123,8 @@ class AnnalsSessionRepository(SessionRepository):
         """Erase the session with all that is in it. Raises SessionException where there is none."""
         self._in(session_id, lambda annals, conversation: annals.conversations.erase(conversation))
         self._sessions.forget(self._address(session_id))
-        for known in [known for known in self._known if known[0] == session_id]:
-            self._known.pop(known, None)
+        with self._lock:
+            self._known = {name: known for name, known in self._known.items() if name[0] != session_id}
 
     def create_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
         """Store a new agent of the session. Raises SessionException where there is one of its id, or no session."""
@@ -123,7 +136,7 @@ class AnnalsSessionRepository(SessionRepository):
         return None if value is None else SessionAgent.from_dict(value)
 
     def update_agent(self, session_id: str, session_agent: SessionAgent, **kwargs: Any) -> None:
-        """Store another state of an agent.
+        """Store another state of an agent. One that says the same as what is stored is not written again.
 
         Raises
         ------
@@ -200,19 +213,20 @@ class AnnalsSessionRepository(SessionRepository):
         try:
             self._put(session_id, namespace, key, value, 0)
         except PreconditionFailed as failure:
-            if self._read(session_id, namespace, key) != value:  # else it is this one, whose answer was lost
+            if not self._is_stored(session_id, namespace, key, value):  # by a try whose answer was lost
                 raise SessionException(f"{key} already exists in session {session_id}") from failure
 
     def _update(
         self, session_id: str, namespace: tuple[str, ...], key: str, value: Mapping[str, Any], known: KnownAgent
     ) -> None:
+        if known.digest == _digest(value):
+            return
         try:
             self._put(session_id, namespace, key, value, known.version)
         except PreconditionFailed as failure:
-            self._known.pop((session_id, namespace, key), None)
-            if self._read(session_id, namespace, key) == value:  # this one, whose answer was lost
+            if self._is_stored(session_id, namespace, key, value):  # by a try whose answer was lost
                 return
-            self._known[session_id, namespace, key] = known
+            self._keep(session_id, namespace, key, known)
             detail = f"The state of {key} in session {session_id} was changed by another process since it was read"
             raise StaleSession(detail) from failure
 
@@ -227,7 +241,7 @@ class AnnalsSessionRepository(SessionRepository):
             ).version
 
         version = self._in(session_id, put)
-        self._known[session_id, namespace, key] = KnownAgent(version, value.get("created_at", ""))
+        self._keep(session_id, namespace, key, KnownAgent.of(version, value))
 
     def _read(self, session_id: str, namespace: tuple[str, ...], key: str) -> Any:
         def read(annals: Annals, conversation: str) -> Any:
@@ -237,14 +251,26 @@ class AnnalsSessionRepository(SessionRepository):
             document = self._sessions.find(self._address(session_id), read)
         if document is None:
             return None
-        self._known[session_id, namespace, key] = KnownAgent(document.version, document.value.get("created_at", ""))
+        self._keep(session_id, namespace, key, KnownAgent.of(document.version, document.value))
         return document.value
+
+    def _is_stored(self, session_id: str, namespace: tuple[str, ...], key: str, value: Mapping[str, Any]) -> bool:
+        """Whether a state is the one that is stored."""
+        stored = self._read(session_id, namespace, key)
+        return stored is not None and _digest(stored) == _digest(value)
+
+    def _keep(self, session_id: str, namespace: tuple[str, ...], key: str, known: KnownAgent) -> None:
+        """Know an agent, and forget the first one where there are too many."""
+        with self._lock:
+            self._known[session_id, namespace, key] = known
+            while len(self._known) > KNOWN_AGENTS:
+                del self._known[next(iter(self._known))]
 
     def _require(self, session_id: str, namespace: tuple[str, ...], key: str) -> KnownAgent:
         """What is known of an agent. Raises SessionException where there is none."""
         known = self._known.get((session_id, namespace, key))
         if known is None and self._read(session_id, namespace, key) is not None:
-            known = self._known[session_id, namespace, key]
+            known = self._known.get((session_id, namespace, key))
         if known is None:
             raise SessionException(f"{key} in session {session_id} does not exist")
         return known
@@ -286,6 +312,12 @@ def _as_session_error() -> Iterator[None]:
         raise
     except AnnalsError as failure:
         raise SessionException(str(failure)) from failure
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    """What tells a state from another one, whenever it was taken."""
+    said = {name: part for name, part in value.items() if name not in ("created_at", "updated_at")}
+    return sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _session(session_id: str, found: Conversation) -> Session:

@@ -22,7 +22,6 @@ from annals_client.integrations.strands.pieces import Piece, cut
 from annals_client.integrations.support import Clients, framework
 from annals_client.models import DocumentResult
 from annals_client.resources.documents import (
-    DocumentDelete,
     DocumentGet,
     DocumentOperation,
     DocumentPut,
@@ -46,6 +45,7 @@ ABANDONED = timedelta(hours=1)
 """After this, a piece that no value names is one that a process which ended left behind."""
 
 DELETED_S = 24 * 3600
+GONE_S = 60
 PRESENT = {"deleted": {"$exists": False}}
 
 KEPT_VALUES = 10_000
@@ -234,8 +234,9 @@ class AnnalsStorage:
         return named, [*fresh]
 
     def _drop(self, name: str, ids: Sequence[str]) -> None:
+        """Take the texts of pieces away at once; their documents go by themselves. It needs no scope but ``write``."""
         where = self._apart(name)
-        self._batch(DocumentDelete(collection=COLLECTION, key=id_, **where) for id_ in ids)
+        self._batch(DocumentPut(collection=COLLECTION, key=id_, value=None, ttl_seconds=GONE_S, **where) for id_ in ids)
 
     def _batch(self, operations: Iterable[DocumentOperation]) -> builtins.list[DocumentResult]:
         todo = [*operations]
@@ -265,7 +266,7 @@ class AnnalsStorage:
         """The pieces that a list names; None if one is gone."""
         ids, where = _ids(entries), self._apart(name)
         found = self._batch(DocumentGet(collection=COLLECTION, key=id_, **where) for id_ in ids)
-        texts = {each.document.key: each.document.value for each in found if each.document is not None}
+        texts = {each.document.key: each.document.value for each in found if each.document and each.document.value}
         if len(texts) < len(ids):
             return None
         return [Piece(texts[entry], entry) if isinstance(entry, str) else Piece(entry["text"]) for entry in entries]
