@@ -87,7 +87,7 @@ async def test_messages_without_numbers_are_all_stored(annals: Annals) -> None:
     for _ in range(2):
         await memory.add_messages(SAID[:1])
     (conversation,) = annals.conversations.list(user_id="ada")
-    assert conversation.message_count == 2
+    assert len([*annals.messages.list(conversation.conversation_id)]) == 2
 
 
 async def test_a_user_finds_nothing_of_another(annals: Annals) -> None:

@@ -193,7 +193,7 @@ def test_a_turn_whose_answers_were_lost_is_stored_once(annals: Annals, losing: d
     assert texts(agent(annals).messages) == ["Begin.", "One."]
     conversation = annals.conversations.find_session(SESSION, user_id="ada", memory_space_id="strands")
     assert conversation is not None
-    assert conversation.message_count == 2
+    assert len([*annals.messages.list(conversation.conversation_id)]) == 2
 
 
 def test_what_is_tried_again_by_the_caller_is_stored_once(annals: Annals, losing: dict[str, Any]) -> None:
