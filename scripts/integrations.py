@@ -46,7 +46,10 @@ class Counts:
 
 @dataclass
 class Outcome:
-    """What came of an environment. ``problems`` are the parts that failed, with what they printed."""
+    """What came of an environment.
+
+    ``problems`` are the parts that failed, with what they printed; ``skips`` are tests with the reason.
+    """
 
     environment: Environment
     lacks: str | None = None
@@ -55,6 +58,7 @@ class Outcome:
     mypy: str = "–"
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
+    skips: list[str] = field(default_factory=list)
 
     def row(self) -> tuple[str, ...]:
         """Its row in the table."""
@@ -87,7 +91,7 @@ class Runner:
         return outcome
 
     def _suite(self, suite: Suite, outcome: Outcome) -> None:
-        counts, printed = self._pytest(outcome.environment, suite.args, suite.folder)
+        counts, printed = self._pytest(outcome, suite.args, suite.folder)
         outcome.suites += counts
         if counts.failed or counts.passed != suite.passes:
             title = f"{suite.sdist}: {counts}; {suite.passes} should have passed"
@@ -95,13 +99,14 @@ class Runner:
 
     def _tests(self, outcome: Outcome) -> None:
         own = ["-c", str(TESTS / "pytest.ini"), "--rootdir", str(ROOT), str(outcome.environment.tests)]
-        counts, printed = self._pytest(outcome.environment, [*own, *self.args], ROOT)
+        counts, printed = self._pytest(outcome, [*own, *self.args], ROOT)
         outcome.tests += counts
         if counts.failed or not counts.passed:
             outcome.problems.append(f"tests/frameworks/{outcome.environment.name}: {counts}\n{printed}")
 
-    def _pytest(self, environment: Environment, args: Sequence[str], folder: Path) -> tuple[Counts, str]:
+    def _pytest(self, outcome: Outcome, args: Sequence[str], folder: Path) -> tuple[Counts, str]:
         """Run tests in an environment: how they ended, and what was printed. A run that breaks off has a failure."""
+        environment = outcome.environment
         with TemporaryDirectory() as temporary:
             report = Path(temporary, "report.xml")
             options = ["-p", "no:cacheprovider", f"--basetemp={temporary}/tests", f"--junitxml={report}"]
@@ -113,6 +118,7 @@ class Runner:
                 ANNALS_KEY=self.key,
             )
             counts = counts_of(report) if report.exists() else Counts()
+            outcome.skips += skips_of(report) if report.exists() else []
         return counts if code == 0 or counts.failed else counts + Counts(failed=1), printed
 
     def _mypy(self, outcome: Outcome) -> None:
@@ -157,6 +163,13 @@ def counts_of(report: Path) -> Counts:
     return Counts(ends["passed"], ends["failed"], ends["skipped"])
 
 
+def skips_of(report: Path) -> list[str]:
+    """The tests of a JUnit report that were skipped, each with the reason."""
+    cases = ElementTree.parse(report).iter("testcase")  # noqa: S314 - pytest's own
+    found = [(case, skip) for case in cases if (skip := case.find("skipped")) is not None]
+    return [f"{case.get('classname')}::{case.get('name')}: {skip.get('message')}" for case, skip in found]
+
+
 def _end(case: ElementTree.Element) -> str:
     found = {child.tag for child in case}
     if found & {"failure", "error"}:
@@ -186,11 +199,16 @@ def run_all(chosen: Sequence[Environment], args: Sequence[str], jobs: int) -> li
             run: Callable[[Environment], Outcome] = lambda environment: report(  # noqa: E731
                 given_up[environment] or runner.outcome(environment)
             )
-            return list(pool.map(run, chosen))
+            outcomes = list(pool.map(run, chosen))
+            if any(outcome.problems for outcome in outcomes) and sandbox.log:
+                print(f"\n── the server said last\n{sandbox.log}")
+            return outcomes
 
 
 def report(outcome: Outcome) -> Outcome:
-    """Print what failed of an environment, as soon as it is known."""
+    """Print what was skipped and what failed of an environment, as soon as it is known."""
+    if outcome.skips:
+        print("\n".join([f"\n── skipped in {outcome.environment.name}", *outcome.skips]), flush=True)
     for problem in outcome.problems:
         print(f"\n── {problem}", flush=True)
     return outcome

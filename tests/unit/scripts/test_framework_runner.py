@@ -8,15 +8,16 @@ import pytest
 
 from scripts import integrations
 from scripts.framework_environments import Environment, Suite
-from scripts.integrations import Counts, Outcome, Runner, counts_of, table
+from scripts.integrations import Counts, Outcome, Runner, counts_of, skips_of, table
 
 REPORT = """<testsuites><testsuite>
 <testcase name="a"/>
 <testcase name="b"><failure/></testcase>
 <testcase name="b"><error/></testcase>
-<testcase name="c"><skipped/></testcase>
+<testcase classname="tests.test_c" name="c"><skipped message="no PortAudio here"/></testcase>
 <testcase name="d"><failure/><error/></testcase>
 </testsuite></testsuites>"""
+
 
 SUITE = Suite("strands-agents==1.62.0", "0" * 64, ("tests",), passes=2)
 
@@ -24,6 +25,7 @@ SUITE = Suite("strands-agents==1.62.0", "0" * 64, ("tests",), passes=2)
 def test_a_report_is_counted_by_how_its_tests_ended(tmp_path: Path) -> None:
     (tmp_path / "report.xml").write_text(REPORT)
     assert counts_of(tmp_path / "report.xml") == Counts(passed=1, failed=3, skipped=1)
+    assert skips_of(tmp_path / "report.xml") == ["tests.test_c::c: no PortAudio here"]
 
 
 @pytest.mark.parametrize("passed", [0, 1, 3])
@@ -45,7 +47,8 @@ def test_an_environment_in_which_no_test_runs_has_failed(monkeypatch: pytest.Mon
 
 def test_a_run_that_breaks_off_has_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Runner, "_run", lambda *_, **__: (2, "ImportError"))
-    counts, printed = Runner("unix:///socket", "key")._pytest(Environment("strands", ("strands",)), [], Path())
+    outcome = Outcome(Environment("strands", ("strands",)))
+    counts, printed = Runner("unix:///socket", "key")._pytest(outcome, [], Path())
     assert (counts, printed) == (Counts(failed=1), "ImportError")
 
 
