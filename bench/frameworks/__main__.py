@@ -35,7 +35,8 @@ from local import dynoxide
 from local.template import ROOT
 from scripts.framework_environments import REQUIREMENTS, UV
 
-PEERS = {
+PEERS: dict[str, tuple[str, ...]] = {
+    "agent_framework": (),
     "strands": ("strands-dynamodb-storage==0.1.0",),
 }
 """The frameworks that are measured, and what their own stores need beside the environment of our adapter's tests."""

@@ -228,6 +228,40 @@ class TestReplays:
         assert [process.wait(60) for process in running] == [0, 0, 0]
         assert texts(await history.get_messages("s-1")) == ["Hello.", "Hi."]
 
+    async def test_a_provider_that_knows_an_older_end_loses_and_repeats_nothing(
+        self, async_annals: AsyncAnnals
+    ) -> None:
+        mine, theirs = (AnnalsHistoryProvider(client=async_annals) for _ in range(2))
+        so_far = dialogue("Hello.", "Hi.")
+        await mine.save_messages("s-1", so_far)
+        await mine.get_messages("s-1")
+        await theirs.save_messages("s-1", dialogue("How are you?", "Fine."))
+        await mine.save_messages("s-1", [*so_far, *dialogue("How are you?", "Fine.", "And you?")])
+        await theirs.clear("s-1")
+        await mine.save_messages("s-1", said("Hello?"))
+        await theirs.save_messages("s-1", said("Anybody?"))
+        assert texts(await mine.get_messages("s-1")) == ["Hello?", "Anybody?"]
+        await mine.save_messages("s-1", [*said("Hello?", "Anybody?"), *said("Yes.", role="assistant")])
+        assert texts(await theirs.get_messages("s-1")) == ["Hello?", "Anybody?", "Yes."]
+
+    async def test_what_somebody_else_cleared_is_stored_again_where_it_is_said_again(
+        self, async_annals: AsyncAnnals
+    ) -> None:
+        mine, theirs = (AnnalsHistoryProvider(client=async_annals) for _ in range(2))
+        await mine.save_messages("s-1", dialogue("Hello.", "Hi."))
+        await theirs.clear("s-1")
+        await mine.save_messages("s-1", dialogue("Hello.", "Hi."))
+        assert texts(await mine.get_messages("s-1")) == ["Hello.", "Hi."]
+
+    async def test_a_session_that_was_erased_begins_anew(
+        self, async_annals: AsyncAnnals, annals: Annals, history: AnnalsHistoryProvider
+    ) -> None:
+        await history.save_messages("s-1", dialogue("Hello.", "Hi."))
+        (conversation,) = conversations_of(annals)
+        annals.conversations.erase(conversation.conversation_id)
+        await history.save_messages("s-1", dialogue("Hello.", "Hi."))
+        assert texts(await history.get_messages("s-1")) == ["Hello.", "Hi."]
+
 
 class TestRuns:
     async def test_what_is_loaded_and_stored_is_as_the_switches_say(self, async_annals: AsyncAnnals) -> None:

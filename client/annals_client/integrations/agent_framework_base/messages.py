@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 from annals_client.formats.references import FIELD
@@ -63,7 +64,7 @@ def identity_of(fields: Fields) -> tuple[str, ...]:
     if message_id is not None:
         return ("id", str(message_id))
     contents = [_with_properties(content) for content in fields["contents"]]
-    return ("content", fields["role"], json.dumps(contents, sort_keys=True))
+    return ("content", fields["role"], sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest())
 
 
 def is_of_role(identity: tuple[str, ...], role: str) -> bool:

@@ -51,7 +51,7 @@ def is_transcript(given: Sequence[Identity]) -> bool:
 
 def _is_run(stored: Sequence[Stored], given: Sequence[Identity]) -> bool:
     """Whether these are the same messages, as far as they are not redacted; one at least is not."""
-    matches = [one in (None, other) for one, other in zip(stored, given, strict=True)]
+    matches = (one in (None, other) for one, other in zip(stored, given, strict=True))
     return all(matches) and any(stored)
 
 

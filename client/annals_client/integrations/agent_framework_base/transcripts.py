@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from annals_client.client import AsyncAnnals
@@ -19,7 +19,12 @@ from annals_client.integrations.agent_framework_base.messages import (
     result_ids_of,
     to_ledger,
 )
-from annals_client.integrations.agent_framework_base.overlap import count_known, count_known_of_run, is_transcript
+from annals_client.integrations.agent_framework_base.overlap import (
+    Stored,
+    count_known,
+    count_known_of_run,
+    is_transcript,
+)
 from annals_client.integrations.agent_framework_base.scope import Scope
 from annals_client.integrations.support import Clients, Sessions
 from annals_client.models import Message
@@ -36,6 +41,31 @@ UPLOAD_CHARS = 64_000
 """How long these texts are; what stands in ``content`` is never longer."""
 TRIES = 50
 """How often an append goes after a tail that others move meanwhile."""
+TAIL = 20
+"""How many of the newest messages of a session are known again without asking."""
+TAILS = 1000
+"""Of how many sessions."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The end of a conversation: the seq that an append follows, and what its newest messages are.
+
+    ``is_whole`` says that there are no others.
+    """
+
+    seq: int
+    messages: tuple[Stored, ...]
+    is_whole: bool
+
+    def reaches(self, count: int) -> bool:
+        """Whether it says what the ``count`` newest messages are."""
+        return self.is_whole or len(self.messages) >= count
+
+    def followed_by(self, seq: int, messages: Sequence[Stored]) -> Tail:
+        """The end of the conversation after an append."""
+        longer = (*self.messages, *messages)
+        return Tail(seq, longer[-TAIL:], self.is_whole and len(longer) <= TAIL)
 
 
 class Transcripts:
@@ -45,6 +75,7 @@ class Transcripts:
         self._clients = clients
         self._scope = scope
         self._sessions = Sessions(clients)
+        self._tails: dict[str, Tail] = {}
 
     async def read(
         self, session_id: str | None, limit: int | None = None, *, is_wanted: Callable[[Fields], bool] | None = None
@@ -55,17 +86,20 @@ class Transcripts:
         """
 
         async def newest(annals: AsyncAnnals, conversation_id: str) -> list[Fields]:
-            found: list[Fields] = []
             page_size = PAGE if limit is None else min(limit + 1, PAGE)
+            found: list[Fields] = []
+            seen: list[Message] = []
+            is_cut = False
             async for message in _newest_first(annals, conversation_id, page_size=page_size):
-                if _is_hidden(message):
-                    continue
-                fields = from_ledger(message)
-                if is_wanted is None or is_wanted(fields):
-                    if len(found) == limit:
-                        return _without_orphans(found[::-1])
+                if len(seen) <= TAIL:
+                    seen.append(message)
+                fields = None if _is_hidden(message) else from_ledger(message)
+                if fields is not None and (is_wanted is None or is_wanted(fields)):
+                    if is_cut := len(found) == limit:
+                        break
                     found.append(fields)
-            return found[::-1]
+            self._keep(conversation_id, _tail_of(seen, is_whole=not is_cut))
+            return _without_orphans(found[::-1]) if is_cut else found[::-1]
 
         return await self._sessions.afind(self._scope.session(session_id), newest) or []
 
@@ -85,13 +119,14 @@ class Transcripts:
             return
 
         async def append(annals: AsyncAnnals, conversation_id: str) -> None:
-            addition = _Addition(annals, conversation_id, [*given], None if made is None else [*made])
+            tail = self._tails.pop(conversation_id, None)
+            addition = _Addition(annals, conversation_id, [*given], None if made is None else [*made], tail)
             for _ in range(TRIES - 1):
                 try:
-                    return await addition.append()
+                    return self._keep(conversation_id, await addition.append())
                 except PreconditionFailed as lost:
-                    addition.tail = lost.current or 0
-            return await addition.append()
+                    addition.lose(lost.current or 0)
+            return self._keep(conversation_id, await addition.append())
 
         await self._sessions.ause(self._scope.session(session_id), append)
 
@@ -99,6 +134,7 @@ class Transcripts:
         """Begin the transcript anew; the ledger keeps what was said."""
 
         async def rewind(annals: AsyncAnnals, conversation_id: str) -> None:
+            self._tails.pop(conversation_id, None)
             await annals.conversations.clear_messages(conversation_id)
 
         await self._sessions.afind(self._scope.session(session_id), rewind)
@@ -123,34 +159,53 @@ class Transcripts:
         }
         return sorted(session_id for session_id in found if session_id is not None)
 
+    def _keep(self, conversation_id: str, tail: Tail) -> None:
+        """Remember the end of a conversation: an append that follows it need not ask for it, and fails if it moved."""
+        self._tails.pop(conversation_id, None)
+        self._tails[conversation_id] = tail
+        for oldest in [*self._tails][:-TAILS]:
+            self._tails.pop(oldest, None)
+
 
 @dataclass
 class _Addition:
     """Messages on their way to the end of a conversation.
 
-    ``tail`` is the newest seq that is known beside those of messages: that of a record.
+    ``tail`` is that end, as far as it is known; ``records_to`` is the newest seq of what are no messages, but records.
     """
 
     annals: AsyncAnnals
     conversation_id: str
     given: list[Fields]
     made: list[Fields] | None
-    tail: int = field(default=0)
+    tail: Tail | None
+    records_to: int = 0
 
-    async def append(self) -> None:
-        """Append what is not stored yet. Raises PreconditionFailed where somebody else appended meanwhile."""
-        messages = [*self.given, *(self.made or [])]
+    async def append(self) -> Tail:
+        """Append what is not stored yet: the new end. Raises PreconditionFailed where somebody else wrote meanwhile."""
         reach = self._reach()
-        tail = _newest_first(self.annals, self.conversation_id, limit=reach, page_size=min(reach, PAGE))
-        stored = [message async for message in tail]
-        self.tail = max([self.tail, *(message.seq for message in stored[:1])])
-        left = messages[self._count_known(stored[::-1]) :]
+        tail = self.tail if self.tail is not None and self.tail.reaches(reach) else await self._read_tail(reach)
+        left = self._left(tail)
+        if not left and tail is self.tail:  # no append will tell whether that is still the end
+            tail = await self._read_tail(reach)
+            left = self._left(tail)
         for entry in _entries(left):
             bodies = [await _sendable(self.annals, body) for body in entry]
-            appended = await self.annals.messages.append_many(self.conversation_id, bodies, if_match=self.tail)
-            self.tail = appended.tail_seq
-            left = left[len(entry) :]
-            self.given, self.made = left, None
+            appended = await self.annals.messages.append_many(self.conversation_id, bodies, if_match=tail.seq)
+            stored, left = left[: len(entry)], left[len(entry) :]
+            tail = tail.followed_by(appended.tail_seq, [*map(identity_of, stored)])
+            self.given, self.made, self.tail = left, None, tail
+        return tail
+
+    def lose(self, current: int) -> None:
+        """The end is another one, and has this seq at least."""
+        self.tail, self.records_to = None, max(current, self.records_to)
+
+    async def _read_tail(self, reach: int) -> Tail:
+        newest = _newest_first(self.annals, self.conversation_id, limit=reach, page_size=min(reach, PAGE))
+        messages = [message async for message in newest]
+        tail = _tail_of(messages, is_whole=len(messages) < reach, length=reach)
+        return replace(tail, seq=max(tail.seq, self.records_to))
 
     def _reach(self) -> int:
         """How many of the newest messages say what is stored already."""
@@ -158,12 +213,20 @@ class _Addition:
             return len(self.given) + 1
         return 2 * (len(self.given) + len(self.made)) + 1
 
-    def _count_known(self, stored: Sequence[Message]) -> int:
-        identities = [None if _is_hidden(message) else identity_of(from_ledger(message)) for message in stored]
+    def _left(self, tail: Tail) -> list[Fields]:
+        """The messages that are not stored yet."""
         given = [*map(identity_of, self.given)]
         if self.made is None:
-            return count_known(identities, given)
-        return count_known_of_run(identities, given, [*map(identity_of, self.made)])
+            return self.given[count_known(tail.messages, given) :]
+        made = [*map(identity_of, self.made)]
+        return [*self.given, *self.made][count_known_of_run(tail.messages, given, made) :]
+
+
+def _tail_of(newest_first: Sequence[Message], *, is_whole: bool, length: int = TAIL) -> Tail:
+    """The end of a conversation, of its newest messages."""
+    messages = [None if _is_hidden(message) else identity_of(from_ledger(message)) for message in newest_first[:length]]
+    seq = newest_first[0].seq if newest_first else 0
+    return Tail(seq, tuple(messages[::-1]), is_whole and len(newest_first) <= length)
 
 
 async def _newest_first(
