@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import served
-from tests.fixtures import mock_session_repository  # type: ignore[import-not-found]  # of Strands' sdist
 
 from annals_client.integrations.strands import AnnalsSessionRepository
 
@@ -15,4 +16,4 @@ class EmptyRepository(AnnalsSessionRepository):
         super().__init__(url=served.url(), key=served.new_key())
 
 
-mock_session_repository.MockedSessionRepository = EmptyRepository
+import_module("tests.fixtures.mock_session_repository").MockedSessionRepository = EmptyRepository  # type: ignore[attr-defined]

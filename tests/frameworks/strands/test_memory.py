@@ -53,6 +53,7 @@ async def test_what_is_added_twice_is_there_once(annals: Annals) -> None:
     memory = store(annals)
     first, second = await asyncio.gather(memory.add("Ada likes tea."), memory.add("Ada likes tea."))
     assert first == second == await memory.add("Ada likes tea.", {"again": True})
+    annals.settle()
     assert annals.memories.count(memory_space_id="strands") == 1
 
 
