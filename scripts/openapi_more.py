@@ -48,7 +48,16 @@ HISTORY: dict[str, Any] = {
 QUERY = {"listConversations": FILTERS, "countConversations": FILTERS, "listMessages": HISTORY}
 """The query parameters that handlers parse themselves, by operation."""
 
-STATUSES = {"getOrCreateConversation": "201", "eraseConversation": "202", "describeSpace": "201"}
+STATUSES = {
+    "describeSpace": "201",
+    "eraseConversation": "202",
+    "getOrCreateConversation": "201",
+    "getOrCreateSession": "201",
+    "putMemoryByExternalId": "201",
+    "putRun": "201",
+    "putUserMemory": "201",
+    "store": "201",
+}
 """The other success statuses of some operations; their responses look like those of 200."""
 
 
@@ -70,3 +79,4 @@ def complete(operation: dict[str, Any], handler: Callable[..., Any]) -> None:
         operation["description"] = f"{operation.get('description', '')} {BY_METADATA}".strip()
     if name in STATUSES:
         operation["responses"][STATUSES[name]] = deepcopy(operation["responses"]["200"])
+    operation["responses"].get("204", {}).pop("content", None)  # it has none

@@ -8,13 +8,12 @@ has what it holds, with its contents under ``content``, where the readers of too
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
-from annals_client.formats.references import FIELD
 from annals_client.formats.text import text_of_result
+from annals_client.integrations.plain_json import is_plain, without_surrogates
 from annals_client.models import Message
 
 FRAMEWORK = "agent-framework"
@@ -24,9 +23,6 @@ TEXT_CHARS = 64_000
 NAME_CHARS = 256
 ANSWERS = ("result", "output", "outputs")
 """The fields in which the results of tools are."""
-MAX_DEPTH = 48
-"""How deep ``parts`` may nest, so that the request around them still can."""
-MAX_WHOLE = 2**1023
 
 Fields = dict[str, Any]
 """A message of the framework as JSON: ``role``, ``contents`` and what else its ``to_dict()`` has."""
@@ -37,7 +33,7 @@ def to_ledger(fields: Fields) -> dict[str, Any]:
     role, name = fields["role"], fields.get("author_name")
     body: dict[str, Any] = {
         "role": role if role in ROLES else "assistant",
-        "content": _without_surrogates(_text_of(fields)[:TEXT_CHARS]),
+        "content": without_surrogates(_text_of(fields)[:TEXT_CHARS]),
     }
     if isinstance(name, str) and name.isprintable() and name.strip() and len(name) <= NAME_CHARS:
         body["name"] = name
@@ -133,23 +129,3 @@ def _answers_of(contents: list[Mapping[str, Any]]) -> Iterator[str]:
     for content in contents:
         if str(content.get("type")).endswith("_result"):
             yield text_of_result(next((content[name] for name in ANSWERS if content.get(name) is not None), None))
-
-
-def is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether this is JSON that the server keeps as it is; else it is kept as a text."""
-    if isinstance(value, str):
-        return value == _without_surrogates(value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, int):
-        return abs(value) < MAX_WHOLE
-    if depth == MAX_DEPTH:
-        return False
-    if isinstance(value, dict):
-        names = all(isinstance(name, str) and name != FIELD and is_plain(name) for name in value)
-        return names and all(is_plain(part, depth + 1) for part in value.values())
-    return value is None or (isinstance(value, list) and all(is_plain(part, depth + 1) for part in value))
-
-
-def _without_surrogates(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
