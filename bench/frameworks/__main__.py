@@ -38,6 +38,7 @@ from scripts.framework_environments import REQUIREMENTS, UV
 PEERS: dict[str, tuple[str, ...]] = {
     "agent_framework": (),
     "google_adk": (),
+    "openai_agents": (),
     "strands": ("strands-dynamodb-storage==0.1.0",),
 }
 """The frameworks that are measured, and what their own stores need beside the environment of our adapter's tests."""

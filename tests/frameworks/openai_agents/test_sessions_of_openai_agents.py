@@ -44,6 +44,9 @@ EVERY_ITEM: list[Any] = [
     {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "trams"}},
     {"type": "compaction", "id": "cmp_1", "encrypted_content": "secret"},
     {"type": "item_reference", "id": "msg_1"},
+    {"__enc__": 1, "v": 1, "kid": "hkdf-v1", "payload": "gAAAA"},
+    {"role": "user", "content": "hello", "more": {"type": "kept"}},
+    {"content": "of nobody", "more": 1},
     {"type": "a kind of tomorrow", "nested": {"deep": [[{"n": 12345678901234567890}]]}},
 ]
 
@@ -215,11 +218,15 @@ async def test_what_others_append_to_the_conversation_is_an_item(session: Annals
     assert conversation is not None
     annals.messages.append(conversation.conversation_id, role="assistant", content="two")
     annals.messages.append(conversation.conversation_id, {"type": "message", "role": "user", "content": "three"})
+    annals.messages.append(conversation.conversation_id, EVERY_ITEM[6])
+    annals.messages.append(conversation.conversation_id, EVERY_ITEM[8])
     annals.conversations.preamble(conversation.conversation_id, "What came before.")
     items = await session.get_items()
     assert items[1:] == [
         {"content": "two", "role": "assistant"},
         {"type": "message", "role": "user", "content": "three"},
+        EVERY_ITEM[6],
+        EVERY_ITEM[8],
     ]
 
 

@@ -77,14 +77,19 @@ async def to_item(annals: AsyncAnnals, conversation_id: str, message: Message) -
         return None
     whole = await annals.messages.restore(conversation_id, message)
     said = _plain_item({"role": message.role, "originalRole": message.original_role, "content": whole.content})
-    if isinstance(whole.parts, dict) and ("role" in whole.parts or "type" in whole.parts):
-        is_message = whole.parts.get("type", "message") == "message"
-        # Messages that others appended hold what is beside role and content in their parts.
-        return {**said, **whole.parts} if is_message and "role" not in whole.parts else whole.parts
+    if isinstance(whole.parts, dict):
+        return {**said, **whole.parts} if _is_beside(whole) else whole.parts
     if said["role"] in EASY_ROLES:
         return said
     logger.warning("Message %s is left out: with role %s, it is no item", message.message_id, message.role)
     return None
+
+
+def _is_beside(message: Message) -> bool:
+    """Whether parts are what a message has beside its role, and perhaps its text: so others append an item."""
+    kind, has_content = message.parts.get("type"), "content" in message.parts
+    is_message = kind == "message" or (kind is None and bool(message.content) and not has_content)
+    return is_message and "role" not in message.parts
 
 
 def _plain_item(message: Mapping[str, Any]) -> Item:
