@@ -38,6 +38,7 @@ from scripts.framework_environments import REQUIREMENTS, UV
 PEERS: dict[str, tuple[str, ...]] = {
     "agent_framework": (),
     "google_adk": (),
+    "langchain": ("langchain-core==1.8.3", "langchain-community==0.4.2", "boto3"),
     "openai_agents": (),
     "strands": ("strands-dynamodb-storage==0.1.0",),
 }

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 AWS = {"region_name": "us-east-1", "aws_access_key_id": "local", "aws_secret_access_key": "local"}  # nobody checks them
 Take = Callable[[int, str, str], None]
@@ -28,6 +29,17 @@ class Store:
 def dynamodb_url() -> str:
     """Where the database answers that a framework's own store is to use."""
     return os.environ["BENCH_DYNAMODB_URL"]
+
+
+def create_table(client: Any, name: str, hash_key: str, range_key: str | None = None) -> None:
+    """Make a table, paid on demand, whose keys are texts."""
+    keys = {hash_key: "HASH", **({range_key: "RANGE"} if range_key else {})}
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        BillingMode="PAY_PER_REQUEST",
+    )
 
 
 def run(stores: Sequence[Store]) -> None:

@@ -16,7 +16,7 @@ from strands.session import SessionManager, SnapshotSessionManager
 from strands_dynamodb_storage import DynamoDBStorage
 
 from annals_client.integrations.strands import AnnalsSessionManager, AnnalsStorage
-from bench.frameworks.turns import AWS, Store, Take, dynamodb_url, run
+from bench.frameworks.turns import AWS, Store, Take, create_table, dynamodb_url, run
 
 TABLE = "strands-agents"
 
@@ -62,13 +62,7 @@ def dynamodb(**options: Any) -> Callable[[], Take]:
 
     def prepare() -> Take:
         client = boto3.client("dynamodb", endpoint_url=dynamodb_url(), **AWS)
-        keys = {"pk": "HASH", "sk": "RANGE"}
-        client.create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_table(client, TABLE, "pk", "sk")
         return turns_with(
             lambda: SnapshotSessionManager("trip", storage=DynamoDBStorage(TABLE, client=client, **options)),
             conversation_manager=NullConversationManager(),
