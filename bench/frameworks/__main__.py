@@ -37,6 +37,7 @@ from scripts.framework_environments import REQUIREMENTS, UV
 
 PEERS: dict[str, tuple[str, ...]] = {
     "agent_framework": (),
+    "agno": ("boto3==1.44.8", "sqlalchemy[asyncio]==2.1.9", "aiosqlite==0.22.1"),
     "google_adk": (),
     "langchain": ("langchain-core==1.8.3", "langchain-community==0.4.2", "boto3"),
     "openai_agents": (),

@@ -199,7 +199,8 @@ def test_sessions_are_filtered_and_sorted_as_agno_says(db: Any) -> None:
     assert sorted(ids(db.get_sessions(session_name="tea"))) == ["s0", "s1", "s3"]
     assert ids(db.get_sessions(component_id="guide", session_type=SessionType.TEAM)) == ["crew"]
     assert len(db.get_sessions(component_id="guide")) == 5
-    assert ids(db.get_sessions(start_timestamp=NOW - 1, end_timestamp=NOW)) == ["s1", "s0"]
+    assert ids(db.get_sessions(start_timestamp=NOW - 1, end_timestamp=NOW)) == ["s0", "s1"]
+    assert ids(db.get_sessions()) == ["s0", "s1", "s2", "s3", "crew"]
     assert ids(db.get_sessions(sort_by="created_at", sort_order="asc", limit=2)) == ["s3", "s2"]
     assert ids(db.get_sessions(sort_by="updated_at", limit=1)) in (["crew"], ["s3"])
     assert len(db.get_sessions(sort_by="nonsense")) == 5

@@ -54,6 +54,19 @@ def test_without_a_server_it_says_so_at_once(command: list[str], tmp_path: Path)
     assert done.stderr.count("\n") == 1
 
 
+def test_an_import_from_a_framework_names_what_is_missing_for_it(tmp_path: Path) -> None:
+    done = run("import", str(tmp_path / "agno.db"), "--from", "agno", "--url", "http://127.0.0.1:1", "--key", "local")
+    assert done.returncode == 1
+    assert "pip install 'annals-client[agno]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_import_from_a_framework_refuses_options_that_the_file_answers(tmp_path: Path) -> None:
+    done = run("import", "agno.db", "--from", "agno", "--user", "ada", "--url", "http://127.0.0.1:1", "--key", "local")
+    assert done.returncode == 1
+    assert "--from goes with" in done.stderr
+
+
 def test_without_a_package_it_names_the_package(tmp_path: Path) -> None:
     (tmp_path / "httpx.py").write_text("raise ModuleNotFoundError(\"No module named 'httpx'\", name='httpx')")
     path = os.pathsep.join([str(tmp_path), str(ROOT / "layers/annals")])

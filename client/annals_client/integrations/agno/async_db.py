@@ -116,7 +116,7 @@ class AsyncAnnalsDb(NotKept, AsyncBaseDb):
         deserialize: bool | None = True,
         include_runs: bool = True,
     ) -> list[Session] | tuple[list[Json], int]:
-        """Sessions, ``limit`` at most, the oldest first unless said otherwise; as rows, with how many there are."""
+        """Sessions, ``limit`` at most, in the order in which they were made by default; as rows, with the total."""
         kind = session_type.value if session_type else None
         wanted = SessionFilter(kind, user_id, component_id, session_name, start_timestamp, end_timestamp)
         order = Order(limit, page, sort_by, sort_order)
@@ -168,7 +168,7 @@ class AsyncAnnalsDb(NotKept, AsyncBaseDb):
         sort_order: str | None = None,
         deserialize: bool | None = True,
     ) -> list[AnyRun] | tuple[list[Json], int]:
-        """Runs, ``limit`` at most, the oldest first unless said otherwise; as rows, with how many there are."""
+        """Runs, ``limit`` at most, in the order in which they were made by default; as rows, with the total."""
         wanted_status = status.value if isinstance(status, RunStatus) else status
         wanted = RunFilter(session_id, user_id, agent_id, team_id, workflow_id, wanted_status)
         rows, total = await self._run(self._stores.runs.page(wanted, Order(limit, page, sort_by, sort_order)))
@@ -248,7 +248,7 @@ class AsyncAnnalsDb(NotKept, AsyncBaseDb):
         sort_order: str | None = None,
         deserialize: bool | None = True,
     ) -> list[UserMemory] | tuple[list[Json], int]:
-        """Memories, ``limit`` at most, the oldest first unless said otherwise; as rows, with how many there are.
+        """Memories, ``limit`` at most, in the order in which they were made by default; as rows, with the total.
 
         They have all ``topics``, and hold ``search_content``, in capitals or not.
         """

@@ -53,8 +53,9 @@ class SessionOfAnother(ValueError):
 class Entry:
     """A session: its conversation, its owner, and what lists are filtered by.
 
-    ``claimed`` says that it was nobody's when its conversation was made; ``version`` is that of the entry's document,
-    0 where there is none.
+    ``created_at`` is what agno says of it, in seconds; ``made_at`` is when the entry was made, in nanoseconds.
+    ``claimed`` says that it was nobody's when its conversation was made; ``version`` is that of the entry's document, 0
+    where there is none.
     """
 
     session_id: str
@@ -65,6 +66,7 @@ class Entry:
     team_id: str | None
     workflow_id: str | None
     created_at: int
+    made_at: int
     claimed: bool = False
     version: int = 0
 
@@ -151,11 +153,11 @@ class Directory:
         return [self.remember(Entry.of(result.document)) for result in results if result.document is not None]
 
     def all_of(self, user_id: str | None) -> Steps[list[Entry]]:
-        """The sessions of a user, or all that there are; in the order of their ids."""
+        """The sessions of a user, or all that there are, in the order in which they were made."""
         namespace = BY_ID if user_id is None else ("user", user_id)
         walk = Documents.list.walk(SESSIONS, namespace=namespace, memory_space_id=self.memory_space_id, page_size=1000)
         documents = yield from collect_items(walk)
-        return [Entry.of(document) for document in documents]
+        return sorted(map(Entry.of, documents), key=lambda entry: entry.made_at)
 
     def make_conversation(self, row: Mapping[str, Any]) -> Steps[str]:
         """The id of the conversation that a session is: the one there is, or a new one."""

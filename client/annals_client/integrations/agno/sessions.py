@@ -94,7 +94,6 @@ class SessionStore:
         """A page of rows, and how many there are in all."""
         entries = yield from self._directory.all_of(wanted.user_id)
         entries = [entry for entry in entries if wanted.takes(entry)]
-        entries.sort(key=lambda entry: entry.created_at)
         read: Sequence[Entry] = entries
         if wanted.session_name is None and order.sort_by in SORTED_BY_ENTRIES:
             read = order.page_of(order.sort(entries, vars))
@@ -333,6 +332,7 @@ def _new_entry(row: Json, conversation_id: str) -> Entry:
         row["user_id"],
         row["session_type"],
         created_at=row["created_at"],
+        made_at=time.time_ns(),
         **components,
     )
 

@@ -127,6 +127,12 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="- is the standard input")
     parser.add_argument(
+        "--from",
+        choices=["agno"],
+        dest="framework",
+        help="FILE is the SQLite file of an agents' framework, or dynamodb for its tables there (needs the framework)",
+    )
+    parser.add_argument(
         "--skip-broken",
         action="store_true",
         help="leave out conversations that cannot be read or stored, and name them (default: import none then)",
@@ -261,6 +267,8 @@ def _export(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     use_client()
+    if options.framework:
+        return _import_framework(options)
     from annals.cli.importing import Import, run
 
     named = {name: getattr(options, name) for name in ("memory_space_id", "user_id", "agent_id")}
@@ -268,6 +276,21 @@ def _import(options: argparse.Namespace) -> int:
     wanted = Import(options.file, owners, options.skip_broken, options.dry_run, options.json, options.parts)
     run(options.url, options.key, wanted)
     return 0
+
+
+def _import_framework(options: argparse.Namespace) -> int:
+    from annals.cli.framework_importing import run_agno
+
+    if options.skip_broken or options.parts or options.user_id or options.agent_id:
+        raise CommandFailed("--from goes with --memory-space, --dry-run and --json alone: the file says all else.")
+    return run_agno(
+        options.url,
+        options.key,
+        options.file,
+        options.memory_space_id,
+        dry_run=options.dry_run,
+        as_json=options.json,
+    )
 
 
 def _cost(options: argparse.Namespace) -> int:
