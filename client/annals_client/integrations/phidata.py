@@ -26,7 +26,7 @@ with framework("phidata"):
     from phi.storage.agent.base import AgentStorage
 
 SPACE = "phidata"
-SHAPE = Shape("phidata", flat=True)
+SHAPE = Shape("phidata")
 
 
 class AnnalsAgentStorage(AgentStorage):

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
 from annals_client.client import Annals
@@ -49,22 +49,31 @@ TRIES = 50
 
 @dataclass(frozen=True)
 class Shape:
-    """How a framework's sessions look as JSON.
+    """How a framework's messages look as JSON.
 
     Parameters
     ----------
     framework : the name under which a message's JSON stands in its ``parts``
-    same_but : the fields in which a message that comes again may differ from the first time
-    flat : whether ``memory`` has a list of the messages of all runs, ``messages``
+    usual : the fields in which a message that comes again may differ from the first time, and what they mostly are
     """
 
     framework: str
-    same_but: tuple[str, ...] = ()
-    flat: bool = False
+    usual: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self, message: Json) -> Json:
         """What of a message is the same each time."""
-        return {name: value for name, value in message.items() if name not in self.same_but}
+        return {name: value for name, value in message.items() if name not in self.usual}
+
+    def varying(self, message: Json) -> Json:
+        """What of it may be otherwise the next time."""
+        return {name: message[name] for name in self.usual if name in message}
+
+    def flat_of(self, memory: Json) -> list[Json] | None:
+        """The list of the messages of all runs, where a session's memory has one."""
+        flat = memory.get("messages")
+        if isinstance(flat, list) and all(is_message(each) and self.varying(each) == self.usual for each in flat):
+            return flat
+        return None
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,7 @@ class WholeSessions:
         self._table = table
         self._space = memory_space_id
         self._user_id = user_id
-        self._known: dict[str, _Known] = {}
+        self._known: dict[tuple[int, str], _Known] = {}  # by thread: what it has read is no older than this
         self._lock = Lock()
 
     def read(self, session_id: str) -> Json | None:
@@ -242,7 +251,7 @@ class WholeSessions:
     def forget(self, session_id: str) -> None:
         """Read a session anew before it is written the next time."""
         with self._lock:
-            self._known.pop(session_id, None)
+            self._known.pop(_here(session_id), None)
 
     @property
     def _namespace(self) -> tuple[str, ...]:
@@ -265,13 +274,13 @@ class WholeSessions:
 
     def _find_known(self, session_id: str) -> _Known | None:
         with self._lock:
-            known = self._known.get(session_id)
+            known = self._known.get(_here(session_id))
             return None if known is None else known.copy()
 
     def _keep(self, session_id: str, known: _Known) -> None:
         with self._lock:
-            self._known.pop(session_id, None)
-            self._known[session_id] = known
+            self._known.pop(_here(session_id), None)
+            self._known[_here(session_id)] = known
             while len(self._known) > KNOWN_SESSIONS:
                 del self._known[next(iter(self._known))]
 
@@ -288,7 +297,8 @@ class WholeSessions:
             if run_id not in stored or stored[run_id].digest != digest_of(run)
         ]
         writer = _Writer(self._shape, known.counts)
-        flat = [writer.name(each) for each in memory.get("messages") or []] if self._shape.flat else []
+        messages = self._shape.flat_of(memory)
+        flat = [writer.name(each) for each in messages or []]
         values = {run_id: writer.replace(run) for run_id, run in changed}
         self._append(session, writer.rows(session.user_id))
         known.counts.update(writer.counts)
@@ -299,9 +309,10 @@ class WholeSessions:
             own = before.added if before else added if run_id == ids[-1] else []
             new = _Run(before.key if before else "", run_id, digest_of(run), own)
             self._put_run(annals, talk, new, values[run_id], known)
-        session_values = _without_lists(whole, self._shape)
-        order = _order(flat, ids, known)
-        row = {"session": session_values, "talkUser": known.talk_user, "has": sorted(memory), **order}
+        lists = [name for name in ("runs", "messages") if name in memory and (name == "runs" or messages is not None)]
+        values_beside = _without(whole, lists)
+        order = _order(flat, ids, known) if messages is not None else {}
+        row = {"session": values_beside, "talkUser": known.talk_user, "lists": lists, **order}
         annals.documents.put(
             self._table,
             whole["session_id"],
@@ -323,18 +334,16 @@ class WholeSessions:
                     self._append(session, [row])
 
     def _take_back(self, annals: Annals, talk: str, known: _Known, ids: Sequence[str]) -> None:
-        """Delete the runs that a session has no longer.
+        """Where a session has no runs any more, delete them, and take back what was said.
 
-        Those behind the last one that it has are others', who added them meanwhile, unless it has none at all.
+        Where it has some, those that it has not may be others', who added them meanwhile.
         """
-        last = max((place for place, run in enumerate(known.runs) if run.run_id in ids), default=0)
-        gone = [run for place, run in enumerate(known.runs) if not ids or (place < last and run.run_id not in ids)]
-        for run in gone:
+        if ids or not known.runs:
+            return
+        for run in known.runs:
             annals.documents.delete(self._table, run.key, conversation_id=talk)
-            known.runs.remove(run)
-        if gone and not ids:
-            annals.conversations.clear_messages(talk)
-            known.counts.clear()
+        annals.conversations.clear_messages(talk)
+        known.runs, known.counts = [], {}
 
     def _put_run(self, annals: Annals, talk: str, run: _Run, value: Any, known: _Known) -> None:
         """Store a run: in its place, or in the next one that is free."""
@@ -354,12 +363,15 @@ class WholeSessions:
         raise RuntimeError(f"{TRIES} others added a run to this session at once")
 
 
-def _without_lists(whole: Json, shape: Shape) -> Json:
-    """A session without what is kept elsewhere."""
+def _here(session_id: str) -> tuple[int, str]:
+    return get_ident(), session_id
+
+
+def _without(whole: Json, lists: Sequence[str]) -> Json:
+    """A session without the lists of its memory that are kept elsewhere."""
     memory = whole.get("memory")
-    if memory is None:
+    if not lists or memory is None:
         return whole
-    lists = ("runs", "messages") if shape.flat else ("runs",)
     return {**whole, "memory": {name: value for name, value in memory.items() if name not in lists}}
 
 
@@ -390,8 +402,8 @@ class _Writer:
 
     def replace(self, run: Json) -> Any:
         """A run that names its messages."""
-        if not self._shape.flat:
-            for message in run.get("messages") or []:
+        for message in run.get("messages") or []:
+            if is_message(message):
                 self._note(message)
         return self._walk(run)
 
@@ -412,8 +424,8 @@ class _Writer:
         if not isinstance(value, dict):
             return value
         if is_message(value):
-            but = {name: value[name] for name in self._shape.same_but if name in value}
-            return {MESSAGE: self._note(value), **({BUT: but} if but else {})}
+            varying = self._shape.varying(value)
+            return {MESSAGE: self._note(value), **({BUT: varying} if varying != self._shape.usual else {})}
         walked = {name: self._walk(part) for name, part in value.items()}
         return {PLAIN: walked} if value.keys() & {MESSAGE, TEXT, PLAIN} else walked
 
@@ -469,7 +481,7 @@ class _Reader:
             return value
         if MESSAGE in value:
             message = self._messages.get(value[MESSAGE])
-            return GONE if message is None else {**message, **value.get(BUT, {})}
+            return GONE if message is None else {**message, **value.get(BUT, self._shape.usual)}
         if TEXT in value:
             return self._messages.get(value[TEXT], {}).get("content", "")
         if PLAIN in value:
@@ -480,15 +492,15 @@ class _Reader:
     def session(self, row: Json, runs: list[Any], made: Sequence[str]) -> Json:
         """A session as it was written."""
         whole: Json = dict(row["session"])
-        if whole.get("memory") is None:
-            return whole
-        memory = {**whole["memory"], **({"runs": runs} if "runs" in row["has"] else {})}
-        if self._shape.flat and "messages" in row["has"]:
+        memory = dict(whole.get("memory") or {})
+        if "runs" in row["lists"]:
+            memory["runs"] = runs
+        if "messages" in row["lists"]:
             names = [*row.get("order", made)]
             for index, name in row.get("replaced", {}).items():
                 names[int(index)] = name
             memory["messages"] = self.restore([{MESSAGE: name} for name in names])
-        return {**whole, "memory": memory}
+        return {**whole, "memory": memory} if row["lists"] else whole
 
 
 GONE: Any = object()
