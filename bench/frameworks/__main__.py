@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +41,15 @@ PEERS: dict[str, tuple[str, ...]] = {
     "agno": ("boto3==1.44.8", "sqlalchemy[asyncio]==2.1.9", "aiosqlite==0.22.1"),
     "google_adk": (),
     "langchain": ("langchain-core==1.8.3", "langchain-community==0.4.2", "boto3"),
+    "llama_index": ("llama-index-storage-chat-store-dynamodb==0.6.0",),
     "openai_agents": (),
+    "pydantic_ai": (),
     "strands": ("strands-dynamodb-storage==0.1.0",),
+    "vision_agents": (),
 }
 """The frameworks that are measured, and what their own stores need beside the environment of our adapter's tests."""
+
+OF_THE_CLIENT = tomllib.loads((ROOT / "client/pyproject.toml").read_text())["project"]["dependencies"]
 
 TURNS = ROOT / "bench/frameworks/turns"
 ENVIRONMENTS = Path(sys.prefix) / "bench"
@@ -77,8 +83,9 @@ class Measured:
 def python_of(name: str) -> Path:
     """The Python of a framework's environment, with its own stores; installed where it is missing."""
     folder = ENVIRONMENTS / name
-    pins = REQUIREMENTS / f"{name}.txt"
-    wanted = "\n".join([*PEERS[name], pins.read_text() if pins.exists() else "httpx\npydantic\n"])
+    # Not the pins: own stores need other versions of some packages.
+    framework = REQUIREMENTS / f"{name}.in"
+    wanted = "\n".join([*PEERS[name], framework.read_text() if framework.exists() else "", *OF_THE_CLIENT])
     ready = folder / ".ready"
     if not ready.exists() or ready.read_text() != wanted:
         install = [UV, "pip", "install", "--quiet", "--python", folder / "bin/python"]

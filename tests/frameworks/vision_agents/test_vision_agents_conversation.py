@@ -135,6 +135,32 @@ async def test_a_stream_of_deltas_is_one_message_once_it_is_complete(
     assert [message.content for message in await loaded(async_annals)] == ["To be, or not."]
 
 
+async def test_a_fragment_that_comes_after_the_end_changes_nothing(
+    conversation: AnnalsConversation, annals: Annals
+) -> None:
+    await conversation.send_message("assistant", "agent", "To be.", message_id="m-1")
+    await conversation.upsert_message("assistant", "agent", " Late", "m-1", content_index=3, completed=False)
+    await conversation.upsert_message("assistant", "agent", "Later", "m-1", completed=True, replace=True)
+    await conversation.wait_for_pending_syncs()
+    assert conversation.messages[0].content == "To be."
+    assert [message.content for message in annals.messages.list(talk_of(annals))] == ["To be."]
+
+
+async def test_text_is_added_or_takes_the_place_of_what_was_said(
+    conversation: AnnalsConversation, annals: Annals
+) -> None:
+    await conversation.upsert_message("user", "ada", "I like", "m-1", completed=False)
+    await conversation.upsert_message("user", "ada", " tee", "m-1", completed=False)
+    await conversation.wait_for_pending_syncs()
+    await conversation.upsert_message("user", "ada", "I like tea", "m-1", completed=False, replace=True)
+    await conversation.wait_for_pending_syncs()
+    (draft,) = annals.messages.drafts(talk_of(annals))
+    assert draft.content == "I like tea"
+    await conversation.upsert_message("user", "ada", ".", "m-1", completed=True)
+    await conversation.wait_for_pending_syncs()
+    assert [message.content for message in annals.messages.list(talk_of(annals))] == ["I like tea."]
+
+
 async def test_what_is_being_said_can_be_followed(make: Made, async_annals: AsyncAnnals) -> None:
     conversation = make(draft_interval_s=0.02)
     await conversation.upsert_message("assistant", "agent", "To be", "m-1", completed=False)

@@ -171,8 +171,8 @@ class Place:
     async def draft(self, said: Said) -> None:
         """Show what was said so far, to those who follow it."""
         text = said.message.content
-        if text == said.drafted or len(text) > MAX_DRAFT_CHARS:
-            return
+        if text == (said.drafted or "") or len(text) > MAX_DRAFT_CHARS:
+            return  # nothing is new, or too much
         is_longer = said.drafted is not None and text.startswith(said.drafted)
         new = text[len(said.drafted or "") :] if is_longer else text
         await self._upsert(said, content=new, replace=not is_longer, on_expiry="keep", **_undrafted(said.message))
