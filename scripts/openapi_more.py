@@ -8,7 +8,8 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
-from annals.conversations.filters import ENUM_FILTERS, PARTICIPANT_FILTERS, SPACE_FILTER
+from annals.api.fields import MAX_EXTERNAL_ID_CHARS
+from annals.conversations.filters import ENUM_FILTERS, PARTICIPANT_FILTERS, SESSION_FILTER, SPACE_FILTER
 from annals.formats.messages import ROLES
 from annals.http.requests import MAX_KEY_CHARS
 
@@ -33,6 +34,7 @@ HEADERS = {"app.idempotent_request(": IDEMPOTENCY_KEY, "app.if_match(": IF_MATCH
 FILTERS: dict[str, Any] = {
     **{name: {"type": "string", "enum": list(words)} for name, (_, words) in ENUM_FILTERS.items()},
     **dict.fromkeys((*PARTICIPANT_FILTERS, SPACE_FILTER), TEXT),
+    SESSION_FILTER: {"type": "string", "maxLength": MAX_EXTERNAL_ID_CHARS},
     **dict.fromkeys(("createdAfter", "createdBefore", "lastMessageAfter", "lastMessageBefore"), TIME),
     **dict.fromkeys(("messageCount", "messageCountMin", "messageCountMax"), COUNT),
 }

@@ -62,6 +62,19 @@ def test_a_conversation_is_found_by_its_id_or_by_its_participants(api: Api) -> N
     assert contents(api, created["conversationId"]) == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("owners", [{}, {"participants": PEOPLE["participants"]}])
+def test_a_conversation_is_found_by_its_session_or_made(api: Api, failures: Failures, owners: dict[str, Any]) -> None:
+    for text in ("1", "2"):
+        take(record(envelope(text, {"sessionId": "s/1", **owners})))
+    [created] = conversations(api)
+    assert (created["sessionId"], created["participants"]) == ("s/1", owners.get("participants", {}))
+    assert contents(api, created["conversationId"]) == ["1", "2"]
+    take(record(envelope("3", {"conversationId": "other", "sessionId": "s/1", **owners})))
+    assert failures.reasons() == ["SESSION_ALREADY_EXISTS"]
+    take(record(envelope("4", {"conversationId": created["conversationId"], "sessionId": "s/1", **owners})))
+    assert contents(api, created["conversationId"]) == ["1", "2", "4"]
+
+
 @pytest.mark.usefixtures("failures")
 def test_a_turn_is_remembered(api: Api) -> None:
     assert take(record({"turn": {**TURN, "conversationId": "lisbon"}})) == []

@@ -173,7 +173,9 @@ def test_what_an_export_wrote_is_stored_as_it_was(api: Api, failures: Failures, 
     path = talk(api, rich=False)
     assert api.post(f"{path}/preamble", {"content": "Ada asks.", "metadata": {"by": "hand"}}).status == 201
     assert api.post(f"{path}/messages/msg-005/redact", {"reason": "asked for"}).status == 200
+    assert api.put(f"{path}/runs/r-1", {"status": "failed", "error": "No.", "data": {"n": None}}).status == 201
     file = api.get(f"{path}/export?format=jsonl").body
+    assert b'{"type":"run"' in file
     setting("ROOT_TENANT", f"not-{api.caller.tenant}")
     call({"Records": [put_object(KEY, file)]})
     assert failures.reasons() == []
@@ -202,5 +204,6 @@ def test_a_message_for_a_conversation_that_is_not_there_or_closed_is_put_aside(a
     call(put(envelope("1")))
     append(api.caller.tenant, "lisbon", [NewRecord(SEAL, b"{}")], state=SEALED)
     message = {"type": "message", "role": "user", "content": "Hi"}
-    call(put({**message, "conversationId": "lisbon"}, {**message, "conversationId": "never-made"}))
-    assert failures.reasons() == ["CONVERSATION_SEALED", "CONVERSATION_NOT_FOUND"]
+    run = {"type": "run", "runId": "r", "status": "x", "conversationId": "never-made"}
+    call(put({**message, "conversationId": "lisbon"}, {**message, "conversationId": "never-made"}, run))
+    assert failures.reasons() == ["CONVERSATION_SEALED", "CONVERSATION_NOT_FOUND", "CONVERSATION_NOT_FOUND"]

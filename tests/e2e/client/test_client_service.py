@@ -89,6 +89,42 @@ def test_a_conversation_whose_answer_was_lost_is_made_once(ask: Ask, server: Ser
     assert [found.conversation_id for found in annals.conversations.list(user_id=user)] == [made.conversation_id]
 
 
+def test_a_session_whose_answer_was_lost_is_made_once_and_found(ask: Ask, server: Server, annals: Annals) -> None:
+    name, user = unique("session"), unique("user")
+    assert annals.conversations.find_session(name, user_id=user) is None
+    with harmed(server.url, 0) as proxy:
+        made = ask(
+            proxy.url,
+            lambda client: client.conversations.get_or_create_session(name, user_id=user, agent_id="guide"),
+            key=server.key,
+        )
+    assert (made.session_id, made.participants) == (name, {"userId": user, "agentId": "guide"})
+    assert ask(server.url, lambda client: client.conversations.find_session(name, user_id=user), key=server.key) == made
+    assert annals.conversations.get_or_create_session(name, user_id=user) == made
+    assert [each.session_id for each in annals.conversations.list(user_id=user, session_id=name)] == [name]
+    assert annals.conversations.find_session(name) is None
+
+
+def test_a_run_whose_answer_was_lost_is_stored_once(ask: Ask, server: Server, annals: Annals, talk: str) -> None:
+    with harmed(server.url, 0) as proxy:
+        run = ask(
+            proxy.url, lambda client: client.runs.put(talk, "r/1", "running", data=None, if_match=0), key=server.key
+        )
+    assert (run.number, run.version, run.status) == (1, 1, "running")
+    with harmed(server.url, 0) as proxy:
+        run = ask(
+            proxy.url, lambda client: client.runs.put(talk, "r/1", "failed", error="No.", if_match=1), key=server.key
+        )
+    assert (run.number, run.version) == (1, 2)
+    assert annals.runs.get(talk, "r/1").error == "No."
+    annals.runs.put(talk, "r/2", "completed", parent_run_id="r/1", data={"own_name": [1]})
+    listed = ask(server.url, lambda client: client.runs.list(talk, page_size=1, include_data=True), key=server.key)
+    assert [(each.run_id, each.data) for each in listed] == [("r/2", {"own_name": [1]}), ("r/1", None)]
+    ask(server.url, lambda client: client.runs.delete(talk, "r/2"), key=server.key)
+    with pytest.raises(NotFound):
+        annals.runs.get(talk, "r/2")
+
+
 def test_a_message_between_agents_whose_answer_was_lost_is_sent_once(ask: Ask, server: Server, annals: Annals) -> None:
     agents = (unique("a"), unique("b"))
     with harmed(server.url, 0) as proxy:
@@ -287,6 +323,7 @@ def test_a_key_opens_what_it_was_made_for(server: Server, annals: Annals) -> Non
 
 def test_what_was_exported_can_be_imported(ask: Ask, server: Server, annals: Annals, talk: str, tmp_path: Path) -> None:
     annals.messages.append_many(talk, [{"role": "user", "content": str(number)} for number in range(5)])
+    annals.runs.put(talk, "r-1", "completed", data={"n": 1})
     path = tmp_path / "talk.jsonl"
     size = ask(server.url, lambda client: client.conversations.export(talk, path), key=server.key)
     assert size == path.stat().st_size
@@ -296,6 +333,7 @@ def test_what_was_exported_can_be_imported(ask: Ask, server: Server, annals: Ann
         (found,) = ask(server.url, lambda client: client.conversations.import_(path), key=server.key)
         assert (found.conversation_id, found.imported, found.skipped) == (moved, imported, skipped)
     assert "".join(_contents(annals, moved)) == "01234"
+    assert [(run.run_id, run.data) for run in annals.runs.list(moved, include_data=True)] == [("r-1", {"n": 1})]
 
 
 def test_a_large_import_goes_in_parts(annals: Annals) -> None:

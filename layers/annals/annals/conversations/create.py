@@ -210,11 +210,13 @@ def append_or_create(
     request: IdempotentRequest | None = None,
     thread_id: str | None = None,
 ) -> tuple[Genesis, AppendResult]:
-    """Append to the conversation of these participants; if there is none, it is created with what is appended.
+    """Append to the conversation of this session, or else of these participants.
+
+    If there is none, it is created with what is appended.
 
     Raises what ``ledger.append`` raises; then no conversation was created.
     """
-    pk = lock_pk(tenant, new.type, new.participants)
+    pk = _lock_pk_of(tenant, new)
     for _ in tries(settings().append_patience_s):
         shared, erased = _find_shared(tenant, pk)
         if shared:

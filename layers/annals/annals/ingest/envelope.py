@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from annals.api.fields import ConversationId, MaskedJson, Model, Text, field_error
+from annals.api.fields import ConversationId, ExternalId, MaskedJson, Model, Text, field_error
 from annals.api.problems import from_validation
 from annals.conversations.create import NewConversation
 from annals.conversations.message_models import NewMessages
@@ -22,32 +22,34 @@ Key = Annotated[Text, Field(max_length=MAX_KEY_CHARS)]
 class NamedConversation(Model):
     """The conversation that the messages go to.
 
-    With an id alone, it must exist. With participants, it is found by them, or created; with an id as well, it is
-    created under that id if it is missing, and they must fit. Without a type, it is that of the participants.
-    ``metadata`` is for a conversation that is created.
+    With an id alone, it must exist. With participants, it is found by them, or created; with a session id, it is that
+    session of theirs, which may lack participants. With an id as well, it is created under that id if it is missing,
+    and must fit. Without a type, it is that of the participants. ``metadata`` is for a conversation that is created.
     """
 
     conversation_id: ConversationId | None = None
     type: ConversationType | None = None
     participants: Participants | None = None
     metadata: MaskedJson = Field(default_factory=dict)
+    session_id: ExternalId | None = None
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:
         if self.type is not None and self.participants is None:
             raise field_error("MISSING_REQUIRED_FIELD", "needs participants where it has a type")
-        if self.conversation_id is None and self.participants is None:
-            raise field_error("MISSING_REQUIRED_FIELD", "needs a conversationId, or participants")
+        if (self.conversation_id, self.participants, self.session_id) == (None, None, None):
+            raise field_error("MISSING_REQUIRED_FIELD", "needs a conversationId, participants, or a sessionId")
         return self
 
     @property
     def target(self) -> str | NewConversation:
         """The id of a conversation that must exist, or one to be found or created. Raises InvalidInput."""
-        if self.participants is None:
+        if self.participants is None and self.session_id is None:
             return str(self.conversation_id)
-        kind = self.type or self.participants.usual_type()
-        participants = self.participants.for_type(kind, "conversation.participants")
-        return NewConversation(kind, participants, self.metadata, self.conversation_id)
+        named, is_session = self.participants or Participants(), self.session_id is not None
+        kind = self.type or named.usual_type()
+        participants = named.for_type(kind, "conversation.participants", is_session=is_session)
+        return NewConversation(kind, participants, self.metadata, self.conversation_id, session_id=self.session_id)
 
 
 class MessagesEnvelope(NewMessages):
