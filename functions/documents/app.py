@@ -16,6 +16,8 @@ from annals.documents.access import require_not_erased, require_owner
 from annals.documents.batches import require_owners, run_batch
 from annals.documents.listing import delete_documents, list_documents, list_namespaces
 from annals.documents.models import (
+    MAX_KEY_CHARS,
+    MAX_NAMESPACE_CHARS,
     BatchOfDocuments,
     BatchResponse,
     DeletedDocument,
@@ -71,8 +73,8 @@ def store(body: PutDocument) -> Response[DocumentResponse]:
 @app.get("/v1/documents", tags=["Documents"])
 def get(
     collection: Annotated[Id, Query()],
-    key: Annotated[str, Query()],
-    namespace: Annotated[str, Query(description="A list of labels, as JSON")] = "[]",
+    key: Annotated[str, Query(max_length=MAX_KEY_CHARS)],
+    namespace: Annotated[str, Query(max_length=MAX_NAMESPACE_CHARS, description="A list of labels, as JSON")] = "[]",
     conversation_id: Annotated[Id | None, Query(alias="conversationId")] = None,
     memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None,
     agent_id: Annotated[Id | None, Query(alias="agentId")] = None,
@@ -97,8 +99,8 @@ def get(
 @app.delete("/v1/documents", tags=["Documents"])
 def delete(
     collection: Annotated[Id, Query()],
-    key: Annotated[str, Query()],
-    namespace: Annotated[str, Query(description="A list of labels, as JSON")] = "[]",
+    key: Annotated[str, Query(max_length=MAX_KEY_CHARS)],
+    namespace: Annotated[str, Query(max_length=MAX_NAMESPACE_CHARS, description="A list of labels, as JSON")] = "[]",
     conversation_id: Annotated[Id | None, Query(alias="conversationId")] = None,
     memory_space_id: Annotated[Id | None, Query(alias="memorySpaceId")] = None,
     agent_id: Annotated[Id | None, Query(alias="agentId")] = None,

@@ -26,6 +26,7 @@ LISTS = {
     "/v1/users/ada/memories": ("topic=x", "agentId=a"),
     "/v1/users/ada/memories?order=asc": ("topic=x", "memorySpaceId=home"),
     "/v1/memories/mem:one:1/versions": (),
+    "/v1/conversations/one/runs": ("status=running", "order=asc"),
     "/v1/keys": (),
 }
 """The lists, each with filters that no cursor of the plain list goes with."""
@@ -53,6 +54,7 @@ def filled(module_moto: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 api.post("/v1/users/ada/memories", {"memory": f"likes {number}", "memorySpaceId": "home"}).status == 201
             )
             assert api.patch("/v1/memories/mem:one:1", {"importance": number}).status == 200
+            assert api.put(f"/v1/conversations/one/runs/run-{number}", {"status": "running"}).status == 201
             for spaces in ({}, {"memorySpaces": ["home"]}):
                 assert api.post("/v1/keys", {"name": f"key {number}", "scopes": ["read"], **spaces}).status == 201
         stream.deliver()

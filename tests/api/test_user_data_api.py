@@ -91,7 +91,7 @@ def require_erased(api: Api, stream: Stream) -> None:
         assert "engine" not in str(items).replace("Engines of byron", "").lower()
 
 
-GONE = {"conversations": 2, "messages": 3, "memories": 4, "facts": 1, "spaces": 0}
+GONE = {"conversations": 2, "messages": 3, "memories": 4, "facts": 1, "spaces": 0, "documents": 0}
 
 
 def test_an_export_holds_all_that_there_is_of_a_user_and_nothing_of_others(api: Api, stream: Stream) -> None:

@@ -123,19 +123,21 @@ def say_all(tenant: str, messages: Sequence[Provided], conversation_id: str = "c
 def unpaired(shown: Sequence[Provided]) -> list[str | None]:
     """The ids of calls without a result among some messages, and of results without a call before them.
 
-    A result without an id answers the newest open call, or an assistant's message that has words alone.
+    A result without an id answers the first open call of the newest message that has one, of its own name where it has
+    a name, or an assistant's message that has words alone.
     """
-    is_answered: dict[str | None, bool] = {}
+    calls: dict[str | None, tuple[int, str | None, bool]] = {}
     orphans: list[str | None] = []
-    for message in shown:
+    for position, message in enumerate(shown):
         for call in calls_of(message):
-            is_answered.pop(call.id, None)
-            is_answered[call.id] = False
+            calls.pop(call.id, None)
+            calls[call.id] = (position, call.name, False)
         for result in results_of(message):
-            open_calls = [each for each, is_done in is_answered.items() if not is_done]
-            call_id = open_calls[-1] if result.call_id is None and open_calls else result.call_id
-            if call_id in is_answered:
-                is_answered[call_id] = True
+            fitting = {each: at for each, (at, name, done) in calls.items() if not done and result.name in (None, name)}
+            nearest = [each for each, at in fitting.items() if at == max(fitting.values())]
+            call_id = nearest[0] if result.call_id is None and nearest else result.call_id
+            if call_id in calls:
+                calls[call_id] = (*calls[call_id][:2], True)
             elif call_id is not None or message["role"] != "tool":
                 orphans.append(call_id)
-    return [*orphans, *(each for each, is_done in is_answered.items() if not is_done)]
+    return [*orphans, *(each for each, (_, _, done) in calls.items() if not done)]

@@ -16,6 +16,12 @@ MAX_LABELS, MAX_LABEL_CHARS, MAX_KEY_CHARS = 16, 256, 512
 
 MAX_TTL_S = 10 * 365 * 24 * 3600
 
+MAX_NAMESPACE_CHARS = 32_768
+"""How long a namespace may be as JSON."""
+
+MAX_CURSOR_CHARS = 32_768
+"""How long a cursor may be; it holds a namespace and a key, sealed."""
+
 MAX_OPERATIONS = 100
 """How many documents one request reads or writes."""
 
@@ -136,7 +142,7 @@ class ListDocuments(InRange):
     filter: Omittable[JsonFilter] = None
     order: Literal["asc", "desc"] = "asc"
     limit: Annotated[int, Field(ge=1, le=1000)] = 50
-    cursor: str | None = None
+    cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARS)] | None = None
     include_values: bool = True
     refresh_ttl: bool = False
 
@@ -151,7 +157,7 @@ class ListNamespaces(OfCollection):
     suffix: Namespace = Field(default_factory=list)
     max_depth: Annotated[int, Field(ge=1, le=MAX_LABELS)] | None = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    cursor: str | None = None
+    cursor: Annotated[str, Field(max_length=MAX_CURSOR_CHARS)] | None = None
 
 
 class DeleteDocuments(InRange):
