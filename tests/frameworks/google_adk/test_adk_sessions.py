@@ -353,6 +353,21 @@ async def test_recent_events_are_read_with_the_whole_state(
     assert texts(await again(service, session)) == ["1", "2", "3", "4", "5", "6"]
 
 
+async def test_a_session_that_is_read_in_part_is_not_stale_whatever_its_events_times_are(
+    service: AnnalsSessionService, other: AnnalsSessionService
+) -> None:
+    session = await service.create_session(**OF)
+    for timestamp in (300.0, 500.0, 100.0):
+        await service.append_event(session, changing(k=timestamp).model_copy(update={"timestamp": timestamp}))
+    for reader in (service, other):
+        found = await reader.get_session(**OF, session_id=session.id, config=GetSessionConfig(after_timestamp=400.0))
+        assert found is not None
+        assert ([event.timestamp for event in found.events][:1], found.state) == ([500.0], session.state)
+        assert found.last_update_time == session.last_update_time
+        await reader.append_event(found, said("next", timestamp=600.0))
+        session = await again(reader, session)
+
+
 async def test_a_long_session_without_changes_of_state_is_read_from_its_end(
     service: AnnalsSessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,6 +474,8 @@ async def test_a_session_object_of_nobody_s_is_compared_with_what_is_stored(serv
     assert texts(await again(service, known)) == ["one", "two"]
     with pytest.raises(StaleSessionError):
         await service.append_event(Session(id="s", **OF), said("three"))
+    await service.append_event(Session(id="s", **OF, last_update_time=time.time() + 9), changing(k=1))
+    assert (await again(service, session)).state == {"k": 1}
     with pytest.raises(SessionNotFoundError):
         await service.append_event(Session(id="none", **OF), said("x"))
 
@@ -481,6 +498,14 @@ async def test_a_writer_that_breaks_off_before_the_state_leaves_it_to_the_next_r
         stored = await reader.get_session(**OF, session_id=session.id, config=config)
         assert stored is not None
         assert stored.state == {"k": 2, "user:u": 1, "app:a": 1}
+    latest = await again(service, session)
+    with monkeypatch.context() as patch:
+        patch.setattr(States, "settle", break_off)
+        with pytest.raises(AnnalsError):
+            await service.append_event(latest, changing(left=1))
+    made_by_hand = Session(id=session.id, **OF, last_update_time=time.time() + 9)
+    await other.append_event(made_by_hand, changing(right=2))
+    assert (await again(other, session)).state == {"k": 2, "left": 1, "right": 2, "user:u": 1, "app:a": 1}
     # What another session changes later is not overwritten by what was left undone.
     second = await other.create_session(**OF)
     await other.append_event(second, changing(user__u=2))

@@ -298,44 +298,47 @@ class AnnalsSessionService(BaseSessionService):
 
     async def _mark(self, annals: AsyncAnnals, place: Place, session: Session) -> _Marker:
         """The marker of a session object that no service made. Raises StaleSessionError."""
-        newest = await _newest(annals, place.conversation_id, 1)
-        if not newest:
-            return _Marker(place.conversation_id, 0)
-        event = await to_event(annals, place.conversation_id, newest[0])
-        is_known = bool(session.events) and session.events[-1].id == event.id
-        if event.timestamp > session.last_update_time and not is_known:
+        stored = await self._read(annals, place, session.id, GetSessionConfig(num_recent_events=1))
+        is_known = bool(session.events and stored.events) and session.events[-1].id == stored.events[-1].id
+        if stored.events and stored.last_update_time > session.last_update_time and not is_known:
             raise StaleSessionError("The session was modified in storage since this one was made.")
-        return _Marker(place.conversation_id, newest[0].seq)
+        return _Marker.find_of(stored) or _Marker(place.conversation_id, 0)
 
     async def _read(self, annals: AsyncAnnals, place: Place, session_id: str, config: GetSessionConfig) -> Session:
         """A session as it is stored; what a writer left undone of its state is done first."""
         loaded = await self._states.load(annals, place)
         conversation_id = place.conversation_id
         if config.num_recent_events is None and config.after_timestamp is None:
-            wanted = behind = await _list(annals, conversation_id)
+            newest = wanted = behind = await _list(annals, conversation_id)
         else:
-            behind = await _list(annals, conversation_id, after=loaded.seq)
+            # What is behind the states last: so that it is all that came meanwhile.
             wanted = await _wanted(annals, conversation_id, config)
-        newest = (behind or wanted or await _newest(annals, conversation_id, 1))[-1:]
+            behind = await _list(annals, conversation_id, after=loaded.seq)
+            are_newest = config.after_timestamp is None
+            newest = behind or (wanted if are_newest else []) or await _newest(annals, conversation_id, 1)
+        newest = newest[-1:]
         readable = {each.seq: each for each in [*newest, *wanted, *behind] if each.status not in HIDDEN}
         events = {seq: await to_event(annals, conversation_id, each) for seq, each in readable.items()}
-        deltas = [(each.seq, delta_of(to_json(events[each.seq]))) for each in behind if each.seq in events]
+        deltas = [(each.seq, events[each.seq].actions.state_delta) for each in behind if each.seq in events]
         loaded = await self._states.settle(annals, place, deltas, loaded)
-        shown = [events[each.seq] for each in wanted if each.seq in events]
+        chosen = {each.seq for each in [*wanted, *behind]}
+        shown = [events[seq] for seq in sorted(chosen & events.keys())]
         return _session(
             place,
             session_id,
             loaded,
             _selected(shown, config),
-            await self._updated(annals, place, [events.get(each.seq) for each in newest]),
+            await self._updated(annals, place, newest, events),
             newest[0].seq if newest else 0,
         )
 
-    async def _updated(self, annals: AsyncAnnals, place: Place, newest: Sequence[Event | None]) -> float:
+    async def _updated(
+        self, annals: AsyncAnnals, place: Place, newest: Sequence[Message], events: Mapping[int, Event]
+    ) -> float:
         """When a session was last written to: by its newest event, or its creation."""
-        for event in newest:
-            if event is not None:
-                return event.timestamp
+        for message in newest:
+            event = events.get(message.seq)
+            return message.timestamp.timestamp() if event is None else event.timestamp
         return (await annals.conversations.get(place.conversation_id)).created_at.timestamp()
 
     async def _find(self, app_name: str, user_id: str, session_id: str) -> Place | None:
