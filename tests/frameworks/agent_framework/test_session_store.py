@@ -241,6 +241,14 @@ async def test_users_agents_and_applications_have_sessions_of_their_own(async_an
     assert [session.state["n"] for session in found if session] == [*range(len(stores))]
 
 
+async def test_sessions_go_with_their_user(annals: Annals, async_annals: AsyncAnnals) -> None:
+    store = AnnalsSessionStore(client=async_annals, user_id="ada")
+    await store.set("s-1", session_of(text="x" * 1_000_000))
+    annals.users.erase("ada")
+    annals.settle()
+    assert await store.get("s-1") is None
+
+
 async def test_an_agent_goes_on_with_a_session_that_was_stored(store: AnnalsSessionStore) -> None:
     model = ScriptedModel("Hello, Ada.", "Ada.")
     agent = Agent(client=model)
