@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from annals_client.client import Annals, AsyncAnnals
 from annals_client.filters import MemoryFilter
-from annals_client.integrations.agent_framework_base.messages import Fields
+from annals_client.formats.agent_framework import Fields
 from annals_client.integrations.agent_framework_base.recall import CONTEXT_PROMPT, REMEMBERED_ROLES, TOP_K, Recall
 from annals_client.integrations.agent_framework_base.scope import APPLICATION, Scope
 from annals_client.integrations.agent_framework_base.transcripts import Transcripts

@@ -11,7 +11,8 @@ from agent_framework import AgentSession, HistoryProvider, Message, SessionConte
 from typing_extensions import Self
 
 from annals_client.client import Annals, AsyncAnnals
-from annals_client.integrations.agent_framework_base.messages import Fields, is_excluded
+from annals_client.formats.agent_framework import Fields
+from annals_client.integrations.agent_framework_base.messages import is_excluded
 from annals_client.integrations.agent_framework_base.scope import APPLICATION, Scope
 from annals_client.integrations.agent_framework_base.transcripts import Transcripts
 from annals_client.integrations.support import Clients

@@ -12,8 +12,8 @@ from typing_extensions import Self
 
 from annals_client.client import Annals, AsyncAnnals
 from annals_client.filters import MemoryFilter
+from annals_client.formats.agent_framework import Fields
 from annals_client.integrations.agent_framework.history import AnnalsHistoryProvider
-from annals_client.integrations.agent_framework_base.messages import Fields
 from annals_client.integrations.agent_framework_base.recall import (
     CONTEXT_PROMPT,
     REMEMBERED_ROLES,

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from typing_extensions import TypedDict
 
+from annals_client.formats.plain_json import is_plain
 from annals_client.integrations.agent_framework_base.scope import Scope
-from annals_client.integrations.plain_json import is_plain
 from annals_client.integrations.support import Clients
 from annals_client.resources.documents import Documents
 from annals_client.senders import AsyncSender

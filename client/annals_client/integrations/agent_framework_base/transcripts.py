@@ -11,13 +11,12 @@ from typing import Any
 from annals_client.client import AsyncAnnals
 from annals_client.errors import PreconditionFailed
 from annals_client.filters import ConversationFilter
+from annals_client.formats.agent_framework import Fields, to_annals
 from annals_client.integrations.agent_framework_base.messages import (
-    Fields,
     call_ids_of,
     from_ledger,
     identity_of,
     result_ids_of,
-    to_ledger,
 )
 from annals_client.integrations.agent_framework_base.overlap import (
     Stored,
@@ -255,7 +254,7 @@ def _entries(messages: Sequence[Fields]) -> Iterator[list[dict[str, Any]]]:
     """Messages as appends take them, as many at once as one entry is sure to hold."""
     entry: list[dict[str, Any]] = []
     room = ENTRY_BYTES
-    for body in map(to_ledger, messages):
+    for body in map(to_annals, messages):
         size = _size_of(body)
         if entry and size > room:
             yield entry

@@ -13,8 +13,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from annals_client.client import AsyncAnnals
+from annals_client.formats.plain_json import is_plain, without_surrogates
 from annals_client.formats.text import text_of_result
-from annals_client.integrations.plain_json import is_plain, without_surrogates
 from annals_client.integrations.support import framework
 from annals_client.models import Message
 from annals_client.parts import has_parts

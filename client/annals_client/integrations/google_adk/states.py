@@ -16,7 +16,7 @@ from typing import Any
 
 from annals_client.client import AsyncAnnals
 from annals_client.errors import PreconditionFailed
-from annals_client.integrations.plain_json import is_plain
+from annals_client.formats.plain_json import is_plain
 from annals_client.models import Document
 from annals_client.resources.documents import DocumentGet, DocumentPut
 

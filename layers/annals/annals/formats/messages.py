@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from . import agent_framework
 from .text import LANGCHAIN_TYPES, text_of
 
 ROLES = {
@@ -193,6 +194,9 @@ def _convert(given: dict[str, Any], own_fields: frozenset[str], *, is_known: boo
         return _from_item(given, own_fields)
     if is_langchain_dump(given):
         return _from_dump(given, own_fields)
+    if agent_framework.is_message(given):
+        own, message = _split(given, own_fields - {"role"})
+        return {**agent_framework.to_annals(message), **own}
     if is_between_agents(given):
         given = {"role": "assistant", "content": given.pop("text"), **given}
     return _with_role(_from_fields(given, own_fields, is_known=is_known))

@@ -75,6 +75,7 @@ class AppConversation:
     messages : in Annals' shape; ``timestamp`` is a time of any form
     created_at : when it was created there, in any form
     metadata : what else is kept of it
+    session_id : the session that it is, where agents go on with it
     """
 
     app: str
@@ -83,6 +84,7 @@ class AppConversation:
     title: str = ""
     created_at: Any = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    session_id: str | None = None
 
     @property
     def name(self) -> str:
@@ -100,6 +102,7 @@ class AppConversation:
             "conversationId": name,
             "source": self.app,
             "createdAt": created_at,
+            "sessionId": self.session_id,
             "metadata": without_blanks(metadata),
         }
         yield to_line(place, without_blanks(own))

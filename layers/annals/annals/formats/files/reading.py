@@ -14,10 +14,11 @@ from itertools import chain
 from typing import Any, BinaryIO, Union
 
 from .. import csv_text
+from ..agent_framework import is_message as is_agent_framework
 from ..lines import FIELDS as CHAT_FIELDS
 from ..lines import read_line
 from ..messages import is_langchain_dump
-from . import annals_json, chatgpt, claude, cortex, librechat, open_webui
+from . import agent_framework, annals_json, chatgpt, claude, cortex, librechat, open_webui
 from .conversation import AppConversation, Broken, BrokenConversation, Line, Place, digest, dump, to_line
 from .json_reader import MAX_CHARS, BrokenJson, JsonReader, to_null
 from .ledger_file import LedgerConversation, is_entry, is_header
@@ -26,14 +27,15 @@ from .opening import UnreadableFile, open_texts
 
 TAKEN = (
     "ChatGPT's and Claude's exports (zip or conversations.json), LibreChat's, Open WebUI's, LobeChat's and Cortex's "
-    "JSON, ShareGPT, chats of OpenAI's, Anthropic's, Bedrock's or the AI SDK's shape, LangChain's messages, and "
+    "JSON, ShareGPT, chats of OpenAI's, Anthropic's, Bedrock's or the AI SDK's shape, LangChain's messages, "
+    "sessions, threads and histories of Microsoft Agent Framework, and "
     "Annals' own json, jsonl, csv and ledger"
 )
 """What an import takes, in words."""
 
 UNKNOWN = f"it is nothing that an import takes: {TAKEN}"
 
-APPS = (chatgpt, claude, open_webui, librechat)
+APPS = (chatgpt, claude, open_webui, librechat, agent_framework)
 """The apps whose conversations are one JSON object each, which is read as one of the app's."""
 
 WITH_OWN_IDS = (annals_json, cortex)
@@ -92,7 +94,7 @@ def is_own_line(value: Mapping[str, Any]) -> bool:
     """Whether this is a line of Annals' own: a conversation, a message, or a run."""
     if value.get("type") == "run":
         return "runId" in value
-    return value.get("type") in ("conversation", "message") and "data" not in value
+    return value.get("type") in ("conversation", "message") and not value.keys() & {"data", "contents"}
 
 
 def is_message(value: Any) -> bool:
@@ -101,7 +103,7 @@ def is_message(value: Any) -> bool:
         return False
     if isinstance(value.get("role"), str) and value.keys() & {"content", "parts", "tool_calls", "function_call"}:
         return True
-    return {"from", "value"} <= value.keys() or is_langchain_dump(value)
+    return {"from", "value"} <= value.keys() or is_langchain_dump(value) or is_agent_framework(value)
 
 
 def _is_chat(messages: Any) -> bool:

@@ -1,11 +1,11 @@
-"""What of a framework's JSON the server keeps as it is."""
+"""JSON that the server keeps as it is."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from annals_client.formats.references import FIELD
+from .references import FIELD
 
 MAX_DEPTH = 48
 """How deep a value may nest, so that the request around it still can."""
