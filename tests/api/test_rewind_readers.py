@@ -11,6 +11,7 @@ import pytest
 
 from annals.ledger.offline import verify_lines
 from annals.memory import adapters, summarizing
+from annals.memory.indexing.drift import find_drift
 from annals.memory.summarizers import OfflineSummarizer
 from annals.operations.rebuild import rebuild_index
 from tests.support.api import Api
@@ -364,3 +365,32 @@ def test_a_consistent_search_of_a_cleared_conversation_looks_for_nothing_of_it(a
     for _ in range(2):
         hits = api.post("/v1/memory/search", asked).json["items"]
         assert [hit["conversationRef"]["messageIds"] for hit in hits] == [["msg-025"]]
+
+
+def test_an_index_without_what_is_rewound_has_not_drifted(api: Api, stream: Stream) -> None:
+    append(api, user("one"), user("two"), user("three"))
+    stream.deliver_ledger()
+    rewind(api, messages=2)
+    drift = find_drift(adapters.index(), adapters.embedder(), lambda _: None, repair=True, lag_s=0)
+    assert (drift.counts["orphaned"], drift.counts["missing"], drift.counts["stale"]) == (2, 0, 0)
+    stream.deliver_ledger()
+    drift = find_drift(adapters.index(), adapters.embedder(), lambda _: None, lag_s=0)
+    assert sum(drift.counts.values()) == 0
+
+
+def test_prompts_hold_what_is_left(api: Api, stream: Stream) -> None:
+    append(api, user("I play."), user(f"I play the {SECRET}."))
+    stream.deliver_ledger()
+    rewind(api, messages=1)
+    asked = {"query": SECRET, "memorySpaceId": "space-1", "history": 10, "filter": {"conversationId": "conv-1"}}
+    recalled = api.post("/v1/memory/recall", asked).json
+    assert [message["content"] for message in recalled["history"]] == ["I play."]
+    turn = {
+        "memorySpaceId": "space-1",
+        "conversationId": "conv-1",
+        "userId": "user-1",
+        "userMessage": "What do I play?",
+    }
+    answer = api.post("/v1/memory/remember-stream", turn)
+    assert answer.status == 200
+    assert SECRET not in answer.body.decode()
