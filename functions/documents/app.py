@@ -13,7 +13,7 @@ from annals.api.cursors import Cursors
 from annals.api.fields import Id
 from annals.api.problems import from_validation
 from annals.documents.access import require_not_erased, require_owner
-from annals.documents.batches import require_owners, run_batch
+from annals.documents.batches import WriteIds, require_owners, run_batch
 from annals.documents.listing import delete_documents, list_documents, list_namespaces
 from annals.documents.models import (
     MAX_KEY_CHARS,
@@ -40,7 +40,7 @@ from annals.documents.reading import find_document, read_document, refresh
 from annals.documents.transactions import run_transaction
 from annals.documents.value_filters import require_operators
 from annals.documents.writing import NewDocument, delete_document, put_document
-from annals.errors import DocumentNotFound
+from annals.errors import DocumentNotFound, InvalidInput, InvalidJson
 from annals.http.app import Api, respond
 from annals.json_text import canonical_text, parse
 from annals.settings import settings
@@ -65,7 +65,7 @@ def store(body: PutDocument) -> Response[DocumentResponse]:
     address = address_of(caller.tenant, body)
     require_owner(caller, address.owner)
     require_not_erased(address.owner)
-    new = NewDocument(address, body.value, if_version, body.ttl_seconds, person_of(body), _write_id(0))
+    new = NewDocument(address, body.value, if_version, body.ttl_seconds, person_of(body), _write_ids()(0))
     document = put_document(new)
     return respond(present_document(document), 201 if document.version == 1 else 200, etag=document.version)
 
@@ -128,7 +128,7 @@ def run_many(body: BatchOfDocuments) -> BatchResponse:
             caller.require_scope(scope)
     require_owners(caller, body.operations)
     run = run_transaction if body.atomic else run_batch
-    return {"results": run(caller.tenant, body.operations, _write_id)}
+    return {"results": run(caller.tenant, body.operations, _write_ids())}
 
 
 @app.post("/v1/documents/list", tags=["Documents"])
@@ -170,12 +170,13 @@ def _require_open(body: OfOwner) -> None:
     require_not_erased(owner)
 
 
-def _write_id(position: int) -> str:
-    """The id of one of a request's writes, by which a retry of the request knows it; empty without a key."""
+def _write_ids() -> WriteIds:
+    """The ids of a request's writes, by which a retry of the request knows them; empty without a key."""
     request = app.idempotent_request("documents")
     if request is None:
-        return ""
-    return sha256(request.id + request.content + str(position).encode()).hexdigest()[:16]
+        return lambda _: ""
+    seed = request.id + request.content
+    return lambda position: sha256(seed + str(position).encode()).hexdigest()[:16]
 
 
 def _cursors(name: str, body: ListDocuments | ListNamespaces) -> Cursors:
@@ -193,9 +194,14 @@ def _named(
     user_id: str | None,
 ) -> DocumentAddress:
     """The address that query parameters name. Raises InvalidInput."""
+    try:
+        labels = parse(namespace)
+    except InvalidJson:
+        detail = "namespace must be a list of labels as JSON."
+        raise InvalidInput("INVALID_FORMAT", detail, field="namespace") from None
     values = {
         "collection": collection,
-        "namespace": parse(namespace),
+        "namespace": labels,
         "key": key,
         "conversationId": conversation_id,
         "memorySpaceId": memory_space_id,

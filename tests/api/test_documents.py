@@ -552,3 +552,17 @@ def test_a_damaged_document_is_named_and_left_out_of_lists_and_can_be_deleted(ap
     assert delete(api).json == {"deleted": True}
     put(api, 2)
     assert get(api).json["value"] == 2
+
+
+def test_a_namespace_in_a_query_is_a_list_of_labels(api: Api) -> None:
+    for text in ("travel", '{"a": 1}', "[1]"):
+        refused = api.get(f"{DOCUMENTS}?{urlencode({'collection': 'state', 'key': 'k', 'namespace': text})}")
+        assert refused.status == 422
+        assert refused.json["field"].startswith("namespace")
+
+
+def test_a_deletion_of_no_version_deletes_nothing(api: Api) -> None:
+    put(api, 1)
+
+    assert api.delete(query(address()), if_match='"0"').problem[:2] == (412, "PRECONDITION_FAILED")
+    assert get(api).status == 200

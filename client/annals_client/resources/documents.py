@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import builtins
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from typing import Any, ClassVar, Literal
+from uuid import uuid4
 
 from annals_client import wire
 from annals_client.calls import Repeat, RequestSpec, Steps
-from annals_client.errors import NotFound, to_error, to_problem
+from annals_client.errors import AnnalsError, NotFound, PreconditionFailed, Problem, to_error, to_problem
 from annals_client.listing import ListSpec
 from annals_client.methods import Resource, S, StepsMethod, call, listing
 from annals_client.models import (
@@ -30,6 +33,18 @@ MAX_BATCH_BYTES = 4_000_000
 
 MAX_QUERY_CHARS = 4_000
 """How long an address may be in a URL; a longer one goes in a body."""
+
+MAX_PART_BYTES = 2_500_000
+"""How many bytes one document holds, in Base64."""
+
+MAX_READS = 5
+"""How often bytes are read anew that are replaced while they are read."""
+
+MAX_TRIES = 50
+"""How often bytes are stored anew that others replace meanwhile."""
+
+BYTES = "$bytes"
+"""The name in a document's value that says that it is bytes."""
 
 NOT_FOUND = "DOCUMENT_NOT_FOUND"
 
@@ -219,12 +234,7 @@ class Documents(Resource[S]):
 
         ``refresh_ttl`` has its time begin anew. Raises NotFound, Erased for a conversation that is not there.
         """
-        owner = {
-            "user_id": user_id,
-            "conversation_id": conversation_id,
-            "memory_space_id": memory_space_id,
-            "agent_id": agent_id,
-        }
+        owner = _owner(user_id, conversation_id, memory_space_id, agent_id)
         query = _address(collection, key, namespace, **owner)
         if _is_long(query):
             operation = DocumentGet(
@@ -257,12 +267,7 @@ class Documents(Resource[S]):
 
         Raises PreconditionFailed where another version is there.
         """
-        owner = {
-            "user_id": user_id,
-            "conversation_id": conversation_id,
-            "memory_space_id": memory_space_id,
-            "agent_id": agent_id,
-        }
+        owner = _owner(user_id, conversation_id, memory_space_id, agent_id)
         query = _address(collection, key, namespace, **owner)
         if _is_long(query):
             operation = DocumentDelete(
@@ -409,6 +414,158 @@ class Documents(Resource[S]):
             count += deleted.count
             if deleted.done:
                 return count
+
+    @StepsMethod
+    def put_bytes(
+        self,
+        collection: str,
+        key: str,
+        data: bytes,
+        *,
+        namespace: Sequence[str] = (),
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+        memory_space_id: str | None = None,
+        agent_id: str | None = None,
+        if_version: int | None = None,
+        ttl_s: int | None = None,
+    ) -> Steps[Document]:
+        """Store bytes under a key, of any size: what one document has no room for is in several.
+
+        The others are in the collection ``<collection>.bytes``, and are there before the one of the key, which names
+        them: so whoever reads sees these bytes or those before. Returns the document of the key, whose value says how
+        many bytes there are.
+
+        Raises
+        ------
+        PreconditionFailed : another version is there than ``if_version``
+        """
+        owner = _owner(user_id, conversation_id, memory_space_id, agent_id)
+        place: dict[str, Any] = {"namespace": namespace, **owner}
+        value: dict[str, Any] = {"size": len(data), "sha256": sha256(data).hexdigest()}
+        if len(data) <= MAX_PART_BYTES:
+            value["base64"] = base64.b64encode(data).decode()
+        else:
+            value |= {"parts": -(-len(data) // MAX_PART_BYTES), "id": uuid4().hex}
+            for number in range(value["parts"]):
+                part = base64.b64encode(data[number * MAX_PART_BYTES : (number + 1) * MAX_PART_BYTES]).decode()
+                yield from Documents.put.steps(
+                    None, _parts_of(collection), _part_key(value, number), part, ttl_s=ttl_s, **owner
+                )
+        for tries_left in reversed(range(MAX_TRIES)):
+            before: Document | None = yield from Documents.get.steps(None, collection, key, **place)
+            version = if_version if if_version is not None else before.version if before else 0
+            try:
+                stored: Document = yield from Documents.put.steps(
+                    None, collection, key, {BYTES: value}, if_version=version, ttl_s=ttl_s, **place
+                )
+            except PreconditionFailed:
+                if if_version is None and tries_left:
+                    continue  # others replace them, too: each deletes what it replaced
+                yield from _delete_parts(collection, value, owner)
+                raise
+            yield from _delete_parts(collection, _bytes_of(before), owner)
+            return stored
+        raise AssertionError("the last try returns or raises")
+
+    @StepsMethod
+    def get_bytes(
+        self,
+        collection: str,
+        key: str,
+        *,
+        namespace: Sequence[str] = (),
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+        memory_space_id: str | None = None,
+        agent_id: str | None = None,
+    ) -> Steps[bytes | None]:
+        """The bytes that ``put_bytes`` stored under a key; None where there are none.
+
+        Raises AnnalsError BYTES_CHANGED where they were replaced again and again while they were read.
+        """
+        owner = _owner(user_id, conversation_id, memory_space_id, agent_id)
+        for _ in range(MAX_READS):
+            document: Document | None = yield from Documents.get.steps(
+                None, collection, key, namespace=namespace, **owner
+            )
+            if document is None:
+                return None
+            data = yield from _read_bytes(collection, document, owner)
+            if data is not None:
+                return data
+        detail = f"The bytes of {key!r} are not whole: others replace them, or some of them are gone."
+        raise AnnalsError(Problem(0, "BYTES_CHANGED", "Bytes changed", detail))
+
+    @StepsMethod
+    def delete_bytes(
+        self,
+        collection: str,
+        key: str,
+        *,
+        namespace: Sequence[str] = (),
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+        memory_space_id: str | None = None,
+        agent_id: str | None = None,
+    ) -> Steps[bool]:
+        """Delete the bytes that ``put_bytes`` stored, in all of their documents; False where there are none."""
+        owner = _owner(user_id, conversation_id, memory_space_id, agent_id)
+        place: dict[str, Any] = {"namespace": namespace, **owner}
+        before: Document | None = yield from Documents.get.steps(None, collection, key, **place)
+        deleted: bool = yield from Documents.delete.steps(None, collection, key, **place)
+        yield from _delete_parts(collection, _bytes_of(before), owner)
+        return deleted
+
+
+def _owner(
+    user_id: str | None, conversation_id: str | None, memory_space_id: str | None, agent_id: str | None
+) -> dict[str, Any]:
+    return {
+        "user_id": user_id,
+        "conversation_id": conversation_id,
+        "memory_space_id": memory_space_id,
+        "agent_id": agent_id,
+    }
+
+
+def _parts_of(collection: str) -> str:
+    """The collection of the documents that hold the bytes of others."""
+    return f"{collection}.bytes"
+
+
+def _bytes_of(document: Document | None) -> Mapping[str, Any]:
+    """What a document says of the bytes that ``put_bytes`` stored; empty for another one."""
+    value = document.value if document else None
+    found = value.get(BYTES) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _read_bytes(collection: str, document: Document, owner: Mapping[str, Any]) -> Steps[bytes | None]:
+    """The bytes that a document names; None where they are not whole any more. Raises InvalidArgument for another."""
+    said = _bytes_of(document)
+    if not said:
+        raise wire.invalid("key", f"{document.key!r} is a document that put_bytes did not store")
+    parts = [said["base64"]] if "base64" in said else []
+    for number in range(said.get("parts", 0)):
+        part: Document | None = yield from Documents.get.steps(
+            None, _parts_of(collection), _part_key(said, number), **owner
+        )
+        if part is None:
+            return None
+        parts.append(part.value)
+    data = b"".join(map(base64.b64decode, parts))
+    return data if sha256(data).hexdigest() == said["sha256"] else None
+
+
+def _delete_parts(collection: str, said: Mapping[str, Any], owner: Mapping[str, Any]) -> Steps[None]:
+    """Delete the other documents of bytes that are gone, were replaced, or are not stored."""
+    for number in range(said.get("parts", 0)):
+        yield from Documents.delete.steps(None, _parts_of(collection), _part_key(said, number), **owner)
+
+
+def _part_key(said: Mapping[str, Any], number: int) -> str:
+    return f"{said['id']}.{number:04}"
 
 
 def _checked(result: DocumentResult) -> DocumentResult:

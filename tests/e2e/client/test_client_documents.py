@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -165,3 +166,58 @@ def test_many_are_deleted_at_once(server: Server, ask: Ask, user: str) -> None:
         return client.documents.delete_many("state", namespace_prefix=["a"], user_id=user)
 
     assert ask(server.url, delete, key=server.key) == 2
+
+
+def read_bytes(server: Server, ask: Ask, user: str, key: str = "f") -> bytes | None:
+    found = ask(server.url, lambda client: client.documents.get_bytes("files", key, user_id=user), key=server.key)
+    return None if found is None else bytes(found)
+
+
+def keys_of(server: Server, collection: str, user: str) -> list[str]:
+    with Annals(server.url, server.key) as annals:
+        return [each.key for each in annals.documents.list(collection, user_id=user)]
+
+
+@pytest.mark.parametrize("size", [0, 1_000, 6_000_000])
+def test_bytes_of_any_size_come_back_and_leave_nothing_behind(server: Server, ask: Ask, user: str, size: int) -> None:
+    data = bytes(number % 251 for number in range(size))
+
+    assert read_bytes(server, ask, user) is None
+    for each in (data, data[::-1]):
+        ask(
+            server.url,
+            lambda client, each=each: client.documents.put_bytes("files", "f", each, user_id=user),
+            key=server.key,
+        )
+        assert read_bytes(server, ask, user) == each
+    assert len(keys_of(server, "files.bytes", user)) == (3 if size > 2_500_000 else 0)
+    assert ask(server.url, lambda client: client.documents.delete_bytes("files", "f", user_id=user), key=server.key)
+    assert [*keys_of(server, "files", user), *keys_of(server, "files.bytes", user)] == []
+
+
+def test_bytes_are_replaced_on_a_version_only(server: Server, ask: Ask, user: str) -> None:
+    large = b"x" * 3_000_000
+    with Annals(server.url, server.key) as annals:
+        annals.documents.put_bytes("files", "f", large, user_id=user)
+        with pytest.raises(PreconditionFailed):
+            annals.documents.put_bytes("files", "f", large[::-1], user_id=user, if_version=0)
+        annals.documents.put("files", "g", 1, user_id=user)
+
+    assert read_bytes(server, ask, user) == large
+    assert len(keys_of(server, "files.bytes", user)) == 2
+    with pytest.raises(InvalidArgument):
+        read_bytes(server, ask, user, "g")
+
+
+def test_bytes_that_several_replace_at_once_are_one_of_theirs_whole(server: Server, ask: Ask, user: str) -> None:
+    wholes = [bytes([number]) * 3_000_000 for number in range(4)]
+
+    def put(data: bytes) -> None:
+        with Annals(server.url, server.key) as annals:
+            annals.documents.put_bytes("files", "f", data, user_id=user)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put, wholes))
+
+    assert read_bytes(server, ask, user) in wholes
+    assert len(keys_of(server, "files.bytes", user)) == 2

@@ -77,10 +77,10 @@ class DocumentRange:
         return documents_pk(self.owner, self.collection)
 
     def walk(
-        self, *, newest_first: bool = False, after: str | None = None, page: int | None = None, values: bool = True
+        self, *, descending: bool = False, after: str | None = None, page: int | None = None, values: bool = True
     ) -> Iterator[StoredDocument]:
         """The documents with an item that can be read, by their sort keys, those that have run out among them."""
-        more: dict[str, Any] = {"ScanIndexForward": not newest_first}
+        more: dict[str, Any] = {"ScanIndexForward": not descending}
         if after is not None:
             more["ExclusiveStartKey"] = item_key(self.pk, after)
         if page is not None:
@@ -112,7 +112,7 @@ def list_documents(tenant: str, request: ListDocuments, after: str | None) -> tu
     named, deadline, now = DocumentRange.of(tenant, request), time.monotonic() + BUDGET_S, now_ms()
     needs_values = request.include_values or request.filter is not None
     documents = named.walk(
-        newest_first=request.order == "desc",
+        descending=request.order == "desc",
         after=after,
         page=None if request.filter else request.limit + 1,
         values=needs_values,

@@ -272,10 +272,11 @@ def delete_document(address: Address, if_version: int | None = None, user_id: st
 
     Raises DocumentChanged where another version is there than ``if_version``.
     """
-    conditions = [*(["version = :version"] if if_version else []), *(["userId = :user"] if user_id else [])]
-    values = {**({":version": if_version} if if_version else {}), **({":user": user_id} if user_id else {})}
+    required = {"version": if_version, "userId": user_id}
+    values = {f":{name}": value for name, value in required.items() if value is not None}
     more: dict[str, Any] = {}
-    if conditions:
+    if values:
+        conditions = (f"{name[1:]} = {name}" for name in values)
         more = {"ConditionExpression": " AND ".join(conditions), "ExpressionAttributeValues": to_item(values)}
         more["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     try:
