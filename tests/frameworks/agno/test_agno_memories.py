@@ -12,6 +12,7 @@ from agno.memory import MemoryManager
 from conftest import Requests
 from scripted import ScriptedModel, calls, says
 
+from annals_client.integrations.agno import AnnalsDb
 from annals_client.testing import Annals
 
 NOW = int(time.time())
@@ -138,6 +139,20 @@ async def test_so_does_the_tool_of_the_asynchronous_database(async_db: Any) -> N
     manager = MemoryManager(model=model, db=async_db, clear_memories=True)
     await manager.aupdate_memory_task("Forget me.", user_id="ada")
     assert [memory.user_id for memory in await async_db.get_user_memories()] == ["bob"]
+
+
+def test_the_same_memory_in_two_spaces_is_two_memories(annals: Annals) -> None:
+    databases: list[Any] = [AnnalsDb(annals, memory_space_id=space) for space in ("agno", "one", "other")]
+    for number, database in enumerate(databases):
+        for text in ("Tea", f"Tea {number}"):
+            database.upsert_user_memory(UserMemory(memory=text, memory_id="same", user_id="ada"))
+    for number, database in enumerate(databases):
+        (found,) = database.get_user_memories("ada")
+        assert (found.memory_id, found.memory) == ("same", f"Tea {number}")
+        assert database.get_user_memory("same") == found
+    databases[1].clear_memories(user_id="ada")
+    databases[2].delete_user_memory("same")
+    assert [words(database.get_user_memories("ada")) for database in databases] == [["Tea 0"], [], []]
 
 
 def test_memories_of_other_programs_in_other_spaces_are_left_alone(db: Any, annals: Annals) -> None:

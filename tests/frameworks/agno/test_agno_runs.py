@@ -297,6 +297,25 @@ def test_a_message_that_was_redacted_is_gone_from_its_run_and_all_that_repeats_i
     assert "12" not in str([run.data for run in annals.runs.list(talk.conversation_id, include_data=True)])
 
 
+def test_what_a_rewind_took_back_is_gone_from_its_runs(db: Any, annals: Annals) -> None:
+    begin(db)
+    for number in (1, 2):
+        db.upsert_run(turn(number), "tea", "ada")
+    talk = annals.conversations.find_session("tea", user_id="ada", memory_space_id="agno")
+    assert talk is not None
+    annals.conversations.rewind(talk.conversation_id, to_seq=2)
+    for runs in (stored(db), stored(db, runs_limit=5)):
+        assert [len(run["messages"]) for run in runs] == [2, 0]
+        assert runs[1]["content"] == ""
+
+
+def test_a_long_text_in_any_script_is_kept(db: Any) -> None:
+    begin(db)
+    run = turn(1, messages=[Message(role="user", content="茶" * 290_000), Message(role="assistant", content="好")])
+    db.upsert_run(run, "tea", "ada")
+    assert stored(db) == [run.to_dict()]
+
+
 def test_a_run_of_another_user_or_of_no_session_is_refused(db: Any, caplog: pytest.LogCaptureFixture) -> None:
     begin(db)
     with pytest.raises(ValueError, match="belongs to another user"):

@@ -16,11 +16,12 @@ from agno.session import Session
 
 from annals_client.calls import Steps
 from annals_client.client import Annals, AsyncAnnals
+from annals_client.integrations.agno.directory import SPACE
 from annals_client.integrations.agno.memories import MemoryFilter
 from annals_client.integrations.agno.order import Order
 from annals_client.integrations.agno.runs import RunFilter
 from annals_client.integrations.agno.sessions import SessionFilter, row_of, stored_session, to_session
-from annals_client.integrations.agno.stores import LOG, SCHEMA_VERSION, SPACE, NotKept, Stores
+from annals_client.integrations.agno.stores import LOG, SCHEMA_VERSION, NotKept, Stores
 from annals_client.integrations.support import Clients
 
 T = TypeVar("T")

@@ -22,6 +22,9 @@ from annals_client.models import Document
 from annals_client.resources.conversations import Conversations
 from annals_client.resources.documents import DocumentDelete, DocumentGet, DocumentPut, Documents
 
+SPACE = "agno"
+"""The memory space of databases that name none."""
+
 SESSIONS = "agno.sessions"
 BY_ID = ("id",)
 

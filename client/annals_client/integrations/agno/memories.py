@@ -13,6 +13,7 @@ from agno.db.schemas import UserMemory
 
 from annals_client.calls import Steps
 from annals_client.errors import NotFound
+from annals_client.integrations.agno.directory import SPACE
 from annals_client.integrations.agno.order import Order
 from annals_client.listing import collect_items
 from annals_client.models import UserMemory as Remembered
@@ -98,10 +99,10 @@ class MemoryStore:
         }
         user_id = _user_of(memory)
         if is_ours:
-            call = UserMemories.put.call(user_id, memory.memory_id, memory_space_id=self._space, **said)
+            call = UserMemories.put.call(user_id, self._name(memory.memory_id), memory_space_id=self._space, **said)
         else:
             call = UserMemories.update.call(user_id, memory.memory_id, **said)
-        return _row((yield call))
+        return self._row((yield call))
 
     def upsert_many(self, memories: Iterable[UserMemory], *, keep_updated_at: bool) -> Steps[list[Json]]:
         """Store memories; their rows."""
@@ -173,17 +174,17 @@ class MemoryStore:
             rows = yield from self._of_user(user_id)
             return next((row for row in rows if row["memory_id"] == memory_id), None)
         try:
-            found = yield UserMemories.get_by_external_id.call(user_id, memory_id)
+            found = yield UserMemories.get_by_external_id.call(user_id, self._name(memory_id))
         except NotFound:
             return None
-        return _row(found) if found.memory_space_id == self._space else None
+        return self._row(found) if found.memory_space_id == self._space else None
 
     def _of_user(self, user_id: str, limit: int | None = None) -> Steps[list[Json]]:
         walk = UserMemories.list.walk(
             user_id, memory_space_id=self._space, order="asc", limit=limit, page_size=min(limit or 1000, 1000) or 1
         )
         memories = yield from collect_items(walk)
-        return [_row(memory) for memory in memories]
+        return [self._row(memory) for memory in memories]
 
     def _all(self, user_id: str | None) -> Steps[list[Json]]:
         rows: list[Json] = []
@@ -192,11 +193,12 @@ class MemoryStore:
         return rows
 
     def _users(self) -> Steps[list[str]]:
-        """The users of whom there are memories, as far as they are those of this space."""
+        """The users of whom there are memories, in the order in which they were first remembered."""
         walk = Documents.list.walk(
             MEMORIES, namespace_prefix=(), memory_space_id=self._space, include_values=False, page_size=1000
         )
         documents = yield from collect_items(walk)
+        documents.sort(key=lambda document: document.created_at)
         return list(dict.fromkeys(document.key for document in documents))
 
     def _users_of(self, memory_id: str, user_id: str | None) -> Steps[list[str]]:
@@ -224,7 +226,7 @@ class MemoryStore:
         if _is_annals_own(memory_id):
             yield UserMemories.delete.call(user_id, memory_id)
         else:
-            yield UserMemories.delete_by_external_id.call(user_id, memory_id)
+            yield UserMemories.delete_by_external_id.call(user_id, self._name(memory_id))
             yield from Documents.batch.steps(None, self._deletes([memory_id], user_id))
 
     def _clear(self, user_id: str) -> Steps[None]:
@@ -232,8 +234,18 @@ class MemoryStore:
         memories = yield from collect_items(walk)
         for memory in memories:
             yield UserMemories.delete.call(user_id, memory.memory_id)
-        ids = [memory.external_id for memory in memories if memory.external_id]
+        ids = [self._row(memory)["memory_id"] for memory in memories if memory.external_id]
         yield from Documents.batch.steps(None, self._deletes(ids, user_id))
+
+    def _name(self, memory_id: str) -> str:
+        """The external id of a memory: a user has each but once, so that it names all spaces but the usual one."""
+        return memory_id if self._space == SPACE else f"{self._space}/{memory_id}"
+
+    def _row(self, memory: Remembered) -> Json:
+        """A memory as a row, and as agno's ``from_dict`` takes it. One that is not agno's has Annals' id and times."""
+        row = _row(memory)
+        prefix = self._name("")
+        return {**row, "memory_id": row["memory_id"].removeprefix(prefix)} if memory.external_id else row
 
     def _deletes(self, memory_ids: Sequence[str], user_id: str) -> list[DocumentDelete]:
         return [
@@ -252,7 +264,6 @@ def _user_of(memory: UserMemory) -> str:
 
 
 def _row(memory: Remembered) -> Json:
-    """A memory as a row, and as agno's ``from_dict`` takes it. One that is not agno's has Annals' own id and times."""
     known = memory.metadata.get(OURS, {})
     created, updated = int(memory.created_at.timestamp()), int(memory.updated_at.timestamp())
     return {

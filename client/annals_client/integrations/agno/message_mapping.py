@@ -85,8 +85,8 @@ def from_ledger(message: Message, in_run: Mapping[str, Any] | None) -> Json:
 
 
 def is_whole(message: Message) -> bool:
-    """Whether a message still has its words: one that was redacted has none."""
-    return message.role is not None and isinstance(message.parts, dict)
+    """Whether a message still counts: not one that was redacted, or that a rewind took back."""
+    return message.status != "rewound" and message.role is not None and isinstance(message.parts, dict)
 
 
 def _words(content: Any) -> str:

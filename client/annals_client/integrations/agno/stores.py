@@ -17,9 +17,6 @@ from annals_client.integrations.agno.sessions import SessionStore
 
 LOG = logging.getLogger(__name__)
 
-SPACE = "agno"
-"""The memory space of databases that name none."""
-
 SCHEMA_VERSION = str(MigrationManager.available_versions[-1][1])
 """There are no tables, so that none is ever to be migrated."""
 

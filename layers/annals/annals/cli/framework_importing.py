@@ -20,7 +20,7 @@ def run_agno(
     try:
         from annals_client.integrations.agno import AnnalsDb
         from annals_client.integrations.agno.copying import copy_database, open_database
-        from annals_client.integrations.agno.stores import SPACE
+        from annals_client.integrations.agno.directory import SPACE
 
         database = open_database(source)
     except ImportError as missing:
