@@ -142,7 +142,7 @@ class AnnalsChatMessageStore:
 
     async def _begin(self) -> None:
         """Store what the thread is to begin with, unless something was said in it."""
-        if self._beginning and not await self._transcripts.read(self.thread_id, 1):
+        if self._beginning and self.max_messages != 0 and not await self._transcripts.read(self.thread_id, 1):
             await self._transcripts.add(self.thread_id, self._beginning)
         self._beginning = []
 

@@ -20,7 +20,12 @@ T = TypeVar("T")
 
 SUPPORTED: dict[str, tuple[str, ...]] = {
     "agent-framework": ("agent-framework-core>=1.23,<2",),
-    "agent-framework-v1": ("agent-framework-core>=1.0.0b251007,<1.0.0b260212",),
+    "agent-framework-v1": (
+        "agent-framework-core>=1.0.0b251007,<1.0.0b260212",
+        "mcp<1.17",
+        "pydantic<2.12",
+        "websockets>=13",
+    ),
     "agno": ("agno>=3.1.10,<4",),
     "agno-v1": ("agno>=1.8.4,<2",),
     "google-adk": ("google-adk>=2.13,<3",),

@@ -163,6 +163,14 @@ class TestTypes:
         assert [found.checkpoint_id for found in listed] == [plain.checkpoint_id]
         assert [record.levelname for record in caplog.records if record.name.startswith("annals")] == ["ERROR"]
 
+    async def test_a_timestamp_that_is_none_is_an_error_and_nothing_is_stored(
+        self, storage: AnnalsCheckpointStorage
+    ) -> None:
+        with pytest.raises(WorkflowCheckpointException, match="yesterday"):
+            await storage.save(WorkflowCheckpoint("brew", "graph", checkpoint_id="c-1", timestamp="yesterday"))
+        with pytest.raises(WorkflowCheckpointException, match="No checkpoint"):
+            await storage.load("c-1")
+
     async def test_what_cannot_be_written_is_an_error(self, storage: AnnalsCheckpointStorage) -> None:
         with pytest.raises(WorkflowCheckpointException):
             await storage.save(checkpoint_of(state={"function": lambda: None}))

@@ -93,6 +93,7 @@ class TestScopes:
             await history.save_messages(session_id, said("Hello."))
         await audit.save_messages("d", said("Hello."))
         await others.save_messages("e", said("Hello."))
+        annals.conversations.get_or_create_session("[of something else", memory_space_id="agent-framework")
         annals.settle()
         assert await history.list_sessions() == ["[c", "a", "b"]
         assert await audit.list_sessions() == ["d"]

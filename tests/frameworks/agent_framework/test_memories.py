@@ -63,6 +63,11 @@ async def test_no_more_than_top_k_memories_are_recalled(annals: Annals, async_an
     assert len(message.text.splitlines()) == len(PROMPT.splitlines()) + 2
 
 
+async def test_any_text_may_be_asked(async_annals: AsyncAnnals) -> None:
+    memories = AnnalsContextProvider(client=async_annals, user_id="ada", search_user_id="ada")
+    assert await recalled(memories, "half a pair: \ud83d, NUL: \x00", "word " * 100_000) == []
+
+
 @pytest.mark.parametrize("question", ["", "   "])
 async def test_nothing_is_searched_for_where_nothing_is_asked(async_annals: AsyncAnnals, question: str) -> None:
     assert await recalled(AnnalsContextProvider(client=async_annals, user_id="a", search_user_id="a"), question) == []

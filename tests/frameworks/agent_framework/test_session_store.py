@@ -197,6 +197,16 @@ class TestStates:
         )
         assert list(documents) == []
 
+    async def test_nothing_is_left_of_large_states_that_are_replaced_unread(
+        self, store: AnnalsSessionStore, annals: Annals
+    ) -> None:
+        for text in ("x" * 1_000_000, "y" * 1_000_000, "short"):
+            await store.set("s-1", session_of(text=text))
+        documents = annals.documents.list(
+            "agent-framework-sessions", memory_space_id="agent-framework", namespace_prefix=[], include_values=False
+        )
+        assert [document.key for document in documents] == ["s-1"]
+
     async def test_states_may_nest_deep_and_hold_any_text(self, store: AnnalsSessionStore) -> None:
         deep: Any = ["half a pair: \ud83d", "NUL: \x00", 2**80]
         for _ in range(80):

@@ -158,6 +158,7 @@ class AnnalsCheckpointStorage:
         try:
             encoded: Encoded = encode_checkpoint_value(checkpoint.to_dict())
             decode_checkpoint_value(encoded, allowed_types=self._allowed_types)
+            _moment_of(encoded)
         except WorkflowCheckpointException:
             raise
         except Exception as failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -70,7 +71,7 @@ class AnnalsSessionStore(SessionStore):
             found, known = snapshot.get("version"), SNAPSHOT_VERSION
             raise ValueError(f"The snapshot of the session {session_id!r} is of version {found!r}, not {known!r}")
         session = AgentSession.from_dict(snapshot)
-        self._read[session] = (session_id, record)
+        self._read[session] = (session_id, replace(record, value=None))
         return session
 
     async def set(self, session_id: str, session: AgentSession) -> None:
@@ -91,7 +92,8 @@ class AnnalsSessionStore(SessionStore):
         _require_json(snapshot["state"], "state")
         read_id, record = self._read.get(session, (session_id, None))
         replaces = None if self._last_writer_wins or read_id != session_id else record
-        self._read[session] = (session_id, await self._records.put(session_id, snapshot, replaces=replaces))
+        stored = await self._records.put(session_id, snapshot, replaces=replaces)
+        self._read[session] = (session_id, replace(stored, value=None))
 
     async def delete(self, session_id: str) -> None:
         """Delete a session, if it is there.

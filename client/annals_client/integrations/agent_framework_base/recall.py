@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from annals_client.errors import Unavailable
 from annals_client.filters import MemoryFilter
+from annals_client.formats.plain_json import without_surrogates
 from annals_client.integrations.support import Clients
 from annals_client.models import Hit
 
@@ -73,7 +74,7 @@ class Recall:
 
     async def _search(self, clients: Clients, question: str, conditions: MemoryFilter) -> list[Hit]:
         return await clients.asynchronous.memory.search(
-            question[-QUESTION_CHARS:],
+            without_surrogates(question[-QUESTION_CHARS:]),
             memory_space_id=self.space_id,
             limit=self.top_k,
             min_score=self.min_score,

@@ -93,6 +93,7 @@ class Records:
         TypeError : the value is no JSON
         """
         text = _text_of(value)
+        before = replaces if replaces or if_version is not None else await self._find_head(key)
         pieces = await self._put_pieces(text) if len(text) > PIECE_CHARS else None
         if pieces is not None:
             stored: dict[str, Any] = {PIECES: pieces, "count": len(_pieces_of(text))}
@@ -106,7 +107,7 @@ class Records:
             ttl_s=self._ttl_s,
             **self._place(),
         )
-        await self._delete_pieces(replaces)
+        await self._delete_pieces(before)
         return Record(value, document.version, pieces)
 
     async def delete(self, key: str) -> Record | None:
@@ -134,6 +135,11 @@ class Records:
             "memory_space_id": self._scope.application_id,
             "user_id": self._scope.user_id,
         }
+
+    async def _find_head(self, key: str) -> Record | None:
+        """What is under a key, without its value."""
+        document = await self._documents.get(self._collection, name_of(key, KEY_CHARS), **self._place())
+        return None if document is None else Record(None, document.version, document.value.get(PIECES))
 
     async def _put_pieces(self, text: str) -> str:
         """Store a text in several documents, before anything names them."""

@@ -50,7 +50,10 @@ class Scope:
             return None
         if not name.startswith("["):
             return name if self._is_plain else None
-        source_id, agent_id, session_id = json.loads(name)
+        try:
+            source_id, agent_id, session_id = json.loads(name)
+        except ValueError:  # a session of something else
+            return None
         return session_id if (source_id, agent_id) == (self.source_id, self.agent_id) else None
 
     def has_owner_of(self, other: Scope) -> bool:
