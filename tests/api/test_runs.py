@@ -130,6 +130,17 @@ def test_a_walk_through_the_pages_shows_each_run_once(api: Api, order: str, limi
     assert seen == (list(range(7)) if order == "asc" else list(range(6, -1, -1)))
 
 
+def test_no_more_runs_are_read_than_are_shown(api: Api, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        put(api, f"r-{number}", "even" if number % 2 == 0 else "odd", data=HUGE)
+    read: list[str] = []
+    monkeypatch.setattr(run_store, "read_value", lambda *name: read.append(name[1]) or "1")
+    for query, expected in (("limit=2", ["r-4", "r-3"]), ("limit=2&status=even", ["r-4", "r-2"]), ("status=none", [])):
+        read.clear()
+        assert ids(api, f"{query}&includeData=true") == expected
+        assert read == [run_sk(run_id) for run_id in expected]
+
+
 def test_a_selection_goes_through_all_runs(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_store, "MAX_READ", 4)
     for number in range(9):

@@ -164,37 +164,37 @@ class RunPage:
 def list_runs(
     pk: str, selection: RunSelection, limit: int, *, after: int | None, newest_first: bool, with_data: bool
 ) -> RunPage:
-    """A page of the runs behind a number, as many as an answer has room for."""
+    """A page of the runs behind a number, as many as an answer has room for. No more runs are read than are shown.
+
+    Where a selection leaves some out, that holds for those that are looked at.
+    """
     page: list[tuple[StoredRun, dict[str, Any]]] = []
-    last, room = after, Room()
-    walk = walk_runs(pk, after=after, newest_first=newest_first, with_data=with_data, batch=min(limit + 1, BATCH))
-    for looked_at, (run, data) in enumerate(walk, start=1):
-        if selection.matches(run):
-            if len(page) == limit or not room.takes(present_run(run, data)):
-                return RunPage(page, last)
-            page.append((run, data))
-        last = run.number
-        if looked_at == MAX_READ:
-            return RunPage(page, last)
+    last, room, left = after, Room(), MAX_READ
+    names = _named_runs(pk, after, newest_first=newest_first, page=min(limit + 1, BATCH))
+    while some := list(islice(names, min(limit, BATCH, left))):
+        left -= len(some)
+        for run in _read_runs(pk, some, with_data=with_data):
+            found = _find_data(pk, run) if selection.matches(run) else None
+            if found:
+                if len(page) == limit or not room.takes(present_run(*found)):
+                    return RunPage(page, last)
+                page.append(found)
+            last = run.number
+        last = some[-1][0]
+        if left == 0 or len(page) == limit:
+            return RunPage(page, None if next(names, None) is None else last)
     return RunPage(page, None)
 
 
-def walk_runs(
-    pk: str, *, after: int | None = None, newest_first: bool = False, with_data: bool = True, batch: int = BATCH
-) -> Iterator[tuple[StoredRun, dict[str, Any]]]:
-    """The runs of a conversation by their numbers, behind one number, each with its field of data.
-
-    Those that are damaged are left out. Without ``with_data``, what holds their data is not read.
-    """
-    names = _named_runs(pk, after, newest_first=newest_first, page=batch)
-    while some := list(islice(names, batch)):
-        yield from _read_runs(pk, some, with_data=with_data)
+def walk_runs(pk: str) -> Iterator[tuple[StoredRun, dict[str, Any]]]:
+    """The runs of a conversation by their numbers, each with its field of data, without those that are damaged."""
+    names = _named_runs(pk, None, newest_first=False, page=BATCH)
+    while some := list(islice(names, BATCH)):
+        yield from filter(None, (_find_data(pk, run) for run in _read_runs(pk, some, with_data=True)))
 
 
-def _read_runs(
-    pk: str, named: Sequence[tuple[int, str]], *, with_data: bool
-) -> Iterator[tuple[StoredRun, dict[str, Any]]]:
-    """The runs of these numbers and ids that are there, in this order."""
+def _read_runs(pk: str, named: Sequence[tuple[int, str]], *, with_data: bool) -> Iterator[StoredRun]:
+    """The runs of these numbers and ids that are there, in this order; without data, what holds them is not read."""
     projection: dict[str, Any] = {}
     if not with_data:
         projection["ProjectionExpression"] = ", ".join(f"#{name}" for name in WITHOUT_DATA)
@@ -202,12 +202,15 @@ def _read_runs(
     keys = [item_key(pk, run_sk(run_id)) for _, run_id in named]
     items = read_items(keys, consistent=True, **projection)
     runs = {run.run_id: run for run in decode_readable(items, from_run_item)}
-    for number, run_id in named:
-        # A run that was deleted and made again has another number.
-        if run_id in runs and runs[run_id].number == number:
-            with suppress(DamagedItem):
-                if found := read_data(pk, runs[run_id]):
-                    yield found
+    # A run that was deleted and made again has another number.
+    return (runs[run_id] for number, run_id in named if run_id in runs and runs[run_id].number == number)
+
+
+def _find_data(pk: str, run: StoredRun) -> tuple[StoredRun, dict[str, Any]] | None:
+    """The same as ``read_data``, and None where the data are damaged: a list shows the other runs."""
+    with suppress(DamagedItem):
+        return read_data(pk, run)
+    return None
 
 
 def _named_runs(pk: str, after: int | None, *, newest_first: bool, page: int) -> Iterator[tuple[int, str]]:
