@@ -210,7 +210,7 @@ def to_table(name: str, results: list[Measured], looked_at: list[int]) -> Table:
             listed(round(turn.milliseconds) for turn in result.turns),
             f"{result.total.written.total():,.0f}",
             f"{result.total.read:,.0f}",
-            f"at turn {result.failed_at}: {result.failure[:80]}" if result.failed_at else "",
+            f"at turn {result.failed_at}: {result.failure[:160]}" if result.failed_at else "",
         )
     return table
 

@@ -273,6 +273,24 @@ def test_a_redaction_that_broke_off_is_completed_by_the_next_reader(
     assert [each.content for each in annals.messages.latest(conversation.conversation_id)] == ["", "harmless"]
 
 
+def test_a_key_that_may_not_redact_says_so_and_can_still_go_on(
+    annals: Annals, annals_url: str, repository: AnnalsSessionRepository, caplog: pytest.LogCaptureFixture
+) -> None:
+    limited = AnnalsSessionRepository(
+        url=annals_url, key=annals.keys.create("agent", ["read", "write"]).key, user_id="ada"
+    )
+    limited.create_message(SESSION, AGENT, message(0, "secret"))
+    with pytest.raises(SessionException, match="erase"):
+        limited.update_message(SESSION, AGENT, message(0, "harmless"))
+    assert texts(each.message for each in limited.list_messages(SESSION, AGENT)) == ["harmless"]
+    assert "still in the conversation" in caplog.text
+    assert texts(each.message for each in repository.list_messages(SESSION, AGENT)) == ["harmless"]
+    conversation = annals.conversations.find_session(SESSION, user_id="ada", memory_space_id="strands")
+    assert conversation is not None
+    assert [each.content for each in annals.messages.latest(conversation.conversation_id)] == ["", "harmless"]
+    limited.close()
+
+
 @pytest.mark.parametrize("block", EVERY_BLOCK, ids=lambda block: next(iter(block)))
 def test_a_block_comes_back_equal(repository: AnnalsSessionRepository, block: Any) -> None:
     for index, content in enumerate(([block], [block, {"text": "and words"}, block])):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from annals_client.client import Annals, AsyncAnnals
-from annals_client.errors import AnnalsError, Conflict, PreconditionFailed
+from annals_client.errors import AnnalsError, Conflict, Forbidden, PreconditionFailed
 from annals_client.integrations.strands.messages import OWN, MessageId, from_stored, to_fields
 from annals_client.integrations.support import Clients, Sessions, framework
 from annals_client.integrations.support import Session as Address
@@ -26,6 +27,8 @@ with framework("strands"):
 
 if TYPE_CHECKING:
     from strands.multiagent.base import MultiAgentBase
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -381,6 +384,14 @@ def _redact(annals: Annals, conversation: str, messages: list[StoredMessage], re
             annals.messages.redact(conversation, message.message_id, reason=reason)
 
 
+def _complete(annals: Annals, conversation: str, replaced: list[StoredMessage]) -> None:
+    """Redact what was replaced, where the process that replaced it ended before, or might not."""
+    try:
+        _redact(annals, conversation, replaced, REPLACED)
+    except Forbidden as failure:
+        log.error("Messages that an agent replaced are still in the conversation %s: %s", conversation, failure)
+
+
 def _list(annals: Annals, conversation: str, agent_id: str, offset: int) -> list[SessionMessage]:
     newest: dict[int, tuple[MessageId, StoredMessage]] = {}
     replaced: list[StoredMessage] = []
@@ -394,6 +405,5 @@ def _list(annals: Annals, conversation: str, agent_id: str, offset: int) -> list
         if before is not None:
             replaced.append(before[1])
         newest[name.index] = name, stored
-    # What was replaced is redacted, unless the process ended before it came to that.
-    _redact(annals, conversation, replaced, REPLACED)
+    _complete(annals, conversation, replaced)
     return [from_stored(annals, conversation, newest[index][1], index) for index in sorted(newest)]

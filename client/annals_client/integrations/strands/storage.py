@@ -284,12 +284,12 @@ class AnnalsStorage:
     def _abandoned(self, name: str) -> builtins.list[str]:
         """The pieces that no value names, since a process ended before it could delete them."""
         before = datetime.now(timezone.utc) - ABANDONED
-        found = self._documents.list(COLLECTION, include_values=False, **self._apart(name))
+        found = self._documents.list(COLLECTION, include_values=False, page_size=1000, **self._apart(name))
         return [document.key for document in found if document.updated_at < before]
 
     def _list(self, prefix: str) -> builtins.list[str]:
         found = self._documents.list(
-            COLLECTION, key_prefix=prefix or None, filter=PRESENT, include_values=False, **self._values
+            COLLECTION, key_prefix=prefix or None, filter=PRESENT, include_values=False, page_size=1000, **self._values
         )
         return sorted(document.key[len(self._prefix) :] for document in found)
 
