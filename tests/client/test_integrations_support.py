@@ -20,9 +20,13 @@ URL = "http://127.0.0.1:9"
 SESSION = Session("s-1", user_id="ada", metadata=(("topic", "tea"),))
 
 
+BESIDE = {"mcp": "1.16.0", "pydantic": "2.11.10", "websockets": "15.0.1"}
+"""What the previews of Agent Framework need beside them, in versions that fit."""
+
+
 def pinned(monkeypatch: pytest.MonkeyPatch, installed: str) -> None:
-    """Let every package be installed in that version."""
-    monkeypatch.setattr("annals_client.integrations.support.version", lambda _: installed)
+    """Let every framework be installed in that version."""
+    monkeypatch.setattr("annals_client.integrations.support.version", lambda name: BESIDE.get(name, installed))
 
 
 def test_a_missing_framework_is_named_with_its_versions_and_the_extra() -> None:
