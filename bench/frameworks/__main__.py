@@ -42,6 +42,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "google_adk": (),
     "langchain": ("langchain-core==1.8.3", "langchain-community==0.4.2", "boto3"),
     "llama_index": ("llama-index-storage-chat-store-dynamodb==0.6.0",),
+    "langgraph": ("langgraph-checkpoint-aws==1.2.6",),
     "openai_agents": (),
     "pydantic_ai": (),
     "strands": ("strands-dynamodb-storage==0.1.0",),

@@ -7,16 +7,19 @@ import random
 import string
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from graphs import asking, chat, config_of, say
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
+from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+from langgraph.graph import START, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Command
+from typing_extensions import TypedDict
 
 from annals_client.calls import Call
 from annals_client.integrations.langgraph import AnnalsSaver, CheckpointDamaged
@@ -304,6 +307,47 @@ def test_deleting_a_run_keeps_what_later_ones_need_of_it(saver: AnnalsSaver, ann
 
     assert saver.get_tuple(first) is None
     assert values_of(AnnalsSaver(annals), config_of("trip")) == {"plan": words(1, 1500), "n": 2}
+
+
+def test_a_process_that_ends_within_a_write_leaves_the_state_before(
+    saver: AnnalsSaver, annals: Annals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = put(saver, config_of("trip"), {"text": "before"})
+    send = annals.sender.send
+
+    def end_before_the_checkpoint(call: Call[Any]) -> Any:
+        if call.method == "PUT":
+            raise KeyboardInterrupt
+        return send(call)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(annals.sender, "send", end_before_the_checkpoint)
+        with pytest.raises(KeyboardInterrupt):
+            put(saver, config, {"text": words(1, 9000)}, 2)
+    assert values_of(AnnalsSaver(annals), config_of("trip")) == {"text": "before"}
+
+    put(saver, config, {"text": words(1, 9000)}, 2)
+    assert values_of(AnnalsSaver(annals), config_of("trip")) == {"text": words(1, 9000)}
+
+
+def test_channels_that_store_what_was_written_to_them_are_rebuilt(saver: AnnalsSaver, annals: Annals) -> None:
+    class State(TypedDict):
+        log: Annotated[list[str], DeltaChannel(lambda log, writes: [*log, *(each for of in writes for each in of)])]
+
+    def note(state: State) -> dict[str, list[str]]:
+        return {"log": [f"{len(state['log'])} so far"]}
+
+    told = []
+    savers: list[BaseCheckpointSaver[Any]] = [saver, InMemorySaver()]
+    for each in savers:
+        graph: Any = StateGraph(State).add_node(note).add_edge(START, "note").compile(checkpointer=each)
+        told.append([graph.invoke({"log": [str(number)]}, config_of("trip"))["log"] for number in range(4)])
+    assert told[0] == told[1]
+
+    saver.prune(["trip"])
+    graph = StateGraph(State).add_node(note).add_edge(START, "note").compile(checkpointer=AnnalsSaver(annals))
+
+    assert graph.get_state(config_of("trip")).values["log"] == told[1][-1]
 
 
 def test_a_checkpoint_whose_state_is_gone_says_so(saver: AnnalsSaver, annals: Annals) -> None:

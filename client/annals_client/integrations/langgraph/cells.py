@@ -24,7 +24,7 @@ from annals_client.integrations.langgraph.packing import Packing, unpack
 INLINE_BYTES = 2048
 """Up to how many bytes a value stands in its cell."""
 
-LEAF_BYTES, LEAF_BYTES_MIN = 4096, 1024
+LEAF_BYTES, LEAF_BYTES_MIN = 8192, 2048
 """A leaf is full from the first of these; from the second on, an entry in four ends it."""
 
 NODE_DIGESTS, NODE_DIGESTS_MIN = 64, 8
