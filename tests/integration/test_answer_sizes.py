@@ -234,6 +234,62 @@ def _list_runs(api: Api) -> Asked:
     yield from _list(f"{CHAT}/runs?limit=1000&includeData=true", "runId", MANY)(api)
 
 
+OF_BATCH = {"collection": "batch"}
+
+
+def _document(api: Api) -> Asked:
+    """A document as large as one may be."""
+    yield api.put("/v1/documents", {"collection": "fat", "key": "whole", "value": '"' * 1_490_000})
+    yield api.get("/v1/documents?collection=fat&key=whole")
+
+
+def _batch(api: Api) -> list[str]:
+    """Documents that no answer holds together, in a namespace of wide labels each; their keys."""
+    keys = [f"key-{number:03d}" for number in range(MANY)]
+    for key in keys:
+        new = {**OF_BATCH, "namespace": [WIDE_ID[:200]] * 15 + [key], "key": "k", "value": FAT}
+        assert api.put("/v1/documents", new).status in (200, 201)
+        assert api.put("/v1/documents", {**OF_BATCH, "key": key, "value": FAT}).status in (200, 201)
+    return keys
+
+
+def _documents(api: Api) -> Asked:
+    operations = [{**OF_BATCH, "op": "get", "key": key} for key in _batch(api)[:100]]
+    answer = api.post("/v1/documents/batch", {"operations": operations})
+    assert sum(result.get("omitted", False) for result in answer.json["results"]) > 0
+    yield answer
+
+
+def _posted_pages(api: Api, path: str, body: dict[str, Any], count: int) -> Asked:
+    """The pages of a list that is asked for by a body, to its end: all of it arrives."""
+    items = 0
+    for _ in range(200):
+        answer = api.post(path, body)
+        yield answer
+        items += len(answer.json["items"])
+        if "nextCursor" not in answer.json:
+            break
+        body = {**body, "cursor": answer.json["nextCursor"]}
+    assert items == count
+
+
+def _list_documents(api: Api) -> Asked:
+    body = {**OF_BATCH, "namespacePrefix": [], "limit": 1000}
+    yield from _posted_pages(api, "/v1/documents/list", body, 2 * len(_batch(api)))
+
+
+def _list_namespaces(api: Api) -> Asked:
+    body = {**OF_BATCH, "limit": 1000}
+    yield from _posted_pages(api, "/v1/documents/namespaces", body, len(_batch(api)) + 1)
+
+
+def _rewind(api: Api) -> Asked:
+    """All messages of a conversation at once; those for which the answer has no room are named."""
+    assert api.get(f"{CHAT}/messages?limit=1").json["total"] >= MANY
+    yield api.post("/v1/conversations/conv-004/rewind", {"messages": 1})
+    yield api.post(f"{CHAT}/rewind", {"toSeq": 0})
+
+
 def _upload(api: Api) -> Asked:
     yield api.post(
         "/v1/parts",
@@ -364,6 +420,14 @@ ASKED: dict[tuple[str, str], Callable[[Api], Asked]] = {
     ("put", "/v1/spaces/{memorySpaceId}"): lambda api: _first_put(api),
     ("post", "/v1/keys"): _once("POST", "/v1/keys", {"name": "wide", "scopes": ["read"], "memorySpaces": WIDE_IDS}),
     ("get", "/v1/receipts/{receiptId}"): lambda api: _receipt(api),
+    ("put", "/v1/documents"): _document,
+    ("get", "/v1/documents"): _document,
+    ("post", "/v1/documents/batch"): _documents,
+    ("post", "/v1/documents/list"): _list_documents,
+    ("post", "/v1/documents/namespaces"): _list_namespaces,
+    ("post", "/v1/documents/delete-many"): _once("POST", "/v1/documents/delete-many", OF_BATCH),
+    ("delete", "/v1/documents"): _once("DELETE", "/v1/documents?collection=fat&key=whole"),
+    ("post", "/v1/conversations/{conversationId}/rewind"): _rewind,
     ("delete", "/v1/conversations/{conversationId}"): _once("DELETE", "/v1/conversations/conv-002"),
     ("delete", "/v1/users/{userId}/memories"): _once("DELETE", "/v1/users/bob/memories"),
     ("delete", "/v1/users/{userId}"): _once("DELETE", "/v1/users/bob"),
