@@ -206,7 +206,8 @@ def run_all(chosen: Sequence[Environment], args: Sequence[str], jobs: int) -> li
 
 
 def report(outcome: Outcome) -> Outcome:
-    """Print what was skipped and what failed of an environment, as soon as it is known."""
+    """Print what came of an environment, as soon as it is known."""
+    print("  ".join(cell for cell in outcome.row() if cell), flush=True)
     if outcome.skips:
         print("\n".join([f"\n── skipped in {outcome.environment.name}", *outcome.skips]), flush=True)
     for problem in outcome.problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import re
 import tomllib
 from types import SimpleNamespace
 from typing import Any
@@ -85,6 +86,13 @@ def test_an_environment_has_the_pins_of_what_it_is_for_and_the_adapters_that_it_
     assert set(PINNED.findall(environment.input.read_text())) <= set(PINNED.findall(environment.pins.read_text()))
     assert all(path.is_file() for path in environment.adapter_files())
     assert [*environment.tests.glob("test_*.py")]
+
+
+def test_every_extra_is_in_the_list_of_adapters_with_its_page() -> None:
+    folder = ROOT / "docs/integrations"
+    page = (folder / "README.md").read_text()
+    assert [extra for extra in SUPPORTED if f"`{extra}`" not in page] == []
+    assert all((folder / name).is_file() for name in re.findall(r"\]\((\w+\.md)", page))
 
 
 def test_every_adapter_is_tested_in_an_environment() -> None:
