@@ -12,6 +12,7 @@ import pytest
 from annals_client import NewFact, NewMessage, models
 from annals_client.filters import MemoryFilter
 from annals_client.methods import ListMethod, Method, SaveMethod
+from annals_client.resources.documents import Documents
 from annals_client.resources.memory import AskedTurn
 from annals_client.wire import camel
 from tests.client.test_routes import groups
@@ -59,6 +60,10 @@ PARTLY = {
     "Conversations.context",
     "Turns.remember",
     "Turns.remember_reply",
+    "Documents._put",
+    "Documents._get",
+    "Documents._delete",
+    "Documents._delete_many",
 }
 """Methods that share a route with another one, or are a part of one."""
 
@@ -97,6 +102,14 @@ def test_a_method_takes_what_its_route_asks_for(name: str) -> None:
     method = METHODS[name]
     operation = API["paths"][method.route.template][method.route.method.lower()]
     assert _asked(operation) - _takes(method) - MADE_OF_OTHERS == set()
+
+
+@pytest.mark.parametrize("name", ["put", "get", "delete", "delete_many"])
+def test_a_method_of_several_steps_takes_what_its_route_asks_for(name: str) -> None:
+    route = METHODS[f"Documents._{name}"].route
+    operation = API["paths"][route.template][route.method.lower()]
+    takes = set(inspect.signature(getattr(Documents, name).steps).parameters) | {"ttl_seconds"}
+    assert _asked(operation) - _api_names(takes) == set()
 
 
 def test_what_is_said_as_a_dict_has_every_field() -> None:
