@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from graphs import config_of
-from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.embeddings import Embeddings
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.store.base import BaseStore, GetOp, PutOp, SearchOp
 
@@ -17,6 +17,16 @@ from annals_client.integrations.langgraph import AnnalsSaver, AnnalsStore
 from annals_client.testing import Annals, AsyncAnnals
 
 ADA = ("memories", "ada")
+
+
+class Letters(Embeddings):
+    """Counts letters, in 32 dimensions."""
+
+    def embed_query(self, text: str) -> list[float]:
+        return [float(text.count(chr(ord("a") + number))) for number in range(32)]
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [self.embed_query(text) for text in texts]
 
 
 @pytest.fixture
@@ -143,7 +153,7 @@ def test_reads_of_a_batch_see_what_was_before_its_writes(store: AnnalsStore) -> 
 
 
 def test_a_search_by_meaning_follows_what_is_changed_and_deleted(annals: Annals) -> None:
-    embedding = DeterministicFakeEmbedding(size=32)
+    embedding = Letters()
     store = AnnalsStore(annals, index={"dims": 32, "embed": embedding, "fields": ["text"]})
     other = AnnalsStore(annals, index={"dims": 32, "embed": embedding, "fields": ["text"]})
     for key in ("tea", "coffee", "milk"):
@@ -162,7 +172,7 @@ def test_a_search_by_meaning_follows_what_is_changed_and_deleted(annals: Annals)
 
 
 def test_embeddings_of_other_dimensions_are_refused_and_nothing_is_stored(annals: Annals) -> None:
-    store = AnnalsStore(annals, index={"dims": 8, "embed": DeterministicFakeEmbedding(size=32)})
+    store = AnnalsStore(annals, index={"dims": 8, "embed": Letters()})
     with pytest.raises(ValueError, match="32 dimensions"):
         store.put(ADA, "a", {"text": "tea"})
     assert AnnalsStore(annals).get(ADA, "a") is None
