@@ -285,9 +285,15 @@ def _list_namespaces(api: Api) -> Asked:
 
 def _rewind(api: Api) -> Asked:
     """All messages of a conversation at once; those for which the answer has no room are named."""
-    assert api.get(f"{CHAT}/messages?limit=1").json["total"] >= MANY
-    yield api.post("/v1/conversations/conv-004/rewind", {"messages": 1})
-    yield api.post(f"{CHAT}/rewind", {"toSeq": 0})
+    back = {"type": "user-agent", "participants": PEOPLE, "conversationId": "back"}
+    assert api.post("/v1/conversations", back).status == 201
+    for _ in range(MANY):
+        fat = {"role": "user", "content": "river", "metadata": {"a": FAT}}
+        assert api.post("/v1/conversations/back/messages", fat).status == 201
+    yield api.post("/v1/conversations/back/rewind", {"messages": 1})
+    answer = api.post("/v1/conversations/back/rewind", {"toSeq": 0})
+    assert answer.json["omitted"] is True
+    yield answer
 
 
 def _upload(api: Api) -> Asked:

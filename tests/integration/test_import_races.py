@@ -18,6 +18,7 @@ from annals.ledger.append import append
 from annals.ledger.keys import conversation_pk
 from annals.ledger.messages import new_message, numbered_messages
 from annals.ledger.read import walk
+from annals.ledger.rewound import read_rewound
 from annals.ledger.verify import verify
 from tests.support.api import Api
 
@@ -50,7 +51,7 @@ def parsed(api: Api, *, with_ids: bool = False) -> list[IncomingConversation]:
 
 def contents(api: Api) -> list[str]:
     pk = conversation_pk(api.caller.tenant, "c")
-    return [json.loads(record.body or b"")["content"] for _, record, _ in numbered_messages(pk)]
+    return [json.loads(record.body or b"")["content"] for _, record, _ in numbered_messages(read_rewound(pk))]
 
 
 @pytest.mark.parametrize("with_ids", [False, True])

@@ -16,7 +16,8 @@ from tests.support.distributions import build, install
 EVERY_MODULE = """
 import importlib, pkgutil, annals_client
 for module in pkgutil.walk_packages(annals_client.__path__, "annals_client."):
-    importlib.import_module(module.name)
+    if not module.name.startswith("annals_client.integrations."):  # each needs its framework
+        importlib.import_module(module.name)
 """
 
 
