@@ -54,6 +54,7 @@ def head_item(number: int) -> Item:
         metadata={"tenth": number % 10, "title": f"Conversation number {number}"},
         created_by="bench",
         created_at=now_ms() - 1000 * number,
+        stored_at=now_ms(),
     )
     return to_head_item(initial_head(genesis, Tail.of(genesis_entry(genesis, "0" * 16))))
 

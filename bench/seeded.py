@@ -76,6 +76,7 @@ def conversation(name: str, turns: int) -> Iterator[Entry]:
         metadata={},
         created_by="bench",
         created_at=now_ms(),
+        stored_at=now_ms(),
     )
     entry = genesis_entry(genesis, secrets.token_hex(8))
     yield entry
