@@ -152,6 +152,28 @@ def test_a_draft_brings_its_vector_when_it_is_complete(home: Api, stream: Stream
     assert refused.problem[:2] == (422, "INVALID_EMBEDDING")
 
 
+def test_a_draft_that_goes_on_keeps_no_vector_of_what_it_said_before(home: Api) -> None:
+    path = f"{MESSAGES}/reply"
+    assert home.put(path, {"role": "assistant", "content": "Over ", "embedding": EAST}).status == 200
+    assert home.put(path, {"role": "assistant", "content": "the hill.", "completed": True}).status == 201
+    assert "embedding" not in home.get("/v1/memories/mem:chat:1?includeEmbedding=true").json
+
+
+def test_a_draft_that_is_completed_as_it_is_keeps_its_vector(home: Api) -> None:
+    path = f"{MESSAGES}/reply"
+    assert home.put(path, {"role": "assistant", "content": "Over the hill.", "embedding": EAST}).status == 200
+    assert home.put(path, {"role": "assistant", "content": "", "completed": True}).status == 201
+    assert home.get("/v1/memories/mem:chat:1?includeEmbedding=true").json["embedding"] == EAST
+
+
+def test_the_whole_of_an_incomplete_message_has_no_vector_of_its_part(home: Api) -> None:
+    part = {"role": "assistant", "content": "Over ", "status": "incomplete", "externalId": "reply", "embedding": EAST}
+    assert home.post(MESSAGES, part).status == 201
+    whole = {"role": "assistant", "content": "the hill.", "completed": True}
+    assert home.put(f"{MESSAGES}/reply", whole).status == 201
+    assert "embedding" not in home.get("/v1/memories/mem:chat:2?includeEmbedding=true").json
+
+
 def test_a_space_takes_no_longer_vectors_than_the_index(api: Api, stream: Stream) -> None:
     status, code, field = api.put(SPACE, {"embeddings": {**EMBEDDINGS, "dimensions": 5}}).problem
     assert (status, code, field) == (422, "INVALID_RANGE", "embeddings.dimensions")

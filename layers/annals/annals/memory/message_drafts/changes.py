@@ -13,6 +13,7 @@ from annals.errors import EntryTooLarge, InvalidInput
 from annals.json_text import canonical_text, dump
 from annals.ledger.entry_items import OVERHEAD_BYTES
 from annals.ledger.keys import conversation_pk
+from annals.ledger.messages import EMBEDDING
 from annals.memory.message_drafts.draft_items import DISCARD, MessageDraft
 from annals.memory.message_drafts.draft_store import DraftChange, DraftContents, read_contents
 from annals.memory.message_drafts.models import ALL_OF_IT, UpsertMessage
@@ -97,6 +98,8 @@ def _require_text_fits(message: UpsertMessage, *, has_parts: bool) -> None:
 def _merged(before: DraftContents, message: UpsertMessage) -> dict[str, Any]:
     """The fields beside the text: those from before, with those of the request in their places."""
     kept = {name: value for name, value in before.fields.items() if not message.replaces or name not in ALL_OF_IT}
+    if message.content or message.replaces:
+        kept.pop(EMBEDDING, None)  # it was of another text
     return {**kept, **message.other_fields()}
 
 
