@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
+from types import TracebackType
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,7 @@ from annals_client.errors import Erased, NotFound
 from annals_client.models import Conversation
 
 T = TypeVar("T")
+A = TypeVar("A", bound="ClosesClients")
 
 SUPPORTED: dict[str, tuple[str, ...]] = {
     "agent-framework": ("agent-framework-core>=1.23,<2",),
@@ -142,6 +144,24 @@ class Clients:
         own = self._of_loops.pop(asyncio.get_running_loop(), None)
         if own is not None:
             await own.close()
+
+
+class ClosesClients:
+    """An adapter that closes the clients that were made for it: when it is told to, or at the end of ``async with``."""
+
+    _clients: Clients
+
+    async def aclose(self) -> None:
+        """Close the client, if it was made here."""
+        await self._clients.aclose()
+
+    async def __aenter__(self: A) -> A:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
 
 @dataclass(frozen=True)

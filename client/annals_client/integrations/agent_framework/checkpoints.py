@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timezone
-from types import TracebackType
 from typing import Any, Literal
 
 from agent_framework import WorkflowCheckpoint, WorkflowCheckpointException
 from agent_framework._workflows._checkpoint_encoding import decode_checkpoint_value, encode_checkpoint_value
-from typing_extensions import Self
 
 from annals_client.client import Annals, AsyncAnnals
 from annals_client.errors import PreconditionFailed
 from annals_client.integrations.agent_framework_base.records import Record, Records, name_of
 from annals_client.integrations.agent_framework_base.scope import APPLICATION, Scope
-from annals_client.integrations.support import Clients
+from annals_client.integrations.support import Clients, ClosesClients
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +25,7 @@ Encoded = dict[str, Any]
 TRIES = 20
 
 
-class AnnalsCheckpointStorage:
+class AnnalsCheckpointStorage(ClosesClients):
     """Checkpoints of workflows, as documents; a ``CheckpointStorage``.
 
     A checkpoint may be of any size. Values that are no JSON are pickled, as by the framework's own storages: whoever
@@ -116,18 +114,6 @@ class AnnalsCheckpointStorage:
     async def list_checkpoint_ids(self, *, workflow_name: str) -> list[str]:
         """The ids of the checkpoints of a workflow, the oldest first."""
         return await self._ids(workflow_name, "asc")
-
-    async def aclose(self) -> None:
-        """Close the client, if it was made here."""
-        await self._clients.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def _index(self, workflow_name: str) -> Records:
         """The ids of the checkpoints of a workflow, by their moments."""

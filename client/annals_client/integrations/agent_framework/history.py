@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Any, ClassVar
 
 from agent_framework import AgentSession, HistoryProvider, Message, SessionContext, SupportsAgentRun
-from typing_extensions import Self
 
 from annals_client.client import Annals, AsyncAnnals
 from annals_client.formats.agent_framework import Fields
 from annals_client.integrations.agent_framework_base.messages import is_excluded
 from annals_client.integrations.agent_framework_base.scope import APPLICATION, Scope
 from annals_client.integrations.agent_framework_base.transcripts import Transcripts
-from annals_client.integrations.support import Clients
+from annals_client.integrations.support import Clients, ClosesClients
 
 _run: ContextVar[SessionContext | None] = ContextVar("annals_agent_framework_run", default=None)
 """The run whose messages are being stored: it tells what it was given from what it made."""
 
 
-class AnnalsHistoryProvider(HistoryProvider):
+class AnnalsHistoryProvider(ClosesClients, HistoryProvider):
     """The history of sessions, in the ledger.
 
     A session is a conversation. What callers hand on again of what was said before is stored once, and what the model
@@ -147,18 +145,6 @@ class AnnalsHistoryProvider(HistoryProvider):
         """Whether all that is said in a run is stored, for the application, the agent and the user of a scope."""
         stores_all = self.store_inputs and self.store_outputs and self.max_messages != 0
         return stores_all and self._scope.has_owner_of(scope)
-
-    async def aclose(self) -> None:
-        """Close the client, if it was made here."""
-        await self._clients.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 def _is_kept(fields: Fields) -> bool:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Any, ClassVar
 
 from agent_framework import AgentSession, ContextProvider, Message, SessionContext, SupportsAgentRun
-from typing_extensions import Self
 
 from annals_client.client import Annals, AsyncAnnals
 from annals_client.filters import MemoryFilter
@@ -22,12 +20,12 @@ from annals_client.integrations.agent_framework_base.recall import (
 )
 from annals_client.integrations.agent_framework_base.scope import APPLICATION, Scope
 from annals_client.integrations.agent_framework_base.transcripts import Transcripts
-from annals_client.integrations.support import Clients
+from annals_client.integrations.support import Clients, ClosesClients
 
 logger = logging.getLogger(__name__)
 
 
-class AnnalsContextProvider(ContextProvider):
+class AnnalsContextProvider(ClosesClients, ContextProvider):
     """Memories beyond the session: recalled before a run, as one user's message, and stored after it.
 
     What is stored belongs to the storage scope (``application_id``, ``agent_id``, ``user_id``), what is recalled to the
@@ -127,18 +125,6 @@ class AnnalsContextProvider(ContextProvider):
             return
         made = context.response.messages if context.response else []
         await self._transcripts.add(context.session_id, _words_of(context.input_messages), _words_of(made))
-
-    async def aclose(self) -> None:
-        """Close the client, if it was made here."""
-        await self._clients.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def _require_owner(self) -> None:
         if not self._has_owner:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from agent_framework import AgentSession, SessionStore
-from typing_extensions import Self
 
 from annals_client.client import Annals, AsyncAnnals
 from annals_client.integrations.agent_framework_base.records import Record, Records
 from annals_client.integrations.agent_framework_base.scope import APPLICATION, Scope
-from annals_client.integrations.support import Clients
+from annals_client.integrations.support import Clients, ClosesClients
 
 COLLECTION = "agent-framework-sessions"
 SNAPSHOT_VERSION = "1.0"
 
 
-class AnnalsSessionStore(SessionStore):
+class AnnalsSessionStore(ClosesClients, SessionStore):
     """Sessions with their states, as documents.
 
     A session that was read, and changed by somebody else since, is not overwritten: ``set`` raises. One that was not
@@ -104,18 +102,6 @@ class AnnalsSessionStore(SessionStore):
         """
         self.validate_session_id(session_id)
         await self._records.delete(session_id)
-
-    async def aclose(self) -> None:
-        """Close the client, if it was made here."""
-        await self._clients.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 def _require_json(value: Any, path: str) -> None:

@@ -6,15 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, TypeVar, cast
-
-from typing_extensions import Self
 
 from annals_client.client import Annals, AsyncAnnals
 from annals_client.errors import AnnalsError, PreconditionFailed
 from annals_client.integrations.openai_agents.items import Item, batches, to_item, to_message
-from annals_client.integrations.support import Clients, Session, Sessions, framework
+from annals_client.integrations.support import Clients, ClosesClients, Session, Sessions, framework
 from annals_client.models import Appended, Rewound
 from annals_client.wire import as_json
 
@@ -37,7 +34,7 @@ AGENT = "agent"
 PAGE = 1000
 
 
-class AnnalsSession:
+class AnnalsSession(ClosesClients):
     """A session's items, in the ledger. It implements the protocol ``agents.memory.Session``.
 
     A session is a conversation, which the first items make. Items come back equal; what is popped or cleared is
@@ -127,21 +124,9 @@ class AnnalsSession:
         await _to_its_end(self._sessions.afind(self._session, erase))
         self._sessions.forget(self._session)
 
-    async def aclose(self) -> None:
-        """Close the client, if it was made here."""
-        await self._clients.aclose()
-
     def close(self) -> None:
         """Close the client that was made here, but for its connections of event loops; see ``aclose``."""
         self._clients.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class _Ends:
